@@ -1,0 +1,2 @@
+//! homectl.
+fn main() {}

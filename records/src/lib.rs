@@ -1,0 +1,1 @@
+//! The JSON user record and the words all programs share.
