@@ -1,1 +1,32 @@
-//! The daemon and its worker.
+//! homed: the daemon of per-user encrypted homes, and its worker.
+//!
+//! ```text
+//! front/  D-Bus, Varlink, polkit, hand-off socket   translate only
+//! daemon/ the loop: Event in → core → Effect out    tokio, one thread, all of the daemon's IO
+//! manager/ home/                                    the core: pure
+//! job/    Job, Progress, Outcome                    what crosses to the worker
+//! worker/ token/ storage/                           one job, one process, then gone
+//! statedir/                                         host records and signing keys under /var/lib
+//! sys/                                              every system call and C library; the only unsafe
+//! ```
+//!
+//! Arrows point down only; `tests/tests/layering.rs` holds the table.
+
+pub mod daemon;
+pub mod front;
+pub mod home;
+pub mod job;
+pub mod manager;
+pub mod statedir;
+pub mod storage;
+pub mod sys;
+pub mod token;
+pub mod worker;
+
+/// The program: the daemon, or with `worker` as its first argument the worker.
+pub fn run() -> std::process::ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("worker") => worker::main(),
+        _ => daemon::main(),
+    }
+}

@@ -1,2 +1,5 @@
-//! The daemon's program.
-fn main() {}
+//! The daemon and, in another role, its worker.
+
+fn main() -> std::process::ExitCode {
+    homed::run()
+}

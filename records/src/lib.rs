@@ -1,1 +1,32 @@
-//! The JSON user record and the words all programs share.
+//! The JSON user record and the words all programs of the project share.
+//!
+//! No IO, no unsafe, no clock, no randomness: bytes and time come in as arguments.
+//! What a user record is: <https://systemd.io/USER_RECORD>; on-disk and bus use of it: `docs/ON-DISK.md`.
+
+#![forbid(unsafe_code)]
+
+pub mod canonical;
+pub mod credentials;
+pub mod handoff;
+pub mod machine;
+pub mod names;
+pub mod reconcile;
+pub mod record;
+pub mod recovery;
+pub mod refusal;
+pub mod secret;
+pub mod sections;
+pub mod settings;
+pub mod signature;
+pub mod size;
+pub mod uid;
+
+pub use credentials::Credentials;
+pub use machine::{HostName, Machine, MachineId};
+pub use names::{FullName, Realm, UserName};
+pub use record::Record;
+pub use refusal::Refusal;
+pub use secret::Secret;
+pub use sections::{Section, Sections};
+pub use settings::Settings;
+pub use size::ByteSize;

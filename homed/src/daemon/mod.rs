@@ -1,0 +1,8 @@
+//! The daemon: Event in → core → Effect out.
+
+use std::process::ExitCode;
+
+/// Runs the daemon until it is told to stop.
+pub fn main() -> ExitCode {
+    ExitCode::FAILURE
+}

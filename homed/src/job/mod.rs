@@ -1,0 +1,145 @@
+//! All that crosses between daemon and worker, as versioned data.
+//!
+//! ```text
+//! daemon ── Job (JSON in a memfd, the worker's stdin) ──→ worker
+//!        ←─ Message::Progress … Message::Outcome ──────── (JSON lines, the worker's stdout)
+//! ```
+//!
+//! A worker that ends without an outcome has failed; what it had done is found on the disk.
+
+use records::machine::Machine;
+use records::refusal::Refused;
+use records::{Credentials, FullName, Record, Secret};
+use serde::{Deserialize, Serialize};
+
+mod wire;
+
+pub use records::handoff::Progress;
+
+/// The version of everything in this module. Daemon and worker are one program; the check is
+/// there for an upgrade under a running daemon.
+pub const VERSION: u32 = 1;
+
+/// One piece of work for one home.
+pub struct Job {
+    /// Whose home.
+    pub home: FullName,
+    /// The machine it is done on.
+    pub machine: Machine,
+    /// The record as this host knows it, with binding and status. For a home that was found but never
+    /// used here: a synthetic record of name, realm and binding.
+    pub record: Record,
+    /// What the caller offers.
+    pub credentials: Credentials,
+    /// The work.
+    pub task: Task,
+}
+
+/// What is to be done.
+pub enum Task {
+    /// Make storage for the job's record, which has passed all checks of the daemon.
+    Create {
+        /// The UID the files get on this machine.
+        uid: u32,
+    },
+    /// Unlock and mount at the home directory.
+    Activate {
+        /// The UID the files get on this machine, for as long as the home is active.
+        uid: u32,
+        /// Whether the host has a record, or takes over the one found inside.
+        known: Known,
+    },
+    /// Unmount and close.
+    Deactivate {
+        /// What to do where somebody holds it.
+        force: Force,
+    },
+    /// Check the credentials against every copy of the record; the state stays.
+    Authenticate {
+        /// Whether it is mounted at the moment.
+        resting: Mounted,
+    },
+    /// Replace password hashes and key slots.
+    ChangePassword {
+        /// What the new hashes and slots are made of; the old is in the job's `credentials`.
+        new: Credentials,
+        /// Whether it is mounted at the moment.
+        resting: Mounted,
+    },
+    /// Delete storage, host record and blobs.
+    Remove,
+}
+
+/// Whether this host has a record of its own for the home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Known {
+    /// It has: the job's record.
+    Yes,
+    /// It has not: the record inside becomes the host's, if its signature is trusted ("fixate").
+    No,
+}
+
+/// How hard to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Force {
+    /// A home somebody uses stays.
+    No,
+    /// It is detached under their feet (its storage has vanished).
+    Yes,
+}
+
+/// Whether the home is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mounted {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// What a worker says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Message {
+    /// How far it is.
+    Progress(Progress),
+    /// How it ended; the last message.
+    Outcome(Outcome),
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// It is done.
+    Done {
+        /// The host's record from now on (already on disk), as JSON; `None`: unchanged.
+        record: Option<serde_json::Value>,
+        /// What went less well than it should, in words for the user and the log.
+        warnings: Vec<String>,
+    },
+    /// It is refused, and nothing was changed.
+    Refused(Refused),
+    /// It failed unexpectedly: the chain of causes, for the log. Never holds a secret.
+    Fault {
+        /// "making the file system: mkfs.btrfs ended with status 1: …"
+        chain: String,
+    },
+}
+
+/// A job that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("job cannot be read: {0}")]
+pub struct InvalidJob(pub String);
+
+impl Job {
+    /// The job as JSON text, secrets included.
+    pub fn encode(&self) -> Secret {
+        wire::encode(self)
+    }
+
+    /// Reads it back.
+    pub fn decode(text: &[u8]) -> Result<Self, InvalidJob> {
+        wire::decode(text)
+    }
+}

@@ -1,0 +1,113 @@
+//! A job as JSON. Secrets are serialized by hand, so that every intermediate copy is wiped.
+
+use super::{Force, InvalidJob, Job, Known, Mounted, Task, VERSION};
+use records::secret::wipe_json;
+use records::{Credentials, FullName, HostName, Machine, MachineId, Record, Secret, Sections};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Verb {
+    Create { uid: u32 },
+    Activate { uid: u32, known: Known },
+    Deactivate { force: Force },
+    Authenticate { resting: Mounted },
+    ChangePassword { resting: Mounted },
+    Remove,
+}
+
+pub fn encode(job: &Job) -> Secret {
+    let verb = match &job.task {
+        Task::Create { uid } => Verb::Create { uid: *uid },
+        Task::Activate { uid, known } => Verb::Activate { uid: *uid, known: *known },
+        Task::Deactivate { force } => Verb::Deactivate { force: *force },
+        Task::Authenticate { resting } => Verb::Authenticate { resting: *resting },
+        Task::ChangePassword { resting, .. } => Verb::ChangePassword { resting: *resting },
+        Task::Remove => Verb::Remove,
+    };
+    let mut value = json!({
+        "version": VERSION,
+        "home": job.home.to_string(),
+        "machine": job.machine.id.as_str(),
+        "host": job.machine.host.0,
+        "record": job.record.members(),
+        "secret": parsed(&job.credentials),
+        "task": verb,
+    });
+    if let Task::ChangePassword { new, .. } = &job.task {
+        value["newSecret"] = parsed(new);
+    }
+    let text = Secret::new(serde_json::to_vec(&value).unwrap_or_default());
+    wipe_json(&mut value);
+    text
+}
+
+fn parsed(credentials: &Credentials) -> Value {
+    serde_json::from_slice(credentials.to_json().open()).unwrap_or(Value::Null)
+}
+
+pub fn decode(text: &[u8]) -> Result<Job, InvalidJob> {
+    let mut value: Value = serde_json::from_slice(text).map_err(|e| InvalidJob(e.to_string()))?;
+    let job = read(&value);
+    wipe_json(&mut value);
+    job
+}
+
+fn read(value: &Value) -> Result<Job, InvalidJob> {
+    if value["version"] != json!(VERSION) {
+        return Err(InvalidJob("it is of another version; restart the daemon".into()));
+    }
+    let text = |name: &str| value[name].as_str().ok_or_else(|| InvalidJob(format!("no {name}")));
+    let secret = |name: &str| Credentials::from_value(&value[name]).map_err(|e| InvalidJob(e.to_string()));
+    let verb = Verb::deserialize(&value["task"]).map_err(|e| InvalidJob(e.to_string()))?;
+    let task = match verb {
+        Verb::Create { uid } => Task::Create { uid },
+        Verb::Activate { uid, known } => Task::Activate { uid, known },
+        Verb::Deactivate { force } => Task::Deactivate { force },
+        Verb::Authenticate { resting } => Task::Authenticate { resting },
+        Verb::ChangePassword { resting } => Task::ChangePassword { new: secret("newSecret")?, resting },
+        Verb::Remove => Task::Remove,
+    };
+    Ok(Job {
+        home: FullName::parse(text("home")?).map_err(|e| InvalidJob(e.to_string()))?,
+        machine: Machine {
+            id: MachineId::parse(text("machine")?).map_err(|e| InvalidJob(e.to_string()))?,
+            host: HostName(text("host")?.to_owned()),
+        },
+        record: Record::from_value(value["record"].clone(), Sections::HOST)
+            .map_err(|e| InvalidJob(e.to_string()))?,
+        credentials: secret("secret")?,
+        task,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_survives_the_crossing() {
+        let record =
+            Record::parse(r#"{"userName":"alice","x":[1,{"y":null}]}"#, Sections::HOST).expect("valid");
+        let mut credentials = Credentials::default();
+        credentials.passwords.push(Secret::from_text("old \"pass\"\n".into()));
+        let mut new = Credentials::default();
+        new.passwords.push(Secret::from_text("new".into()));
+        let job = Job {
+            home: FullName::parse("alice").expect("valid"),
+            machine: Machine {
+                id: MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid"),
+                host: HostName("a".into()),
+            },
+            record: record.clone(),
+            credentials,
+            task: Task::ChangePassword { new, resting: Mounted::Yes },
+        };
+        let back = decode(job.encode().open()).expect("reads");
+        assert_eq!(back.record, record);
+        assert_eq!(back.credentials.passwords[0].open(), b"old \"pass\"\n");
+        let Task::ChangePassword { new, resting: Mounted::Yes } = &back.task else { panic!("another task") };
+        assert_eq!(new.passwords[0].open(), b"new");
+    }
+}

@@ -1,0 +1,140 @@
+//! A user record: the JSON object, checked, with every member kept.
+
+use crate::machine::{Machine, MachineId};
+use crate::names::{FullName, Realm, UserName};
+use crate::sections::{Section, Sections};
+use crate::settings::Settings;
+use serde_json::{Map, Value};
+
+/// A record that is not valid: which member, and why. Never quotes a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("user record is not valid: {member}: {why}")]
+pub struct InvalidRecord {
+    /// Path of the member, such as `privileged.hashedPassword`; empty for the whole.
+    pub member: String,
+    /// The rule it breaks.
+    pub why: String,
+}
+
+impl InvalidRecord {
+    pub(crate) fn new(member: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { member: member.into(), why: why.into() }
+    }
+}
+
+/// A valid user record. Members that are not known here are kept as they came.
+///
+/// Never holds a `secret` section: [`Record::parse`] refuses it, and [`Record::parse_with_secret`]
+/// takes it out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    members: Map<String, Value>,
+    name: FullName,
+}
+
+impl Record {
+    /// Reads the JSON text of a record that may have the sections of `accept`; others are refused.
+    pub fn parse(text: &str, accept: Sections) -> Result<Self, InvalidRecord> {
+        let value = serde_json::from_str(text).map_err(|e| InvalidRecord::new("", e.to_string()))?;
+        Self::from_value(value, accept)
+    }
+
+    /// The same from parsed JSON.
+    pub fn from_value(value: Value, accept: Sections) -> Result<Self, InvalidRecord> {
+        let Value::Object(members) = value else {
+            return Err(InvalidRecord::new("", "not a JSON object"));
+        };
+        for (section, name) in Section::NAMED {
+            if members.contains_key(name) && !accept.has(section) {
+                return Err(InvalidRecord::new(name, "this section is not allowed here"));
+            }
+        }
+        let name = full_name(&members)?;
+        Ok(Self { members, name })
+    }
+
+    /// The user's name.
+    pub fn user(&self) -> &UserName {
+        &self.name.user
+    }
+
+    /// The user's name and realm.
+    pub fn full_name(&self) -> &FullName {
+        &self.name
+    }
+
+    /// A copy with only the sections of `keep`.
+    pub fn only(&self, keep: Sections) -> Self {
+        let mut members = self.members.clone();
+        for (section, name) in Section::NAMED {
+            if !keep.has(section) {
+                members.remove(name);
+            }
+        }
+        Self { members, name: self.name.clone() }
+    }
+
+    /// The record as JSON.
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
+    /// The values that are in force on this machine: top level < perMachine < binding < status.
+    pub fn on(&self, machine: &Machine) -> Settings {
+        Settings::of(&self.members, machine)
+    }
+
+    /// This machine's entry of `binding`.
+    pub fn binding(&self, machine: &MachineId) -> Option<&Map<String, Value>> {
+        self.members.get("binding")?.get(machine.as_str())?.as_object()
+    }
+
+    /// A copy with these members merged into this machine's entry of `binding`.
+    pub fn with_binding(&self, machine: &MachineId, entries: Map<String, Value>) -> Self {
+        self.with_machine_entry("binding", machine, entries)
+    }
+
+    /// A copy with these members merged into this machine's entry of `status`.
+    pub fn with_status(&self, machine: &MachineId, entries: Map<String, Value>) -> Self {
+        self.with_machine_entry("status", machine, entries)
+    }
+
+    fn with_machine_entry(&self, section: &str, machine: &MachineId, entries: Map<String, Value>) -> Self {
+        let mut copy = self.clone();
+        let of_all = copy.members.entry(section).or_insert_with(|| Value::Object(Map::new()));
+        if let Some(of_all) = of_all.as_object_mut() {
+            let of_machine = of_all.entry(machine.as_str()).or_insert_with(|| Value::Object(Map::new()));
+            if let Some(of_machine) = of_machine.as_object_mut() {
+                of_machine.extend(entries);
+            }
+        }
+        copy
+    }
+
+    /// When the record was changed last, in µs since 1970; 0 where it does not say.
+    pub fn last_change_usec(&self) -> u64 {
+        self.members.get("lastChangeUSec").and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// One line of JSON, no white space.
+    pub fn to_compact(&self) -> String {
+        crate::canonical::compact(&Value::Object(self.members.clone()))
+    }
+
+    /// Normalized JSON over several lines, as in `.identity` files.
+    pub fn to_pretty(&self) -> String {
+        crate::canonical::pretty(&Value::Object(self.members.clone()))
+    }
+}
+
+fn full_name(members: &Map<String, Value>) -> Result<FullName, InvalidRecord> {
+    let invalid = |e: crate::names::InvalidName| InvalidRecord::new("userName", e.to_string());
+    let user = members.get("userName").and_then(Value::as_str);
+    let user = user.ok_or_else(|| InvalidRecord::new("userName", "it is missing or not a string"))?;
+    let realm = match members.get("realm") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(realm)) => Some(Realm::parse(realm).map_err(invalid)?),
+        Some(_) => return Err(InvalidRecord::new("realm", "not a string")),
+    };
+    Ok(FullName { user: UserName::parse(user).map_err(invalid)?, realm })
+}
