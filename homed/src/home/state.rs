@@ -1,0 +1,155 @@
+//! Where a home rests, what is being done to it, and the public name that follows from both.
+//!
+//! ```text
+//!              create                     activate
+//!   absent ─────────────→ inactive ───────────────────→ active ──┐ last holder gone, still busy
+//!      ↑      remove         │  ↑        deactivate        │     ↓
+//!      └─────────────────────┘  └──────────────────────────┴─ lingering (tried again later)
+//!   unfixated ── activate (takes the record inside over) ──→ active
+//! ```
+//!
+//! Resting is never stored: it is asked from kernel and disk at every turn ([`crate::home::facts`]).
+
+use std::fmt;
+
+/// Where a home rests, as kernel and disk tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resting {
+    /// Storage was found, and this host has no record of it.
+    Unfixated,
+    /// There is a record, and no storage.
+    Absent,
+    /// Storage is there and not mounted.
+    Inactive,
+    /// Not mounted, and not cleanly closed the last time.
+    Dirty,
+    /// Mounted at the home directory.
+    Active,
+    /// Mounted, and its volume key is not in the kernel.
+    Locked,
+}
+
+impl Resting {
+    /// All of them, for tables.
+    pub const ALL: [Self; 6] =
+        [Self::Unfixated, Self::Absent, Self::Inactive, Self::Dirty, Self::Active, Self::Locked];
+}
+
+/// For whom an unlocking job runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// For a call that wants just that.
+    Itself,
+    /// For a caller who gets a reference when it is done.
+    Reference,
+}
+
+/// What a running job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Work {
+    /// Taking over the record inside, and mounting.
+    Fixating(Purpose),
+    /// Mounting.
+    Activating(Purpose),
+    /// Unmounting.
+    Deactivating,
+    /// Making storage.
+    Creating,
+    /// Deleting storage and record.
+    Removing,
+    /// Replacing password hashes and key slots.
+    ChangingPassword,
+    /// Checking credentials.
+    Authenticating(Purpose),
+}
+
+impl Work {
+    /// All of them, for tables.
+    pub const ALL: [Self; 10] = [
+        Self::Fixating(Purpose::Itself),
+        Self::Fixating(Purpose::Reference),
+        Self::Activating(Purpose::Itself),
+        Self::Activating(Purpose::Reference),
+        Self::Deactivating,
+        Self::Creating,
+        Self::Removing,
+        Self::ChangingPassword,
+        Self::Authenticating(Purpose::Itself),
+        Self::Authenticating(Purpose::Reference),
+    ];
+}
+
+/// The public state: derived, and nowhere stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct State {
+    /// Where it rests.
+    pub resting: Resting,
+    /// What is being done.
+    pub doing: Option<Work>,
+    /// Whether a deactivation failed and will be tried again.
+    pub lingering: Lingering,
+}
+
+/// Whether a failed deactivation waits to be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lingering {
+    /// None does.
+    No,
+    /// One does.
+    Yes,
+}
+
+impl State {
+    /// The name on the bus, as in the original.
+    pub fn name(self) -> &'static str {
+        match self.doing {
+            Some(work) => self.name_of_work(work),
+            None => self.name_at_rest(),
+        }
+    }
+
+    /// Whether files of the home can be used now (home directory and shell are the true ones in
+    /// the original's sense).
+    pub fn is_active(self) -> bool {
+        match self.doing {
+            None | Some(Work::Authenticating(_) | Work::ChangingPassword) => self.resting == Resting::Active,
+            Some(_) => false,
+        }
+    }
+
+    fn name_at_rest(self) -> &'static str {
+        match (self.resting, self.lingering) {
+            (Resting::Unfixated, _) => "unfixated",
+            (Resting::Absent, _) => "absent",
+            (Resting::Inactive, _) => "inactive",
+            (Resting::Dirty, _) => "dirty",
+            (Resting::Active, Lingering::No) => "active",
+            (Resting::Active, Lingering::Yes) => "lingering",
+            (Resting::Locked, _) => "locked",
+        }
+    }
+
+    fn name_of_work(self, work: Work) -> &'static str {
+        let active = self.resting == Resting::Active;
+        match work {
+            Work::Fixating(Purpose::Itself) => "fixating-for-activation",
+            Work::Fixating(Purpose::Reference) => "fixating-for-acquire",
+            Work::Activating(Purpose::Itself) => "activating",
+            Work::Activating(Purpose::Reference) => "activating-for-acquire",
+            Work::Deactivating => "deactivating",
+            Work::Creating => "creating",
+            Work::Removing => "removing",
+            Work::ChangingPassword if active => "passwd-while-active",
+            Work::ChangingPassword => "passwd",
+            Work::Authenticating(Purpose::Reference) => "authenticating-for-acquire",
+            Work::Authenticating(Purpose::Itself) if active => "authenticating-while-active",
+            Work::Authenticating(Purpose::Itself) => "authenticating",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

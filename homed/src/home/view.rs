@@ -1,0 +1,40 @@
+//! One home as the fronts see it.
+
+use super::state::State;
+use records::{Record, UserName};
+
+/// What `getpwnam` would say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnixRecord {
+    /// Login name.
+    pub name: UserName,
+    /// UID on this machine.
+    pub uid: u32,
+    /// GID on this machine.
+    pub gid: u32,
+    /// Full name, or the login name where the record has none.
+    pub real_name: String,
+    /// Home directory.
+    pub home_directory: String,
+    /// Shell: the record's own, in every state.
+    pub shell: String,
+}
+
+/// One home, looked at now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HomeView {
+    /// The record with the live `status` section. Holds `privileged`: a front strips it for callers
+    /// who are neither root nor [`UnixRecord::uid`] (`record.only(Sections::STRANGER)`).
+    pub record: Record,
+    /// What `getpwnam` would say.
+    pub unix: UnixRecord,
+    /// State, with [`State::name`] for the bus.
+    pub state: State,
+}
+
+impl HomeView {
+    /// Whether a caller with that UID may see the `privileged` section.
+    pub fn shows_all_to(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.unix.uid
+    }
+}

@@ -1,0 +1,157 @@
+//! What may be asked of the daemon, by whom.
+
+use crate::job::Progress;
+use records::{Credentials, Record};
+
+/// Whether the caller is there to answer a question (D-Bus' ALLOW_INTERACTIVE_AUTHORIZATION).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interactive {
+    /// Nobody is.
+    No,
+    /// The user is.
+    Yes,
+}
+
+/// Who asks. The front has it from the kernel or the bus daemon, never from the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Effective UID.
+    pub uid: u32,
+    /// Unique bus name, where it came over D-Bus.
+    pub bus_name: Option<String>,
+    /// Whether polkit may ask the user.
+    pub interactive: Interactive,
+}
+
+/// Which home is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HomeKey {
+    /// Primary name, alias, `name@realm` or `alias@realm`; empty: the caller's own.
+    Name(String),
+    /// UID on this machine.
+    Uid(u32),
+}
+
+/// Takes progress reports; called on the loop, so it must not block.
+pub type ProgressSink = Box<dyn Fn(&Progress) + Send>;
+
+/// What a caller offers to prove who it is, and where progress goes.
+#[derive(Default)]
+pub struct Offer {
+    /// Passwords, PINs, permissions.
+    pub credentials: Credentials,
+    /// Told about every step of the job.
+    pub progress: Option<ProgressSink>,
+}
+
+/// What is to become of a held home at suspend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AtSuspend {
+    /// It stays usable (`dont-suspend`).
+    Stay,
+    /// It may be locked (`please-suspend`).
+    Lock,
+}
+
+impl AtSuspend {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stay, Self::Lock];
+}
+
+/// Everything a front may ask.
+pub enum Operation {
+    /// One home. Answer: [`Answer::Home`].
+    Look(HomeKey),
+    /// All homes. Answer: [`Answer::Homes`].
+    List,
+    /// Make a home from a record without `secret`; answer [`Answer::Done`], as for all below that do not say.
+    Create(Record, Offer),
+    /// Store a record, make no storage.
+    Register(Record),
+    /// Mount.
+    Activate(HomeKey, Offer),
+    /// Mount, if somebody holds a reference.
+    ActivateIfReferenced(HomeKey, Offer),
+    /// Take a home over that was found (its storage is opened and closed again).
+    Fixate(HomeKey, Offer),
+    /// Check credentials.
+    Authenticate(HomeKey, Offer),
+    /// Mount or check credentials, and take a reference. Answer: a file descriptor.
+    Acquire(HomeKey, AtSuspend, Offer),
+    /// Take a reference on an active home. Answer: a file descriptor.
+    Ref(HomeKey, AtSuspend),
+    /// Take a reference in any state. Answer: a file descriptor.
+    RefUnrestricted(HomeKey, AtSuspend),
+    /// Wait until the home is deactivated, after the caller closed its reference.
+    Release(HomeKey),
+    /// Unmount, even if references exist.
+    Deactivate(HomeKey),
+    /// Unmount all.
+    DeactivateAll,
+    /// New passwords; the old ones are in `old`. An empty `new`: key slots follow the record.
+    ChangePassword {
+        /// Whose.
+        home: HomeKey,
+        /// What the new hashes and slots are made of.
+        new: Credentials,
+        /// Proof.
+        old: Offer,
+    },
+    /// Delete storage and record.
+    Remove(HomeKey),
+    /// Forget the record, keep the storage.
+    Unregister(HomeKey),
+    /// Something a later version will do; refused by the state table where the state forbids it,
+    /// as not supported otherwise.
+    Later(HomeKey, Later),
+    /// Signing keys.
+    Keys(KeyOperation),
+}
+
+/// Calls of the interface that nothing is behind yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Later {
+    /// LockHome.
+    Lock,
+    /// UnlockHome.
+    Unlock,
+    /// ResizeHome.
+    Resize,
+    /// UpdateHome.
+    Update,
+    /// RealizeHome.
+    Realize,
+}
+
+/// What may be done with the keys that records are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyOperation {
+    /// All public keys. Answer: [`Answer::Keys`], `local.public` first (made if there is none).
+    List,
+    /// One. Answer: [`Answer::Keys`] with one entry.
+    Fetch(String),
+    /// Trust a key: file name and PEM.
+    Add(String, String),
+    /// Trust it no longer.
+    Remove(String),
+}
+
+/// A public key that records may be signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningKey {
+    /// File name, ends in `.public`.
+    pub name: String,
+    /// PEM text.
+    pub pem: String,
+}
+
+/// What the core answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It is done, or was so already.
+    Done,
+    /// One home.
+    Home(Box<crate::home::view::HomeView>),
+    /// Homes, by name.
+    Homes(Vec<crate::home::view::HomeView>),
+}
