@@ -12,9 +12,13 @@ use records::refusal::Refused;
 use records::{Credentials, FullName, Record, Secret};
 use serde::{Deserialize, Serialize};
 
+mod failure;
+mod step;
 mod wire;
 
+pub use failure::{Context, Failure, refuse};
 pub use records::handoff::Progress;
+pub use step::{Step, Steps};
 
 /// The version of everything in this module. Daemon and worker are one program; the check is
 /// there for an upgrade under a running daemon.

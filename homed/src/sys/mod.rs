@@ -1,1 +1,19 @@
-//! sys
+//! Every system call, ioctl and C library, one file per neighbour: safe functions, no policy.
+//!
+//! The only place of the daemon with `unsafe`. Errors are `io::Error`, except where a library has
+//! more to say ([`cryptsetup::Error`], [`process::ToolFailed`]).
+
+#![allow(unsafe_code)]
+
+pub mod btrfs;
+pub mod crypt3;
+pub mod cryptsetup;
+pub mod durable;
+pub mod file;
+pub mod holders;
+pub mod input;
+pub mod loopdev;
+pub mod memory;
+pub mod mount;
+pub mod process;
+pub mod userns;

@@ -1,0 +1,100 @@
+//! How a step of a job fails: the error half of an [`Outcome`](super::Outcome).
+
+use records::Refusal;
+use records::refusal::Refused;
+use std::error::Error;
+use std::fmt::Display;
+use std::io;
+
+/// Why a step did not succeed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failure {
+    /// For a reason the caller can act on.
+    Refused(Refused),
+    /// Unexpectedly: the chain of causes, for the log.
+    Fault(String),
+}
+
+impl Failure {
+    /// A fault without a cause of its own.
+    pub fn fault(what: impl Display) -> Self {
+        Self::Fault(what.to_string())
+    }
+
+    /// Puts before a fault what was being done; a refusal's sentence stays as it is.
+    pub fn during(self, what: impl Display) -> Self {
+        match self {
+            Self::Refused(refused) => Self::Refused(refused),
+            Self::Fault(chain) => Self::Fault(format!("{what}: {chain}")),
+        }
+    }
+
+    /// What happened, for a warning.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Refused(refused) => &refused.sentence,
+            Self::Fault(chain) => chain,
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+/// A refusal with the sentence for the user.
+pub fn refuse<T>(refusal: Refusal, sentence: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Refused(Refused::new(refusal, sentence)))
+}
+
+/// Says of an error what was being done. A full disk is a refusal wherever it shows up.
+pub trait Context<T> {
+    /// `what` as "making the file system".
+    fn during(self, what: impl Display) -> Result<T, Failure>;
+}
+
+impl<T, E: Error + 'static> Context<T> for Result<T, E> {
+    fn during(self, what: impl Display) -> Result<T, Failure> {
+        self.map_err(|error| {
+            if is_full(&error) {
+                let sentence = format!("There is not enough disk space ({what}). Free some and try again.");
+                return Failure::Refused(Refused::new(Refusal::NoDiskSpace, sentence));
+            }
+            let mut chain = format!("{what}: {error}");
+            let mut cause = error.source();
+            while let Some(inner) = cause {
+                chain = format!("{chain}: {inner}");
+                cause = inner.source();
+            }
+            Failure::Fault(chain)
+        })
+    }
+}
+
+fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let full = |e: &io::Error| matches!(e.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
+    error.downcast_ref::<io::Error>().is_some_and(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_refusal_and_anything_else_a_fault() {
+        let full: Result<(), _> = Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        let Err(Failure::Refused(refused)) = full.during("writing") else { panic!("not refused") };
+        assert_eq!(refused.refusal, Refusal::NoDiskSpace);
+        let broken: Result<(), _> = Err(io::Error::from_raw_os_error(libc::EIO));
+        let Err(Failure::Fault(chain)) = broken.during("writing") else { panic!("no fault") };
+        assert!(chain.starts_with("writing: "));
+    }
+}

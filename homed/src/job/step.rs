@@ -1,0 +1,74 @@
+//! The steps of a job: what a progress bar shows and where a fault point can be set.
+
+use super::Failure;
+
+macro_rules! steps {
+    ($( $variant:ident, $name:literal, $words:literal; )*) => {
+        /// One step. Steps of a job are entered in the order of its own table, not of this one.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Step { $( #[doc = $words] $variant, )* }
+
+        impl Step {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )* ];
+
+            /// The name in logs and fault points.
+            pub fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name, )* }
+            }
+
+            /// What the user reads.
+            pub fn words(self) -> &'static str {
+                match self { $( Self::$variant => $words, )* }
+            }
+        }
+    };
+}
+
+steps! {
+    Check, "check", "Checking";
+    Allocate, "allocate", "Allocating disk space";
+    Partition, "partition", "Writing the partition table";
+    Attach, "attach", "Attaching the image";
+    Format, "format", "Formatting encrypted storage";
+    AddKeys, "add-keys", "Adding key slots";
+    Unlock, "unlock", "Unlocking";
+    ReadCopies, "read-copies", "Reading the user record";
+    MakeFileSystem, "make-file-system", "Making the file system";
+    CheckFileSystem, "check-file-system", "Checking the file system";
+    Mount, "mount", "Mounting";
+    Populate, "populate", "Filling the home directory";
+    WriteHeader, "write-header", "Writing the record into the header";
+    WriteIdentity, "write-identity", "Writing the record into the home";
+    WriteHost, "write-host", "Writing the record of this machine";
+    WriteBlobs, "write-blobs", "Copying pictures";
+    SwitchKeys, "switch-keys", "Switching to the new key slots";
+    DropKeys, "drop-keys", "Removing old key slots";
+    Expose, "expose", "Making the home visible";
+    Sync, "sync", "Writing everything to disk";
+    Publish, "publish", "Putting the image in place";
+    Unmount, "unmount", "Unmounting";
+    Detach, "detach", "Closing the image";
+    Trim, "trim", "Giving back unused space";
+    Delete, "delete", "Deleting";
+}
+
+/// Whoever hears of steps: the worker's reporter, or a test.
+pub trait Steps {
+    /// A step begins. An error (a fault point, a daemon that has gone away) ends the job.
+    fn enter(&mut self, step: Step) -> Result<(), Failure>;
+    /// Something went less well than it should; the job goes on.
+    fn warn(&mut self, text: String);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_different() {
+        let names: BTreeSet<_> = Step::ALL.iter().map(|step| step.name()).collect();
+        assert_eq!(names.len(), Step::ALL.len());
+    }
+}

@@ -1,0 +1,411 @@
+//! libcryptsetup: LUKS2 headers, key slots, tokens, dm-crypt devices.
+//!
+//! Volume keys go to the kernel as `logon` keys (keyring mode, the library's default): no copy of
+//! them can be read back from a device-mapper table.
+
+use libcryptsetup_rs::consts::flags::{CryptActivate, CryptDeactivate, CryptPbkdf, CryptVolumeKey};
+use libcryptsetup_rs::consts::vals::{
+    CryptKdf, CryptStatusInfo, EncryptionFormat, KeyslotInfo, KeyslotPriority, KeyslotsSize, MetadataSize,
+};
+use libcryptsetup_rs::{
+    CryptDevice, CryptInit, CryptParamsLuks2, CryptPbkdfType, Either, LibcryptErr, TokenInput,
+};
+use libcryptsetup_rs_sys as raw;
+use records::Secret;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use uuid::Uuid;
+
+/// Size of each of the two metadata areas, in bytes: the largest there is, so that a record with
+/// certificates and keys fits (as the original formats).
+const METADATA: u64 = 4 * 1024 * 1024;
+/// Tokens a LUKS2 header has room for.
+const TOKENS: u32 = 32;
+
+/// What the library answered: its error number, and what it had to say.
+#[derive(Debug)]
+pub struct Error {
+    errno: Option<i32>,
+    text: String,
+}
+
+impl Error {
+    /// The error number, where it was one.
+    pub fn errno(&self) -> Option<i32> {
+        self.errno
+    }
+
+    /// Whether a passphrase fits no key slot.
+    pub fn is_wrong_passphrase(&self) -> bool {
+        self.errno == Some(libc::EPERM)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}
+
+thread_local! {
+    static SAID: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Keeps what the library logs, for the text of the error that follows.
+unsafe extern "C" fn listen(_level: c_int, message: *const c_char, _user: *mut c_void) {
+    if message.is_null() {
+        return;
+    }
+    // SAFETY: not null, and the library passes NUL-terminated strings that live for the call.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    SAID.with_borrow_mut(|said| {
+        if said.len() < 1024 {
+            said.push_str(text.trim_end());
+            said.push(' ');
+        }
+    });
+}
+
+fn explained(error: LibcryptErr) -> Error {
+    let said = SAID.with_borrow_mut(std::mem::take);
+    let errno = match &error {
+        LibcryptErr::IOError(error) => error.raw_os_error(),
+        _ => None,
+    };
+    let text = match errno {
+        Some(code) => io::Error::from_raw_os_error(code).to_string(),
+        None => error.to_string(),
+    };
+    let said = said.trim();
+    Error { errno, text: if said.is_empty() { text } else { format!("{text} ({said})") } }
+}
+
+fn checked(code: c_int) -> Result<(), Error> {
+    if code >= 0 {
+        return Ok(());
+    }
+    Err(explained(LibcryptErr::IOError(io::Error::from_raw_os_error(-code))))
+}
+
+/// How a passphrase is stretched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stretching {
+    /// Memory-hard Argon2id.
+    Argon2id {
+        /// Passes; `None`: as many as fit into `milliseconds`, measured now.
+        iterations: Option<u32>,
+        /// Memory in KiB.
+        memory: u32,
+        /// Lanes.
+        threads: u32,
+        /// Target in ms where `iterations` is `None`.
+        milliseconds: u32,
+    },
+    /// PBKDF2.
+    Pbkdf2 {
+        /// Rounds; `None`: measured.
+        iterations: Option<u32>,
+        /// Hash name, such as `sha512`.
+        hash: String,
+        /// Target in ms where `iterations` is `None`.
+        milliseconds: u32,
+    },
+}
+
+/// What a new LUKS2 header looks like.
+#[derive(Debug)]
+pub struct Layout<'a> {
+    /// Cipher, such as `aes`.
+    pub cipher: &'a str,
+    /// Mode, such as `xts-plain64`.
+    pub mode: &'a str,
+    /// Header UUID.
+    pub uuid: Uuid,
+    /// Label.
+    pub label: &'a str,
+    /// Subsystem.
+    pub subsystem: &'a str,
+    /// Encryption sector size in bytes.
+    pub sector: u32,
+}
+
+/// Whether blocks freed by the file system may be given back below the encryption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discard {
+    /// They may.
+    Allowed,
+    /// They may not.
+    Refused,
+}
+
+/// Which unlock attempts look at a key slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// Only those that name it.
+    Ignore,
+    /// All.
+    Normal,
+    /// All, before the others.
+    Prefer,
+}
+
+/// A LUKS2 device or a file with its header.
+pub struct Luks(CryptDevice);
+
+impl Luks {
+    /// Opens a device or file to format it.
+    pub fn blank(device: &Path) -> Result<Self, Error> {
+        libcryptsetup_rs::set_log_callback::<()>(Some(listen), None);
+        CryptInit::init(device).map(Self).map_err(explained)
+    }
+
+    /// Reads the header; a damaged primary copy is replaced from the secondary one.
+    pub fn load(device: &Path) -> Result<Self, Error> {
+        let mut luks = Self::blank(device)?;
+        luks.0.context_handle().load::<()>(Some(EncryptionFormat::Luks2), None).map_err(explained)?;
+        Ok(luks)
+    }
+
+    /// The header below an active device, by its device-mapper name.
+    pub fn of_active(name: &str) -> Result<Self, Error> {
+        libcryptsetup_rs::set_log_callback::<()>(Some(listen), None);
+        let name = c_string(name)?;
+        let mut device = std::ptr::null_mut();
+        // SAFETY: the name is a C string and the pointer is ours to be set.
+        checked(unsafe { raw::crypt_init_by_name(&mut device, name.as_ptr()) })?;
+        Ok(Self(CryptDevice::from_ptr(device)))
+    }
+
+    /// Writes a new header with this volume key and no key slots.
+    pub fn format(&mut self, layout: &Layout<'_>, volume_key: &Secret) -> Result<(), Error> {
+        let sizes = (MetadataSize::try_from(METADATA), KeyslotsSize::try_from(0));
+        let (metadata, keyslots) = (sizes.0.map_err(explained)?, sizes.1.map_err(explained)?);
+        self.0.settings_handle().set_metadata_size(metadata, keyslots).map_err(explained)?;
+        let parameters = CryptParamsLuks2 {
+            pbkdf: None,
+            integrity: None,
+            integrity_params: None,
+            data_alignment: 0,
+            data_device: None,
+            sector_size: layout.sector,
+            label: Some(layout.label.to_owned()),
+            subsystem: Some(layout.subsystem.to_owned()),
+        };
+        let mut parameters: libcryptsetup_rs::CryptParamsLuks2Ref<'_> =
+            (&parameters).try_into().map_err(explained)?;
+        let format = self.0.context_handle().format(
+            EncryptionFormat::Luks2,
+            (layout.cipher, layout.mode),
+            Some(layout.uuid),
+            Either::Left(volume_key.open()),
+            Some(&mut parameters),
+        );
+        format.map_err(explained)
+    }
+
+    /// Adds a key slot for a passphrase; its number.
+    pub fn add_slot(
+        &mut self,
+        volume_key: &Secret,
+        passphrase: &Secret,
+        stretching: &Stretching,
+    ) -> Result<u32, Error> {
+        self.0.settings_handle().set_pbkdf_type(&pbkdf(stretching)).map_err(explained)?;
+        let key = Some(Either::Left(volume_key.open()));
+        let flags = CryptVolumeKey::empty();
+        self.0.keyslot_handle().add_by_key(None, key, passphrase.open(), flags).map_err(explained)
+    }
+
+    /// Destroys a key slot.
+    pub fn destroy_slot(&mut self, slot: u32) -> Result<(), Error> {
+        self.0.keyslot_handle().destroy(slot).map_err(explained)
+    }
+
+    /// The slots in use, with the priority of each.
+    pub fn slots(&mut self) -> Result<Vec<(u32, Priority)>, Error> {
+        let most =
+            libcryptsetup_rs::CryptKeyslotHandle::max_keyslots(EncryptionFormat::Luks2).map_err(explained)?;
+        let mut used = Vec::new();
+        for slot in 0..most {
+            let status = self.0.keyslot_handle().status(slot).map_err(explained)?;
+            if matches!(status, KeyslotInfo::Active | KeyslotInfo::ActiveLast) {
+                used.push((slot, self.priority(slot)?));
+            }
+        }
+        Ok(used)
+    }
+
+    fn priority(&mut self, slot: u32) -> Result<Priority, Error> {
+        match self.0.keyslot_handle().get_priority(slot).map_err(explained)? {
+            KeyslotPriority::Ignore => Ok(Priority::Ignore),
+            KeyslotPriority::Prefer => Ok(Priority::Prefer),
+            KeyslotPriority::Normal | KeyslotPriority::Invalid => Ok(Priority::Normal),
+        }
+    }
+
+    /// Changes which attempts look at a slot.
+    pub fn set_priority(&mut self, slot: u32, priority: Priority) -> Result<(), Error> {
+        let priority = match priority {
+            Priority::Ignore => KeyslotPriority::Ignore,
+            Priority::Normal => KeyslotPriority::Normal,
+            Priority::Prefer => KeyslotPriority::Prefer,
+        };
+        self.0.keyslot_handle().set_priority(slot, priority).map_err(explained)
+    }
+
+    /// The memory a slot needs to be opened, in bytes; 0 for PBKDF2.
+    pub fn slot_memory(&mut self, slot: u32) -> Result<u64, Error> {
+        let kdf = self.0.keyslot_handle().get_pbkdf(slot).map_err(explained)?;
+        Ok(u64::from(kdf.max_memory_kb) * 1024)
+    }
+
+    /// Opens a slot (`None`: all but the ignored ones are tried): which one, and the volume key.
+    pub fn open_slot(&mut self, slot: Option<u32>, passphrase: &Secret) -> Result<(u32, Secret), Error> {
+        let size = usize::try_from(self.0.status_handle().get_volume_key_size()).unwrap_or(0);
+        let mut key = vec![0; size];
+        let opened = self.0.volume_key_handle().get(slot, &mut key, Some(passphrase.open()));
+        let key = Secret::new(key);
+        let (slot, _) = opened.map_err(explained)?;
+        Ok((u32::try_from(slot).unwrap_or(0), key))
+    }
+
+    /// Whether this is the volume key of this header.
+    pub fn is_volume_key(&mut self, volume_key: &Secret) -> bool {
+        self.0.volume_key_handle().verify(volume_key.open()).is_ok()
+    }
+
+    /// The tokens of a kind: number and JSON.
+    pub fn tokens(&mut self, kind: &str) -> Vec<(u32, Value)> {
+        let mut found = Vec::new();
+        for number in 0..TOKENS {
+            // A number without a token is an error to the library; one it cannot read is not ours.
+            if let Ok(json) = self.0.token_handle().json_get(number)
+                && json.get("type").and_then(Value::as_str) == Some(kind)
+            {
+                found.push((number, json));
+            }
+        }
+        SAID.with_borrow_mut(String::clear);
+        found
+    }
+
+    /// Writes a token: in the place of another, or in the first free place.
+    pub fn set_token(&mut self, place: Option<u32>, json: &Value) -> Result<(), Error> {
+        let input = match place {
+            Some(number) => TokenInput::ReplaceToken(number, json),
+            None => TokenInput::AddToken(json),
+        };
+        self.0.token_handle().json_set(input).map(|_| ()).map_err(explained)
+    }
+
+    /// Removes a token.
+    pub fn remove_token(&mut self, number: u32) -> Result<(), Error> {
+        self.0.token_handle().json_set(TokenInput::RemoveToken(number)).map(|_| ()).map_err(explained)
+    }
+
+    /// Makes `/dev/mapper/NAME` with the volume key.
+    pub fn activate(&mut self, name: &str, volume_key: &Secret, discard: Discard) -> Result<(), Error> {
+        let mut flags = CryptActivate::NO_READ_WORKQUEUE | CryptActivate::NO_WRITE_WORKQUEUE;
+        if discard == Discard::Allowed {
+            flags |= CryptActivate::ALLOW_DISCARDS;
+        }
+        self.0
+            .activate_handle()
+            .activate_by_volume_key(Some(name), Some(volume_key.open()), flags)
+            .map_err(explained)
+    }
+
+    /// Cipher, mode, UUID, size of the volume key in bytes, start of the data in bytes.
+    pub fn facts(&mut self) -> Result<Facts, Error> {
+        let mut status = self.0.status_handle();
+        Ok(Facts {
+            cipher: status.get_cipher().map_err(explained)?,
+            mode: status.get_cipher_mode().map_err(explained)?,
+            uuid: status.get_uuid().map_err(explained)?,
+            key_size: u32::try_from(status.get_volume_key_size()).unwrap_or(0),
+            data_offset: status.get_data_offset().saturating_mul(512),
+        })
+    }
+}
+
+/// What a header says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Cipher, such as `aes`.
+    pub cipher: String,
+    /// Mode, such as `xts-plain64`.
+    pub mode: String,
+    /// Header UUID.
+    pub uuid: Uuid,
+    /// Bytes of the volume key.
+    pub key_size: u32,
+    /// First byte of the data.
+    pub data_offset: u64,
+}
+
+/// Whether a device-mapper device exists.
+pub fn is_active(name: &str) -> Result<bool, Error> {
+    match libcryptsetup_rs::status(None, name).map_err(explained)? {
+        CryptStatusInfo::Active | CryptStatusInfo::Busy => Ok(true),
+        CryptStatusInfo::Inactive | CryptStatusInfo::Invalid => Ok(false),
+    }
+}
+
+/// When a device is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// Now, or `EBUSY`.
+    Now,
+    /// As soon as nobody has it open.
+    WhenUnused,
+}
+
+/// Removes a device-mapper device, its key with it.
+pub fn remove(name: &str, when: Removal) -> Result<(), Error> {
+    let name = c_string(name)?;
+    let flags = match when {
+        Removal::Now => CryptDeactivate::empty(),
+        Removal::WhenUnused => CryptDeactivate::DEFERRED,
+    };
+    // SAFETY: without a context the library finds the device by its name, a C string.
+    checked(unsafe { raw::crypt_deactivate_by_name(std::ptr::null_mut(), name.as_ptr(), flags.bits()) })
+}
+
+fn pbkdf(stretching: &Stretching) -> CryptPbkdfType {
+    match stretching {
+        Stretching::Argon2id { iterations, memory, threads, milliseconds } => CryptPbkdfType {
+            type_: CryptKdf::Argon2Id,
+            hash: Some("sha512".into()),
+            time_ms: if iterations.is_some() { 0 } else { *milliseconds },
+            iterations: iterations.unwrap_or(0),
+            max_memory_kb: *memory,
+            parallel_threads: *threads,
+            flags: measuring(*iterations),
+        },
+        Stretching::Pbkdf2 { iterations, hash, milliseconds } => CryptPbkdfType {
+            type_: CryptKdf::Pbkdf2,
+            hash: Some(hash.clone()),
+            time_ms: if iterations.is_some() { 0 } else { *milliseconds },
+            iterations: iterations.unwrap_or(0),
+            max_memory_kb: 0,
+            parallel_threads: 0,
+            flags: measuring(*iterations),
+        },
+    }
+}
+
+fn measuring(iterations: Option<u32>) -> CryptPbkdf {
+    if iterations.is_some() { CryptPbkdf::NO_BENCHMARK } else { CryptPbkdf::empty() }
+}
+
+fn c_string(text: &str) -> Result<CString, Error> {
+    CString::new(std::ffi::OsStr::new(text).as_bytes())
+        .map_err(|_| Error { errno: Some(libc::EINVAL), text: "a name holds a NUL".into() })
+}

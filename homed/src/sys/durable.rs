@@ -1,0 +1,115 @@
+//! Files that are there whole or not at all, also after a power cut.
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Whose a new file is and who may read it.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner {
+    /// Its UID, as seen through the directory's mount.
+    pub uid: u32,
+    /// Its GID.
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Opens a directory; never follows a symlink at the end.
+pub fn directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Opens a directory inside an open one; never follows a symlink.
+pub fn directory_at(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
+}
+
+/// Replaces a file: temporary, fsync, rename, fsync of the directory.
+pub fn replace(directory: impl AsFd, name: &str, content: &[u8], owner: Owner) -> io::Result<()> {
+    let temporary = format!(".#{name}.{}", uuid::Uuid::new_v4().simple());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let fd = rustix::fs::openat(&directory, &temporary, flags, Mode::from_raw_mode(0o600))?;
+    let written = fill(fd, content, owner)
+        .and_then(|()| Ok(rustix::fs::renameat(&directory, &temporary, &directory, name)?));
+    if let Err(error) = written {
+        let _ = rustix::fs::unlinkat(&directory, &temporary, AtFlags::empty());
+        return Err(error);
+    }
+    sync_directory(&directory)
+}
+
+fn fill(fd: OwnedFd, content: &[u8], owner: Owner) -> io::Result<()> {
+    rustix::fs::fchown(&fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    rustix::fs::fchmod(&fd, Mode::from_raw_mode(owner.mode))?;
+    let mut file = File::from(fd);
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_directory(directory: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::fsync(directory)?)
+}
+
+/// Writes all of the file system an open file lies on to disk.
+pub fn sync_file_system(file: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
+}
+
+/// Opens a regular file that somebody else may have put there: no symlink, no waiting for a FIFO's
+/// other end, nothing but a regular file.
+pub fn open_foreign(directory: impl AsFd, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Reads such a file whole; `EFBIG` beyond `limit` bytes.
+pub fn read_foreign(directory: impl AsFd, name: &str, limit: u64) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let file = open_foreign(directory, name)?;
+    if file.metadata()?.size() > limit {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_no_temporary_stays() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let directory = directory(folder.path()).expect("opens");
+        let me = folder.path().metadata().expect("stat");
+        let owner = Owner { uid: me.uid(), gid: me.gid(), mode: 0o600 };
+        replace(&directory, "x", b"one", owner).expect("written");
+        replace(&directory, "x", b"two", owner).expect("written");
+        assert_eq!(read_foreign(&directory, "x", 10).expect("read"), b"two");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1);
+        assert!(read_foreign(&directory, "x", 2).is_err());
+    }
+
+    #[test]
+    fn a_symlink_or_fifo_is_not_read() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).expect("link");
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR, 0).expect("fifo");
+        let directory = directory(folder.path()).expect("opens");
+        assert!(read_foreign(&directory, "link", 100).is_err());
+        assert!(read_foreign(&directory, "fifo", 100).is_err());
+    }
+}

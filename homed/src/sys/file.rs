@@ -1,0 +1,91 @@
+//! What an image file needs beyond reading and writing: lock, marks, space.
+
+use rustix::fs::{FallocateFlags, FlockOperation, IFlags, XattrFlags};
+use std::io;
+use std::os::fd::AsFd;
+
+/// Free and total space of a file system, in bytes, as an unprivileged user may use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What is left.
+    pub free: u64,
+}
+
+/// Whether a lock could be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// It is ours now.
+    Taken,
+    /// Another open file has it.
+    Elsewhere,
+}
+
+/// Takes the BSD lock of an open file without waiting. It stays as long as anybody (a loop device
+/// too) has this open file.
+pub fn lock(file: impl AsFd) -> io::Result<Lock> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Lock::Taken),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Lock::Elsewhere),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads a small extended attribute; `None` where there is none.
+pub fn attribute(file: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut value = [0; 256];
+    match rustix::fs::fgetxattr(file, name, &mut value[..]) {
+        Ok(length) => Ok(Some(value[..length].to_vec())),
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Sets an extended attribute.
+pub fn set_attribute(file: impl AsFd, name: &str, value: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())?)
+}
+
+/// Removes an extended attribute; one that is not there is removed already.
+pub fn remove_attribute(file: impl AsFd, name: &str) -> io::Result<()> {
+    match rustix::fs::fremovexattr(file, name) {
+        Ok(()) | Err(rustix::io::Errno::NODATA) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks for no copy-on-write and no compression, where the file system knows that (btrfs).
+pub fn write_in_place(file: impl AsFd) -> io::Result<()> {
+    let flags = rustix::fs::ioctl_getflags(&file)?;
+    Ok(rustix::fs::ioctl_setflags(&file, flags | IFlags::NOCOW)?)
+}
+
+/// Reserves disk blocks for the first `size` bytes; the file is that long afterwards.
+pub fn allocate(file: impl AsFd, size: u64) -> io::Result<()> {
+    Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size)?)
+}
+
+/// Space of the file system an open file lies on.
+pub fn space(file: impl AsFd) -> io::Result<Space> {
+    let facts = rustix::fs::fstatvfs(file)?;
+    let unit = facts.f_frsize;
+    Ok(Space { total: facts.f_blocks.saturating_mul(unit), free: facts.f_bavail.saturating_mul(unit) })
+}
+
+/// Gives unused blocks of a mounted file system back to the device below; bytes given back.
+pub fn trim(mounted: impl AsFd) -> io::Result<u64> {
+    use std::os::fd::AsRawFd;
+    #[repr(C)]
+    struct Range {
+        start: u64,
+        length: u64,
+        minimum: u64,
+    }
+    // linux/fs.h: FITRIM is _IOWR('X', 121, struct fstrim_range).
+    const FITRIM: u32 = linux_raw_sys::ioctl::FITRIM;
+    let mut range = Range { start: 0, length: u64::MAX, minimum: 0 };
+    // SAFETY: the fd is open for the call and the struct has the layout of `fstrim_range`.
+    let answer = unsafe { libc::ioctl(mounted.as_fd().as_raw_fd(), FITRIM as _, &mut range) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(range.length) }
+}

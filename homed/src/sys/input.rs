@@ -1,0 +1,93 @@
+//! Reading a job and wiping where it came from.
+
+use records::Secret;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
+use zeroize::Zeroize;
+
+/// Largest job accepted, in bytes: records are kilobytes, secrets smaller.
+pub const LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Reads all of a memfd (also one that cannot be read but only mapped: `memfd_secret`) or a pipe.
+/// A memfd is overwritten with zeros after that, unless it is sealed.
+pub fn read_and_wipe(mut input: File) -> io::Result<Secret> {
+    let facts = input.metadata()?;
+    if !facts.is_file() {
+        return read_stream(&mut input);
+    }
+    if facts.len() > LIMIT {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
+    let length = usize::try_from(facts.len()).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    match input.read_exact_at(&mut bytes, 0) {
+        Ok(()) => {
+            // A sealed memfd cannot be overwritten; its pages go with the last descriptor.
+            let _ = input.rewind().and_then(|()| input.write_all_at(&vec![0; length], 0));
+            Ok(Secret::new(bytes))
+        }
+        Err(_) => take_mapped(&input, bytes),
+    }
+}
+
+fn read_stream(input: &mut File) -> io::Result<Secret> {
+    // One buffer of the final size, so that no partial copy is left behind by a growing one.
+    let mut bytes = vec![0; 1 << 20];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match input.read(&mut bytes[filled..])? {
+            0 => {
+                bytes.truncate(filled);
+                return Ok(Secret::new(bytes));
+            }
+            n => filled += n,
+        }
+    }
+    bytes.zeroize();
+    Err(io::Error::from_raw_os_error(libc::EFBIG))
+}
+
+fn take_mapped(input: impl AsFd, mut bytes: Vec<u8>) -> io::Result<Secret> {
+    let length = bytes.len();
+    let shared = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    let fd = input.as_fd().as_raw_fd();
+    // SAFETY: a fresh mapping of `length` bytes at an address the kernel chooses; checked below.
+    let map = unsafe { libc::mmap(std::ptr::null_mut(), length, shared.0, shared.1, fd, 0) };
+    if map == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping has `length` readable and writable bytes and nobody else in this process uses it.
+    let content = unsafe { std::slice::from_raw_parts_mut(map.cast::<u8>(), length) };
+    bytes.copy_from_slice(content);
+    content.zeroize();
+    // SAFETY: unmaps exactly what was mapped; `content` is not used any more.
+    unsafe { libc::munmap(map, length) };
+    Ok(Secret::new(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_memfd_is_read_and_wiped() {
+        let fd = rustix::fs::memfd_create("job", rustix::fs::MemfdFlags::CLOEXEC).expect("memfd");
+        let mut file = File::from(fd);
+        file.write_all(b"secret job").expect("written");
+        let kept = file.try_clone().expect("duplicate");
+        assert_eq!(read_and_wipe(file).expect("read").open(), b"secret job");
+        let mut after = [1; 10];
+        kept.read_exact_at(&mut after, 0).expect("read");
+        assert_eq!(after, [0; 10]);
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end() {
+        let (reader, writer) = rustix::pipe::pipe().expect("pipe");
+        File::from(writer).write_all(b"abc").expect("written");
+        assert_eq!(read_and_wipe(File::from(reader)).expect("read").open(), b"abc");
+    }
+}
