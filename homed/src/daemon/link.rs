@@ -11,7 +11,6 @@
 //!
 //! Not here: who may ask (polkit, root-only calls: the D-Bus front), and any wire format.
 
-use records::UserName;
 use records::refusal::{Refusal, Refused};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -19,11 +18,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+pub use crate::home::effect::Announcement as Change;
 pub use crate::home::state::State;
 pub use crate::home::view::{HomeView, UnixRecord};
 pub use crate::job::Progress;
 pub use crate::manager::request::{
-    AtSuspend, Caller, HomeKey, Interactive, KeyOperation, Later, Offer, Operation, ProgressSink, SigningKey,
+    AtSuspend, Caller, HomeKey, Interactive, KeyOperation, Later, Offer, Operation, ProgressSink, RequestId,
+    SigningKey,
 };
 
 /// Calls that one unprivileged UID may have waiting at a time; look-ups are not counted.
@@ -69,21 +70,6 @@ impl From<Refusal> for Failure {
         Self::Refused(refusal.into())
     }
 }
-
-/// What happened to a home, for whoever shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// It is there.
-    Appeared(UserName),
-    /// Its state or record is another.
-    Changed(UserName),
-    /// It is gone; it had this UID.
-    Vanished(UserName, u32),
-}
-
-/// Names a call from question to answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
 
 /// What reaches the loop.
 pub enum Call {

@@ -1,4 +1,377 @@
 //! One home: what it is, and what may be done with it now. Pure: no IO, no clock, no bus.
+//!
+//! ```text
+//! resting facts (asked) × running job × queue × holders × attempts
+//!        wanted ──→ verdict ──→ start | at once | queue | already so | refuse
+//! ```
+//!
+//! Invariants: one job runs at a time; the host record is saved only while none runs; every call is
+//! answered once; a home nobody holds, whose last holder has gone, is deactivated or tried again.
 
+pub mod attempts;
+pub mod effect;
+pub mod facts;
+mod fields;
+mod live;
+mod run;
 pub mod state;
+pub mod verdict;
 pub mod view;
+
+use crate::job::Known;
+use crate::manager::request::{Answer, AtSuspend, Offer, RequestId};
+use attempts::{Attempts, Trier};
+use effect::{Announcement, Effect, Failed, JobId};
+use facts::{Facts, Place, SignedLocally};
+use records::refusal::Refused;
+use records::{Credentials, Machine, Record, Refusal, UserName};
+use run::Running;
+use state::{Lingering, State};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+use verdict::{Favour, Held, Situation, Verb, Verdict, verdict};
+
+/// Operations that may wait for one home.
+const WAITING: usize = 100;
+/// How many of them may be strangers'.
+const WAITING_STRANGERS: usize = 20;
+/// How many of them may be of one stranger.
+const WAITING_ONE_STRANGER: usize = 2;
+
+/// Times that tests shorten.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// A wrong password is answered at a multiple of this.
+    pub grain: Duration,
+    /// A failed deactivation is tried again after this, then after twice as long each time.
+    pub retry: Duration,
+    /// … and at the latest after this.
+    pub retry_longest: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            grain: Duration::from_secs(3),
+            retry: Duration::from_secs(15),
+            retry_longest: Duration::from_secs(240),
+        }
+    }
+}
+
+/// One turn of the loop: the facts it may use, and what it wants done.
+pub struct Turn<'a> {
+    /// Wall clock, µs since 1970.
+    pub now_usec: u64,
+    /// This machine.
+    pub machine: &'a Machine,
+    /// Kernel and disk.
+    pub facts: &'a dyn Facts,
+    /// Times.
+    pub tuning: Tuning,
+    /// UIDs of the homes that are known: none is given twice.
+    pub uids: BTreeSet<u32>,
+    /// Answers to calls that stand for several homes: group, and what became of one home.
+    pub group_news: Vec<(GroupId, Result<(), Failed>)>,
+    /// The number of the next job.
+    pub next_job: u64,
+    /// What is to be done.
+    pub effects: Vec<Effect>,
+}
+
+impl Turn<'_> {
+    /// A fresh name for a job.
+    pub fn job_id(&mut self) -> JobId {
+        self.next_job += 1;
+        JobId(self.next_job)
+    }
+
+    /// Answers whoever waits.
+    pub fn answer(&mut self, waiter: Waiter, answer: Result<Answer, Failed>) {
+        self.answer_after(waiter, answer, Duration::ZERO);
+    }
+
+    fn answer_after(&mut self, waiter: Waiter, answer: Result<Answer, Failed>, delay: Duration) {
+        match waiter {
+            Waiter::Nobody => {}
+            Waiter::Call(id) => self.effects.push(Effect::Answer(id, answer, delay)),
+            Waiter::Group(id) => self.group_news.push((id, answer.map(|_| ()))),
+        }
+    }
+}
+
+/// Names a call that stands for several homes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u64);
+
+/// Who waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiter {
+    /// The daemon itself wants it, or the caller has gone.
+    Nobody,
+    /// A call.
+    Call(RequestId),
+    /// A call that stands for several homes.
+    Group(GroupId),
+}
+
+/// Something wanted of one home.
+pub struct Wanted {
+    /// Who waits.
+    pub waiter: Waiter,
+    /// Who tries.
+    pub trier: Trier,
+    /// What.
+    pub verb: Verb,
+    /// Proof, and where progress goes.
+    pub offer: Offer,
+    /// New passwords, for [`Verb::ChangePassword`].
+    pub new: Option<Credentials>,
+    /// Kind of reference, for the verbs that give one.
+    pub at_suspend: AtSuspend,
+    /// When it was asked, µs since 1970.
+    pub asked_usec: u64,
+}
+
+impl Wanted {
+    /// What the daemon itself wants.
+    pub fn by_the_daemon(verb: Verb, now_usec: u64) -> Self {
+        Self {
+            waiter: Waiter::Nobody,
+            trier: Trier { uid: 0, favour: Favour::Owner },
+            verb,
+            offer: Offer::default(),
+            new: None,
+            at_suspend: AtSuspend::Stay,
+            asked_usec: now_usec,
+        }
+    }
+}
+
+/// One home.
+pub struct Home {
+    record: Record,
+    place: Place,
+    uid: u32,
+    known: Known,
+    running: Option<Running>,
+    waiting: VecDeque<Wanted>,
+    held: BTreeSet<AtSuspend>,
+    /// Deactivations that failed since the last holder went; a timer is set.
+    failed_deactivations: Option<u32>,
+    timer: u64,
+    attempts: Attempts,
+    signed_locally: Option<SignedLocally>,
+}
+
+/// Whether a home is still in the set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Fate {
+    /// It is.
+    Stays,
+    /// It is to be taken out.
+    Goes,
+}
+
+impl Home {
+    /// A home with a record of this host, or (`known`: no) a synthetic one.
+    pub fn new(record: Record, uid: u32, known: Known, turn: &Turn) -> Self {
+        Self {
+            place: Place::of(&record, turn.machine),
+            attempts: Attempts::of(&record, turn.machine),
+            signed_locally: turn.facts.signed_locally(&record),
+            record,
+            uid,
+            known,
+            running: None,
+            waiting: VecDeque::new(),
+            held: BTreeSet::new(),
+            failed_deactivations: None,
+            timer: 0,
+        }
+    }
+
+    /// Its user's name.
+    pub fn user(&self) -> &UserName {
+        self.record.user()
+    }
+
+    /// Its record, as the host has it.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Its UID on this machine.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Whether this host has a record of it.
+    pub fn known(&self) -> Known {
+        self.known
+    }
+
+    /// Where its parts are.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether anybody holds it.
+    pub fn held(&self) -> Held {
+        if self.held.is_empty() { Held::No } else { Held::Yes }
+    }
+
+    /// Its state now.
+    pub fn state(&self, facts: &dyn Facts) -> State {
+        State {
+            resting: facts.whereabouts(&self.place).resting(self.known),
+            doing: self.running.as_ref().map(|running| running.work),
+            lingering: match self.failed_deactivations {
+                Some(_) => Lingering::Yes,
+                None => Lingering::No,
+            },
+        }
+    }
+
+    fn situation(&self, facts: &dyn Facts) -> Situation {
+        let favour = self.running.as_ref().map_or(Favour::Owner, |running| running.wanted.trier.favour);
+        Situation { state: self.state(facts), held: self.held(), favour }
+    }
+
+    /// Does what is wanted, now or when its turn comes.
+    pub fn want(&mut self, wanted: Wanted, turn: &mut Turn) -> Fate {
+        match verdict(self.situation(turn.facts), wanted.verb) {
+            Verdict::Start(work) => self.start(work, wanted, turn),
+            Verdict::AtOnce => return self.at_once(wanted, turn),
+            Verdict::Queue => self.enqueue(wanted, turn),
+            Verdict::AlreadySo => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            Verdict::Refuse(refusal) => {
+                let refused = Refused::new(refusal, self.sentence(refusal, wanted.verb));
+                turn.answer(wanted.waiter, Err(Failed::Refused(refused)));
+            }
+        }
+        Fate::Stays
+    }
+
+    fn sentence(&self, refusal: Refusal, verb: Verb) -> String {
+        match (refusal, verb) {
+            (Refusal::NotSupported, Verb::Later(later)) => {
+                format!(
+                    "This version of homed cannot do that yet ({later:?}); the home of {} is as it was.",
+                    self.user()
+                )
+            }
+            (refusal, _) => format!("{}: {}", self.user(), refusal.sentence()),
+        }
+    }
+
+    fn at_once(&mut self, wanted: Wanted, turn: &mut Turn) -> Fate {
+        match wanted.verb {
+            Verb::Remove | Verb::Unregister => {
+                let call = match wanted.waiter {
+                    Waiter::Call(id) => Some(id),
+                    Waiter::Nobody | Waiter::Group(_) => None,
+                };
+                turn.effects.push(Effect::Forget(self.user().clone(), call));
+                return Fate::Goes;
+            }
+            _ => self.hand_over(&wanted, turn),
+        }
+        Fate::Stays
+    }
+
+    /// Gives a reference; if nobody waits for it any more, the last holder has gone at once.
+    fn hand_over(&mut self, wanted: &Wanted, turn: &mut Turn) {
+        match wanted.waiter {
+            Waiter::Call(id) => {
+                self.hold(wanted.at_suspend);
+                turn.effects.push(Effect::HandOver(id, self.user().clone(), wanted.at_suspend));
+            }
+            Waiter::Nobody | Waiter::Group(_) => {}
+        }
+    }
+
+    /// Somebody holds it.
+    pub fn hold(&mut self, at_suspend: AtSuspend) {
+        self.held.insert(at_suspend);
+        self.failed_deactivations = None;
+    }
+
+    /// The last holder of that kind has gone.
+    pub fn released(&mut self, at_suspend: AtSuspend, turn: &mut Turn) {
+        if self.held.remove(&at_suspend) && self.held.is_empty() {
+            self.nobody_holds_it(turn);
+        }
+    }
+
+    /// Deactivates a home that was held, or mounted for somebody who has gone.
+    pub fn nobody_holds_it(&mut self, turn: &mut Turn) {
+        if self.waiting.iter().any(|waiting| waiting.verb == Verb::HolderGone) {
+            return;
+        }
+        let wanted = Wanted::by_the_daemon(Verb::HolderGone, turn.now_usec);
+        let Fate::Stays = self.want(wanted, turn) else { return };
+    }
+
+    /// A deactivation that failed is tried again.
+    pub fn rang(&mut self, timer: u64, turn: &mut Turn) {
+        if timer == self.timer && self.failed_deactivations.is_some() {
+            self.nobody_holds_it(turn);
+        }
+    }
+
+    fn enqueue(&mut self, wanted: Wanted, turn: &mut Turn) {
+        let is_stranger = |waiting: &&Wanted| waiting.trier.favour == Favour::Stranger;
+        let strangers = self.waiting.iter().filter(is_stranger);
+        let (all, own) = strangers.fold((0, 0), |(all, own), waiting| {
+            (all + 1, own + usize::from(waiting.trier.uid == wanted.trier.uid))
+        });
+        let full = match wanted.trier.favour {
+            // What the daemon itself wants always has room: it is one of a kind.
+            Favour::Owner => {
+                self.waiting.len() >= WAITING + WAITING_STRANGERS && wanted.waiter != Waiter::Nobody
+            }
+            Favour::Stranger => all >= WAITING_STRANGERS || own >= WAITING_ONE_STRANGER,
+        };
+        if full {
+            return turn.answer(wanted.waiter, Err(Refusal::TooManyOperations.into()));
+        }
+        let end = self.waiting.len();
+        let place = match wanted.trier.favour {
+            Favour::Owner => end - self.waiting.iter().filter(is_stranger).count(),
+            Favour::Stranger => end,
+        };
+        self.waiting.insert(place, wanted);
+    }
+
+    /// Looks at the queue again after a job has ended.
+    fn run_queue(&mut self, turn: &mut Turn) -> Fate {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        while let Some(wanted) = waiting.pop_front() {
+            if self.want(wanted, turn) == Fate::Goes {
+                for wanted in waiting {
+                    turn.answer(wanted.waiter, Err(Refusal::NoSuchHome.into()));
+                }
+                return Fate::Goes;
+            }
+        }
+        Fate::Stays
+    }
+
+    /// Nobody waits for that call any more.
+    pub fn abandoned(&mut self, call: RequestId, turn: &mut Turn) -> Fate {
+        self.waiting.retain(|waiting| waiting.waiter != Waiter::Call(call));
+        match &mut self.running {
+            Some(running) if running.wanted.waiter == Waiter::Call(call) => self.abandon_running(turn),
+            Some(_) | None => Fate::Stays,
+        }
+    }
+
+    fn changed(&self, turn: &mut Turn) {
+        turn.effects.push(Effect::Announce(Announcement::Changed(self.user().clone())));
+    }
+}
+
+/// Homes by their user's name.
+pub type Homes = BTreeMap<UserName, Home>;

@@ -1,3 +1,316 @@
-//! The set of homes. Pure: no IO, no clock, no bus.
+//! The set of homes. Pure: no IO, no clock, no bus; events in, effects out.
+//!
+//! Not here: what one home may do ([`crate::home`]), signing keys and wire formats (daemon, fronts).
 
+mod create;
+mod discover;
+pub mod names;
 pub mod request;
+pub mod uids;
+
+#[cfg(test)]
+mod tests;
+
+use crate::home::attempts::Trier;
+use crate::home::effect::{Announcement, Effect, Event, Failed, Found, JobId};
+use crate::home::facts::Facts;
+use crate::home::verdict::{Favour, Held, Verb};
+use crate::home::view::HomeView;
+use crate::home::{Fate, GroupId, Home, Homes, Tuning, Turn, Waiter, Wanted};
+use records::{Machine, Refusal, UserName};
+use request::{Answer, AtSuspend, Caller, HomeKey, Offer, Operation, RequestId};
+use std::collections::BTreeMap;
+
+/// Most homes that are managed, as in the original.
+pub const MOST_HOMES: usize = 500;
+
+/// Facts and time of one turn, from the loop.
+pub struct Now<'a> {
+    /// Wall clock, µs since 1970.
+    pub usec: u64,
+    /// Kernel and disk.
+    pub facts: &'a dyn Facts,
+}
+
+/// All homes of this machine.
+pub struct Manager {
+    machine: Machine,
+    tuning: Tuning,
+    defaults: Defaults,
+    homes: Homes,
+    /// Storage that was found, until its names and UID are checked.
+    discoveries: BTreeMap<JobId, Found>,
+    groups: BTreeMap<GroupId, Group>,
+    next_job: u64,
+}
+
+/// What records get that do not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// `storage`.
+    pub storage: String,
+    /// `fileSystemType`.
+    pub file_system_type: Option<String>,
+    /// Folder of images and home directories.
+    pub home_root: String,
+}
+
+/// A call that stands for several homes: answered when all have answered; the first failure wins.
+struct Group {
+    waiter: Waiter,
+    left: usize,
+    failed: Option<Failed>,
+}
+
+impl Manager {
+    /// No homes yet.
+    pub fn new(machine: Machine, tuning: Tuning, defaults: Defaults) -> Self {
+        Self {
+            machine,
+            tuning,
+            defaults,
+            homes: Homes::new(),
+            discoveries: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            next_job: 0,
+        }
+    }
+
+    /// Takes one event, says what is to be done.
+    pub fn handle(&mut self, event: Event, now: &Now) -> Vec<Effect> {
+        let machine = self.machine.clone();
+        let mut turn = Turn {
+            now_usec: now.usec,
+            machine: &machine,
+            facts: now.facts,
+            tuning: self.tuning,
+            uids: self.homes.values().map(Home::uid).collect(),
+            group_news: Vec::new(),
+            next_job: self.next_job,
+            effects: Vec::new(),
+        };
+        self.dispatch(event, &mut turn);
+        self.tell_groups(&mut turn);
+        self.next_job = turn.next_job;
+        turn.effects
+    }
+
+    fn dispatch(&mut self, event: Event, turn: &mut Turn) {
+        match event {
+            Event::Asked(id, caller, operation) => self.asked(id, &caller, *operation, turn),
+            Event::Abandoned(call) => self.abandoned(call, turn),
+            Event::Ended(user, job, outcome) => {
+                self.on(&user, turn, |home, turn| home.ended(job, outcome, turn))
+            }
+            Event::Committed(user, job) => self.on(&user, turn, |home, _| {
+                home.committed(job);
+                Fate::Stays
+            }),
+            Event::Checked(user, job, findings) => match self.discoveries.remove(&job) {
+                Some(found) => self.discovered(found, findings, turn),
+                None => self.on(&user, turn, |home, turn| home.checked(job, findings, turn)),
+            },
+            Event::Loaded(record, interrupted) => self.loaded(*record, interrupted, turn),
+            Event::Found(found) => self.found(found, turn),
+            Event::Vanished(image) => self.vanished(&image, turn),
+            Event::Held(user, at_suspend) => self.on(&user, turn, |home, _| {
+                home.hold(at_suspend);
+                Fate::Stays
+            }),
+            Event::Released(user, at_suspend) => self.on(&user, turn, |home, turn| {
+                home.released(at_suspend, turn);
+                Fate::Stays
+            }),
+            Event::Rang(user, timer) => self.on(&user, turn, |home, turn| {
+                home.rang(timer, turn);
+                Fate::Stays
+            }),
+        }
+    }
+
+    /// Does something with one home, and takes it out if that is what follows.
+    fn on(&mut self, user: &UserName, turn: &mut Turn, act: impl FnOnce(&mut Home, &mut Turn) -> Fate) {
+        let Some(home) = self.homes.get_mut(user) else { return };
+        let was_shown = !home.is_being_checked();
+        if act(home, turn) == Fate::Goes {
+            self.take_out(user, was_shown, turn);
+        }
+    }
+
+    fn take_out(&mut self, user: &UserName, was_shown: bool, turn: &mut Turn) {
+        let Some(home) = self.homes.remove(user) else { return };
+        if was_shown {
+            turn.effects.push(Effect::DropReferences(user.clone()));
+            turn.effects.push(Effect::Announce(Announcement::Vanished(user.clone(), home.uid())));
+        }
+    }
+
+    fn asked(&mut self, id: RequestId, caller: &Caller, operation: Operation, turn: &mut Turn) {
+        let waiter = Waiter::Call(id);
+        match operation {
+            Operation::Look(key) => {
+                let view = self.find(&key, caller.uid).map(|home| home.view(turn.machine, turn.facts));
+                let answer = view.map(|view| Answer::Home(Box::new(view))).ok_or_else(|| no_such_home(&key));
+                turn.answer(waiter, answer);
+            }
+            Operation::List => {
+                let shown = self.homes.values().filter(|home| !home.is_being_checked());
+                let views: Vec<HomeView> = shown.map(|home| home.view(turn.machine, turn.facts)).collect();
+                turn.answer(waiter, Ok(Answer::Homes(views)));
+            }
+            Operation::Create(record, offer) => self.create(record, offer, id, caller, turn),
+            Operation::Register(record) => self.register(record, id, turn),
+            Operation::DeactivateAll => self.deactivate_all(waiter, turn),
+            // The loop answers these itself: keys are files.
+            Operation::Keys(_) => turn.answer(waiter, Err(Refusal::NotSupported.into())),
+            other => match of_one_home(other) {
+                Some((key, asked)) => self.ask_home(&key, asked, id, caller, turn),
+                None => turn.answer(waiter, Err(Refusal::NotSupported.into())),
+            },
+        }
+    }
+
+    fn ask_home(&mut self, key: &HomeKey, asked: Asked, id: RequestId, caller: &Caller, turn: &mut Turn) {
+        let Some(home) = self.find(key, caller.uid) else {
+            return turn.answer(Waiter::Call(id), Err(no_such_home(key)));
+        };
+        let wanted = Wanted {
+            waiter: Waiter::Call(id),
+            trier: trier(caller, home),
+            verb: asked.verb,
+            offer: asked.offer,
+            new: asked.new,
+            at_suspend: asked.at_suspend,
+            asked_usec: turn.now_usec,
+        };
+        let user = home.user().clone();
+        self.on(&user, turn, |home, turn| home.want(wanted, turn));
+    }
+
+    /// Finds a home by any of its names, or by its UID; the empty name is the caller's own.
+    fn find(&self, key: &HomeKey, caller: u32) -> Option<&Home> {
+        let shown = || self.homes.values().filter(|home| !home.is_being_checked());
+        match key {
+            HomeKey::Uid(uid) => shown().find(|home| home.uid() == *uid),
+            HomeKey::Name(name) if name.is_empty() => shown().find(|home| home.uid() == caller),
+            HomeKey::Name(name) => {
+                let primary = UserName::parse(name).ok().and_then(|user| self.homes.get(&user));
+                let primary = primary.filter(|home| !home.is_being_checked());
+                primary.or_else(|| shown().find(|home| home.names().iter().any(|own| own == name)))
+            }
+        }
+    }
+
+    fn abandoned(&mut self, call: RequestId, turn: &mut Turn) {
+        for group in self.groups.values_mut().filter(|group| group.waiter == Waiter::Call(call)) {
+            group.waiter = Waiter::Nobody;
+        }
+        let users: Vec<UserName> = self.homes.keys().cloned().collect();
+        for user in users {
+            self.on(&user, turn, |home, turn| home.abandoned(call, turn));
+        }
+    }
+
+    fn deactivate_all(&mut self, waiter: Waiter, turn: &mut Turn) {
+        let id = GroupId(turn.job_id().0);
+        let users: Vec<UserName> = self.homes.keys().cloned().collect();
+        if users.is_empty() {
+            return turn.answer(waiter, Ok(Answer::Done));
+        }
+        self.groups.insert(id, Group { waiter, left: users.len(), failed: None });
+        for user in users {
+            let wanted = Wanted {
+                waiter: Waiter::Group(id),
+                ..Wanted::by_the_daemon(Verb::DeactivateAll, turn.now_usec)
+            };
+            self.on(&user, turn, |home, turn| home.want(wanted, turn));
+        }
+    }
+
+    fn tell_groups(&mut self, turn: &mut Turn) {
+        for (id, news) in std::mem::take(&mut turn.group_news) {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            group.left = group.left.saturating_sub(1);
+            if let (Err(failed), None) = (news, &group.failed) {
+                group.failed = Some(failed);
+            }
+            if group.left > 0 {
+                continue;
+            }
+            if let Some(group) = self.groups.remove(&id) {
+                turn.answer(group.waiter, group.failed.map_or(Ok(Answer::Done), Err));
+            }
+        }
+    }
+
+    /// Whether anything is mounted, held or being done: for whoever wants to stop the daemon.
+    pub fn is_idle(&self) -> bool {
+        self.homes.values().all(|home| home.held() == Held::No)
+    }
+}
+
+/// What is wanted of one home, taken out of an operation.
+struct Asked {
+    verb: Verb,
+    offer: Offer,
+    new: Option<records::Credentials>,
+    at_suspend: AtSuspend,
+}
+
+impl Asked {
+    fn plain(verb: Verb) -> Self {
+        Self::with(verb, Offer::default())
+    }
+
+    fn with(verb: Verb, offer: Offer) -> Self {
+        Self { verb, offer, new: None, at_suspend: AtSuspend::Stay }
+    }
+}
+
+fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
+    let reference = |verb, at_suspend, offer| Asked { at_suspend, ..Asked::with(verb, offer) };
+    let asked = match operation {
+        Operation::Activate(key, offer) => (key, Asked::with(Verb::Activate, offer)),
+        Operation::ActivateIfReferenced(key, offer) => (key, Asked::with(Verb::ActivateIfReferenced, offer)),
+        Operation::Fixate(key, offer) => (key, Asked::with(Verb::Fixate, offer)),
+        Operation::Authenticate(key, offer) => (key, Asked::with(Verb::Authenticate, offer)),
+        Operation::Acquire(key, at, offer) => (key, reference(Verb::Acquire, at, offer)),
+        Operation::Ref(key, at) => (key, reference(Verb::Ref, at, Offer::default())),
+        Operation::RefUnrestricted(key, at) => (key, reference(Verb::RefUnrestricted, at, Offer::default())),
+        Operation::Release(key) => (key, Asked::plain(Verb::Release)),
+        Operation::Deactivate(key) => (key, Asked::plain(Verb::Deactivate)),
+        Operation::ChangePassword { home, new, old } => {
+            (home, Asked { new: Some(new), ..Asked::with(Verb::ChangePassword, old) })
+        }
+        Operation::Remove(key) => (key, Asked::plain(Verb::Remove)),
+        Operation::Unregister(key) => (key, Asked::plain(Verb::Unregister)),
+        Operation::Later(key, later) => (key, Asked::plain(Verb::Later(later))),
+        Operation::Look(_)
+        | Operation::List
+        | Operation::Create(..)
+        | Operation::Register(_)
+        | Operation::DeactivateAll
+        | Operation::Keys(_) => return None,
+    };
+    Some(asked)
+}
+
+fn trier(caller: &Caller, home: &Home) -> Trier {
+    let has_right = caller.uid == 0 || caller.uid == home.uid();
+    Trier { uid: caller.uid, favour: if has_right { Favour::Owner } else { Favour::Stranger } }
+}
+
+fn no_such_home(key: &HomeKey) -> Failed {
+    let sentence = match key {
+        HomeKey::Name(name) if name.is_empty() => "The caller has no home here.".to_owned(),
+        HomeKey::Name(name) => {
+            format!("No home for {:?} is known: homectl list shows those that are.", shortened(name))
+        }
+        HomeKey::Uid(uid) => format!("No home with UID {uid} is known: homectl list shows those that are."),
+    };
+    Failed::Refused(records::refusal::Refused::new(Refusal::NoSuchHome, sentence))
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
+}

@@ -23,6 +23,10 @@ pub struct Caller {
     pub interactive: Interactive,
 }
 
+/// Names a call from question to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
 /// Which home is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HomeKey {

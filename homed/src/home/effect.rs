@@ -1,0 +1,156 @@
+//! What the core wants done, and what happens to it: the closed list of both.
+
+use crate::job::{Job, Outcome};
+use crate::manager::request::{Answer, AtSuspend, Caller, Operation, ProgressSink, RequestId};
+use records::refusal::Refused;
+use records::{Credentials, Record, UserName};
+use std::time::Duration;
+
+/// Names a job; also a question that is asked before one starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// Something happened.
+pub enum Event {
+    /// A front asks.
+    Asked(RequestId, Caller, Box<Operation>),
+    /// Nobody waits for that answer any more.
+    Abandoned(RequestId),
+    /// A worker ended, or could not be started.
+    Ended(UserName, JobId, Outcome),
+    /// A worker is past the point from which on it is finished even if nobody waits.
+    Committed(UserName, JobId),
+    /// A check came back.
+    Checked(UserName, JobId, Findings),
+    /// A host record was read at the start, with what its last job was if that never ended.
+    Loaded(Box<Record>, Interrupted),
+    /// Storage was seen: in `/home`, or as a partition.
+    Found(Found),
+    /// Storage may have gone.
+    Vanished(String),
+    /// A reference is held (again).
+    Held(UserName, AtSuspend),
+    /// The last reference of its kind has gone.
+    Released(UserName, AtSuspend),
+    /// A timer of [`Effect::SetTimer`] rang.
+    Rang(UserName, u64),
+}
+
+/// Whether a job was running when the daemon was stopped or killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupted {
+    /// None was.
+    No,
+    /// One was.
+    Yes,
+}
+
+/// Storage of a home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Whose it is, by its name or label.
+    pub name: records::FullName,
+    /// Where it is.
+    pub image: String,
+    /// Storage kind, as the record's `storage` field says it.
+    pub storage: String,
+}
+
+/// Something is to be done.
+pub enum Effect {
+    /// Answer a call.
+    Answer(RequestId, Result<Answer, Failed>, Duration),
+    /// Answer a call with a new reference.
+    HandOver(RequestId, UserName, AtSuspend),
+    /// Run a worker.
+    Start(Box<StartJob>),
+    /// Kill a worker; its end is reported all the same.
+    Stop(JobId),
+    /// Look things up that may block.
+    Check(Box<Check>),
+    /// Write the host record; none runs that would.
+    Save(Box<Record>),
+    /// Delete host record and blobs, then answer.
+    Forget(UserName, Option<RequestId>),
+    /// Close and delete the home's references: it is deactivated or gone.
+    DropReferences(UserName),
+    /// Ring after a while, with this number.
+    SetTimer(UserName, u64, Duration),
+    /// Tell the fronts.
+    Announce(Announcement),
+    /// Tell the log.
+    Log(UserName, String),
+}
+
+/// A worker to be run.
+pub struct StartJob {
+    /// Its name.
+    pub id: JobId,
+    /// The record's user.
+    pub user: UserName,
+    /// What it does, for the log.
+    pub what: &'static str,
+    /// What it is given.
+    pub job: Job,
+    /// Who is told of progress.
+    pub progress: Option<ProgressSink>,
+}
+
+/// A worker's failure, or a refusal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failed {
+    /// The caller can act on it.
+    Refused(Refused),
+    /// The chain of causes, for the log.
+    Fault(String),
+}
+
+impl From<records::Refusal> for Failed {
+    fn from(refusal: records::Refusal) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+/// A change that fronts are told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announcement {
+    /// It is there.
+    Appeared(UserName),
+    /// Its state or record is another.
+    Changed(UserName),
+    /// It is gone; it had this UID.
+    Vanished(UserName, u32),
+}
+
+/// Look-ups before a job starts.
+pub struct Check {
+    /// Whose home.
+    pub user: UserName,
+    /// Name of the question.
+    pub id: JobId,
+    /// None of these may be a user or group of somebody else.
+    pub names: Vec<String>,
+    /// The first of these that nobody else has is chosen.
+    pub uids: Vec<u32>,
+    /// New passwords to be judged.
+    pub quality: Option<Quality>,
+}
+
+/// Passwords to be judged.
+pub struct Quality {
+    /// The new ones.
+    pub new: Credentials,
+    /// The ones before.
+    pub old: Option<Credentials>,
+}
+
+/// Answers to a [`Check`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// A name that is taken.
+    pub taken: Option<String>,
+    /// The UID to use; `None`: none was free, or none was asked for.
+    pub uid: Option<u32>,
+    /// Why a new password is too weak.
+    pub weak: Option<String>,
+}

@@ -1,0 +1,110 @@
+//! What kernel and disk know of a home, as the core asks for it.
+
+use super::state::Resting;
+use crate::job::Known;
+use records::{Machine, Record, UserName};
+
+/// Where a home's parts are on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Whose.
+    pub user: UserName,
+    /// Mount point.
+    pub home_directory: String,
+    /// Image file, backing directory or block device.
+    pub image: String,
+}
+
+impl Place {
+    /// The place that a record tells, with the defaults `/home/NAME` and `/home/NAME[@REALM].home`.
+    pub fn of(record: &Record, machine: &Machine) -> Self {
+        let user = record.user().clone();
+        let text = |name| super::fields::text(record, machine, name);
+        Self {
+            home_directory: text("homeDirectory").unwrap_or_else(|| format!("/home/{user}")),
+            image: text("imagePath").unwrap_or_else(|| format!("/home/{}.home", record.full_name())),
+            user,
+        }
+    }
+}
+
+/// Yes or no about storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// Not there.
+    #[default]
+    Missing,
+    /// There, cleanly closed or open now.
+    There,
+    /// There, not cleanly closed the last time.
+    Dirty,
+}
+
+/// What is at the home directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mount {
+    /// Nothing of ours.
+    #[default]
+    None,
+    /// The home.
+    Usable,
+    /// The home, its volume key not in the kernel.
+    Suspended,
+}
+
+/// Facts about one home, now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Whereabouts {
+    /// Its storage.
+    pub storage: Storage,
+    /// Its mount.
+    pub mount: Mount,
+}
+
+impl Whereabouts {
+    /// The resting state that follows. A mounted home is active even if its storage has vanished.
+    pub fn resting(self, known: Known) -> Resting {
+        match (self.mount, known, self.storage) {
+            (Mount::Usable, _, _) => Resting::Active,
+            (Mount::Suspended, _, _) => Resting::Locked,
+            (Mount::None, _, Storage::Missing) => Resting::Absent,
+            (Mount::None, Known::No, _) => Resting::Unfixated,
+            (Mount::None, Known::Yes, Storage::There) => Resting::Inactive,
+            (Mount::None, Known::Yes, Storage::Dirty) => Resting::Dirty,
+        }
+    }
+}
+
+/// Sizes of one home in bytes, where they are known (the `disk…` fields of `status`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Size of the image.
+    pub size: Option<u64>,
+    /// Bytes in use.
+    pub usage: Option<u64>,
+    /// Bytes free inside.
+    pub free: Option<u64>,
+    /// Largest size it could have.
+    pub ceiling: Option<u64>,
+    /// Smallest size it could have.
+    pub floor: Option<u64>,
+}
+
+/// Whether a record is signed by this machine's key alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedLocally {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// Where the core has its facts from: the system, or a table in tests.
+pub trait Facts {
+    /// Where the home is.
+    fn whereabouts(&self, place: &Place) -> Whereabouts;
+    /// How big it is.
+    fn figures(&self, place: &Place) -> Figures;
+    /// Who signed the record; `None` where it cannot be told.
+    fn signed_locally(&self, record: &Record) -> Option<SignedLocally>;
+}

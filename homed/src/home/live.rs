@@ -1,0 +1,74 @@
+//! What a home looks like now: its record with the live part of `status`.
+
+use super::Home;
+use super::facts::{Facts, SignedLocally, Storage};
+use super::view::{HomeView, UnixRecord};
+use records::{Machine, Record};
+use serde_json::{Map, Value};
+
+/// The name under which the userdb front is found; a member of every live status.
+pub const SERVICE: &str = "io.systemd.Home";
+/// Largest size that is claimed to be possible: 5 TiB, as in the original.
+const MOST: u64 = 5 << 40;
+/// Smallest: 5 MiB.
+const LEAST: u64 = 5 << 20;
+
+impl Home {
+    /// The home, looked at now.
+    pub fn view(&self, machine: &Machine, facts: &dyn Facts) -> HomeView {
+        let text = |name| super::fields::text(&self.record, machine, name);
+        let user = self.user().clone();
+        HomeView {
+            unix: UnixRecord {
+                uid: self.uid,
+                gid: self.uid,
+                real_name: text("realName").unwrap_or_else(|| user.to_string()),
+                home_directory: self.place.home_directory.clone(),
+                shell: text("shell").unwrap_or_else(|| "/bin/bash".into()),
+                name: user,
+            },
+            record: self.live_record(machine, facts),
+            state: self.state(facts),
+        }
+    }
+
+    /// `useFallback` is not set: an inactive user keeps the true shell and home directory.
+    fn live_record(&self, machine: &Machine, facts: &dyn Facts) -> Record {
+        let state = self.state(facts);
+        let mut status = self.attempts.status();
+        status.insert("state".into(), state.name().into());
+        status.insert("service".into(), SERVICE.into());
+        if facts.whereabouts(&self.place).storage != Storage::Missing || state.is_active() {
+            self.add_figures(&mut status, facts);
+        }
+        if let Some(signed) = self.signed_locally {
+            status.insert("signedLocally".into(), Value::Bool(signed == SignedLocally::Yes));
+        }
+        if let (true, Some(kind)) =
+            (state.is_active(), super::fields::text(&self.record, machine, "fileSystemType"))
+        {
+            status.insert("fileSystemType".into(), kind.into());
+        }
+        let mut binding = Map::new();
+        binding.insert("uid".into(), self.uid.into());
+        binding.insert("gid".into(), self.uid.into());
+        self.record.with_binding(&machine.id, binding).with_status(&machine.id, status)
+    }
+
+    fn add_figures(&self, status: &mut Map<String, Value>, facts: &dyn Facts) {
+        let figures = facts.figures(&self.place);
+        let floor = figures.floor.max(figures.usage).map(|floor| floor.max(LEAST));
+        let fields = [
+            ("diskSize", figures.size),
+            ("diskUsage", figures.usage),
+            ("diskFree", figures.free),
+            ("diskCeiling", figures.ceiling.map(|ceiling| ceiling.min(MOST))),
+            ("diskFloor", floor),
+        ];
+        for (name, value) in fields {
+            if let Some(value) = value {
+                status.insert(name.into(), value.into());
+            }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! One job of one home, from the check before it to what follows from its end.
+//!
+//! ```text
+//! start ─→ checking (names, UID, password quality) ─→ working ─→ ended ─→ queue
+//!             └── refused ──────────────────────────────────────────┘
+//! ```
+
+use super::attempts::delay;
+use super::effect::{Announcement, Check, Effect, Failed, Findings, JobId, Quality, StartJob};
+use super::state::{Purpose, Resting, Work};
+use super::verdict::{Held, Verb};
+use super::{Fate, Home, Turn, Waiter, Wanted};
+use crate::job::{Force, Job, Known, Mounted, Outcome, Task};
+use crate::manager::request::Answer;
+use records::refusal::Refused;
+use records::{Credentials, Record, Refusal, Sections};
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// A job, from the moment it is decided on.
+pub(super) struct Running {
+    pub id: JobId,
+    pub work: Work,
+    pub wanted: Wanted,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// A question is out; nothing has been done yet.
+    Checking,
+    /// The worker runs.
+    Working,
+    /// The worker is past its point of no return.
+    Committed,
+}
+
+impl Home {
+    pub(super) fn start(&mut self, work: Work, wanted: Wanted, turn: &mut Turn) {
+        if wanted.verb.is_attempt()
+            && let Err(wait) = self.attempts.take(wanted.trier, turn.now_usec)
+        {
+            return turn.answer(wanted.waiter, Err(limit_hit(wait)));
+        }
+        let id = turn.job_id();
+        let check = self.check_before(work, &wanted, id, turn);
+        self.running = Some(Running { id, work, wanted, phase: Phase::Checking });
+        self.changed(turn);
+        match check {
+            Some(check) => turn.effects.push(Effect::Check(Box::new(check))),
+            None => self.work(self.uid, turn),
+        }
+    }
+
+    /// What must be looked up first, if anything.
+    fn check_before(&self, work: Work, wanted: &Wanted, id: JobId, turn: &Turn) -> Option<Check> {
+        let check = |names, uids, quality| Check { user: self.user().clone(), id, names, uids, quality };
+        match work {
+            Work::Activating(_) | Work::Fixating(_) => {
+                Some(check(Vec::new(), self.uid_candidates(turn), None))
+            }
+            Work::Creating => {
+                let quality = self.judged(&wanted.offer.credentials, None, turn);
+                Some(check(self.names(), self.uid_candidates(turn), quality))
+            }
+            Work::ChangingPassword => {
+                let new = wanted.new.as_ref().filter(|new| !new.is_empty())?;
+                let quality = self.judged(new, Some(&wanted.offer.credentials), turn)?;
+                Some(check(Vec::new(), Vec::new(), Some(quality)))
+            }
+            Work::Authenticating(_) | Work::Deactivating | Work::Removing => None,
+        }
+    }
+
+    fn judged(&self, new: &Credentials, old: Option<&Credentials>, turn: &Turn) -> Option<Quality> {
+        if super::fields::flag(&self.record, turn.machine, "enforcePasswordPolicy") == Some(false) {
+            return None;
+        }
+        Some(Quality { new: new.duplicate(), old: old.map(Credentials::duplicate) })
+    }
+
+    /// The UID it has; then, unless the record insists on it, the others of the range.
+    fn uid_candidates(&self, turn: &Turn) -> Vec<u32> {
+        let mut candidates = vec![self.uid];
+        if !self.insists_on_uid() {
+            candidates.extend(crate::manager::uids::candidates(self.user(), &turn.uids));
+        }
+        candidates
+    }
+
+    /// A UID that was asked for by name is refused when it is taken; one that was chosen is not kept.
+    fn insists_on_uid(&self) -> bool {
+        self.record.members().contains_key("uid") && self.record.members().get("binding").is_none()
+    }
+
+    /// The check came back.
+    pub fn checked(&mut self, id: JobId, findings: Findings, turn: &mut Turn) -> Fate {
+        let Some(running) = self.running.as_ref().filter(|r| r.id == id && r.phase == Phase::Checking) else {
+            return Fate::Stays;
+        };
+        let wants_uid = matches!(running.work, Work::Activating(_) | Work::Fixating(_) | Work::Creating);
+        let refused = if let Some(name) = findings.taken {
+            Refused::new(Refusal::UserNameExists, format!("A user or group called {name} exists already."))
+        } else if let Some(why) = findings.weak {
+            Refused::new(Refusal::LowPasswordQuality, why)
+        } else {
+            match findings.uid {
+                Some(uid) => {
+                    self.work(uid, turn);
+                    return Fate::Stays;
+                }
+                None if !wants_uid => {
+                    self.work(self.uid, turn);
+                    return Fate::Stays;
+                }
+                None => Refused::new(
+                    Refusal::UidInUse,
+                    format!("UID {} belongs to somebody else, and no other may be taken.", self.uid),
+                ),
+            }
+        };
+        self.ended(id, Outcome::Refused(refused), turn)
+    }
+
+    fn work(&mut self, uid: u32, turn: &mut Turn) {
+        let mounted = match turn.facts.whereabouts(&self.place).resting(self.known) {
+            Resting::Active => Mounted::Yes,
+            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty | Resting::Locked => {
+                Mounted::No
+            }
+        };
+        self.uid = uid;
+        let record = self.record_with_counters(turn);
+        let user = self.user().clone();
+        let Some(running) = &mut self.running else { return };
+        running.phase = Phase::Working;
+        let task = match running.work {
+            Work::Creating => Task::Create { uid },
+            Work::Activating(_) => Task::Activate { uid, known: Known::Yes },
+            Work::Fixating(_) => Task::Activate { uid, known: Known::No },
+            Work::Deactivating => Task::Deactivate { force: force(running.wanted.verb) },
+            Work::Removing => Task::Remove,
+            Work::Authenticating(_) => Task::Authenticate { resting: mounted },
+            Work::ChangingPassword => {
+                Task::ChangePassword { new: running.wanted.new.take().unwrap_or_default(), resting: mounted }
+            }
+        };
+        let job = Job {
+            home: record.full_name().clone(),
+            machine: turn.machine.clone(),
+            record,
+            credentials: std::mem::take(&mut running.wanted.offer.credentials),
+            task,
+        };
+        let progress = running.wanted.offer.progress.take();
+        let start = StartJob { id: running.id, user, what: what(running.work), job, progress };
+        turn.effects.push(Effect::Start(Box::new(start)));
+    }
+
+    /// The worker is past its point of no return.
+    pub fn committed(&mut self, id: JobId) {
+        if let Some(running) = self.running.as_mut().filter(|r| r.id == id) {
+            running.phase = Phase::Committed;
+        }
+    }
+
+    /// The caller of the running job has gone.
+    pub(super) fn abandon_running(&mut self, turn: &mut Turn) -> Fate {
+        let Some(running) = &mut self.running else { return Fate::Stays };
+        running.wanted.waiter = Waiter::Nobody;
+        let (id, phase, work) = (running.id, running.phase, running.work);
+        match (phase, work) {
+            (Phase::Checking, _) => {
+                let gone = Refused::new(Refusal::HomeBusy, "The caller has gone; nothing was started.");
+                self.ended(id, Outcome::Refused(gone), turn)
+            }
+            (Phase::Working, Work::Creating) => {
+                turn.effects.push(Effect::Stop(id));
+                Fate::Stays
+            }
+            (Phase::Working | Phase::Committed, _) => Fate::Stays,
+        }
+    }
+
+    /// The job has ended, with whatever follows.
+    pub fn ended(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn) -> Fate {
+        let Some(running) = self.running.take_if(|running| running.id == id) else { return Fate::Stays };
+        let fate = match outcome {
+            Outcome::Done { record, warnings } => {
+                for warning in warnings {
+                    turn.effects.push(Effect::Log(self.user().clone(), warning));
+                }
+                self.done(running, record, turn)
+            }
+            Outcome::Refused(refused) => self.refused(running, refused, turn),
+            Outcome::Fault { chain } => self.failed(running, Failed::Fault(chain), Duration::ZERO, turn),
+        };
+        if fate == Fate::Stays {
+            self.changed(turn);
+            return self.run_queue(turn);
+        }
+        self.refuse_queue(turn);
+        fate
+    }
+
+    fn done(&mut self, running: Running, record: Option<Value>, turn: &mut Turn) -> Fate {
+        let wanted = running.wanted;
+        if let Some(value) = record {
+            self.take_record(value, turn);
+        }
+        if wanted.verb.is_attempt() {
+            self.attempts.succeeded(wanted.trier, turn.now_usec);
+            self.save(turn);
+        }
+        match running.work {
+            Work::Removing => {
+                turn.answer(wanted.waiter, Ok(Answer::Done));
+                return Fate::Goes;
+            }
+            Work::Deactivating => {
+                self.held.clear();
+                self.failed_deactivations = None;
+                turn.effects.push(Effect::DropReferences(self.user().clone()));
+                turn.answer(wanted.waiter, Ok(Answer::Done));
+            }
+            Work::Creating => {
+                turn.effects.push(Effect::Announce(Announcement::Appeared(self.user().clone())));
+                turn.answer(wanted.waiter, Ok(Answer::Done));
+            }
+            Work::Fixating(Purpose::Itself) if wanted.verb == Verb::Fixate => {
+                // It was mounted only to be looked into.
+                let close = Wanted {
+                    verb: Verb::Deactivate,
+                    waiter: wanted.waiter,
+                    ..Wanted::by_the_daemon(Verb::Deactivate, turn.now_usec)
+                };
+                return self.want(close, turn);
+            }
+            Work::Fixating(purpose) | Work::Activating(purpose) | Work::Authenticating(purpose) => {
+                self.usable_now(purpose, &wanted, turn);
+            }
+            Work::ChangingPassword => turn.answer(wanted.waiter, Ok(Answer::Done)),
+        }
+        Fate::Stays
+    }
+
+    fn usable_now(&mut self, purpose: Purpose, wanted: &Wanted, turn: &mut Turn) {
+        let asked_to_stay = matches!(wanted.verb, Verb::Activate | Verb::ActivateIfReferenced);
+        if asked_to_stay {
+            self.failed_deactivations = None;
+        }
+        match (purpose, wanted.waiter) {
+            (Purpose::Reference, Waiter::Call(_)) => self.hand_over(wanted, turn),
+            (Purpose::Reference, _) if self.held() == Held::No => self.nobody_holds_it(turn),
+            (Purpose::Reference, _) => {}
+            (Purpose::Itself, waiter) => turn.answer(waiter, Ok(Answer::Done)),
+        }
+    }
+
+    fn refused(&mut self, running: Running, refused: Refused, turn: &mut Turn) -> Fate {
+        let mut wait = Duration::ZERO;
+        if refused.refusal.is_bad_authentication() && running.wanted.verb.is_attempt() {
+            let grains = self.attempts.failed(running.wanted.trier, turn.now_usec);
+            let elapsed = Duration::from_micros(turn.now_usec.saturating_sub(running.wanted.asked_usec));
+            wait = delay(turn.tuning.grain, grains, elapsed);
+        }
+        self.failed(running, Failed::Refused(refused), wait, turn)
+    }
+
+    fn failed(&mut self, running: Running, failed: Failed, wait: Duration, turn: &mut Turn) -> Fate {
+        let wanted = running.wanted;
+        turn.answer_after(wanted.waiter, Err(failed), wait);
+        if wanted.verb.is_attempt() && running.phase != Phase::Checking {
+            self.save(turn);
+        }
+        match running.work {
+            Work::Creating => return Fate::Goes,
+            Work::Deactivating => self.linger(turn),
+            Work::Fixating(_)
+            | Work::Activating(_)
+            | Work::Removing
+            | Work::ChangingPassword
+            | Work::Authenticating(_) => {}
+        }
+        Fate::Stays
+    }
+
+    /// It could not be deactivated: later again, unless somebody holds it.
+    fn linger(&mut self, turn: &mut Turn) {
+        if self.held() == Held::Yes
+            || turn.facts.whereabouts(&self.place).resting(self.known) != Resting::Active
+        {
+            self.failed_deactivations = None;
+            return;
+        }
+        let failures = self.failed_deactivations.map_or(0, |n| n.saturating_add(1));
+        self.failed_deactivations = Some(failures);
+        let wait = turn.tuning.retry.saturating_mul(1 << failures.min(8)).min(turn.tuning.retry_longest);
+        self.timer += 1;
+        turn.effects.push(Effect::SetTimer(self.user().clone(), self.timer, wait));
+    }
+
+    /// The worker's record becomes the host's.
+    fn take_record(&mut self, value: Value, turn: &mut Turn) {
+        match Record::from_value(value, Sections::HOST) {
+            Ok(record) if record.user() == self.user() => self.set_record(record, turn),
+            Ok(_) => self.log(turn, "the worker gave a record of another user; it is not taken"),
+            Err(error) => self.log(turn, &format!("the worker gave a record that is not valid: {error}")),
+        }
+    }
+
+    fn set_record(&mut self, record: Record, turn: &mut Turn) {
+        self.known = Known::Yes;
+        self.place = super::facts::Place::of(&record, turn.machine);
+        self.attempts.follow(&record);
+        self.signed_locally = turn.facts.signed_locally(&record);
+        if let Some(uid) = crate::manager::uids::bound(&record, turn.machine) {
+            self.uid = uid;
+        }
+        self.record = record;
+    }
+
+    fn save(&self, turn: &mut Turn) {
+        if self.known == Known::Yes {
+            turn.effects.push(Effect::Save(Box::new(self.record_with_counters(turn))));
+        }
+    }
+
+    fn record_with_counters(&self, turn: &Turn) -> Record {
+        let counters: Map<String, Value> = self.attempts.status();
+        if counters.is_empty() {
+            return self.record.clone();
+        }
+        self.record.with_status(&turn.machine.id, counters)
+    }
+
+    fn refuse_queue(&mut self, turn: &mut Turn) {
+        for wanted in std::mem::take(&mut self.waiting) {
+            let answer = match wanted.verb {
+                Verb::Release | Verb::DeactivateAll => Ok(Answer::Done),
+                _ => Err(Refusal::NoSuchHome.into()),
+            };
+            turn.answer(wanted.waiter, answer);
+        }
+    }
+
+    fn log(&self, turn: &mut Turn, text: &str) {
+        turn.effects.push(Effect::Log(self.user().clone(), text.to_owned()));
+    }
+
+    /// Whether the home is being made and nothing of it may be shown yet.
+    pub fn is_being_checked(&self) -> bool {
+        self.running.as_ref().is_some_and(|r| r.work == Work::Creating && r.phase == Phase::Checking)
+    }
+
+    /// Names nobody else may have.
+    pub fn names(&self) -> Vec<String> {
+        crate::manager::names::all(&self.record)
+    }
+}
+
+fn force(verb: Verb) -> Force {
+    if verb == Verb::StorageGone { Force::Yes } else { Force::No }
+}
+
+fn what(work: Work) -> &'static str {
+    match work {
+        Work::Fixating(_) => "fixate",
+        Work::Activating(_) => "activate",
+        Work::Deactivating => "deactivate",
+        Work::Creating => "create",
+        Work::Removing => "remove",
+        Work::ChangingPassword => "passwd",
+        Work::Authenticating(_) => "authenticate",
+    }
+}
+
+fn limit_hit(wait: Duration) -> Failed {
+    let seconds = wait.as_secs().saturating_add(1);
+    Failed::Refused(Refused::new(
+        Refusal::AuthenticationLimitHit,
+        format!("Too many attempts: try again in {seconds} s. Nothing was changed."),
+    ))
+}

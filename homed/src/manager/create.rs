@@ -1,0 +1,148 @@
+//! New homes: which records are taken, and the first check of names and UIDs.
+
+use super::request::{Caller, Offer, RequestId};
+use super::{MOST_HOMES, Manager, names, uids};
+use crate::home::effect::{Announcement, Effect, Failed};
+use crate::home::verdict::Verb;
+use crate::home::{Home, Turn, Waiter, Wanted};
+use crate::job::Known;
+use records::refusal::Refused;
+use records::{Record, Refusal};
+use serde_json::{Map, Value};
+
+/// Storage kinds a record may ask for.
+const STORAGE: [&str; 5] = ["luks", "directory", "subvolume", "fscrypt", "cifs"];
+
+impl Manager {
+    pub(super) fn create(
+        &mut self,
+        record: Record,
+        offer: Offer,
+        id: RequestId,
+        caller: &Caller,
+        turn: &mut Turn,
+    ) {
+        let waiter = Waiter::Call(id);
+        let mut home = match self.new_home(record, turn) {
+            Ok(home) => home,
+            Err(refused) => return turn.answer(waiter, Err(Failed::Refused(refused))),
+        };
+        let wanted = Wanted {
+            waiter,
+            trier: super::trier(caller, &home),
+            offer,
+            ..Wanted::by_the_daemon(Verb::Create, turn.now_usec)
+        };
+        let fate = home.want(wanted, turn);
+        // Refused by the table (storage is there already): it never was.
+        if fate == crate::home::Fate::Stays && home.is_being_checked() {
+            self.homes.insert(home.user().clone(), home);
+        }
+    }
+
+    pub(super) fn register(&mut self, record: Record, id: RequestId, turn: &mut Turn) {
+        match self.new_home(record, turn) {
+            Err(refused) => turn.answer(Waiter::Call(id), Err(Failed::Refused(refused))),
+            Ok(home) => {
+                turn.effects.push(Effect::Save(Box::new(home.record().clone())));
+                turn.effects.push(Effect::Announce(Announcement::Appeared(home.user().clone())));
+                self.homes.insert(home.user().clone(), home);
+                turn.answer(Waiter::Call(id), Ok(super::Answer::Done));
+            }
+        }
+    }
+
+    fn new_home(&self, record: Record, turn: &Turn) -> Result<Home, Refused> {
+        check_fields(&record)?;
+        if self.homes.len() >= MOST_HOMES {
+            return Err(Refused::new(
+                Refusal::TooManyOperations,
+                format!("There are {MOST_HOMES} homes already; remove one first."),
+            ));
+        }
+        self.check_names(&record)?;
+        let uid = self.first_uid(&record, turn)?;
+        let bound = record.with_binding(&turn.machine.id, self.binding(&record, uid));
+        Ok(Home::new(bound, uid, Known::Yes, turn))
+    }
+
+    fn check_names(&self, record: &Record) -> Result<(), Refused> {
+        let wanted = names::all(record);
+        for home in self.homes.values() {
+            if let Some(name) = home.names().iter().find(|name| wanted.contains(name)) {
+                return Err(Refused::new(
+                    Refusal::UserNameExists,
+                    format!("There is a home for {name} already: homectl inspect {name} shows it."),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn first_uid(&self, record: &Record, turn: &Turn) -> Result<u32, Refused> {
+        let Some(asked) = record.members().get("uid") else {
+            let first = uids::candidates(record.user(), &turn.uids).first().copied();
+            return first.ok_or_else(|| {
+                Refused::new(Refusal::UidInUse, "All UIDs for homes (60001 to 60513) are in use.")
+            });
+        };
+        let uid = asked.as_u64().and_then(|uid| u32::try_from(uid).ok()).filter(|uid| uids::is_allowed(*uid));
+        let uid =
+            uid.ok_or_else(|| invalid("uid: a home cannot have that UID; leave it out, and one is chosen"))?;
+        if turn.uids.contains(&uid) {
+            return Err(Refused::new(Refusal::UidInUse, format!("Another home has UID {uid}.")));
+        }
+        Ok(uid)
+    }
+
+    /// Where the parts of a new home will be on this machine.
+    fn binding(&self, record: &Record, uid: u32) -> Map<String, Value> {
+        let text = |name: &str| record.members().get(name).and_then(Value::as_str).map(str::to_owned);
+        let root = &self.defaults.home_root;
+        let storage = text("storage").unwrap_or_else(|| self.defaults.storage.clone());
+        let suffix = if matches!(storage.as_str(), "luks") { "home" } else { "homedir" };
+        let image = text("imagePath").unwrap_or_else(|| format!("{root}/{}.{suffix}", record.full_name()));
+        let directory = text("homeDirectory").unwrap_or_else(|| format!("{root}/{}", record.user()));
+        let mut binding = Map::new();
+        binding.insert("uid".into(), uid.into());
+        binding.insert("gid".into(), uid.into());
+        binding.insert("storage".into(), storage.into());
+        binding.insert("imagePath".into(), image.into());
+        binding.insert("homeDirectory".into(), directory.into());
+        if let Some(kind) = text("fileSystemType").or_else(|| self.defaults.file_system_type.clone()) {
+            binding.insert("fileSystemType".into(), kind.into());
+        }
+        binding
+    }
+}
+
+/// Fields that a home may not have, or not with that value.
+fn check_fields(record: &Record) -> Result<(), Refused> {
+    let member = |name: &str| record.members().get(name);
+    let text = |name: &str| member(name).and_then(Value::as_str);
+    if text("disposition").is_some_and(|disposition| disposition != "regular") {
+        return Err(invalid("disposition: only \"regular\" users have homes of this kind"));
+    }
+    if text("storage").is_some_and(|kind| !STORAGE.contains(&kind)) {
+        return Err(invalid("storage: it must be luks, directory, subvolume, fscrypt or cifs"));
+    }
+    if text("service").is_some_and(|service| service != "io.systemd.Home") {
+        return Err(invalid("service: only \"io.systemd.Home\" records are kept here"));
+    }
+    if member("blobDirectory").is_some() {
+        return Err(invalid("blobDirectory: the daemon chooses it"));
+    }
+    if member("__systemd_homework_internal_blob_fdmap").is_some() {
+        return Err(invalid("__systemd_homework_internal_blob_fdmap: it is not a field"));
+    }
+    if let (Some(gid), uid) = (member("gid"), member("uid"))
+        && uid != Some(gid)
+    {
+        return Err(invalid("gid: it must be the UID"));
+    }
+    Ok(())
+}
+
+fn invalid(sentence: &str) -> Refused {
+    Refused::new(Refusal::InvalidArgs, format!("The record is not taken: {sentence}."))
+}

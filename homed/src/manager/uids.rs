@@ -1,0 +1,42 @@
+//! Which UID a home gets on this machine.
+
+use records::{Machine, Record, UserName};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+/// The range UIDs of homes are taken from.
+pub const RANGE: RangeInclusive<u32> = 60001..=60513;
+
+/// Every UID of the range that no home has: first the one the name suggests, then on from there.
+pub fn candidates(user: &UserName, taken: &BTreeSet<u32>) -> Vec<u32> {
+    let suggestion = suggestion(user);
+    let above = suggestion..=*RANGE.end();
+    let below = *RANGE.start()..suggestion;
+    above.chain(below).filter(|uid| !taken.contains(uid)).collect()
+}
+
+/// The UID that the record's binding names on this machine, or else the record itself.
+pub fn bound(record: &Record, machine: &Machine) -> Option<u32> {
+    let of = |members: &serde_json::Map<String, Value>| members.get("uid").and_then(Value::as_u64);
+    let uid = record.binding(&machine.id).and_then(of).or_else(|| of(record.members()))?;
+    u32::try_from(uid).ok()
+}
+
+/// Whether a home may have that UID: not the system's, not of the ranges for dynamic users, greeters,
+/// nobody, containers and the invalid ones.
+pub fn is_allowed(uid: u32) -> bool {
+    let is_system = uid < 1000;
+    let is_greeter = (60578..=60705).contains(&uid);
+    let is_dynamic = (61184..=65519).contains(&uid);
+    let is_nobody = (65534..=65535).contains(&uid);
+    let is_container = (524_288..=1_879_048_191).contains(&uid);
+    !(is_system || is_greeter || is_dynamic || is_nobody || is_container || uid >= 0x7FFF_FFFF)
+}
+
+fn suggestion(user: &UserName) -> u32 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    hasher.write(user.as_str().as_bytes());
+    RANGE.start() + u32::try_from(hasher.finish() % 513).unwrap_or(0)
+}
