@@ -1,0 +1,164 @@
+//! A machine, and what it is made with.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::console::Console;
+use crate::image::Image;
+use crate::kernel::{Kernel, LINES};
+use crate::runner::{self, Runner};
+use crate::wreck::Wreck;
+
+/// How long a boot may take: it takes 2 s and 20 s on an idle host.
+const BOOT: Duration = Duration::from_secs(300);
+
+/// How much of a system is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// Mounts, modules and the system bus: about two seconds. No systemd, no logins, nothing else runs.
+    Small,
+    /// The whole of systemd, with logins on both consoles and sshd: about twenty seconds.
+    Full,
+}
+
+/// What a machine is made with. See [`Machine::builder`] for what it is if nothing is said.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    pub(crate) image: Image,
+    pub(crate) init: Init,
+    pub(crate) memory: u32,
+    pub(crate) machine_id: String,
+}
+
+/// A machine that runs. It dies when this is dropped, and when the test's process dies.
+pub struct Machine {
+    // Dropped in this order: the kernel before the folder that it lives in.
+    pub(crate) kernel: Kernel,
+    pub(crate) runner: Runner,
+    consoles: [Console; 2],
+    pub(crate) settings: Builder,
+    pub(crate) image: PathBuf,
+    pub(crate) wreck: Wreck,
+}
+
+impl Builder {
+    /// What is installed on its disk.
+    pub fn image(mut self, image: Image) -> Self {
+        self.image = image;
+        self
+    }
+
+    /// How much of a system is started.
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
+    /// Its RAM in MiB.
+    pub fn memory(mut self, mebibytes: u32) -> Self {
+        self.memory = mebibytes;
+        self
+    }
+
+    /// Its machine id: 32 hexadecimal digits.
+    pub fn machine_id(mut self, id: impl Into<String>) -> Self {
+        self.machine_id = id.into();
+        self
+    }
+
+    /// Starts it with a fresh disk and returns when commands can be run; a full one when its boot has ended.
+    pub fn start(self) -> Result<Machine> {
+        self.start_on(Wreck::new()?)
+    }
+
+    /// Starts it on the disk that lies in `wreck`.
+    pub(crate) fn start_on(self, wreck: Wreck) -> Result<Machine> {
+        let image = self.image.file()?;
+        let (masters, slaves) = lines()?;
+        let [first, second, third] = masters;
+        let first = Console::new(first, &wreck.path().join("ttyS0.log"))?;
+        let second = Console::new(second, &wreck.path().join("ttyS1.log"))?;
+        let (runner, greeting) = Runner::new(third, wreck.exchange())?;
+        let kernel = Kernel::start(&self, &image, &wreck, slaves)?;
+        let machine = Machine {
+            kernel,
+            runner,
+            consoles: [first, second],
+            settings: self,
+            image,
+            wreck,
+        };
+        machine
+            .await_boot(&greeting)
+            .with_context(|| format!("the machine did not start; {}", machine.last_words()))?;
+        Ok(machine)
+    }
+}
+
+impl Machine {
+    /// A machine with the base image, the small init, 1 GiB of RAM and machine id 0000…0001.
+    pub fn builder() -> Builder {
+        Builder {
+            image: Image::Base,
+            init: Init::Small,
+            memory: 1024,
+            machine_id: format!("{:032x}", 1),
+        }
+    }
+
+    /// The terminal /dev/ttyS0. A full machine has a login prompt there, a small one nothing.
+    pub fn console(&self) -> &Console {
+        &self.consoles[0]
+    }
+
+    /// The terminal /dev/ttyS1, like the first.
+    pub fn second_console(&self) -> &Console {
+        &self.consoles[1]
+    }
+
+    /// The image that its disk started as.
+    pub fn image(&self) -> &std::path::Path {
+        &self.image
+    }
+
+    /// The end of what kernel, init and services printed, for the text of an error.
+    pub fn last_words(&self) -> String {
+        self.wreck.last_words()
+    }
+
+    fn await_boot(&self, greeting: &Receiver<i32>) -> Result<()> {
+        runner::await_answer(greeting, BOOT)?;
+        if self.settings.init == Init::Full {
+            self.command("systemctl is-system-running --wait || :")
+                .timeout(BOOT)
+                .check()?;
+        }
+        Ok(())
+    }
+}
+
+/// New pseudo terminals for the guest's serial lines: our ends and the guest's.
+fn lines() -> Result<([File; LINES], [OwnedFd; LINES])> {
+    let mut masters = Vec::new();
+    let mut slaves = Vec::new();
+    for _ in 0..LINES {
+        let pty = nix::pty::openpty(None, None).context("cannot open a pseudo terminal")?;
+        // The guest has a terminal driver of its own.
+        let mut modes = nix::sys::termios::tcgetattr(&pty.slave)?;
+        nix::sys::termios::cfmakeraw(&mut modes);
+        nix::sys::termios::tcsetattr(&pty.slave, nix::sys::termios::SetArg::TCSANOW, &modes)?;
+        masters.push(File::from(pty.master));
+        slaves.push(pty.slave);
+    }
+    let count = "as many were made";
+    Ok((
+        masters.try_into().ok().context(count)?,
+        slaves.try_into().ok().context(count)?,
+    ))
+}

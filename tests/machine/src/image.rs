@@ -1,0 +1,169 @@
+//! Disk images: a base of Debian stable, and the base with one more package installed.
+//!
+//! The root tree is kept beside the image: the kernel runs in it, because it may need a newer C library than the host's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+
+use crate::{cache, recipe};
+
+/// Size of the machine's disk. The file is sparse.
+const SIZE: &str = "8G";
+
+/// What is installed on the machine's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// Debian without any home manager.
+    Base,
+    /// The base and our package: `$HOMED_DEB`, else the newest `target/debian/homed_*.deb`.
+    Ours,
+    /// The base and the original, systemd-homed of Debian stable.
+    Peer,
+}
+
+impl Image {
+    /// The image's file, built if it is not there.
+    pub fn file(self) -> Result<PathBuf> {
+        match self {
+            Self::Base => base(),
+            Self::Ours => layer(&our_package()?),
+            Self::Peer => layer(&peer_package()?),
+        }
+    }
+}
+
+/// The root tree of the base, built if it is not there.
+pub fn tree() -> Result<PathBuf> {
+    let folder = folder()?;
+    let tree = folder.join("tree");
+    cache::once(&tree, |partial| {
+        eprintln!(
+            "machine: building the root tree in {} (one or two minutes, once)",
+            folder.display()
+        );
+        let recipe = folder.join("recipe");
+        recipe::write(&recipe)?;
+        run(
+            Command::new("sh")
+                .arg(recipe.join("build.sh"))
+                .arg(&recipe)
+                .arg(partial),
+            &folder.join("build.log"),
+        )
+    })?;
+    Ok(tree)
+}
+
+/// The folder of all that this recipe makes.
+pub fn folder() -> Result<PathBuf> {
+    Ok(cache::folder()?.join(recipe::digest()))
+}
+
+fn base() -> Result<PathBuf> {
+    let tree = tree()?;
+    let image = folder()?.join("base.img");
+    cache::once(&image, |partial| pack(&tree, partial))?;
+    Ok(image)
+}
+
+/// The base with `package` installed, known by the package's digest.
+fn layer(package: &Path) -> Result<PathBuf> {
+    let base = tree()?;
+    let content =
+        fs::read(package).with_context(|| format!("cannot read {}", package.display()))?;
+    let digest = recipe::hexadecimal(&Sha256::digest(&content))[..16].to_owned();
+    let layers = folder()?.join("layers");
+    let image = layers.join(format!("{digest}.img"));
+    cache::once(&image, |partial| {
+        eprintln!("machine: building an image with {}", package.display());
+        let tree = layers.join(format!("{digest}.tree"));
+        cache::remove(&tree)?;
+        let script = folder()?.join("recipe/layer.sh");
+        run(
+            Command::new("sh")
+                .arg(script)
+                .arg(&base)
+                .arg(package)
+                .arg(&tree),
+            &layers.join(format!("{digest}.log")),
+        )?;
+        pack(&tree, partial)?;
+        cache::remove(&tree)
+    })?;
+    Ok(image)
+}
+
+fn pack(tree: &Path, image: &Path) -> Result<()> {
+    let log = image.with_extension("mke2fs.log");
+    run(
+        Command::new("mke2fs")
+            .args(["-q", "-F", "-t", "ext4", "-d"])
+            .arg(tree)
+            .arg(image)
+            .arg(SIZE),
+        &log,
+    )
+}
+
+fn our_package() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("HOMED_DEB") {
+        return Ok(PathBuf::from(path));
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/debian");
+    newest(&folder, "homed_").with_context(|| {
+        format!(
+            "no homed_*.deb in {}: make it with `cargo xtask deb`, or name one in HOMED_DEB",
+            folder.display()
+        )
+    })
+}
+
+fn peer_package() -> Result<PathBuf> {
+    newest(&tree()?.join("opt/peer"), "systemd-homed_")
+        .context("the root tree lacks the original's package")
+}
+
+fn newest(folder: &Path, prefix: &str) -> Option<PathBuf> {
+    let packages = fs::read_dir(folder).ok()?.flatten().filter(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with(prefix) && name.ends_with(".deb")
+    });
+    packages
+        .max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok())
+        .map(|entry| entry.path())
+}
+
+/// Runs a step of a build; its noise goes to a log, whose end is told if the step fails.
+fn run(command: &mut Command, log: &Path) -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "building the test machine's image needs root"
+    );
+    let file = fs::File::create(log)?;
+    let status = command
+        .stdin(std::process::Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .status()
+        .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    if !status.success() {
+        let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+        bail!(
+            "{command:?} failed ({status}); all of its output is in {}, it ends:\n{}",
+            log.display(),
+            end_of(&text)
+        );
+    }
+    Ok(())
+}
+
+/// The last lines of a log.
+pub(crate) fn end_of(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
