@@ -1,7 +1,7 @@
 //! What a caller offers to prove who it is: the contents of a record's `secret` section.
 
 use crate::secret::{Secret, wipe_json};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Whether the caller told the user that something is expected of them, so that a token may wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,28 +54,23 @@ impl Credentials {
         })
     }
 
-    /// The JSON text of the `secret` section.
+    /// The JSON text of the `secret` section. Passwords that are not UTF-8 have no place in JSON and
+    /// are left out: no record holds one.
     pub fn to_json(&self) -> Secret {
-        let text = |s: &Secret| Value::String(String::from_utf8_lossy(s.open()).into_owned());
-        let mut value = json!({});
-        if !self.passwords.is_empty() {
-            value["password"] = self.passwords.iter().map(text).collect();
-        }
-        if !self.token_pins.is_empty() {
-            value["tokenPin"] = self.token_pins.iter().map(text).collect();
-        }
+        let mut text = JsonText::with_room_for(self);
+        text.list("password", &self.passwords);
+        text.list("tokenPin", &self.token_pins);
         for (name, permitted) in [
             ("pkcs11ProtectedAuthenticationPathPermitted", self.protected_authentication_path),
             ("fido2UserPresencePermitted", self.user_presence),
             ("fido2UserVerificationPermitted", self.user_verification),
         ] {
             if permitted == Permitted::Yes {
-                value[name] = Value::Bool(true);
+                text.member(name);
+                text.0.extend_from_slice(b"true");
             }
         }
-        let text = Secret::new(serde_json::to_vec(&value).unwrap_or_default());
-        wipe_json(&mut value);
-        text
+        text.finish()
     }
 
     /// A second copy, on purpose.
@@ -110,5 +105,82 @@ fn flag(members: &Map<String, Value>, name: &str) -> Result<Permitted, InvalidSe
         None | Some(Value::Null | Value::Bool(false)) => Ok(Permitted::No),
         Some(Value::Bool(true)) => Ok(Permitted::Yes),
         Some(_) => Err(InvalidSecret("a flag is not true or false")),
+    }
+}
+
+/// JSON written into one buffer that never moves: no copy of a secret is left behind.
+struct JsonText(Vec<u8>);
+
+impl JsonText {
+    fn with_room_for(credentials: &Credentials) -> Self {
+        // A byte takes six at most ("\u001f"); quotes and commas on top.
+        let secrets = credentials.passwords.iter().chain(&credentials.token_pins);
+        let room: usize = secrets.map(|secret| 6 * secret.open().len() + 3).sum();
+        let mut text = Vec::with_capacity(room + 512);
+        text.push(b'{');
+        Self(text)
+    }
+
+    fn member(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn list(&mut self, name: &str, secrets: &[Secret]) {
+        if secrets.is_empty() {
+            return;
+        }
+        self.member(name);
+        self.0.push(b'[');
+        for (i, secret) in secrets.iter().filter_map(Secret::open_text).enumerate() {
+            if i > 0 {
+                self.0.push(b',');
+            }
+            self.string(secret);
+        }
+        self.0.push(b']');
+    }
+
+    fn string(&mut self, text: &str) {
+        self.0.push(b'"');
+        for byte in text.bytes() {
+            match byte {
+                b'"' | b'\\' => self.0.extend_from_slice(&[b'\\', byte]),
+                0..0x20 => {
+                    let hex = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+                    self.0.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 15)]);
+                }
+                _ => self.0.push(byte),
+            }
+        }
+        self.0.push(b'"');
+    }
+
+    fn finish(mut self) -> Secret {
+        self.0.push(b'}');
+        Secret::new(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_password_survives_json() {
+        for password in ["geheim", "\"q\" \\ \n\u{1}", "ü€😀", ""] {
+            let mut credentials = Credentials { user_presence: Permitted::Yes, ..Credentials::default() };
+            credentials.passwords = vec![Secret::from_text(password.into()), Secret::from_text("x".into())];
+            credentials.token_pins = vec![Secret::from_text("1".into())];
+            let text = credentials.to_json();
+            let back = Credentials::parse(text.open()).expect("valid");
+            assert_eq!(back.passwords[0].open(), password.as_bytes());
+            assert_eq!((back.passwords.len(), back.token_pins.len()), (2, 1));
+            assert_eq!((back.user_presence, back.user_verification), (Permitted::Yes, Permitted::No));
+        }
     }
 }

@@ -5,11 +5,21 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
+pub mod attempts;
+pub mod blobs;
+pub mod buspath;
 pub mod canonical;
 pub mod credentials;
+pub mod fields;
 pub mod handoff;
+pub mod kinds;
 pub mod machine;
+pub mod matching;
 pub mod names;
+pub mod own_changes;
+mod parse;
+pub mod privileged;
 pub mod reconcile;
 pub mod record;
 pub mod recovery;
@@ -20,8 +30,10 @@ pub mod settings;
 pub mod signature;
 pub mod size;
 pub mod uid;
+pub mod userdb;
 
 pub use credentials::Credentials;
+pub use kinds::{AutoResize, Disposition, RebalanceWeight, Storage};
 pub use machine::{HostName, Machine, MachineId};
 pub use names::{FullName, Realm, UserName};
 pub use record::Record;

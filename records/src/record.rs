@@ -2,6 +2,8 @@
 
 use crate::machine::{Machine, MachineId};
 use crate::names::{FullName, Realm, UserName};
+use crate::parse;
+use crate::secret::{Secret, wipe_json};
 use crate::sections::{Section, Sections};
 use crate::settings::Settings;
 use serde_json::{Map, Value};
@@ -24,7 +26,7 @@ impl InvalidRecord {
 
 /// A valid user record. Members that are not known here are kept as they came.
 ///
-/// Never holds a `secret` section: [`Record::parse`] refuses it, and [`Record::parse_with_secret`]
+/// Never holds a `secret` section: [`Record::parse`] refuses it, and [`Record::parse_request`]
 /// takes it out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -35,22 +37,32 @@ pub struct Record {
 impl Record {
     /// Reads the JSON text of a record that may have the sections of `accept`; others are refused.
     pub fn parse(text: &str, accept: Sections) -> Result<Self, InvalidRecord> {
-        let value = serde_json::from_str(text).map_err(|e| InvalidRecord::new("", e.to_string()))?;
-        Self::from_value(value, accept)
+        Self::from_value(parse::json(text)?, accept)
     }
 
     /// The same from parsed JSON.
     pub fn from_value(value: Value, accept: Sections) -> Result<Self, InvalidRecord> {
         let Value::Object(members) = value else {
-            return Err(InvalidRecord::new("", "not a JSON object"));
+            return Err(InvalidRecord::new("", "it is not a JSON object"));
         };
-        for (section, name) in Section::NAMED {
-            if members.contains_key(name) && !accept.has(section) {
-                return Err(InvalidRecord::new(name, "this section is not allowed here"));
-            }
+        if members.contains_key("secret") {
+            return Err(InvalidRecord::new("secret", "this section is not allowed here"));
         }
+        parse::check(&members, accept)?;
         let name = full_name(&members)?;
         Ok(Self { members, name })
+    }
+
+    /// Reads what a client sends to create or change a home: the record, and apart from it the
+    /// contents of its `secret` section. The caller's buffer is the caller's to wipe.
+    pub fn parse_request(text: &str) -> Result<(Self, Option<Secret>), InvalidRecord> {
+        let mut value = parse::json(text)?;
+        let mut secret = value.as_object_mut().and_then(|members| members.remove("secret"));
+        let apart = secret.as_ref().map(|secret| Secret::new(serde_json::to_vec(secret).unwrap_or_default()));
+        if let Some(secret) = &mut secret {
+            wipe_json(secret);
+        }
+        Ok((Self::from_value(value, Sections::EMBEDDED)?, apart))
     }
 
     /// The user's name.
@@ -97,6 +109,40 @@ impl Record {
     /// A copy with these members merged into this machine's entry of `status`.
     pub fn with_status(&self, machine: &MachineId, entries: Map<String, Value>) -> Self {
         self.with_machine_entry("status", machine, entries)
+    }
+
+    /// A copy with one member of the top level set. The name of the user cannot be changed so.
+    pub fn with_member(&self, name: &str, value: Value) -> Self {
+        let mut copy = self.clone();
+        if !matches!(name, "userName" | "realm" | "secret") {
+            copy.members.insert(name.to_owned(), value);
+        }
+        copy
+    }
+
+    /// A copy without one member of the top level. The name of the user cannot be removed.
+    pub fn without_member(&self, name: &str) -> Self {
+        let mut copy = self.clone();
+        if !matches!(name, "userName" | "realm") {
+            copy.members.remove(name);
+        }
+        copy
+    }
+
+    /// Other names of the user.
+    pub fn aliases(&self) -> Vec<&str> {
+        let list = self.members.get("aliases").and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// Whether the user is asked for by this text: name or alias, alone or with the realm.
+    pub fn is_called(&self, text: &str) -> bool {
+        let bare = match (text.split_once('@'), &self.name.realm) {
+            (None, _) => text,
+            (Some((user, realm)), Some(own)) if realm == own.as_str() => user,
+            (Some(_), _) => return false,
+        };
+        bare == self.user().as_str() || self.aliases().contains(&bare)
     }
 
     fn with_machine_entry(&self, section: &str, machine: &MachineId, entries: Map<String, Value>) -> Self {

@@ -1,1 +1,140 @@
-//! signature
+//! Who signed a record: Ed25519 over its canonical form, as the original does it.
+//!
+//! Covered: regular, privileged and perMachine sections, unknown members included. The `key` member
+//! beside a signature is information only and never trusted.
+
+use crate::canonical;
+use crate::record::Record;
+use crate::sections::Sections;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{
+    DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes,
+};
+use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
+use serde_json::{Value, json};
+
+/// A key that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an Ed25519 key in PEM form")]
+pub struct InvalidKey;
+
+/// A record that cannot be signed: it holds a number that is not a 64-bit integer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the user record cannot be signed: it holds a number that is not a whole 64-bit number")]
+pub struct NotSignable;
+
+/// A machine's private signing key; wiped on drop.
+pub struct PrivateKey(SigningKey);
+
+/// A public signing key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey(VerifyingKey);
+
+impl PrivateKey {
+    /// A key from 32 random bytes.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(&seed))
+    }
+
+    /// Reads PKCS#8 PEM.
+    pub fn from_pem(pem: &str) -> Result<Self, InvalidKey> {
+        SigningKey::from_pkcs8_pem(pem).map(Self).map_err(|_| InvalidKey)
+    }
+
+    /// PKCS#8 version 1 PEM: OpenSSL 3.0 cannot read version 2.
+    pub fn to_pem(&self) -> crate::Secret {
+        let bytes = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
+        let pem = bytes.to_pkcs8_pem(LineEnding::LF);
+        // Encoding 32 bytes has no way to fail; an empty text would be refused by every reader.
+        crate::Secret::new(pem.map(|pem| pem.as_bytes().to_vec()).unwrap_or_default())
+    }
+
+    /// Its public half.
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key())
+    }
+}
+
+impl PublicKey {
+    /// Reads SubjectPublicKeyInfo PEM.
+    pub fn from_pem(pem: &str) -> Result<Self, InvalidKey> {
+        VerifyingKey::from_public_key_pem(pem.trim()).map(Self).map_err(|_| InvalidKey)
+    }
+
+    /// SubjectPublicKeyInfo PEM.
+    pub fn to_pem(&self) -> String {
+        self.0.to_public_key_pem(LineEnding::LF).unwrap_or_default()
+    }
+}
+
+/// Signs: the record gets exactly one signature.
+pub fn sign(record: &Record, key: &PrivateKey) -> Result<Record, NotSignable> {
+    let data = key.0.sign(signed_text(record)?.as_bytes());
+    let entry = json!([{ "data": STANDARD.encode(data.to_bytes()), "key": key.public().to_pem() }]);
+    Ok(record.with_member("signature", entry))
+}
+
+/// Whose signatures count here.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// The key of this machine.
+    pub local: Option<PublicKey>,
+    /// The keys of other machines that this one accepts.
+    pub others: Vec<PublicKey>,
+}
+
+/// What the signatures of a record are worth here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has none.
+    Unsigned,
+    /// All are this machine's: it may change the record and sign again.
+    Local,
+    /// Some are this machine's, some not.
+    LocalAmongOthers,
+    /// One is of another machine that is trusted.
+    Foreign,
+    /// None is by a trusted key.
+    Rejected,
+}
+
+impl Trust {
+    /// Judges a record.
+    pub fn verdict(&self, record: &Record) -> Verdict {
+        let signatures = signatures(record);
+        if signatures.is_empty() {
+            return Verdict::Unsigned;
+        }
+        let Ok(text) = signed_text(record) else {
+            return Verdict::Rejected;
+        };
+        let good = |key: &PublicKey| {
+            signatures.iter().flatten().filter(|one| key.0.verify(text.as_bytes(), one).is_ok()).count()
+        };
+        match self.local.as_ref().map(good) {
+            Some(all) if all == signatures.len() => Verdict::Local,
+            Some(some) if some > 0 => Verdict::LocalAmongOthers,
+            _ if self.others.iter().any(|key| good(key) > 0) => Verdict::Foreign,
+            _ => Verdict::Rejected,
+        }
+    }
+}
+
+/// The signatures; `None` for one that cannot be read.
+fn signatures(record: &Record) -> Vec<Option<Signature>> {
+    let Some(Value::Array(entries)) = record.members().get("signature") else {
+        return Vec::new();
+    };
+    let read = |entry: &Value| {
+        let bytes = STANDARD.decode(entry.get("data")?.as_str()?).ok()?;
+        Signature::from_slice(&bytes).ok()
+    };
+    entries.iter().map(read).collect()
+}
+
+fn signed_text(record: &Record) -> Result<String, NotSignable> {
+    let signed = Value::Object(record.only(Sections::SIGNED).members().clone());
+    if canonical::is_signable(&signed) { Ok(canonical::compact(&signed)) } else { Err(NotSignable) }
+}

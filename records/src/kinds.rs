@@ -1,0 +1,274 @@
+//! The types of fields, and how each is read: valid, or the rule that is broken.
+
+use crate::names::{Realm, UserName};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Text is checked up to this many bytes per value.
+const LONGEST_TEXT: usize = 64 * 1024;
+
+/// What reading gives.
+pub(crate) type Read<T> = Result<T, &'static str>;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $read:ident, $why:literal, { $( $variant:ident = $word:literal, )* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $( #[doc = concat!("`", $word, "`.")] $variant, )* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )* ];
+
+            /// The word that stands for it in a record.
+            pub fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $word, )* }
+            }
+        }
+
+        pub(crate) fn $read(value: &Value) -> Read<$name> {
+            match value.as_str() {
+                $( Some($word) => Ok($name::$variant), )*
+                _ => Err($why),
+            }
+        }
+    };
+}
+
+words! {
+    /// What kind of user it is.
+    Disposition, disposition, "it is not a disposition such as \"regular\"", {
+        Intrinsic = "intrinsic", System = "system", Dynamic = "dynamic", Regular = "regular",
+        Container = "container", Foreign = "foreign", Greeter = "greeter", Reserved = "reserved",
+    }
+}
+
+words! {
+    /// How the home is stored.
+    Storage, storage, "it is not luks, fscrypt, directory, subvolume, cifs or classic", {
+        Classic = "classic", Luks = "luks", Directory = "directory", Subvolume = "subvolume",
+        Fscrypt = "fscrypt", Cifs = "cifs",
+    }
+}
+
+/// When the image follows the file system's needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoResize {
+    /// Never.
+    Off,
+    /// Grown at activation.
+    Grow,
+    /// Also shrunk after use.
+    ShrinkAndGrow,
+}
+
+impl AutoResize {
+    /// The word that stands for it in a record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Grow => "grow",
+            Self::ShrinkAndGrow => "shrink-and-grow",
+        }
+    }
+}
+
+pub(crate) fn auto_resize(value: &Value) -> Read<AutoResize> {
+    match value {
+        Value::Bool(false) => Ok(AutoResize::Off),
+        Value::Bool(true) => Ok(AutoResize::ShrinkAndGrow),
+        Value::String(word) if word == "off" => Ok(AutoResize::Off),
+        Value::String(word) if word == "grow" => Ok(AutoResize::Grow),
+        Value::String(word) if word == "shrink-and-grow" => Ok(AutoResize::ShrinkAndGrow),
+        _ => Err("it is not off, grow or shrink-and-grow"),
+    }
+}
+
+/// A share of the backing file system's free space: `n` of 2³²−1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskFraction(pub u32);
+
+pub(crate) fn fraction(value: &Value) -> Read<DiskFraction> {
+    let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
+    number.map(DiskFraction).ok_or("it is not a whole number below 2³²")
+}
+
+/// A home's weight when free space is shared; `Off`: it takes no part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RebalanceWeight {
+    /// No part.
+    Off,
+    /// 1 to 10000.
+    Weight(u32),
+}
+
+impl RebalanceWeight {
+    /// The weight where the record does not say.
+    pub const DEFAULT: Self = Self::Weight(100);
+}
+
+pub(crate) fn rebalance_weight(value: &Value) -> Read<RebalanceWeight> {
+    match value {
+        Value::Bool(false) => Ok(RebalanceWeight::Off),
+        Value::Bool(true) => Ok(RebalanceWeight::DEFAULT),
+        _ => match value.as_u64() {
+            Some(0) => Ok(RebalanceWeight::Off),
+            Some(weight @ 1..=10_000) => Ok(RebalanceWeight::Weight(weight as u32)),
+            _ => Err("it is not a number from 0 to 10000, true or false"),
+        },
+    }
+}
+
+pub(crate) fn boolean(value: &Value) -> Read<bool> {
+    value.as_bool().ok_or("it is not true or false")
+}
+
+pub(crate) fn unsigned(value: &Value) -> Read<u64> {
+    value.as_u64().ok_or("it is not a whole number from 0 to 2⁶⁴−1")
+}
+
+pub(crate) fn id(value: &Value) -> Read<u32> {
+    match value.as_u64().and_then(|n| u32::try_from(n).ok()) {
+        Some(65_535 | u32::MAX) | None => Err("it is not a UID or GID"),
+        Some(id) => Ok(id),
+    }
+}
+
+pub(crate) fn mode(value: &Value) -> Read<u32> {
+    match value.as_u64() {
+        Some(mode @ 0..=0o7777) => Ok(mode as u32),
+        _ => Err("it is not an access mode from 0 to 07777"),
+    }
+}
+
+pub(crate) fn nice(value: &Value) -> Read<i64> {
+    value.as_i64().filter(|n| (-20..=19).contains(n)).ok_or("it is not a number from -20 to 19")
+}
+
+pub(crate) fn weight(value: &Value) -> Read<u64> {
+    value.as_u64().filter(|n| (1..=10_000).contains(n)).ok_or("it is not a number from 1 to 10000")
+}
+
+pub(crate) fn sector_size(value: &Value) -> Read<u64> {
+    let fits = |n: &u64| n.is_power_of_two() && (512..=4096).contains(n);
+    value.as_u64().filter(fits).ok_or("it is not 512, 1024, 2048 or 4096")
+}
+
+pub(crate) fn pbkdf(value: &Value) -> Read<String> {
+    match value.as_str() {
+        Some(word @ ("pbkdf2" | "argon2i" | "argon2id")) => Ok(word.to_owned()),
+        _ => Err("it is not pbkdf2, argon2i or argon2id"),
+    }
+}
+
+fn text(value: &Value) -> Read<&str> {
+    value.as_str().filter(|t| t.len() <= LONGEST_TEXT && !t.contains('\0')).ok_or("it is not a text")
+}
+
+pub(crate) fn line(value: &Value) -> Read<String> {
+    let text = text(value)?;
+    if text.chars().any(char::is_control) { Err("it has control characters") } else { Ok(text.to_owned()) }
+}
+
+/// A text that fits into a field of `/etc/passwd`.
+pub(crate) fn gecos(value: &Value) -> Read<String> {
+    let line = line(value)?;
+    if line.contains(':') { Err("it has a ':'") } else { Ok(line) }
+}
+
+pub(crate) fn path(value: &Value) -> Read<String> {
+    let path = line(value)?;
+    let normal = path.starts_with('/') && !path.split('/').any(|part| part == "." || part == "..");
+    if normal { Ok(path) } else { Err("it is not an absolute, normalized path") }
+}
+
+pub(crate) fn home_directory(value: &Value) -> Read<String> {
+    let path = path(value)?;
+    if path.contains(':') || path.trim_matches('/').is_empty() {
+        return Err("it is not a path for a home directory");
+    }
+    Ok(path)
+}
+
+/// A name without a slash.
+pub(crate) fn file_name(value: &Value) -> Read<String> {
+    let name = line(value)?;
+    if name.is_empty() || name == "." || name == ".." || name.contains('/') || name.len() > 255 {
+        return Err("it is not a file name");
+    }
+    Ok(name)
+}
+
+pub(crate) fn user_name(value: &Value) -> Read<String> {
+    let name = line(value)?;
+    UserName::parse(&name).map(|_| name).map_err(|e| e.why)
+}
+
+pub(crate) fn realm(value: &Value) -> Read<String> {
+    let realm = line(value)?;
+    Realm::parse(&realm).map(|_| realm).map_err(|e| e.why)
+}
+
+pub(crate) fn uuid(value: &Value) -> Read<String> {
+    let text = text(value)?;
+    uuid::Uuid::try_parse(text).map(|_| text.to_owned()).map_err(|_| "it is not a UUID")
+}
+
+fn list<T>(value: &Value, read: impl Fn(&Value) -> Read<T>) -> Read<Vec<T>> {
+    value.as_array().ok_or("it is not a list")?.iter().map(read).collect()
+}
+
+pub(crate) fn lines(value: &Value) -> Read<Vec<String>> {
+    list(value, line)
+}
+
+pub(crate) fn user_names(value: &Value) -> Read<Vec<String>> {
+    list(value, user_name)
+}
+
+pub(crate) fn group_names(value: &Value) -> Read<Vec<String>> {
+    list(value, |one| {
+        let name = line(one)?;
+        let mut letters = name.bytes();
+        let first = letters.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        let rest = letters.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if first && rest && name.len() <= 31 { Ok(name) } else { Err("an entry is not a group name") }
+    })
+}
+
+pub(crate) fn environment(value: &Value) -> Read<Vec<String>> {
+    list(value, |one| {
+        let assignment = text(one)?;
+        let name = assignment.split_once('=').map(|(name, _)| name).unwrap_or_default();
+        let ok = !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if ok { Ok(assignment.to_owned()) } else { Err("an entry is not NAME=VALUE") }
+    })
+}
+
+pub(crate) fn base64s(value: &Value) -> Read<Vec<String>> {
+    list(value, |one| {
+        let text = text(one)?;
+        STANDARD.decode(text).map(|_| text.to_owned()).map_err(|_| "an entry is not base64")
+    })
+}
+
+pub(crate) fn object(value: &Value) -> Read<Map<String, Value>> {
+    value.as_object().cloned().ok_or("it is not an object")
+}
+
+/// Names of blobs and their SHA-256.
+pub(crate) fn manifest(value: &Value) -> Read<BTreeMap<String, String>> {
+    let entry = |(name, hash): (&String, &Value)| {
+        let hash = hash.as_str().filter(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()));
+        match hash {
+            Some(hash) if crate::blobs::is_name(name) => Ok((name.clone(), hash.to_ascii_lowercase())),
+            Some(_) => Err("a name is not that of a blob"),
+            None => Err("a value is not a SHA-256 in hexadecimal"),
+        }
+    };
+    value.as_object().ok_or("it is not an object")?.iter().map(entry).collect()
+}

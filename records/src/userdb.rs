@@ -1,0 +1,33 @@
+//! What the user database asks beyond the record: the user's own group, and memberships.
+
+use crate::machine::Machine;
+use crate::record::Record;
+use serde_json::{Value, json};
+
+/// The service that answers for homed's users.
+pub const SERVICE: &str = "io.systemd.Home";
+
+/// The record of the group that each user has for itself.
+pub fn group_record(record: &Record, machine: &Machine) -> Value {
+    let settings = record.on(machine);
+    let mut group = json!({
+        "groupName": record.user().as_str(),
+        "description": format!("Primary Group of User {}", record.user()),
+        "binding": { machine.id.as_str(): { "gid": settings.effective_gid() } },
+        "status": { machine.id.as_str(): { "service": SERVICE } },
+    });
+    if let Some(realm) = &record.full_name().realm {
+        group["realm"] = realm.as_str().into();
+    }
+    if let Some(disposition) = settings.disposition {
+        group["disposition"] = disposition.as_str().into();
+    }
+    group
+}
+
+/// The groups the user is in: those of `memberOf`, and the own.
+pub fn memberships(record: &Record, machine: &Machine) -> Vec<String> {
+    let mut groups = record.on(machine).member_of.unwrap_or_default();
+    groups.push(record.user().as_str().to_owned());
+    groups
+}
