@@ -1,1 +1,124 @@
-//! storage
+//! Storage: where the files of a home are, one file or folder per kind, built from `parts`.
+//!
+//! A backend knows a record as a place to keep, and secrets as keys to try. Which record is believed
+//! and whose password counts is decided in `worker`.
+
+use crate::job::{Failure, Force, Mounted, Steps, refuse};
+use records::{Record, Refusal, Secret};
+use serde_json::{Map, Value};
+
+mod directory;
+mod luks;
+mod parts;
+mod spec;
+
+pub use directory::HomeDirectory;
+pub use parts::tree::make_target;
+pub use spec::Spec;
+
+/// One kind of storage, for one home.
+pub trait Backend {
+    /// Makes the storage, with the record inside and the directory filled by `request`, and puts it
+    /// in place last. What the record's binding has to say of it comes back.
+    fn create(&self, request: &mut NewHome<'_>, steps: &mut dyn Steps)
+    -> Result<Map<String, Value>, Failure>;
+
+    /// Opens the storage with the first key that fits.
+    fn open(&self, how: Opening, keys: &[Secret], steps: &mut dyn Steps) -> Result<Box<dyn Opened>, Failure>;
+
+    /// Unmounts the home and closes what is below.
+    fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Deletes the storage; one that is not there is deleted already.
+    fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
+}
+
+/// What a storage is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Looking at the record inside and trying keys: nothing is changed, nothing mounted.
+    Inspect,
+    /// Changing keys and records of a home that is mounted or not.
+    Change(Mounted),
+    /// Making the home available.
+    Activate,
+}
+
+/// A new home.
+pub struct NewHome<'a> {
+    /// The record to put inside, signed.
+    pub record: &'a Record,
+    /// The passphrases that shall open it.
+    pub keys: &'a [Secret],
+    /// The UID of the user on this machine.
+    pub uid: u32,
+    /// Fills the directory.
+    pub fill: &'a mut dyn FnMut(&HomeDirectory) -> Result<(), Failure>,
+}
+
+/// Storage that was opened with a key. Dropped, it is closed again.
+pub trait Opened {
+    /// Which of the keys fitted.
+    fn key(&self) -> usize;
+
+    /// The record the storage itself keeps, outside of the file system; an error says why it cannot
+    /// be read (it can be written anew).
+    fn record(&self) -> Result<&Record, &str>;
+
+    /// Replaces that record, durably.
+    fn write_record(&mut self, record: &Record) -> Result<(), Failure>;
+
+    /// The home directory; mounted privately if need be.
+    fn directory(&mut self, steps: &mut dyn Steps) -> Result<&HomeDirectory, Failure>;
+
+    /// What the record's binding has to say of the storage.
+    fn binding(&self) -> Map<String, Value>;
+
+    /// Prepares new keys: they open nothing before [`Opened::switch_keys`], and after a crash in
+    /// between the old ones count.
+    fn prepare_keys(&mut self, change: &KeyChange<'_>) -> Result<(), Failure>;
+
+    /// Makes the prepared keys count and the old ones void.
+    fn switch_keys(&mut self, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Finishes or takes back a change of keys that was cut short, as the key in use shows.
+    fn heal_keys(&mut self) -> Result<Healed, Failure>;
+
+    /// Puts the home directory in the machine's tree, with this UID.
+    fn expose(self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Closes what was opened for a change, and marks it clean.
+    fn finish(self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure>;
+}
+
+/// Keys to change.
+pub struct KeyChange<'a> {
+    /// What may open the storage now and shall no longer, if it is not in `new`.
+    pub old: &'a [Secret],
+    /// What shall open it.
+    pub new: &'a [Secret],
+    /// How many keys of other kinds (recovery keys, tokens) the record has, which stay.
+    pub others: usize,
+}
+
+/// What became of a change of keys that was cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Healed {
+    /// There was none.
+    Nothing,
+    /// It was finished.
+    Finished,
+    /// It was taken back.
+    TakenBack,
+}
+
+/// The backend for a home.
+pub fn backend(spec: Spec) -> Result<Box<dyn Backend>, Failure> {
+    match spec.storage.as_str() {
+        "luks" => Ok(Box::new(luks::Luks::new(spec))),
+        other => refuse(
+            Refusal::NotSupported,
+            format!("Storage of kind {other:?} cannot be used yet; only \"luks\" can."),
+        ),
+    }
+}

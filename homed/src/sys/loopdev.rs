@@ -110,3 +110,14 @@ fn clear(device: &Path) -> io::Result<()> {
     let answer = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _, 0) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Whether some loop device shows a part of this image.
+pub fn is_attached(image: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir("/sys/block")? {
+        let backing = std::fs::read_to_string(entry?.path().join("loop/backing_file"));
+        if backing.is_ok_and(|b| Path::new(b.trim_end()) == image) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

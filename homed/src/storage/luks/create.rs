@@ -1,0 +1,224 @@
+//! Making a home: nothing has a name before all of it is whole and on disk.
+
+use super::record_token::{self, Algorithm};
+use super::{file_system, stretching, wait_until_closed};
+use crate::job::{Context, Failure, Step, Steps, refuse};
+use crate::storage::NewHome;
+use crate::storage::directory::HomeDirectory;
+use crate::storage::parts::gpt::Table;
+use crate::storage::parts::image::{Blocks, NewImage};
+use crate::storage::parts::mapped::{self, Mapped};
+use crate::storage::parts::size;
+use crate::storage::parts::superblock::Kind;
+use crate::storage::parts::tree::{self, PrivateMount, STORED_UID};
+use crate::storage::spec::Spec;
+use crate::sys::cryptsetup::{Discard, Layout, Luks};
+use crate::sys::loopdev::{LoopDevice, Window};
+use crate::sys::{durable, file};
+use records::{Refusal, Secret};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// AES-256 in XTS mode, which takes two keys; the original's default is half of it.
+const KEY_SIZE: u32 = 64;
+/// What this project's partition tables are written in, whatever the encryption's sectors.
+const TABLE_SECTOR: u64 = 512;
+
+/// All that is chosen before anything is made.
+struct Plan {
+    kind: Kind,
+    size: u64,
+    table: Table,
+    luks_uuid: Uuid,
+    file_system_uuid: Uuid,
+    cipher: String,
+    mode: String,
+    sector: u32,
+}
+
+/// Makes the home; what its binding has to say comes back.
+pub fn create(
+    spec: &Spec,
+    request: &mut NewHome<'_>,
+    steps: &mut dyn Steps,
+) -> Result<Map<String, Value>, Failure> {
+    steps.enter(Step::Check)?;
+    refuse_what_is_in_the_way(spec)?;
+    let image = NewImage::begin(&spec.image)?;
+    let plan = plan(spec, &image)?;
+    steps.enter(Step::Allocate)?;
+    image.set_size(plan.size, if spec.discard { Blocks::Sparse } else { Blocks::Reserved })?;
+    steps.enter(Step::Partition)?;
+    for (offset, bytes) in plan.table.pieces() {
+        use std::os::unix::fs::FileExt;
+        image.file().write_all_at(&bytes, offset).during("writing the partition table")?;
+    }
+    let key = volume_key(spec)?;
+    build(spec, &plan, &image, &key, request, steps)?;
+    wait_until_closed(spec)?;
+    steps.enter(Step::Sync)?;
+    if !spec.offline_discard && !spec.discard {
+        image.set_size(plan.size, Blocks::Reserved)?;
+    }
+    image.file().sync_all().during("writing the image to disk")?;
+    steps.enter(Step::Publish)?;
+    image.publish()?;
+    Ok(binding(spec, &plan, &key))
+}
+
+fn refuse_what_is_in_the_way(spec: &Spec) -> Result<(), Failure> {
+    let target = &spec.home_directory;
+    let in_use = std::fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some());
+    if in_use || (target.symlink_metadata().is_ok() && !target.is_dir()) {
+        return refuse(
+            Refusal::HomeExists,
+            format!("{} exists already and is not empty; nothing was changed.", target.display()),
+        );
+    }
+    mapped::remove_stale(&spec.mapper_name())
+}
+
+fn plan(spec: &Spec, image: &NewImage) -> Result<Plan, Failure> {
+    let kind = file_system::choose(spec.file_system)?;
+    let free = file::space(image.file()).during("asking for free space")?.free;
+    let size = match size::initial(spec.size, free, kind) {
+        Ok(size) => size,
+        Err(needed) => {
+            return refuse(
+                Refusal::NoDiskSpace,
+                format!("A home needs {} MiB at least, and {} MiB are free.", needed >> 20, free >> 20),
+            );
+        }
+    };
+    let or_random = |uuid: Option<Uuid>| uuid.unwrap_or_else(Uuid::new_v4);
+    let partition = or_random(spec.uuids.partition);
+    Ok(Plan {
+        kind,
+        size,
+        table: Table::covering(size, TABLE_SECTOR, Uuid::new_v4(), partition, &spec.name),
+        luks_uuid: or_random(spec.uuids.luks),
+        file_system_uuid: or_random(spec.uuids.file_system),
+        cipher: spec.encryption.cipher.clone().unwrap_or_else(|| "aes".into()),
+        mode: spec.encryption.mode.clone().unwrap_or_else(|| "xts-plain64".into()),
+        sector: spec.encryption.sector.unwrap_or(4096),
+    })
+}
+
+fn volume_key(spec: &Spec) -> Result<Secret, Failure> {
+    let size = spec.encryption.key_size.unwrap_or(KEY_SIZE);
+    if !(16..=128).contains(&size) {
+        return refuse(Refusal::InvalidArgs, format!("A volume key of {size} bytes is not possible."));
+    }
+    let mut key = vec![0; usize::try_from(size).unwrap_or(64)];
+    let drawn = openssl::rand::rand_priv_bytes(&mut key);
+    let key = Secret::new(key);
+    drawn.during("drawing a volume key")?;
+    Ok(key)
+}
+
+/// Everything inside the image; all devices are closed again when it returns.
+fn build(
+    spec: &Spec,
+    plan: &Plan,
+    image: &NewImage,
+    key: &Secret,
+    request: &mut NewHome<'_>,
+    steps: &mut dyn Steps,
+) -> Result<(), Failure> {
+    steps.enter(Step::Attach)?;
+    let window = Window {
+        offset: plan.table.start,
+        size: plan.table.end - plan.table.start,
+        block: if plan.sector == 4096 { 4096 } else { 512 },
+    };
+    let device = LoopDevice::attach(image.file(), window).during("attaching the image to a loop device")?;
+    let mut luks = format(spec, plan, &device, key, steps)?;
+    add_keys(spec, &mut luks, key, request.keys, steps)?;
+    let algorithm = Algorithm { cipher: &plan.cipher, mode: &plan.mode };
+    let token = record_token::seal(request.record, algorithm, key)?;
+    luks.set_token(None, &token).during("writing the record into the header")?;
+    let discard = if spec.discard || spec.offline_discard { Discard::Allowed } else { Discard::Refused };
+    let mapped = Mapped::activate(&mut luks, &device, &spec.mapper_name(), key, discard)?;
+    steps.enter(Step::MakeFileSystem)?;
+    file_system::make(plan.kind, mapped.path(), plan.file_system_uuid, spec)?;
+    populate(spec, plan, &mapped, request, steps)
+}
+
+fn format(
+    spec: &Spec,
+    plan: &Plan,
+    device: &LoopDevice,
+    key: &Secret,
+    steps: &mut dyn Steps,
+) -> Result<Luks, Failure> {
+    steps.enter(Step::Format)?;
+    let mut luks = Luks::blank(device.path()).during("opening the loop device")?;
+    let layout = Layout {
+        cipher: &plan.cipher,
+        mode: &plan.mode,
+        uuid: plan.luks_uuid,
+        label: &spec.name,
+        subsystem: "systemd-home",
+        sector: plan.sector,
+    };
+    luks.format(&layout, key).during("formatting the encrypted storage")?;
+    Ok(luks)
+}
+
+fn add_keys(
+    spec: &Spec,
+    luks: &mut Luks,
+    volume_key: &Secret,
+    keys: &[Secret],
+    steps: &mut dyn Steps,
+) -> Result<(), Failure> {
+    steps.enter(Step::AddKeys)?;
+    let stretching = stretching::choose(&spec.encryption)?;
+    for key in keys {
+        luks.add_slot(volume_key, key, &stretching).during("adding a key slot")?;
+    }
+    Ok(())
+}
+
+fn populate(
+    spec: &Spec,
+    plan: &Plan,
+    mapped: &Mapped,
+    request: &mut NewHome<'_>,
+    steps: &mut dyn Steps,
+) -> Result<(), Failure> {
+    steps.enter(Step::Mount)?;
+    let settings = file_system::settings(plan.kind, spec);
+    let mount = PrivateMount::new(plan.kind.name(), mapped.path(), &settings, spec.attributes)?;
+    let directory = mount.make(&spec.name)?;
+    let stored = if mount.can_map_ids(&directory, request.uid) { STORED_UID } else { request.uid };
+    tree::give(&directory, stored)?;
+    steps.enter(Step::Populate)?;
+    let home = HomeDirectory::new(directory)?;
+    home.copy_skeleton(&spec.skeleton)?;
+    (request.fill)(&home)?;
+    home.set_mode(spec.access_mode)?;
+    durable::sync_file_system(&home).during("writing the home to disk")?;
+    if spec.offline_discard
+        && let Err(error) = file::trim(&home)
+    {
+        steps.warn(format!("Unused space could not be given back: {error}."));
+    }
+    steps.enter(Step::Unmount)
+}
+
+fn binding(spec: &Spec, plan: &Plan, key: &Secret) -> Map<String, Value> {
+    let all = json!({
+        "storage": "luks",
+        "imagePath": spec.image,
+        "homeDirectory": spec.home_directory,
+        "partitionUuid": plan.table.partition.to_string(),
+        "luksUuid": plan.luks_uuid.to_string(),
+        "fileSystemUuid": plan.file_system_uuid.to_string(),
+        "fileSystemType": plan.kind.name(),
+        "luksCipher": plan.cipher,
+        "luksCipherMode": plan.mode,
+        "luksVolumeKeySize": key.open().len(),
+    });
+    all.as_object().cloned().unwrap_or_default()
+}

@@ -1,0 +1,101 @@
+//! The file system inside: made, checked and mounted as the original does it.
+
+use crate::job::{Context, Failure, refuse};
+use crate::storage::parts::superblock::{Check, FileSystem, Kind};
+use crate::storage::spec::Spec;
+use crate::sys::mount::Setting;
+use crate::sys::process::{self, ToolFailed};
+use records::Refusal;
+use std::path::Path;
+use uuid::Uuid;
+
+/// The kind for a new home: the wished one, else btrfs, else (its tools missing) ext4.
+pub fn choose(wish: Option<Kind>) -> Result<Kind, Failure> {
+    let installed = |kind: Kind| process::find(&format!("mkfs.{kind}")).is_some();
+    let first = wish.unwrap_or(Kind::Btrfs);
+    if installed(first) {
+        return Ok(first);
+    }
+    if wish.is_none() && installed(Kind::Ext4) {
+        return Ok(Kind::Ext4);
+    }
+    refuse(
+        Refusal::NotSupported,
+        format!("mkfs.{first} is not installed: install it, or choose another file system."),
+    )
+}
+
+/// Makes the file system. The device is fresh: nothing is looked for on it.
+pub fn make(kind: Kind, device: &Path, uuid: Uuid, spec: &Spec) -> Result<(), Failure> {
+    let device = device.to_string_lossy();
+    let uuid = uuid.to_string();
+    let label = label(kind, &spec.name);
+    let extended =
+        format!("{},lazy_itable_init=1,hash_seed={uuid}", if spec.discard { "discard" } else { "nodiscard" });
+    let xfs_uuid = format!("uuid={uuid}");
+    let mut arguments: Vec<&str> = match kind {
+        Kind::Ext4 => vec![
+            "-L", &label, "-U", &uuid, "-I", "256", "-m", "0", "-E", &extended, "-b", "4096", "-T",
+            "default", "-q",
+        ],
+        Kind::Btrfs => vec!["-L", &label, "-U", &uuid, "-q"],
+        Kind::Xfs => vec!["-L", &label, "-m", &xfs_uuid, "-m", "reflink=1", "-q"],
+    };
+    match kind {
+        Kind::Btrfs if !spec.discard => arguments.push("--nodiscard"),
+        Kind::Xfs if !spec.discard => arguments.push("-K"),
+        Kind::Btrfs | Kind::Xfs | Kind::Ext4 => {}
+    }
+    arguments.push(&device);
+    process::run(&format!("mkfs.{kind}"), &arguments).during("making the file system")
+}
+
+/// Labels have 16 (ext4) or 12 (xfs) bytes; longer names are cut.
+fn label(kind: Kind, name: &str) -> String {
+    let room = match kind {
+        Kind::Ext4 => 16,
+        Kind::Xfs => 12,
+        Kind::Btrfs => 255,
+    };
+    name.chars().take(room).collect()
+}
+
+/// Repairs what a check can repair by itself, where the superblock asks for a check.
+pub fn check(found: &FileSystem, device: &Path) -> Result<(), Failure> {
+    if found.check == Check::NotNeeded {
+        return Ok(());
+    }
+    match process::run("e2fsck", &["-p", &device.to_string_lossy()]) {
+        // 1: errors were corrected. 2: and a reboot is due, which for us means: mount it afresh.
+        Err(failed) if matches!(failed.code(), Some(1..=3)) => Ok(()),
+        Err(failed @ ToolFailed::Status { .. }) => refuse(
+            Refusal::HomeDamaged,
+            format!(
+                "The home's file system has errors that cannot be repaired without a decision ({failed}). \
+                 Nothing was lost by this. Open the image with cryptsetup and run e2fsck on it."
+            ),
+        ),
+        // Without the checker the kernel decides whether to mount it.
+        Err(ToolFailed::Missing(_)) | Ok(()) => Ok(()),
+        Err(failed @ ToolFailed::Start(..)) => Err(failed).during("checking the file system"),
+    }
+}
+
+/// How it is mounted.
+pub fn settings(kind: Kind, spec: &Spec) -> Vec<Setting> {
+    let flag = |name: &str| (name.to_owned(), None);
+    let mut all = match kind {
+        Kind::Ext4 => vec![flag("noquota"), flag("user_xattr")],
+        Kind::Xfs => vec![flag("noquota")],
+        Kind::Btrfs => {
+            vec![
+                ("compress".to_owned(), Some("zstd:1".to_owned())),
+                flag("noacl"),
+                flag("user_subvol_rm_allowed"),
+            ]
+        }
+    };
+    all.push(flag(if spec.discard { "discard" } else { "nodiscard" }));
+    all.extend(spec.extra.iter().cloned());
+    all
+}

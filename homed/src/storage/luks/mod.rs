@@ -1,0 +1,153 @@
+//! LUKS: a file system on dm-crypt on a partition of an image file.
+//!
+//! ```text
+//! /home/alice.home ─ GPT ─ partition ─ loop device ─ /dev/mapper/home-alice ─ btrfs ─ alice/ ─→ /home/alice
+//!                                      autoclear      removed with its           IDs mapped
+//!                                                     last user
+//! ```
+//!
+//! Every layer is held by the one above and by nothing else, so the kernel takes all of it down when
+//! the home is unmounted, or when the process that was building it dies. Block devices in the place
+//! of image files are not here yet.
+
+use super::parts::{image, mapped};
+use super::spec::Spec;
+use super::{Backend, NewHome, Opened, Opening};
+use crate::job::{Context, Failure, Force, Mounted, Step, Steps, refuse};
+use crate::sys::mount::{self, Unmount};
+use crate::sys::{cryptsetup, durable, file, holders, loopdev};
+use records::{Refusal, Secret};
+use serde_json::{Map, Value};
+use std::time::{Duration, Instant};
+
+mod create;
+mod file_system;
+mod header;
+mod opened;
+mod record_token;
+mod slots;
+mod stretching;
+
+/// How long the kernel may take to close the devices below an unmounted home.
+const CLOSING: Duration = Duration::from_secs(30);
+/// How often it is looked at meanwhile: there is no event for it without udev.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The backend for one home.
+pub struct Luks {
+    spec: Spec,
+}
+
+impl Luks {
+    /// For the home of this spec.
+    pub fn new(spec: Spec) -> Self {
+        Self { spec }
+    }
+}
+
+impl Backend for Luks {
+    fn create(
+        &self,
+        request: &mut NewHome<'_>,
+        steps: &mut dyn Steps,
+    ) -> Result<Map<String, Value>, Failure> {
+        create::create(&self.spec, request, steps)
+    }
+
+    fn open(&self, how: Opening, keys: &[Secret], steps: &mut dyn Steps) -> Result<Box<dyn Opened>, Failure> {
+        Ok(Box::new(opened::LuksOpened::new(&self.spec, how, keys, steps)?))
+    }
+
+    fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
+        close(&self.spec, force, steps)
+    }
+
+    fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        remove(&self.spec, steps)
+    }
+}
+
+fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
+    let target = &spec.home_directory;
+    let node = mapped::node(&spec.mapper_name());
+    let ours = |mount: &mount::Mounted| mount.source == node;
+    let mut mounted = mount::at(target).during("reading the table of mounts")?.is_some_and(|m| ours(&m));
+    if mounted && spec.offline_discard && force == Force::No {
+        steps.enter(Step::Trim)?;
+        if let Err(error) = durable::directory(target).and_then(file::trim) {
+            steps.warn(format!("Unused space could not be given back: {error}."));
+        }
+    }
+    steps.enter(Step::Unmount)?;
+    while mounted {
+        unmount(spec, force)?;
+        mounted = mount::at(target).during("reading the table of mounts")?.is_some_and(|m| ours(&m));
+    }
+    steps.enter(Step::Detach)?;
+    let closed = wait_until_closed(spec);
+    if force == Force::Yes {
+        // The storage may be gone, and with it the way to say that it is clean.
+        return Ok(());
+    }
+    closed?;
+    let file = image::open(&spec.image, image::Access::Write)?;
+    if !spec.offline_discard && !spec.discard {
+        image::reserve(&file, steps);
+    }
+    steps.enter(Step::Sync)?;
+    image::clear_dirty(&file)
+}
+
+fn unmount(spec: &Spec, force: Force) -> Result<(), Failure> {
+    let target = &spec.home_directory;
+    let how = if force == Force::Yes { Unmount::Lazy } else { Unmount::Idle };
+    match mount::unmount(target, how) {
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            let holding = holders::of_directory(target);
+            let by =
+                if holding.is_empty() { String::new() } else { format!(" by {}", holders::names(&holding)) };
+            refuse(Refusal::HomeBusy, format!("The home is still in use{by}. End that and try again."))
+        }
+        other => other.during(format!("unmounting {}", target.display())),
+    }
+}
+
+/// Waits until the kernel has taken down what was below the mount.
+fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
+    let name = spec.mapper_name();
+    let begin = Instant::now();
+    loop {
+        let mapped = cryptsetup::is_active(&name).during("looking for the encrypted device")?;
+        let attached = loopdev::is_attached(&spec.image).during("looking for loop devices")?;
+        if !mapped && !attached {
+            return Ok(());
+        }
+        if begin.elapsed() > CLOSING {
+            // A device that was made by another program is not marked for removal.
+            return mapped::remove_stale(&name);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn remove(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
+    mapped::remove_stale(&spec.mapper_name())?;
+    let file = match image::open(&spec.image, image::Access::Write) {
+        Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeAbsent => return Ok(()),
+        other => other?,
+    };
+    steps.enter(Step::Delete)?;
+    std::fs::remove_file(&spec.image).during(format!("deleting {}", spec.image.display()))?;
+    drop(file);
+    match spec.image.parent() {
+        Some(folder) => durable::directory(folder)
+            .and_then(durable::sync_directory)
+            .during("writing the deletion to disk"),
+        None => Ok(()),
+    }
+}
+
+/// Whether the home is mounted, for an opening.
+fn is_mounted(how: Opening) -> bool {
+    how == Opening::Change(Mounted::Yes)
+}

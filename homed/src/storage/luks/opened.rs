@@ -1,0 +1,298 @@
+//! An image that was opened with a key: its layers are built as far as they are needed, and go with it.
+
+use super::header::{self, HeaderCopy, Health, Place};
+use super::record_token::{self, Algorithm};
+use super::slots::{self, Prepared};
+use super::{file_system, is_mounted, stretching, wait_until_closed};
+use crate::job::{Context, Failure, Step, Steps};
+use crate::storage::directory::HomeDirectory;
+use crate::storage::parts::image;
+use crate::storage::parts::mapped::{self, Mapped};
+use crate::storage::parts::superblock::{self, FileSystem};
+use crate::storage::parts::tree::{self, Ids, PrivateMount};
+use crate::storage::spec::Spec;
+use crate::storage::{Healed, KeyChange, Opened, Opening};
+use crate::sys::cryptsetup::{Discard, Facts, Luks};
+use crate::sys::loopdev::LoopDevice;
+use crate::sys::{durable, file};
+use records::{Record, Secret};
+use serde_json::{Map, Value, json};
+use std::fs::File;
+
+/// The layers; fields are dropped in this order, from the top down.
+pub struct LuksOpened {
+    directory: Option<HomeDirectory>,
+    mount: Option<PrivateMount>,
+    mapped: Option<Mapped>,
+    disk: Option<Luks>,
+    device: Option<LoopDevice>,
+    image: File,
+    spec: Spec,
+    how: Opening,
+    place: Place,
+    header: HeaderCopy,
+    facts: Facts,
+    found: Option<FileSystem>,
+    key: (usize, Secret),
+    slot: u32,
+    volume_key: Secret,
+    record: Result<Record, String>,
+    prepared: Prepared,
+}
+
+impl LuksOpened {
+    /// Opens the image and tries the keys on a copy of its header. Nothing is changed so far.
+    pub fn new(spec: &Spec, how: Opening, keys: &[Secret], steps: &mut dyn Steps) -> Result<Self, Failure> {
+        steps.enter(Step::Unlock)?;
+        let writes = matches!(how, Opening::Activate | Opening::Change(crate::job::Mounted::No));
+        if writes {
+            mapped::remove_stale(&spec.mapper_name())?;
+        }
+        let access = if writes { image::Access::Write } else { image::Access::Read };
+        let image = image::open(&spec.image, access)?;
+        let place = header::locate(&image, spec)?;
+        let mut header = HeaderCopy::read(&image, &place, spec)?;
+        let facts = header.luks.facts().during("reading the encryption header")?;
+        refuse_another(spec, &facts)?;
+        let unlocked = header.unlock(keys, spec)?;
+        let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
+        let key = keys.get(unlocked.key).map(Secret::duplicate).unwrap_or_else(|| Secret::new(Vec::new()));
+        Ok(Self {
+            directory: None,
+            mount: None,
+            mapped: None,
+            disk: None,
+            device: None,
+            image,
+            spec: spec.clone(),
+            how,
+            place,
+            header,
+            facts,
+            found: None,
+            key: (unlocked.key, key),
+            slot: unlocked.slot,
+            volume_key: unlocked.volume_key,
+            record,
+            prepared: Prepared::default(),
+        })
+    }
+
+    /// The header on disk, through the loop device.
+    fn disk(&mut self) -> Result<&mut Luks, Failure> {
+        if self.disk.is_none() {
+            let luks = if is_mounted(self.how) {
+                Luks::of_active(&self.spec.mapper_name()).during("opening the header of the active home")?
+            } else {
+                self.attach()?
+            };
+            self.disk = Some(luks);
+        }
+        self.disk.as_mut().ok_or_else(|| Failure::fault("the header was not opened"))
+    }
+
+    fn attach(&mut self) -> Result<Luks, Failure> {
+        image::set_dirty(&self.image)?;
+        let window = self.header.window(&self.place);
+        let device =
+            LoopDevice::attach(&self.image, window).during("attaching the image to a loop device")?;
+        let luks = Luks::load(device.path()).during("reading the encryption header")?;
+        self.device = Some(device);
+        Ok(luks)
+    }
+
+    fn mount(&mut self, steps: &mut dyn Steps) -> Result<HomeDirectory, Failure> {
+        if is_mounted(self.how) {
+            let fd = durable::directory(&self.spec.home_directory).during("opening the home directory")?;
+            return HomeDirectory::new(fd);
+        }
+        self.map(steps)?;
+        let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };
+        let found = probe(mapped, &self.spec)?;
+        steps.enter(Step::CheckFileSystem)?;
+        file_system::check(&found, mapped.path())?;
+        steps.enter(Step::Mount)?;
+        let settings = file_system::settings(found.kind, &self.spec);
+        let mount = PrivateMount::new(found.kind.name(), mapped.path(), &settings, self.spec.attributes)?;
+        let fd = match mount.open(&self.spec.name) {
+            Ok(fd) => fd,
+            Err(error) => {
+                return header::damaged(
+                    &self.spec,
+                    &format!("there is no {:?} inside ({error})", self.spec.name),
+                );
+            }
+        };
+        self.found = Some(found);
+        self.mount = Some(mount);
+        HomeDirectory::new(fd)
+    }
+
+    /// Attaches and decrypts, in this order: blocks, partition table, loop device, dm-crypt.
+    fn map(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        if self.how == Opening::Activate && !self.spec.discard {
+            steps.enter(Step::Allocate)?;
+            image::reserve(&self.image, steps);
+        }
+        steps.enter(Step::Attach)?;
+        header::repair_table(&self.image, &self.place, steps)?;
+        if self.header.first_copy == Health::Damaged {
+            steps.warn(
+                "The first copy of the encryption header was damaged; it was written anew from the second."
+                    .into(),
+            );
+        }
+        let discard =
+            if self.spec.discard || self.spec.offline_discard { Discard::Allowed } else { Discard::Refused };
+        let (name, key) = (self.spec.mapper_name(), self.volume_key.duplicate());
+        self.disk()?;
+        let (Some(luks), Some(device)) = (&mut self.disk, &self.device) else {
+            return Err(Failure::fault("the image was not attached"));
+        };
+        self.mapped = Some(Mapped::activate(luks, device, &name, &key, discard)?);
+        Ok(())
+    }
+}
+
+impl Opened for LuksOpened {
+    fn key(&self) -> usize {
+        self.key.0
+    }
+
+    fn record(&self) -> Result<&Record, &str> {
+        self.record.as_ref().map_err(String::as_str)
+    }
+
+    fn write_record(&mut self, record: &Record) -> Result<(), Failure> {
+        let algorithm = Algorithm { cipher: &self.facts.cipher, mode: &self.facts.mode };
+        let token = record_token::seal(record, algorithm, &self.volume_key)?;
+        let disk = self.disk()?;
+        let mut places = disk.tokens(record_token::KIND).into_iter().map(|found| found.0);
+        disk.set_token(places.next(), &token).during("writing the record into the header")?;
+        for surplus in places {
+            disk.remove_token(surplus).during("removing a surplus record from the header")?;
+        }
+        self.record = Ok(record.clone());
+        self.image.sync_all().during("writing the header to disk")
+    }
+
+    fn directory(&mut self, steps: &mut dyn Steps) -> Result<&HomeDirectory, Failure> {
+        if self.directory.is_none() {
+            self.directory = Some(self.mount(steps)?);
+        }
+        self.directory.as_ref().ok_or_else(|| Failure::fault("the home directory was not opened"))
+    }
+
+    fn binding(&self) -> Map<String, Value> {
+        let mut all = Map::new();
+        let mut put = |name: &str, value: Value| all.insert(name.to_owned(), value);
+        put("storage", json!("luks"));
+        put("imagePath", json!(self.spec.image));
+        put("homeDirectory", json!(self.spec.home_directory));
+        put("luksUuid", json!(self.facts.uuid.to_string()));
+        put("luksCipher", json!(self.facts.cipher));
+        put("luksCipherMode", json!(self.facts.mode));
+        put("luksVolumeKeySize", json!(self.facts.key_size));
+        if let Some((table, _)) = &self.place.table {
+            put("partitionUuid", json!(table.partition.to_string()));
+        }
+        if let Some(found) = &self.found {
+            put("fileSystemUuid", json!(found.uuid.to_string()));
+            put("fileSystemType", json!(found.kind.name()));
+        }
+        all
+    }
+
+    fn prepare_keys(&mut self, change: &KeyChange<'_>) -> Result<(), Failure> {
+        let stretching = stretching::choose(&self.spec.encryption)?;
+        self.disk()?;
+        let known = (self.slot, &self.key.1);
+        let Some(disk) = &mut self.disk else { return Err(Failure::fault("the header was not opened")) };
+        self.prepared = slots::prepare(disk, &self.volume_key, known, change, &stretching)?;
+        self.image.sync_all().during("writing the header to disk")
+    }
+
+    fn switch_keys(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let prepared = std::mem::take(&mut self.prepared);
+        steps.enter(Step::DropKeys)?;
+        slots::drop_old(self.disk()?, &prepared)?;
+        steps.enter(Step::SwitchKeys)?;
+        slots::switch(self.disk()?, &prepared)?;
+        self.image.sync_all().during("writing the header to disk")
+    }
+
+    fn heal_keys(&mut self) -> Result<Healed, Failure> {
+        use crate::sys::cryptsetup::Priority;
+        // The copy tells whether there is anything to do, so that the common case touches nothing.
+        let slots = self.header.luks.slots().during("reading the key slots")?;
+        if slots.iter().all(|slot| slot.1 == Priority::Normal) {
+            return Ok(Healed::Nothing);
+        }
+        let opened = self.slot;
+        slots::heal(self.disk()?, opened)
+    }
+
+    fn expose(mut self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let ids = Ids { stored: self.directory(steps)?.owner(), exposed: uid };
+        if self.spec.discard
+            && let Err(error) = file::trim(self.directory(steps)?)
+        {
+            steps.warn(format!("Unused space could not be given back: {error}."));
+        }
+        steps.enter(Step::Expose)?;
+        tree::make_target(&self.spec.home_directory)?;
+        let directory = self.directory(steps)?.reopen()?;
+        self.directory = None;
+        let Some(mount) = self.mount.take() else {
+            return Err(Failure::fault("the home is mounted already"));
+        };
+        mount.expose(directory, ids, &self.spec.home_directory)
+    }
+
+    fn finish(mut self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure> {
+        if self.device.is_none() {
+            return Ok(());
+        }
+        steps.enter(Step::Detach)?;
+        if let Some(directory) = self.directory.take() {
+            durable::sync_file_system(&directory).during("writing the home to disk")?;
+        }
+        (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
+        wait_until_closed(&self.spec)?;
+        image::clear_dirty(&self.image)
+    }
+}
+
+/// The values the binding remembers must be those of the header, or somebody has put another image there.
+fn refuse_another(spec: &Spec, facts: &Facts) -> Result<(), Failure> {
+    let encryption = &spec.encryption;
+    let same = spec.uuids.luks.is_none_or(|uuid| uuid == facts.uuid)
+        && encryption.cipher.as_ref().is_none_or(|cipher| *cipher == facts.cipher)
+        && encryption.mode.as_ref().is_none_or(|mode| *mode == facts.mode)
+        && encryption.key_size.is_none_or(|size| size == facts.key_size);
+    if same {
+        Ok(())
+    } else {
+        header::damaged(spec, "it is not the image this machine knows (another UUID or cipher)")
+    }
+}
+
+fn read_record(luks: &mut Luks, facts: &Facts, key: &Secret) -> Result<Record, String> {
+    let algorithm = Algorithm { cipher: &facts.cipher, mode: &facts.mode };
+    match luks.tokens(record_token::KIND).first() {
+        Some((_, token)) => {
+            record_token::open(token, algorithm, key).map_err(|failure| failure.text().to_owned())
+        }
+        None => Err("the header holds no record".into()),
+    }
+}
+
+fn probe(mapped: &Mapped, spec: &Spec) -> Result<FileSystem, Failure> {
+    let Some(found) = superblock::probe(&mapped.head(superblock::BYTES)?) else {
+        return header::damaged(spec, "there is no file system inside that is known");
+    };
+    if spec.uuids.file_system.is_some_and(|uuid| uuid != found.uuid) {
+        return header::damaged(spec, "the file system inside is not the one this machine knows");
+    }
+    Ok(found)
+}

@@ -1,0 +1,155 @@
+//! The record inside the LUKS2 header: a token encrypted with the volume key.
+//!
+//! `{"type":"systemd-homed","keyslots":[],"record":"<base64>","iv":"<base64>"}`: the record's compact
+//! JSON text as one data unit of the volume's own cipher (XTS with ciphertext stealing, so it keeps
+//! its length). There is no authentication tag in this format: what comes out is believed only as
+//! far as its signature goes.
+
+use crate::job::{Context, Failure};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use openssl::symm::Cipher;
+use records::{Record, Secret, Sections};
+use serde_json::{Value, json};
+
+/// The token's type.
+pub const KIND: &str = "systemd-homed";
+/// Longest record that is read, in bytes: the header's area has no room for more.
+const LIMIT: usize = 4 * 1024 * 1024;
+
+/// Cipher and mode of a volume, such as `aes` and `xts-plain64`.
+#[derive(Debug, Clone, Copy)]
+pub struct Algorithm<'a> {
+    /// Cipher.
+    pub cipher: &'a str,
+    /// Mode.
+    pub mode: &'a str,
+}
+
+/// Puts a record into a token; `iv` fresh random bytes.
+pub fn seal(record: &Record, algorithm: Algorithm<'_>, key: &Secret) -> Result<Value, Failure> {
+    let cipher = find(algorithm, key)?;
+    let mut iv = vec![0; cipher.iv_len().unwrap_or(0)];
+    openssl::rand::rand_bytes(&mut iv).during("drawing random bytes")?;
+    let text = Secret::from_text(record.only(Sections::EMBEDDED).to_compact());
+    let sealed = openssl::symm::encrypt(cipher, key.open(), Some(&iv), text.open())
+        .during("encrypting the record for the header")?;
+    Ok(json!({
+        "type": KIND,
+        "keyslots": [],
+        "record": BASE64_STANDARD.encode(sealed),
+        "iv": BASE64_STANDARD.encode(iv),
+    }))
+}
+
+/// Takes the record out of a token.
+pub fn open(token: &Value, algorithm: Algorithm<'_>, key: &Secret) -> Result<Record, Failure> {
+    let bytes = |name: &str| {
+        let text = token[name].as_str().filter(|text| text.len() <= LIMIT);
+        let text = text.ok_or_else(|| Failure::fault(format!("the token's \"{name}\" is missing")))?;
+        BASE64_STANDARD.decode(text).during(format!("reading the token's \"{name}\""))
+    };
+    let cipher = find(algorithm, key)?;
+    let iv = bytes("iv")?;
+    if iv.len() != cipher.iv_len().unwrap_or(0) {
+        return Err(Failure::fault("the token's \"iv\" has the wrong length"));
+    }
+    let sealed = bytes("record")?;
+    if sealed.len() < 16 {
+        return Err(Failure::fault("the token's \"record\" is too short"));
+    }
+    let text =
+        openssl::symm::decrypt(cipher, key.open(), Some(&iv), &sealed).during("decrypting the record")?;
+    let text = Secret::new(text);
+    let text = text.open_text().filter(|text| !text.contains('\0'));
+    let text = text.ok_or_else(|| Failure::fault("the decrypted record is not text"))?;
+    Record::parse(text, Sections::EMBEDDED).during("reading the decrypted record")
+}
+
+/// libcrypto's name of an algorithm is `<cipher>-<bits>-<first part of the mode>`; XTS has two keys.
+fn find(algorithm: Algorithm<'_>, key: &Secret) -> Result<Cipher, Failure> {
+    let mode = algorithm.mode.split('-').next().unwrap_or_default();
+    let bits = key.open().len() * 8 / if mode == "xts" { 2 } else { 1 };
+    let name = format!("{}-{bits}-{mode}", algorithm.cipher);
+    let cipher = match name.as_str() {
+        "aes-128-xts" => Cipher::aes_128_xts(),
+        "aes-256-xts" => Cipher::aes_256_xts(),
+        "aes-128-cbc" => Cipher::aes_128_cbc(),
+        "aes-192-cbc" => Cipher::aes_192_cbc(),
+        "aes-256-cbc" => Cipher::aes_256_cbc(),
+        _ => return Err(Failure::fault(format!("no cipher {name} for the record in the header"))),
+    };
+    Ok(cipher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const XTS: Algorithm<'_> = Algorithm { cipher: "aes", mode: "xts-plain64" };
+
+    fn record(text: &str) -> Record {
+        Record::parse(text, Sections::EMBEDDED).expect("valid")
+    }
+
+    fn key(length: u8) -> Secret {
+        Secret::new((0..length).collect())
+    }
+
+    #[test]
+    fn a_record_of_any_length_comes_back() {
+        for filling in ["", "x", "äöü and some more text that is no multiple of sixteen"] {
+            let record = record(&json!({"userName":"alice","x":filling}).to_string());
+            for length in [32, 64] {
+                let token = seal(&record, XTS, &key(length)).expect("sealed");
+                assert_eq!(open(&token, XTS, &key(length)).expect("opened"), record);
+            }
+        }
+    }
+
+    #[test]
+    fn the_token_has_four_members_and_the_text_its_length() {
+        let token = seal(&record(r#"{"userName":"alice"}"#), XTS, &key(64)).expect("sealed");
+        assert_eq!(token.as_object().map(|o| o.len()), Some(4));
+        assert_eq!(token["keyslots"], json!([]));
+        let sealed = BASE64_STANDARD.decode(token["record"].as_str().expect("text")).expect("base64");
+        assert_eq!(sealed.len(), r#"{"userName":"alice"}"#.len());
+    }
+
+    #[test]
+    fn a_token_made_elsewhere_is_read() {
+        // Made with another program (Python's cryptography, AES-128-XTS over one data unit).
+        let token = json!({
+            "type": KIND,
+            "keyslots": [],
+            "record": "bldgw1cY82zD/KyzsZzvXxBXWXk=",
+            "iv": "AAAAAAAAAAAAAAAAAAAAAA==",
+        });
+        assert_eq!(open(&token, XTS, &key(32)).expect("opened"), record(r#"{"userName":"alice"}"#));
+    }
+
+    #[test]
+    fn broken_tokens_are_errors() {
+        let good = seal(&record(r#"{"userName":"alice"}"#), XTS, &key(64)).expect("sealed");
+        for (name, value) in [
+            ("record", json!("!")),
+            ("record", json!("AAAA")),
+            ("iv", json!("AAAA")),
+            ("iv", json!(null)),
+            ("record", json!(7)),
+        ] {
+            let mut token = good.clone();
+            token[name] = value;
+            assert!(open(&token, XTS, &key(64)).is_err());
+        }
+        assert!(
+            open(
+                &good,
+                XTS,
+                &Secret::new(vec![7; 64].into_iter().enumerate().map(|(i, _)| i as u8 ^ 9).collect())
+            )
+            .is_err()
+        );
+        assert!(open(&json!({}), XTS, &key(64)).is_err());
+    }
+}

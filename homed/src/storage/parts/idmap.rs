@@ -1,0 +1,99 @@
+//! Which user and group IDs of the disk appear as which on this machine.
+//!
+//! One home's files are stored under one ID (the owner of its top directory) and appear under the
+//! user's. System users, containers and the foreign range pass as they are. All else, the IDs of
+//! other homes first of all, does not exist in the home.
+
+use crate::sys;
+use std::io;
+use std::os::fd::AsFd;
+
+/// Ranges that pass through unchanged, first and last ID.
+const PASS: [(u32, u32); 5] = [
+    (0, 60000),
+    // Between the homes' own range (60001…60513) and the overflow ID.
+    (60514, 65533),
+    // systemd's container range.
+    (524_288, 1_879_048_191),
+    // systemd's foreign range: trees that belong to no user of this machine.
+    (2_147_352_576, 2_147_418_111),
+    // What systemd-nspawn maps its outer root to.
+    (2_147_483_646, 2_147_483_646),
+];
+
+/// Gives a detached mount the map of a home: `stored` on disk, `exposed` on this machine.
+pub fn apply(mount: impl AsFd, stored: u32, exposed: u32) -> io::Result<()> {
+    let namespace = sys::userns::with_map(&map(stored, exposed))?;
+    sys::mount::map_ids(mount, namespace)
+}
+
+/// The map in the kernel's form, a line for each range: on disk, seen, how many.
+fn map(stored: u32, exposed: u32) -> String {
+    let mut text = format!("{stored} {exposed} 1\n");
+    for (first, last) in PASS {
+        for (first, last) in without((first, last), stored.min(exposed)) {
+            for (first, last) in without((first, last), stored.max(exposed)) {
+                text = format!("{text}{first} {first} {}\n", last - first + 1);
+            }
+        }
+    }
+    text
+}
+
+/// A range with one ID taken out: up to two ranges.
+fn without((first, last): (u32, u32), id: u32) -> Vec<(u32, u32)> {
+    if id < first || id > last {
+        return vec![(first, last)];
+    }
+    let below = id.checked_sub(1).filter(|end| *end >= first && id > first).map(|end| (first, end));
+    let above = id.checked_add(1).filter(|start| *start <= last).map(|start| (start, last));
+    below.into_iter().chain(above).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(stored: u32, exposed: u32) -> Vec<(u32, u32, u32)> {
+        let number = |field: Option<&str>| field.and_then(|f| f.parse().ok()).expect("a number");
+        map(stored, exposed)
+            .lines()
+            .map(|line| {
+                let mut fields = line.split(' ');
+                (number(fields.next()), number(fields.next()), number(fields.next()))
+            })
+            .collect()
+    }
+
+    fn overlaps(ranges: &[(u32, u32)]) -> bool {
+        let cross = |a: &(u32, u32), b: &(u32, u32)| a.0 < b.0 + b.1 && b.0 < a.0 + a.1;
+        (0..ranges.len()).any(|i| (0..i).any(|j| cross(&ranges[i], &ranges[j])))
+    }
+
+    #[test]
+    fn the_usual_map() {
+        assert_eq!(
+            lines(65534, 60101),
+            [
+                (65534, 60101, 1),
+                (0, 0, 60001),
+                (60514, 60514, 5020),
+                (524_288, 524_288, 1_878_523_904),
+                (2_147_352_576, 2_147_352_576, 65536),
+                (2_147_483_646, 2_147_483_646, 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn no_id_is_mapped_twice_on_either_side() {
+        for (stored, exposed) in
+            [(60101, 60101), (1000, 60101), (65534, 1000), (0, 60513), (60513, 524_288), (5, 6)]
+        {
+            let map = lines(stored, exposed);
+            assert!(!overlaps(&map.iter().map(|l| (l.0, l.2)).collect::<Vec<_>>()), "{stored} {exposed}");
+            assert!(!overlaps(&map.iter().map(|l| (l.1, l.2)).collect::<Vec<_>>()), "{stored} {exposed}");
+            assert!(map.len() <= 340, "the kernel takes 340 lines at most");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! An image file: opened without surprises, locked, marked dirty while in use; and a new one that
+//! has no name until it is whole.
+
+use crate::job::{Context, Failure, Steps, refuse};
+use crate::sys::{durable, file, loopdev};
+use records::Refusal;
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Set to `1` while the image may be changed; still there after a crash.
+const DIRTY: &str = "user.home-dirty";
+/// Names of unfinished images where the file system cannot make files without a name; also what the
+/// original uses.
+const UNFINISHED: &str = ".#homework";
+
+/// What the image is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Looking: no lock, nothing is changed.
+    Read,
+    /// Changing: with the lock.
+    Write,
+}
+
+/// Opens an image that should exist.
+pub fn open(path: &Path, access: Access) -> Result<File, Failure> {
+    let way = if access == Access::Write { OFlags::RDWR } else { OFlags::RDONLY };
+    let flags = way | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => {
+            return refuse(
+                Refusal::HomeAbsent,
+                format!("The home's image {} is not there. Plug in or mount what holds it.", path.display()),
+            );
+        }
+        other => other.map_err(io::Error::from).during(format!("opening {}", path.display()))?,
+    };
+    let image = File::from(fd);
+    let facts = image.metadata().during(format!("looking at {}", path.display()))?;
+    if !facts.is_file() {
+        return refuse(
+            Refusal::NotSupported,
+            format!("{} is not a regular file; homes on block devices cannot be used yet.", path.display()),
+        );
+    }
+    if access == Access::Write {
+        lock(&image, path)?;
+    }
+    Ok(image)
+}
+
+fn lock(image: &File, path: &Path) -> Result<(), Failure> {
+    let during = || format!("locking {}", path.display());
+    if file::lock(image).during(during())? == file::Lock::Taken {
+        return Ok(());
+    }
+    // A process that was killed between attaching and stacking leaves a loop device with the lock.
+    if loopdev::clear_stale(path).during("looking for stale loop devices")? > 0
+        && file::lock(image).during(during())? == file::Lock::Taken
+    {
+        return Ok(());
+    }
+    refuse(
+        Refusal::HomeInUse,
+        format!("{} is in use, here or on another machine that shares it.", path.display()),
+    )
+}
+
+/// Marks the image as in use, durably.
+pub fn set_dirty(image: &File) -> Result<(), Failure> {
+    match file::set_attribute(image, DIRTY, b"1") {
+        // A mark for the user's information is not worth a refused login.
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        other => other.and_then(|()| image.sync_all()).during("marking the image as in use"),
+    }
+}
+
+/// Takes the mark away, once everything in the image is on disk.
+pub fn clear_dirty(image: &File) -> Result<(), Failure> {
+    image.sync_all().during("writing the image to disk")?;
+    file::remove_attribute(image, DIRTY)
+        .or_else(|error| match error.raw_os_error() {
+            Some(libc::EOPNOTSUPP) => Ok(()),
+            _ => Err(error),
+        })
+        .and_then(|()| image.sync_all())
+        .during("marking the image as not in use")
+}
+
+/// Reads bytes of an image; `None` beyond its end.
+pub fn bytes(image: &File, offset: u64, length: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    image.read_exact_at(&mut bytes, offset).ok()?;
+    Some(bytes)
+}
+
+/// A new image. Dropped before it was published, nothing of it stays.
+pub struct NewImage {
+    file: File,
+    folder: OwnedFd,
+    target: PathBuf,
+    /// Where the file system cannot make a file without a name.
+    temporary: Option<String>,
+}
+
+impl NewImage {
+    /// Begins one that will be `target`. Refuses where something has that name.
+    pub fn begin(target: &Path) -> Result<Self, Failure> {
+        let (folder, name) = match (target.parent(), target.file_name().and_then(|n| n.to_str())) {
+            (Some(folder), Some(name)) => (folder, name),
+            _ => return refuse(Refusal::InvalidArgs, format!("{} cannot be an image.", target.display())),
+        };
+        if target.symlink_metadata().is_ok() {
+            return exists(target);
+        }
+        let opened = durable::directory(folder).during(format!("opening {}", folder.display()))?;
+        collect_unfinished(&opened, folder, name);
+        let (file, temporary) =
+            nameless(&opened, name).during(format!("making a file in {}", folder.display()))?;
+        // Best effort: only btrfs knows the flag, and only for files that are still empty.
+        let _ = file::write_in_place(&file);
+        file::lock(&file).during("locking the new image")?;
+        Ok(Self { file, folder: opened, target: target.to_owned(), temporary })
+    }
+
+    /// The open image.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it its size: with blocks reserved, or sparse.
+    pub fn set_size(&self, size: u64, blocks: Blocks) -> Result<(), Failure> {
+        give_size(&self.file, size, blocks).during("allocating the image")
+    }
+
+    /// Puts it in place, whole and durable. Refuses where something has appeared there meanwhile.
+    pub fn publish(mut self) -> Result<File, Failure> {
+        self.file.sync_all().during("writing the image to disk")?;
+        let target = &self.target;
+        let named = match &self.temporary {
+            Some(name) => rename(&self.folder, name, target),
+            None => {
+                let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                let flags = AtFlags::SYMLINK_FOLLOW;
+                rustix::fs::linkat(rustix::fs::CWD, path, rustix::fs::CWD, target, flags)
+                    .map_err(io::Error::from)
+            }
+        };
+        match named {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => return exists(target),
+            other => other.during(format!("putting {} in place", target.display()))?,
+        }
+        self.temporary = None;
+        let synced = self.file.sync_all().and_then(|()| durable::sync_directory(&self.folder));
+        synced.during(format!("writing the name {} to disk", target.display()))?;
+        self.file.try_clone().during("keeping the image open")
+    }
+}
+
+impl Drop for NewImage {
+    fn drop(&mut self) {
+        if let Some(name) = &self.temporary {
+            let _ = rustix::fs::unlinkat(&self.folder, name.as_str(), AtFlags::empty());
+        }
+    }
+}
+
+/// Whether disk blocks are reserved beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocks {
+    /// They are: writing into the home cannot fail for lack of space outside.
+    Reserved,
+    /// They are taken as they are written.
+    Sparse,
+}
+
+/// Gives a file its size. File systems that cannot reserve blocks get a sparse file.
+pub fn give_size(image: &File, size: u64, blocks: Blocks) -> io::Result<()> {
+    if blocks == Blocks::Reserved {
+        match file::allocate(image, size) {
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+            other => return other,
+        }
+    }
+    if image.metadata()?.len() == size { Ok(()) } else { image.set_len(size) }
+}
+
+/// Reserves the blocks of a whole image; a disk too full for that is worth a warning, no more.
+pub fn reserve(image: &File, steps: &mut dyn Steps) {
+    let reserved = image.metadata().and_then(|facts| give_size(image, facts.len(), Blocks::Reserved));
+    if let Err(error) = reserved {
+        steps.warn(format!(
+            "The disk has too little room for all of the home ({error}): writing into it may fail. Free some space."
+        ));
+    }
+}
+
+fn exists<T>(target: &Path) -> Result<T, Failure> {
+    refuse(Refusal::HomeExists, format!("{} exists already; nothing was changed.", target.display()))
+}
+
+fn nameless(folder: &OwnedFd, name: &str) -> io::Result<(File, Option<String>)> {
+    let mode = Mode::from_raw_mode(0o600);
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    if let Ok(fd) = rustix::fs::openat(folder, ".", flags | OFlags::TMPFILE, mode) {
+        return Ok((fd.into(), None));
+    }
+    let temporary = format!("{UNFINISHED}{name}{}", uuid::Uuid::new_v4().simple());
+    let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    Ok((rustix::fs::openat(folder, &temporary, flags, mode)?.into(), Some(temporary)))
+}
+
+fn rename(folder: &OwnedFd, name: &str, target: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(folder, name, rustix::fs::CWD, target, RenameFlags::NOREPLACE) {
+        // Not every file system knows the flag; the look before is all there is on those.
+        Err(rustix::io::Errno::INVAL) if target.symlink_metadata().is_err() => {
+            Ok(rustix::fs::renameat(folder, name, rustix::fs::CWD, target)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Removes what killed runs left: unfinished images of this name that nobody has locked.
+fn collect_unfinished(folder: impl AsFd, path: &Path, name: &str) {
+    let begin = format!("{UNFINISHED}{name}");
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        let Some(found) = entry.file_name().to_str().filter(|n| n.starts_with(&begin)).map(str::to_owned)
+        else {
+            continue;
+        };
+        let unused = durable::open_foreign(&folder, &found).and_then(file::lock);
+        if matches!(unused, Ok(file::Lock::Taken)) {
+            let _ = rustix::fs::unlinkat(&folder, found, AtFlags::empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unpublished_image_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let target = folder.path().join("alice.home");
+        let image = NewImage::begin(&target).expect("begun");
+        image.set_size(1 << 20, Blocks::Sparse).expect("sized");
+        drop(image);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 0);
+    }
+
+    #[test]
+    fn a_published_image_is_there_and_nothing_is_replaced() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let target = folder.path().join("alice.home");
+        let rival = NewImage::begin(&target).expect("begun");
+        NewImage::begin(&target).expect("begun").publish().expect("published");
+        let Err(Failure::Refused(refused)) = rival.publish() else { panic!("replaced") };
+        assert_eq!(refused.refusal, Refusal::HomeExists);
+        assert!(matches!(NewImage::begin(&target), Err(Failure::Refused(_))));
+    }
+
+    #[test]
+    fn leftovers_are_collected_unless_locked() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let left = folder.path().join(".#homeworkalice.home123");
+        let running = folder.path().join(".#homeworkalice.home456");
+        std::fs::write(&left, "x").expect("written");
+        let running_file = File::create(&running).expect("created");
+        file::lock(&running_file).expect("locked");
+        NewImage::begin(&folder.path().join("alice.home")).expect("begun");
+        assert!(!left.exists() && running.exists());
+    }
+
+    #[test]
+    fn a_locked_image_is_in_use() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let path = folder.path().join("alice.home");
+        std::fs::write(&path, "x").expect("written");
+        let first = open(&path, Access::Write).expect("opened");
+        let Err(Failure::Refused(refused)) = open(&path, Access::Write) else { panic!("opened twice") };
+        assert_eq!(refused.refusal, Refusal::HomeInUse);
+        open(&path, Access::Read).expect("reading needs no lock");
+        drop(first);
+        open(&path, Access::Write).expect("free again");
+    }
+}

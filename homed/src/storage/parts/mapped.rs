@@ -1,0 +1,67 @@
+//! A dm-crypt device that goes when its last user goes, whatever becomes of this process.
+
+use crate::job::{Context, Failure, refuse};
+use crate::sys::cryptsetup::{self, Discard, Luks, Removal};
+use crate::sys::{holders, loopdev::LoopDevice};
+use records::{Refusal, Secret};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// An active device, held by an open file; the loop device below is held by the device.
+pub struct Mapped {
+    node: File,
+    path: PathBuf,
+}
+
+impl Mapped {
+    /// Makes `/dev/mapper/NAME` over the loop device. From here on the kernel cleans up: the device
+    /// is marked for removal with its last user, which for now is this value.
+    pub fn activate(
+        luks: &mut Luks,
+        _below: &LoopDevice,
+        name: &str,
+        key: &Secret,
+        discard: Discard,
+    ) -> Result<Self, Failure> {
+        luks.activate(name, key, discard).during("activating the encrypted device")?;
+        let path = node(name);
+        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        let opened = opened.during(format!("opening {}", path.display())).map(|node| Self { node, path });
+        let marked = cryptsetup::remove(name, Removal::WhenUnused);
+        marked.during("marking the encrypted device for removal").and(opened)
+    }
+
+    /// `/dev/mapper/NAME`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The first bytes of the device.
+    pub fn head(&self, length: usize) -> Result<Vec<u8>, Failure> {
+        let mut bytes = vec![0; length];
+        self.node.read_exact_at(&mut bytes, 0).during("reading the decrypted device")?;
+        Ok(bytes)
+    }
+}
+
+/// Where the device of a name is.
+pub fn node(name: &str) -> PathBuf {
+    Path::new("/dev/mapper").join(name)
+}
+
+/// Removes a device that a killed process left: one that is there though the home is not active.
+pub fn remove_stale(name: &str) -> Result<(), Failure> {
+    if !cryptsetup::is_active(name).during("looking for the encrypted device")? {
+        return Ok(());
+    }
+    match cryptsetup::remove(name, Removal::Now) {
+        Ok(()) => Ok(()),
+        Err(_) => {
+            let holding = holders::of_device(&node(name));
+            let by =
+                if holding.is_empty() { String::new() } else { format!(" by {}", holders::names(&holding)) };
+            refuse(Refusal::HomeBusy, format!("The home's encrypted device is still in use{by}."))
+        }
+    }
+}

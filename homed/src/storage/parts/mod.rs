@@ -1,0 +1,9 @@
+//! What backends are built from. Parts know nothing of users.
+
+pub mod gpt;
+pub mod idmap;
+pub mod image;
+pub mod mapped;
+pub mod size;
+pub mod superblock;
+pub mod tree;

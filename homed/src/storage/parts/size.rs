@@ -1,0 +1,64 @@
+//! How large an image is made.
+
+use super::superblock::Kind;
+
+const MIB: u64 = 1 << 20;
+/// What a partition table (2 MiB) and a LUKS2 header (16 MiB) take of an image.
+pub const OVERHEAD: u64 = 18 * MIB;
+/// Largest image: 5 TiB.
+const MOST: u64 = 5 << 40;
+
+/// What the record asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// So many bytes.
+    Bytes(u64),
+    /// A share of the free space, in units of 1/2³².
+    Share(u64),
+    /// Nothing said: 100/120 of the free space.
+    Unset,
+}
+
+/// Smallest image that this file system fits in.
+pub fn least(kind: Kind) -> u64 {
+    OVERHEAD
+        + match kind {
+            Kind::Btrfs => 256 * MIB,
+            Kind::Xfs => 300 * MIB,
+            Kind::Ext4 => 32 * MIB,
+        }
+}
+
+/// The size of a new image where `free` bytes are free, a whole number of MiB; or how many bytes
+/// would be needed at least.
+pub fn initial(wish: Wish, free: u64, kind: Kind) -> Result<u64, u64> {
+    let least = least(kind);
+    if free < least {
+        return Err(least);
+    }
+    let share = |part: u128, of: u128| u64::try_from(u128::from(free) * part / of).unwrap_or(free);
+    let asked = match wish {
+        Wish::Bytes(bytes) => bytes.min(free),
+        Wish::Share(part) => share(u128::from(part), 1 << 32).min(free),
+        Wish::Unset => share(100, 120),
+    };
+    Ok((asked.min(MOST) / MIB * MIB).max(least))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_mebibytes_between_the_limits() {
+        let gib = 1 << 30;
+        assert_eq!(initial(Wish::Bytes(gib + 17), 10 * gib, Kind::Btrfs), Ok(gib));
+        assert_eq!(initial(Wish::Bytes(20 * gib), 10 * gib + 5, Kind::Btrfs), Ok(10 * gib));
+        assert_eq!(initial(Wish::Bytes(1), 10 * gib, Kind::Btrfs), Ok(274 * MIB));
+        assert_eq!(initial(Wish::Bytes(1), 10 * gib, Kind::Ext4), Ok(50 * MIB));
+        assert_eq!(initial(Wish::Share(1 << 31), 10 * gib, Kind::Ext4), Ok(5 * gib));
+        assert_eq!(initial(Wish::Unset, 12 * gib, Kind::Ext4), Ok(10 * gib));
+        assert_eq!(initial(Wish::Unset, 10 << 50, Kind::Ext4), Ok(5 << 40));
+        assert_eq!(initial(Wish::Unset, 100 * MIB, Kind::Btrfs), Err(274 * MIB));
+    }
+}

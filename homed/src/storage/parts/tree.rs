@@ -1,0 +1,114 @@
+//! The home directory inside a file system: opened through a mount nobody else sees, and put into
+//! the machine's tree when all is ready.
+
+use super::idmap;
+use crate::job::{Context, Failure};
+use crate::sys::mount::{self, Attributes, PrivateNamespace, Setting};
+use crate::sys::{btrfs, durable};
+use rustix::fs::{Gid, Mode, Uid};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// Where file systems are mounted in the private namespace; also there, empty, outside of it.
+const WORKPLACE: &str = "/run/homed/mount";
+
+/// A file system that is mounted for this process alone.
+pub struct PrivateMount {
+    root: OwnedFd,
+    namespace: Option<PrivateNamespace>,
+}
+
+impl PrivateMount {
+    /// Mounts it.
+    pub fn new(
+        kind: &str,
+        source: &Path,
+        settings: &[Setting],
+        attributes: Attributes,
+    ) -> Result<Self, Failure> {
+        let mount =
+            mount::open_file_system(kind, source, settings, attributes).during("mounting the home")?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(WORKPLACE).during(format!("making {WORKPLACE}"))?;
+        let namespace = PrivateNamespace::enter().during("entering a private mount namespace")?;
+        mount::attach(&mount, Path::new(WORKPLACE)).during("attaching the home privately")?;
+        Ok(Self { root: mount, namespace: Some(namespace) })
+    }
+
+    /// Opens the user's directory in it.
+    pub fn open(&self, name: &str) -> io::Result<OwnedFd> {
+        durable::directory_at(&self.root, name)
+    }
+
+    /// Makes the user's directory: a subvolume where that is possible.
+    pub fn make(&self, name: &str) -> Result<OwnedFd, Failure> {
+        if btrfs::create_subvolume(&self.root, name).is_err() {
+            rustix::fs::mkdirat(&self.root, name, Mode::from_raw_mode(0o700))
+                .map_err(io::Error::from)
+                .during("making the home directory")?;
+        }
+        let directory = self.open(name).during("opening the home directory")?;
+        rustix::fs::fchmod(&directory, Mode::from_raw_mode(0o700))
+            .map_err(io::Error::from)
+            .during("setting the mode of the home directory")?;
+        Ok(directory)
+    }
+
+    /// Whether IDs can be mapped on this file system.
+    pub fn can_map_ids(&self, directory: &OwnedFd, exposed: u32) -> bool {
+        let tree = mount::clone_tree(directory);
+        tree.and_then(|tree| idmap::apply(&tree, STORED_UID, exposed)).is_ok()
+    }
+
+    /// Puts the directory at `target` on the machine, IDs mapped from `stored` to `exposed`, and
+    /// leaves the private namespace.
+    pub fn expose(mut self, directory: OwnedFd, ids: Ids, target: &Path) -> Result<(), Failure> {
+        let tree = mount::clone_tree(&directory).during("making a mount of the home directory")?;
+        match idmap::apply(&tree, ids.stored, ids.exposed) {
+            // A kernel or file system without mapped mounts shows the right owner only if it is stored.
+            Err(error) if unsupported(&error) && ids.stored == ids.exposed => {}
+            other => other.during("mapping the owner of the files")?,
+        }
+        drop(directory);
+        drop(self.namespace.take());
+        mount::attach(&tree, target).during(format!("mounting at {}", target.display()))
+    }
+}
+
+/// Who owns the files: on the disk, and on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ids {
+    /// UID and GID on the disk.
+    pub stored: u32,
+    /// UID and GID on this machine.
+    pub exposed: u32,
+}
+
+/// Whose the files of a new home are on the disk: nobody's, so that no machine's user owns them by
+/// accident (as the original stores them).
+pub const STORED_UID: u32 = 65534;
+
+/// Makes the directory the home is mounted at, closed to all while nothing is mounted there.
+pub fn make_target(target: &Path) -> Result<(), Failure> {
+    let mut builder = DirBuilder::new();
+    match builder.mode(0o700).create(target) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && target.is_dir() => Ok(()),
+        Err(error) => Err(error).during(format!("making {}", target.display())),
+    }
+}
+
+/// Gives an open file to somebody.
+pub fn give(file: impl AsFd, id: u32) -> Result<(), Failure> {
+    rustix::fs::fchown(file, Some(Uid::from_raw(id)), Some(Gid::from_raw(id)))
+        .map_err(io::Error::from)
+        .during("changing the owner of the home directory")
+}
+
+fn unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL))
+}
