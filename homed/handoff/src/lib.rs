@@ -1,1 +1,13 @@
-//! Both ends of handing a secret over the daemon's own socket (`records::handoff` has the words).
+//! Both ends of handing a secret to the daemon (`records::handoff` has the words).
+//!
+//! The client end runs inside `login`, `sshd` and `sudo`, through PAM: it reads no environment,
+//! keeps nothing global, starts no thread, and every descriptor is closed on exec.
+//!
+//! Not here: the daemon's socket and its tickets (`homed/src/front/handoff.rs`).
+
+mod client;
+mod memory;
+mod sys;
+
+pub use client::{Client, HandoffError};
+pub use memory::{offer, receive};

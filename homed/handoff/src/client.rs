@@ -1,0 +1,191 @@
+//! The client: connects, deposits secrets, hears of progress.
+
+use crate::memory;
+use records::Secret;
+use records::handoff::{Deposit, Progress, Reply, SOCKET, VERSION};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
+};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+/// Longest line the daemon sends.
+const LONGEST_LINE: usize = 16 * 1024;
+
+/// Why a secret could not be handed over. Never says what it was.
+#[derive(Debug, thiserror::Error)]
+pub enum HandoffError {
+    /// Nobody listens: homed does not run, or is another one.
+    #[error("homed does not answer on {SOCKET}: {0}")]
+    Unreachable(#[source] io::Error),
+    /// The connection broke or took too long.
+    #[error("handing the secret to homed failed: {0}")]
+    Broken(#[from] io::Error),
+    /// It does not want it.
+    #[error("homed did not take the secret: {0}")]
+    Refused(String),
+}
+
+/// A connection to the daemon. Tickets are good as long as it is open.
+pub struct Client {
+    socket: OwnedFd,
+    received: Vec<u8>,
+    progress: VecDeque<Progress>,
+    patience: Duration,
+}
+
+impl Client {
+    /// Connects to the daemon; no single step waits longer than `patience`.
+    pub fn connect(patience: Duration) -> Result<Self, HandoffError> {
+        Self::connect_to(Path::new(SOCKET), patience)
+    }
+
+    /// The same on another socket.
+    pub fn connect_to(path: &Path, patience: Duration) -> Result<Self, HandoffError> {
+        let unreachable = |e: rustix::io::Errno| HandoffError::Unreachable(e.into());
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        let socket = socket.map_err(unreachable)?;
+        let address = SocketAddrUnix::new(path).map_err(unreachable)?;
+        // A Unix socket connects at once, or not: EAGAIN is a full queue of a daemon that hangs.
+        rustix::net::connect(&socket, &address).map_err(unreachable)?;
+        Ok(Self { socket, received: Vec::new(), progress: VecDeque::new(), patience })
+    }
+
+    /// Hands a secret over; the ticket stands for it once.
+    pub fn deposit(&mut self, secret: &Secret) -> Result<String, HandoffError> {
+        let fd = memory::offer(secret)?;
+        self.send(&Deposit { version: VERSION, length: secret.open().len() }, fd.as_fd())?;
+        loop {
+            match self.next(self.patience)? {
+                Some(Reply::Ticket(ticket)) => return Ok(ticket),
+                Some(Reply::Refused(why)) => return Err(HandoffError::Refused(why)),
+                Some(Reply::Progress(progress)) => self.progress.push_back(progress),
+                None => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            }
+        }
+    }
+
+    /// The next word on how far the work is; `None` if none comes within `wait`.
+    pub fn next_progress(&mut self, wait: Duration) -> Result<Option<Progress>, HandoffError> {
+        if let Some(progress) = self.progress.pop_front() {
+            return Ok(Some(progress));
+        }
+        match self.next(wait)? {
+            Some(Reply::Progress(progress)) => Ok(Some(progress)),
+            Some(Reply::Ticket(_) | Reply::Refused(_)) | None => Ok(None),
+        }
+    }
+
+    fn send(&mut self, deposit: &Deposit, fd: BorrowedFd<'_>) -> Result<(), HandoffError> {
+        let mut line = serde_json::to_vec(deposit).map_err(io::Error::from)?;
+        line.push(b'\n');
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [fd];
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        // The line is far smaller than a socket's buffer: it goes in one piece or not at all.
+        let sent =
+            rustix::net::sendmsg(&self.socket, &[IoSlice::new(&line)], &mut control, SendFlags::NOSIGNAL);
+        match sent {
+            Ok(all) if all == line.len() => Ok(()),
+            Ok(_) => Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+            Err(e) => Err(io::Error::from(e).into()),
+        }
+    }
+
+    /// The next whole line, if one comes within `wait`.
+    fn next(&mut self, wait: Duration) -> Result<Option<Reply>, HandoffError> {
+        loop {
+            if let Some(end) = self.received.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
+                return Ok(Some(serde_json::from_slice(&line).map_err(io::Error::from)?));
+            }
+            if self.received.len() > LONGEST_LINE {
+                return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+            }
+            if !self.readable(wait)? {
+                return Ok(None);
+            }
+            let mut chunk = [0; 4096];
+            match rustix::io::read(&self.socket, &mut chunk) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(length) => self.received.extend_from_slice(&chunk[..length]),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(io::Error::from(e).into()),
+            }
+        }
+    }
+
+    fn readable(&self, wait: Duration) -> Result<bool, HandoffError> {
+        let wait = Timespec::try_from(wait).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let mut watched = [PollFd::new(&self.socket, PollFlags::IN)];
+        match rustix::event::poll(&mut watched, Some(&wait)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(e) => Err(io::Error::from(e).into()),
+        }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+    use std::io::{IoSliceMut, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    fn take(stream: &UnixStream) -> Secret {
+        let mut line = [0; 256];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let got = rustix::net::recvmsg(stream, &mut [IoSliceMut::new(&mut line)], &mut control, flags)
+            .expect("received");
+        let deposit: Deposit = serde_json::from_slice(&line[..got.bytes]).expect("a deposit");
+        let fd = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        memory::receive(fd.expect("a descriptor"), deposit.length).expect("a secret")
+    }
+
+    #[test]
+    fn a_secret_is_exchanged_for_a_ticket_and_progress_is_heard() {
+        let folder = std::env::temp_dir().join(format!("handoff-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("made");
+        let path = folder.join("socket");
+        let listener = UnixListener::bind(&path).expect("bound");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("accepted");
+            let secret = take(&stream);
+            let progress = r#"{"progress":{"step":"Formatting","done":1,"of":2}}"#;
+            stream.write_all(format!("{progress}\n{{\"ticket\":\"aa\"}}\n").as_bytes()).expect("written");
+            secret
+        });
+        let mut client = Client::connect_to(&path, Duration::from_secs(10)).expect("connects");
+        let ticket = client.deposit(&Secret::from_text("geheim".into())).expect("taken");
+        let progress = client.next_progress(Duration::from_secs(10)).expect("reads").expect("heard");
+        assert_eq!((ticket.as_str(), progress.step.as_str()), ("aa", "Formatting"));
+        assert_eq!(server.join().expect("ends").open(), b"geheim");
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn nobody_listening_is_told_apart() {
+        let refused = Client::connect_to(Path::new("/nonexistent/socket"), Duration::from_secs(1));
+        assert!(matches!(refused, Err(HandoffError::Unreachable(_))));
+    }
+}
