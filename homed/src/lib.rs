@@ -27,6 +27,6 @@ pub mod worker;
 pub fn run() -> std::process::ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("worker") => worker::main(),
-        _ => daemon::main(),
+        _ => daemon::main(front::start),
     }
 }

@@ -6,6 +6,7 @@
 
 use super::verdict::Favour;
 use records::Record;
+use records::attempts::{Limit, Window, pause_usec};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,43 +17,23 @@ const OWNER: Limit = Limit { interval_usec: 60_000_000, burst: 30 };
 const STRANGER: Limit = Limit { interval_usec: 60_000_000, burst: 5 };
 /// UIDs whose windows are remembered per home; beyond that strangers are refused until some expire.
 const STRANGERS: usize = 64;
-/// A refusal for a wrong password is given at the next multiple of the grain since the call came, so
-/// that its time tells nothing; and from the third failure in a row on after twice as long each time.
-const LONGEST_BACK_OFF: u32 = 3;
-
-/// So many attempts in so much time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    /// Length of the window in µs.
-    pub interval_usec: u64,
-    /// Attempts in it.
-    pub burst: u64,
-}
-
-/// A window of time and what was tried in it.
+/// What one class of callers has tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Window {
-    begin_usec: u64,
-    count: u64,
+struct Tries {
+    window: Window,
     failures_in_a_row: u32,
 }
 
-impl Window {
-    /// Counts an attempt, or says how many µs are to be waited.
-    fn take(&mut self, limit: Limit, now_usec: u64) -> Result<(), u64> {
-        if self.is_over(limit, now_usec) {
-            *self = Self { begin_usec: now_usec, count: 0, ..*self };
-        }
-        if self.count >= limit.burst {
-            return Err((self.begin_usec + limit.interval_usec).saturating_sub(now_usec));
-        }
-        self.count += 1;
+impl Tries {
+    /// Counts an attempt, or says how long is to be waited.
+    fn take(&mut self, limit: Limit, now_usec: u64) -> Result<(), Duration> {
+        let next = self.window.attempt(limit, now_usec);
+        self.window = next.map_err(|then| Duration::from_micros(then.saturating_sub(now_usec)))?;
         Ok(())
     }
 
-    /// A window that begins in the future comes from a clock that was wrong: it is over too.
     fn is_over(&self, limit: Limit, now_usec: u64) -> bool {
-        self.begin_usec > now_usec || now_usec - self.begin_usec >= limit.interval_usec
+        self.window.next_try_usec(Limit { burst: 1, ..limit }, now_usec).is_none()
     }
 }
 
@@ -60,8 +41,8 @@ impl Window {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempts {
     limit: Limit,
-    owner: Window,
-    strangers: BTreeMap<u32, Window>,
+    owner: Tries,
+    strangers: BTreeMap<u32, Tries>,
     good: u64,
     bad: u64,
     last_good_usec: Option<u64>,
@@ -84,9 +65,11 @@ impl Attempts {
         let stored = |name: &str| status.and_then(|own| own.get(name)).and_then(Value::as_u64);
         Self {
             limit: limit_of(record),
-            owner: Window {
-                begin_usec: stored("rateLimitBeginUSec").unwrap_or(0),
-                count: stored("rateLimitCount").unwrap_or(0),
+            owner: Tries {
+                window: Window {
+                    begin_usec: stored("rateLimitBeginUSec").unwrap_or(0),
+                    count: stored("rateLimitCount").unwrap_or(0),
+                },
                 failures_in_a_row: 0,
             },
             strangers: BTreeMap::new(),
@@ -104,38 +87,41 @@ impl Attempts {
 
     /// Counts an attempt, or says how long to wait.
     pub fn take(&mut self, trier: Trier, now_usec: u64) -> Result<(), Duration> {
-        let (window, limit) = match trier.favour {
+        let (tries, limit) = match trier.favour {
             Favour::Owner => (&mut self.owner, self.limit),
             Favour::Stranger => {
-                self.strangers.retain(|_, window| !window.is_over(STRANGER, now_usec));
+                self.strangers.retain(|_, tries| !tries.is_over(STRANGER, now_usec));
                 if self.strangers.len() >= STRANGERS && !self.strangers.contains_key(&trier.uid) {
                     return Err(Duration::from_micros(STRANGER.interval_usec));
                 }
                 (self.strangers.entry(trier.uid).or_default(), STRANGER)
             }
         };
-        window.take(limit, now_usec).map_err(Duration::from_micros)
+        tries.take(limit, now_usec)
     }
 
     /// Credentials were right.
     pub fn succeeded(&mut self, trier: Trier, now_usec: u64) {
         self.good = self.good.saturating_add(1);
         self.last_good_usec = Some(now_usec);
-        if let Some(window) = self.window(trier) {
-            window.failures_in_a_row = 0;
+        if let Some(tries) = self.tries(trier) {
+            tries.failures_in_a_row = 0;
         }
     }
 
-    /// They were not; the answer is to wait for so many grains.
-    pub fn failed(&mut self, trier: Trier, now_usec: u64) -> u32 {
+    /// They were not: the answer comes at a multiple of the grain since the call came, so that its time
+    /// tells nothing, and after failures in a row later and later.
+    pub fn failed(&mut self, trier: Trier, now_usec: u64, grain: Duration, elapsed: Duration) -> Duration {
         self.bad = self.bad.saturating_add(1);
         self.last_bad_usec = Some(now_usec);
-        let Some(window) = self.window(trier) else { return 1 };
-        window.failures_in_a_row = window.failures_in_a_row.saturating_add(1);
-        1 << window.failures_in_a_row.saturating_sub(2).min(LONGEST_BACK_OFF)
+        let failures = self.tries(trier).map_or(1, |tries| {
+            tries.failures_in_a_row = tries.failures_in_a_row.saturating_add(1);
+            tries.failures_in_a_row
+        });
+        delay(grain, elapsed, Duration::from_micros(pause_usec(failures)))
     }
 
-    fn window(&mut self, trier: Trier) -> Option<&mut Window> {
+    fn tries(&mut self, trier: Trier) -> Option<&mut Tries> {
         match trier.favour {
             Favour::Owner => Some(&mut self.owner),
             Favour::Stranger => self.strangers.get_mut(&trier.uid),
@@ -154,8 +140,8 @@ impl Attempts {
         put("badAuthenticationCounter", Some(self.bad).filter(|n| *n > 0));
         put("lastGoodAuthenticationUSec", self.last_good_usec);
         put("lastBadAuthenticationUSec", self.last_bad_usec);
-        put("rateLimitBeginUSec", Some(self.owner.begin_usec).filter(|n| *n > 0));
-        put("rateLimitCount", Some(self.owner.count).filter(|n| *n > 0));
+        put("rateLimitBeginUSec", Some(self.owner.window.begin_usec).filter(|n| *n > 0));
+        put("rateLimitCount", Some(self.owner.window.count).filter(|n| *n > 0));
         members
     }
 }
@@ -168,15 +154,14 @@ fn limit_of(record: &Record) -> Limit {
     }
 }
 
-/// How long an answer is to be held back, `elapsed` after the call came.
-pub fn delay(grain: Duration, grains: u32, elapsed: Duration) -> Duration {
-    let unit = grain.saturating_mul(grains);
-    if unit.is_zero() {
+/// How long an answer is to be held back, `elapsed` after the call came. Without a grain not at all.
+fn delay(grain: Duration, elapsed: Duration, pause: Duration) -> Duration {
+    if grain.is_zero() {
         return Duration::ZERO;
     }
-    let past = elapsed.as_nanos() % unit.as_nanos();
-    // The remainder of a division by a Duration fits into one.
-    unit - Duration::from_nanos(u64::try_from(past).unwrap_or(0))
+    let past = (elapsed + pause).as_nanos() % grain.as_nanos();
+    // The remainder of a division by a Duration of seconds fits.
+    pause + grain - Duration::from_nanos(u64::try_from(past).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -244,7 +229,7 @@ mod tests {
     fn counters_survive_on_disk() {
         let mut attempts = fresh();
         attempts.take(OWN, NOW).expect("first");
-        attempts.failed(OWN, NOW);
+        attempts.failed(OWN, NOW, Duration::ZERO, Duration::ZERO);
         let record = Record::parse(r#"{"userName":"alice"}"#, Sections::HOST).expect("valid");
         let stored = record.with_status(&machine().id, attempts.status());
         assert_eq!(Attempts::of(&stored, &machine()).status(), attempts.status());
@@ -252,19 +237,23 @@ mod tests {
 
     #[test]
     fn the_answer_comes_at_a_multiple_of_the_grain() {
-        let grain = Duration::from_secs(3);
-        assert_eq!(delay(grain, 1, Duration::from_millis(400)), Duration::from_millis(2600));
-        assert_eq!(delay(grain, 1, Duration::from_millis(3400)), Duration::from_millis(2600));
-        assert_eq!(delay(grain, 2, Duration::from_millis(400)), Duration::from_millis(5600));
-        assert_eq!(delay(Duration::ZERO, 1, Duration::from_millis(400)), Duration::ZERO);
+        let (grain, none) = (Duration::from_secs(3), Duration::ZERO);
+        assert_eq!(delay(grain, Duration::from_millis(400), none), Duration::from_millis(2600));
+        assert_eq!(delay(grain, Duration::from_millis(3400), none), Duration::from_millis(2600));
+        assert_eq!(
+            delay(grain, Duration::from_millis(400), Duration::from_secs(4)),
+            Duration::from_millis(5600)
+        );
+        assert_eq!(delay(Duration::ZERO, Duration::from_millis(400), none), Duration::ZERO);
     }
 
     #[test]
     fn failures_in_a_row_cost_more_and_a_success_forgives() {
-        let mut attempts = fresh();
-        let costs: Vec<u32> = (0..7).map(|_| attempts.failed(OWN, NOW)).collect();
-        assert_eq!(costs, [1, 1, 2, 4, 8, 8, 8]);
+        let (mut attempts, grain) = (fresh(), Duration::from_secs(1));
+        let costs: Vec<u64> =
+            (0..7).map(|_| attempts.failed(OWN, NOW, grain, Duration::ZERO).as_secs()).collect();
+        assert_eq!(costs, [1, 1, 1, 2, 3, 5, 9]);
         attempts.succeeded(OWN, NOW);
-        assert_eq!(attempts.failed(OWN, NOW), 1);
+        assert_eq!(attempts.failed(OWN, NOW, grain, Duration::ZERO).as_secs(), 1);
     }
 }

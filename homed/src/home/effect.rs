@@ -22,27 +22,27 @@ pub enum Event {
     Committed(UserName, JobId),
     /// A check came back.
     Checked(UserName, JobId, Findings),
-    /// A host record was read at the start, with what its last job was if that never ended.
-    Loaded(Box<Record>, Interrupted),
+    /// A host record was read at the start; whether its last job never ended; which references are held.
+    Loaded(Box<Record>, Interrupted, Vec<AtSuspend>),
     /// Storage was seen: in `/home`, or as a partition.
     Found(Found),
     /// Storage may have gone.
     Vanished(String),
-    /// A reference is held (again).
-    Held(UserName, AtSuspend),
     /// The last reference of its kind has gone.
     Released(UserName, AtSuspend),
     /// A timer of [`Effect::SetTimer`] rang.
     Rang(UserName, u64),
 }
 
-/// Whether a job was running when the daemon was stopped or killed.
+/// What a daemon that was stopped or killed left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupted {
-    /// None was.
+    /// Nothing.
     No,
-    /// One was.
-    Yes,
+    /// The home's last holder went while no daemon ran.
+    HolderGone,
+    /// A job was running.
+    Job,
 }
 
 /// Storage of a home.

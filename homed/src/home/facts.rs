@@ -16,14 +16,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place that a record tells, with the defaults `/home/NAME` and `/home/NAME[@REALM].home`.
+    /// The place that a record tells.
     pub fn of(record: &Record, machine: &Machine) -> Self {
-        let user = record.user().clone();
-        let text = |name| super::fields::text(record, machine, name);
+        let settings = record.on(machine);
         Self {
-            home_directory: text("homeDirectory").unwrap_or_else(|| format!("/home/{user}")),
-            image: text("imagePath").unwrap_or_else(|| format!("/home/{}.home", record.full_name())),
-            user,
+            user: record.user().clone(),
+            home_directory: settings.effective_home_directory(),
+            image: settings.effective_image_path().unwrap_or_default(),
         }
     }
 }

@@ -16,15 +16,15 @@ const LEAST: u64 = 5 << 20;
 impl Home {
     /// The home, looked at now.
     pub fn view(&self, machine: &Machine, facts: &dyn Facts) -> HomeView {
-        let text = |name| super::fields::text(&self.record, machine, name);
+        let settings = self.record.on(machine);
         let user = self.user().clone();
         HomeView {
             unix: UnixRecord {
                 uid: self.uid,
                 gid: self.uid,
-                real_name: text("realName").unwrap_or_else(|| user.to_string()),
+                real_name: settings.effective_real_name().to_owned(),
                 home_directory: self.place.home_directory.clone(),
-                shell: text("shell").unwrap_or_else(|| "/bin/bash".into()),
+                shell: settings.effective_shell().to_owned(),
                 name: user,
             },
             record: self.live_record(machine, facts),
@@ -44,9 +44,7 @@ impl Home {
         if let Some(signed) = self.signed_locally {
             status.insert("signedLocally".into(), Value::Bool(signed == SignedLocally::Yes));
         }
-        if let (true, Some(kind)) =
-            (state.is_active(), super::fields::text(&self.record, machine, "fileSystemType"))
-        {
+        if let (true, Some(kind)) = (state.is_active(), self.record.on(machine).file_system_type) {
             status.insert("fileSystemType".into(), kind.into());
         }
         let mut binding = Map::new();

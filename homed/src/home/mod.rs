@@ -11,7 +11,6 @@
 pub mod attempts;
 pub mod effect;
 pub mod facts;
-mod fields;
 mod live;
 mod run;
 pub mod state;
@@ -302,6 +301,16 @@ impl Home {
     pub fn released(&mut self, at_suspend: AtSuspend, turn: &mut Turn) {
         if self.held.remove(&at_suspend) && self.held.is_empty() {
             self.nobody_holds_it(turn);
+            self.drop_unused_references(turn);
+        }
+    }
+
+    /// Nobody holds it and it is not mounted: there is nothing left to remember of its references.
+    /// (While it is mounted, what is left tells a daemon that starts that it was held.)
+    fn drop_unused_references(&self, turn: &mut Turn) {
+        let mounted = turn.facts.whereabouts(&self.place).mount != facts::Mount::None;
+        if self.held.is_empty() && !mounted {
+            turn.effects.push(Effect::DropReferences(self.user().clone()));
         }
     }
 

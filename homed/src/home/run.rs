@@ -5,7 +5,6 @@
 //!             └── refused ──────────────────────────────────────────┘
 //! ```
 
-use super::attempts::delay;
 use super::effect::{Announcement, Check, Effect, Failed, Findings, JobId, Quality, StartJob};
 use super::state::{Purpose, Resting, Work};
 use super::verdict::{Held, Verb};
@@ -73,7 +72,7 @@ impl Home {
     }
 
     fn judged(&self, new: &Credentials, old: Option<&Credentials>, turn: &Turn) -> Option<Quality> {
-        if super::fields::flag(&self.record, turn.machine, "enforcePasswordPolicy") == Some(false) {
+        if self.record.on(turn.machine).enforce_password_policy == Some(false) {
             return None;
         }
         Some(Quality { new: new.duplicate(), old: old.map(Credentials::duplicate) })
@@ -218,9 +217,8 @@ impl Home {
                 return Fate::Goes;
             }
             Work::Deactivating => {
-                self.held.clear();
                 self.failed_deactivations = None;
-                turn.effects.push(Effect::DropReferences(self.user().clone()));
+                self.drop_unused_references(turn);
                 turn.answer(wanted.waiter, Ok(Answer::Done));
             }
             Work::Creating => {
@@ -260,9 +258,8 @@ impl Home {
     fn refused(&mut self, running: Running, refused: Refused, turn: &mut Turn) -> Fate {
         let mut wait = Duration::ZERO;
         if refused.refusal.is_bad_authentication() && running.wanted.verb.is_attempt() {
-            let grains = self.attempts.failed(running.wanted.trier, turn.now_usec);
             let elapsed = Duration::from_micros(turn.now_usec.saturating_sub(running.wanted.asked_usec));
-            wait = delay(turn.tuning.grain, grains, elapsed);
+            wait = self.attempts.failed(running.wanted.trier, turn.now_usec, turn.tuning.grain, elapsed);
         }
         self.failed(running, Failed::Refused(refused), wait, turn)
     }

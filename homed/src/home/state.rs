@@ -117,6 +117,11 @@ impl State {
         }
     }
 
+    /// Whether it is mounted, usable or not.
+    pub fn is_mounted(self) -> bool {
+        matches!(self.resting, Resting::Active | Resting::Locked)
+    }
+
     fn name_at_rest(self) -> &'static str {
         match (self.resting, self.lingering) {
             (Resting::Unfixated, _) => "unfixated",

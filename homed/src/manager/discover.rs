@@ -1,5 +1,6 @@
 //! Homes that are there without being made here: host records read at the start, storage found on disk.
 
+use super::request::AtSuspend;
 use super::{MOST_HOMES, Manager, names, uids};
 use crate::home::effect::{Announcement, Check, Effect, Findings, Found, Interrupted};
 use crate::home::facts::Mount;
@@ -12,7 +13,13 @@ use serde_json::json;
 impl Manager {
     /// A host record was read. A home that was being mounted or unmounted when the daemon was killed is
     /// unmounted, unless somebody holds it: whoever waited for it waits no more.
-    pub(super) fn loaded(&mut self, record: Record, interrupted: Interrupted, turn: &mut Turn) {
+    pub(super) fn loaded(
+        &mut self,
+        record: Record,
+        interrupted: Interrupted,
+        held: Vec<AtSuspend>,
+        turn: &mut Turn,
+    ) {
         let user = record.user().clone();
         let Some(uid) = uids::bound(&record, turn.machine)
             .or_else(|| uids::candidates(&user, &turn.uids).first().copied())
@@ -26,13 +33,14 @@ impl Manager {
             return;
         }
         let mut home = Home::new(record, uid, Known::Yes, turn);
+        held.into_iter().for_each(|at_suspend| home.hold(at_suspend));
         turn.effects.push(Effect::Announce(Announcement::Appeared(user.clone())));
-        if interrupted == Interrupted::Yes {
-            let text = "a job was interrupted when the daemon stopped; what is left of it is cleaned up at the next use";
+        if interrupted == Interrupted::Job {
+            let text = "a job was interrupted; what is left of it is cleaned up at the next use";
             turn.effects.push(Effect::Log(user.clone(), text.into()));
-            if home.held() == Held::No && turn.facts.whereabouts(home.place()).mount == Mount::Usable {
-                home.nobody_holds_it(turn);
-            }
+        }
+        if interrupted != Interrupted::No && home.held() == Held::No {
+            home.nobody_holds_it(turn);
         }
         self.homes.insert(user, home);
     }

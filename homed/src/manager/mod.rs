@@ -110,13 +110,9 @@ impl Manager {
                 Some(found) => self.discovered(found, findings, turn),
                 None => self.on(&user, turn, |home, turn| home.checked(job, findings, turn)),
             },
-            Event::Loaded(record, interrupted) => self.loaded(*record, interrupted, turn),
+            Event::Loaded(record, interrupted, held) => self.loaded(*record, interrupted, held, turn),
             Event::Found(found) => self.found(found, turn),
             Event::Vanished(image) => self.vanished(&image, turn),
-            Event::Held(user, at_suspend) => self.on(&user, turn, |home, _| {
-                home.hold(at_suspend);
-                Fate::Stays
-            }),
             Event::Released(user, at_suspend) => self.on(&user, turn, |home, turn| {
                 home.released(at_suspend, turn);
                 Fate::Stays
@@ -196,7 +192,7 @@ impl Manager {
             HomeKey::Name(name) => {
                 let primary = UserName::parse(name).ok().and_then(|user| self.homes.get(&user));
                 let primary = primary.filter(|home| !home.is_being_checked());
-                primary.or_else(|| shown().find(|home| home.names().iter().any(|own| own == name)))
+                primary.or_else(|| shown().find(|home| home.record().is_called(name)))
             }
         }
     }

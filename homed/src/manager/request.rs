@@ -37,7 +37,7 @@ pub enum HomeKey {
 }
 
 /// Takes progress reports; called on the loop, so it must not block.
-pub type ProgressSink = Box<dyn Fn(&Progress) + Send>;
+pub type ProgressSink = Box<dyn Fn(&Progress) + Send + Sync>;
 
 /// What a caller offers to prove who it is, and where progress goes.
 #[derive(Default)]

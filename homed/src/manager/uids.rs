@@ -3,14 +3,12 @@
 use records::{Machine, Record, UserName};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
-/// The range UIDs of homes are taken from.
-pub const RANGE: RangeInclusive<u32> = 60001..=60513;
+pub use records::uid::RANGE;
 
 /// Every UID of the range that no home has: first the one the name suggests, then on from there.
 pub fn candidates(user: &UserName, taken: &BTreeSet<u32>) -> Vec<u32> {
-    let suggestion = suggestion(user);
+    let suggestion = records::uid::suggestion(user);
     let above = suggestion..=*RANGE.end();
     let below = *RANGE.start()..suggestion;
     above.chain(below).filter(|uid| !taken.contains(uid)).collect()
@@ -32,11 +30,4 @@ pub fn is_allowed(uid: u32) -> bool {
     let is_nobody = (65534..=65535).contains(&uid);
     let is_container = (524_288..=1_879_048_191).contains(&uid);
     !(is_system || is_greeter || is_dynamic || is_nobody || is_container || uid >= 0x7FFF_FFFF)
-}
-
-fn suggestion(user: &UserName) -> u32 {
-    use std::hash::{DefaultHasher, Hasher};
-    let mut hasher = DefaultHasher::new();
-    hasher.write(user.as_str().as_bytes());
-    RANGE.start() + u32::try_from(hasher.finish() % 513).unwrap_or(0)
 }

@@ -9,6 +9,7 @@ pub mod btrfs;
 pub mod crypt3;
 pub mod cryptsetup;
 pub mod durable;
+pub mod environment;
 pub mod file;
 pub mod holders;
 pub mod input;

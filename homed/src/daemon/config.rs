@@ -1,0 +1,106 @@
+//! `homed.conf`: what records get that do not say.
+//!
+//! Fragments (all optional) in the original's order; later ones win, so a `.d` file overrides the main file.
+
+use crate::manager::Defaults;
+use std::path::{Path, PathBuf};
+
+/// Folders in falling priority; the first that has a file of a name is read, as systemd does.
+const FOLDERS: [&str; 4] = ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"];
+/// File systems that `DefaultFileSystemType=` may name.
+const FILE_SYSTEMS: [&str; 3] = ["btrfs", "ext4", "xfs"];
+/// Storage kinds that `DefaultStorage=` may name.
+const STORAGE: [&str; 5] = ["luks", "fscrypt", "directory", "subvolume", "cifs"];
+
+/// The settings in force, and what was wrong with those that were left out.
+pub fn read() -> (Defaults, Vec<String>) {
+    let mut defaults = built_in();
+    let mut complaints = Vec::new();
+    for file in files(&FOLDERS.map(PathBuf::from)) {
+        if let Ok(text) = std::fs::read_to_string(&file) {
+            let told = apply(&mut defaults, &text);
+            complaints.extend(told.into_iter().map(|what| format!("{}: {what}", file.display())));
+        }
+    }
+    (defaults, complaints)
+}
+
+/// What is used where no file says otherwise.
+pub fn built_in() -> Defaults {
+    Defaults { storage: "luks".into(), file_system_type: None, home_root: "/home".into() }
+}
+
+/// The main file, then the fragments by name.
+fn files(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut fragments = std::collections::BTreeMap::new();
+    for folder in folders.iter().rev() {
+        let Ok(entries) = std::fs::read_dir(folder.join("homed.conf.d")) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if let (Some(name), true) = (path.file_name(), path.extension().is_some_and(|e| e == "conf")) {
+                fragments.insert(name.to_owned(), path.clone());
+            }
+        }
+    }
+    let main =
+        folders.iter().map(|folder| folder.join("homed.conf")).find(|path: &PathBuf| Path::exists(path));
+    main.into_iter().chain(fragments.into_values()).collect()
+}
+
+fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut in_section = false;
+    for line in text.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if line.starts_with('[') {
+            in_section = line == "[Home]";
+            continue;
+        }
+        let (true, Some((key, value))) = (in_section, line.split_once('=')) else { continue };
+        match (key.trim(), value.trim()) {
+            ("DefaultStorage", kind) if STORAGE.contains(&kind) => defaults.storage = kind.into(),
+            ("DefaultFileSystemType", kind) if FILE_SYSTEMS.contains(&kind) => {
+                defaults.file_system_type = Some(kind.into());
+            }
+            (key, "") if key.starts_with("Default") => {
+                let fresh = built_in();
+                match key {
+                    "DefaultStorage" => defaults.storage = fresh.storage,
+                    _ => defaults.file_system_type = fresh.file_system_type,
+                }
+            }
+            (key, value) => complaints.push(format!("{key}={value} is not known and is left out")),
+        }
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_settings_are_taken_and_others_are_named() {
+        let mut defaults = built_in();
+        let text = "[Home]\n# no\nDefaultStorage=luks\nDefaultFileSystemType = ext4\nDefaultFileSystemType=zfs\n[Other]\nX=1\n";
+        let complaints = apply(&mut defaults, text);
+        assert_eq!(defaults.file_system_type.as_deref(), Some("ext4"));
+        assert_eq!(complaints, ["DefaultFileSystemType=zfs is not known and is left out"]);
+        assert!(apply(&mut defaults, "[Home]\nDefaultFileSystemType=\n").is_empty());
+        assert_eq!(defaults.file_system_type, None);
+    }
+
+    #[test]
+    fn fragments_follow_the_main_file_and_a_higher_folder_hides_a_lower_one() {
+        let root = tempfile::tempdir().expect("folder");
+        let (etc, usr) = (root.path().join("etc"), root.path().join("usr"));
+        for folder in [&etc, &usr] {
+            std::fs::create_dir_all(folder.join("homed.conf.d")).expect("made");
+            std::fs::write(folder.join("homed.conf.d/10-a.conf"), "").expect("written");
+        }
+        std::fs::write(usr.join("homed.conf"), "").expect("written");
+        let read = files(&[etc.clone(), usr.clone()]);
+        assert_eq!(read, [usr.join("homed.conf"), etc.join("homed.conf.d/10-a.conf")]);
+    }
+}

@@ -1,0 +1,38 @@
+//! How the daemon's own tasks reach the loop.
+
+use crate::home::effect::{Event, StartJob};
+use crate::manager::request::AtSuspend;
+use records::UserName;
+use tokio::sync::{mpsc, oneshot};
+
+/// What tasks report.
+pub enum Happened {
+    /// Something for the core.
+    Event(Event),
+    /// A watcher of a reference saw its end; the number tells watchers of one FIFO apart.
+    ReferenceGone(UserName, AtSuspend, u64),
+    /// What a job had to wait for is on disk: it can start.
+    Saved(Box<StartJob>, oneshot::Receiver<()>),
+}
+
+/// The way to the loop; clones share it.
+#[derive(Clone)]
+pub struct Events(mpsc::UnboundedSender<Happened>);
+
+impl Events {
+    /// A way and the loop's end of it.
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Happened>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Reports; once the loop has ended nobody needs to know.
+    pub fn send(&self, happened: Happened) {
+        let _ = self.0.send(happened);
+    }
+
+    /// Reports an event for the core.
+    pub fn event(&self, event: Event) {
+        self.send(Happened::Event(event));
+    }
+}

@@ -1,0 +1,37 @@
+//! The daemon's blocking neighbours behind one trait: account database, password checker, state folder.
+
+use crate::home::effect::{Check, Failed, Findings};
+use crate::manager::request::{KeyOperation, SigningKey};
+use records::{Credentials, Record, UserName};
+
+/// Neighbours that may block; called on threads of their own.
+pub trait Outside: Send + Sync + 'static {
+    /// Whether a user or group that is not ours has that name.
+    fn name_taken(&self, name: &str) -> bool;
+    /// Whether anybody but our own homes has that UID or GID.
+    fn uid_taken(&self, uid: u32) -> bool;
+    /// Why the passwords are too weak.
+    fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String>;
+    /// All host records that may be used.
+    fn load(&self) -> Vec<Record>;
+    /// Writes a host record, signed if it is not.
+    fn save(&self, record: &Record) -> Result<(), String>;
+    /// Deletes host record and blobs.
+    fn forget(&self, user: &UserName) -> Result<(), String>;
+    /// Signing keys.
+    fn keys(&self, operation: KeyOperation) -> Result<Vec<SigningKey>, Failed>;
+}
+
+/// Answers a check.
+pub fn look_up(outside: &dyn Outside, check: &Check) -> Findings {
+    let taken = check.names.iter().find(|name| outside.name_taken(name)).cloned();
+    if taken.is_some() {
+        return Findings { taken, ..Findings::default() };
+    }
+    let quality = check.quality.as_ref();
+    Findings {
+        taken: None,
+        weak: quality.and_then(|q| outside.weakness(&check.user, &q.new, q.old.as_ref())),
+        uid: check.uids.iter().copied().find(|uid| !outside.uid_taken(*uid)),
+    }
+}

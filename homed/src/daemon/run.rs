@@ -1,0 +1,371 @@
+//! The loop: one event in, effects out, one owner of everything.
+//!
+//! ```text
+//! fronts ─ Call ──┐                        ┌→ answers, references, changes → fronts
+//! tasks ─ Event ──┼→ Manager::handle ─→ Effect → workers, checks, timers, host records
+//! ```
+//!
+//! Releases of references are taken before calls, so that a caller who let go of a home finds it let go.
+
+use super::events::{Events, Happened};
+use super::link::{Call, Failure, Link, Reply};
+use super::outside::{self, Outside};
+use super::paths::Paths;
+use super::references::{Found, References};
+use super::worker::{Report, Spawner};
+use crate::home::effect::{Effect, Event, Failed, Interrupted, JobId, StartJob};
+use crate::home::facts::Facts;
+use crate::job::{Outcome, Step};
+use crate::manager::request::{Answer, AtSuspend, KeyOperation, Operation, RequestId};
+use crate::manager::{Manager, Now};
+use records::UserName;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// How long a daemon that is stopped waits for its workers.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where an answer goes.
+type AnswerTo = oneshot::Sender<Result<Reply, Failure>>;
+
+/// What the loop is made of.
+pub struct Parts {
+    /// The core.
+    pub manager: Manager,
+    /// Kernel and disk.
+    pub facts: Box<dyn Facts>,
+    /// Blocking neighbours.
+    pub outside: Arc<dyn Outside>,
+    /// Who runs jobs.
+    pub spawner: Box<dyn Spawner>,
+    /// Folders.
+    pub paths: Paths,
+}
+
+/// The loop's state: only what the core cannot have.
+pub struct Daemon {
+    parts: Parts,
+    link: Link,
+    events: Events,
+    references: References,
+    answers: HashMap<RequestId, AnswerTo>,
+    /// Host records being written: a worker of that home waits for them.
+    saves: HashMap<UserName, JoinHandle<()>>,
+    stops: HashMap<JobId, oneshot::Sender<()>>,
+    faults: u64,
+}
+
+impl Daemon {
+    /// A loop, and what it listens to.
+    pub fn new(parts: Parts, link: Link) -> (Self, mpsc::UnboundedReceiver<Happened>) {
+        let (events, happened) = Events::new();
+        let references = References::new(parts.paths.references.clone(), events.clone());
+        let daemon = Self {
+            parts,
+            link,
+            events,
+            references,
+            answers: HashMap::new(),
+            saves: HashMap::new(),
+            stops: HashMap::new(),
+            faults: 0,
+        };
+        (daemon, happened)
+    }
+
+    /// The way for other tasks of the daemon (disk watchers) to report.
+    pub fn events(&self) -> Events {
+        self.events.clone()
+    }
+
+    /// Reads host records, storage, and what an earlier daemon left behind.
+    pub fn load(&mut self) -> std::io::Result<()> {
+        std::fs::create_dir_all(&self.parts.paths.references)?;
+        std::fs::create_dir_all(&self.parts.paths.jobs)?;
+        for record in self.parts.outside.load() {
+            let user = record.user().clone();
+            let found: Vec<(AtSuspend, Found)> =
+                AtSuspend::ALL.into_iter().map(|kind| (kind, self.references.find(&user, kind))).collect();
+            let interrupted = if std::fs::remove_file(self.marker(&user)).is_ok() {
+                Interrupted::Job
+            } else if found.iter().any(|(_, found)| *found == Found::Gone) {
+                Interrupted::HolderGone
+            } else {
+                Interrupted::No
+            };
+            let holds = |(kind, found): (AtSuspend, Found)| (found == Found::Holder).then_some(kind);
+            let held = found.into_iter().filter_map(holds).collect();
+            self.take(Event::Loaded(Box::new(record), interrupted, held));
+        }
+        for found in super::scan::folder(&self.parts.paths.home_root) {
+            self.take(Event::Found(found));
+        }
+        Ok(())
+    }
+
+    /// Runs until told to stop, then waits for workers that run.
+    pub async fn run(
+        &mut self,
+        mut calls: mpsc::UnboundedReceiver<Call>,
+        mut happened: mpsc::UnboundedReceiver<Happened>,
+        stop: impl Future<Output = ()>,
+    ) {
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(news) = happened.recv() => self.happened(news),
+                Some(call) = calls.recv() => self.called(call),
+            }
+        }
+        drop(calls);
+        let finish = async {
+            while !self.stops.is_empty() {
+                match happened.recv().await {
+                    Some(news) => self.happened(news),
+                    None => return,
+                }
+            }
+            for (_, save) in self.saves.drain() {
+                // A save that failed has been logged.
+                let _ = save.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, finish).await.is_err() {
+            tracing::warn!("workers still run; they end with the daemon");
+        }
+    }
+
+    fn happened(&mut self, news: Happened) {
+        match news {
+            Happened::Event(event) => self.take(event),
+            Happened::ReferenceGone(user, kind, generation) => {
+                if self.references.is_current(&user, kind, generation) {
+                    self.take(Event::Released(user, kind));
+                }
+            }
+            Happened::Saved(start, stopped) => self.spawn(*start, stopped),
+        }
+    }
+
+    fn called(&mut self, call: Call) {
+        match call {
+            Call::Abandoned(id) => {
+                self.answers.remove(&id);
+                self.take(Event::Abandoned(id));
+            }
+            Call::Asked { operation: Operation::Keys(keys), answer, .. } => self.keys(keys, answer),
+            Call::Asked { id, caller, operation, answer } => {
+                self.answers.insert(id, answer);
+                self.take(Event::Asked(id, caller, Box::new(operation)));
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        if let Event::Ended(user, job, _) = &event {
+            self.stops.remove(job);
+            // Not there is just as good.
+            let _ = std::fs::remove_file(self.marker(user));
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let usec = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let effects = self.parts.manager.handle(event, &Now { usec, facts: &*self.parts.facts });
+        for effect in effects {
+            self.obey(effect);
+        }
+    }
+
+    fn obey(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer(id, answer, delay) => self.answer(id, answer, delay),
+            Effect::HandOver(id, user, kind) => self.hand_over(id, &user, kind),
+            Effect::Start(start) => self.start(*start),
+            Effect::Stop(job) => {
+                if let Some(stop) = self.stops.remove(&job) {
+                    // Ended already is just as good.
+                    let _ = stop.send(());
+                }
+            }
+            Effect::Check(check) => {
+                let (events, outside) = (self.events.clone(), self.parts.outside.clone());
+                tokio::task::spawn_blocking(move || {
+                    let findings = outside::look_up(&*outside, &check);
+                    events.event(Event::Checked(check.user, check.id, findings));
+                });
+            }
+            Effect::Save(record) => {
+                let user = record.user().clone();
+                self.write(user.clone(), move |outside| {
+                    if let Err(error) = outside.save(&record) {
+                        tracing::error!(home = %user, "the host record could not be written: {error}");
+                    }
+                });
+            }
+            Effect::Forget(user, call) => self.forget(user, call),
+            Effect::DropReferences(user) => self.references.drop_all(&user),
+            Effect::SetTimer(user, timer, after) => {
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(after).await;
+                    events.event(Event::Rang(user, timer));
+                });
+            }
+            Effect::Announce(change) => self.link.announce(change),
+            Effect::Log(user, text) => tracing::warn!(home = %user, "{text}"),
+        }
+    }
+
+    fn answer(&mut self, id: RequestId, answer: Result<Answer, Failed>, delay: Duration) {
+        let Some(to) = self.answers.remove(&id) else { return };
+        let reply = match answer {
+            Ok(Answer::Done) => Ok(Reply::Done),
+            Ok(Answer::Home(home)) => Ok(Reply::Home(home)),
+            Ok(Answer::Homes(homes)) => Ok(Reply::Homes(homes)),
+            Err(failed) => Err(self.failure(failed)),
+        };
+        if delay.is_zero() {
+            // A caller that has gone is told of by its own event.
+            let _ = to.send(reply);
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let _ = to.send(reply);
+        });
+    }
+
+    fn failure(&mut self, failed: Failed) -> Failure {
+        match failed {
+            Failed::Refused(refused) => Failure::Refused(refused),
+            Failed::Fault(chain) => {
+                self.faults += 1;
+                let id = format!("homed-{}-{}", std::process::id(), self.faults);
+                tracing::error!("{id}: {chain}");
+                Failure::Fault { id }
+            }
+        }
+    }
+
+    fn hand_over(&mut self, id: RequestId, user: &UserName, kind: AtSuspend) {
+        let given = self.references.give(user, kind);
+        let reply = match given {
+            Ok(fd) => Ok(Reply::Reference(fd)),
+            Err(error) => {
+                // The core believes it is held.
+                self.events.event(Event::Released(user.clone(), kind));
+                Err(self.failure(Failed::Fault(format!("making a reference on the home of {user}: {error}"))))
+            }
+        };
+        if let Some(to) = self.answers.remove(&id) {
+            // If the caller has gone, the reference is dropped with the reply, and its end is seen.
+            let _ = to.send(reply);
+        }
+    }
+
+    fn start(&mut self, start: StartJob) {
+        let (user, id) = (start.user.clone(), start.id);
+        tracing::info!(home = %user, "{} begins", start.what);
+        if let Err(error) = std::fs::write(self.marker(&user), start.what) {
+            tracing::warn!(home = %user, "an interruption could not be recognized later: {error}");
+        }
+        let (stop, stopped) = oneshot::channel();
+        self.stops.insert(id, stop);
+        match self.saves.remove(&user).filter(|save| !save.is_finished()) {
+            None => self.spawn(start, stopped),
+            Some(save) => {
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    let _ = save.await;
+                    events.send(Happened::Saved(Box::new(start), stopped));
+                });
+            }
+        }
+    }
+
+    fn spawn(&self, mut start: StartJob, stopped: oneshot::Receiver<()>) {
+        let (user, id, what, events) = (start.user.clone(), start.id, start.what, self.events.clone());
+        let report = report(&mut start, events.clone());
+        let running = self.parts.spawner.run(start, report, stopped);
+        tokio::spawn(async move { finish(user, id, what, running.await, &events) });
+    }
+
+    /// Writes something about a home after everything that was to be written before.
+    fn write(&mut self, user: UserName, write: impl FnOnce(&dyn Outside) + Send + 'static) {
+        let before = self.saves.remove(&user);
+        let outside = self.parts.outside.clone();
+        let save = tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            if tokio::task::spawn_blocking(move || write(&*outside)).await.is_err() {
+                tracing::error!("writing a host record ended early");
+            }
+        });
+        self.saves.insert(user, save);
+    }
+
+    fn forget(&mut self, user: UserName, call: Option<RequestId>) {
+        let to = call.and_then(|id| self.answers.remove(&id));
+        let fault = self.failure_of_forgetting(&user);
+        let name = user.clone();
+        self.write(user, move |outside| {
+            let reply = outside.forget(&name).map(|()| Reply::Done).map_err(|error| {
+                tracing::error!(home = %name, "the host record could not be deleted: {error}");
+                fault
+            });
+            if let Some(to) = to {
+                let _ = to.send(reply);
+            }
+        });
+    }
+
+    fn failure_of_forgetting(&mut self, user: &UserName) -> Failure {
+        self.faults += 1;
+        Failure::Fault { id: format!("{user}: the host record could not be deleted") }
+    }
+
+    fn keys(&mut self, operation: KeyOperation, to: AnswerTo) {
+        let outside = self.parts.outside.clone();
+        tokio::task::spawn_blocking(move || {
+            let reply = outside.keys(operation).map(Reply::Keys).map_err(|failed| match failed {
+                Failed::Refused(refused) => Failure::Refused(refused),
+                Failed::Fault(chain) => {
+                    tracing::error!("signing keys: {chain}");
+                    Failure::Fault { id: "signing keys".into() }
+                }
+            });
+            let _ = to.send(reply);
+        });
+    }
+
+    fn marker(&self, user: &UserName) -> std::path::PathBuf {
+        self.parts.paths.jobs.join(user.as_str())
+    }
+}
+
+/// Passes progress on, and tells the core when there is no way back.
+fn report(start: &mut StartJob, events: Events) -> Report {
+    let (sink, user, id) = (start.progress.take(), start.user.clone(), start.id);
+    Box::new(move |progress| {
+        if let Some(sink) = &sink {
+            sink(&progress);
+        }
+        if progress.step == Step::Publish.words() {
+            events.event(Event::Committed(user.clone(), id));
+        }
+    })
+}
+
+fn finish(user: UserName, id: JobId, what: &str, outcome: Outcome, events: &Events) {
+    match &outcome {
+        Outcome::Done { .. } => tracing::info!(home = %user, "{what} is done"),
+        Outcome::Refused(refused) => tracing::info!(home = %user, "{what} is refused: {refused}"),
+        Outcome::Fault { chain } => tracing::error!(home = %user, "{what} failed: {chain}"),
+    }
+    events.event(Event::Ended(user, id, outcome));
+}

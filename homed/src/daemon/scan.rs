@@ -1,0 +1,56 @@
+//! Storage that lies in the home root: `NAME[@REALM].home` files and `NAME[@REALM].homedir` folders.
+
+use crate::home::effect::Found;
+use records::FullName;
+use std::fs::Metadata;
+use std::path::Path;
+
+/// All storage in the folder.
+pub fn folder(root: &Path) -> Vec<Found> {
+    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| file(&entry.path())).collect()
+}
+
+/// The storage at this path, if it is one.
+pub fn file(path: &Path) -> Option<Found> {
+    let name = path.file_name()?.to_str()?;
+    // Not followed: whoever may write here could point it anywhere.
+    let facts = std::fs::symlink_metadata(path).ok()?;
+    let (stem, storage) = match kind(name, &facts) {
+        Some(found) => found,
+        None => return None,
+    };
+    let name = FullName::parse(stem).ok()?;
+    Some(Found { name, image: path.to_str()?.to_owned(), storage: storage.to_owned() })
+}
+
+fn kind<'a>(name: &'a str, facts: &Metadata) -> Option<(&'a str, &'static str)> {
+    match name.rsplit_once('.')? {
+        (stem, "home") if facts.is_file() => Some((stem, "luks")),
+        (stem, "homedir") if facts.is_dir() => Some((stem, "directory")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_images_and_folders_with_valid_names_are_storage() {
+        let root = tempfile::tempdir().expect("folder");
+        let at = |name: &str| root.path().join(name);
+        for name in ["alice.home", "bob@example.com.home", "root.home", ".#x.home", "carol.txt", "9.home"] {
+            std::fs::write(at(name), "").expect("written");
+        }
+        std::fs::create_dir(at("dave.homedir")).expect("made");
+        std::fs::create_dir(at("eve.home")).expect("made");
+        std::os::unix::fs::symlink(at("alice.home"), at("mallory.home")).expect("linked");
+        let mut found: Vec<String> = folder(root.path())
+            .into_iter()
+            .map(|found| format!("{} {}", found.name, found.storage))
+            .collect();
+        found.sort();
+        assert_eq!(found, ["alice luks", "bob@example.com luks", "dave directory"]);
+    }
+}

@@ -1,0 +1,246 @@
+//! A machine in memory: workers, disks, accounts and state folder, so that the daemon runs without root.
+//!
+//! Jobs behave as real ones do towards the daemon: they check a password, move the home, give a record.
+//! Tests hold them at the door, make them fail, and see what is asked.
+
+use super::outside::Outside;
+use super::worker::{Report, Running, Spawner};
+use crate::home::effect::{Failed, StartJob};
+use crate::home::facts::{Facts, Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::job::{Job, Known, Outcome, Progress, Step, Task};
+use crate::manager::request::{KeyOperation, SigningKey};
+use records::refusal::Refused;
+use records::{Credentials, Record, Refusal, Secret, UserName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, oneshot};
+
+/// The machine; clones share it, so it survives a daemon.
+#[derive(Clone)]
+pub struct Simulated {
+    world: Arc<Mutex<World>>,
+    /// A job takes one permit before it works; all are there unless a test takes them.
+    door: Arc<Semaphore>,
+}
+
+/// Jobs that may work at once.
+const PERMITS: u32 = 1000;
+
+/// All that a real machine would keep.
+#[derive(Default)]
+struct World {
+    disks: BTreeMap<UserName, Whereabouts>,
+    passwords: BTreeMap<UserName, Vec<u8>>,
+    records: BTreeMap<UserName, Record>,
+    keys: BTreeMap<String, String>,
+    names_taken: BTreeSet<String>,
+    uids_taken: BTreeSet<u32>,
+    busy: BTreeSet<UserName>,
+    jobs: Vec<(UserName, &'static str)>,
+}
+
+impl Default for Simulated {
+    fn default() -> Self {
+        Self { world: Arc::default(), door: Arc::new(Semaphore::new(PERMITS as usize)) }
+    }
+}
+
+impl Simulated {
+    /// Somebody in the account database.
+    pub fn take_account(&self, name: &str, uid: u32) {
+        let mut world = self.world();
+        world.names_taken.insert(name.to_owned());
+        world.uids_taken.insert(uid);
+    }
+
+    /// From now on jobs wait; the guard lets them go on.
+    pub async fn hold_jobs(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.door.clone().acquire_many_owned(PERMITS).await.ok()
+    }
+
+    /// Whether somebody uses the home, so that it cannot be unmounted.
+    pub fn set_busy(&self, user: &UserName, busy: bool) {
+        let mut world = self.world();
+        if busy {
+            world.busy.insert(user.clone())
+        } else {
+            world.busy.remove(user)
+        };
+    }
+
+    /// Storage comes from elsewhere, opened by that password.
+    pub fn bring_storage(&self, user: &UserName, password: &str) {
+        let mut world = self.world();
+        world.disks.insert(user.clone(), Whereabouts { storage: Storage::There, mount: Mount::None });
+        world.passwords.insert(user.clone(), password.as_bytes().to_vec());
+    }
+
+    /// All jobs that were started, in order.
+    pub fn jobs(&self) -> Vec<(UserName, &'static str)> {
+        self.world().jobs.clone()
+    }
+
+    /// Where a home is.
+    pub fn where_is(&self, user: &UserName) -> Whereabouts {
+        self.world().disks.get(user).copied().unwrap_or_default()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spawner for Simulated {
+    fn run(&self, start: StartJob, report: Report, stop: oneshot::Receiver<()>) -> Running {
+        let simulated = self.clone();
+        simulated.world().jobs.push((start.user.clone(), start.what));
+        Box::pin(async move {
+            report(Progress { step: Step::Check.words().into(), done: 0, of: 2 });
+            tokio::select! {
+                Ok(()) = stop => return Outcome::Fault { chain: "the worker was killed".into() },
+                permit = simulated.door.acquire() => drop(permit),
+            }
+            report(Progress { step: Step::Sync.words().into(), done: 1, of: 2 });
+            simulated.world().work(&start.job)
+        })
+    }
+}
+
+impl World {
+    fn work(&mut self, job: &Job) -> Outcome {
+        let user = job.home.user.clone();
+        match &job.task {
+            Task::Create { uid } => self.create(job, *uid),
+            Task::Activate { uid, known } => self.activate(job, *uid, *known),
+            Task::Authenticate { .. } => self.checked(job).map_or_else(Outcome::Refused, |()| done(None)),
+            Task::ChangePassword { new, .. } => self.change(job, new),
+            Task::Deactivate { .. } if self.busy.contains(&user) => {
+                Outcome::Refused(Refusal::HomeBusy.into())
+            }
+            Task::Deactivate { .. } => {
+                self.disks.entry(user).or_default().mount = Mount::None;
+                done(None)
+            }
+            Task::Remove => {
+                self.disks.remove(&user);
+                self.records.remove(&user);
+                done(None)
+            }
+        }
+    }
+
+    fn create(&mut self, job: &Job, uid: u32) -> Outcome {
+        let user = job.home.user.clone();
+        let Some(password) = job.credentials.passwords.first() else {
+            return Outcome::Refused(Refusal::HomeCantAuthenticate.into());
+        };
+        self.passwords.insert(user.clone(), password.open().to_vec());
+        self.disks.insert(user, Whereabouts { storage: Storage::There, mount: Mount::None });
+        self.bind(job, uid)
+    }
+
+    fn activate(&mut self, job: &Job, uid: u32, _known: Known) -> Outcome {
+        if let Err(refused) = self.checked(job) {
+            return Outcome::Refused(refused);
+        }
+        self.disks.entry(job.home.user.clone()).or_default().mount = Mount::Usable;
+        self.bind(job, uid)
+    }
+
+    fn change(&mut self, job: &Job, new: &Credentials) -> Outcome {
+        if let Err(refused) = self.checked(job) {
+            return Outcome::Refused(refused);
+        }
+        if let Some(password) = new.passwords.first() {
+            self.passwords.insert(job.home.user.clone(), password.open().to_vec());
+        }
+        done(None)
+    }
+
+    /// Gives the record a UID on this machine and keeps it.
+    fn bind(&mut self, job: &Job, uid: u32) -> Outcome {
+        let mut binding = serde_json::Map::new();
+        binding.insert("uid".into(), uid.into());
+        binding.insert("gid".into(), uid.into());
+        let record = job.record.with_binding(&job.machine.id, binding);
+        self.records.insert(job.home.user.clone(), record.clone());
+        done(Some(serde_json::Value::Object(record.members().clone())))
+    }
+
+    fn checked(&self, job: &Job) -> Result<(), Refused> {
+        let right = self.passwords.get(&job.home.user);
+        let is_right = |password: &Secret| right.is_some_and(|right| password.matches(right));
+        if job.credentials.passwords.iter().any(is_right) {
+            return Ok(());
+        }
+        Err(Refusal::BadPassword.into())
+    }
+}
+
+fn done(record: Option<serde_json::Value>) -> Outcome {
+    Outcome::Done { record, warnings: Vec::new() }
+}
+
+impl Facts for Simulated {
+    fn whereabouts(&self, place: &Place) -> Whereabouts {
+        self.where_is(&place.user)
+    }
+
+    fn figures(&self, _place: &Place) -> Figures {
+        Figures { size: Some(1 << 30), ..Figures::default() }
+    }
+
+    fn signed_locally(&self, _record: &Record) -> Option<SignedLocally> {
+        Some(SignedLocally::Yes)
+    }
+}
+
+impl Outside for Simulated {
+    fn name_taken(&self, name: &str) -> bool {
+        self.world().names_taken.contains(name)
+    }
+
+    fn uid_taken(&self, uid: u32) -> bool {
+        self.world().uids_taken.contains(&uid)
+    }
+
+    fn weakness(&self, _user: &UserName, new: &Credentials, _old: Option<&Credentials>) -> Option<String> {
+        let short = |password: &Secret| password.open().len() < 8;
+        new.passwords.iter().any(short).then(|| "It has fewer than 8 characters.".to_owned())
+    }
+
+    fn load(&self) -> Vec<Record> {
+        self.world().records.values().cloned().collect()
+    }
+
+    fn save(&self, record: &Record) -> Result<(), String> {
+        self.world().records.insert(record.user().clone(), record.clone());
+        Ok(())
+    }
+
+    fn forget(&self, user: &UserName) -> Result<(), String> {
+        self.world().records.remove(user);
+        Ok(())
+    }
+
+    fn keys(&self, operation: KeyOperation) -> Result<Vec<SigningKey>, Failed> {
+        let mut world = self.world();
+        world.keys.entry("local.public".into()).or_insert_with(|| "PEM of this machine".into());
+        let key = |(name, pem): (&String, &String)| SigningKey { name: name.clone(), pem: pem.clone() };
+        match operation {
+            KeyOperation::List => Ok(world.keys.iter().map(key).collect()),
+            KeyOperation::Fetch(name) => match world.keys.get_key_value(&name) {
+                Some(found) => Ok(vec![key(found)]),
+                None => Err(Refusal::NoSuchKey.into()),
+            },
+            KeyOperation::Add(name, pem) => {
+                world.keys.insert(name, pem);
+                Ok(Vec::new())
+            }
+            KeyOperation::Remove(name) => match world.keys.remove(&name) {
+                Some(_) => Ok(Vec::new()),
+                None => Err(Refusal::NoSuchKey.into()),
+            },
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Running workers: our own program in another role, one process per job.
+
+use crate::home::effect::StartJob;
+use crate::job::{Message, Outcome, Progress};
+use records::Secret;
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+
+/// Most that a worker may say: a record of 1 MiB, and some thousand progress reports.
+const MOST_SAID: u64 = 4 << 20;
+
+/// Takes progress reports.
+pub type Report = Box<dyn Fn(Progress) + Send + Sync>;
+
+/// The end of a job, in the future.
+pub type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Who runs jobs: processes, or a simulation.
+pub trait Spawner: Send {
+    /// Runs a job; it is killed when `stop` says so.
+    fn run(&self, start: StartJob, report: Report, stop: oneshot::Receiver<()>) -> Running;
+}
+
+/// Runs every job in a process of its own.
+pub struct Processes;
+
+impl Spawner for Processes {
+    fn run(&self, start: StartJob, report: Report, stop: oneshot::Receiver<()>) -> Running {
+        // Started here, on the loop's thread: the worker dies with the thread that made it.
+        let child = spawn(&start);
+        drop(start);
+        Box::pin(async move {
+            match child {
+                Ok(child) => follow(child, report, stop).await,
+                Err(error) => Outcome::Fault { chain: format!("starting the worker: {error}") },
+            }
+        })
+    }
+}
+
+fn spawn(start: &StartJob) -> io::Result<Child> {
+    let input = job_file(&start.job.encode())?;
+    Command::new("/proc/self/exe")
+        .arg("worker")
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .current_dir("/")
+        .stdin(Stdio::from(input))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// The job in memory only; the worker overwrites it once it has read it.
+fn job_file(job: &Secret) -> io::Result<File> {
+    let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(rustix::fs::memfd_create("homed-job", flags)?);
+    file.write_all(job.open())?;
+    let size = rustix::fs::SealFlags::GROW | rustix::fs::SealFlags::SHRINK | rustix::fs::SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, size)?;
+    io::Seek::rewind(&mut file)?;
+    Ok(file)
+}
+
+async fn follow(mut child: Child, report: Report, mut stop: oneshot::Receiver<()>) -> Outcome {
+    let said = tokio::select! {
+        said = listen(&mut child, &report) => said,
+        // A sender that is dropped says nothing.
+        Ok(()) = &mut stop => {
+            // Gone already is just as good.
+            let _ = child.start_kill();
+            Ok(None)
+        }
+    };
+    if said.is_err() {
+        let _ = child.start_kill();
+    }
+    let status = child.wait().await;
+    match (said, status) {
+        (Ok(Some(outcome)), _) => outcome,
+        (Ok(None), Ok(status)) => {
+            Outcome::Fault { chain: format!("the worker ended without an outcome: {status}") }
+        }
+        (Ok(None), Err(error)) => Outcome::Fault { chain: format!("waiting for the worker: {error}") },
+        (Err(error), _) => Outcome::Fault { chain: format!("listening to the worker: {error}") },
+    }
+}
+
+/// Hears the worker out; its last word is the outcome.
+async fn listen(child: &mut Child, report: &Report) -> io::Result<Option<Outcome>> {
+    let Some(stdout) = child.stdout.take() else { return Ok(None) };
+    let mut lines = BufReader::new(stdout.take(MOST_SAID)).lines();
+    let mut last = None;
+    while let Some(line) = lines.next_line().await? {
+        match serde_json::from_str(&line).map_err(io::Error::other)? {
+            Message::Progress(progress) => report(progress),
+            Message::Outcome(outcome) => last = Some(outcome),
+        }
+    }
+    Ok(last)
+}

@@ -1,0 +1,121 @@
+//! Records and secrets as they come in: bounded, read once, wiped.
+
+use super::error::Error;
+use crate::daemon::link::{Offer, ProgressSink};
+use records::secret::wipe_json;
+use records::{Credentials, Record, Secret, Sections};
+use serde_json::Value;
+
+/// Longest record or secret argument in bytes.
+pub const LONGEST: usize = 1 << 20;
+
+/// Redeems tickets of the hand-off socket.
+pub type Redeem<'a> = &'a (dyn Fn(&str) -> Option<(Secret, Option<ProgressSink>)> + Sync);
+
+/// Reads a secret argument: the contents of a `secret` section, or a ticket for one.
+pub fn secret(text: String, redeem: Redeem<'_>) -> Result<Offer, Error> {
+    let text = Secret::from_text(text);
+    check_length(text.open())?;
+    let mut value: Value = serde_json::from_slice(text.open())
+        .map_err(|_| Error::invalid("The secret argument is not JSON; {} stands for none."))?;
+    let offer = offer(&value, redeem);
+    wipe_json(&mut value);
+    offer
+}
+
+/// Reads a record to be created, and the secret that lies in it. Sections that only the daemon makes
+/// are left out.
+pub fn record(text: String, redeem: Redeem<'_>) -> Result<(Record, Offer), Error> {
+    let text = Secret::from_text(text);
+    check_length(text.open())?;
+    let mut value: Value = serde_json::from_slice(text.open())
+        .map_err(|error| Error::invalid(format!("The record is not JSON: {error}")))?;
+    let read = split(&mut value, redeem);
+    wipe_json(&mut value);
+    read
+}
+
+fn split(value: &mut Value, redeem: Redeem<'_>) -> Result<(Record, Offer), Error> {
+    let Value::Object(members) = value else {
+        return Err(Error::invalid("The record is not a JSON object."));
+    };
+    for section in ["binding", "status"] {
+        members.remove(section);
+    }
+    let mut secret = members.remove("secret").unwrap_or_else(|| serde_json::json!({}));
+    let offer = offer(&secret, redeem);
+    wipe_json(&mut secret);
+    let record = Record::from_value(value.clone(), Sections::EMBEDDED)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    Ok((record, offer?))
+}
+
+fn offer(value: &Value, redeem: Redeem<'_>) -> Result<Offer, Error> {
+    let Some(ticket) = value.get(records::handoff::TICKET).and_then(Value::as_str) else {
+        let credentials =
+            Credentials::from_value(value).map_err(|error| Error::invalid(error.to_string()))?;
+        return Ok(Offer { credentials, progress: None });
+    };
+    let (secret, progress) = redeem(ticket).ok_or_else(|| {
+        Error::invalid(
+            "That ticket is not known: it is good once, for who got it, while its connection is open.",
+        )
+    })?;
+    let credentials = Credentials::parse(secret.open()).map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(Offer { credentials, progress })
+}
+
+fn check_length(text: &[u8]) -> Result<(), Error> {
+    if text.len() > LONGEST {
+        return Err(Error::invalid("The argument is longer than 1 MiB."));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zbus::DBusError;
+
+    fn no_tickets(_: &str) -> Option<(Secret, Option<ProgressSink>)> {
+        None
+    }
+
+    fn is_invalid<T>(read: Result<T, Error>) -> bool {
+        read.is_err_and(|error| error.name().as_str() == "org.freedesktop.DBus.Error.InvalidArgs")
+    }
+
+    #[test]
+    fn a_secret_comes_as_it_is_or_as_a_ticket() {
+        let plain = secret(r#"{"password":["a","b"]}"#.into(), &no_tickets).expect("read");
+        assert_eq!(plain.credentials.passwords[0].open(), b"a");
+        let redeem = |ticket: &str| {
+            (ticket == "t1").then(|| (Secret::from_text(r#"{"password":["c"]}"#.into()), None))
+        };
+        let offer = secret(r#"{"ticket":"t1"}"#.into(), &redeem).expect("redeemed");
+        assert_eq!(offer.credentials.passwords[0].open(), b"c");
+        assert!(is_invalid(secret(r#"{"ticket":"t2"}"#.into(), &redeem)));
+    }
+
+    #[test]
+    fn what_is_malformed_or_too_long_is_refused() {
+        for text in ["", "[]", "{", r#"{"password":"x"}"#, r#"{"password":[1]}"#] {
+            assert!(is_invalid(secret(text.into(), &no_tickets)), "{text}");
+        }
+        assert!(is_invalid(secret(" ".repeat(LONGEST + 1), &no_tickets)));
+        for text in ["", "[]", "{}", r#"{"userName":7}"#, r#"{"userName":"root"}"#] {
+            assert!(is_invalid(record(text.into(), &no_tickets)), "{text}");
+        }
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(is_invalid(record(deep, &no_tickets)));
+    }
+
+    #[test]
+    fn a_record_comes_without_secret_and_without_what_only_the_daemon_makes() {
+        let text =
+            r#"{"userName":"alice","x":1,"secret":{"password":["p"]},"binding":{"a":{}},"status":{"a":{}}}"#;
+        let (record, offer) = record(text.into(), &no_tickets).expect("read");
+        assert_eq!(record.to_compact(), r#"{"userName":"alice","x":1}"#);
+        assert_eq!(offer.credentials.passwords[0].open(), b"p");
+    }
+}

@@ -1,0 +1,281 @@
+//! `org.freedesktop.home1.Home`: one object per home; the manager's calls without the name.
+
+use super::context::{Call, Front, Rule, at_suspend, visible};
+use super::error::Error;
+use super::manager::{action, check_blobs};
+use crate::daemon::link::{Caller, HomeKey, HomeView, Interactive, Later, Operation};
+use records::UserName;
+use std::collections::HashMap;
+use std::sync::Arc;
+use zbus::Connection;
+use zbus::fdo;
+use zbus::message::Header;
+use zbus::wire::OwnedFd;
+
+/// name, uid, gid, realName, homeDir, shell.
+type UnixRow = (String, u32, u32, String, String, String);
+
+/// One home's object.
+pub struct Home {
+    /// What all objects share.
+    pub front: Arc<Front>,
+    /// Whose.
+    pub user: UserName,
+}
+
+#[zbus::interface(name = "org.freedesktop.home1.Home", introspection_docs = false)]
+impl Home {
+    async fn activate(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        secret: String,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        let operation = Operation::Activate(self.key(), self.front.offer(call, secret).await?);
+        self.done(call, Rule::OwnerOrPolkit(action::ACTIVATE), operation).await
+    }
+
+    async fn activate_if_referenced(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        secret: String,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        let operation = Operation::ActivateIfReferenced(self.key(), self.front.offer(call, secret).await?);
+        self.done(call, Rule::OwnerOrPolkit(action::ACTIVATE), operation).await
+    }
+
+    async fn deactivate(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.done(Call { connection, header: &header }, Rule::Root, Operation::Deactivate(self.key())).await
+    }
+
+    async fn unregister(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        self.done(call, Rule::Polkit(action::REMOVE), Operation::Unregister(self.key())).await
+    }
+
+    async fn realize(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        secret: String,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        self.front.offer(call, secret).await?;
+        self.done(call, Rule::Polkit(action::CREATE), self.later(Later::Realize)).await
+    }
+
+    async fn remove(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        self.done(call, Rule::Polkit(action::REMOVE), Operation::Remove(self.key())).await
+    }
+
+    async fn fixate(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        secret: String,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        let operation = Operation::Fixate(self.key(), self.front.offer(call, secret).await?);
+        self.done(call, Rule::Root, operation).await
+    }
+
+    async fn authenticate(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        secret: String,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        let operation = Operation::Authenticate(self.key(), self.front.offer(call, secret).await?);
+        self.done(call, Rule::OwnerOrPolkit(action::AUTHENTICATE), operation).await
+    }
+
+    async fn update(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_record: String,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        self.front.record(call, user_record).await?;
+        self.done(call, Rule::Polkit(action::UPDATE), self.later(Later::Update)).await
+    }
+
+    async fn update_ex(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_record: String,
+        blobs: HashMap<String, OwnedFd>,
+        flags: u64,
+    ) -> Result<(), Error> {
+        let _ = flags;
+        check_blobs(&blobs)?;
+        let call = Call { connection, header: &header };
+        self.front.record(call, user_record).await?;
+        self.done(call, Rule::Polkit(action::UPDATE), self.later(Later::Update)).await
+    }
+
+    async fn resize(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        size: u64,
+        secret: String,
+    ) -> Result<(), Error> {
+        let _ = size;
+        let call = Call { connection, header: &header };
+        self.front.offer(call, secret).await?;
+        self.done(call, Rule::Polkit(action::RESIZE), self.later(Later::Resize)).await
+    }
+
+    async fn change_password(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        new_secret: String,
+        old_secret: String,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        let new = self.front.offer(call, new_secret).await?.credentials;
+        let old = self.front.offer(call, old_secret).await?;
+        let operation = Operation::ChangePassword { home: self.key(), new, old };
+        self.done(call, Rule::OwnerOrPolkit(action::PASSWD), operation).await
+    }
+
+    async fn lock(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.done(Call { connection, header: &header }, Rule::Root, self.later(Later::Lock)).await
+    }
+
+    async fn unlock(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        secret: String,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        self.front.offer(call, secret).await?;
+        self.done(call, Rule::Root, self.later(Later::Unlock)).await
+    }
+
+    #[zbus(out_args("send_fd"))]
+    async fn acquire(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        secret: String,
+        please_suspend: bool,
+    ) -> Result<OwnedFd, Error> {
+        let call = Call { connection, header: &header };
+        let offer = self.front.offer(call, secret).await?;
+        let operation = Operation::Acquire(self.key(), at_suspend(please_suspend), offer);
+        self.front.reference(call, Rule::Root, operation).await
+    }
+
+    #[zbus(out_args("send_fd"))]
+    async fn r#ref(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        please_suspend: bool,
+    ) -> Result<OwnedFd, Error> {
+        let call = Call { connection, header: &header };
+        let operation = Operation::Ref(self.key(), at_suspend(please_suspend));
+        self.front.reference(call, Rule::Root, operation).await
+    }
+
+    #[zbus(out_args("send_fd"))]
+    async fn ref_unrestricted(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        please_suspend: bool,
+    ) -> Result<OwnedFd, Error> {
+        let call = Call { connection, header: &header };
+        let operation = Operation::RefUnrestricted(self.key(), at_suspend(please_suspend));
+        self.front.reference(call, Rule::Root, operation).await
+    }
+
+    async fn release(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.done(Call { connection, header: &header }, Rule::Root, Operation::Release(self.key())).await
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    async fn user_name(&self) -> String {
+        self.user.to_string()
+    }
+
+    #[zbus(property, name = "UID")]
+    async fn uid(&self) -> fdo::Result<u32> {
+        Ok(self.view().await?.unix.uid)
+    }
+
+    #[zbus(property)]
+    async fn unix_record(&self) -> fdo::Result<UnixRow> {
+        let unix = self.view().await?.unix;
+        Ok((unix.name.to_string(), unix.uid, unix.gid, unix.real_name, unix.home_directory, unix.shell))
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn state(&self) -> fdo::Result<String> {
+        Ok(self.view().await?.state.name().to_owned())
+    }
+
+    #[zbus(property(emits_changed_signal = "invalidates"))]
+    async fn user_record(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Option<Header<'_>>,
+    ) -> fdo::Result<(String, bool)> {
+        let view = self.view().await?;
+        // Nobody in particular: a signal that everybody sees.
+        let uid = match &header {
+            Some(header) => self.front.caller(Call { connection, header }).await?.uid,
+            None => u32::MAX,
+        };
+        Ok(visible(&view, uid))
+    }
+}
+
+impl Home {
+    fn key(&self) -> HomeKey {
+        HomeKey::Name(self.user.to_string())
+    }
+
+    fn later(&self, later: Later) -> Operation {
+        Operation::Later(self.key(), later)
+    }
+
+    async fn done(&self, call: Call<'_>, rule: Rule, operation: Operation) -> Result<(), Error> {
+        self.front.done(call, rule, Some(self.key()), operation).await
+    }
+
+    async fn view(&self) -> Result<HomeView, Error> {
+        let daemon = Caller { uid: 0, bus_name: None, interactive: Interactive::No };
+        self.front.look(&daemon, self.key()).await
+    }
+}

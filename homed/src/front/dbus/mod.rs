@@ -1,0 +1,92 @@
+//! The service `org.freedesktop.home1` on the system bus.
+//!
+//! Translates only: bytes → operation → wait → answer. What may be done is decided in the core, who may
+//! ask is decided in [`context`]. No method takes `&mut self`: a long call would block all others.
+
+mod argument;
+pub mod context;
+mod error;
+mod home;
+mod log_control;
+mod manager;
+
+use crate::daemon::link::{Caller, Change, Interactive, Operation, Reply};
+use context::Front;
+use home::Home;
+use manager::Manager;
+use records::{UserName, buspath};
+use std::sync::Arc;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use zbus::Connection;
+use zbus::fdo::ObjectManager;
+
+/// The well-known name.
+pub const NAME: &str = "org.freedesktop.home1";
+/// The manager's object.
+pub const MANAGER: &str = "/org/freedesktop/home1";
+
+/// The object of a user's home.
+fn path(user: &UserName) -> String {
+    format!("{}/{}", buspath::HOMES, buspath::escape(user.as_str()))
+}
+
+/// Serves on this bus address until the connection is closed; the name is requested last, so that who
+/// waits for it finds everything there.
+pub async fn serve(address: &str, front: Arc<Front>) -> zbus::Result<Connection> {
+    let changes = front.link.changes();
+    let connection = zbus::connection::Builder::address(address)
+        .serve_at(MANAGER, Manager(front.clone()))
+        .serve_at(buspath::HOMES, ObjectManager)
+        .serve_at(log_control::PATH, log_control::LogControl)
+        .build()
+        .await?;
+    show_all(&connection, &front).await?;
+    connection.request_name(NAME).await?;
+    tokio::spawn(follow(connection.clone(), front, changes));
+    Ok(connection)
+}
+
+/// Keeps the objects on the bus like the set of homes.
+async fn follow(connection: Connection, front: Arc<Front>, mut changes: Receiver<Change>) {
+    loop {
+        let shown = match changes.recv().await {
+            Ok(Change::Appeared(user)) => show(&connection, &front, user).await,
+            Ok(Change::Vanished(user, _)) => hide(&connection, &user).await,
+            Ok(Change::Changed(user)) => changed(&connection, &user).await,
+            Err(RecvError::Lagged(_)) => show_all(&connection, &front).await,
+            Err(RecvError::Closed) => return,
+        };
+        if let Err(error) = shown {
+            tracing::warn!("D-Bus objects could not follow a change: {error}");
+        }
+    }
+}
+
+async fn show_all(connection: &Connection, front: &Arc<Front>) -> zbus::Result<()> {
+    let daemon = Caller { uid: 0, bus_name: None, interactive: Interactive::No };
+    let Ok(Reply::Homes(homes)) = front.link.ask(daemon, Operation::List).await else { return Ok(()) };
+    for home in homes {
+        show(connection, front, home.unix.name).await?;
+    }
+    Ok(())
+}
+
+async fn show(connection: &Connection, front: &Arc<Front>, user: UserName) -> zbus::Result<()> {
+    let at = path(&user);
+    // There already is fine.
+    connection.object_server().at(at, Home { front: front.clone(), user }).await.map(|_| ())
+}
+
+async fn hide(connection: &Connection, user: &UserName) -> zbus::Result<()> {
+    connection.object_server().remove::<Home, _>(path(user)).await.map(|_| ())
+}
+
+async fn changed(connection: &Connection, user: &UserName) -> zbus::Result<()> {
+    let Ok(object) = connection.object_server().interface::<_, Home>(path(user)).await else {
+        return Ok(());
+    };
+    let (emitter, home) = (object.signal_emitter(), object.get().await);
+    home.u_i_d_changed(emitter).await?;
+    home.unix_record_changed(emitter).await?;
+    home.user_record_invalidate(emitter).await
+}
