@@ -192,13 +192,15 @@ pub(crate) fn home_directory(value: &Value) -> Read<String> {
     Ok(path)
 }
 
-/// A name without a slash.
+/// Whether a text may name a file: one path element of at most 255 bytes.
+pub fn is_file_name(text: &str) -> bool {
+    let plain = !text.contains(['/', '\0']) && !text.chars().any(char::is_control);
+    plain && !matches!(text, "" | "." | "..") && text.len() <= 255
+}
+
 pub(crate) fn file_name(value: &Value) -> Read<String> {
     let name = line(value)?;
-    if name.is_empty() || name == "." || name == ".." || name.contains('/') || name.len() > 255 {
-        return Err("it is not a file name");
-    }
-    Ok(name)
+    if is_file_name(&name) { Ok(name) } else { Err("it is not a file name") }
 }
 
 pub(crate) fn user_name(value: &Value) -> Read<String> {

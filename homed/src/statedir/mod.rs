@@ -1,1 +1,87 @@
-//! statedir
+//! What this host keeps of its users: records, signing keys, blobs.
+//!
+//! | folder | what | who may read |
+//! | --- | --- | --- |
+//! | `/var/lib/systemd/home` | `NAME.identity`, `local.private`, `*.public` | root |
+//! | `/var/cache/systemd/home/NAME` | blobs | everybody |
+//!
+//! The paths are the original's: a machine may go from one to the other and back.
+//! Used by the daemon and by the worker; the daemon writes a home's record only while no worker runs
+//! for it. Not here: what is in a record (`records`), the copies inside the home (`worker/copies.rs`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub mod blobs;
+pub mod hosted;
+pub mod keys;
+
+/// Where everything is; tests use scratch folders.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// Host records and keys made here.
+    pub state: PathBuf,
+    /// Folders with keys, the most important first; `state` is one of them.
+    pub keys: Vec<PathBuf>,
+    /// Blobs, a folder a user.
+    pub blobs: PathBuf,
+}
+
+impl Default for Folders {
+    fn default() -> Self {
+        let keys = ["/etc", "/run", "/var/lib", "/usr/local/lib", "/usr/lib"];
+        Self {
+            state: "/var/lib/systemd/home".into(),
+            keys: keys.map(|base| Path::new(base).join("systemd/home")).into(),
+            blobs: "/var/cache/systemd/home".into(),
+        }
+    }
+}
+
+/// Whether a file may be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// The new one takes the old one's place.
+    Yes,
+    /// An old one is an error ([`io::ErrorKind::AlreadyExists`]).
+    No,
+}
+
+/// Writes a file so that at every moment the old or the new one is there, whole: temporary, sync,
+/// rename, sync of the folder.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32, replace: Replace) -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags, RenameFlags};
+    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+    let (folder, name) = (path.parent().ok_or_else(invalid)?, path.file_name().ok_or_else(invalid)?);
+    let folder =
+        rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let temporary = format!(".#{}{}", name.to_string_lossy(), uuid::Uuid::new_v4().simple());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&folder, &temporary, flags, Mode::from_raw_mode(mode))?;
+    let written = (|| {
+        // The umask must not decide who can read it.
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+        io::Write::write_all(&mut std::fs::File::from(file.try_clone()?), bytes)?;
+        rustix::fs::fsync(&file)?;
+        let flags = if replace == Replace::Yes { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        rustix::fs::renameat_with(&folder, &temporary, &folder, name, flags)?;
+        Ok(rustix::fs::fsync(&folder)?)
+    })();
+    if written.is_err() {
+        // Already failing: what matters is the first error. After a rename there is nothing to remove.
+        let _ = rustix::fs::unlinkat(&folder, &temporary, rustix::fs::AtFlags::empty());
+    }
+    written
+}
+
+/// Removes a file for good; whether it was there.
+pub fn remove_file(path: &Path) -> io::Result<bool> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e),
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(true)
+}

@@ -1,0 +1,141 @@
+//! The users' blobs, such as their pictures: `/var/cache/systemd/home/NAME`, readable for all.
+
+use super::Folders;
+use records::UserName;
+use records::blobs::{MAX_TOTAL, is_name};
+use records::refusal::{Refusal, Refused};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Name → SHA-256 in lower-case hex: a record's `blobManifest`.
+pub type Manifest = BTreeMap<String, String>;
+
+/// Why blobs were not stored; the old ones stay.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The caller can act on it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The disk does not play along.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+fn refused(why: String) -> BlobError {
+    Refused::new(Refusal::InvalidArgs, why).into()
+}
+
+impl Folders {
+    /// A user's folder.
+    pub fn blob_folder(&self, user: &UserName) -> PathBuf {
+        self.blobs.join(user.as_str())
+    }
+
+    /// Replaces all blobs of a user. The descriptors may come from a stranger: only regular files are
+    /// read, and nothing is waited for. Gives the manifest.
+    pub fn store_blobs(&self, user: &UserName, blobs: Vec<(String, OwnedFd)>) -> Result<Manifest, BlobError> {
+        let fresh = self.blobs.join(format!(".#{user}{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&fresh)?;
+        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755))?;
+        let stored = copy_all(&fresh, blobs).and_then(|manifest| {
+            File::open(&fresh)?.sync_all()?;
+            self.swap_in(user, &fresh)?;
+            Ok(manifest)
+        });
+        // What is at `fresh` now is of no use: the old folder, or a half-made one.
+        let _ = std::fs::remove_dir_all(&fresh);
+        stored
+    }
+
+    /// Removes all blobs of a user.
+    pub fn remove_blobs(&self, user: &UserName) -> io::Result<()> {
+        match std::fs::remove_dir_all(self.blob_folder(user)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn swap_in(&self, user: &UserName, fresh: &Path) -> io::Result<()> {
+        use rustix::fs::{CWD, RenameFlags};
+        let place = self.blob_folder(user);
+        match rustix::fs::renameat_with(CWD, fresh, CWD, &place, RenameFlags::EXCHANGE) {
+            Err(rustix::io::Errno::NOENT) => std::fs::rename(fresh, &place)?,
+            other => other?,
+        }
+        File::open(&self.blobs)?.sync_all()
+    }
+}
+
+fn copy_all(folder: &Path, blobs: Vec<(String, OwnedFd)>) -> Result<Manifest, BlobError> {
+    let mut left = MAX_TOTAL;
+    let mut manifest = Manifest::new();
+    for (name, fd) in blobs {
+        if !is_name(&name) {
+            return Err(refused(format!("{name:?} cannot be the name of a blob.")));
+        }
+        let source = File::from(fd);
+        if !source.metadata()?.is_file() {
+            return Err(refused(format!("The blob {name:?} is not a regular file.")));
+        }
+        let (hash, length) = copy_one(source, &folder.join(&name), left)?;
+        left = left.checked_sub(length).ok_or_else(|| refused("The blobs are larger than 64 MiB.".into()))?;
+        manifest.insert(name, hash);
+    }
+    Ok(manifest)
+}
+
+/// Copies at most one byte more than is `left`; gives hash and length.
+fn copy_one(source: File, target: &Path, left: u64) -> io::Result<(String, u64)> {
+    let mut target = File::create_new(target)?;
+    target.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    let (mut hash, mut length) = (Sha256::new(), 0);
+    let mut source = source.take(left + 1);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = source.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        hash.update(&buffer[..count]);
+        target.write_all(&buffer[..count])?;
+        length += count as u64;
+    }
+    target.sync_all()?;
+    let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((hash, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_are_replaced_as_a_whole_or_not_at_all() {
+        let scratch = tempfile::tempdir().expect("made");
+        let folders = Folders { blobs: scratch.path().join("blobs"), ..Folders::default() };
+        let user = UserName::parse("alice").expect("valid");
+        let file = |text: &str| {
+            let path = scratch.path().join("source");
+            std::fs::write(&path, text).expect("written");
+            OwnedFd::from(File::open(path).expect("opens"))
+        };
+        let manifest = folders.store_blobs(&user, vec![("avatar".into(), file("abc"))]).expect("stored");
+        assert_eq!(manifest["avatar"], "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        let (pipe, _writer) = rustix::pipe::pipe().expect("made");
+        for (name, fd) in [("avatar", pipe), (".x", file("x")), ("a/b", file("x"))] {
+            assert!(matches!(
+                folders.store_blobs(&user, vec![(name.into(), fd)]),
+                Err(BlobError::Refused(_))
+            ));
+        }
+        assert_eq!(std::fs::read(folders.blob_folder(&user).join("avatar")).expect("still there"), b"abc");
+        folders.store_blobs(&user, vec![("other".into(), file("x"))]).expect("stored");
+        assert!(!folders.blob_folder(&user).join("avatar").exists());
+        assert_eq!(std::fs::read_dir(&folders.blobs).expect("reads").count(), 1);
+    }
+}
