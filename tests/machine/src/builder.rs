@@ -34,6 +34,7 @@ pub struct Builder {
     pub(crate) init: Init,
     pub(crate) memory: u32,
     pub(crate) machine_id: String,
+    pub(crate) shared: Option<PathBuf>,
 }
 
 /// A machine that runs. It dies when this is dropped, and when the test's process dies.
@@ -72,6 +73,12 @@ impl Builder {
         self
     }
 
+    /// Shows a folder of the host in the guest, at /mnt, for reading and writing.
+    pub fn shared(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.shared = Some(folder.into());
+        self
+    }
+
     /// Starts it with a fresh disk and returns when commands can be run; a full one when its boot has ended.
     pub fn start(self) -> Result<Machine> {
         self.start_on(Wreck::new()?)
@@ -86,14 +93,7 @@ impl Builder {
         let second = Console::new(second, &wreck.path().join("ttyS1.log"))?;
         let (runner, greeting) = Runner::new(third, wreck.exchange())?;
         let kernel = Kernel::start(&self, &image, &wreck, slaves)?;
-        let machine = Machine {
-            kernel,
-            runner,
-            consoles: [first, second],
-            settings: self,
-            image,
-            wreck,
-        };
+        let machine = Machine { kernel, runner, consoles: [first, second], settings: self, image, wreck };
         machine
             .await_boot(&greeting)
             .with_context(|| format!("the machine did not start; {}", machine.last_words()))?;
@@ -109,6 +109,7 @@ impl Machine {
             init: Init::Small,
             memory: 1024,
             machine_id: format!("{:032x}", 1),
+            shared: None,
         }
     }
 
@@ -135,9 +136,10 @@ impl Machine {
     fn await_boot(&self, greeting: &Receiver<i32>) -> Result<()> {
         runner::await_answer(greeting, BOOT)?;
         if self.settings.init == Init::Full {
-            self.command("systemctl is-system-running --wait || :")
-                .timeout(BOOT)
-                .check()?;
+            self.command("systemctl is-system-running --wait || :").timeout(BOOT).check()?;
+        }
+        if self.settings.shared.is_some() {
+            self.check("mount -t hostfs none /mnt -o hostfs=/mnt/shared")?;
         }
         Ok(())
     }
@@ -157,8 +159,5 @@ fn lines() -> Result<([File; LINES], [OwnedFd; LINES])> {
         slaves.push(pty.slave);
     }
     let count = "as many were made";
-    Ok((
-        masters.try_into().ok().context(count)?,
-        slaves.try_into().ok().context(count)?,
-    ))
+    Ok((masters.try_into().ok().context(count)?, slaves.try_into().ok().context(count)?))
 }

@@ -46,13 +46,7 @@ pub struct Running<'a> {
 impl Machine {
     /// Prepares a script for `bash`.
     pub fn command(&self, script: impl Into<String>) -> Command<'_> {
-        Command {
-            machine: self,
-            script: script.into(),
-            user: None,
-            stdin: Vec::new(),
-            patience: PATIENCE,
-        }
+        Command { machine: self, script: script.into(), user: None, stdin: Vec::new(), patience: PATIENCE }
     }
 
     /// Runs a script as root. An exit status other than 0 is no error.
@@ -90,18 +84,9 @@ impl<'a> Command<'a> {
         let (number, folder, _) = self.machine.runner.folder()?;
         fs::write(folder.join("command"), &self.script)?;
         fs::write(folder.join("stdin"), &self.stdin)?;
-        fs::write(
-            folder.join("user"),
-            self.user.as_deref().unwrap_or_default(),
-        )?;
+        fs::write(folder.join("user"), self.user.as_deref().unwrap_or_default())?;
         let answer = self.machine.runner.run(number)?;
-        Ok(Running {
-            machine: self.machine,
-            script: self.script,
-            folder,
-            answer,
-            patience: self.patience,
-        })
+        Ok(Running { machine: self.machine, script: self.script, folder, answer, patience: self.patience })
     }
 
     /// Runs it to its end.
@@ -114,12 +99,7 @@ impl<'a> Command<'a> {
         let script = self.script.clone();
         let output = self.run()?;
         if output.status != 0 {
-            bail!(
-                "`{script}` exited with {}\n{}{}",
-                output.status,
-                output.stdout,
-                output.stderr
-            );
+            bail!("`{script}` exited with {}\n{}{}", output.status, output.stdout, output.stderr);
         }
         Ok(output.stdout)
     }
@@ -128,21 +108,12 @@ impl<'a> Command<'a> {
 impl Running<'_> {
     /// Waits for its end.
     pub fn wait(self) -> Result<Output> {
-        let status = runner::await_answer(&self.answer, self.patience).with_context(|| {
-            format!(
-                "`{}` in the machine\n{}",
-                self.script,
-                self.machine.last_words()
-            )
-        })?;
+        let status = runner::await_answer(&self.answer, self.patience)
+            .with_context(|| format!("`{}` in the machine\n{}", self.script, self.machine.last_words()))?;
         let text = |name| -> Result<String> {
             Ok(String::from_utf8_lossy(&fs::read(self.folder.join(name))?).into_owned())
         };
-        let output = Output {
-            status,
-            stdout: text("stdout")?,
-            stderr: text("stderr")?,
-        };
+        let output = Output { status, stdout: text("stdout")?, stderr: text("stderr")? };
         crate::cache::remove(&self.folder)?;
         Ok(output)
     }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,16 +39,12 @@ impl Console {
 
     /// Types `text` and the return key.
     pub fn send(&self, text: &str) -> Result<()> {
-        (&self.line)
-            .write_all(format!("{text}\r").as_bytes())
-            .context("cannot type on the console")
+        (&self.line).write_all(format!("{text}\r").as_bytes()).context("cannot type on the console")
     }
 
     /// Types `text` as it is, control characters included.
     pub fn send_raw(&self, text: &str) -> Result<()> {
-        (&self.line)
-            .write_all(text.as_bytes())
-            .context("cannot type on the console")
+        (&self.line).write_all(text.as_bytes()).context("cannot type on the console")
     }
 
     /// Waits until the machine says `text`, and returns what it said before, since the last `expect`.
@@ -61,18 +56,13 @@ impl Console {
     /// it said before.
     pub fn expect_any(&self, texts: &[&str]) -> Result<(usize, String)> {
         let (state, changed) = &*self.heard;
-        let missing = |heard: &mut Heard| {
-            !heard.closed && find(&heard.text[heard.position..], texts).is_none()
-        };
+        let missing =
+            |heard: &mut Heard| !heard.closed && find(&heard.text[heard.position..], texts).is_none();
         let waited = changed.wait_timeout_while(lock(state), PATIENCE, missing);
         let mut heard = waited.unwrap_or_else(PoisonError::into_inner).0;
         let rest = heard.text[heard.position..].to_owned();
         let Some((which, start)) = find(&rest, texts) else {
-            let why = if heard.closed {
-                "the machine has ended"
-            } else {
-                "it did not come in time"
-            };
+            let why = if heard.closed { "the machine has ended" } else { "it did not come in time" };
             bail!("waited at the console for one of {texts:?}: {why}; it said since:\n{rest}");
         };
         heard.position += start + texts[which].len();
@@ -86,28 +76,22 @@ impl Console {
         self.expect("assword")?;
         self.expect(": ")?;
         self.send(password)?;
-        // A mark that the shell makes: its echo of the typed line reads otherwise.
-        self.send("echo logged''-in")?;
-        let (which, said) = self.expect_any(&["logged-in", "incorrect", "rror", "denied"])?;
-        if which != 0 {
-            bail!(
-                "login of {user} failed: {said}{}",
-                ["", "incorrect", "rror", "denied"][which]
-            );
+        // Only now: `login` throws away what was typed too early.
+        let (which, said) = self.expect_any(&["$ ", "# ", "incorrect", "rror", "denied"])?;
+        if which > 1 {
+            bail!("login of {user} failed: {said}{}", ["incorrect", "rror", "denied"][which - 2]);
         }
         Ok(())
     }
 
     /// Runs a line in the shell that is open here: its output and exit status.
     pub fn shell(&self, line: &str) -> Result<(String, i32)> {
-        self.send(&format!("{line}; echo '<'status $?'>'"))?;
-        self.expect("\n")?;
+        // The quotes tell the marks from the echo of the typed line.
+        self.send(&format!("echo '<'begin'>'; {line}; echo '<'status $?'>'"))?;
+        self.expect("<begin>\r\n")?;
         let output = self.expect("<status ")?;
         let status = self.expect(">")?;
-        Ok((
-            output.replace('\r', ""),
-            status.parse().context("the shell's status is no number")?,
-        ))
+        Ok((output.replace('\r', ""), status.parse().context("the shell's status is no number")?))
     }
 
     /// All that was said on this line so far.
@@ -115,18 +99,21 @@ impl Console {
         lock(&self.heard.0).text.clone()
     }
 
-    /// A second handle of the line, for someone who types and reads himself.
-    pub fn raw(&self) -> Result<OwnedFd> {
-        Ok(self.line.try_clone()?.into())
+    /// What was said after the first `position` bytes, as soon as there is something: empty if nothing comes in time,
+    /// `None` when the machine is gone.
+    pub fn after(&self, position: usize, bound: Duration) -> Option<String> {
+        let (state, changed) = &*self.heard;
+        let nothing = |heard: &mut Heard| !heard.closed && heard.text.len() <= position;
+        let waited = changed.wait_timeout_while(lock(state), bound, nothing);
+        let heard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let text = heard.text.get(position..).unwrap_or_default().to_owned();
+        (!heard.closed || !text.is_empty()).then_some(text)
     }
 }
 
 /// The earliest of `texts` in `heard`: its number and place.
 fn find(heard: &str, texts: &[&str]) -> Option<(usize, usize)> {
-    let places = texts
-        .iter()
-        .enumerate()
-        .filter_map(|(number, text)| Some((number, heard.find(text)?)));
+    let places = texts.iter().enumerate().filter_map(|(number, text)| Some((number, heard.find(text)?)));
     places.min_by_key(|(_, place)| *place)
 }
 
@@ -137,9 +124,7 @@ fn listen(mut line: File, mut log: File, shared: &(Mutex<Heard>, Condvar)) {
         let count = line.read(&mut buffer).unwrap_or(0);
         let mut heard = lock(&shared.0);
         heard.closed = count == 0;
-        heard
-            .text
-            .push_str(&String::from_utf8_lossy(&buffer[..count]));
+        heard.text.push_str(&String::from_utf8_lossy(&buffer[..count]));
         shared.1.notify_all();
         if count == 0 {
             return;

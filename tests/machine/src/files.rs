@@ -32,18 +32,14 @@ impl Machine {
 
     /// Writes a file in the guest, owned by root, mode 0644.
     pub fn write_file(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
-        self.command(format!("cat > '{path}'"))
-            .stdin(content.as_ref())
-            .check()
-            .map(drop)
+        self.command(format!("cat > '{path}'")).stdin(content.as_ref()).check().map(drop)
     }
 
     /// Reads a file in the guest.
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>> {
         let (_, here, there) = self.runner.folder()?;
         self.check(&format!("cat '{path}' > '{}/file'", there.display()))?;
-        let content =
-            fs::read(here.join("file")).with_context(|| format!("cannot read back {path}"))?;
+        let content = fs::read(here.join("file")).with_context(|| format!("cannot read back {path}"))?;
         crate::cache::remove(&here)?;
         Ok(content)
     }
@@ -51,21 +47,11 @@ impl Machine {
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let output = std::process::Command::new("cp")
-        .args([
-            "-r",
-            "--sparse=always",
-            "--reflink=auto",
-            "--no-target-directory",
-        ])
+        .args(["-r", "--sparse=always", "--reflink=auto", "--no-target-directory"])
         .args([from, to])
         .output()
         .context("cannot start `cp`")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(
-        output.status.success(),
-        "cannot copy {} to {}: {said}",
-        from.display(),
-        to.display()
-    );
+    anyhow::ensure!(output.status.success(), "cannot copy {} to {}: {said}", from.display(), to.display());
     Ok(())
 }

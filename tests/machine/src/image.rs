@@ -41,17 +41,11 @@ pub fn tree() -> Result<PathBuf> {
     let folder = folder()?;
     let tree = folder.join("tree");
     cache::once(&tree, |partial| {
-        eprintln!(
-            "machine: building the root tree in {} (one or two minutes, once)",
-            folder.display()
-        );
+        eprintln!("machine: building the root tree in {} (one or two minutes, once)", folder.display());
         let recipe = folder.join("recipe");
         recipe::write(&recipe)?;
         run(
-            Command::new("sh")
-                .arg(recipe.join("build.sh"))
-                .arg(&recipe)
-                .arg(partial),
+            Command::new("sh").arg(recipe.join("build.sh")).arg(&recipe).arg(partial),
             &folder.join("build.log"),
         )
     })?;
@@ -73,8 +67,7 @@ fn base() -> Result<PathBuf> {
 /// The base with `package` installed, known by the package's digest.
 fn layer(package: &Path) -> Result<PathBuf> {
     let base = tree()?;
-    let content =
-        fs::read(package).with_context(|| format!("cannot read {}", package.display()))?;
+    let content = fs::read(package).with_context(|| format!("cannot read {}", package.display()))?;
     let digest = recipe::hexadecimal(&Sha256::digest(&content))[..16].to_owned();
     let layers = folder()?.join("layers");
     let image = layers.join(format!("{digest}.img"));
@@ -84,11 +77,7 @@ fn layer(package: &Path) -> Result<PathBuf> {
         cache::remove(&tree)?;
         let script = folder()?.join("recipe/layer.sh");
         run(
-            Command::new("sh")
-                .arg(script)
-                .arg(&base)
-                .arg(package)
-                .arg(&tree),
+            Command::new("sh").arg(script).arg(&base).arg(package).arg(&tree),
             &layers.join(format!("{digest}.log")),
         )?;
         pack(&tree, partial)?;
@@ -99,14 +88,7 @@ fn layer(package: &Path) -> Result<PathBuf> {
 
 fn pack(tree: &Path, image: &Path) -> Result<()> {
     let log = image.with_extension("mke2fs.log");
-    run(
-        Command::new("mke2fs")
-            .args(["-q", "-F", "-t", "ext4", "-d"])
-            .arg(tree)
-            .arg(image)
-            .arg(SIZE),
-        &log,
-    )
+    run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-d"]).arg(tree).arg(image).arg(SIZE), &log)
 }
 
 fn our_package() -> Result<PathBuf> {
@@ -123,8 +105,7 @@ fn our_package() -> Result<PathBuf> {
 }
 
 fn peer_package() -> Result<PathBuf> {
-    newest(&tree()?.join("opt/peer"), "systemd-homed_")
-        .context("the root tree lacks the original's package")
+    newest(&tree()?.join("opt/peer"), "systemd-homed_").context("the root tree lacks the original's package")
 }
 
 fn newest(folder: &Path, prefix: &str) -> Option<PathBuf> {
@@ -140,10 +121,7 @@ fn newest(folder: &Path, prefix: &str) -> Option<PathBuf> {
 
 /// Runs a step of a build; its noise goes to a log, whose end is told if the step fails.
 fn run(command: &mut Command, log: &Path) -> Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "building the test machine's image needs root"
-    );
+    ensure!(nix::unistd::geteuid().is_root(), "building the test machine's image needs root");
     let file = fs::File::create(log)?;
     let status = command
         .stdin(std::process::Stdio::null())

@@ -1,20 +1,25 @@
 //! The kernel's processes on the host, in mount and process namespaces of their own: when the first of them goes,
 //! all of them go. They hold a pipe from us (the lifeline) and do not outlive it, so nothing is left of a killed test.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::builder::{Builder, Init};
+use crate::console::Console;
 use crate::image;
 use crate::wreck::Wreck;
+
+/// How long the kernel may take from freezing its tasks to sleep.
+const SLEEP: Duration = Duration::from_secs(30);
 
 /// Serial lines of the guest: two for people, one for the runner.
 pub const LINES: usize = 3;
@@ -23,48 +28,40 @@ pub struct Kernel {
     /// Of `unshare`, the parent of all.
     outermost: u32,
     lifeline: Mutex<Option<ChildStdin>>,
+    /// What it says on its own console.
+    log: Console,
     ended: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Kernel {
     /// Starts the kernel; `slaves` are the guest's ends of its serial lines.
-    pub fn start(
-        settings: &Builder,
-        image: &Path,
-        wreck: &Wreck,
-        slaves: [OwnedFd; LINES],
-    ) -> Result<Self> {
+    pub fn start(settings: &Builder, image: &Path, wreck: &Wreck, slaves: [OwnedFd; LINES]) -> Result<Self> {
         let mut arguments = settings.kernel_arguments();
         for (number, slave) in slaves.iter().enumerate() {
             let name = nix::unistd::ttyname(slave).context("a pseudo terminal has no name")?;
             arguments.push(format!("ssl{number}=tty:{}", name.display()));
         }
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(wreck.log())?;
+        let (said, voice) = std::io::pipe()?;
         let mut child = Command::new("unshare")
             .args(["--mount", "--pid", "--fork", "--kill-child=SIGKILL", "sh"])
             .arg(image::folder()?.join("recipe/launch.sh"))
             .arg(image::tree()?)
             .arg(wreck.path())
             .arg(image)
+            .arg(settings.shared.as_deref().unwrap_or(Path::new("")))
             .args(arguments)
             .stdin(Stdio::piped())
-            .stdout(log.try_clone()?)
-            .stderr(log)
+            .stdout(voice.try_clone()?)
+            .stderr(voice)
             .spawn()
             .context("cannot start `unshare` (package util-linux)")?;
         let outermost = child.id();
         let lifeline = Mutex::new(child.stdin.take());
+        let log = Console::new(OwnedFd::from(said).into(), &wreck.log())?;
         let ended = Arc::new((Mutex::new(false), Condvar::new()));
         let flag = Arc::clone(&ended);
         std::thread::spawn(move || wait(&mut child, &flag, slaves));
-        Ok(Self {
-            outermost,
-            lifeline,
-            ended,
-        })
+        Ok(Self { outermost, lifeline, log, ended })
     }
 
     /// Kills all of it at once and returns when nothing is left.
@@ -80,35 +77,61 @@ impl Kernel {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Wakes the suspended machine: to this kernel SIGUSR1 is the power button of a sleeping machine.
-    pub fn wake(&self) -> Result<()> {
-        kill(Pid::from_raw(self.process()?.try_into()?), Signal::SIGUSR1)
-            .context("cannot signal the kernel")
+    /// Returns when the machine sleeps: its tasks are frozen, and its kernel waits for a signal.
+    pub fn await_sleep(&self) -> Result<()> {
+        self.log
+            .expect("Freezing remaining freezable tasks completed")
+            .context("the machine did not suspend")?;
+        // The kernel says nothing after that: it sleeps when it uses no more time.
+        let deadline = Instant::now() + SLEEP;
+        let mut before = None;
+        while Instant::now() < deadline {
+            let now = self.time_used()?;
+            if before == Some(now) {
+                return Ok(());
+            }
+            before = Some(now);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("the machine's tasks are frozen, but its kernel does not sleep")
     }
 
-    /// The unlinked file that is the machine's RAM.
+    /// Wakes the suspended machine: to this kernel SIGUSR1 is the power button of a sleeping machine.
+    pub fn wake(&self) -> Result<()> {
+        kill(Pid::from_raw(self.process()?.try_into()?), Signal::SIGUSR1).context("cannot signal the kernel")
+    }
+
+    /// The unlinked file that is the machine's RAM: the largest that the kernel holds open without a name.
     pub fn memory(&self) -> Result<PathBuf> {
         let folder = format!("/proc/{}/fd", self.process()?);
-        for entry in fs::read_dir(&folder)?.flatten() {
-            let target = fs::read_link(entry.path()).unwrap_or_default();
-            if target.to_string_lossy().contains("/vm_file-") {
-                return Ok(entry.path());
-            }
-        }
-        anyhow::bail!("the kernel holds no file vm_file-* open in {folder}")
+        let paths = fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
+        let unlinked = paths.filter_map(|path| {
+            let data = fs::metadata(&path).ok()?;
+            (data.is_file() && data.nlink() == 0).then_some((data.len(), path))
+        });
+        let (_, path) = unlinked.max().with_context(|| format!("no unlinked file in {folder}"))?;
+        Ok(path)
+    }
+
+    /// Processor time used by the kernel, in ticks of its own and for system calls.
+    fn time_used(&self) -> Result<(u64, u64)> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.process()?))?;
+        // proc_pid_stat(5): fields 14 and 15; the second field is in brackets and may hold anything.
+        let rest = text.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3).context("/proc/PID/stat is too short");
+        Ok((field(14)?.parse()?, field(15)?.parse()?))
     }
 
     /// The first kernel process: `unshare` → `sh`, the first of its namespace → the kernel.
     pub fn process(&self) -> Result<u32> {
-        let first = *children(self.outermost)?
-            .first()
-            .context("the machine's processes are gone")?;
+        let first = *children(self.outermost)?.first().context("the machine's processes are gone")?;
         for child in children(first)? {
             if fs::read_to_string(format!("/proc/{child}/cmdline"))?.starts_with("linux.uml\0") {
                 return Ok(child);
             }
         }
-        anyhow::bail!("the machine's kernel has not started or is gone")
+        bail!("the machine's kernel has not started or is gone")
     }
 }
 
@@ -125,7 +148,7 @@ impl Builder {
             Init::Full => "full",
         };
         let fixed = "ubd0=/mnt/machine/disk.cow,/mnt/base root=/dev/ubda rw con=null con0=null,fd:1 ssl=null \
-            seccomp=on uml_dir=/tmp/ panic=-1 loglevel=6 TERM=dumb systemd.show_status=0 \
+            seccomp=on uml_dir=/tmp/ panic=-1 loglevel=7 no_console_suspend TERM=dumb systemd.show_status=0 \
             systemd.tty.term.console=dumb systemd.tty.term.ttyS0=dumb systemd.tty.term.ttyS1=dumb \
             init=/usr/lib/machine/init";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
@@ -149,17 +172,10 @@ fn children(process: u32) -> Result<Vec<u32>> {
     let text = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))
         .context("the machine's processes are gone")?;
     ensure!(!text.is_empty(), "process {process} has no children");
-    text.split_whitespace()
-        .map(|number| Ok(number.parse()?))
-        .collect()
+    text.split_whitespace().map(|number| Ok(number.parse()?)).collect()
 }
 
 /// A lock whose holder panicked still guards good data here: each holder changes one value at a time.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What is left of `bound`, counted from `start`.
-pub fn left(start: Instant, bound: Duration) -> Duration {
-    bound.saturating_sub(start.elapsed())
 }

@@ -39,10 +39,28 @@ impl Machine {
         self.stopped()
     }
 
+    /// Sends it to sleep as a person does (a full one through logind) and returns when it sleeps. Its memory can be
+    /// searched then; commands have to wait for [`Machine::wake`].
+    pub fn suspend(&self) -> Result<()> {
+        let script = match self.settings.init {
+            Init::Small => "echo mem > /sys/power/state",
+            Init::Full => "systemctl suspend",
+        };
+        // The answer may or may not come before the sleep.
+        let running = self.command(script).spawn()?;
+        self.kernel.await_sleep().with_context(|| self.last_words())?;
+        drop(running);
+        Ok(())
+    }
+
+    /// Wakes it and returns when commands are run again.
+    pub fn wake(&self) -> Result<()> {
+        self.kernel.wake()?;
+        self.check("true").context("after waking").map(drop)
+    }
+
     fn stopped(self) -> Result<Stopped> {
-        let Self {
-            settings, wreck, ..
-        } = self;
+        let Self { settings, wreck, .. } = self;
         // Requests that were under way are nobody's now.
         crate::cache::remove(&wreck.exchange())?;
         std::fs::create_dir(wreck.exchange()).context("cannot create the shared folder")?;

@@ -1,1 +1,56 @@
 //! The search of all the machine's memory, from outside: it sees what the guest's own root could not.
+//!
+//! User-Mode Linux keeps the guest's RAM in one unlinked file. It can be read at any time, while the machine sleeps
+//! too. What only a register holds, or the host's kernel for the guest (there is no such thing for file data), is not
+//! in it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result, ensure};
+use memchr::memmem;
+
+use crate::builder::Machine;
+
+/// Read at once; patterns that lie across two pieces are found too.
+const PIECE: usize = 4 << 20;
+
+impl Machine {
+    /// How often `pattern` occurs in the machine's RAM, overlapping occurrences not counted twice.
+    pub fn count_in_ram(&self, pattern: &[u8]) -> Result<usize> {
+        Ok(self.find_in_ram(pattern)?.len())
+    }
+
+    /// Where `pattern` occurs in the machine's RAM, in bytes from its start.
+    pub fn find_in_ram(&self, pattern: &[u8]) -> Result<Vec<u64>> {
+        ensure!(!pattern.is_empty() && pattern.len() < PIECE, "a pattern has 1 byte to 4 MiB");
+        let memory = File::open(self.kernel.memory()?).context("cannot open the machine's RAM")?;
+        let finder = memmem::Finder::new(pattern);
+        let overlap = pattern.len() - 1;
+        let mut buffer = vec![0; overlap + PIECE];
+        let (mut places, mut offset) = (Vec::new(), 0);
+        loop {
+            let count = read_fully(&memory, &mut buffer, offset)?;
+            // The overlap is too short for a whole pattern: nothing is found twice.
+            places.extend(finder.find_iter(&buffer[..count]).map(|place| offset + place as u64));
+            if count < buffer.len() {
+                return Ok(places);
+            }
+            offset += PIECE as u64;
+        }
+    }
+}
+
+/// Fills `buffer` as far as the file goes.
+fn read_fully(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("cannot read the machine's RAM"),
+        }
+    }
+    Ok(filled)
+}

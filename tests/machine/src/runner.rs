@@ -31,28 +31,15 @@ impl Runner {
         let waiting = Arc::new(Mutex::new(HashMap::from([(GREETING, sender)])));
         let (reader, shared) = (line.try_clone()?, Arc::clone(&waiting));
         std::thread::spawn(move || listen(reader, &shared));
-        Ok((
-            Self {
-                line,
-                exchange,
-                next: AtomicU64::new(1),
-                waiting,
-            },
-            greeting,
-        ))
+        Ok((Self { line, exchange, next: AtomicU64::new(1), waiting }, greeting))
     }
 
     /// A fresh folder in the shared folder, as seen here and in the guest.
     pub fn folder(&self) -> Result<(u64, PathBuf, PathBuf)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let folder = self.exchange.join(number.to_string());
-        std::fs::create_dir(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        Ok((
-            number,
-            folder,
-            PathBuf::from(format!("/run/machine/{number}")),
-        ))
+        std::fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok((number, folder, PathBuf::from(format!("/run/machine/{number}"))))
     }
 
     /// Has the request that lies in folder `number` run; the exit status arrives later.

@@ -16,8 +16,7 @@ pub struct Wreck {
 impl Wreck {
     pub fn new() -> Result<Self> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("homed-machine-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("homed-machine-{}-{number}", std::process::id()));
         // A process of the same number may have been killed before it could clean up.
         crate::cache::remove(&path)?;
         fs::create_dir_all(path.join("exchange"))
@@ -42,10 +41,7 @@ impl Wreck {
     /// The end of the log, for an error.
     pub fn last_words(&self) -> String {
         let log = fs::read(self.log()).unwrap_or_default();
-        format!(
-            "the machine's log ends:\n{}",
-            crate::image::end_of(&String::from_utf8_lossy(&log))
-        )
+        format!("the machine's log ends:\n{}", crate::image::end_of(&String::from_utf8_lossy(&log)))
     }
 }
 

@@ -1,0 +1,25 @@
+//! `cargo xtask test`: every test.
+
+use anyhow::Result;
+use machine::Image;
+
+use crate::steps::{self, Steps};
+use crate::{check, find, prepare};
+
+/// Words after `test` go to the test runner of the machine tests: a part of a test's name, for one.
+pub fn run(words: &[String]) -> Result<()> {
+    prepare::everything()?;
+    let mut steps = Steps::default();
+    check::all(&mut steps);
+    let mut images = vec![Image::Base, Image::Peer];
+    if let Some(deb) = find("deb") {
+        steps.step("package", || (deb.run)(&[]));
+        images.push(Image::Ours);
+    }
+    steps.step("images", || images.iter().try_for_each(|image| image.file().map(drop)));
+    steps.step("machine tests", || {
+        let fixed = ["nextest", "run", "--package", "homed-tests"].map(str::to_owned);
+        steps::program("cargo", fixed.iter().chain(words))
+    });
+    steps.summary()
+}
