@@ -4,6 +4,7 @@
 //! and whose password counts is decided in `worker`.
 
 use crate::job::{Failure, Force, Mounted, Steps, refuse};
+use records::kinds::Storage;
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value};
 
@@ -114,11 +115,10 @@ pub enum Healed {
 
 /// The backend for a home.
 pub fn backend(spec: Spec) -> Result<Box<dyn Backend>, Failure> {
-    match spec.storage.as_str() {
-        "luks" => Ok(Box::new(luks::Luks::new(spec))),
-        other => refuse(
-            Refusal::NotSupported,
-            format!("Storage of kind {other:?} cannot be used yet; only \"luks\" can."),
-        ),
+    match spec.storage {
+        Storage::Luks => Ok(Box::new(luks::Luks::new(spec))),
+        Storage::Classic | Storage::Directory | Storage::Subvolume | Storage::Fscrypt | Storage::Cifs => {
+            refuse(Refusal::NotSupported, "Homes are kept in encrypted images here; this kind of storage cannot be used yet.")
+        }
     }
 }

@@ -4,8 +4,8 @@ use super::parts::size::Wish;
 use super::parts::superblock::Kind;
 use crate::job::{Failure, refuse};
 use crate::sys::mount::{Attributes, Setting};
-use records::{Machine, Record, Refusal};
-use serde_json::{Map, Value};
+use records::kinds::Storage;
+use records::{Machine, Record, Refusal, Settings};
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ pub struct Spec {
     /// User name alone: the device-mapper name.
     pub user: String,
     /// `storage`, `luks` where the record does not say.
-    pub storage: String,
+    pub storage: Storage,
     /// Where the storage is.
     pub image: PathBuf,
     /// Where the home is mounted.
@@ -83,43 +83,39 @@ pub struct Encryption {
 impl Spec {
     /// Reads the record as it is in force on the machine.
     pub fn of(record: &Record, machine: &Machine) -> Result<Self, Failure> {
-        let values = Values(in_force(record, machine));
+        let mut values = record.on(machine);
+        // A home whose kind nobody has chosen is of the kind that is made here.
+        let storage = *values.storage.get_or_insert(Storage::Luks);
         let name = record.full_name().to_string();
-        let user = record.user().to_string();
-        let image = values.text("imagePath").map_or_else(|| format!("/home/{name}.home"), str::to_owned);
-        let image = PathBuf::from(image);
-        let discard = values.flag("luksDiscard").unwrap_or_else(|| image.starts_with("/dev"));
+        let image = values.effective_image_path().unwrap_or_else(|| format!("/home/{name}.home"));
         Ok(Self {
-            storage: values.text("storage").unwrap_or("luks").to_owned(),
-            home_directory: values
-                .text("homeDirectory")
-                .map_or_else(|| format!("/home/{user}"), str::to_owned)
-                .into(),
-            file_system: values.file_system()?,
+            storage,
+            image: image.into(),
+            home_directory: values.effective_home_directory().into(),
+            file_system: file_system(&values)?,
             uuids: Uuids {
-                partition: values.uuid("partitionUuid"),
-                luks: values.uuid("luksUuid"),
-                file_system: values.uuid("fileSystemUuid"),
+                partition: uuid(&values.partition_uuid),
+                luks: uuid(&values.luks_uuid),
+                file_system: uuid(&values.file_system_uuid),
             },
-            encryption: values.encryption(),
-            size: values.size(),
-            discard,
-            offline_discard: values.flag("luksOfflineDiscard").unwrap_or(if image.starts_with("/dev") {
-                discard
-            } else {
-                true
-            }),
+            encryption: encryption(&values),
+            size: match (values.disk_size, values.disk_size_relative) {
+                (Some(bytes), _) => Wish::Bytes(bytes),
+                (None, Some(share)) => Wish::Share(share.0.into()),
+                (None, None) => Wish::Unset,
+            },
+            discard: values.effective_luks_discard(),
+            offline_discard: values.effective_luks_offline_discard(),
             attributes: Attributes {
-                no_suid: values.flag("mountNoSuid").unwrap_or(true),
-                no_devices: values.flag("mountNoDevices").unwrap_or(true),
-                no_execute: values.flag("mountNoExecute").unwrap_or(false),
+                no_suid: values.effective_mount_no_suid(),
+                no_devices: values.effective_mount_no_devices(),
+                no_execute: values.effective_mount_no_execute(),
             },
-            extra: values.text("luksExtraMountOptions").map(settings).unwrap_or_default(),
-            skeleton: values.text("skeletonDirectory").unwrap_or("/etc/skel").into(),
-            access_mode: values.number("accessMode").map_or(0o700, |mode| mode & 0o777),
-            image,
+            extra: values.luks_extra_mount_options.as_deref().map(settings).unwrap_or_default(),
+            skeleton: values.effective_skeleton_directory().into(),
+            access_mode: values.effective_access_mode() & 0o777,
+            user: record.user().to_string(),
             name,
-            user,
         })
     }
 
@@ -140,88 +136,33 @@ fn settings(text: &str) -> Vec<Setting> {
         .collect()
 }
 
-/// Top level < matching `perMachine` entries < `binding` of this machine.
-fn in_force(record: &Record, machine: &Machine) -> Map<String, Value> {
-    let mut all = record.members().clone();
-    if let Some(Value::Array(entries)) = record.members().get("perMachine") {
-        for entry in entries.iter().filter_map(Value::as_object).filter(|entry| matches(entry, machine)) {
-            all.extend(entry.clone());
-        }
-    }
-    if let Some(binding) = record.binding(&machine.id) {
-        all.extend(binding.clone());
-    }
-    all
+fn uuid(text: &Option<String>) -> Option<Uuid> {
+    Uuid::parse_str(text.as_deref()?).ok()
 }
 
-fn matches(entry: &Map<String, Value>, machine: &Machine) -> bool {
-    let names = |member: &str, value: &str| match entry.get(member) {
-        Some(Value::String(one)) => Some(one == value),
-        Some(Value::Array(many)) => Some(many.iter().any(|one| one == value)),
-        _ => None,
-    };
-    let (id, host) = (machine.id.as_str(), machine.host.0.as_str());
-    names("matchMachineId", id) == Some(true)
-        || names("matchHostname", host) == Some(true)
-        || names("matchNotMachineId", id) == Some(false)
-        || names("matchNotHostname", host) == Some(false)
+fn file_system(values: &Settings) -> Result<Option<Kind>, Failure> {
+    let Some(name) = values.file_system_type.as_deref() else { return Ok(None) };
+    match Kind::parse(name) {
+        Some(kind) => Ok(Some(kind)),
+        None => refuse(
+            Refusal::NotSupported,
+            format!("The file system {name:?} cannot be used for a home: use btrfs, ext4 or xfs."),
+        ),
+    }
 }
 
-struct Values(Map<String, Value>);
-
-impl Values {
-    fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_str()
-    }
-
-    fn flag(&self, name: &str) -> Option<bool> {
-        self.0.get(name)?.as_bool()
-    }
-
-    fn long(&self, name: &str) -> Option<u64> {
-        self.0.get(name)?.as_u64()
-    }
-
-    fn number(&self, name: &str) -> Option<u32> {
-        u32::try_from(self.long(name)?).ok()
-    }
-
-    fn uuid(&self, name: &str) -> Option<Uuid> {
-        Uuid::parse_str(self.text(name)?).ok()
-    }
-
-    fn file_system(&self) -> Result<Option<Kind>, Failure> {
-        let Some(name) = self.text("fileSystemType") else { return Ok(None) };
-        match Kind::parse(name) {
-            Some(kind) => Ok(Some(kind)),
-            None => refuse(
-                Refusal::NotSupported,
-                format!("The file system {name:?} cannot be used for a home: use btrfs, ext4 or xfs."),
-            ),
-        }
-    }
-
-    fn size(&self) -> Wish {
-        match (self.long("diskSize"), self.long("diskSizeRelative")) {
-            (Some(bytes), _) => Wish::Bytes(bytes),
-            (None, Some(share)) => Wish::Share(share),
-            (None, None) => Wish::Unset,
-        }
-    }
-
-    fn encryption(&self) -> Encryption {
-        let owned = |name| self.text(name).map(str::to_owned);
-        Encryption {
-            cipher: owned("luksCipher"),
-            mode: owned("luksCipherMode"),
-            key_size: self.number("luksVolumeKeySize"),
-            sector: self.number("luksSectorSize"),
-            kdf: owned("luksPbkdfType"),
-            hash: owned("luksPbkdfHashAlgorithm"),
-            iterations: self.number("luksPbkdfForceIterations"),
-            time_usec: self.long("luksPbkdfTimeCostUSec"),
-            memory: self.long("luksPbkdfMemoryCost"),
-            threads: self.number("luksPbkdfParallelThreads"),
-        }
+fn encryption(values: &Settings) -> Encryption {
+    let small = |value: Option<u64>| value.map(|v| u32::try_from(v).unwrap_or(u32::MAX));
+    Encryption {
+        cipher: values.luks_cipher.clone(),
+        mode: values.luks_cipher_mode.clone(),
+        key_size: small(values.luks_volume_key_size),
+        sector: small(values.luks_sector_size),
+        kdf: values.luks_pbkdf_type.clone(),
+        hash: values.luks_pbkdf_hash_algorithm.clone(),
+        iterations: small(values.luks_pbkdf_force_iterations),
+        time_usec: values.luks_pbkdf_time_cost_usec,
+        memory: values.luks_pbkdf_memory_cost,
+        threads: small(values.luks_pbkdf_parallel_threads),
     }
 }

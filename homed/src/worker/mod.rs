@@ -1,8 +1,83 @@
-//! One job, one process, then gone.
+//! The worker: one job, one process, then gone.
+//!
+//! Reads a job from standard input, does it, and says on standard output how far it is and how it
+//! ended, one JSON message a line. It is locked in memory, not dumpable, and dies with the daemon.
+//! What it builds is held by open files alone, so that a killed worker leaves nothing behind.
+//!
+//! Queues, delays after wrong passwords and the question whether a job may run at all are the
+//! daemon's.
 
+use crate::job::{Context, Failure, Job, Message, Outcome, Task};
+use crate::sys;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
+
+mod activate;
+mod authenticate;
+mod blobs;
+mod copies;
+mod create;
+mod deactivate;
+mod fault;
+mod heal;
+mod passwd;
+mod remove;
+mod state;
+mod steps;
+
+use steps::Reporter;
+
+/// How a verb ended well: the record of this host from now on, where it changed.
+type Done = Result<Option<records::Record>, Failure>;
 
 /// Runs the job on standard input.
 pub fn main() -> ExitCode {
-    ExitCode::FAILURE
+    let mut reporter = Reporter::new(std::io::stdout());
+    let outcome = match prepare().and_then(|()| read_job()) {
+        Ok(job) => run(&job, &mut reporter),
+        Err(failure) => failed(failure),
+    };
+    let well = matches!(outcome, Outcome::Done { .. });
+    let said = reporter.say(&Message::Outcome(outcome));
+    if well && said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn prepare() -> Result<(), Failure> {
+    let parent = sys::memory::parent();
+    sys::memory::refuse_dumps().during("making the worker undumpable")?;
+    sys::memory::die_with_parent(parent).during("binding the worker to its parent")?;
+    sys::memory::lock_all().during("locking the worker's memory")
+}
+
+fn read_job() -> Result<Job, Failure> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned().during("opening the job")?;
+    let text = sys::input::read_and_wipe(File::from(input)).during("reading the job")?;
+    Job::decode(text.open()).during("reading the job")
+}
+
+/// Does one job, in this process.
+fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
+    let done = match &job.task {
+        Task::Create { uid } => create::create(job, *uid, reporter),
+        Task::Activate { uid, known } => activate::activate(job, *uid, *known, reporter),
+        Task::Deactivate { force } => deactivate::deactivate(job, *force, reporter),
+        Task::Authenticate { resting } => authenticate::authenticate(job, *resting, reporter),
+        Task::ChangePassword { new, resting } => passwd::change(job, new, *resting, reporter),
+        Task::Remove => remove::remove(job, reporter),
+    };
+    match done {
+        Ok(record) => Outcome::Done {
+            record: record.map(|record| serde_json::Value::Object(record.members().clone())),
+            warnings: reporter.take_warnings(),
+        },
+        Err(failure) => failed(failure),
+    }
+}
+
+fn failed(failure: Failure) -> Outcome {
+    match failure {
+        Failure::Refused(refused) => Outcome::Refused(refused),
+        Failure::Fault(chain) => Outcome::Fault { chain },
+    }
 }

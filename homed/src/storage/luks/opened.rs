@@ -224,7 +224,8 @@ impl Opened for LuksOpened {
     fn heal_keys(&mut self) -> Result<Healed, Failure> {
         use crate::sys::cryptsetup::Priority;
         // The copy tells whether there is anything to do, so that the common case touches nothing.
-        let slots = self.header.luks.slots().during("reading the key slots")?;
+        let header = self.disk.as_mut().unwrap_or(&mut self.header.luks);
+        let slots = header.slots().during("reading the key slots")?;
         if slots.iter().all(|slot| slot.1 == Priority::Normal) {
             return Ok(Healed::Nothing);
         }

@@ -1,0 +1,101 @@
+//! Unlocking a home and mounting it.
+
+use super::copies::Copies;
+use super::{Done, blobs, heal, steps::Reporter};
+use crate::job::{Failure, Job, Known, Mounted, Step, Steps, refuse};
+use crate::storage::{self, Opened, Opening, Spec};
+use crate::token::{self, Offer};
+use records::reconcile::Rule;
+use records::refusal::Refused;
+use records::{Refusal, Secret};
+use serde_json::json;
+use std::io::Write;
+
+const PLAN: &[Step] = &[
+    Step::Unlock,
+    Step::Allocate,
+    Step::Attach,
+    Step::CheckFileSystem,
+    Step::Mount,
+    Step::ReadCopies,
+    Step::WriteHeader,
+    Step::WriteIdentity,
+    Step::WriteHost,
+    Step::Expose,
+];
+
+/// Mounts the home, with all copies of its record alike. Nothing is written before the key has
+/// opened the storage and fits the record in force.
+pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporter<W>) -> Done {
+    steps.plan(PLAN);
+    let spec = Spec::of(&job.record, &job.machine)?;
+    if crate::sys::mount::at(&spec.home_directory).is_ok_and(|mount| mount.is_some()) {
+        return Err(Refusal::HomeAlreadyActive.into());
+    }
+    let offer = Offer::new(&job.credentials);
+    let mut copies = Copies::new(job, known, Rule::Any)?;
+    let keys = token::candidates(&job.credentials);
+    let mut opened = open(spec, Opening::Activate, &keys, (&copies, &offer), steps)?;
+    steps.enter(Step::ReadCopies)?;
+    copies.see_header(opened.record(), steps)?;
+    // A key that does not fit what is known by now is refused before anything is touched. A header
+    // without a record leaves the home's own copy to decide.
+    let known_by_now = copies.winner().is_ok();
+    if known_by_now {
+        copies.prove(&offer)?;
+    }
+    let home = opened.directory(steps)?;
+    copies.see_identity(home, steps)?;
+    let proven = copies.prove(&offer)?;
+    heal::keys(&copies, opened.as_mut(), (&keys, &proven, &offer), steps);
+    finish(job, uid, (copies, opened), steps)
+}
+
+fn finish<W: Write>(
+    job: &Job,
+    uid: u32,
+    (mut copies, mut opened): (Copies, Box<dyn Opened>),
+    steps: &mut Reporter<W>,
+) -> Done {
+    let stale = copies.inside_is_stale();
+    copies.write_header(opened.as_mut(), steps)?;
+    copies.write_identity(opened.as_mut(), steps)?;
+    let mut binding = opened.binding();
+    binding.insert("uid".into(), json!(uid));
+    binding.insert("gid".into(), json!(uid));
+    let host = copies.write_host(job, binding, steps)?;
+    if stale || host.is_some() {
+        steps.enter(Step::WriteBlobs)?;
+        let winner = copies.winner()?.clone();
+        blobs::level(&winner, opened.directory(steps)?, steps);
+    }
+    opened.expose(uid, steps)?;
+    Ok(host)
+}
+
+/// Opens the storage. That no key slot fits is told as precisely as the host's record allows.
+pub fn open<W: Write>(
+    spec: Spec,
+    how: Opening,
+    keys: &[Secret],
+    (copies, offer): (&Copies, &Offer<'_>),
+    steps: &mut Reporter<W>,
+) -> Result<Box<dyn Opened>, Failure> {
+    let backend = storage::backend(spec)?;
+    match backend.open(how, keys, steps) {
+        Err(Failure::Refused(Refused { refusal: Refusal::BadPassword, .. })) if copies.winner().is_ok() => {
+            copies.prove(offer)?;
+            refuse(
+                Refusal::BadPassword,
+                "The password is that of this machine's record, but it does not open the home: it was changed \
+                 on another machine. Give the other password too.",
+            )
+        }
+        other => other,
+    }
+}
+
+/// How an opening for a change is called.
+pub fn for_change(resting: Mounted) -> Opening {
+    Opening::Change(resting)
+}

@@ -1,0 +1,29 @@
+//! Checking credentials; the state of the home stays.
+
+use super::activate::open;
+use super::copies::Copies;
+use super::{Done, steps::Reporter};
+use crate::job::{Job, Known, Mounted, Step, Steps};
+use crate::storage::{Opening, Spec};
+use crate::token::{self, Offer};
+use records::reconcile::Rule;
+use std::io::Write;
+
+const PLAN: &[Step] = &[Step::Unlock, Step::ReadCopies, Step::WriteHost];
+
+/// Checks the credentials against the key slots and the record in force.
+///
+/// All of it is done on a copy of the header in memory, mounted or not: one key derivation, no
+/// device. The copy in the home is left to the next activation.
+pub fn authenticate<W: Write>(job: &Job, _resting: Mounted, steps: &mut Reporter<W>) -> Done {
+    steps.plan(PLAN);
+    let offer = Offer::new(&job.credentials);
+    let mut copies = Copies::new(job, Known::Yes, Rule::Any)?;
+    let keys = token::candidates(&job.credentials);
+    let spec = Spec::of(&job.record, &job.machine)?;
+    let opened = open(spec, Opening::Inspect, &keys, (&copies, &offer), steps)?;
+    steps.enter(Step::ReadCopies)?;
+    copies.see_header(opened.record(), steps)?;
+    copies.prove(&offer)?;
+    copies.write_host(job, serde_json::Map::new(), steps)
+}

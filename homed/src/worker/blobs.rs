@@ -1,0 +1,117 @@
+//! Pictures and other blobs of a record: `blobManifest` names them with their SHA-256. They are kept on
+//! this machine (for login screens) and in the home, and each side is filled up from the other.
+
+use crate::job::{Context, Failure, Steps};
+use crate::storage::HomeDirectory;
+use crate::sys::durable::{self, Owner};
+use records::{Record, UserName};
+use rustix::fs::Mode;
+use serde_json::Value;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// On this machine, a directory for each user.
+const CACHE: &str = "/var/cache/systemd/home";
+/// In the home.
+const INSIDE: &str = ".identity-blob";
+
+/// Fills a new home's blobs from this machine.
+pub fn into_home(record: &Record, home: &HomeDirectory) -> Result<(), Failure> {
+    let Ok(from) = durable::directory(&cache(record.user())) else { return Ok(()) };
+    if manifest(record).is_empty() {
+        return Ok(());
+    }
+    let to = inside(home)?;
+    copy(record, &from, &to, home.owner_of_files(0o644)).map(|_| ())
+}
+
+/// Fills up whichever side lacks something. Pictures are not worth a refused login.
+pub fn level(record: &Record, home: &HomeDirectory, steps: &mut dyn Steps) {
+    if manifest(record).is_empty() {
+        return;
+    }
+    let levelled = both(record, home);
+    match levelled {
+        Ok(missing) if missing.is_empty() => {}
+        Ok(missing) => steps.warn(format!("Missing or damaged: {}.", missing.join(", "))),
+        Err(failure) => steps.warn(format!("Pictures could not be copied: {}", failure.text())),
+    }
+}
+
+/// Removes this machine's copies.
+pub fn forget(user: &UserName) -> Result<(), Failure> {
+    match fs::remove_dir_all(cache(user)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).during(format!("removing the pictures of {user}"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn both(record: &Record, home: &HomeDirectory) -> Result<Vec<String>, Failure> {
+    let path = cache(record.user());
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(&path).during(format!("making {}", path.display()))?;
+    let host = durable::directory(&path).during(format!("opening {}", path.display()))?;
+    let inner = inside(home)?;
+    copy(record, &host, &inner, home.owner_of_files(0o644))?;
+    copy(record, &inner, &host, Owner { uid: 0, gid: 0, mode: 0o644 })
+}
+
+/// Copies what the target lacks and the source has; names neither has.
+fn copy(record: &Record, from: &OwnedFd, to: &OwnedFd, owner: Owner) -> Result<Vec<String>, Failure> {
+    let mut missing = Vec::new();
+    let mut room = records::blobs::MAX_TOTAL;
+    for (name, digest) in manifest(record) {
+        if read(to, name, digest, room).is_some() {
+            continue;
+        }
+        match read(from, name, digest, room) {
+            Some(bytes) => {
+                room = room.saturating_sub(bytes.len() as u64);
+                durable::replace(to, name, &bytes, owner).during(format!("copying the picture {name:?}"))?;
+            }
+            None => missing.push(name.to_owned()),
+        }
+    }
+    Ok(missing)
+}
+
+/// Reads a blob that may have been put there by its user: a regular file of the right content, or nothing.
+fn read(folder: &OwnedFd, name: &str, digest: &str, limit: u64) -> Option<Vec<u8>> {
+    let bytes = durable::read_foreign(folder, name, limit).ok()?;
+    let found: String = openssl::sha::sha256(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    (found == digest).then_some(bytes)
+}
+
+fn manifest(record: &Record) -> Vec<(&str, &str)> {
+    let Some(Value::Object(entries)) = record.members().get("blobManifest") else { return Vec::new() };
+    let usable = |(name, digest): (&'_ String, &'_ Value)| records::blobs::is_name(name) && digest.is_string();
+    entries
+        .iter()
+        .filter(|(name, digest)| usable((name, digest)))
+        .filter_map(|(name, digest)| Some((name.as_str(), digest.as_str()?)))
+        .collect()
+}
+
+fn inside(home: &HomeDirectory) -> Result<OwnedFd, Failure> {
+    match rustix::fs::mkdirat(home.as_fd(), INSIDE, Mode::from_raw_mode(0o700)) {
+        Ok(()) => {
+            let made = durable::directory_at(home, INSIDE).during("opening .identity-blob")?;
+            let owner = home.owner_of_files(0o700);
+            let (uid, gid) = (rustix::fs::Uid::from_raw(owner.uid), rustix::fs::Gid::from_raw(owner.gid));
+            let given = rustix::fs::fchown(&made, Some(uid), Some(gid)).map_err(io::Error::from);
+            given.during("changing the owner of .identity-blob")?;
+            Ok(made)
+        }
+        Err(rustix::io::Errno::EXIST) => durable::directory_at(home, INSIDE).during("opening .identity-blob"),
+        Err(error) => Err(io::Error::from(error)).during("making .identity-blob"),
+    }
+}
+
+fn cache(user: &UserName) -> PathBuf {
+    Path::new(CACHE).join(user.as_str())
+}

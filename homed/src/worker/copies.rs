@@ -1,0 +1,196 @@
+//! The three copies of a record: in the storage's header, in the home (`.identity`), on this machine.
+//!
+//! Any one of them suffices to have the others written anew. A copy counts only if its signature is
+//! trusted here, and that is looked at before anything is compared or written: `.identity` is a file
+//! its user may replace.
+
+use super::state;
+use crate::job::{Failure, Job, Known, Step, Steps, refuse};
+use crate::storage::{HomeDirectory, Opened};
+use crate::token::{self, Offer};
+use records::reconcile::{self, Choice, Rule};
+use records::signature::{Trust, Verdict};
+use records::{Record, Refusal, Secret, Sections};
+
+/// The record in force, found so far.
+pub struct Copies {
+    trust: Trust,
+    rule: Rule,
+    winner: Option<Record>,
+    host: Option<Record>,
+    stale_header: Staleness,
+    stale_identity: Staleness,
+}
+
+/// Whether a copy has to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Staleness {
+    /// It says what the record in force says.
+    Current,
+    /// It is older, damaged, missing or not trusted.
+    Stale,
+}
+
+impl Copies {
+    /// Begins with the host's copy, where there is one.
+    pub fn new(job: &Job, known: Known, rule: Rule) -> Result<Self, Failure> {
+        let host = (known == Known::Yes).then(|| job.record.clone());
+        let winner = host.as_ref().map(|record| record.only(Sections::EMBEDDED));
+        Ok(Self {
+            trust: state::trust()?,
+            rule,
+            winner,
+            host,
+            stale_header: Staleness::Stale,
+            stale_identity: Staleness::Stale,
+        })
+    }
+
+    /// Looks at the copy in the header. One that is signed by a stranger ends the job: only root of
+    /// another machine can have put it there, and writing over it would lose their change.
+    pub fn see_header(&mut self, copy: Result<&Record, &str>, steps: &mut dyn Steps) -> Result<(), Failure> {
+        match copy {
+            Err(why) => {
+                steps.warn(format!("The record in the header cannot be read ({why}); it is written anew."));
+                Ok(())
+            }
+            Ok(copy) if !self.trusts(copy) => refuse(
+                Refusal::BadSignature,
+                "The home's record was signed by a machine that is not trusted here; nothing was changed. \
+                 Add that machine's key with \"homectl add-signing-key\" and try again.",
+            ),
+            Ok(copy) => {
+                self.weigh(copy)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks at the copy in the home. One that is damaged or not trusted is passed over.
+    pub fn see_identity(&mut self, home: &HomeDirectory, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let copy = match home.read_record() {
+            Ok(copy) => copy,
+            Err(failure) => {
+                steps.warn(format!("The record in the home cannot be read ({}); it is written anew.", failure.text()));
+                return Ok(());
+            }
+        };
+        if !self.trusts(&copy) {
+            steps.warn("The record in the home is not signed by a trusted key; it is written anew.".into());
+            return Ok(());
+        }
+        let before = self.winner.clone();
+        self.weigh(&copy)?;
+        if self.winner != before {
+            self.stale_header = Staleness::Stale;
+        }
+        self.stale_identity = self.staleness(&copy);
+        Ok(())
+    }
+
+    fn weigh(&mut self, copy: &Record) -> Result<(), Failure> {
+        let copy = copy.only(Sections::EMBEDDED);
+        let inner_wins = match &self.winner {
+            None => true,
+            Some(winner) => reconcile::choose(winner, &copy, self.rule)? == Choice::Inner,
+        };
+        if inner_wins {
+            self.winner = Some(copy.clone());
+        }
+        self.stale_header = self.staleness(&copy);
+        Ok(())
+    }
+
+    fn staleness(&self, copy: &Record) -> Staleness {
+        let same = self.winner.as_ref() == Some(&copy.only(Sections::EMBEDDED));
+        if same { Staleness::Current } else { Staleness::Stale }
+    }
+
+    fn trusts(&self, copy: &Record) -> bool {
+        match self.trust.verdict(copy) {
+            Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign => true,
+            Verdict::Unsigned | Verdict::Rejected => false,
+        }
+    }
+
+    /// The record in force, embedded sections only.
+    pub fn winner(&self) -> Result<&Record, Failure> {
+        self.winner.as_ref().ok_or_else(|| {
+            Failure::Refused(records::refusal::Refused::new(
+                Refusal::HomeDamaged,
+                "No copy of the home's record can be read: not on this machine, not in the header, not in the home. \
+                 The files inside are not lost: the image can be opened with cryptsetup.",
+            ))
+        })
+    }
+
+    /// Proves what was offered against the record in force; the keys that fit.
+    pub fn prove(&self, offer: &Offer<'_>) -> Result<Vec<Secret>, Failure> {
+        Ok(token::prove(self.winner()?, offer)?)
+    }
+
+    /// Whether only this machine has signed the record in force, so that it may change it.
+    pub fn is_local(&self) -> Result<bool, Failure> {
+        Ok(self.trust.verdict(self.winner()?) == Verdict::Local)
+    }
+
+    /// Puts another record (a changed one) in force; all copies are stale then.
+    pub fn replace(&mut self, record: Record) {
+        self.winner = Some(record.only(Sections::EMBEDDED));
+        self.stale_header = Staleness::Stale;
+        self.stale_identity = Staleness::Stale;
+    }
+
+    /// Whether the copies inside differ from the record in force.
+    pub fn inside_is_stale(&self) -> bool {
+        self.stale_header == Staleness::Stale || self.stale_identity == Staleness::Stale
+    }
+
+    /// Writes the header's copy, if it is stale.
+    pub fn write_header(&mut self, opened: &mut dyn Opened, steps: &mut dyn Steps) -> Result<(), Failure> {
+        if self.stale_header == Staleness::Stale {
+            steps.enter(Step::WriteHeader)?;
+            opened.write_record(self.winner()?)?;
+            self.stale_header = Staleness::Current;
+        }
+        Ok(())
+    }
+
+    /// Writes the home's copy, if it is stale.
+    pub fn write_identity(&mut self, opened: &mut dyn Opened, steps: &mut dyn Steps) -> Result<(), Failure> {
+        if self.stale_identity == Staleness::Stale {
+            steps.enter(Step::WriteIdentity)?;
+            opened.directory(steps)?.write_record(self.winner()?)?;
+            self.stale_identity = Staleness::Current;
+        }
+        Ok(())
+    }
+
+    /// Writes the host's copy with this machine's binding, if that changes it; the new one.
+    pub fn write_host(
+        &mut self,
+        job: &Job,
+        binding: serde_json::Map<String, serde_json::Value>,
+        steps: &mut dyn Steps,
+    ) -> Result<Option<Record>, Failure> {
+        let host = host_record(self.winner()?, &job.record).with_binding(&job.machine.id, binding);
+        if self.host.as_ref() == Some(&host) {
+            return Ok(None);
+        }
+        steps.enter(Step::WriteHost)?;
+        state::save(&host)?;
+        self.host = Some(host.clone());
+        Ok(Some(host))
+    }
+}
+
+/// The record in force with what this host alone knows: bindings and status.
+fn host_record(winner: &Record, known: &Record) -> Record {
+    let mut host = winner.clone();
+    for section in ["binding", "status"] {
+        if let Some(value) = known.members().get(section) {
+            host = host.with_member(section, value.clone());
+        }
+    }
+    host
+}

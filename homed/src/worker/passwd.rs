@@ -1,0 +1,114 @@
+//! Changing passwords, so that a power cut at any moment leaves a home that opens with the old one or
+//! the new one.
+//!
+//! ```text
+//! new key slots are prepared          the old password counts
+//! the record in the header is written ← from here the new one does
+//! .identity, the host's record        (found older, they are written anew at the next use)
+//! the old key slots are removed
+//! ```
+
+use super::activate::{for_change, open};
+use super::copies::Copies;
+use super::{Done, heal, state, steps::Reporter};
+use crate::job::{Context, Failure, Job, Known, Mounted, Step, Steps, refuse};
+use crate::storage::{KeyChange, Opened, Spec};
+use crate::sys::crypt3;
+use crate::token::{self, Offer};
+use records::reconcile::Rule;
+use records::{Credentials, Record, Refusal, Secret, signature};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const PLAN: &[Step] = &[
+    Step::Unlock,
+    Step::ReadCopies,
+    Step::AddKeys,
+    Step::WriteHeader,
+    Step::WriteIdentity,
+    Step::WriteHost,
+    Step::DropKeys,
+    Step::SwitchKeys,
+];
+
+/// Replaces all passwords by those of `new`. Only a record that this machine alone has signed can be
+/// changed here (as with the original): another machine's signature would not hold for it.
+pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &mut Reporter<W>) -> Done {
+    steps.plan(PLAN);
+    if new.passwords.is_empty() {
+        return refuse(Refusal::InvalidArgs, "No new password was given.");
+    }
+    let offer = Offer::new(&job.credentials);
+    let mut copies = Copies::new(job, Known::Yes, Rule::HostNotOlder)?;
+    let keys = token::candidates(&job.credentials);
+    let spec = Spec::of(&job.record, &job.machine)?;
+    let mut opened = open(spec, for_change(resting), &keys, (&copies, &offer), steps)?;
+    steps.enter(Step::ReadCopies)?;
+    copies.see_header(opened.record(), steps)?;
+    if !copies.is_local()? {
+        return Err(Refusal::RecordSigned.into());
+    }
+    let proven = copies.prove(&offer)?;
+    opened.heal_keys()?;
+    let changed = changed(copies.winner()?, new)?;
+    let old = used_and_proven(opened.as_ref(), keys, proven);
+    let mut wanted: Vec<Secret> = new.passwords.iter().map(Secret::duplicate).collect();
+    wanted.extend(token::proven_recovery_keys(copies.winner()?, &offer));
+    let change = KeyChange { old: &old, new: &wanted, others: heal::others(&copies, &offer)? };
+    steps.enter(Step::AddKeys)?;
+    if let Err(failure) = opened.prepare_keys(&change) {
+        // What was added counts for nothing yet; what cannot be taken back now is at the next use.
+        let _ = opened.heal_keys();
+        return Err(failure);
+    }
+    copies.replace(changed);
+    let host = write(job, (&mut copies, opened.as_mut()), steps)?;
+    opened.switch_keys(steps)?;
+    opened.finish(steps)?;
+    Ok(host)
+}
+
+/// Writes the copies. With the header's the change is made; what follows can wait for the next use.
+fn write<W: Write>(job: &Job, (copies, opened): (&mut Copies, &mut dyn Opened), steps: &mut Reporter<W>) -> Done {
+    copies.write_header(opened, steps)?;
+    if let Err(failure) = copies.write_identity(opened, steps) {
+        steps.warn(format!("The record in the home is written at the next login: {}", failure.text()));
+    }
+    copies.write_host(job, serde_json::Map::new(), steps).or_else(|failure| {
+        steps.warn(format!("The record of this machine is written at the next login: {}", failure.text()));
+        Ok(None)
+    })
+}
+
+fn used_and_proven(opened: &dyn Opened, mut keys: Vec<Secret>, mut proven: Vec<Secret>) -> Vec<Secret> {
+    if opened.key() < keys.len() {
+        let used = keys.swap_remove(opened.key());
+        if !proven.iter().any(|key| key.matches(used.open())) {
+            proven.push(used);
+        }
+    }
+    proven
+}
+
+/// The record with new hashes and times, signed.
+fn changed(record: &Record, new: &Credentials) -> Result<Record, Failure> {
+    let hashes: Result<Vec<_>, _> = new.passwords.iter().map(crypt3::hash).collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).during("reading the clock")?;
+    let now = u64::try_from(now.as_micros()).during("reading the clock")?;
+    // A clock that has gone back must not make the change look older than what it replaces.
+    let now = now.max(record.last_change_usec().saturating_add(1));
+    let mut changed = record
+        .with_hashed_passwords(hashes.during("hashing the new password")?)
+        .without_member("passwordChangeNow")
+        .with_member("lastPasswordChangeUSec", json!(now))
+        .with_member("lastChangeUSec", json!(now));
+    if let Some(Value::Array(entries)) = record.members().get("perMachine") {
+        let mut entries = entries.clone();
+        for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
+            entry.remove("passwordChangeNow");
+        }
+        changed = changed.with_member("perMachine", Value::Array(entries));
+    }
+    signature::sign(&changed, &state::private_key()?).during("signing the changed record")
+}
