@@ -118,7 +118,10 @@ pub fn backend(spec: Spec) -> Result<Box<dyn Backend>, Failure> {
     match spec.storage {
         Storage::Luks => Ok(Box::new(luks::Luks::new(spec))),
         Storage::Classic | Storage::Directory | Storage::Subvolume | Storage::Fscrypt | Storage::Cifs => {
-            refuse(Refusal::NotSupported, "Homes are kept in encrypted images here; this kind of storage cannot be used yet.")
+            refuse(
+                Refusal::NotSupported,
+                "Homes are kept in encrypted images here; this kind of storage cannot be used yet.",
+            )
         }
     }
 }

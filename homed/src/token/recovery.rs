@@ -20,7 +20,11 @@ impl Token for RecoveryKey {
             .filter_map(|entry| typed.get(offer.matching(entry.hashed_password, &typed)?))
             .map(Secret::duplicate)
             .collect();
-        if fitting.is_empty() { Answer::Failed(Refusal::BadRecoveryKey.into()) } else { Answer::Keys(fitting) }
+        if fitting.is_empty() {
+            Answer::Failed(Refusal::BadRecoveryKey.into())
+        } else {
+            Answer::Keys(fitting)
+        }
     }
 }
 

@@ -2,19 +2,18 @@
 //! this machine (for login screens) and in the home, and each side is filled up from the other.
 
 use crate::job::{Context, Failure, Steps};
+use crate::statedir::Folders;
 use crate::storage::HomeDirectory;
 use crate::sys::durable::{self, Owner};
 use records::{Record, UserName};
 use rustix::fs::Mode;
 use serde_json::Value;
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// On this machine, a directory for each user.
-const CACHE: &str = "/var/cache/systemd/home";
 /// In the home.
 const INSIDE: &str = ".identity-blob";
 
@@ -38,16 +37,6 @@ pub fn level(record: &Record, home: &HomeDirectory, steps: &mut dyn Steps) {
         Ok(missing) if missing.is_empty() => {}
         Ok(missing) => steps.warn(format!("Missing or damaged: {}.", missing.join(", "))),
         Err(failure) => steps.warn(format!("Pictures could not be copied: {}", failure.text())),
-    }
-}
-
-/// Removes this machine's copies.
-pub fn forget(user: &UserName) -> Result<(), Failure> {
-    match fs::remove_dir_all(cache(user)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).during(format!("removing the pictures of {user}"))
-        }
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -89,7 +78,8 @@ fn read(folder: &OwnedFd, name: &str, digest: &str, limit: u64) -> Option<Vec<u8
 
 fn manifest(record: &Record) -> Vec<(&str, &str)> {
     let Some(Value::Object(entries)) = record.members().get("blobManifest") else { return Vec::new() };
-    let usable = |(name, digest): (&'_ String, &'_ Value)| records::blobs::is_name(name) && digest.is_string();
+    let usable =
+        |(name, digest): (&'_ String, &'_ Value)| records::blobs::is_name(name) && digest.is_string();
     entries
         .iter()
         .filter(|(name, digest)| usable((name, digest)))
@@ -113,5 +103,5 @@ fn inside(home: &HomeDirectory) -> Result<OwnedFd, Failure> {
 }
 
 fn cache(user: &UserName) -> PathBuf {
-    Path::new(CACHE).join(user.as_str())
+    Folders::default().blob_folder(user)
 }

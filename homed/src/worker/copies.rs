@@ -71,7 +71,10 @@ impl Copies {
         let copy = match home.read_record() {
             Ok(copy) => copy,
             Err(failure) => {
-                steps.warn(format!("The record in the home cannot be read ({}); it is written anew.", failure.text()));
+                steps.warn(format!(
+                    "The record in the home cannot be read ({}); it is written anew.",
+                    failure.text()
+                ));
                 return Ok(());
             }
         };

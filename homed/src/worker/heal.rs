@@ -17,8 +17,12 @@ pub fn keys(
 ) {
     match bring_in_line(copies, opened, (tried, proven, offer), steps) {
         Ok(Healed::Nothing) => {}
-        Ok(Healed::Finished) => steps.warn("A change of password that was cut short has been finished.".into()),
-        Ok(Healed::TakenBack) => steps.warn("A change of password that was cut short has been taken back.".into()),
+        Ok(Healed::Finished) => {
+            steps.warn("A change of password that was cut short has been finished.".into())
+        }
+        Ok(Healed::TakenBack) => {
+            steps.warn("A change of password that was cut short has been taken back.".into())
+        }
         Err(failure) => steps.warn(format!("The key slots could not be brought in line: {}", failure.text())),
     }
 }

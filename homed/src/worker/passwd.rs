@@ -70,7 +70,11 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
 }
 
 /// Writes the copies. With the header's the change is made; what follows can wait for the next use.
-fn write<W: Write>(job: &Job, (copies, opened): (&mut Copies, &mut dyn Opened), steps: &mut Reporter<W>) -> Done {
+fn write<W: Write>(
+    job: &Job,
+    (copies, opened): (&mut Copies, &mut dyn Opened),
+    steps: &mut Reporter<W>,
+) -> Done {
     copies.write_header(opened, steps)?;
     if let Err(failure) = copies.write_identity(opened, steps) {
         steps.warn(format!("The record in the home is written at the next login: {}", failure.text()));

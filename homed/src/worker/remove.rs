@@ -1,6 +1,6 @@
 //! Deleting a home.
 
-use super::{Done, blobs, state, steps::Reporter};
+use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Step, Steps, refuse};
 use crate::storage::{self, Spec};
 use crate::sys::{durable, mount};
@@ -21,8 +21,7 @@ pub fn remove<W: Write>(job: &Job, steps: &mut Reporter<W>) -> Done {
     }
     storage::backend(spec)?.remove(steps)?;
     steps.enter(Step::WriteHost)?;
-    state::remove(&job.record)?;
-    blobs::forget(job.record.user())?;
+    state::forget(&job.record)?;
     remove_mount_point(&home)?;
     Ok(None)
 }
@@ -37,7 +36,9 @@ fn remove_mount_point(home: &Path) -> Result<(), Failure> {
         Err(error) => return Err(error).during(format!("removing {}", home.display())),
     }
     match home.parent() {
-        Some(folder) => durable::directory(folder).and_then(durable::sync_directory).during("writing to disk"),
+        Some(folder) => {
+            durable::directory(folder).and_then(durable::sync_directory).during("writing to disk")
+        }
         None => Ok(()),
     }
 }

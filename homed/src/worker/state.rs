@@ -1,26 +1,34 @@
 //! The host's side of a home: its record, the keys it is judged and signed by.
 
 use crate::job::{Context, Failure};
-use crate::statedir;
+use crate::statedir::Folders;
 use records::Record;
 use records::signature::{PrivateKey, Trust};
+use std::io;
 
-/// Whose signatures count on this machine.
+/// Whose signatures count on this machine. Key files that cannot be used are the daemon's to report.
 pub fn trust() -> Result<Trust, Failure> {
-    statedir::keys::trust().during("reading the keys this machine trusts")
+    Folders::default().trust().map(|(trust, _unusable)| trust).during("reading the keys this machine trusts")
 }
 
-/// The key this machine signs with.
+/// The key this machine signs with; made now if there is none.
 pub fn private_key() -> Result<PrivateKey, Failure> {
-    statedir::keys::private().during("reading this machine's private key")
+    let seed = || {
+        let mut seed = [0; 32];
+        openssl::rand::rand_priv_bytes(&mut seed).map_err(io::Error::other)?;
+        Ok(seed)
+    };
+    Folders::default().private_key_or_new(seed).during("reading this machine's private key")
 }
 
 /// Writes the host's record, durably.
 pub fn save(record: &Record) -> Result<(), Failure> {
-    statedir::records::save(record).during("writing the record of this machine")
+    Folders::default().save(record).during("writing the record of this machine")
 }
 
-/// Removes the host's record, durably; one that is not there is removed already.
-pub fn remove(record: &Record) -> Result<(), Failure> {
-    statedir::records::remove(record.user()).during("removing the record of this machine")
+/// Removes the host's record and blobs, durably; what is not there is removed already.
+pub fn forget(record: &Record) -> Result<(), Failure> {
+    let folders = Folders::default();
+    folders.forget(record.user()).during("removing the record of this machine")?;
+    folders.remove_blobs(record.user()).during("removing the pictures on this machine")
 }
