@@ -23,10 +23,13 @@ pub(crate) fn check(value: &Value) -> Result<(), InvalidRecord> {
     for (name, value) in section {
         let broken = match name.as_str() {
             _ if value.is_null() => None,
-            "passwordHint" => (!value.is_string()).then_some("it is not a text"),
+            "passwordHint" => {
+                let valid = value.as_str().is_some_and(|hint| !hint.chars().any(char::is_control));
+                (!valid).then_some("it is not a line of text")
+            }
             "hashedPassword" => list(value, |one| one.as_str().is_some_and(is_hash)),
             "sshAuthorizedKeys" => {
-                list(value, |one| one.as_str().is_some_and(|key| !key.contains(['\n', '\0'])))
+                list(value, |one| one.as_str().is_some_and(|key| !key.chars().any(char::is_control)))
             }
             "recoveryKey" => list(value, |one| has(one, &["type"]) && has_hash(one)),
             "pkcs11EncryptedKey" => list(value, |one| has(one, &["uri", "data"]) && has_hash(one)),
