@@ -86,12 +86,12 @@ impl Simulated {
     }
 
     /// Waits until such a job has begun.
-    pub async fn wait_for_job(&self, what: &str) {
+    pub async fn wait_for(&self, is_it: impl Fn(&UserName, &str) -> bool) {
         let began = self.began.notified();
         tokio::pin!(began);
         loop {
             began.as_mut().enable();
-            if self.world().jobs.iter().any(|(_, begun)| *begun == what) {
+            if self.world().jobs.iter().any(|(user, begun)| is_it(user, begun)) {
                 return;
             }
             began.as_mut().await;

@@ -164,9 +164,35 @@ impl World {
         Stranger(self.bus.address())
     }
 
+    /// Waits until that home is there.
+    pub async fn home_appeared(&self, name: &str) {
+        let mut changes = self.link().changes();
+        let client = self.client().await;
+        while client.manager("GetHomeByName", &(name,)).await.is_err() {
+            changes.recv().await.expect("the daemon lives");
+        }
+    }
+
+    /// A process that asks for a home to be made, and leaves when it is dropped.
+    pub fn leaving_client_creates(&self, name: &str) -> Leaving {
+        let record = format!(r#"{{"userName":"{name}","secret":{PASSWORD}}}"#);
+        let child = Command::new("dbus-send")
+            .arg(format!("--bus={}", self.bus.address()))
+            .args(["--print-reply", "--dest=org.freedesktop.home1", "/org/freedesktop/home1"])
+            .arg("org.freedesktop.home1.Manager.CreateHome")
+            .arg(format!("string:{record}"))
+            .spawn();
+        Leaving(child.expect("dbus-send runs"))
+    }
+
+    /// Waits until a job of that home is at the door.
+    pub async fn job_of(&self, name: &str) {
+        self.machine.wait_for(|user, _| user.as_str() == name).await;
+    }
+
     /// Waits until such a job is at the door.
     pub async fn job_started(&self, what: &str) {
-        self.machine.wait_for_job(what).await;
+        self.machine.wait_for(|_, begun| begun == what).await;
     }
 }
 
@@ -267,6 +293,16 @@ impl Client {
     }
 }
 
+/// A client that is killed when it is dropped.
+pub struct Leaving(Child);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A process of another user.
 pub struct Stranger<'a>(&'a str);
 
@@ -289,6 +325,8 @@ impl Stranger<'_> {
 pub fn error_name(reply: zbus::Result<Message>) -> String {
     match reply {
         Err(zbus::Error::MethodError(name, _, _)) => name.to_string(),
+        // The library has types of its own for the standard names.
+        Err(zbus::Error::FDO(standard)) => zbus::DBusError::name(&*standard).to_string(),
         Err(other) => panic!("not an answer of the daemon: {other}"),
         Ok(_) => "no error".into(),
     }
