@@ -1,2 +1,5 @@
-//! homectl.
-fn main() {}
+//! `homectl`: the library is the program.
+
+fn main() -> std::process::ExitCode {
+    homectl::main()
+}

@@ -17,5 +17,4 @@ pub mod loopdev;
 pub mod memory;
 pub mod mount;
 pub mod process;
-pub mod reactor;
 pub mod userns;

@@ -1,6 +1,5 @@
 //! Power: cut, off, on again, suspended and woken.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,7 +13,6 @@ const SHUTDOWN: Duration = Duration::from_secs(180);
 /// A machine without power. Its disk is as it was at that moment.
 pub struct Stopped {
     settings: Builder,
-    image: PathBuf,
     wreck: Wreck,
 }
 
@@ -62,18 +60,18 @@ impl Machine {
     }
 
     fn stopped(self) -> Result<Stopped> {
-        let Self { settings, image, wreck, .. } = self;
+        let Self { settings, wreck, .. } = self;
         // Requests that were under way are nobody's now.
         crate::cache::remove(&wreck.exchange())?;
         std::fs::create_dir(wreck.exchange()).context("cannot create the shared folder")?;
-        Ok(Stopped { settings, image, wreck })
+        Ok(Stopped { settings, wreck })
     }
 }
 
 impl Stopped {
     /// Gives it power again: the same disk.
     pub fn start(self) -> Result<Machine> {
-        self.settings.start_on(self.image, self.wreck)
+        self.settings.start_on(self.wreck)
     }
 
     /// Will start with another init next time.

@@ -1,0 +1,245 @@
+//! The daemon as the verbs see it, and the one that talks D-Bus.
+
+use records::Refusal;
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use zbus::proxy::MethodFlags;
+
+/// Why something did not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// homed said no, for a reason that is in its list.
+    Refused(Refusal, String),
+    /// Anything else, in words for the user.
+    Other(String),
+}
+
+impl Failure {
+    /// A failure of another kind, in words.
+    pub fn say(text: impl Into<String>) -> Self {
+        Self::Other(text.into())
+    }
+
+    /// Whether it is this refusal.
+    pub fn is(&self, refusal: Refusal) -> bool {
+        matches!(self, Self::Refused(this, _) if *this == refusal)
+    }
+}
+
+/// One home as `ListHomes` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeRow {
+    /// User name.
+    pub name: String,
+    /// UID.
+    pub uid: u32,
+    /// State, such as `active`.
+    pub state: String,
+    /// GID.
+    pub gid: u32,
+    /// Real name.
+    pub real_name: String,
+    /// Home directory.
+    pub home: String,
+    /// Login shell.
+    pub shell: String,
+}
+
+/// A record as the daemon gives it.
+pub struct RecordReply {
+    /// Its JSON text.
+    pub json: String,
+    /// Whether parts are hidden from this caller.
+    pub incomplete: bool,
+}
+
+/// Whose record.
+#[derive(Debug, Clone, Copy)]
+pub enum Who<'a> {
+    /// By name.
+    Name(&'a str),
+    /// By UID.
+    Uid(u32),
+}
+
+/// Arguments of a call that returns nothing.
+pub enum Order<'a> {
+    /// None.
+    Nothing,
+    /// One text: a name or a record.
+    Text(&'a str),
+    /// A name and a secret argument.
+    Secret(&'a str, &'a str),
+    /// A name, the new and the old secret argument.
+    Passwords(&'a str, &'a str, &'a str),
+    /// A record, its blobs, flags.
+    Record(&'a str, HashMap<String, OwnedFd>, u64),
+    /// A name, a size in bytes, a secret argument.
+    Size(&'a str, u64, &'a str),
+    /// A name and flags.
+    Flags(&'a str, u64),
+    /// A key's name, its PEM text, flags.
+    Key(&'a str, &'a str, u64),
+}
+
+/// What the verbs need of homed.
+pub trait Daemon {
+    /// Calls a method that returns nothing.
+    fn order(&self, method: &str, order: Order<'_>) -> Result<(), Failure>;
+    /// All homes.
+    fn homes(&self) -> Result<Vec<HomeRow>, Failure>;
+    /// A user's record.
+    fn record(&self, who: Who<'_>) -> Result<RecordReply, Failure>;
+    /// Names and PEM texts of the public keys.
+    fn keys(&self) -> Result<Vec<(String, String)>, Failure>;
+    /// The PEM text of one.
+    fn key(&self, name: &str) -> Result<String, Failure>;
+    /// Activates and takes a reference, which lasts as long as the descriptor.
+    fn acquire(&self, name: &str, secret: &str, please_suspend: Suspend) -> Result<OwnedFd, Failure>;
+}
+
+/// Whether a holder lets the home be locked while the machine sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspend {
+    /// It does.
+    Allowed,
+    /// It does not.
+    Prevented,
+}
+
+/// Whether polkit may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interaction {
+    /// It may.
+    Allowed,
+    /// It may not.
+    Forbidden,
+}
+
+/// homed on the system bus; connects at the first call.
+pub struct Bus {
+    runtime: tokio::runtime::Runtime,
+    interaction: Interaction,
+    proxy: std::cell::OnceCell<zbus::Proxy<'static>>,
+}
+
+type ListedHome = (String, u32, String, u32, String, String, String, zbus::OwnedObjectPath);
+
+impl Bus {
+    /// Ready to connect.
+    pub fn new(interaction: Interaction) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Failure::say(format!("cannot start: {e}")))?;
+        Ok(Self { runtime, interaction, proxy: std::cell::OnceCell::new() })
+    }
+
+    async fn connected(&self) -> Result<&zbus::Proxy<'static>, zbus::Error> {
+        if let Some(proxy) = self.proxy.get() {
+            return Ok(proxy);
+        }
+        let connection = zbus::Connection::system().await?;
+        const NAME: &str = "org.freedesktop.home1";
+        let proxy =
+            zbus::Proxy::new(&connection, NAME, "/org/freedesktop/home1", "org.freedesktop.home1.Manager")
+                .await?;
+        Ok(self.proxy.get_or_init(|| proxy))
+    }
+
+    fn call<B, R>(&self, method: &str, body: &B) -> Result<R, Failure>
+    where
+        B: serde::Serialize + zbus::zvariant::DynamicType,
+        R: for<'d> zbus::zvariant::DynamicDeserialize<'d>,
+    {
+        let flags = match self.interaction {
+            Interaction::Allowed => MethodFlags::ALLOW_INTERACTIVE_AUTH,
+            Interaction::Forbidden => Default::default(),
+        };
+        let reply = self.runtime.block_on(async {
+            self.connected().await?.call_with_flags::<_, _, R>(method, flags, body).await
+        });
+        reply.map_err(failure)?.ok_or_else(|| Failure::say("homed did not answer"))
+    }
+}
+
+impl Daemon for Bus {
+    fn order(&self, method: &str, order: Order<'_>) -> Result<(), Failure> {
+        match order {
+            Order::Nothing => self.call(method, &()),
+            Order::Text(text) => self.call(method, &(text,)),
+            Order::Secret(name, secret) => self.call(method, &(name, secret)),
+            Order::Passwords(name, new, old) => self.call(method, &(name, new, old)),
+            Order::Record(text, blobs, flags) => {
+                let blobs: HashMap<String, zbus::OwnedFd> =
+                    blobs.into_iter().map(|(name, fd)| (name, fd.into())).collect();
+                self.call(method, &(text, blobs, flags))
+            }
+            Order::Size(name, size, secret) => self.call(method, &(name, size, secret)),
+            Order::Flags(name, flags) => self.call(method, &(name, flags)),
+            Order::Key(name, pem, flags) => self.call(method, &(name, pem, flags)),
+        }
+    }
+
+    fn homes(&self) -> Result<Vec<HomeRow>, Failure> {
+        let rows: Vec<ListedHome> = self.call("ListHomes", &())?;
+        let row = |(name, uid, state, gid, real_name, home, shell, _)| HomeRow {
+            name,
+            uid,
+            state,
+            gid,
+            real_name,
+            home,
+            shell,
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    fn record(&self, who: Who<'_>) -> Result<RecordReply, Failure> {
+        let (json, incomplete, _): (String, bool, zbus::OwnedObjectPath) = match who {
+            Who::Name(name) => self.call("GetUserRecordByName", &(name,))?,
+            Who::Uid(uid) => self.call("GetUserRecordByUID", &(uid,))?,
+        };
+        Ok(RecordReply { json, incomplete })
+    }
+
+    fn keys(&self) -> Result<Vec<(String, String)>, Failure> {
+        let keys: Vec<(String, String, u64)> = self.call("ListSigningKeys", &())?;
+        Ok(keys.into_iter().map(|(name, pem, _)| (name, pem)).collect())
+    }
+
+    fn key(&self, name: &str) -> Result<String, Failure> {
+        let (pem, _): (String, u64) = self.call("GetSigningKey", &(name,))?;
+        Ok(pem)
+    }
+
+    fn acquire(&self, name: &str, secret: &str, please_suspend: Suspend) -> Result<OwnedFd, Failure> {
+        let fd: zbus::OwnedFd =
+            self.call("AcquireHome", &(name, secret, please_suspend == Suspend::Allowed))?;
+        Ok(fd.into())
+    }
+}
+
+fn failure(error: zbus::Error) -> Failure {
+    match error {
+        zbus::Error::MethodError(name, text, _) => {
+            let sentence = text.unwrap_or_else(|| name.to_string());
+            match (Refusal::from_bus_name(&name), name.as_str()) {
+                (Some(refusal), _) => Failure::Refused(refusal, sentence),
+                (
+                    None,
+                    "org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner",
+                ) => Failure::say(
+                    "homed does not run. Nothing was changed. Start it: systemctl start homed.service",
+                ),
+                (None, "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired") => Failure::Refused(
+                    Refusal::AccessDenied,
+                    "That needs an authorization, which was not asked for.".to_owned(),
+                ),
+                (None, _) => Failure::Other(sentence),
+            }
+        }
+        zbus::Error::InputOutput(e) => {
+            Failure::say(format!("the system bus cannot be reached: {e}. Nothing was changed."))
+        }
+        other => Failure::say(format!("talking to homed failed: {other}")),
+    }
+}

@@ -1,0 +1,23 @@
+//! `homectl`: makes, changes and shows homes by asking homed over D-Bus.
+//!
+//! ```text
+//! words → options::parse → Settings + Draft → verb → Daemon (bus), Vault (secrets), Asker (terminal)
+//! ```
+//!
+//! Not here: any decision about homes, which is homed's; any secret on the bus (`vault`).
+
+pub mod blobs;
+pub mod bus;
+pub mod context;
+pub mod hashing;
+pub mod hint;
+pub mod insist;
+pub mod options;
+pub mod prompt;
+pub mod record_text;
+pub mod recovery_key;
+pub mod start;
+pub mod vault;
+pub mod verb;
+
+pub use start::main;

@@ -1,0 +1,117 @@
+//! Help, completions and the man page, all from the rows.
+
+use super::{Effect, RECORD_ROWS, Row, TOOL_ROWS, Takes};
+use crate::verb::{VERBS, Verb};
+use clap::{Arg, ArgAction, Command};
+
+/// What `--help` prints.
+pub fn help() -> String {
+    let mut text = String::from("homectl [OPTION…] VERB …\n\nMake, change and look at home areas.\n");
+    for (group, _) in groups() {
+        text.push_str(&format!("\n{group}:\n"));
+        for verb in VERBS.iter().filter(|verb| verb.group == group) {
+            text.push_str(&line(&format!("{} {}", verb.name, verb.arguments), verb.help));
+        }
+    }
+    for (title, rows) in
+        [("Options", TOOL_ROWS), ("Settings of the user record (an empty value removes one)", RECORD_ROWS)]
+    {
+        text.push_str(&format!("\n{title}:\n"));
+        for row in rows.iter().filter(|row| !row.help.is_empty()) {
+            text.push_str(&line(&names(row), row.help));
+        }
+    }
+    text
+}
+
+fn groups() -> Vec<(&'static str, &'static Verb)> {
+    let mut groups: Vec<(&str, &Verb)> = Vec::new();
+    for verb in VERBS {
+        if !verb.group.is_empty() && groups.iter().all(|(group, _)| *group != verb.group) {
+            groups.push((verb.group, verb));
+        }
+    }
+    groups
+}
+
+fn line(left: &str, right: &str) -> String {
+    const COLUMN: usize = 38;
+    let left = left.trim_end();
+    if left.chars().count() > COLUMN - 2 {
+        return format!("  {left}\n  {:COLUMN$}{right}\n", "");
+    }
+    format!("  {left:COLUMN$}{right}\n")
+}
+
+fn names(row: &Row) -> String {
+    let short = row.short.map_or("   ".to_owned(), |letter| format!("-{letter} "));
+    let long = match (row.long, row.value) {
+        ("", _) => String::new(),
+        (long, Takes::Nothing) => format!("--{long}"),
+        (long, Takes::One(what)) => format!("--{long}={what}"),
+        (long, Takes::Perhaps(what)) => format!("--{long}[={what}]"),
+    };
+    format!("{short}{long}")
+}
+
+/// The same as a clap command, for the generators: the parser does not use it.
+pub fn command() -> Command {
+    let options = super::rows().filter(|row| !row.help.is_empty()).map(argument);
+    let verbs = VERBS.iter().filter(|verb| !verb.group.is_empty()).map(|verb| {
+        let command = Command::new(verb.name).about(verb.help);
+        if verb.arguments.is_empty() {
+            command
+        } else {
+            command.arg(Arg::new("arguments").num_args(0..).value_name(verb.arguments))
+        }
+    });
+    Command::new("homectl")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Make, change and look at home areas")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .args(options)
+        .subcommands(verbs)
+}
+
+fn argument(row: &'static Row) -> Arg {
+    let id = if row.long.is_empty() { row.help } else { row.long };
+    let mut argument = Arg::new(id).help(row.help).global(true);
+    if !row.long.is_empty() {
+        argument = argument.long(row.long).visible_aliases(row.aliases.iter().copied());
+    }
+    if let Some(letter) = row.short {
+        argument = argument.short(letter);
+    }
+    let heading = match row.effect {
+        Effect::Tool(_) => "Options",
+        Effect::Set { .. } | Effect::Special(_) => "Settings",
+    };
+    match row.value {
+        Takes::Nothing => argument.action(ArgAction::SetTrue),
+        Takes::One(what) => argument.value_name(what).action(ArgAction::Append),
+        Takes::Perhaps(what) => {
+            argument.value_name(what).action(ArgAction::Append).num_args(0..=1).require_equals(true)
+        }
+    }
+    .help_heading(heading)
+}
+
+/// What `--generate=` prints: the man page, or completions for a shell.
+pub fn generate(what: &str) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    let shell = match what {
+        "man" => {
+            let page = clap_mangen::Man::new(command());
+            page.render(&mut out).map_err(|e| e.to_string())?;
+            return Ok(out);
+        }
+        "bash" => clap_complete::Shell::Bash,
+        "zsh" => clap_complete::Shell::Zsh,
+        "fish" => clap_complete::Shell::Fish,
+        _ => return Err("--generate= is one of man, bash, zsh, fish".to_owned()),
+    };
+    clap_complete::generate(shell, &mut command(), "homectl", &mut out);
+    Ok(out)
+}

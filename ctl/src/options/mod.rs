@@ -1,0 +1,233 @@
+//! The flags of `homectl` as rows of tables.
+//!
+//! One row says all there is to know of a flag: names, help, which member of the record it sets, how its
+//! value is read and where it goes by default. The parser (`parse`), the editor (`edit`), help, completions
+//! and the man page (`describe`) only read the rows. A new record option is one new row in `record_rows`.
+
+pub mod describe;
+pub mod edit;
+pub mod parse;
+mod record_rows;
+mod tool_rows;
+pub mod values;
+
+pub use record_rows::RECORD_ROWS;
+pub use tool_rows::TOOL_ROWS;
+
+/// One flag.
+pub struct Row {
+    /// The name after `--`.
+    pub long: &'static str,
+    /// The letter after `-`.
+    pub short: Option<char>,
+    /// Other names for it that scripts use.
+    pub aliases: &'static [&'static str],
+    /// Whether it takes a value, and what the help calls it.
+    pub value: Takes,
+    /// One sentence for the help.
+    pub help: &'static str,
+    /// What it does.
+    pub effect: Effect,
+}
+
+/// Whether a flag takes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// None.
+    Nothing,
+    /// One, in the same word after `=` or in the next; shown in the help by this name.
+    One(&'static str),
+    /// Perhaps one, only after `=`.
+    Perhaps(&'static str),
+}
+
+/// What a flag does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It sets a member of the record.
+    Set {
+        /// The member.
+        member: &'static str,
+        /// How the text becomes a value.
+        kind: Kind,
+        /// Where the member goes.
+        place: Place,
+    },
+    /// It changes the record in a way of its own.
+    Special(Special),
+    /// It changes what the program does, not the record.
+    Tool(Tool),
+}
+
+/// Where a member goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Always the top level: the member is not allowed per machine.
+    Top,
+    /// Where `--match=` says; by default the top level.
+    Matched,
+    /// Where `--match=` says; by default this machine's entry.
+    MatchedThis,
+    /// The `privileged` section.
+    Privileged,
+}
+
+/// How a value is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text without control characters and colons (a GECOS field).
+    Gecos,
+    /// Any text.
+    Text,
+    /// A DNS name.
+    Realm,
+    /// An absolute path.
+    Path,
+    /// A file name.
+    FileName,
+    /// `yes` or `no`.
+    Bool,
+    /// `yes` for a flag without a value that means `no` (`-P`).
+    ImpliedNo,
+    /// A whole number from, to.
+    Number(i64, i64),
+    /// Octal access bits.
+    Octal,
+    /// Bytes with a suffix of 1024.
+    Size,
+    /// A time span, kept in µs.
+    Span,
+    /// A point in time, kept in µs since 1970.
+    Moment,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Group names between commas; sorted, unique.
+    Groups,
+    /// User names between commas; sorted, unique.
+    Names,
+    /// Capability names; `~` in front inverts.
+    Capabilities,
+    /// `VAR=VALUE` or `VAR`.
+    Environment,
+    /// A UID.
+    Uid,
+    /// A date.
+    Date,
+    /// A power of two from 512 to 4096.
+    SectorSize,
+    /// `//host/share`.
+    CifsService,
+    /// `1…10000` or `off`.
+    Weight,
+}
+
+/// Options that touch more than one member, or read files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Special {
+    /// `diskSize`, `diskSizeRelative`, `rebalanceWeight`.
+    DiskSize,
+    /// A limit in bytes or percent: member, scaled member.
+    Limit(&'static str, &'static str),
+    /// `resourceLimits` of this machine.
+    ResourceLimit,
+    /// `preferredLanguage`, `additionalLanguages`.
+    Language,
+    /// `privileged.sshAuthorizedKeys`.
+    SshKeys,
+    /// Recovery key wanted or not.
+    RecoveryKey,
+    /// A folder or file for the blob directory.
+    Blob,
+    /// One well-known file of the blob directory.
+    NamedBlob(&'static str),
+    /// `--match=`.
+    Match,
+    /// `-A`, `-T`, `-N`.
+    MatchFixed(Target),
+    /// Security tokens: the record side is emptied, enrolling is not there yet.
+    Pkcs11,
+    /// The same for FIDO2.
+    Fido2,
+    /// How FIDO2 enrolling is done.
+    Fido2Detail,
+}
+
+/// Which part of the record the settings that follow go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Target {
+    /// Each option's own default.
+    #[default]
+    Auto,
+    /// The top level.
+    Any,
+    /// The entry for this machine.
+    This,
+    /// The entry for all others.
+    Other,
+}
+
+/// Options of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// `--help`.
+    Help,
+    /// `--version`.
+    Version,
+    /// `--no-pager`: accepted, there is no pager.
+    NoPager,
+    /// `--no-legend`.
+    NoLegend,
+    /// `--no-ask-password`.
+    NoAskPassword,
+    /// `--host=`.
+    Host,
+    /// `--machine=`.
+    Machine,
+    /// `--identity=`.
+    Identity,
+    /// `--json=`.
+    Json,
+    /// `-j`.
+    JsonAuto,
+    /// `--export-format=`.
+    ExportFormat,
+    /// `-E`, `-EE`.
+    Export,
+    /// `--offline`.
+    Offline,
+    /// `--key-name=`.
+    KeyName,
+    /// `--seize=`.
+    Seize,
+    /// `--recovery-key-file=`.
+    RecoveryKeyFile,
+    /// `--generate=`: for packaging.
+    Generate,
+    /// Options of `firstboot`.
+    FirstBoot,
+}
+
+/// Every row, tool options first.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TOOL_ROWS.iter().chain(RECORD_ROWS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_name_and_no_letter_is_given_twice() {
+        let mut names = BTreeSet::new();
+        let mut letters = BTreeSet::new();
+        for row in rows() {
+            for name in std::iter::once(&row.long).chain(row.aliases) {
+                assert!(name.is_empty() || names.insert(*name), "--{name} is there twice");
+            }
+            for letter in row.short {
+                assert!(letters.insert(letter), "-{letter} is there twice");
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The options that change what the program does.
+
+use super::Takes::{Nothing, One};
+use super::{Effect, Row, Takes, Tool};
+
+const fn row(long: &'static str, short: Option<char>, value: Takes, tool: Tool, help: &'static str) -> Row {
+    Row { long, short, aliases: &[], value, help, effect: Effect::Tool(tool) }
+}
+
+/// The rows, in the order of the help.
+pub const TOOL_ROWS: &[Row] = &[
+    row("help", Some('h'), Nothing, Tool::Help, "Show this help"),
+    row("version", None, Nothing, Tool::Version, "Show the version"),
+    row("no-pager", None, Nothing, Tool::NoPager, "Do not use a pager (there is none; accepted for scripts)"),
+    row("no-legend", None, Nothing, Tool::NoLegend, "Leave out table header and footer"),
+    row("no-ask-password", None, Nothing, Tool::NoAskPassword, "Ask nothing: no password, no authorization"),
+    row(
+        "host",
+        Some('H'),
+        One("[USER@]HOST"),
+        Tool::Host,
+        "Not supported: log in to that host and run homectl there",
+    ),
+    row(
+        "machine",
+        Some('M'),
+        One("CONTAINER"),
+        Tool::Machine,
+        "Not supported: run homectl inside the container",
+    ),
+    row(
+        "identity",
+        Some('I'),
+        One("PATH"),
+        Tool::Identity,
+        "Read the user record from a JSON file (- is standard input)",
+    ),
+    row("json", None, One("pretty|short|off"), Tool::Json, "Answer in JSON"),
+    row("", Some('j'), Nothing, Tool::JsonAuto, "Same as --json=pretty on a terminal, else --json=short"),
+    row(
+        "export-format",
+        None,
+        One("full|stripped|minimal"),
+        Tool::ExportFormat,
+        "How much of the record the JSON holds: stripped has no binding and status, minimal no signature either",
+    ),
+    row(
+        "",
+        Some('E'),
+        Nothing,
+        Tool::Export,
+        "Same as -j --export-format=stripped; -EE is -j --export-format=minimal",
+    ),
+    row(
+        "offline",
+        None,
+        Nothing,
+        Tool::Offline,
+        "Change only this machine's copy of the record, without a password",
+    ),
+    row("key-name", None, One("NAME"), Tool::KeyName, "Name for the signing key that is added"),
+    row(
+        "seize",
+        None,
+        One("BOOL"),
+        Tool::Seize,
+        "Drop a foreign signature on create, so that this machine signs (default: yes)",
+    ),
+    row(
+        "recovery-key-file",
+        None,
+        One("PATH"),
+        Tool::RecoveryKeyFile,
+        "Also write the new recovery key to this new file; needs --recovery-key=yes",
+    ),
+    row("prompt-new-user", None, Nothing, Tool::FirstBoot, "firstboot: ask for a user to create"),
+    row("prompt-groups", None, One("BOOL"), Tool::FirstBoot, "firstboot: ask for groups"),
+    row("prompt-shell", None, One("BOOL"), Tool::FirstBoot, "firstboot: ask for the shell"),
+    row("chrome", None, One("BOOL"), Tool::FirstBoot, "firstboot: colour bars at top and bottom"),
+    row(
+        "mute-console",
+        None,
+        One("BOOL"),
+        Tool::FirstBoot,
+        "firstboot: keep kernel messages off the console",
+    ),
+    row("generate", None, One("man|bash|zsh|fish"), Tool::Generate, ""),
+];

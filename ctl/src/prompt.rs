@@ -1,0 +1,98 @@
+//! Who is asked for secrets: the environment, service credentials, the terminal.
+//!
+//! The variables stay in this process's own environment (taking them out is not safe Rust); no child gets them.
+
+use crate::bus::Failure;
+use records::Secret;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+/// Variables that hold secrets: no child process gets them.
+pub const SECRET_VARIABLES: [&str; 3] = ["PASSWORD", "NEWPASSWORD", "PIN"];
+
+/// A source of secrets that needs nobody's attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ready {
+    /// `$PASSWORD`, `home.password`.
+    Password,
+    /// `home.recovery-key`.
+    RecoveryKey,
+    /// `$NEWPASSWORD`, `home.new-password`.
+    NewPassword,
+    /// `$PIN`, `home.token-pin`.
+    Pin,
+}
+
+impl Ready {
+    fn names(self) -> (Option<&'static str>, &'static str) {
+        match self {
+            Self::Password => (Some("PASSWORD"), "home.password"),
+            Self::RecoveryKey => (None, "home.recovery-key"),
+            Self::NewPassword => (Some("NEWPASSWORD"), "home.new-password"),
+            Self::Pin => (Some("PIN"), "home.token-pin"),
+        }
+    }
+}
+
+/// Somebody who can be asked.
+pub trait Asker {
+    /// What is there without asking; each source gives once.
+    fn ready(&self, what: Ready) -> Option<Secret>;
+    /// Asks for one secret.
+    fn ask(&self, question: &str) -> Result<Secret, Failure>;
+    /// Tells something, on standard error.
+    fn notice(&self, text: &str);
+}
+
+/// The terminal, environment and credentials of this process.
+pub struct Terminal {
+    /// Whether questions may be asked.
+    pub questions: Questions,
+    given: RefCell<BTreeSet<Ready>>,
+}
+
+/// Whether questions may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Questions {
+    /// They may.
+    Allowed,
+    /// `--no-ask-password`.
+    Forbidden,
+}
+
+impl Terminal {
+    /// Nothing given yet.
+    pub fn new(questions: Questions) -> Self {
+        Self { questions, given: RefCell::default() }
+    }
+}
+
+impl Asker for Terminal {
+    fn ready(&self, what: Ready) -> Option<Secret> {
+        if !self.given.borrow_mut().insert(what) {
+            return None;
+        }
+        let (variable, credential) = what.names();
+        if let Some(value) = variable.and_then(|name| std::env::var(name).ok()) {
+            return Some(Secret::from_text(value));
+        }
+        let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+        let bytes = Secret::new(std::fs::read(std::path::Path::new(&folder).join(credential)).ok()?);
+        let text = bytes.open().strip_suffix(b"\n").unwrap_or(bytes.open());
+        Some(Secret::new(text.to_vec()))
+    }
+
+    fn ask(&self, question: &str) -> Result<Secret, Failure> {
+        if self.questions == Questions::Forbidden {
+            return Err(Failure::say("a secret is needed, but --no-ask-password forbids to ask for it"));
+        }
+        let answer = rpassword::prompt_password(question);
+        answer
+            .map(Secret::from_text)
+            .map_err(|_| Failure::say("a secret is needed, but there is no terminal to ask on"))
+    }
+
+    fn notice(&self, text: &str) {
+        eprintln!("{text}");
+    }
+}

@@ -1,0 +1,230 @@
+//! From the words of the command line to a running verb.
+
+use crate::bus::{Bus, Failure, Interaction};
+use crate::context::{Context, Export, Json, Legend, Paint, Settings, read_text};
+use crate::options::edit::Draft;
+use crate::options::parse::{CommandLine, Typed, parse};
+use crate::options::values::{Surroundings, boolean};
+use crate::options::{Effect, Tool, describe};
+use crate::prompt::{Questions, SECRET_VARIABLES, Terminal};
+use crate::vault::{Show, Socket};
+use crate::verb::{VERBS, Verb};
+use records::{HostName, Machine, MachineId};
+use std::cell::{Cell, RefCell};
+use std::io::{IsTerminal, Read, Write};
+use std::process::{Command, ExitCode, Stdio};
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match start(&words) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("homectl: {}", crate::hint::explain(&failure, ""));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(words: &[&str]) -> Result<u8, Failure> {
+    let line = parse(words).map_err(Failure::Other)?;
+    let settings = match settings(&line)? {
+        Asked::Run(settings) => settings,
+        Asked::Print(text) => {
+            // A reader that went away is no error.
+            let _ = std::io::stdout().write_all(&text);
+            return Ok(0);
+        }
+    };
+    let now_usec = now_usec();
+    let draft = draft(&line, now_usec)?;
+    let (name, arguments) =
+        line.arguments.split_first().map_or(("list", &[][..]), |(name, rest)| (*name, rest));
+    let verb = find(name, arguments)?;
+    run(verb, arguments, (settings, draft, now_usec))
+}
+
+fn find(name: &str, arguments: &[&str]) -> Result<&'static Verb, Failure> {
+    if name == "firstboot" {
+        return Err(Failure::say(
+            "firstboot is not supported yet. Nothing was changed. To make a user: homectl create USER",
+        ));
+    }
+    let verb = VERBS.iter().find(|verb| verb.name == name);
+    let verb = verb.ok_or_else(|| Failure::say(format!("{name} is not a command. See: homectl --help")))?;
+    let (least, most) = verb.count;
+    if arguments.len() < least || arguments.len() > most {
+        return Err(Failure::say(format!("Usage: homectl {name} {}", verb.arguments)));
+    }
+    Ok(verb)
+}
+
+fn run(verb: &Verb, arguments: &[&str], asked: (Settings, Draft, u64)) -> Result<u8, Failure> {
+    let (settings, draft, now_usec) = asked;
+    let (interaction, questions) = match settings.no_questions {
+        true => (Interaction::Forbidden, Questions::Forbidden),
+        false => (Interaction::Allowed, Questions::Allowed),
+    };
+    let show =
+        if verb.name == "create" && std::io::stderr().is_terminal() { Show::Bar } else { Show::Nothing };
+    let agent = RefCell::new(None);
+    let mut out = std::io::stdout();
+    let wants_agent = settings.uid != 0 && !settings.no_questions && std::io::stdin().is_terminal();
+    let context = Context {
+        daemon: &Bus::new(interaction)?,
+        vault: &Socket(show),
+        asker: &Terminal::new(questions),
+        machine: machine()?,
+        settings,
+        draft,
+        now_usec,
+        pause: &std::thread::sleep,
+        out: RefCell::new(&mut out),
+        agent: &|| {
+            if wants_agent && agent.borrow().is_none() {
+                *agent.borrow_mut() = Agent::start();
+            }
+        },
+    };
+    (verb.run)(&context, arguments)
+}
+
+enum Asked {
+    Run(Settings),
+    Print(Vec<u8>),
+}
+
+fn settings(line: &CommandLine<'_>) -> Result<Asked, Failure> {
+    let terminal = std::io::stdout().is_terminal();
+    let paint = if terminal && std::env::var_os("NO_COLOR").is_none() { Paint::Color } else { Paint::Plain };
+    let dry_run = std::env::var("SYSTEMD_HOME_DRY_RUN").is_ok_and(|text| boolean(&text) == Ok(true));
+    let uid = rustix::process::geteuid().as_raw();
+    let mut settings = Settings { paint, dry_run, uid, ..Settings::default() };
+    for typed in &line.options {
+        let Effect::Tool(tool) = typed.row.effect else { continue };
+        if let Some(text) = print_only(tool, typed.value)? {
+            return Ok(Asked::Print(text));
+        }
+        take(&mut settings, tool, typed)?;
+    }
+    Ok(Asked::Run(settings))
+}
+
+fn print_only(tool: Tool, value: &str) -> Result<Option<Vec<u8>>, Failure> {
+    Ok(match tool {
+        Tool::Help => Some(describe::help().into_bytes()),
+        Tool::Version => Some(format!("homectl {}\n", env!("CARGO_PKG_VERSION")).into_bytes()),
+        Tool::Generate => Some(describe::generate(value).map_err(Failure::Other)?),
+        Tool::ExportFormat if value == "help" => Some(b"full\nstripped\nminimal\n".to_vec()),
+        _ => None,
+    })
+}
+
+fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Failure> {
+    let value = typed.value;
+    let wrong = |rule: &str| Failure::say(format!("{}={value}: {rule}", typed.name()));
+    let auto = if std::io::stdout().is_terminal() { Json::Pretty } else { Json::Short };
+    match tool {
+        Tool::Help | Tool::Version | Tool::Generate | Tool::NoPager | Tool::FirstBoot => {}
+        Tool::NoLegend => settings.legend = Legend::Hidden,
+        Tool::NoAskPassword => settings.no_questions = true,
+        Tool::Host => {
+            return Err(Failure::say(
+                "--host= is not supported. Nothing was changed. Type instead: ssh HOST homectl …",
+            ));
+        }
+        Tool::Machine => {
+            return Err(Failure::say(
+                "--machine= is not supported. Nothing was changed. Run homectl inside the container.",
+            ));
+        }
+        Tool::Identity => settings.identity = Some(value.to_owned()).filter(|path| !path.is_empty()),
+        Tool::Json => {
+            settings.json = match value {
+                "pretty" => Json::Pretty,
+                "short" => Json::Short,
+                "off" => Json::Off,
+                _ => return Err(wrong("it must be pretty, short or off")),
+            }
+        }
+        Tool::JsonAuto => settings.json = auto,
+        Tool::ExportFormat => {
+            settings.export = match value {
+                "full" => Export::Full,
+                "stripped" => Export::Stripped,
+                "minimal" => Export::Minimal,
+                _ => return Err(wrong("it must be full, stripped or minimal")),
+            }
+        }
+        Tool::Export => {
+            settings.export =
+                if settings.export == Export::Full { Export::Stripped } else { Export::Minimal };
+            settings.json = auto;
+        }
+        Tool::Offline => settings.offline = true,
+        Tool::KeyName => settings.key_name = Some(value.to_owned()).filter(|name| !name.is_empty()),
+        Tool::Seize => settings.keep_signature = !boolean(value).map_err(|rule| wrong(&rule))?,
+        Tool::RecoveryKeyFile => {
+            settings.recovery_key_file = Some(value.to_owned()).filter(|path| !path.is_empty())
+        }
+    }
+    Ok(())
+}
+
+fn draft(line: &CommandLine<'_>, now_usec: u64) -> Result<Draft, Failure> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let around = Surroundings { now_usec, variable: &variable };
+    let file = |path: &str| read_text(path).map_err(|failure| crate::hint::explain(&failure, ""));
+    let mut draft = Draft::default();
+    for typed in &line.options {
+        draft
+            .take(typed, &around, &file)
+            .map_err(|why| Failure::say(format!("{why}. Nothing was changed.")))?;
+    }
+    Ok(draft)
+}
+
+fn now_usec() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.ok().and_then(|since| u64::try_from(since.as_micros()).ok()).unwrap_or(0)
+}
+
+fn machine() -> Result<Machine, Failure> {
+    let text = read_text("/etc/machine-id")?;
+    let id = MachineId::parse(&text).map_err(|e| Failure::say(e.to_string()))?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(Machine { id, host: HostName(host) })
+}
+
+/// A polkit agent on this terminal, ended with the program.
+struct Agent(Cell<Option<std::process::Child>>);
+
+impl Agent {
+    /// Starts one and waits until it is ready: it closes its standard output then. None where there is no pkttyagent.
+    fn start() -> Option<Self> {
+        let mut command = Command::new("pkttyagent");
+        command.args(["--notify-fd", "1", "--fallback", "--process", &std::process::id().to_string()]);
+        command.stdout(Stdio::piped());
+        SECRET_VARIABLES.iter().for_each(|variable| {
+            command.env_remove(variable);
+        });
+        let mut child = command.spawn().ok()?;
+        if let Some(mut ready) = child.stdout.take() {
+            let _ = ready.read_to_end(&mut Vec::new());
+        }
+        Some(Self(Cell::new(Some(child))))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // SIGTERM lets it put the terminal back in order.
+            if let Some(id) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+            }
+            let _ = child.wait();
+        }
+    }
+}

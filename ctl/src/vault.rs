@@ -1,0 +1,122 @@
+//! Hands credentials to homed off the bus, and shows the progress that comes back on the same connection.
+
+use crate::bus::Failure;
+use handoff::{Client, HandoffError};
+use indicatif::{ProgressBar, ProgressStyle};
+use records::{Credentials, handoff::Progress};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long homed may take to give a ticket.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often the watching thread looks whether the call is over.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// A secret argument, good while it is kept.
+pub struct Handed {
+    /// What goes where the D-Bus call takes the secret.
+    pub argument: String,
+    /// The connection the ticket hangs on.
+    _keep: Option<Box<dyn std::any::Any>>,
+}
+
+impl Handed {
+    /// With something that has to live as long.
+    pub fn new(argument: String, keep: Option<Box<dyn std::any::Any>>) -> Self {
+        Self { argument, _keep: keep }
+    }
+}
+
+/// Whoever keeps secrets for homed.
+pub trait Vault {
+    /// Hands them over; an empty set needs no ticket.
+    fn hand(&self, credentials: &Credentials) -> Result<Handed, Failure>;
+}
+
+/// Whether progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// A bar on standard error.
+    Bar,
+    /// Nothing.
+    Nothing,
+}
+
+/// homed's own socket.
+pub struct Socket(pub Show);
+
+impl Vault for Socket {
+    fn hand(&self, credentials: &Credentials) -> Result<Handed, Failure> {
+        if is_blank(credentials) && self.0 == Show::Nothing {
+            return Ok(Handed::new("{}".to_owned(), None));
+        }
+        let mut client = Client::connect(PATIENCE).map_err(failed)?;
+        let ticket = client.deposit(&credentials.to_json()).map_err(failed)?;
+        let argument = serde_json::json!({ records::handoff::TICKET: ticket }).to_string();
+        let keep: Box<dyn std::any::Any> = match self.0 {
+            Show::Nothing => Box::new(client),
+            Show::Bar => Box::new(Watch::start(client)),
+        };
+        Ok(Handed::new(argument, Some(keep)))
+    }
+}
+
+fn is_blank(credentials: &Credentials) -> bool {
+    use records::credentials::Permitted::No;
+    let Credentials { protected_authentication_path, user_presence, user_verification, .. } = credentials;
+    credentials.is_empty()
+        && [protected_authentication_path, user_presence, user_verification].into_iter().all(|p| *p == No)
+}
+
+fn failed(error: HandoffError) -> Failure {
+    Failure::say(format!(
+        "{error}. Nothing was changed. See whether homed runs: systemctl status homed.service"
+    ))
+}
+
+/// A thread that shows progress until it is dropped.
+struct Watch {
+    over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Watch {
+    fn start(client: Client) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&over);
+        let thread = std::thread::spawn(move || show(client, &seen));
+        Self { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A bar that broke is no reason to fail.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn show(mut client: Client, over: &AtomicBool) {
+    let bar = ProgressBar::no_length();
+    // The template is fixed: if it were wrong, the default style is shown.
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent}%") {
+        bar.set_style(style);
+    }
+    let mut connected = true;
+    while !over.load(Ordering::Relaxed) && connected {
+        match client.next_progress(GLANCE) {
+            Ok(Some(Progress { step, done, of })) => {
+                bar.set_length(of);
+                bar.set_position(done);
+                bar.set_message(step);
+            }
+            Ok(None) => {}
+            Err(_) => connected = false,
+        }
+    }
+    bar.finish_and_clear();
+}

@@ -1,0 +1,115 @@
+//! `create`: a new home from options, or from a record.
+
+use super::Outcome;
+use crate::blobs;
+use crate::bus::{Failure, Order};
+use crate::context::{Context, read_text};
+use crate::hashing;
+use crate::recovery_key::RecoveryKey;
+use records::{Credentials, FullName, Record, Refusal, Sections};
+use serde_json::{Map, Value, json};
+
+/// `create USER`, or `create --identity=`
+pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
+    let mut members = ctx.draft.apply(start(ctx, arguments)?, &ctx.machine.id);
+    members.entry("disposition").or_insert_with(|| json!("regular"));
+    for stamp in ["lastChangeUSec", "lastPasswordChangeUSec"] {
+        members.entry(stamp).or_insert_with(|| json!(ctx.now_usec));
+    }
+    let name = members.get("userName").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let recovery = RecoveryKey::wanted(ctx)?;
+    if !ctx.settings.dry_run {
+        ctx.start_agent();
+    }
+    let talk = ctx.talk(&name);
+    let mut credentials = talk.ready();
+    let mut hashes = hashes_of(&members);
+    if let Some(key) = &recovery {
+        key.enroll(&mut members)?;
+        credentials.passwords.push(key.text.duplicate());
+    }
+    loop {
+        if hashes.is_empty() {
+            let password = talk.new_password()?;
+            hashes = vec![hashing::hash(&password)?];
+            credentials.passwords.insert(0, password);
+        }
+        set_hashes(&mut members, &hashes);
+        match send(ctx, &name, &members, &mut credentials) {
+            Err(failure) if failure.is(Refusal::LowPasswordQuality) && ctx.can_ask() => {
+                ctx.complain(&failure, &name);
+                hashes.clear();
+            }
+            done => {
+                done?;
+                break;
+            }
+        }
+    }
+    recovery.iter().for_each(|key| key.show(ctx));
+    Ok(0)
+}
+
+/// The record to begin with: from `--identity=`, with a name from the arguments, or both.
+fn start(ctx: &Context<'_>, arguments: &[&str]) -> Result<Map<String, Value>, Failure> {
+    let mut members = match &ctx.settings.identity {
+        Some(path) => identity(ctx, path)?,
+        None if arguments.is_empty() => return Err(Failure::say("create needs a user name, or --identity=")),
+        None => Map::new(),
+    };
+    if let Some(name) = arguments.first() {
+        let name = FullName::parse(name).map_err(|e| Failure::say(e.to_string()))?;
+        members.insert("userName".to_owned(), json!(name.user.as_str()));
+        if let Some(realm) = name.realm {
+            members.insert("realm".to_owned(), json!(realm.as_str()));
+        }
+    }
+    Ok(members)
+}
+
+fn identity(ctx: &Context<'_>, path: &str) -> Result<Map<String, Value>, Failure> {
+    let record =
+        Record::parse(&read_text(path)?, Sections::HOST).map_err(|e| Failure::say(format!("{path}: {e}")))?;
+    // A foreign signature would make the record unchangeable here.
+    let keep = if ctx.settings.keep_signature { Sections::EMBEDDED } else { Sections::SIGNED };
+    Ok(record.only(keep).members().clone())
+}
+
+fn hashes_of(members: &Map<String, Value>) -> Vec<String> {
+    let list = members.get("privileged").and_then(|p| p.get("hashedPassword")).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn set_hashes(members: &mut Map<String, Value>, hashes: &[String]) {
+    let privileged = members.entry("privileged").or_insert_with(|| json!({}));
+    privileged["hashedPassword"] = json!(hashes);
+}
+
+fn send(
+    ctx: &Context<'_>,
+    name: &str,
+    members: &Map<String, Value>,
+    credentials: &mut Credentials,
+) -> Result<(), Failure> {
+    let text = Value::Object(members.clone()).to_string();
+    Record::parse(&text, Sections::EMBEDDED).map_err(|e| Failure::say(e.to_string()))?;
+    if ctx.settings.dry_run {
+        ctx.asker.notice(format!("{:#}", Value::Object(members.clone())).as_str());
+        return Ok(());
+    }
+    let talk = ctx.talk(name);
+    talk.insist(credentials, |handed| {
+        let blobs = blobs::open(&ctx.draft.blobs, None)?;
+        ctx.daemon.order("CreateHomeEx", Order::Record(&with_secret(members, &handed.argument)?, blobs, 0))
+    })
+}
+
+/// The record with the secret argument as its `secret` section.
+pub fn with_secret(members: &Map<String, Value>, argument: &str) -> Result<String, Failure> {
+    let secret: Value = serde_json::from_str(argument).map_err(|e| Failure::say(e.to_string()))?;
+    let mut members = members.clone();
+    if secret.as_object().is_some_and(|secret| !secret.is_empty()) {
+        members.insert("secret".to_owned(), secret);
+    }
+    Ok(Value::Object(members).to_string())
+}

@@ -1,0 +1,91 @@
+//! The verbs: one row each, one file each where they are more than a call.
+
+pub mod activate;
+pub mod create;
+pub mod deactivate;
+pub mod inspect;
+pub mod keys;
+pub mod list;
+pub mod migrate;
+pub mod passwd;
+pub mod resize;
+pub mod simple;
+pub mod update;
+pub mod with;
+
+use crate::bus::Failure;
+use crate::context::Context;
+
+/// How a verb ends: the exit code, or why not.
+pub type Outcome = Result<u8, Failure>;
+
+/// One verb.
+pub struct Verb {
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments, as shown in the help.
+    pub arguments: &'static str,
+    /// One sentence for the help.
+    pub help: &'static str,
+    /// Group in the help; empty: not shown.
+    pub group: &'static str,
+    /// Fewest and most arguments.
+    pub count: (usize, usize),
+    /// What it does.
+    pub run: fn(&Context<'_>, &[&str]) -> Outcome,
+}
+
+const MANY: usize = usize::MAX;
+const BASIC: &str = "Basic commands";
+const ADVANCED: &str = "Advanced commands";
+const MIGRATION: &str = "Moving between machines";
+const KEYS: &str = "Signing keys";
+const LOCK: &str = "Locking";
+const OTHER: &str = "Other commands";
+
+/// All verbs, in the order of the help.
+#[rustfmt::skip]
+pub const VERBS: &[Verb] = &[
+    Verb { name: "list", arguments: "", help: "List the homes (default)", group: BASIC, count: (0, 0), run: list::run },
+    Verb { name: "inspect", arguments: "[USER…]", help: "Show all about homes", group: BASIC, count: (0, MANY), run: inspect::run },
+    Verb { name: "create", arguments: "USER", help: "Make a home", group: BASIC, count: (0, 1), run: create::run },
+    Verb { name: "update", arguments: "[USER]", help: "Change settings of a home", group: BASIC, count: (0, 1), run: update::run },
+    Verb { name: "passwd", arguments: "[USER]", help: "Change the password", group: BASIC, count: (0, 1), run: passwd::run },
+    Verb { name: "resize", arguments: "USER [SIZE]", help: "Resize a home", group: BASIC, count: (1, 2), run: resize::run },
+    Verb { name: "remove", arguments: "USER…", help: "Delete homes with all that is in them", group: BASIC, count: (1, MANY), run: simple::remove },
+    Verb { name: "activate", arguments: "USER…", help: "Open homes", group: ADVANCED, count: (1, MANY), run: activate::activate },
+    Verb { name: "deactivate", arguments: "USER…", help: "Close homes", group: ADVANCED, count: (1, MANY), run: deactivate::run },
+    Verb { name: "deactivate-all", arguments: "", help: "Close all homes", group: ADVANCED, count: (0, 0), run: simple::deactivate_all },
+    Verb { name: "with", arguments: "USER [COMMAND…]", help: "Run a command while the home is open", group: ADVANCED, count: (1, MANY), run: with::run },
+    Verb { name: "authenticate", arguments: "[USER…]", help: "Check a password", group: ADVANCED, count: (0, MANY), run: activate::authenticate },
+    Verb { name: "adopt", arguments: "PATH…", help: "Make the homes in these files or folders known", group: MIGRATION, count: (1, MANY), run: migrate::adopt },
+    Verb { name: "register", arguments: "[FILE…]", help: "Make user records known", group: MIGRATION, count: (0, MANY), run: migrate::register },
+    Verb { name: "unregister", arguments: "USER…", help: "Forget user records, keep the storage", group: MIGRATION, count: (1, MANY), run: simple::unregister },
+    Verb { name: "fixate", arguments: "USER…", help: "Keep the record of homes that were found", group: MIGRATION, count: (1, MANY), run: activate::fixate },
+    Verb { name: "list-signing-keys", arguments: "", help: "List the keys user records may be signed with", group: KEYS, count: (0, 0), run: keys::list },
+    Verb { name: "get-signing-key", arguments: "[NAME…]", help: "Print public keys", group: KEYS, count: (0, MANY), run: keys::print },
+    Verb { name: "add-signing-key", arguments: "[FILE…]", help: "Trust public keys", group: KEYS, count: (0, MANY), run: keys::add },
+    Verb { name: "remove-signing-key", arguments: "NAME…", help: "Do not trust public keys any more", group: KEYS, count: (1, MANY), run: keys::remove },
+    Verb { name: "lock", arguments: "USER…", help: "Lock open homes until the password is given", group: LOCK, count: (1, MANY), run: simple::lock },
+    Verb { name: "unlock", arguments: "USER…", help: "Unlock homes", group: LOCK, count: (1, MANY), run: activate::unlock },
+    Verb { name: "lock-all", arguments: "", help: "Lock all homes that may be", group: LOCK, count: (0, 0), run: simple::lock_all },
+    Verb { name: "rebalance", arguments: "", help: "Share the free space among the homes", group: OTHER, count: (0, 0), run: simple::rebalance },
+    Verb { name: "help", arguments: "", help: "Show this help", group: OTHER, count: (0, 0), run: help },
+];
+
+fn help(ctx: &Context<'_>, _: &[&str]) -> Outcome {
+    ctx.say(&crate::options::describe::help());
+    Ok(0)
+}
+
+/// Does it for each; all are tried, the first error counts.
+pub fn each(ctx: &Context<'_>, names: &[&str], mut one: impl FnMut(&str) -> Result<(), Failure>) -> Outcome {
+    let mut code = 0;
+    for name in names {
+        if let Err(failure) = one(name) {
+            ctx.complain(&failure, name);
+            code = 1;
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,70 @@
+//! `with`: runs a command while the home is open.
+
+use super::Outcome;
+use crate::bus::{Order, Suspend};
+use crate::context::Context;
+use crate::prompt::SECRET_VARIABLES;
+use records::Refusal;
+use std::process::{Command, ExitStatus};
+
+/// The exit code when the command could not be started.
+const NOT_STARTED: u8 = 255;
+
+/// `with USER [COMMAND…]`
+pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
+    ctx.start_agent();
+    let name = arguments[0];
+    let suspend = match std::env::var("SYSTEMD_PLEASE_SUSPEND_HOME").as_deref() {
+        Ok("1") => Suspend::Allowed,
+        _ => Suspend::Prevented,
+    };
+    let talk = ctx.talk(name);
+    let reference =
+        talk.insist(&mut talk.ready(), |handed| ctx.daemon.acquire(name, &handed.argument, suspend))?;
+    let code = inside(ctx, name, &arguments[1..]);
+    drop(reference);
+    match ctx.daemon.order("ReleaseHome", Order::Text(name)) {
+        Err(failure) if failure.is(Refusal::HomeBusy) => {
+            ctx.asker.notice(&format!("{name}: the home stays open: others use it."))
+        }
+        Err(failure) => {
+            ctx.complain(&failure, name);
+            return Ok(if code == 0 { 1 } else { code });
+        }
+        Ok(()) => {}
+    }
+    Ok(code)
+}
+
+fn inside(ctx: &Context<'_>, name: &str, words: &[&str]) -> u8 {
+    let home = ctx
+        .daemon
+        .homes()
+        .unwrap_or_default()
+        .into_iter()
+        .find(|home| home.name == name)
+        .map(|home| home.home);
+    let Some(home) = home else {
+        ctx.asker.notice(&format!("{name}: where the home is cannot be told"));
+        return NOT_STARTED;
+    };
+    let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
+    let (program, rest) =
+        words.split_first().map_or((shell.as_str(), &[][..]), |(program, rest)| (*program, rest));
+    let mut command = Command::new(program);
+    command.args(rest).current_dir(&home);
+    SECRET_VARIABLES.iter().for_each(|variable| {
+        command.env_remove(variable);
+    });
+    match command.status() {
+        Ok(status) => exit_code(status),
+        Err(e) => {
+            ctx.asker.notice(&format!("{program} in {home}: {e}"));
+            NOT_STARTED
+        }
+    }
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(NOT_STARTED)
+}
