@@ -49,6 +49,12 @@ pub fn login_verdict(settings: &Settings, now_usec: u64) -> LoginVerdict {
     }
 }
 
+/// Whether the record was changed after now: this machine's clock is behind, or another's was ahead.
+/// Worth a line in the log; nobody is kept out for it.
+pub fn is_from_the_future(settings: &Settings, now_usec: u64) -> bool {
+    settings.last_change_usec.is_some_and(|changed| changed > now_usec)
+}
+
 /// What does the password need?
 pub fn password_verdict(settings: &Settings, now_usec: u64) -> PasswordVerdict {
     if settings.password_change_now == Some(true) {
@@ -84,6 +90,26 @@ pub fn password_verdict(settings: &Settings, now_usec: u64) -> PasswordVerdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_login_verdict_has_its_case() {
+        use LoginVerdict as V;
+        let window =
+            |begin, end| Settings { not_before_usec: begin, not_after_usec: end, ..Settings::default() };
+        let locked = Settings { locked: Some(true), ..window(Some(50), None) };
+        for (settings, now, verdict) in [
+            (Settings::default(), 0, V::Allowed),
+            (locked, 0, V::Locked),
+            (window(Some(50), None), 49, V::NotYet),
+            (window(Some(50), Some(60)), 50, V::Allowed),
+            (window(Some(50), Some(60)), 60, V::Allowed),
+            (window(None, Some(60)), 61, V::NoLonger),
+        ] {
+            assert_eq!(login_verdict(&settings, now), verdict, "{settings:?} at {now}");
+        }
+        let changed = Settings { last_change_usec: Some(5), ..Settings::default() };
+        assert!(is_from_the_future(&changed, 4) && !is_from_the_future(&changed, 5));
+    }
 
     #[test]
     fn every_password_verdict_has_its_case() {

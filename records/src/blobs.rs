@@ -10,3 +10,19 @@ pub fn is_name(text: &str) -> bool {
         && !text.starts_with('.')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let long = "a".repeat(256);
+        for name in ["avatar", "login-background", "a.b_c~9", &long[1..]] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", ".x", "..", "a/b", "a b", "ä", "a\0", &long] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

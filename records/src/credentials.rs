@@ -1,5 +1,6 @@
 //! What a caller offers to prove who it is: the contents of a record's `secret` section.
 
+use crate::json;
 use crate::secret::{Secret, wipe_json};
 use serde_json::{Map, Value};
 
@@ -36,7 +37,8 @@ pub struct InvalidSecret(pub &'static str);
 impl Credentials {
     /// Reads the JSON text of a `secret` section. The caller's buffer is the caller's to wipe.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidSecret> {
-        let mut value: Value = serde_json::from_slice(text).map_err(|_| InvalidSecret("not JSON"))?;
+        let text = std::str::from_utf8(text).map_err(|_| InvalidSecret("not UTF-8"))?;
+        let mut value = json::parse(text).map_err(|error| InvalidSecret(error.why))?;
         let read = Self::from_value(&value);
         wipe_json(&mut value);
         read
@@ -47,15 +49,26 @@ impl Credentials {
         let members = value.as_object().ok_or(InvalidSecret("not an object"))?;
         Ok(Self {
             passwords: texts(members, "password")?,
-            token_pins: texts(members, "tokenPin")?,
+            token_pins: token_pins(members)?,
             protected_authentication_path: flag(members, "pkcs11ProtectedAuthenticationPathPermitted")?,
             user_presence: flag(members, "fido2UserPresencePermitted")?,
             user_verification: flag(members, "fido2UserVerificationPermitted")?,
         })
     }
 
+    /// Whether all can be written as JSON. One that is not UTF-8 cannot: a front refuses it where it is
+    /// typed, and says so, instead of trying something else.
+    pub fn check(&self) -> Result<(), InvalidSecret> {
+        let all = self.passwords.iter().chain(&self.token_pins);
+        if all.into_iter().all(|secret| secret.open_text().is_some_and(|text| !text.contains('\0'))) {
+            Ok(())
+        } else {
+            Err(InvalidSecret("a password is not UTF-8 text; change it, or type it in a UTF-8 locale"))
+        }
+    }
+
     /// The JSON text of the `secret` section. Passwords that are not UTF-8 have no place in JSON and
-    /// are left out: no record holds one.
+    /// are left out: see [`Credentials::check`].
     pub fn to_json(&self) -> Secret {
         let mut text = JsonText::with_room_for(self);
         text.list("password", &self.passwords);
@@ -86,6 +99,13 @@ impl Credentials {
     pub fn is_empty(&self) -> bool {
         self.passwords.is_empty() && self.token_pins.is_empty()
     }
+}
+
+/// `pkcs11Pin` is the older name of `tokenPin`; both count.
+fn token_pins(members: &Map<String, Value>) -> Result<Vec<Secret>, InvalidSecret> {
+    let mut pins = texts(members, "tokenPin")?;
+    pins.extend(texts(members, "pkcs11Pin")?);
+    Ok(pins)
 }
 
 fn texts(members: &Map<String, Value>, name: &str) -> Result<Vec<Secret>, InvalidSecret> {

@@ -3,7 +3,7 @@
 //! One row makes the field of [`crate::Settings`], the check at parsing and the place in the layers.
 //! Source of names and types: the JSON User Record specification (systemd.io/USER_RECORD).
 
-use crate::kinds::{self, AutoResize, DiskFraction, Disposition, RebalanceWeight, Storage};
+use crate::kinds::{self, AutoResize, DiskFraction, Disposition, RebalanceWeight, ResourceLimit, Storage};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ const TOP: &[Layer] = &[Layer::Regular];
 const BOTH: &[Layer] = &[Layer::Regular, Layer::PerMachine];
 /// These and the binding.
 const BOUND: &[Layer] = &[Layer::Regular, Layer::PerMachine, Layer::Binding];
-/// Binding alone would be wrong for `blobDirectory`: the top level has it too.
+/// Top level and binding.
 const TOP_BOUND: &[Layer] = &[Layer::Regular, Layer::Binding];
 /// Status alone.
 const STATUS: &[Layer] = &[Layer::Status];
@@ -72,36 +72,44 @@ macro_rules! fields {
 
         /// The names of all known members.
         pub const MEMBERS: &[&str] = &[ $( $member, )* ];
+
+        /// The sections a known member may stand in; none where it is not known.
+        pub(crate) fn layers(member: &str) -> &'static [Layer] {
+            match member {
+                $( $member => $layers, )*
+                _ => &[],
+            }
+        }
     };
 }
 
 fields! {
     user_name, "userName", String, kinds::user_name, TOP;
     realm, "realm", String, kinds::realm, TOP;
-    aliases, "aliases", Vec<String>, kinds::user_names, TOP;
+    aliases, "aliases", Vec<String>, kinds::user_names, TOP_STATUS;
     uuid, "uuid", String, kinds::uuid, TOP;
-    blob_directory, "blobDirectory", String, kinds::path, TOP_BOUND;
-    blob_manifest, "blobManifest", BTreeMap<String, String>, kinds::manifest, TOP;
+    blob_directory, "blobDirectory", String, kinds::path, BOUND;
+    blob_manifest, "blobManifest", BTreeMap<String, String>, kinds::manifest, BOTH;
     real_name, "realName", String, kinds::gecos, TOP;
     email_address, "emailAddress", String, kinds::line, TOP;
-    birth_date, "birthDate", String, kinds::line, TOP;
+    birth_date, "birthDate", String, kinds::date, TOP;
     icon_name, "iconName", String, kinds::line, BOTH;
     location, "location", String, kinds::line, BOTH;
     disposition, "disposition", Disposition, kinds::disposition, TOP;
     last_change_usec, "lastChangeUSec", u64, kinds::unsigned, TOP;
     last_password_change_usec, "lastPasswordChangeUSec", u64, kinds::unsigned, TOP;
     shell, "shell", String, kinds::path, BOTH;
-    umask, "umask", u32, kinds::mode, BOTH;
+    umask, "umask", u32, kinds::umask, BOTH;
     environment, "environment", Vec<String>, kinds::environment, BOTH;
     time_zone, "timeZone", String, kinds::line, BOTH;
     preferred_language, "preferredLanguage", String, kinds::line, BOTH;
     additional_languages, "additionalLanguages", Vec<String>, kinds::lines, BOTH;
     nice_level, "niceLevel", i64, kinds::nice, BOTH;
-    resource_limits, "resourceLimits", Map<String, Value>, kinds::object, BOTH;
+    resource_limits, "resourceLimits", BTreeMap<String, ResourceLimit>, kinds::resource_limits, BOTH;
     locked, "locked", bool, kinds::boolean, BOTH;
     not_before_usec, "notBeforeUSec", u64, kinds::unsigned, BOTH;
     not_after_usec, "notAfterUSec", u64, kinds::unsigned, BOTH;
-    storage, "storage", Storage, kinds::storage, ALL;
+    storage, "storage", Storage, kinds::storage, BOUND;
     disk_size, "diskSize", u64, kinds::unsigned, BOTH_STATUS;
     disk_size_relative, "diskSizeRelative", DiskFraction, kinds::fraction, BOTH;
     skeleton_directory, "skeletonDirectory", String, kinds::path, BOTH;
@@ -112,15 +120,15 @@ fields! {
     cpu_weight, "cpuWeight", u64, kinds::weight, BOTH;
     io_weight, "ioWeight", u64, kinds::weight, BOTH;
     tmp_limit, "tmpLimit", u64, kinds::unsigned, BOTH;
-    tmp_limit_scale, "tmpLimitScale", u64, kinds::unsigned, BOTH;
+    tmp_limit_scale, "tmpLimitScale", u64, kinds::scale, BOTH;
     dev_shm_limit, "devShmLimit", u64, kinds::unsigned, BOTH;
-    dev_shm_limit_scale, "devShmLimitScale", u64, kinds::unsigned, BOTH;
+    dev_shm_limit_scale, "devShmLimitScale", u64, kinds::scale, BOTH;
     mount_no_devices, "mountNoDevices", bool, kinds::boolean, BOTH;
     mount_no_suid, "mountNoSuid", bool, kinds::boolean, BOTH;
     mount_no_execute, "mountNoExecute", bool, kinds::boolean, BOTH;
-    cifs_domain, "cifsDomain", String, kinds::line, BOTH;
-    cifs_user_name, "cifsUserName", String, kinds::line, BOTH;
-    cifs_service, "cifsService", String, kinds::line, BOTH;
+    cifs_domain, "cifsDomain", String, kinds::mount_value, BOTH;
+    cifs_user_name, "cifsUserName", String, kinds::mount_value, BOTH;
+    cifs_service, "cifsService", String, kinds::cifs_service, BOTH;
     cifs_extra_mount_options, "cifsExtraMountOptions", String, kinds::line, BOTH;
     image_path, "imagePath", String, kinds::path, BOUND;
     home_directory, "homeDirectory", String, kinds::home_directory, TOP_BOUND;
@@ -165,7 +173,7 @@ fields! {
     password_change_now, "passwordChangeNow", bool, kinds::boolean, BOTH;
     pkcs11_token_uri, "pkcs11TokenUri", Vec<String>, kinds::lines, BOTH;
     fido2_hmac_credential, "fido2HmacCredential", Vec<String>, kinds::base64s, BOTH;
-    recovery_key_type, "recoveryKeyType", Vec<String>, kinds::lines, TOP;
+    recovery_key_type, "recoveryKeyType", Vec<String>, kinds::recovery_key_types, TOP;
     self_modifiable_fields, "selfModifiableFields", Vec<String>, kinds::lines, TOP;
     self_modifiable_blobs, "selfModifiableBlobs", Vec<String>, kinds::lines, TOP;
     self_modifiable_privileged, "selfModifiablePrivileged", Vec<String>, kinds::lines, TOP;
@@ -186,4 +194,53 @@ fields! {
     use_fallback, "useFallback", bool, kinds::boolean, STATUS;
     fallback_shell, "fallbackShell", String, kinds::path, STATUS;
     fallback_home_directory, "fallbackHomeDirectory", String, kinds::path, STATUS;
+}
+
+/// Whether a member may be set for some machines only (in `perMachine`).
+pub fn is_per_machine(member: &str) -> bool {
+    layers(member).contains(&Layer::PerMachine)
+}
+
+/// Whether a member may be set for all machines (at the top level).
+pub fn is_regular(member: &str) -> bool {
+    layers(member).contains(&Layer::Regular)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_the_user_is_the_same_on_every_machine() {
+        for member in [
+            "userName",
+            "realm",
+            "aliases",
+            "realName",
+            "emailAddress",
+            "birthDate",
+            "uuid",
+            "disposition",
+            "homeDirectory",
+            "lastChangeUSec",
+            "lastPasswordChangeUSec",
+            "service",
+            "recoveryKeyType",
+            "selfModifiableFields",
+            "selfModifiableBlobs",
+            "selfModifiablePrivileged",
+            "diskUsage",
+            "no-such",
+        ] {
+            assert!(!is_per_machine(member), "{member}");
+        }
+    }
+
+    #[test]
+    fn no_member_has_two_rows() {
+        let mut names = MEMBERS.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), MEMBERS.len());
+    }
 }

@@ -3,7 +3,7 @@
 use crate::names::{Realm, UserName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Text is checked up to this many bytes per value.
@@ -143,6 +143,18 @@ pub(crate) fn mode(value: &Value) -> Read<u32> {
     }
 }
 
+pub(crate) fn umask(value: &Value) -> Read<u32> {
+    match value.as_u64() {
+        Some(mask @ 0..=0o777) => Ok(mask as u32),
+        _ => Err("it is not a mask from 0 to 0777"),
+    }
+}
+
+/// A share of 2³²−1.
+pub(crate) fn scale(value: &Value) -> Read<u64> {
+    fraction(value).map(|fraction| u64::from(fraction.0))
+}
+
 pub(crate) fn nice(value: &Value) -> Read<i64> {
     value.as_i64().filter(|n| (-20..=19).contains(n)).ok_or("it is not a number from -20 to 19")
 }
@@ -258,8 +270,93 @@ pub(crate) fn base64s(value: &Value) -> Read<Vec<String>> {
     })
 }
 
-pub(crate) fn object(value: &Value) -> Read<Map<String, Value>> {
-    value.as_object().cloned().ok_or("it is not an object")
+pub(crate) fn recovery_key_types(value: &Value) -> Read<Vec<String>> {
+    list(value, |one| match one.as_str() {
+        Some("modhex64") => Ok("modhex64".to_owned()),
+        _ => Err("an entry is not modhex64"),
+    })
+}
+
+/// `YYYY-MM-DD`, from 1900 on.
+pub(crate) fn date(value: &Value) -> Read<String> {
+    const WHY: &str = "it is not a date such as 1999-12-31";
+    let text = text(value)?;
+    let mut parts = text.split('-').map(|part| (part.len(), part.parse::<u32>()));
+    let date = (parts.next(), parts.next(), parts.next(), parts.next());
+    let (Some((4, Ok(year @ 1900..))), Some((2, Ok(month))), Some((2, Ok(day))), None) = date else {
+        return Err(WHY);
+    };
+    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => return Err(WHY),
+    };
+    if (1..=days).contains(&day) && !text.contains('+') { Ok(text.to_owned()) } else { Err(WHY) }
+}
+
+/// The value of one mount option: a comma would begin the next option.
+pub(crate) fn mount_value(value: &Value) -> Read<String> {
+    let line = line(value)?;
+    if line.contains(',') { Err("it has a ','") } else { Ok(line) }
+}
+
+/// `//host/share`, and directories in it.
+pub(crate) fn cifs_service(value: &Value) -> Read<String> {
+    let line = line(value)?;
+    let parts: Vec<&str> = line.strip_prefix("//").unwrap_or_default().split('/').collect();
+    let valid = parts.len() >= 2 && parts.iter().all(|part| !matches!(*part, "" | "." | ".."));
+    if valid { Ok(line) } else { Err("it is not //host/share") }
+}
+
+/// A resource limit; `None`: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResourceLimit {
+    /// The soft limit.
+    pub soft: Option<u64>,
+    /// The hard limit.
+    pub hard: Option<u64>,
+}
+
+/// Names of the kernel's limits (`RLIMIT_…`).
+pub const RESOURCE_LIMITS: [&str; 16] = [
+    "RLIMIT_AS",
+    "RLIMIT_CORE",
+    "RLIMIT_CPU",
+    "RLIMIT_DATA",
+    "RLIMIT_FSIZE",
+    "RLIMIT_LOCKS",
+    "RLIMIT_MEMLOCK",
+    "RLIMIT_MSGQUEUE",
+    "RLIMIT_NICE",
+    "RLIMIT_NOFILE",
+    "RLIMIT_NPROC",
+    "RLIMIT_RSS",
+    "RLIMIT_RTPRIO",
+    "RLIMIT_RTTIME",
+    "RLIMIT_SIGPENDING",
+    "RLIMIT_STACK",
+];
+
+pub(crate) fn resource_limits(value: &Value) -> Read<BTreeMap<String, ResourceLimit>> {
+    value.as_object().ok_or("it is not an object")?.iter().map(resource_limit).collect()
+}
+
+fn resource_limit((name, limit): (&String, &Value)) -> Read<(String, ResourceLimit)> {
+    if !RESOURCE_LIMITS.contains(&name.as_str()) {
+        return Err("a member is not the name of a resource limit");
+    }
+    let bound = |which: &str| match limit.get(which) {
+        None | Some(Value::Null) => Ok(None),
+        Some(number) => number.as_u64().map(Some).ok_or("a limit is not a whole number or null"),
+    };
+    let limit = ResourceLimit { soft: bound("cur")?, hard: bound("max")? };
+    if limit.hard.is_some_and(|hard| limit.soft.is_none_or(|soft| soft > hard)) {
+        return Err("a soft limit is above the hard one");
+    }
+    Ok((name.clone(), limit))
 }
 
 /// Names of blobs and their SHA-256.

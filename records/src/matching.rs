@@ -26,3 +26,34 @@ pub fn applies(entry: &Map<String, Value>, machine: &Machine) -> bool {
         || named("matchHostname", &is_host) == Some(true)
         || named("matchNotHostname", &is_host) == Some(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::HostName;
+    use serde_json::json;
+
+    #[test]
+    fn one_condition_that_holds_is_enough() {
+        let (here, there) = ("1".repeat(32), "2".repeat(32));
+        let machine = Machine { id: MachineId::parse(&here).expect("valid"), host: HostName("box".into()) };
+        for (entry, holds) in [
+            (json!({}), false),
+            (json!({"shell": "/bin/sh"}), false),
+            (json!({"matchMachineId": here}), true),
+            (json!({"matchMachineId": [there, here]}), true),
+            (json!({"matchMachineId": []}), false),
+            (json!({"matchMachineId": there}), false),
+            (json!({"matchNotMachineId": there}), true),
+            (json!({"matchNotMachineId": [there, here]}), false),
+            (json!({"matchHostname": "box"}), true),
+            (json!({"matchHostname": ["other"]}), false),
+            (json!({"matchNotHostname": "other"}), true),
+            (json!({"matchNotHostname": "box"}), false),
+            (json!({"matchMachineId": there, "matchHostname": "box"}), true),
+            (json!({"matchNotMachineId": here, "matchNotHostname": "box"}), false),
+        ] {
+            assert_eq!(applies(entry.as_object().expect("an object"), &machine), holds, "{entry}");
+        }
+    }
+}

@@ -1,113 +1,11 @@
-//! From text to checked JSON: bounded in size and depth, no member twice, every known field valid.
+//! From JSON to a checked record: every section in its place, every known field valid.
 
 use crate::fields::{self, Layer};
 use crate::machine::MachineId;
 use crate::privileged;
 use crate::record::InvalidRecord;
 use crate::sections::{Section, Sections};
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-use std::fmt;
-
-/// Largest record in bytes: far above any real one, far below what would hurt.
-pub const MAX_TEXT: usize = 1 << 20;
-/// Deepest nesting of arrays and objects.
-const MAX_DEPTH: usize = 32;
-
-/// Reads JSON. A member that stands twice in an object is refused: such a text has no normal form,
-/// and two readers might each take another one.
-pub(crate) fn json(text: &str) -> Result<Value, InvalidRecord> {
-    if text.len() > MAX_TEXT {
-        return Err(InvalidRecord::new("", "it is larger than 1 MiB"));
-    }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: 0 }.deserialize(&mut reader);
-    // serde_json's messages quote no values, but the texts of Error::custom below.
-    let value = value.map_err(|e| InvalidRecord::new("", e.to_string()))?;
-    reader.end().map_err(|e| InvalidRecord::new("", e.to_string()))?;
-    Ok(value)
-}
-
-#[derive(Clone, Copy)]
-struct Strict {
-    depth: usize,
-}
-
-impl Strict {
-    fn deeper<E: Error>(self) -> Result<Self, E> {
-        if self.depth == MAX_DEPTH {
-            Err(E::custom("it is nested too deeply"))
-        } else {
-            Ok(Self { depth: self.depth + 1 })
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(inner)? {
-            array.push(item);
-        }
-        Ok(Value::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                return Err(A::Error::custom("a member stands twice in an object"));
-            }
-            let value = members.next_value_seed(inner)?;
-            object.insert(name, value);
-        }
-        Ok(Value::Object(object))
-    }
-}
 
 /// Checks every section and every known field.
 pub(crate) fn check(members: &Map<String, Value>, accept: Sections) -> Result<(), InvalidRecord> {

@@ -1,6 +1,8 @@
 //! The `privileged` section: hashes, keys and the hint; hidden from other users.
 
 use crate::record::{InvalidRecord, Record};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 /// An enrolled recovery key: only its hash is kept.
@@ -10,6 +12,36 @@ pub struct RecoveryKey<'a> {
     pub kind: &'a str,
     /// crypt(3) hash of the key's normalized text.
     pub hashed_password: &'a str,
+}
+
+/// An enrolled PKCS#11 token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pkcs11Key<'a> {
+    /// RFC 7512 URI of the certificate and its private key.
+    pub uri: &'a str,
+    /// Base64 of the key, encrypted with the certificate's public key.
+    pub data: &'a str,
+    /// crypt(3) hash of the base64 of the decrypted key.
+    pub hashed_password: &'a str,
+    /// Padding of the encryption; `None`: PKCS#1 v1.5.
+    pub padding: Option<&'a str>,
+}
+
+/// An enrolled FIDO2 token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fido2Salt<'a> {
+    /// Base64 of the credential's id.
+    pub credential: &'a str,
+    /// Base64 of the salt that the token hashes.
+    pub salt: &'a str,
+    /// crypt(3) hash of the base64 of what the token answers.
+    pub hashed_password: &'a str,
+    /// Whether it wants to be touched; `None`: enrolled before that was recorded.
+    pub user_presence: Option<bool>,
+    /// Whether it verifies its user.
+    pub user_verification: Option<bool>,
+    /// Whether it wants its PIN.
+    pub client_pin: Option<bool>,
 }
 
 /// Most entries a list here may have: each costs one hash to try.
@@ -23,14 +55,17 @@ pub(crate) fn check(value: &Value) -> Result<(), InvalidRecord> {
     for (name, value) in section {
         let broken = match name.as_str() {
             _ if value.is_null() => None,
-            "passwordHint" => (!value.is_string()).then_some("it is not a text"),
+            "passwordHint" => {
+                let valid = value.as_str().is_some_and(|hint| !hint.chars().any(char::is_control));
+                (!valid).then_some("it is not a line of text")
+            }
             "hashedPassword" => list(value, |one| one.as_str().is_some_and(is_hash)),
             "sshAuthorizedKeys" => {
-                list(value, |one| one.as_str().is_some_and(|key| !key.contains(['\n', '\0'])))
+                list(value, |one| one.as_str().is_some_and(|key| !key.chars().any(char::is_control)))
             }
-            "recoveryKey" => list(value, |one| has(one, &["type"]) && has_hash(one)),
-            "pkcs11EncryptedKey" => list(value, |one| has(one, &["uri", "data"]) && has_hash(one)),
-            "fido2HmacSalt" => list(value, |one| has(one, &["credential", "salt"]) && has_hash(one)),
+            "recoveryKey" => list(value, |one| has(one, &["type"], is_plain) && has_hash(one)),
+            "pkcs11EncryptedKey" => list(value, is_pkcs11),
+            "fido2HmacSalt" => list(value, is_fido2),
             _ => None,
         };
         if let Some(why) = broken {
@@ -49,8 +84,28 @@ fn list(value: &Value, valid: impl Fn(&Value) -> bool) -> Option<&'static str> {
     }
 }
 
-fn has(entry: &Value, names: &[&str]) -> bool {
-    names.iter().all(|name| entry.get(name).is_some_and(Value::is_string))
+fn has(entry: &Value, names: &[&str], valid: fn(&str) -> bool) -> bool {
+    names.iter().all(|name| entry.get(name).and_then(Value::as_str).is_some_and(valid))
+}
+
+fn is_pkcs11(entry: &Value) -> bool {
+    let padding = entry.get("padding").is_none_or(|padding| padding.is_null() || padding.is_string());
+    has(entry, &["uri"], is_plain) && has(entry, &["data"], is_base64) && padding && has_hash(entry)
+}
+
+fn is_fido2(entry: &Value) -> bool {
+    let flag = |name: &&str| entry.get(name).is_none_or(|flag| flag.is_null() || flag.is_boolean());
+    has(entry, &["credential", "salt"], is_base64)
+        && ["up", "uv", "clientPin"].iter().all(flag)
+        && has_hash(entry)
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(char::is_control)
+}
+
+fn is_base64(text: &str) -> bool {
+    !text.is_empty() && STANDARD.decode(text).is_ok()
 }
 
 fn has_hash(entry: &Value) -> bool {
@@ -96,6 +151,35 @@ impl Record {
             .collect()
     }
 
+    /// The enrolled PKCS#11 tokens.
+    pub fn pkcs11_keys(&self) -> Vec<Pkcs11Key<'_>> {
+        fn read(one: &Value) -> Option<Pkcs11Key<'_>> {
+            Some(Pkcs11Key {
+                uri: one.get("uri")?.as_str()?,
+                data: one.get("data")?.as_str()?,
+                hashed_password: one.get("hashedPassword")?.as_str()?,
+                padding: one.get("padding").and_then(Value::as_str),
+            })
+        }
+        self.privileged_list("pkcs11EncryptedKey").iter().filter_map(read).collect()
+    }
+
+    /// The enrolled FIDO2 tokens.
+    pub fn fido2_salts(&self) -> Vec<Fido2Salt<'_>> {
+        fn read(one: &Value) -> Option<Fido2Salt<'_>> {
+            let flag = |name: &str| one.get(name).and_then(Value::as_bool);
+            Some(Fido2Salt {
+                credential: one.get("credential")?.as_str()?,
+                salt: one.get("salt")?.as_str()?,
+                hashed_password: one.get("hashedPassword")?.as_str()?,
+                user_presence: flag("up"),
+                user_verification: flag("uv"),
+                client_pin: flag("clientPin"),
+            })
+        }
+        self.privileged_list("fido2HmacSalt").iter().filter_map(read).collect()
+    }
+
     /// Whether there is a token (PKCS#11, FIDO2) to authenticate with.
     pub fn has_tokens(&self) -> bool {
         !self.privileged_list("pkcs11EncryptedKey").is_empty()
@@ -121,5 +205,53 @@ impl Record {
 
     fn privileged_texts(&self, name: &str) -> Vec<&str> {
         self.privileged_list(name).iter().filter_map(Value::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sections;
+    use serde_json::json;
+
+    fn record(privileged: Value) -> Result<Record, InvalidRecord> {
+        Record::from_value(json!({"userName": "alice", "privileged": privileged}), Sections::HOST)
+    }
+
+    #[test]
+    fn tokens_are_read() {
+        let record = record(json!({
+            "pkcs11EncryptedKey": [{"uri": "pkcs11:x", "data": "AAAA", "hashedPassword": "$y$x"}],
+            "fido2HmacSalt": [{"credential": "AA==", "salt": "AAAA", "hashedPassword": "$y$x", "up": true}],
+        }));
+        let record = record.expect("valid");
+        assert_eq!(record.pkcs11_keys().first().map(|key| (key.uri, key.padding)), Some(("pkcs11:x", None)));
+        let flags = record.fido2_salts().first().map(|salt| (salt.user_presence, salt.client_pin));
+        assert_eq!(flags, Some((Some(true), None)));
+        assert!(record.has_tokens());
+    }
+
+    #[test]
+    fn refused() {
+        for (what, member, value) in [
+            ("no hash", "fido2HmacSalt", json!([{"credential": "AA==", "salt": "AAAA"}])),
+            (
+                "not base64",
+                "fido2HmacSalt",
+                json!([{"credential": "?", "salt": "AAAA", "hashedPassword": "x"}]),
+            ),
+            (
+                "a flag that is none",
+                "fido2HmacSalt",
+                json!([{"credential": "AA==", "salt": "AAAA", "hashedPassword": "x", "up": 1}]),
+            ),
+            ("no uri", "pkcs11EncryptedKey", json!([{"data": "AAAA", "hashedPassword": "x"}])),
+            ("a key over two lines", "sshAuthorizedKeys", json!(["ssh-ed25519 A\nssh-ed25519 B"])),
+            ("a hint over two lines", "passwordHint", json!("a\nb")),
+            ("an empty hash", "hashedPassword", json!([""])),
+        ] {
+            let refused = record(json!({ member: value })).expect_err(what);
+            assert_eq!(refused.member, format!("privileged.{member}"), "{what}");
+        }
     }
 }

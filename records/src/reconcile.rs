@@ -60,3 +60,54 @@ fn newer(host: &Record, inner: &Record) -> Choice {
         std::cmp::Ordering::Equal => Choice::Host,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn record(value: Value) -> Record {
+        Record::from_value(value, Sections::HOST).expect("valid")
+    }
+
+    fn changed_at(time: u64, shell: &str) -> Record {
+        record(json!({"userName": "alice", "lastChangeUSec": time, "shell": shell}))
+    }
+
+    #[test]
+    fn every_case_under_every_rule() {
+        let stale = Err(Refusal::RecordDowngrade);
+        let host = Ok(Choice::Host);
+        for (what, inner, expected) in [
+            ("host newer", changed_at(1, "/a"), [host, host, host]),
+            ("same", changed_at(2, "/a"), [Ok(Choice::Same), Ok(Choice::Same), Err(Refusal::RecordMismatch)]),
+            ("same time, different", changed_at(2, "/b"), [host, host, host]),
+            ("inner newer", changed_at(3, "/a"), [Ok(Choice::Inner), stale, stale]),
+            ("inner without a time", record(json!({"userName": "alice"})), [host, host, host]),
+        ] {
+            for (rule, expected) in [Rule::Any, Rule::HostNotOlder, Rule::HostNewer].into_iter().zip(expected)
+            {
+                let choice = choose(&changed_at(2, "/a"), &inner, rule).map_err(|refused| refused.refusal);
+                assert_eq!(choice, expected, "{what}, {rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_one_machine_knows_makes_no_difference() {
+        let machine = "1".repeat(32);
+        let bound = record(json!({
+            "userName": "alice", "lastChangeUSec": 2, "shell": "/a",
+            "binding": {&machine: {"uid": 60001}}, "signature": [],
+        }));
+        assert_eq!(choose(&bound, &changed_at(2, "/a"), Rule::Any).ok(), Some(Choice::Same));
+    }
+
+    #[test]
+    fn another_user_or_realm_is_refused() {
+        for other in [json!({"userName": "bob"}), json!({"userName": "alice", "realm": "example.com"})] {
+            let refused = choose(&changed_at(1, "/a"), &record(other), Rule::Any).expect_err("another user");
+            assert_eq!(refused.refusal, Refusal::RecordMismatch);
+        }
+    }
+}

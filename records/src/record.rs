@@ -6,6 +6,7 @@ use crate::parse;
 use crate::secret::{Secret, wipe_json};
 use crate::sections::{Section, Sections};
 use crate::settings::Settings;
+use crate::{canonical, json};
 use serde_json::{Map, Value};
 
 /// A record that is not valid: which member, and why. Never quotes a value.
@@ -37,7 +38,7 @@ pub struct Record {
 impl Record {
     /// Reads the JSON text of a record that may have the sections of `accept`; others are refused.
     pub fn parse(text: &str, accept: Sections) -> Result<Self, InvalidRecord> {
-        Self::from_value(parse::json(text)?, accept)
+        Self::from_value(read(text)?, accept)
     }
 
     /// The same from parsed JSON.
@@ -56,9 +57,9 @@ impl Record {
     /// Reads what a client sends to create or change a home: the record, and apart from it the
     /// contents of its `secret` section. The caller's buffer is the caller's to wipe.
     pub fn parse_request(text: &str) -> Result<(Self, Option<Secret>), InvalidRecord> {
-        let mut value = parse::json(text)?;
+        let mut value = read(text)?;
         let mut secret = value.as_object_mut().and_then(|members| members.remove("secret"));
-        let apart = secret.as_ref().map(|secret| Secret::new(serde_json::to_vec(secret).unwrap_or_default()));
+        let apart = secret.as_ref().map(canonical::secret);
         if let Some(secret) = &mut secret {
             wipe_json(secret);
         }
@@ -164,13 +165,17 @@ impl Record {
 
     /// One line of JSON, no white space.
     pub fn to_compact(&self) -> String {
-        crate::canonical::compact(&Value::Object(self.members.clone()))
+        canonical::compact(&Value::Object(self.members.clone()))
     }
 
     /// Normalized JSON over several lines, as in `.identity` files.
     pub fn to_pretty(&self) -> String {
-        crate::canonical::pretty(&Value::Object(self.members.clone()))
+        canonical::pretty(&Value::Object(self.members.clone()))
     }
+}
+
+fn read(text: &str) -> Result<Value, InvalidRecord> {
+    json::parse(text).map_err(|e| InvalidRecord::new("", e.to_string()))
 }
 
 fn full_name(members: &Map<String, Value>) -> Result<FullName, InvalidRecord> {

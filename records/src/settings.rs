@@ -105,6 +105,12 @@ impl Settings {
         self.luks_offline_discard.unwrap_or_else(default)
     }
 
+    /// Whether the kernel's caches are dropped when the home is closed: by default where they would hold
+    /// what fscrypt decrypted.
+    pub fn effective_drop_caches(&self) -> bool {
+        self.drop_caches.unwrap_or(self.effective_storage() == Storage::Fscrypt)
+    }
+
     /// `luksCipher`, by default `aes`.
     pub fn effective_luks_cipher(&self) -> &str {
         self.luks_cipher.as_deref().unwrap_or("aes")

@@ -12,7 +12,7 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{
     DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes,
 };
-use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde_json::{Value, json};
 
 /// A key that cannot be read.
@@ -111,7 +111,11 @@ impl Trust {
             return Verdict::Rejected;
         };
         let good = |key: &PublicKey| {
-            signatures.iter().flatten().filter(|one| key.0.verify(text.as_bytes(), one).is_ok()).count()
+            signatures
+                .iter()
+                .flatten()
+                .filter(|one| key.0.verify_strict(text.as_bytes(), one).is_ok())
+                .count()
         };
         match self.local.as_ref().map(good) {
             Some(all) if all == signatures.len() => Verdict::Local,

@@ -97,3 +97,14 @@ fn two_machines_live_side_by_side() -> Result<()> {
     assert_ne!(first.check("cat /etc/machine-id")?, second.check("cat /etc/machine-id")?);
     Ok(())
 }
+
+#[test]
+fn a_panic_is_told_with_the_end_of_the_log() -> Result<()> {
+    let machine = Machine::builder().start()?;
+    let Err(error) = machine.run("echo c > /proc/sysrq-trigger; sleep infinity") else {
+        anyhow::bail!("a command in a machine without a kernel succeeded");
+    };
+    let text = format!("{error:#}");
+    assert!(text.contains("Kernel panic") && text.contains("has ended"), "{text}");
+    Ok(())
+}

@@ -16,10 +16,12 @@ pub mod run;
 pub mod scan;
 pub mod simulated;
 pub mod system;
+mod watch;
 pub mod worker;
 
 use crate::home::Tuning;
 use crate::manager::{Defaults, Manager};
+use crate::statedir::Folders;
 use link::Link;
 use neighbours::Neighbours;
 use paths::Paths;
@@ -66,6 +68,10 @@ where
     let (link, calls) = Link::new();
     let parts = parts(machine, defaults);
     let (mut daemon, happened) = Daemon::new(parts, link.clone());
+    // Watched first: what appears while the folder is read is seen twice rather than never.
+    if let Err(error) = watch::start(&Paths::default().home_root, daemon.events()) {
+        tracing::warn!("new homes are not seen by themselves: watching the home root: {error}");
+    }
     daemon.load().map_err(|error| format!("reading what was left behind: {error}"))?;
     let stop = told_to_stop().map_err(|error| format!("listening for signals: {error}"))?;
     let (give_up, gave_up) = tokio::sync::oneshot::channel();
@@ -91,7 +97,7 @@ where
 }
 
 fn parts(machine: Machine, defaults: Defaults) -> Parts {
-    let outside = Arc::new(Neighbours { machine: machine.clone() });
+    let outside = Arc::new(Neighbours::new(Folders::default()));
     let signer = outside.clone();
     Parts {
         manager: Manager::new(machine, Tuning::default(), defaults),

@@ -5,18 +5,89 @@ use super::quality;
 use crate::home::effect::Failed;
 use crate::home::facts::SignedLocally;
 use crate::manager::request::{KeyOperation, SigningKey};
-use records::{Credentials, Machine, Record, UserName};
+use crate::statedir::Folders;
+use crate::statedir::keys::{AddKeyError, Named, PUBLIC};
+use records::signature::{PrivateKey, Trust, Verdict, sign};
+use records::{Credentials, Record, Refusal, UserName};
+use std::io;
+use std::sync::{Mutex, PoisonError};
 
 /// The neighbours of this machine.
 pub struct Neighbours {
-    /// This machine.
-    pub machine: Machine,
+    /// Where records, keys and blobs are.
+    pub folders: Folders,
+    /// The keys as they were read last: judging a record is asked at every look at a home.
+    trust: Mutex<Option<Trust>>,
 }
 
 impl Neighbours {
+    /// Those with their state in these folders.
+    pub fn new(folders: Folders) -> Self {
+        Self { folders, trust: Mutex::default() }
+    }
+
     /// Who signed a record.
-    pub fn signed_locally(&self, _record: &Record) -> Option<SignedLocally> {
-        None
+    pub fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {
+        match self.trust()?.verdict(record) {
+            Verdict::Local => Some(SignedLocally::Yes),
+            Verdict::LocalAmongOthers | Verdict::Foreign => Some(SignedLocally::No),
+            Verdict::Unsigned | Verdict::Rejected => None,
+        }
+    }
+
+    fn trust(&self) -> Option<Trust> {
+        let mut kept = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            *kept = self.read_trust();
+        }
+        kept.clone()
+    }
+
+    fn read_trust(&self) -> Option<Trust> {
+        match self.folders.trust() {
+            Ok((trust, unusable)) => {
+                unusable.iter().for_each(|error| tracing::warn!("a signing key cannot be used: {error}"));
+                Some(trust)
+            }
+            Err(error) => {
+                tracing::error!("the signing keys cannot be read: {error}");
+                None
+            }
+        }
+    }
+
+    /// Reads the keys again at the next question.
+    fn keys_changed(&self) {
+        *self.trust.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn own_key(&self) -> io::Result<PrivateKey> {
+        let key = self.folders.private_key_or_new(|| {
+            let mut seed = [0; 32];
+            rustix::rand::getrandom(&mut seed[..], rustix::rand::GetRandomFlags::empty())?;
+            Ok(seed)
+        })?;
+        self.keys_changed();
+        Ok(key)
+    }
+
+    fn known_keys(&self) -> io::Result<Vec<SigningKey>> {
+        let own = Named { name: PUBLIC.into(), key: self.own_key()?.public() };
+        let others = self.folders.other_keys()?.0;
+        let shown = |named: Named| SigningKey { name: named.name, pem: named.key.to_pem() };
+        Ok(std::iter::once(own).chain(others).map(shown).collect())
+    }
+
+    fn is_usable(&self, record: &Record) -> bool {
+        let verdict = self.trust().map(|trust| trust.verdict(record));
+        let usable = matches!(verdict, Some(Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign));
+        if !usable {
+            tracing::warn!(
+                "the host's record of {} is not signed by a key this machine trusts",
+                record.user()
+            );
+        }
+        usable
     }
 }
 
@@ -37,18 +108,51 @@ impl Outside for Neighbours {
     }
 
     fn load(&self) -> Vec<Record> {
-        Vec::new()
+        match self.folders.load_all() {
+            Ok((records, unusable)) => {
+                unusable.iter().for_each(|error| tracing::warn!("a host record cannot be used: {error}"));
+                records.into_iter().filter(|record| self.is_usable(record)).collect()
+            }
+            Err(error) => {
+                tracing::error!("the host records cannot be read: {error}");
+                Vec::new()
+            }
+        }
     }
 
-    fn save(&self, _record: &Record) -> Result<(), String> {
-        Err("there is no state folder yet".into())
+    fn save(&self, record: &Record) -> Result<(), String> {
+        let signed = match self.trust().map(|trust| trust.verdict(record)) {
+            Some(Verdict::Unsigned) => {
+                let key = self.own_key().map_err(|e| e.to_string())?;
+                sign(record, &key).map_err(|e| e.to_string())?
+            }
+            _ => record.clone(),
+        };
+        self.folders.save(&signed).map_err(|e| e.to_string())
     }
 
-    fn forget(&self, _user: &UserName) -> Result<(), String> {
-        Err("there is no state folder yet".into())
+    fn forget(&self, user: &UserName) -> Result<(), String> {
+        self.folders.forget(user).map_err(|e| e.to_string())?;
+        self.folders.remove_blobs(user).map_err(|e| e.to_string())
     }
 
-    fn keys(&self, _operation: KeyOperation) -> Result<Vec<SigningKey>, Failed> {
-        Err(records::Refusal::NotSupported.into())
+    fn keys(&self, operation: KeyOperation) -> Result<Vec<SigningKey>, Failed> {
+        let done = |changed: Result<(), AddKeyError>| {
+            self.keys_changed();
+            changed.map(|()| Vec::new()).map_err(|e| match e {
+                AddKeyError::Refused(refused) => Failed::Refused(refused),
+                AddKeyError::Io(error) => Failed::Fault(error.to_string()),
+            })
+        };
+        let known = || self.known_keys().map_err(|e| Failed::Fault(format!("reading the signing keys: {e}")));
+        match operation {
+            KeyOperation::List => known(),
+            KeyOperation::Fetch(name) => {
+                let key = known()?.into_iter().find(|key| key.name == name);
+                key.map(|key| vec![key]).ok_or_else(|| Refusal::NoSuchKey.into())
+            }
+            KeyOperation::Add(name, pem) => done(self.folders.add_key(&name, &pem)),
+            KeyOperation::Remove(name) => done(self.folders.remove_key(&name)),
+        }
     }
 }

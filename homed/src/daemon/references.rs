@@ -14,14 +14,14 @@ use crate::manager::request::AtSuspend;
 use records::UserName;
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 use tokio::task::AbortHandle;
 
 /// Which FIFO.
-type Key = (UserName, AtSuspend);
+pub type Key = (UserName, AtSuspend);
 
 /// The read ends of all FIFOs.
 pub struct References {
@@ -34,6 +34,14 @@ pub struct References {
 struct Watched {
     generation: u64,
     task: AbortHandle,
+    /// A second read end, to look without waiting.
+    read_end: OwnedFd,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// What a FIFO tells a daemon that starts.
@@ -65,7 +73,7 @@ impl References {
             .write(true)
             .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW)
             .open(&path)?;
-        self.watch(user.clone(), at_suspend, read_end);
+        self.watch(user.clone(), at_suspend, read_end)?;
         Ok(write_end.into())
     }
 
@@ -74,16 +82,21 @@ impl References {
         let Ok(read_end) = OpenOptions::new().open_receiver(self.path(user, at_suspend)) else {
             return Found::Nothing;
         };
-        let mut byte = [0];
-        let holder = match nix::unistd::read(&read_end, &mut byte) {
-            Ok(0) => Found::Gone,
-            Ok(_) | Err(nix::errno::Errno::EAGAIN) => Found::Holder,
-            Err(_) => Found::Nothing,
-        };
-        if holder == Found::Holder {
-            self.watch(user.clone(), at_suspend, read_end);
+        match is_held(&read_end) {
+            Ok(false) => Found::Gone,
+            Ok(true) if self.watch(user.clone(), at_suspend, read_end).is_ok() => Found::Holder,
+            Ok(true) | Err(_) => Found::Nothing,
         }
-        holder
+    }
+
+    /// Holders that have gone, and whose watcher has not said so yet: who closes a reference and then
+    /// asks whether it is released must not be told that it is held.
+    pub fn gone_by_now(&mut self) -> Vec<Key> {
+        let is_gone = |watched: &Watched| matches!(is_held(&watched.read_end), Ok(false));
+        let gone: Vec<Key> =
+            self.watched.iter().filter(|(_, watched)| is_gone(watched)).map(|(key, _)| key.clone()).collect();
+        self.watched.retain(|key, _| !gone.contains(key));
+        gone
     }
 
     /// Whether that news of a holder that has gone is still true: a newer one may hold the FIFO.
@@ -99,16 +112,15 @@ impl References {
     /// Forgets a home's FIFOs.
     pub fn drop_all(&mut self, user: &UserName) {
         for at_suspend in AtSuspend::ALL {
-            if let Some(watched) = self.watched.remove(&(user.clone(), at_suspend)) {
-                watched.task.abort();
-            }
+            self.watched.remove(&(user.clone(), at_suspend));
             // Not there is just as good; anything else shows at the next use.
             let _ = std::fs::remove_file(self.path(user, at_suspend));
         }
     }
 
     /// A watcher of its own for every reference given: news of an older one is out of date.
-    fn watch(&mut self, user: UserName, at_suspend: AtSuspend, read_end: Receiver) {
+    fn watch(&mut self, user: UserName, at_suspend: AtSuspend, read_end: Receiver) -> io::Result<()> {
+        let second = read_end.as_fd().try_clone_to_owned()?;
         self.generation += 1;
         let generation = self.generation;
         let (key, events) = ((user.clone(), at_suspend), self.events.clone());
@@ -116,9 +128,8 @@ impl References {
             until_end(read_end).await;
             events.send(Happened::ReferenceGone(user, at_suspend, generation));
         });
-        if let Some(old) = self.watched.insert(key, Watched { generation, task: task.abort_handle() }) {
-            old.task.abort();
-        }
+        self.watched.insert(key, Watched { generation, task: task.abort_handle(), read_end: second });
+        Ok(())
     }
 
     fn path(&self, user: &UserName, at_suspend: AtSuspend) -> PathBuf {
@@ -127,6 +138,19 @@ impl References {
             AtSuspend::Stay => "dont-suspend",
         };
         self.folder.join(format!("{user}.{kind}"))
+    }
+}
+
+/// Whether somebody has the write end; what was written is thrown away.
+fn is_held(read_end: impl AsFd) -> io::Result<bool> {
+    let mut bytes = [0; 512];
+    loop {
+        match nix::unistd::read(&read_end, &mut bytes) {
+            Ok(0) => return Ok(false),
+            Ok(_) => {}
+            Err(nix::errno::Errno::EAGAIN) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -160,6 +160,9 @@ impl Daemon {
             }
             Call::Asked { operation: Operation::Keys(keys), answer, .. } => self.keys(keys, answer),
             Call::Asked { id, caller, operation, answer } => {
+                for (user, kind) in self.references.gone_by_now() {
+                    self.take(Event::Released(user, kind));
+                }
                 self.answers.insert(id, answer);
                 self.take(Event::Asked(id, caller, Box::new(operation)));
             }

@@ -13,7 +13,7 @@ use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Secret, UserName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// The machine; clones share it, so it survives a daemon.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ pub struct Simulated {
     world: Arc<Mutex<World>>,
     /// A job takes one permit before it works; all are there unless a test takes them.
     door: Arc<Semaphore>,
+    began: Arc<Notify>,
 }
 
 /// Jobs that may work at once.
@@ -41,7 +42,11 @@ struct World {
 
 impl Default for Simulated {
     fn default() -> Self {
-        Self { world: Arc::default(), door: Arc::new(Semaphore::new(PERMITS as usize)) }
+        Self {
+            world: Arc::default(),
+            door: Arc::new(Semaphore::new(PERMITS as usize)),
+            began: Arc::default(),
+        }
     }
 }
 
@@ -75,6 +80,25 @@ impl Simulated {
         world.passwords.insert(user.clone(), password.as_bytes().to_vec());
     }
 
+    /// A worker got as far as mounting, and nobody heard.
+    pub fn mount(&self, user: &UserName) {
+        self.world().disks.entry(user.clone()).or_default().mount = Mount::Usable;
+    }
+
+    /// Waits until such a job has begun.
+    pub async fn wait_for(&self, is_it: impl Fn(&UserName, &str) -> bool) {
+        let began = self.began.notified();
+        tokio::pin!(began);
+        loop {
+            began.as_mut().enable();
+            if self.world().jobs.iter().any(|(user, begun)| is_it(user, begun)) {
+                return;
+            }
+            began.as_mut().await;
+            began.set(self.began.notified());
+        }
+    }
+
     /// All jobs that were started, in order.
     pub fn jobs(&self) -> Vec<(UserName, &'static str)> {
         self.world().jobs.clone()
@@ -94,6 +118,7 @@ impl Spawner for Simulated {
     fn run(&self, start: StartJob, report: Report, stop: oneshot::Receiver<()>) -> Running {
         let simulated = self.clone();
         simulated.world().jobs.push((start.user.clone(), start.what));
+        simulated.began.notify_waiters();
         Box::pin(async move {
             report(Progress { step: Step::Check.words().into(), done: 0, of: 2 });
             tokio::select! {

@@ -56,11 +56,11 @@ impl Home {
         let check = |names, uids, quality| Check { user: self.user().clone(), id, names, uids, quality };
         match work {
             Work::Activating(_) | Work::Fixating(_) => {
-                Some(check(Vec::new(), self.uid_candidates(turn), None))
+                Some(check(Vec::new(), self.uid_candidates(work, turn), None))
             }
             Work::Creating => {
                 let quality = self.judged(&wanted.offer.credentials, None, turn);
-                Some(check(self.names(), self.uid_candidates(turn), quality))
+                Some(check(self.names(), self.uid_candidates(work, turn), quality))
             }
             Work::ChangingPassword => {
                 let new = wanted.new.as_ref().filter(|new| !new.is_empty())?;
@@ -78,18 +78,14 @@ impl Home {
         Some(Quality { new: new.duplicate(), old: old.map(Credentials::duplicate) })
     }
 
-    /// The UID it has; then, unless the record insists on it, the others of the range.
-    fn uid_candidates(&self, turn: &Turn) -> Vec<u32> {
+    /// The UID it has, then the others of the range; a new home whose record names one gets that or none.
+    fn uid_candidates(&self, work: Work, turn: &Turn) -> Vec<u32> {
         let mut candidates = vec![self.uid];
-        if !self.insists_on_uid() {
+        let insists = work == Work::Creating && self.record.members().contains_key("uid");
+        if !insists {
             candidates.extend(crate::manager::uids::candidates(self.user(), &turn.uids));
         }
         candidates
-    }
-
-    /// A UID that was asked for by name is refused when it is taken; one that was chosen is not kept.
-    fn insists_on_uid(&self) -> bool {
-        self.record.members().contains_key("uid") && self.record.members().get("binding").is_none()
     }
 
     /// The check came back.

@@ -89,3 +89,10 @@ pub fn trim(mounted: impl AsFd) -> io::Result<u64> {
     let answer = unsafe { libc::ioctl(mounted.as_fd().as_raw_fd(), FITRIM as _, &mut range) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(range.length) }
 }
+
+/// Makes a block device node for the device of another, open one.
+pub fn make_block_node(path: &std::path::Path, like: impl AsFd) -> io::Result<()> {
+    use rustix::fs::{CWD, FileType, Mode};
+    let device = rustix::fs::fstat(like)?.st_rdev;
+    Ok(rustix::fs::mknodat(CWD, path, FileType::BlockDevice, Mode::from_raw_mode(0o600), device)?)
+}

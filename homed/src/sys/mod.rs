@@ -17,4 +17,5 @@ pub mod loopdev;
 pub mod memory;
 pub mod mount;
 pub mod process;
+pub mod reactor;
 pub mod userns;

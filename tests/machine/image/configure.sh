@@ -18,10 +18,12 @@ mkdir -p "$tree/mnt"
 chroot "$tree" systemctl enable machine-runner.service serial-getty@ttyS0.service serial-getty@ttyS1.service
 # Nothing to wait for, nothing to do: they only make the boot longer.
 chroot "$tree" systemctl mask getty@tty1.service apt-daily.timer apt-daily-upgrade.timer \
-    dpkg-db-backup.timer fstrim.timer e2scrub_all.timer e2scrub_reap.service systemd-networkd-wait-online.service
+    dpkg-db-backup.timer fstrim.timer e2scrub_all.timer e2scrub_reap.service systemd-networkd-wait-online.service \
+    modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service systemd-pstore.service
 
 echo 'root:machine' | chroot "$tree" chpasswd
-echo '/dev/ubda / ext4 rw 0 1' > "$tree/etc/fstab"
+# The kernel mounts the root file system for writing: nobody has to wait for the device.
+: > "$tree/etc/fstab"
 echo machine > "$tree/etc/hostname"
 echo '127.0.0.1 localhost machine' > "$tree/etc/hosts"
 printf 'PasswordAuthentication yes\nKbdInteractiveAuthentication yes\nPermitRootLogin yes\nUseDNS no\n' \
@@ -34,3 +36,8 @@ mkdir -p "$tree/opt/peer/files"
 chroot "$tree" sh -c 'cd /opt/peer && apt-get -q download systemd-homed && dpkg-deb -x systemd-homed_*.deb files'
 
 rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/* "$tree"/var/cache/apt/*.bin
+
+# What is done after an update of /usr is done.
+chroot "$tree" systemd-hwdb update
+chroot "$tree" ldconfig
+touch "$tree/etc/.updated" "$tree/var/.updated"

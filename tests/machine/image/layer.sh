@@ -10,3 +10,4 @@ chmod 755 "$new/usr/sbin/policy-rc.d"
 env -i PATH=/usr/sbin:/usr/bin HOME=/root DEBIAN_FRONTEND=noninteractive \
     chroot "$new" dpkg --install /opt/package.deb
 rm "$new/usr/sbin/policy-rc.d" "$new/opt/package.deb"
+touch "$new/etc/.updated" "$new/var/.updated"

@@ -81,12 +81,12 @@ impl Builder {
 
     /// Starts it with a fresh disk and returns when commands can be run; a full one when its boot has ended.
     pub fn start(self) -> Result<Machine> {
-        self.start_on(Wreck::new()?)
+        let image = self.image.file()?;
+        self.start_on(image, Wreck::new()?)
     }
 
-    /// Starts it on the disk that lies in `wreck`.
-    pub(crate) fn start_on(self, wreck: Wreck) -> Result<Machine> {
-        let image = self.image.file()?;
+    /// Starts it on the disk that lies in `wreck` and is made of differences from `image`.
+    pub(crate) fn start_on(self, image: PathBuf, wreck: Wreck) -> Result<Machine> {
         let (masters, slaves) = lines()?;
         let [first, second, third] = masters;
         let first = Console::new(first, &wreck.path().join("ttyS0.log"))?;
@@ -121,11 +121,6 @@ impl Machine {
     /// The terminal /dev/ttyS1, like the first.
     pub fn second_console(&self) -> &Console {
         &self.consoles[1]
-    }
-
-    /// The image that its disk started as.
-    pub fn image(&self) -> &std::path::Path {
-        &self.image
     }
 
     /// The end of what kernel, init and services printed, for the text of an error.

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,9 @@ use crate::{cache, recipe};
 
 /// Size of the machine's disk. The file is sparse.
 const SIZE: &str = "8G";
+
+/// Every change of our package makes another image; those older than this go when the next one is made.
+const LAYER_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// What is installed on the machine's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +45,11 @@ pub fn tree() -> Result<PathBuf> {
     let folder = folder()?;
     let tree = folder.join("tree");
     cache::once(&tree, |partial| {
-        eprintln!("machine: building the root tree in {} (one or two minutes, once)", folder.display());
+        let log = folder.join("build.log");
+        eprintln!(
+            "machine: downloading and building the root tree, once (a minute or two; see {})",
+            log.display()
+        );
         let recipe = folder.join("recipe");
         recipe::write(&recipe)?;
         run(
@@ -72,6 +80,7 @@ fn layer(package: &Path) -> Result<PathBuf> {
     let layers = folder()?.join("layers");
     let image = layers.join(format!("{digest}.img"));
     cache::once(&image, |partial| {
+        cache::forget_old(&layers, LAYER_LIFE);
         eprintln!("machine: building an image with {}", package.display());
         let tree = layers.join(format!("{digest}.tree"));
         cache::remove(&tree)?;
@@ -121,7 +130,10 @@ fn newest(folder: &Path, prefix: &str) -> Option<PathBuf> {
 
 /// Runs a step of a build; its noise goes to a log, whose end is told if the step fails.
 fn run(command: &mut Command, log: &Path) -> Result<()> {
-    ensure!(nix::unistd::geteuid().is_root(), "building the test machine's image needs root");
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "building the test machine's image needs root: type `sudo -E env PATH=$PATH cargo xtask image`"
+    );
     let file = fs::File::create(log)?;
     let status = command
         .stdin(std::process::Stdio::null())

@@ -43,6 +43,7 @@ impl Kernel {
         }
         let (said, voice) = std::io::pipe()?;
         let mut child = Command::new("unshare")
+            .args(if nix::unistd::geteuid().is_root() { &[][..] } else { &["--user", "--map-root-user"] })
             .args(["--mount", "--pid", "--fork", "--kill-child=SIGKILL", "sh"])
             .arg(image::folder()?.join("recipe/launch.sh"))
             .arg(image::tree()?)

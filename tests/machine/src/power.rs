@@ -1,5 +1,6 @@
 //! Power: cut, off, on again, suspended and woken.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,7 @@ const SHUTDOWN: Duration = Duration::from_secs(180);
 /// A machine without power. Its disk is as it was at that moment.
 pub struct Stopped {
     settings: Builder,
+    image: PathBuf,
     wreck: Wreck,
 }
 
@@ -60,18 +62,18 @@ impl Machine {
     }
 
     fn stopped(self) -> Result<Stopped> {
-        let Self { settings, wreck, .. } = self;
+        let Self { settings, image, wreck, .. } = self;
         // Requests that were under way are nobody's now.
         crate::cache::remove(&wreck.exchange())?;
         std::fs::create_dir(wreck.exchange()).context("cannot create the shared folder")?;
-        Ok(Stopped { settings, wreck })
+        Ok(Stopped { settings, image, wreck })
     }
 }
 
 impl Stopped {
     /// Gives it power again: the same disk.
     pub fn start(self) -> Result<Machine> {
-        self.settings.start_on(self.wreck)
+        self.settings.start_on(self.image, self.wreck)
     }
 
     /// Will start with another init next time.

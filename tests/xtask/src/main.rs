@@ -3,6 +3,7 @@
 //! Needs no C library, so that it starts on a fresh system and can install there what the rest needs.
 
 mod check;
+mod deb;
 mod image;
 mod prepare;
 mod shell;
@@ -23,6 +24,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { name: "check", help: "format, lints and unit tests: before each commit", run: check::run },
     Command { name: "test", help: "every test; installs what is missing", run: test::run },
+    Command { name: "deb", help: "the Debian package: [--quick] for the test machine", run: deb::run },
     Command { name: "image", help: "build the test machine's images, nothing else", run: image::run },
     Command {
         name: "shell",

@@ -23,10 +23,18 @@ const BUILD: &[&str] = &[
 const MACHINE: &[&str] =
     &["mmdebstrap", "e2fsprogs", "util-linux", "debian-archive-keyring", "ca-certificates"];
 
+/// Debian packages that the package is packed with.
+const PACKAGE: &[&str] = &["dpkg-dev", "binutils", "xz-utils"];
+
 /// Everything for building and for the machine.
 pub fn everything() -> Result<()> {
     packages(&[BUILD, MACHINE].concat())?;
     nextest()
+}
+
+/// What building the package needs.
+pub fn package() -> Result<()> {
+    packages(&[BUILD, PACKAGE].concat())
 }
 
 /// What the machine alone needs.

@@ -3,7 +3,7 @@
 use std::io::{Write, stdin, stdout};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use machine::{Builder, Console, Image, Init, Machine};
@@ -23,8 +23,9 @@ pub fn run(words: &[String]) -> Result<()> {
     let (builder, init) = parse(words)?;
     eprintln!("starting the machine; leave it with Ctrl-]; root's password is `machine`");
     let folder = std::env::current_dir()?;
+    let start = Instant::now();
     let machine = builder.init(init).shared(&folder).start()?;
-    eprintln!("{} is /mnt in the machine\r", folder.display());
+    eprintln!("started in {:.1} s; its /mnt is {}", start.elapsed().as_secs_f32(), folder.display());
     if init == Init::Small {
         machine.check("setsid --fork --ctty bash --login <>/dev/ttyS0 >&0 2>&0")?;
     }

@@ -90,12 +90,27 @@ fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
         return Ok(());
     }
     closed?;
-    let file = image::open(&spec.image, image::Access::Write)?;
+    let file = open_when_free(spec)?;
     if !spec.offline_discard && !spec.discard {
         image::reserve(&file, steps);
     }
     steps.enter(Step::Sync)?;
     image::clear_dirty(&file)
+}
+
+/// The kernel lets go of the image, and of the lock on it, a moment after the loop device is gone.
+fn open_when_free(spec: &Spec) -> Result<std::fs::File, Failure> {
+    let begin = Instant::now();
+    loop {
+        match image::open(&spec.image, image::Access::Write) {
+            Err(Failure::Refused(refused))
+                if refused.refusal == Refusal::HomeInUse && begin.elapsed() < CLOSING =>
+            {
+                std::thread::sleep(LOOK);
+            }
+            other => return other,
+        }
+    }
 }
 
 fn unmount(spec: &Spec, force: Force) -> Result<(), Failure> {
@@ -120,6 +135,7 @@ fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
         let mapped = cryptsetup::is_active(&name).during("looking for the encrypted device")?;
         let attached = loopdev::is_attached(&spec.image).during("looking for loop devices")?;
         if !mapped && !attached {
+            mapped::forget_node(&name);
             return Ok(());
         }
         if begin.elapsed() > CLOSING {

@@ -2,7 +2,7 @@
 
 use crate::job::{Context, Failure, refuse};
 use crate::sys::cryptsetup::{self, Discard, Luks, Removal};
-use crate::sys::{holders, loopdev::LoopDevice};
+use crate::sys::{file, holders, loopdev::LoopDevice};
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -29,7 +29,18 @@ impl Mapped {
         let opened = OpenOptions::new().read(true).write(true).open(&path);
         let opened = opened.during(format!("opening {}", path.display())).map(|node| Self { node, path });
         let marked = cryptsetup::remove(name, Removal::WhenUnused);
-        marked.during("marking the encrypted device for removal").and(opened)
+        marked.during("marking the encrypted device for removal")?;
+        let mapped = opened?;
+        mapped.restore_node()?;
+        Ok(mapped)
+    }
+
+    /// Without udev libdevmapper takes the node away with the request, though the device stays.
+    fn restore_node(&self) -> Result<(), Failure> {
+        match file::make_block_node(&self.path, &self.node) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            other => other.during(format!("making {}", self.path.display())),
+        }
     }
 
     /// `/dev/mapper/NAME`.
@@ -50,9 +61,16 @@ pub fn node(name: &str) -> PathBuf {
     Path::new("/dev/mapper").join(name)
 }
 
+/// Removes the node of a device that is gone, where no udev does it.
+pub fn forget_node(name: &str) {
+    // A node that is not there, or that udev is just removing, is as good.
+    let _ = std::fs::remove_file(node(name));
+}
+
 /// Removes a device that a killed process left: one that is there though the home is not active.
 pub fn remove_stale(name: &str) -> Result<(), Failure> {
     if !cryptsetup::is_active(name).during("looking for the encrypted device")? {
+        forget_node(name);
         return Ok(());
     }
     match cryptsetup::remove(name, Removal::Now) {

@@ -46,7 +46,9 @@ impl PrivateMount {
 
     /// Makes the user's directory: a subvolume where that is possible.
     pub fn make(&self, name: &str) -> Result<OwnedFd, Failure> {
-        if btrfs::create_subvolume(&self.root, name).is_err() {
+        // The mount's own descriptor is good for paths only.
+        let root = durable::directory_at(&self.root, ".").during("opening the file system")?;
+        if btrfs::create_subvolume(&root, name).is_err() {
             rustix::fs::mkdirat(&self.root, name, Mode::from_raw_mode(0o700))
                 .map_err(io::Error::from)
                 .during("making the home directory")?;

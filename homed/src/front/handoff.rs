@@ -1,0 +1,321 @@
+//! The hand-off socket: takes secrets from clients and gives tickets (`records::handoff`).
+//!
+//! A ticket is good once, for callers with the UID of the socket's peer, while its connection is open.
+//! Every UID has its own limits, so a flood by one does not hurt the others.
+
+use crate::daemon::link::{Progress, ProgressSink};
+use records::Secret;
+use records::handoff::{Deposit, Reply, VERSION};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use std::collections::HashMap;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+
+/// Connections a UID may have open; root's PAM stacks serve all users.
+const CONNECTIONS_PER_UID: usize = 16;
+const CONNECTIONS_OF_ROOT: usize = 512;
+/// Tickets a connection may have open: old and new password, and some air.
+const TICKETS_PER_CONNECTION: usize = 8;
+/// Longest line of a client, in bytes.
+const LONGEST_LINE: usize = 4096;
+/// Progress lines that wait for a slow reader; more are dropped.
+const PROGRESS_KEPT: usize = 32;
+
+/// The open tickets; clones share them.
+#[derive(Clone, Default)]
+pub struct Tickets(Arc<Mutex<Store>>);
+
+#[derive(Default)]
+struct Store {
+    kept: HashMap<String, Kept>,
+    connections: HashMap<u32, usize>,
+    next: u64,
+}
+
+struct Kept {
+    uid: u32,
+    connection: u64,
+    secret: Secret,
+    progress: mpsc::Sender<Progress>,
+}
+
+impl Tickets {
+    /// The secret behind a ticket, once, for the UID it was given to; and where progress goes.
+    pub fn redeem(&self, uid: u32, ticket: &str) -> Option<(Secret, Option<ProgressSink>)> {
+        let mut store = self.store();
+        if store.kept.get(ticket)?.uid != uid {
+            return None;
+        }
+        let kept = store.kept.remove(ticket)?;
+        let progress = kept.progress;
+        // A client that does not read its progress does without.
+        let sink: ProgressSink = Box::new(move |step| drop(progress.try_send(step.clone())));
+        Some((kept.secret, Some(sink)))
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, uid: u32) -> Option<Place> {
+        let mut store = self.store();
+        let limit = if uid == 0 { CONNECTIONS_OF_ROOT } else { CONNECTIONS_PER_UID };
+        let count = store.connections.entry(uid).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        store.next += 1;
+        Some(Place { tickets: self.clone(), uid, connection: store.next })
+    }
+}
+
+/// A connection's place; its tickets go with it.
+struct Place {
+    tickets: Tickets,
+    uid: u32,
+    connection: u64,
+}
+
+impl Place {
+    fn keep(&self, secret: Secret, progress: mpsc::Sender<Progress>) -> Result<String, &'static str> {
+        let mut store = self.tickets.store();
+        if store.kept.values().filter(|kept| kept.connection == self.connection).count()
+            >= TICKETS_PER_CONNECTION
+        {
+            return Err("too many tickets are open on this connection");
+        }
+        let ticket = random_name().map_err(|_| "the kernel gives no random numbers")?;
+        let kept = Kept { uid: self.uid, connection: self.connection, secret, progress };
+        store.kept.insert(ticket.clone(), kept);
+        Ok(ticket)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut store = self.tickets.store();
+        store.kept.retain(|_, kept| kept.connection != self.connection);
+        if let Some(count) = store.connections.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
+                store.connections.remove(&self.uid);
+            }
+        }
+    }
+}
+
+fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Listens on the socket, everybody may connect.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    Ok(listener)
+}
+
+/// Serves clients for as long as it is polled.
+pub async fn serve(listener: UnixListener, tickets: Tickets) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let Ok(peer) = stream.peer_cred() else { continue };
+                let Some(place) = tickets.open(peer.uid()) else {
+                    tokio::spawn(turn_away(stream));
+                    continue;
+                };
+                tokio::spawn(async move {
+                    // A client that breaks off is no news.
+                    let _ = converse(stream, place).await;
+                });
+            }
+            // Out of descriptors: others will close theirs.
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+async fn turn_away(mut stream: UnixStream) {
+    let reply = Reply::Refused("you have too many connections open".into());
+    // Whether it hears it is up to the client.
+    let _ = stream.try_write(line(&reply).as_slice());
+    let _ = stream.shutdown().await;
+}
+
+async fn converse(mut stream: UnixStream, place: Place) -> io::Result<()> {
+    let (progress, mut steps) = mpsc::channel(PROGRESS_KEPT);
+    let mut input = Input::default();
+    loop {
+        tokio::select! {
+            Some(step) = steps.recv() => stream.write_all(&line(&Reply::Progress(step))).await?,
+            ready = stream.ready(Interest::READABLE) => {
+                ready?;
+                if !input.take(&stream)? {
+                    return Ok(());
+                }
+                while let Some((deposit, fd)) = input.next()? {
+                    let reply = accept(&place, &deposit, fd, &progress);
+                    stream.write_all(&line(&reply)).await?;
+                }
+            }
+        }
+    }
+}
+
+fn accept(place: &Place, deposit: &Deposit, fd: OwnedFd, progress: &mpsc::Sender<Progress>) -> Reply {
+    if deposit.version != VERSION {
+        return Reply::Refused(format!("version {} of the protocol is not known here", deposit.version));
+    }
+    let ticket = handoff::receive(fd, deposit.length)
+        .map_err(|e| e.to_string())
+        .and_then(|secret| place.keep(secret, progress.clone()).map_err(str::to_owned));
+    match ticket {
+        Ok(ticket) => Reply::Ticket(ticket),
+        Err(why) => Reply::Refused(why),
+    }
+}
+
+fn line(reply: &Reply) -> Vec<u8> {
+    let mut line = serde_json::to_vec(reply).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+/// What has come in and is not yet answered.
+#[derive(Default)]
+struct Input {
+    bytes: Vec<u8>,
+    fds: std::collections::VecDeque<OwnedFd>,
+}
+
+impl Input {
+    /// Reads what is there; `false`: the client has closed.
+    fn take(&mut self, stream: &UnixStream) -> io::Result<bool> {
+        let mut chunk = [0; 1024];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = stream.try_io(Interest::READABLE, || {
+            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+            Ok(rustix::net::recvmsg(stream, &mut [IoSliceMut::new(&mut chunk)], &mut control, flags)?)
+        });
+        let length = match received {
+            Ok(received) => received.bytes,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(e) => return Err(e),
+        };
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                self.fds.extend(fds);
+            }
+        }
+        self.bytes.extend_from_slice(&chunk[..length]);
+        if self.bytes.len() > LONGEST_LINE || self.fds.len() > TICKETS_PER_CONNECTION {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(length > 0)
+    }
+
+    /// The next whole line with its descriptor.
+    fn next(&mut self) -> io::Result<Option<(Deposit, OwnedFd)>> {
+        let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+        let line: Vec<u8> = self.bytes.drain(..=end).collect();
+        let deposit = serde_json::from_slice(&line)?;
+        let fd = self.fds.pop_front().ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Some((deposit, fd)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use handoff::Client;
+    use std::time::Duration;
+
+    fn own_uid() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    async fn with_server<T: Send + 'static>(
+        client: impl FnOnce(Client, Tickets) -> T + Send + 'static,
+    ) -> (T, Tickets) {
+        let scratch = tempfile::tempdir().expect("made");
+        let path = scratch.path().join("socket");
+        let tickets = Tickets::default();
+        let server = tokio::spawn(serve(listen(&path).expect("listens"), tickets.clone()));
+        let shared = tickets.clone();
+        let result = tokio::task::spawn_blocking(move || {
+            client(Client::connect_to(&path, Duration::from_secs(10)).expect("connects"), shared)
+        });
+        let result = result.await.expect("ends");
+        server.abort();
+        (result, tickets)
+    }
+
+    fn secret(text: &str) -> Secret {
+        Secret::from_text(text.into())
+    }
+
+    #[tokio::test]
+    async fn a_ticket_is_good_once_and_for_its_owner() {
+        let run = |mut client: Client, tickets: Tickets| {
+            let ticket = client.deposit(&secret("geheim")).expect("taken");
+            assert!(tickets.redeem(own_uid() + 1, &ticket).is_none(), "a stranger's");
+            let (secret, sink) = tickets.redeem(own_uid(), &ticket).expect("redeemed");
+            assert!(tickets.redeem(own_uid(), &ticket).is_none(), "twice");
+            sink.expect("there")(&Progress { step: "Formatting".into(), done: 1, of: 2 });
+            let step = client.next_progress(Duration::from_secs(10)).expect("reads").expect("heard");
+            (secret.open().to_vec(), step.step)
+        };
+        assert_eq!(with_server(run).await.0, (b"geheim".to_vec(), "Formatting".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn tickets_are_limited_and_go_with_their_connection() {
+        let run = |mut client: Client, _| {
+            for _ in 0..TICKETS_PER_CONNECTION {
+                client.deposit(&secret("x")).expect("taken");
+            }
+            assert!(client.deposit(&secret("x")).is_err());
+            drop(client);
+        };
+        let scratch = tempfile::tempdir().expect("made");
+        let path = scratch.path().join("socket");
+        let tickets = Tickets::default();
+        let (mut near, far) = UnixStream::pair().expect("made");
+        let place = tickets.open(own_uid()).expect("a place");
+        place.keep(secret("x"), mpsc::channel(1).0).expect("kept");
+        near.shutdown().await.expect("closed");
+        converse(far, place).await.expect("ends");
+        assert!(tickets.store().kept.is_empty() && tickets.store().connections.is_empty());
+        drop(path);
+        with_server(run).await;
+    }
+
+    #[tokio::test]
+    async fn one_uid_cannot_take_all_places() {
+        let tickets = Tickets::default();
+        let places: Vec<_> = (0..CONNECTIONS_PER_UID).map(|_| tickets.open(1000)).collect();
+        assert!(places.iter().all(Option::is_some));
+        assert!(tickets.open(1000).is_none() && tickets.open(1001).is_some());
+        drop(places);
+        assert!(tickets.open(1000).is_some());
+    }
+}

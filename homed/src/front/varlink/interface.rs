@@ -1,0 +1,158 @@
+//! Calls as they come: which method with which parameters, and what is answered without a look at
+//! any home.
+
+use super::error;
+use super::query::{Kind, Query};
+use records::userdb::SERVICE;
+use serde_json::{Value, json};
+
+/// The interface in Varlink's definition language.
+const DESCRIPTION: &str = "interface io.systemd.UserDatabase
+
+method GetUserRecord(
+  uid: ?int,
+  userName: ?string,
+  service: string
+) -> (
+  record: object,
+  incomplete: ?bool
+)
+
+method GetGroupRecord(
+  gid: ?int,
+  groupName: ?string,
+  service: string
+) -> (
+  record: object,
+  incomplete: ?bool
+)
+
+method GetMemberships(
+  userName: ?string,
+  groupName: ?string,
+  service: string
+) -> (
+  userName: string,
+  groupName: string
+)
+
+error NoRecordFound()
+error BadService()
+error ServiceNotAvailable()
+error ConflictingRecordFound()
+error EnumerationNotSupported()
+";
+
+/// What is to be done.
+pub enum Method {
+    /// Nothing more: this is the reply.
+    Known(Value),
+    /// The homes are asked.
+    Query(Query),
+}
+
+/// Reads a call.
+pub fn method(call: &Value) -> Method {
+    let parameters = &call["parameters"];
+    let query = |kind| match query(kind, parameters, call["more"] == json!(true)) {
+        Ok(query) => Method::Query(query),
+        Err(reply) => Method::Known(reply),
+    };
+    match call["method"].as_str() {
+        Some("io.systemd.UserDatabase.GetUserRecord") => query(Kind::User),
+        Some("io.systemd.UserDatabase.GetGroupRecord") => query(Kind::Group),
+        Some("io.systemd.UserDatabase.GetMemberships") => query(Kind::Membership),
+        Some("org.varlink.service.GetInfo") => Method::Known(info()),
+        Some("org.varlink.service.GetInterfaceDescription") => Method::Known(describe(parameters)),
+        Some("io.systemd.service.Ping") => Method::Known(json!({"parameters": {}})),
+        Some(other) => Method::Known(error("org.varlink.service.MethodNotFound", json!({"method": other}))),
+        None => Method::Known(invalid("method")),
+    }
+}
+
+fn invalid(parameter: &str) -> Value {
+    error("org.varlink.service.InvalidParameter", json!({"parameter": parameter}))
+}
+
+fn info() -> Value {
+    json!({"parameters": {
+        "vendor": "homed",
+        "product": "homed",
+        "version": env!("CARGO_PKG_VERSION"),
+        "url": "",
+        "interfaces": ["io.systemd.UserDatabase", "io.systemd.service", "org.varlink.service"],
+    }})
+}
+
+fn describe(parameters: &Value) -> Value {
+    match parameters["interface"].as_str() {
+        Some("io.systemd.UserDatabase") => json!({"parameters": {"description": DESCRIPTION}}),
+        Some(other) => error("org.varlink.service.InterfaceNotFound", json!({"interface": other})),
+        None => invalid("interface"),
+    }
+}
+
+fn query(kind: Kind, parameters: &Value, more: bool) -> Result<Query, Value> {
+    if parameters["service"] != json!(SERVICE) {
+        return Err(error("io.systemd.UserDatabase.BadService", json!({})));
+    }
+    let text = |name: &str| match &parameters[name] {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.clone())),
+        _ => Err(invalid(name)),
+    };
+    let number = |name: &str| match &parameters[name] {
+        Value::Null => Ok(None),
+        value => match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(invalid(name)),
+        },
+    };
+    let texts = |name: &str| match &parameters[name] {
+        Value::Null => Ok(None),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned))
+            .collect::<Option<Vec<_>>>()
+            .map(Some)
+            .ok_or_else(|| invalid(name)),
+        _ => Err(invalid(name)),
+    };
+    let (user, group) = (text("userName")?, text("groupName")?);
+    let (uid, gid) = (number("uid")?, number("gid")?);
+    Ok(match kind {
+        Kind::User => Query {
+            kind,
+            user,
+            id: uid,
+            group: None,
+            smallest: number("uidMin")?,
+            largest: number("uidMax")?,
+            dispositions: texts("dispositionMask")?,
+            fuzzy: texts("fuzzyNames")?,
+            more,
+        },
+        Kind::Group => Query {
+            kind,
+            user: None,
+            id: gid,
+            group,
+            smallest: number("gidMin")?,
+            largest: number("gidMax")?,
+            dispositions: texts("dispositionMask")?,
+            fuzzy: texts("fuzzyNames")?,
+            more,
+        },
+        Kind::Membership => Query {
+            kind,
+            user,
+            id: None,
+            group,
+            smallest: None,
+            largest: None,
+            dispositions: None,
+            fuzzy: None,
+            more,
+        },
+    })
+}
