@@ -226,8 +226,12 @@ impl Reader<'_> {
         let rest = &self.text[self.at..];
         let length = rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
         let length = length.count();
-        let number =
-            serde_json::from_str(&rest[..length]).map_err(|_| self.refuse("a number is not valid"))?;
+        let invalid = || self.refuse("a number is not valid");
+        let mut number: Number = serde_json::from_str(&rest[..length]).map_err(|_| invalid())?;
+        if number.is_f64() {
+            // A real is read by the standard library: serde_json may be one step off.
+            number = rest[..length].parse().ok().and_then(Number::from_f64).ok_or_else(invalid)?;
+        }
         self.at += length;
         Ok(number)
     }
@@ -304,6 +308,16 @@ mod tests {
             ("too long", &long),
         ] {
             assert!(parse(text).is_err(), "{what}");
+        }
+    }
+
+    /// `serde_json` may be one step off when it reads a real, so that printing it again changes it.
+    #[test]
+    fn a_real_survives_printing() {
+        let long = format!("-8{}", "8".repeat(14) + &"0".repeat(111));
+        for text in [long.as_str(), "31.245270191439438", "-1.7976931348623157e308", "5e-324"] {
+            let value = parse(text).expect("a number");
+            assert_eq!(parse(&value.to_string()), Ok(value), "{text}");
         }
     }
 
