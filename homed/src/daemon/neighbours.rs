@@ -37,7 +37,8 @@ impl Neighbours {
 
     fn trust(&self) -> Option<Trust> {
         let mut kept = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.is_none() {
+        // A worker may have made this machine's own key in the meantime.
+        if kept.as_ref().is_none_or(|trust| trust.local.is_none()) {
             *kept = self.read_trust();
         }
         kept.clone()
@@ -91,6 +92,10 @@ impl Neighbours {
     }
 }
 
+fn is_own(known: &nix::Result<Option<String>>, own: &UserName) -> bool {
+    matches!(known, Ok(Some(name)) if name == own.as_str())
+}
+
 impl Outside for Neighbours {
     fn name_taken(&self, name: &str) -> bool {
         // A database that cannot answer may know the name.
@@ -98,9 +103,11 @@ impl Outside for Neighbours {
             || !matches!(nix::unistd::Group::from_name(name), Ok(None))
     }
 
-    fn uid_taken(&self, uid: u32) -> bool {
-        !matches!(nix::unistd::User::from_uid(uid.into()), Ok(None))
-            || !matches!(nix::unistd::Group::from_gid(uid.into()), Ok(None))
+    fn uid_taken(&self, uid: u32, own: &UserName) -> bool {
+        let user = nix::unistd::User::from_uid(uid.into()).map(|user| user.map(|user| user.name));
+        let group = nix::unistd::Group::from_gid(uid.into()).map(|group| group.map(|group| group.name));
+        // A database that cannot answer may know the number.
+        [user, group].iter().any(|known| !matches!(known, Ok(None)) && !is_own(known, own))
     }
 
     fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String> {
@@ -120,7 +127,7 @@ impl Outside for Neighbours {
         }
     }
 
-    fn save(&self, record: &Record) -> Result<(), String> {
+    fn save(&self, record: &Record) -> Result<Record, String> {
         let signed = match self.trust().map(|trust| trust.verdict(record)) {
             Some(Verdict::Unsigned) => {
                 let key = self.own_key().map_err(|e| e.to_string())?;
@@ -128,7 +135,8 @@ impl Outside for Neighbours {
             }
             _ => record.clone(),
         };
-        self.folders.save(&signed).map_err(|e| e.to_string())
+        self.folders.save(&signed).map_err(|e| e.to_string())?;
+        Ok(signed)
     }
 
     fn forget(&self, user: &UserName) -> Result<(), String> {

@@ -8,14 +8,14 @@ use records::{Credentials, Record, UserName};
 pub trait Outside: Send + Sync + 'static {
     /// Whether a user or group that is not ours has that name.
     fn name_taken(&self, name: &str) -> bool;
-    /// Whether anybody but our own homes has that UID or GID.
-    fn uid_taken(&self, uid: u32) -> bool;
+    /// Whether anybody but this user has that UID or GID.
+    fn uid_taken(&self, uid: u32, own: &UserName) -> bool;
     /// Why the passwords are too weak.
     fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String>;
     /// All host records that may be used.
     fn load(&self) -> Vec<Record>;
-    /// Writes a host record, signed if it is not.
-    fn save(&self, record: &Record) -> Result<(), String>;
+    /// Writes a host record, signed if it is not; gives what was written.
+    fn save(&self, record: &Record) -> Result<Record, String>;
     /// Deletes host record and blobs.
     fn forget(&self, user: &UserName) -> Result<(), String>;
     /// Signing keys.
@@ -32,6 +32,6 @@ pub fn look_up(outside: &dyn Outside, check: &Check) -> Findings {
     Findings {
         taken: None,
         weak: quality.and_then(|q| outside.weakness(&check.user, &q.new, q.old.as_ref())),
-        uid: check.uids.iter().copied().find(|uid| !outside.uid_taken(*uid)),
+        uid: check.uids.iter().copied().find(|uid| !outside.uid_taken(*uid, &check.user)),
     }
 }

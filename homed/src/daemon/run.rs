@@ -203,8 +203,11 @@ impl Daemon {
             }
             Effect::Save(record) => {
                 let user = record.user().clone();
-                self.write(user.clone(), move |outside| {
-                    if let Err(error) = outside.save(&record) {
+                let events = self.events.clone();
+                self.write(user.clone(), move |outside| match outside.save(&record) {
+                    Ok(written) if written == *record => {}
+                    Ok(signed) => events.event(Event::Signed(Box::new(signed))),
+                    Err(error) => {
                         tracing::error!(home = %user, "the host record could not be written: {error}");
                     }
                 });

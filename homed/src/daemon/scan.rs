@@ -16,10 +16,7 @@ pub fn file(path: &Path) -> Option<Found> {
     let name = path.file_name()?.to_str()?;
     // Not followed: whoever may write here could point it anywhere.
     let facts = std::fs::symlink_metadata(path).ok()?;
-    let (stem, storage) = match kind(name, &facts) {
-        Some(found) => found,
-        None => return None,
-    };
+    let (stem, storage) = kind(name, &facts)?;
     let name = FullName::parse(stem).ok()?;
     Some(Found { name, image: path.to_str()?.to_owned(), storage: storage.to_owned() })
 }

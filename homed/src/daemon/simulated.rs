@@ -225,7 +225,7 @@ impl Outside for Simulated {
         self.world().names_taken.contains(name)
     }
 
-    fn uid_taken(&self, uid: u32) -> bool {
+    fn uid_taken(&self, uid: u32, _own: &UserName) -> bool {
         self.world().uids_taken.contains(&uid)
     }
 
@@ -238,9 +238,9 @@ impl Outside for Simulated {
         self.world().records.values().cloned().collect()
     }
 
-    fn save(&self, record: &Record) -> Result<(), String> {
+    fn save(&self, record: &Record) -> Result<Record, String> {
         self.world().records.insert(record.user().clone(), record.clone());
-        Ok(())
+        Ok(record.clone())
     }
 
     fn forget(&self, user: &UserName) -> Result<(), String> {

@@ -9,10 +9,13 @@ use std::path::Path;
 /// The extended attribute of an image that was not cleanly closed.
 const DIRTY: &str = "user.home-dirty";
 
+/// Tells who signed a record.
+pub type Signed = Box<dyn Fn(&Record) -> Option<SignedLocally>>;
+
 /// Facts of this machine.
 pub struct System {
     /// Who signed a record, by the keys of this machine.
-    pub signed: Box<dyn Fn(&Record) -> Option<SignedLocally>>,
+    pub signed: Signed,
 }
 
 impl Facts for System {

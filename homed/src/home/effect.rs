@@ -24,6 +24,8 @@ pub enum Event {
     Checked(UserName, JobId, Findings),
     /// A host record was read at the start; whether its last job never ended; which references are held.
     Loaded(Box<Record>, Interrupted, Vec<AtSuspend>),
+    /// A host record was signed when it was written.
+    Signed(Box<Record>),
     /// Storage was seen: in `/home`, or as a partition.
     Found(Found),
     /// Storage may have gone.

@@ -302,6 +302,14 @@ impl Home {
         }
     }
 
+    /// The record was signed when it was written. A worker that runs brings a newer one.
+    pub fn signed(&mut self, record: Record, turn: &mut Turn) {
+        if self.running.is_none() {
+            self.set_record(record, turn);
+            self.changed(turn);
+        }
+    }
+
     fn set_record(&mut self, record: Record, turn: &mut Turn) {
         self.known = Known::Yes;
         self.place = super::facts::Place::of(&record, turn.machine);

@@ -54,6 +54,9 @@ impl Manager {
 
     fn new_home(&self, record: Record, turn: &Turn) -> Result<Home, Refused> {
         check_fields(&record)?;
+        if record.members().contains_key("signature") && turn.facts.signed_locally(&record).is_none() {
+            return Err(Refusal::BadSignature.into());
+        }
         if self.homes.len() >= MOST_HOMES {
             return Err(Refused::new(
                 Refusal::TooManyOperations,

@@ -111,6 +111,10 @@ impl Manager {
                 None => self.on(&user, turn, |home, turn| home.checked(job, findings, turn)),
             },
             Event::Loaded(record, interrupted, held) => self.loaded(*record, interrupted, held, turn),
+            Event::Signed(record) => self.on(&record.user().clone(), turn, |home, turn| {
+                home.signed(*record, turn);
+                Fate::Stays
+            }),
             Event::Found(found) => self.found(found, turn),
             Event::Vanished(image) => self.vanished(&image, turn),
             Event::Released(user, at_suspend) => self.on(&user, turn, |home, turn| {
