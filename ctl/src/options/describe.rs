@@ -56,14 +56,17 @@ fn names(row: &Row) -> String {
 
 /// The same as a clap command, for the generators: the parser does not use it.
 pub fn command() -> Command {
-    let options = super::rows().filter(|row| !row.help.is_empty()).map(argument);
-    let verbs = VERBS.iter().filter(|verb| !verb.group.is_empty()).map(|verb| {
-        let command = Command::new(verb.name).about(verb.help);
-        if verb.arguments.is_empty() {
-            command
-        } else {
-            command.arg(Arg::new("arguments").num_args(0..).value_name(verb.arguments))
+    let shown = |rows: &'static [Row]| rows.iter().filter(|row| !row.help.is_empty()).map(argument);
+    let verbs = VERBS.iter().map(|verb| {
+        let mut command = Command::new(verb.name).about(verb.help);
+        // Only where they have an effect: the completions of every verb would be twenty times as long.
+        if matches!(verb.name, "create" | "update") {
+            command = command.args(shown(RECORD_ROWS));
         }
+        if verb.arguments.is_empty() {
+            return command;
+        }
+        command.arg(Arg::new("arguments").num_args(0..).value_name(verb.arguments))
     });
     Command::new("homectl")
         .version(env!("CARGO_PKG_VERSION"))
@@ -71,13 +74,14 @@ pub fn command() -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .disable_help_subcommand(true)
-        .args(options)
+        .args(shown(TOOL_ROWS).map(|argument| argument.global(true)))
+        .args(shown(RECORD_ROWS))
         .subcommands(verbs)
 }
 
 fn argument(row: &'static Row) -> Arg {
     let id = if row.long.is_empty() { row.help } else { row.long };
-    let mut argument = Arg::new(id).help(row.help).global(true);
+    let mut argument = Arg::new(id).help(row.help);
     if !row.long.is_empty() {
         argument = argument.long(row.long).visible_aliases(row.aliases.iter().copied());
     }

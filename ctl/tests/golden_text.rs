@@ -1,0 +1,61 @@
+//! What is printed, compared with the files in `golden/`. `UPDATE_GOLDEN=1` rewrites them: read the diff.
+
+use homectl::bus::HomeRow;
+use homectl::context::{Legend, Paint};
+use homectl::record_text::{View, format};
+use homectl::verb::list::table;
+use records::{HostName, Machine, MachineId, Record, Sections};
+use std::path::PathBuf;
+
+fn compare(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, text).expect("the golden file can be written");
+    }
+    let golden = std::fs::read_to_string(&path).expect("there is a golden file");
+    assert_eq!(text, golden, "{name} changed; if that is meant: UPDATE_GOLDEN=1");
+}
+
+fn inspected(file: &str) -> String {
+    let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("an id");
+    let machine = Machine { id, host: HostName("here".to_owned()) };
+    let record = Record::parse(file, Sections::OWNER).expect("a valid record");
+    format(&record, &View { machine: &machine, now_usec: 1_795_000_000_000_000, paint: Paint::Plain })
+}
+
+#[test]
+fn inspect_of_an_active_home() {
+    compare("inspect-active.txt", &inspected(include_str!("golden/active.json")));
+}
+
+#[test]
+fn inspect_of_a_bare_record() {
+    compare("inspect-bare.txt", &inspected(r#"{"userName":"bob"}"#));
+}
+
+fn home(name: &str, uid: u32, state: &str) -> HomeRow {
+    let (home, shell) = (format!("/home/{name}"), "/bin/bash".to_owned());
+    HomeRow {
+        name: name.to_owned(),
+        uid,
+        state: state.to_owned(),
+        gid: uid,
+        real_name: format!("{name} 世界"),
+        home,
+        shell,
+    }
+}
+
+#[test]
+fn list() {
+    let homes = [home("anna", 60100, "active"), home("bob", 60200, "inactive")];
+    compare("list.txt", &table(&homes, Legend::Shown, Paint::Plain));
+    compare("list-no-legend.txt", &table(&homes, Legend::Hidden, Paint::Plain));
+    compare("list-color.txt", &table(&homes, Legend::Shown, Paint::Color));
+    compare("list-empty.txt", &table(&[], Legend::Shown, Paint::Plain));
+}
+
+#[test]
+fn help() {
+    compare("help.txt", &homectl::options::describe::help());
+}

@@ -1,0 +1,66 @@
+//! The program as it is run: exit codes, and what goes to which stream.
+
+use std::process::{Command, Output};
+
+fn homectl(words: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
+    command.args(words).envs(variables.iter().copied());
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus").stdin(std::process::Stdio::null());
+    command.output().expect("homectl runs")
+}
+
+#[test]
+fn wrong_words_end_with_one_and_say_why() {
+    for words in [
+        &["frob"][..],
+        &["--frob"],
+        &["-H", "there", "list"],
+        &["create"],
+        &["resize", "a", "5%"],
+        &["--json=x"],
+        &["update"],
+        &["firstboot"],
+    ] {
+        let output = homectl(words, &[]);
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(output.stdout.is_empty() && output.stderr.starts_with(b"homectl: "), "{words:?}");
+    }
+}
+
+#[test]
+fn without_a_bus_it_fails_and_says_so() {
+    for words in [&["list"][..], &["inspect", "anna"], &["deactivate", "anna"], &["deactivate-all"]] {
+        assert_eq!(homectl(words, &[]).status.code(), Some(1), "{words:?}");
+    }
+}
+
+#[test]
+fn help_version_and_what_packaging_asks_for() {
+    for word in
+        ["--help", "--version", "--generate=man", "--generate=bash", "--generate=zsh", "--generate=fish"]
+    {
+        let output = homectl(&[word], &[]);
+        assert_eq!(output.status.code(), Some(0), "{word}");
+        assert!(!output.stdout.is_empty(), "{word}");
+    }
+}
+
+const DRY: [(&str, &str); 2] = [("SYSTEMD_HOME_DRY_RUN", "1"), ("NEWPASSWORD", "quite a secret")];
+
+#[test]
+fn a_dry_run_prints_the_recovery_key_alone_and_writes_nothing() {
+    let folder = tempfile::tempdir().expect("scratch folder");
+    let file = format!("--recovery-key-file={}", folder.path().join("key").display());
+    let output = homectl(&["create", "anna", "--recovery-key=yes", &file], &DRY);
+    assert_eq!(output.status.code(), Some(0));
+    let key = String::from_utf8(output.stdout).expect("text");
+    assert_eq!((key.lines().count(), key.trim().len(), key.split('-').count()), (1, 71, 8));
+    let record = String::from_utf8(output.stderr).expect("text");
+    assert!(
+        record.contains("\"userName\": \"anna\"")
+            && record.contains("$y$j9T$")
+            && !record.contains("quite a secret")
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 0);
+    assert_eq!(homectl(&["create", "anna", &file], &DRY).status.code(), Some(1));
+}

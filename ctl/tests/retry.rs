@@ -1,0 +1,112 @@
+//! The talk with homed: what each refusal makes the client gather, against scripted sides.
+
+use homectl::bus::Failure;
+use homectl::insist::Talk;
+use homectl::prompt::{Asker, Ready};
+use homectl::vault::{Handed, Vault};
+use records::credentials::Permitted;
+use records::{Credentials, Refusal, Secret};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+/// Answers in order; what was asked and handed over is kept.
+#[derive(Default)]
+struct Script {
+    answers: RefCell<VecDeque<&'static str>>,
+    ready: Cell<Option<&'static str>>,
+    handed: RefCell<Vec<Vec<String>>>,
+}
+
+impl Asker for Script {
+    fn ready(&self, what: Ready) -> Option<Secret> {
+        (what == Ready::Password)
+            .then(|| self.ready.take())
+            .flatten()
+            .map(|t| Secret::from_text(t.to_owned()))
+    }
+    fn ask(&self, _: &str) -> Result<Secret, Failure> {
+        let answer = self.answers.borrow_mut().pop_front();
+        answer.map(|t| Secret::from_text(t.to_owned())).ok_or_else(|| Failure::say("nobody answers"))
+    }
+    fn notice(&self, _: &str) {}
+}
+
+impl Vault for Script {
+    fn hand(&self, credentials: &Credentials) -> Result<Handed, Failure> {
+        let texts =
+            credentials.passwords.iter().map(|p| p.open_text().unwrap_or_default().to_owned()).collect();
+        self.handed.borrow_mut().push(texts);
+        Ok(Handed::new("{\"ticket\":\"t\"}".to_owned(), None))
+    }
+}
+
+fn talk(script: &Script, refusals: &[Refusal]) -> (Result<(), Failure>, Credentials) {
+    let talk = Talk { asker: script, vault: script, user: "anna" };
+    let mut refusals = refusals.iter();
+    let mut credentials = talk.ready();
+    let done = talk.insist(&mut credentials, |handed| {
+        assert_eq!(handed.argument, "{\"ticket\":\"t\"}", "only a ticket may go over the bus");
+        refusals.next().map_or(Ok(()), |r| Err(Failure::Refused(*r, r.sentence().to_owned())))
+    });
+    (done, credentials)
+}
+
+#[test]
+fn every_password_tried_is_sent_again_newest_first() {
+    let script = Script {
+        answers: RefCell::new(["two", "three"].into()),
+        ready: Cell::new(Some("one")),
+        ..Script::default()
+    };
+    let (done, _) = talk(&script, &[Refusal::BadPassword, Refusal::BadPassword]);
+    assert_eq!(done, Ok(()));
+    assert_eq!(*script.handed.borrow(), [vec!["one"], vec!["two", "one"], vec!["three", "two", "one"]]);
+}
+
+#[test]
+fn only_the_newest_pin_is_sent() {
+    let script = Script { answers: RefCell::new(["1", "2"].into()), ..Script::default() };
+    let (done, credentials) = talk(&script, &[Refusal::TokenPinNeeded, Refusal::BadPin]);
+    assert_eq!(done, Ok(()));
+    assert_eq!(credentials.token_pins.len(), 1);
+    assert!(credentials.token_pins[0].matches(b"2"));
+}
+
+#[test]
+fn a_permission_is_given_once() {
+    let script = Script::default();
+    let (done, credentials) = talk(&script, &[Refusal::TokenUserPresenceNeeded]);
+    assert_eq!(done, Ok(()));
+    assert_eq!(credentials.user_presence, Permitted::Yes);
+    let (done, _) = talk(&script, &[Refusal::TokenUserPresenceNeeded, Refusal::TokenUserPresenceNeeded]);
+    assert!(done.is_err_and(|f| f.is(Refusal::TokenUserPresenceNeeded)));
+}
+
+#[test]
+fn a_typed_recovery_key_is_brought_into_its_form() {
+    let typed = "CBDEFGHIJKLNRTUVcbdefghijklnrtuvcbdefghijklnrtuvcbdefghijklnrtuv";
+    let script = Script { answers: RefCell::new([typed].into()), ..Script::default() };
+    let (_, credentials) = talk(&script, &[Refusal::BadRecoveryKey]);
+    assert_eq!(credentials.passwords[0].open().len(), 71);
+}
+
+#[test]
+fn what_nobody_can_answer_comes_back_as_it_was() {
+    for refusal in Refusal::ALL {
+        let (done, _) = talk(&Script::default(), &[*refusal, *refusal]);
+        assert!(done.is_err_and(|f| f.is(*refusal)), "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_new_password_must_be_typed_twice_the_same() {
+    let script = Script { answers: RefCell::new(["a", "b", "c", "c"].into()), ..Script::default() };
+    let talk = Talk { asker: &script, vault: &script, user: "anna" };
+    assert!(talk.new_password().is_ok_and(|p| p.matches(b"c")));
+    let script = Script {
+        answers: RefCell::new(["a", "b", "a", "b", "a", "b", "a", "b", "c", "c"].into()),
+        ..Script::default()
+    };
+    let talk = Talk { asker: &script, vault: &script, user: "anna" };
+    assert!(talk.new_password().is_err());
+}
