@@ -1,0 +1,167 @@
+//! The real PAM: what `pam-bindings` has, and the five C functions it lacks.
+#![allow(unsafe_code)]
+
+use crate::pam::{Pam, Say, Token};
+use ::pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_TEXT_INFO, PamResultCode};
+use ::pam::conv::Conv;
+use ::pam::items::{AuthTok, OldAuthTok, User};
+use ::pam::module::PamHandle;
+use records::Secret;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::fd::OwnedFd;
+
+/// Items of `_pam_types.h`.
+const PAM_AUTHTOK: c_int = 6;
+const PAM_OLDAUTHTOK: c_int = 7;
+/// LOG_NOTICE | LOG_AUTHPRIV of syslog.h.
+const PRIORITY: c_int = 5 | (10 << 3);
+
+#[link(name = "pam")]
+unsafe extern "C" {
+    fn pam_getenv(handle: *mut PamHandle, name: *const c_char) -> *const c_char;
+    fn pam_putenv(handle: *mut PamHandle, assignment: *const c_char) -> c_int;
+    fn pam_set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> c_int;
+    fn pam_get_authtok(
+        handle: *mut PamHandle,
+        item: c_int,
+        token: *mut *const c_char,
+        prompt: *const c_char,
+    ) -> c_int;
+    fn pam_syslog(handle: *const PamHandle, priority: c_int, format: *const c_char, ...);
+}
+
+/// A reference as PAM keeps it between hooks; letting go empties it.
+type Kept = RefCell<Option<OwnedFd>>;
+
+/// PAM's handle for one call of a hook.
+pub struct Handle<'a>(&'a mut PamHandle);
+
+impl<'a> Handle<'a> {
+    /// Around libpam's own.
+    pub fn new(handle: &'a mut PamHandle) -> Self {
+        Self(handle)
+    }
+
+    fn send(&mut self, style: c_int, text: &str) -> Result<Option<Secret>, PamResultCode> {
+        let conversation: Conv<'_> = self.0.get_item()?.ok_or(PamResultCode::PAM_CONV_ERR)?;
+        let reply = conversation.send(style, text)?;
+        Ok(reply.map(|reply| Secret::new(reply.as_bytes().to_vec())))
+    }
+
+    fn kept(&self, user: &str) -> Option<&Kept> {
+        // SAFETY: under this name nobody but `keep_reference` below stores anything, always a `Kept`; the
+        // version of the type is in the name.
+        unsafe { self.0.get_data::<Kept>(&data_name(user)) }.ok()
+    }
+}
+
+fn data_name(user: &str) -> String {
+    format!("homed-reference-1-{user}")
+}
+
+fn text(value: &str) -> Result<CString, PamResultCode> {
+    CString::new(value).map_err(|_| PamResultCode::PAM_BUF_ERR)
+}
+
+fn code(value: c_int) -> Result<(), PamResultCode> {
+    match PamResultCode::try_from(value) {
+        Ok(PamResultCode::PAM_SUCCESS) => Ok(()),
+        Ok(code) => Err(code),
+        Err(_) => Err(PamResultCode::PAM_SYSTEM_ERR),
+    }
+}
+
+impl Pam for Handle<'_> {
+    fn user(&mut self) -> Result<String, PamResultCode> {
+        self.0.get_user(None)
+    }
+
+    fn set_user(&mut self, name: &str) -> Result<(), PamResultCode> {
+        let name = text(name)?;
+        self.0.set_item_str(User(&name))
+    }
+
+    fn ask(&mut self, question: &str) -> Result<Secret, PamResultCode> {
+        // An application that cannot ask fails in several ways; for us it is one.
+        let reply = self.send(PAM_PROMPT_ECHO_OFF, question).map_err(|_| PamResultCode::PAM_CONV_ERR)?;
+        reply.ok_or(PamResultCode::PAM_CONV_ERR)
+    }
+
+    fn say(&mut self, how: Say, text: &str) {
+        let style = if how == Say::Error { PAM_ERROR_MSG } else { PAM_TEXT_INFO };
+        // Who cannot show it has at least the code.
+        let _ = self.send(style, text);
+    }
+
+    fn token(&mut self, which: Token) -> Option<Secret> {
+        let bytes = match which {
+            Token::Current => self.0.get_item::<AuthTok<'_>>().ok()??.as_bytes().to_vec(),
+            Token::Old => self.0.get_item::<OldAuthTok<'_>>().ok()??.as_bytes().to_vec(),
+        };
+        Some(Secret::new(bytes))
+    }
+
+    fn set_token(&mut self, which: Token, token: &Secret) -> Result<(), PamResultCode> {
+        let item = if which == Token::Current { PAM_AUTHTOK } else { PAM_OLDAUTHTOK };
+        let mut bytes = Vec::with_capacity(token.open().len() + 1);
+        bytes.extend_from_slice(token.open());
+        bytes.push(0);
+        let bytes = Secret::new(bytes);
+        let token = CStr::from_bytes_with_nul(bytes.open()).map_err(|_| PamResultCode::PAM_BUF_ERR)?;
+        // SAFETY: the handle is libpam's and alive; the text ends with NUL and libpam copies it.
+        code(unsafe { pam_set_item(self.0, item, token.as_ptr().cast()) })
+    }
+
+    fn new_token(&mut self) -> Result<Secret, PamResultCode> {
+        let mut token: *const c_char = std::ptr::null();
+        // SAFETY: the handle is alive; libpam writes a pointer to memory of its own, or leaves it null.
+        code(unsafe { pam_get_authtok(self.0, PAM_AUTHTOK, &raw mut token, std::ptr::null()) })?;
+        if token.is_null() {
+            return Err(PamResultCode::PAM_AUTHTOK_ERR);
+        }
+        // SAFETY: on success it is a text that ends with NUL and stays until the item is set again.
+        Ok(Secret::new(unsafe { CStr::from_ptr(token) }.to_bytes().to_vec()))
+    }
+
+    fn variable(&mut self, name: &str) -> Option<String> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: the handle is alive and the name ends with NUL.
+        let value = unsafe { pam_getenv(self.0, name.as_ptr()) };
+        if value.is_null() {
+            return None;
+        }
+        // SAFETY: not null, so a text of libpam's that ends with NUL; it is copied before anything changes it.
+        Some(unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned())
+    }
+
+    fn set_variable(&mut self, name: &str, value: &str) -> Result<(), PamResultCode> {
+        let assignment = text(&format!("{name}={value}"))?;
+        // SAFETY: the handle is alive; libpam copies the text, which ends with NUL.
+        code(unsafe { pam_putenv(self.0, assignment.as_ptr()) })
+    }
+
+    fn has_reference(&mut self, user: &str) -> bool {
+        self.kept(user).is_some_and(|kept| kept.borrow().is_some())
+    }
+
+    fn keep_reference(&mut self, user: &str, reference: OwnedFd) -> Result<(), PamResultCode> {
+        self.0.set_data(&data_name(user), Box::new(Kept::new(Some(reference))))
+    }
+
+    fn drop_reference(&mut self, user: &str) {
+        if let Some(kept) = self.kept(user) {
+            drop(kept.take());
+        }
+    }
+
+    fn is_root(&mut self) -> bool {
+        rustix::process::getuid().is_root()
+    }
+
+    fn log(&mut self, message: &str) {
+        let Ok(message) = text(&message.replace('\0', " ")) else { return };
+        // SAFETY: the handle is alive; the format takes exactly one text, which ends with NUL.
+        unsafe { pam_syslog(self.0, PRIORITY, c"%s".as_ptr(), message.as_ptr()) };
+    }
+}
