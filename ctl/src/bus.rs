@@ -220,26 +220,53 @@ impl Daemon for Bus {
 
 fn failure(error: zbus::Error) -> Failure {
     match error {
-        zbus::Error::MethodError(name, text, _) => {
-            let sentence = text.unwrap_or_else(|| name.to_string());
-            match (Refusal::from_bus_name(&name), name.as_str()) {
-                (Some(refusal), _) => Failure::Refused(refusal, sentence),
-                (
-                    None,
-                    "org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner",
-                ) => Failure::say(
-                    "homed does not run. Nothing was changed. Start it: systemctl start homed.service",
-                ),
-                (None, "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired") => Failure::Refused(
-                    Refusal::AccessDenied,
-                    "That needs an authorization, which was not asked for.".to_owned(),
-                ),
-                (None, _) => Failure::Other(sentence),
-            }
+        zbus::Error::MethodError(name, text, _) => answered(&name, text.as_deref()),
+        // The library has types of its own for the standard names.
+        zbus::Error::FDO(standard) => {
+            let name = zbus::DBusError::name(&*standard).to_string();
+            answered(&name, zbus::DBusError::description(&*standard))
         }
         zbus::Error::InputOutput(e) => {
             Failure::say(format!("the system bus cannot be reached: {e}. Nothing was changed."))
         }
         other => Failure::say(format!("talking to homed failed: {other}")),
+    }
+}
+
+/// An error that came over the bus, by its name.
+fn answered(name: &str, text: Option<&str>) -> Failure {
+    let sentence = text.unwrap_or(name).to_owned();
+    match (Refusal::from_bus_name(name), name.rsplit('.').next()) {
+        (Some(refusal), _) => Failure::Refused(refusal, sentence),
+        (None, Some("ServiceUnknown" | "NameHasNoOwner")) => {
+            Failure::say("homed does not run. Nothing was changed. Start it: systemctl start homed.service")
+        }
+        (None, Some("InteractiveAuthorizationRequired")) => Failure::Refused(
+            Refusal::AccessDenied,
+            "That needs an authorization, which was not asked for.".to_owned(),
+        ),
+        (None, _) => Failure::Other(sentence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_errors_are_refusals_too() {
+        for (error, refusal) in [
+            (zbus::fdo::Error::NotSupported("x".to_owned()), Refusal::NotSupported),
+            (zbus::fdo::Error::InvalidArgs("x".to_owned()), Refusal::InvalidArgs),
+            (zbus::fdo::Error::AccessDenied("x".to_owned()), Refusal::AccessDenied),
+        ] {
+            assert_eq!(failure(zbus::Error::FDO(Box::new(error))), Failure::Refused(refusal, "x".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_homed_that_does_not_run_is_called_so() {
+        let error = zbus::Error::FDO(Box::new(zbus::fdo::Error::ServiceUnknown("x".to_owned())));
+        assert!(matches!(failure(error), Failure::Other(text) if text.starts_with("homed does not run")));
     }
 }

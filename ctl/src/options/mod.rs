@@ -225,7 +225,7 @@ mod tests {
             for name in std::iter::once(&row.long).chain(row.aliases) {
                 assert!(name.is_empty() || names.insert(*name), "--{name} is there twice");
             }
-            for letter in row.short {
+            if let Some(letter) = row.short {
                 assert!(letters.insert(letter), "-{letter} is there twice");
             }
         }
