@@ -1,1 +1,137 @@
-//! Tests on the test machine.
+//! What the scenarios share: a machine on which our daemon runs, homes that cost next to nothing to open,
+//! and the question whether anything is left of a home that was closed.
+
+use std::ops::Deref;
+
+use anyhow::{Result, ensure};
+use machine::{Builder, Image, Init, Machine, Output};
+
+/// The options of a home that is small and cheap to open: what is tested is never the key derivation.
+pub const CHEAP: &str = "--disk-size=256M --luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 \
+                         --enforce-password-policy=no";
+
+/// Starts the daemon in a small machine, and returns when it answers. What it says goes to /run/homed.log.
+const START: &str = "\
+mkdir -p /run/homed
+setsid /usr/lib/homed/homed >>/run/homed.log 2>&1 </dev/null &
+echo $! >/run/homed.pid
+for try in $(seq 600); do
+    busctl --quiet status org.freedesktop.home1 >/dev/null 2>&1 && exit 0
+    kill -0 $(cat /run/homed.pid) || break
+    sleep 0.05
+done
+cat /run/homed.log >&2
+exit 1";
+
+/// A machine with our package, in which the daemon runs.
+pub struct Ours(pub Machine);
+
+impl Deref for Ours {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.0
+    }
+}
+
+impl Ours {
+    /// A small machine: no systemd, no logins.
+    pub fn small() -> Result<Self> {
+        Self::small_with(Machine::builder())
+    }
+
+    /// A small machine with settings of one's own.
+    pub fn small_with(settings: Builder) -> Result<Self> {
+        Self::on(settings.image(Image::Ours).init(Init::Small).start()?)
+    }
+
+    /// The daemon started on a small machine that runs.
+    pub fn on(machine: Machine) -> Result<Self> {
+        let ours = Self(machine);
+        ours.start_daemon()?;
+        Ok(ours)
+    }
+
+    /// A full machine: systemd starts the daemon, people log in.
+    pub fn full() -> Result<Self> {
+        Ok(Self(Machine::builder().image(Image::Ours).init(Init::Full).start()?))
+    }
+
+    /// Starts the daemon in a small machine.
+    pub fn start_daemon(&self) -> Result<()> {
+        self.check(START).map(drop)
+    }
+
+    /// Ends the daemon in a small machine as a crash would, and returns when it is gone.
+    pub fn kill_daemon(&self) -> Result<()> {
+        self.check("pid=$(cat /run/homed.pid); kill -KILL $pid; tail --pid=$pid -f /dev/null").map(drop)
+    }
+
+    /// What the daemon of a small machine has said.
+    pub fn log(&self) -> String {
+        self.check("cat /run/homed.log").unwrap_or_default()
+    }
+
+    /// A home that is cheap to open, closed.
+    pub fn create(&self, user: &str, password: &str) -> Result<()> {
+        let done = self.homectl(&format!("create {user} {CHEAP}"), "", password)?;
+        ensure!(done.status == 0, "create failed: {}{}\n{}", done.stderr, done.stdout, self.log());
+        Ok(())
+    }
+
+    /// Runs homectl, with the password and the new password in the environment as the original reads them; an
+    /// empty one is not there.
+    pub fn homectl(&self, words: &str, password: &str, new: &str) -> Result<Output> {
+        let mut script = String::new();
+        for (name, value) in [("PASSWORD", password), ("NEWPASSWORD", new)] {
+            if !value.is_empty() {
+                script.push_str(&format!("export {name}='{value}'\n"));
+            }
+        }
+        self.command(format!("{script}exec homectl {words}")).run()
+    }
+
+    /// Runs homectl, which must succeed; what it printed.
+    pub fn done(&self, words: &str, password: &str, new: &str) -> Result<String> {
+        let output = self.homectl(words, password, new)?;
+        ensure!(output.status == 0, "homectl {words}: {}\n{}\n{}", output.status, output.stderr, self.log());
+        Ok(output.stdout)
+    }
+
+    /// Runs homectl, which must refuse; what it said to the user.
+    pub fn refused(&self, words: &str, password: &str, new: &str) -> Result<String> {
+        let output = self.homectl(words, password, new)?;
+        ensure!(output.status != 0, "homectl {words} succeeded: {}", output.stdout);
+        ensure!(output.status < 128, "homectl {words} was killed: {}", output.stderr);
+        Ok(output.stderr)
+    }
+
+    /// Nothing of this user's home is open: no mount, no device-mapper device, no loop device, no key in a
+    /// keyring, no process, no reference.
+    pub fn nothing_open(&self, user: &str) -> Result<()> {
+        let left = self.check(&what_is_open(user))?;
+        ensure!(left.is_empty(), "left open:\n{left}\n{}", self.log());
+        Ok(())
+    }
+
+    /// The state of a home, in homectl's words.
+    pub fn state(&self, user: &str) -> Result<String> {
+        let text = self.check("homectl list -j")?;
+        let homes: serde_json::Value = serde_json::from_str(&text)?;
+        let home = homes.as_array().into_iter().flatten().find(|home| home["name"] == user);
+        Ok(home.and_then(|home| home["state"].as_str()).unwrap_or("none").to_owned())
+    }
+}
+
+/// A script that prints what is open of a user's home.
+pub fn what_is_open(user: &str) -> String {
+    format!(
+        "grep -E ' /(home/{user}|run/systemd/user-home-mount)[/ ]' /proc/self/mountinfo\n\
+         dmsetup ls 2>/dev/null | grep home-{user}\n\
+         losetup -nl -O NAME,BACK-FILE | grep {user}\n\
+         grep -F home-{user} /proc/keys\n\
+         getent passwd {user} >/dev/null && ps -o pid=,args= -u {user}\n\
+         fuser -v /run/systemd/home/{user}.* 2>/dev/null\n\
+         :"
+    )
+}

@@ -78,7 +78,8 @@ where
     let stop = async {
         tokio::select! {
             () = stop => {}
-            _ = gave_up => {}
+            // Fronts that started drop their end without a word.
+            Ok(()) = gave_up => {}
         }
         notify::tell("STOPPING=1");
     };
@@ -87,7 +88,7 @@ where
         let kept = fronts(link).await;
         match &kept {
             Ok(_) => notify::tell("READY=1"),
-            // The other end is dropped only after this.
+            // The loop cannot have ended before: it takes this message.
             Err(_) => drop(give_up.send(())),
         }
         kept

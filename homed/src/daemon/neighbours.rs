@@ -115,6 +115,9 @@ impl Outside for Neighbours {
     }
 
     fn load(&self) -> Vec<Record> {
+        if let Err(error) = self.folders.make() {
+            tracing::error!("the state folder cannot be made: {error}");
+        }
         match self.folders.load_all() {
             Ok((records, unusable)) => {
                 unusable.iter().for_each(|error| tracing::warn!("a host record cannot be used: {error}"));

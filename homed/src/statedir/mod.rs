@@ -38,6 +38,14 @@ impl Default for Folders {
     }
 }
 
+impl Folders {
+    /// Makes the state folder if it is not there, for root alone.
+    pub fn make(&self) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.state)
+    }
+}
+
 /// Whether a file may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replace {

@@ -78,7 +78,11 @@ async fn show(connection: &Connection, front: &Arc<Front>, user: UserName) -> zb
 }
 
 async fn hide(connection: &Connection, user: &UserName) -> zbus::Result<()> {
-    connection.object_server().remove::<Home, _>(path(user)).await.map(|_| ())
+    match connection.object_server().remove::<Home, _>(path(user)).await {
+        // A home that was never made had no object.
+        Ok(_) | Err(zbus::Error::InterfaceNotFound) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 async fn changed(connection: &Connection, user: &UserName) -> zbus::Result<()> {
