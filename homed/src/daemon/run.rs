@@ -275,7 +275,7 @@ impl Daemon {
 
     fn start(&mut self, start: StartJob) {
         let (user, id) = (start.user.clone(), start.id);
-        tracing::info!(home = %user, "{} begins", start.what);
+        tracing::info!(home = %user, "{user}: {} begins", start.what);
         if let Err(error) = std::fs::write(self.marker(&user), start.what) {
             tracing::warn!(home = %user, "an interruption could not be recognized later: {error}");
         }
@@ -369,9 +369,9 @@ fn report(start: &mut StartJob, events: Events) -> Report {
 
 fn finish(user: UserName, id: JobId, what: &str, outcome: Outcome, events: &Events) {
     match &outcome {
-        Outcome::Done { .. } => tracing::info!(home = %user, "{what} is done"),
-        Outcome::Refused(refused) => tracing::info!(home = %user, "{what} is refused: {refused}"),
-        Outcome::Fault { chain } => tracing::error!(home = %user, "{what} failed: {chain}"),
+        Outcome::Done { .. } => tracing::info!(home = %user, "{user}: {what} is done"),
+        Outcome::Refused(refused) => tracing::info!(home = %user, "{user}: {what} is refused: {refused}"),
+        Outcome::Fault { chain } => tracing::error!(home = %user, "{user}: {what} failed: {chain}"),
     }
     events.event(Event::Ended(user, id, outcome));
 }
