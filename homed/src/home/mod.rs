@@ -241,6 +241,9 @@ impl Home {
     /// Does what is wanted, now or when its turn comes.
     pub fn want(&mut self, wanted: Wanted, turn: &mut Turn) -> Fate {
         match verdict(self.situation(turn.facts), wanted.verb) {
+            Verdict::Start(_) if self.is_a_question(&wanted) => {
+                turn.answer(wanted.waiter, Err(Refusal::BadPassword.into()));
+            }
             Verdict::Start(work) => self.start(work, wanted, turn),
             Verdict::AtOnce => return self.at_once(wanted, turn),
             Verdict::Queue => self.enqueue(wanted, turn),
@@ -251,6 +254,15 @@ impl Home {
             }
         }
         Fate::Stays
+    }
+
+    /// Whether it only asks what is needed: clients try without credentials first. That is no attempt, and
+    /// costs nobody a worker and a delay. (What tokens are plugged in, a worker has to see.)
+    fn is_a_question(&self, wanted: &Wanted) -> bool {
+        wanted.verb.is_attempt()
+            && wanted.offer.credentials.is_empty()
+            && !self.record.has_tokens()
+            && (self.known == Known::No || !self.record.hashed_passwords().is_empty())
     }
 
     fn sentence(&self, refusal: Refusal, verb: Verb) -> String {
