@@ -8,7 +8,7 @@ use machine::{Builder, Image, Init, Machine, Output};
 
 /// The options of a home that is small and cheap to open: what is tested is never the key derivation.
 pub const CHEAP: &str = "--disk-size=256M --luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 \
-                         --enforce-password-policy=no";
+                         --enforce-password-policy=no --rate-limit-burst=1000";
 
 /// Starts the daemon in a small machine, and returns when it answers. What it says goes to /run/homed.log.
 const START: &str = "\

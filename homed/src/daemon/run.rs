@@ -100,10 +100,14 @@ impl Daemon {
             let held = found.into_iter().filter_map(holds).collect();
             self.take(Event::Loaded(Box::new(record), interrupted, held));
         }
+        self.look_for_storage();
+        Ok(())
+    }
+
+    fn look_for_storage(&mut self) {
         for found in super::scan::folder(&self.parts.paths.home_root) {
             self.take(Event::Found(found));
         }
-        Ok(())
     }
 
     /// Runs until told to stop, then waits for workers that run.
@@ -142,7 +146,15 @@ impl Daemon {
 
     fn happened(&mut self, news: Happened) {
         match news {
-            Happened::Event(event) => self.take(event),
+            Happened::Event(event) => {
+                let broke_off = matches!(event, Event::Ended(_, _, Outcome::Fault { .. }));
+                self.take(event);
+                if broke_off {
+                    // A worker that died between putting an image in place and writing the host's record
+                    // leaves a whole home. It was seen to appear while it was being made.
+                    self.look_for_storage();
+                }
+            }
             Happened::ReferenceGone(user, kind, generation) => {
                 if self.references.is_current(&user, kind, generation) {
                     self.take(Event::Released(user, kind));

@@ -19,6 +19,9 @@ const BUILD: &[&str] = &[
     "libcrypt-dev",
 ];
 
+/// Debian packages whose programs unit tests run.
+const TESTS: &[&str] = &["dbus-daemon", "btrfs-progs"];
+
 /// Debian packages that the test machine is built and started with.
 const MACHINE: &[&str] =
     &["mmdebstrap", "e2fsprogs", "util-linux", "debian-archive-keyring", "ca-certificates"];
@@ -28,7 +31,7 @@ const PACKAGE: &[&str] = &["dpkg-dev", "binutils", "xz-utils"];
 
 /// Everything for building and for the machine.
 pub fn everything() -> Result<()> {
-    packages(&[BUILD, MACHINE].concat())?;
+    packages(&[BUILD, TESTS, MACHINE].concat())?;
     nextest()
 }
 

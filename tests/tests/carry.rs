@@ -1,0 +1,68 @@
+//! A home that is carried to another machine.
+
+use anyhow::Result;
+use homed_tests::Ours;
+use machine::Machine;
+
+/// Owners of the files inside, as the disk has them: read without homed, from the decrypted file system.
+const ON_DISK: &str = "\
+set -e
+loop=$(losetup --find --show --read-only --offset 1048576 /home/alice.home)
+printf correcthorse | cryptsetup open --readonly --key-file - $loop peek
+mount -o ro,norecovery /dev/mapper/peek /mnt
+find /mnt/alice -printf '%P %U %G\\n' | sort
+umount /mnt; cryptsetup close peek; losetup -d $loop";
+
+#[test]
+fn a_home_opens_on_another_machine_with_the_password_alone() -> Result<()> {
+    let first = Ours::small()?;
+    first.create("alice", "correcthorse")?;
+    first.done("activate alice", "correcthorse", "")?;
+    first.command("echo mine > ~/file; mkdir ~/folder; touch ~/folder/x").user("alice").check()?;
+    let uid = first.check("id -u alice")?.trim().to_owned();
+    first.done("deactivate alice", "", "")?;
+    let owners = first.check(ON_DISK)?;
+    let folder = tempfile::tempdir()?;
+    let (image, key) = (folder.path().join("alice.home"), folder.path().join("first.public"));
+    first.copy_out("/home/alice.home", &image)?;
+    first.copy_out("/var/lib/systemd/home/local.public", &key)?;
+
+    let second = Ours::small_with(Machine::builder().machine_id("22222222222222222222222222222222"))?;
+    second.check(&format!("useradd --uid {uid} --no-create-home somebody"))?;
+    second.copy_in(&image, "/home/alice.home")?;
+    // Who signed it is not known here yet.
+    let said = second.refused("activate alice", "correcthorse", "")?;
+    assert!(said.contains("sign"), "{said}");
+    second.copy_in(&key, "/root/first.public")?;
+    second.check("homectl add-signing-key /root/first.public")?;
+    second.refused("activate alice", "wrong", "")?;
+    second.done("activate alice", "correcthorse", "")?;
+    let other = second.check("id -u alice")?.trim().to_owned();
+    assert_ne!(uid, other, "the UID belongs to somebody else here");
+    assert_eq!(
+        second.command("cat ~/file; stat -c %U ~/file ~/folder/x").user("alice").check()?,
+        "mine\nalice\nalice\n"
+    );
+    second.command("echo more > ~/second").user("alice").check()?;
+    second.done("deactivate alice", "", "")?;
+    second.nothing_open("alice")?;
+    let now = second.check(ON_DISK)?;
+    for line in owners.lines() {
+        assert!(now.lines().any(|there| there == line), "chowned: {line} is not in\n{now}");
+    }
+
+    // Only the machine that signed the record changes it.
+    second.done("activate alice", "correcthorse", "")?;
+    let said = second.refused("passwd alice", "correcthorse", "batterystaple")?;
+    assert!(said.contains("signed elsewhere"), "{said}");
+    second.done("deactivate alice", "", "")?;
+
+    // And back, with what was written on the way.
+    second.copy_out("/home/alice.home", &image)?;
+    first.copy_in(&image, "/home/alice.home")?;
+    first.done("activate alice", "correcthorse", "")?;
+    assert_eq!(first.check("id -u alice")?.trim(), uid);
+    assert_eq!(first.command("cat ~/second").user("alice").check()?, "more\n");
+    first.done("deactivate alice", "", "")?;
+    first.nothing_open("alice")
+}

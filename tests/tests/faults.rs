@@ -1,0 +1,221 @@
+//! Workers and daemons that are killed, and the machine's power cut: the home opens afterwards, with the old or the
+//! new password, and nothing half-made stays.
+
+use anyhow::{Result, ensure};
+use homed_tests::{CHEAP, Ours};
+
+/// Has the next worker killed at a step, or none.
+fn fault_at(machine: &Ours, step: &str) -> Result<()> {
+    match step {
+        "" => machine.check("rm -f /run/homed/fault"),
+        step => machine.check(&format!("echo {step} kill > /run/homed/fault")),
+    }
+    .map(drop)
+}
+
+/// The steps that homed has a fault point for.
+const STEPS: &[&str] = &[
+    "check",
+    "allocate",
+    "partition",
+    "attach",
+    "format",
+    "add-keys",
+    "unlock",
+    "read-copies",
+    "make-file-system",
+    "check-file-system",
+    "mount",
+    "populate",
+    "write-header",
+    "write-identity",
+    "write-host",
+    "write-blobs",
+    "switch-keys",
+    "drop-keys",
+    "expose",
+    "sync",
+    "publish",
+    "unmount",
+    "detach",
+    "trim",
+];
+
+/// Runs `homectl` with a worker killed at each step in turn; `after` says what must hold then. How many steps hit.
+fn at_every_step(
+    machine: &Ours,
+    (words, password, new): (&str, &str, &str),
+    mut after: impl FnMut(&str, bool) -> Result<()>,
+) -> Result<usize> {
+    let mut hit = 0;
+    for step in STEPS {
+        fault_at(machine, step)?;
+        let output = machine.homectl(words, password, new)?;
+        fault_at(machine, "")?;
+        hit += usize::from(output.status != 0);
+        ensure!(output.status < 128, "homectl itself died at {step}: {}", output.stderr);
+        after(step, output.status == 0).map_err(|e| e.context(format!("killed at {step}")))?;
+    }
+    Ok(hit)
+}
+
+#[test]
+fn a_worker_killed_while_it_creates_leaves_all_or_nothing() -> Result<()> {
+    let machine = Ours::small()?;
+    let words = format!("create alice {CHEAP}");
+    let hit = at_every_step(&machine, (&words, "", "correcthorse"), |step, done| {
+        machine.nothing_open("alice")?;
+        let there = machine.state("alice")? != "none";
+        ensure!(there || !done, "done, and there is no home");
+        if there {
+            machine.done("activate alice", "correcthorse", "")?;
+            machine.done("deactivate alice", "", "")?;
+            machine.done("remove alice", "", "")?;
+        }
+        let left = machine.check("ls -A /home; ls /var/lib/systemd/home | grep -v local || :")?;
+        // What a killed worker could not delete is collected when the next home is made.
+        ensure!(left.lines().all(|name| name.starts_with(".#")), "left at {step}: {left}");
+        Ok(())
+    })?;
+    assert!(hit >= 8, "only {hit} steps were hit");
+    machine.create("alice", "correcthorse")?;
+    assert_eq!(machine.check("ls -A /home")?, "alice.home\n");
+    Ok(())
+}
+
+#[test]
+fn a_worker_killed_while_it_opens_or_closes_loses_nothing() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.command("echo kept > ~/file; sync ~/file").user("alice").check()?;
+    machine.done("deactivate alice", "", "")?;
+    let hit = at_every_step(&machine, ("activate alice", "correcthorse", ""), |_, done| {
+        if !done && machine.state("alice")? != "active" {
+            machine.nothing_open("alice")?;
+            machine.done("activate alice", "correcthorse", "")?;
+        }
+        ensure!(machine.command("cat ~/file").user("alice").check()? == "kept\n", "the file has changed");
+        machine.done("deactivate alice", "", "")?;
+        machine.nothing_open("alice")
+    })?;
+    assert!(hit >= 5, "only {hit} steps of activate were hit");
+    let hit = at_every_step(&machine, ("deactivate alice", "", ""), |_, done| {
+        if !done && machine.state("alice")? != "inactive" {
+            machine.done("deactivate alice", "", "")?;
+        }
+        machine.nothing_open("alice")?;
+        machine.done("activate alice", "correcthorse", "")?;
+        ensure!(machine.command("cat ~/file").user("alice").check()? == "kept\n", "the file has changed");
+        Ok(())
+    })?;
+    assert!(hit >= 2, "only {hit} steps of deactivate were hit");
+    Ok(())
+}
+
+#[test]
+fn a_worker_killed_while_it_changes_the_password_leaves_the_old_or_the_new() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "password0")?;
+    let mut known = "password0".to_owned();
+    let mut hit = 0;
+    for (number, step) in STEPS.iter().enumerate() {
+        let new = format!("password{}", number + 1);
+        fault_at(&machine, step)?;
+        let done = machine.homectl("passwd alice", &known, &new)?.status == 0;
+        fault_at(&machine, "")?;
+        hit += usize::from(!done);
+        if done || machine.homectl("activate alice", &new, "")?.status == 0 {
+            known = new;
+        }
+        if machine.state("alice")? != "active" {
+            machine.done("activate alice", &known, "")?;
+        }
+        machine.done("deactivate alice", "", "")?;
+        machine.done("authenticate alice", &known, "")?;
+        machine.nothing_open("alice")?;
+    }
+    assert!(hit >= 5, "only {hit} steps were hit");
+    Ok(())
+}
+
+#[test]
+fn a_killed_daemon_knows_its_homes_again() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.create("bob", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
+    assert_eq!((machine.state("alice")?, machine.state("bob")?), ("active".into(), "inactive".into()));
+    machine.done("authenticate alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")?;
+
+    // While somebody holds a reference: it is still held afterwards, and let go of when the holder goes.
+    let holder = machine.command("PASSWORD=correcthorse homectl with alice -- tail -f /dev/null").spawn()?;
+    machine.check("until homectl list -j | grep -q '\"active\"' && pgrep -x tail; do sleep 0.1; done")?;
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
+    assert_eq!(machine.state("alice")?, "active");
+    machine.check("pkill -x tail; pkill -x homectl || :")?;
+    holder.wait()?;
+    machine
+        .check("until [ $(homectl list -j | jq -r .[].state | grep -c inactive) = 2 ]; do sleep 0.1; done")?;
+    machine.nothing_open("alice")
+}
+
+#[test]
+fn a_daemon_killed_while_it_works_leaves_a_home_that_opens() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    for (words, password, new) in
+        [("activate alice", "correcthorse", ""), ("passwd alice", "correcthorse", "correcthorse")]
+    {
+        let script = format!("export PASSWORD={password} NEWPASSWORD={new}; homectl {words}");
+        let running = machine.command(script).spawn()?;
+        machine.check("until pgrep -f 'exe worker|homed worker' >/dev/null; do :; done")?;
+        machine.kill_daemon()?;
+        running.wait()?;
+        machine.check("until ! pgrep -f 'exe worker|homed worker' >/dev/null; do sleep 0.05; done")?;
+        machine.start_daemon()?;
+        if machine.state("alice")? != "active" {
+            machine.done("activate alice", "correcthorse", "")?;
+        }
+        machine.done("deactivate alice", "", "")?;
+        machine.nothing_open("alice")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_power_fails_during_create_and_passwd() -> Result<()> {
+    let mut machine = Ours::small()?;
+    for step in ["make-file-system", "write-host", "publish"] {
+        fault_at(&machine, step)?;
+        machine.homectl(&format!("create alice {CHEAP}"), "", "correcthorse")?;
+        machine = Ours::on(machine.0.power_cut()?.start()?)?;
+        if machine.state("alice")? != "none" {
+            machine.done("activate alice", "correcthorse", "")?;
+            machine.done("deactivate alice", "", "")?;
+            machine.done("remove alice", "", "")?;
+        }
+    }
+    machine.create("alice", "password0")?;
+    let mut known = "password0".to_owned();
+    for (number, step) in
+        ["add-keys", "switch-keys", "write-header", "write-host", "drop-keys"].iter().enumerate()
+    {
+        let new = format!("password{}", number + 1);
+        fault_at(&machine, step)?;
+        machine.homectl("passwd alice", &known, &new)?;
+        machine = Ours::on(machine.0.power_cut()?.start()?)?;
+        if machine.homectl("activate alice", &new, "")?.status == 0 {
+            known = new;
+        } else {
+            machine.done("activate alice", &known, "")?;
+        }
+        machine.done("deactivate alice", "", "")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Logins through PAM on a full system.
+
+use anyhow::Result;
+use homed_tests::Ours;
+
+/// A script that returns when nobody has the home open any more: logind keeps a user's services for ten seconds.
+const CLOSED: &str = "until homectl list -j | grep -q '\"inactive\"'; do sleep 0.2; done";
+
+#[test]
+fn alice_logs_in_at_the_console_and_leaves_nothing_behind() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", "correcthorse")?;
+    let console = machine.console();
+    assert!(console.login("alice", "wrong").is_err());
+    machine.nothing_open("alice")?;
+    console.login("alice", "correcthorse")?;
+    assert_eq!(console.shell("pwd; id -un; echo hello > file; cat file")?.0, "/home/alice\nalice\nhello\n");
+    assert_eq!(machine.check("loginctl list-users --no-legend | awk '{print $2}'")?.trim(), "alice");
+    assert_eq!(machine.state("alice")?, "active");
+
+    // A second login shares the home; it stays until the last has gone.
+    let second = machine.second_console();
+    second.login("alice", "correcthorse")?;
+    assert_eq!(second.shell("cat file")?.0, "hello\n");
+    console.send("exit")?;
+    console.expect("login:")?;
+    assert_eq!(second.shell("cat file")?.0, "hello\n");
+    second.send("exit")?;
+    second.expect("login:")?;
+    machine.check(CLOSED)?;
+    machine.nothing_open("alice")?;
+
+    // The secret went by our own socket: the bus daemon has never seen it.
+    let seen = machine.check("gcore -o /run/core $(pgrep -f 'dbus-daemon --system') >/dev/null 2>&1; grep -c correcthorse /run/core.* 2>/dev/null || :")?;
+    assert!(seen.is_empty() || seen.trim() == "0", "the bus daemon has the password: {seen}");
+    Ok(())
+}
+
+#[test]
+fn su_sudo_ssh_and_passwd_work() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", "correcthorse")?;
+    let console = machine.console();
+    console.login("root", "machine")?;
+    assert_eq!(console.shell("id -un")?.0, "root\n");
+
+    // ssh with the password opens the home; nobody else has done so.
+    machine.write_file("/root/ask", "#!/bin/sh\necho correcthorse\n")?;
+    let ssh = "chmod +x /root/ask; SSH_ASKPASS=/root/ask SSH_ASKPASS_REQUIRE=force setsid -w ssh -o StrictHostKeyChecking=no \
+               -o PreferredAuthentications=password,keyboard-interactive alice@localhost";
+    assert_eq!(machine.check(&format!("{ssh} 'pwd; echo from ssh > file' 2>/dev/null"))?, "/home/alice\n");
+    machine.check(CLOSED)?;
+
+    // passwd through PAM, as alice; then sudo and su with the new password.
+    machine.check("echo 'alice ALL=(ALL) ALL' > /etc/sudoers.d/alice")?;
+    let second = machine.second_console();
+    second.login("alice", "correcthorse")?;
+    assert_eq!(second.shell("cat file")?.0, "from ssh\n");
+    second.send("passwd; echo status $?")?;
+    second.expect("assword")?;
+    second.send("correcthorse")?;
+    second.expect("ew password")?;
+    second.send("batterystaple9")?;
+    second.expect("password")?;
+    second.send("batterystaple9")?;
+    second.expect("status 0")?;
+    second.send("sudo -k id -u")?;
+    second.expect("assword")?;
+    second.send("batterystaple9")?;
+    second.expect("\n0\r\n")?;
+    second.send("exit")?;
+    second.expect("login:")?;
+    machine.check(CLOSED)?;
+    console.send("su - nobody -s /bin/bash -c 'su - alice -c pwd'")?;
+    console.expect("assword")?;
+    console.send("batterystaple9")?;
+    console.expect("/home/alice")?;
+    machine.check(CLOSED)?;
+    machine.nothing_open("alice")
+}
