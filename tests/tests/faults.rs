@@ -101,8 +101,9 @@ fn a_worker_killed_while_it_opens_or_closes_loses_nothing() -> Result<()> {
     })?;
     assert!(hit >= 5, "only {hit} steps of activate were hit");
     let hit = at_every_step(&machine, ("deactivate alice", "", ""), |_, done| {
-        if !done && machine.state("alice")? != "inactive" {
-            machine.done("deactivate alice", "", "")?;
+        if !done {
+            // What was interrupted is open, or not marked as closed; the daemon itself tries again meanwhile.
+            machine.homectl("deactivate alice", "", "")?;
         }
         machine.nothing_open("alice")?;
         machine.done("activate alice", "correcthorse", "")?;

@@ -100,7 +100,8 @@ fn pack(tree: &Path, image: &Path) -> Result<()> {
     run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-d"]).arg(tree).arg(image).arg(SIZE), &log)
 }
 
-fn our_package() -> Result<PathBuf> {
+/// Our package: `$HOMED_DEB`, else the newest `target/debian/homed_*.deb`.
+pub fn our_package() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("HOMED_DEB") {
         return Ok(PathBuf::from(path));
     }

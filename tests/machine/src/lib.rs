@@ -40,5 +40,5 @@ mod wreck;
 pub use builder::{Builder, Init, Machine};
 pub use command::{Command, Output, Running};
 pub use console::Console;
-pub use image::Image;
+pub use image::{Image, our_package};
 pub use power::Stopped;

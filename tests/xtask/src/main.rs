@@ -2,8 +2,10 @@
 //!
 //! Needs no C library, so that it starts on a fresh system and can install there what the rest needs.
 
+mod bench;
 mod check;
 mod deb;
+mod demo;
 mod image;
 mod prepare;
 mod shell;
@@ -22,9 +24,11 @@ struct Command {
 }
 
 const COMMANDS: &[Command] = &[
+    Command { name: "demo", help: "the main job, live, in disposable machines", run: demo::run },
     Command { name: "check", help: "format, lints and unit tests: before each commit", run: check::run },
     Command { name: "test", help: "every test; installs what is missing", run: test::run },
     Command { name: "deb", help: "the Debian package: [--quick] for the test machine", run: deb::run },
+    Command { name: "bench", help: "our figures beside the original's, from one run", run: bench::run },
     Command { name: "image", help: "build the test machine's images, nothing else", run: image::run },
     Command {
         name: "shell",

@@ -1,0 +1,111 @@
+//! The original beside us, systemd-homed of Debian stable: homes, state folders, clients and modules, both ways.
+
+use anyhow::{Context, Result, ensure};
+use homed_tests::{CHEAP, Ours};
+use machine::{Image, Init, Machine};
+
+/// The original's programs, which are not installed beside ours.
+const PEER: &str = "/opt/peer/files";
+
+fn writes(machine: &Ours, user: &str, password: &str, text: &str) -> Result<()> {
+    machine.done(&format!("activate {user}"), password, "")?;
+    machine.command(format!("echo {text} >> ~/diary")).user(user).check()?;
+    machine.done(&format!("deactivate {user}"), "", "").map(drop)
+}
+
+fn reads(machine: &Ours, user: &str, password: &str, expected: &str) -> Result<()> {
+    machine.done(&format!("activate {user}"), password, "")?;
+    let diary = machine.command("cat ~/diary").user(user).check()?;
+    machine.done(&format!("deactivate {user}"), "", "")?;
+    ensure!(diary.replace('\n', " ").trim() == expected, "{user}: {diary:?}, not {expected:?}");
+    Ok(())
+}
+
+#[test]
+fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
+    // Whichever of the two is installed: the verbs are the same.
+    let machine = Ours(Machine::builder().image(Image::Peer).init(Init::Full).start()?);
+    for (user, kind) in [("alice", "btrfs"), ("bob", "ext4")] {
+        machine.done(&format!("create {user} {CHEAP} --fs-type={kind}"), "", "correcthorse")?;
+        writes(&machine, user, "correcthorse", "original")?;
+    }
+    machine.copy_in(&machine::our_package()?, "/root/homed.deb")?;
+    machine.check("dpkg --install /root/homed.deb >&2")?;
+    ensure!(machine.run("dpkg-query -W -f '${Status}' systemd-homed")?.stdout != "install ok installed");
+    machine.check("systemctl is-active homed.service")?;
+    for user in ["alice", "bob"] {
+        reads(&machine, user, "correcthorse", "original")?;
+        machine.done(&format!("passwd {user}"), "correcthorse", "batterystaple")?;
+        machine.refused(&format!("activate {user}"), "correcthorse", "")?;
+        writes(&machine, user, "batterystaple", "ours")?;
+    }
+    for (user, kind) in [("carol", "btrfs"), ("dave", "ext4")] {
+        machine.done(&format!("create {user} {CHEAP} --fs-type={kind}"), "", "correcthorse")?;
+        writes(&machine, user, "correcthorse", "ours")?;
+    }
+    machine.check("dpkg --remove homed >&2 && dpkg --install /opt/peer/systemd-homed_*.deb >&2")?;
+    machine.check("systemctl restart systemd-homed.service && ! test -e /usr/lib/homed/homed")?;
+    for (user, password, diary) in [
+        ("alice", "batterystaple", "original ours"),
+        ("bob", "batterystaple", "original ours"),
+        ("carol", "correcthorse", "ours"),
+        ("dave", "correcthorse", "ours"),
+    ] {
+        reads(&machine, user, password, diary).with_context(|| {
+            machine.check("journalctl -b --no-pager -u systemd-homed | tail -40").unwrap_or_default()
+        })?;
+        machine.nothing_open(user)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_originals_homectl_works_with_our_daemon() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.check(&format!("install -m 755 {PEER}/usr/bin/homectl /root/homectl"))?;
+    let theirs = |words: &str, password: &str, new: &str| -> Result<String> {
+        let output = machine
+            .command(format!("export PASSWORD='{password}' NEWPASSWORD='{new}'; exec /root/homectl {words}"))
+            .run()?;
+        ensure!(output.status == 0, "their {words}: {}\n{}", output.stderr, machine.log());
+        Ok(output.stdout)
+    };
+    theirs(&format!("create alice {CHEAP}"), "", "correcthorse")?;
+    assert!(theirs("list --no-pager", "", "")?.contains("alice"));
+    assert!(theirs("inspect alice --no-pager", "", "")?.contains("/home/alice"));
+    theirs("activate alice", "correcthorse", "")?;
+    assert_eq!(machine.state("alice")?, "active");
+    theirs("authenticate alice", "correcthorse", "")?;
+    let wrong = machine.run("PASSWORD=wrong timeout 60 /root/homectl authenticate alice </dev/null")?;
+    assert_ne!(wrong.status, 0, "{}", wrong.stdout);
+    theirs("passwd alice", "correcthorse", "batterystaple")?;
+    theirs("deactivate alice", "", "")?;
+    machine.nothing_open("alice")?;
+    assert_eq!(theirs("with alice -- pwd", "batterystaple", "")?.trim(), "/home/alice");
+    machine.check("until homectl list | grep -q inactive; do sleep 0.1; done")?;
+    theirs("remove alice", "", "")?;
+    assert_eq!(machine.state("alice")?, "none");
+    Ok(())
+}
+
+#[test]
+fn the_originals_pam_module_works_with_our_daemon() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", "correcthorse")?;
+    machine.check(&format!(
+        "module=$(find {PEER} -name pam_systemd_home.so)\n\
+         for kind in auth account session password; do echo \"$kind required $module\"; done > /etc/pam.d/theirs"
+    ))?;
+    let held = "pamtester theirs alice authenticate acct_mgmt open_session";
+    let wrong = machine.command(held).stdin("wrong\n").run()?;
+    assert_ne!(wrong.status, 0);
+    machine.command(format!("{held} close_session")).stdin("correcthorse\n").check()?;
+    machine.check("until homectl list | grep -q inactive; do sleep 0.1; done")?;
+    machine
+        .command("pamtester theirs alice chauthtok")
+        .stdin("correcthorse\nbatterystaple\nbatterystaple\n")
+        .check()?;
+    machine.command(format!("{held} close_session")).stdin("batterystaple\n").check()?;
+    machine.check("until homectl list | grep -q inactive; do sleep 0.1; done")?;
+    machine.nothing_open("alice")
+}
