@@ -13,7 +13,7 @@ fn alice_logs_in_at_the_console_and_leaves_nothing_behind() -> Result<()> {
     let console = machine.console();
     assert!(console.login("alice", "wrong").is_err());
     machine.nothing_open("alice")?;
-    console.login("alice", "correcthorse")?;
+    console.try_again("correcthorse")?;
     assert_eq!(console.shell("pwd; id -un; echo hello > file; cat file")?.0, "/home/alice\nalice\nhello\n");
     assert_eq!(machine.check("loginctl list-users --no-legend | awk '{print $2}'")?.trim(), "alice");
     assert_eq!(machine.state("alice")?, "active");

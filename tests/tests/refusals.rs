@@ -10,10 +10,12 @@ fn what_does_not_exist_or_exists_already_is_refused() -> Result<()> {
         let said = machine.refused(&format!("{verb} mallory"), "correcthorse", "")?;
         assert!(said.contains("No home for \"mallory\" is known"), "{verb}: {said}");
     }
-    for taken in ["root", "nobody", "daemon"] {
+    for taken in ["messagebus", "games", "daemon"] {
         let said = machine.refused(&format!("create {taken} {CHEAP}"), "", "correcthorse")?;
         assert!(said.contains("exists already"), "{taken}: {said}");
     }
+    let said = machine.refused(&format!("create root {CHEAP}"), "", "correcthorse")?;
+    assert!(said.contains("reserved"), "{said}");
     let said = machine.refused(&format!("create bad/name {CHEAP}"), "", "correcthorse")?;
     assert!(said.contains("bad/name"), "{said}");
     machine.check("useradd --uid 60123 --no-create-home other")?;

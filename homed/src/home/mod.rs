@@ -273,7 +273,7 @@ impl Home {
                     self.user()
                 )
             }
-            (refusal, _) => format!("{}: {}", self.user(), refusal.sentence()),
+            (refusal, _) => refusal.sentence().to_owned(),
         }
     }
 

@@ -1,4 +1,5 @@
-//! A job as JSON. Secrets are serialized by hand, so that every intermediate copy is wiped.
+//! A job as JSON. What is secret is spliced in as text and read by a reader that keeps no copies: serde
+//! would leave some in memory that it has let go of.
 
 use super::{Force, InvalidJob, Job, Known, Mounted, Task, VERSION};
 use records::secret::wipe_json;
@@ -26,29 +27,41 @@ pub fn encode(job: &Job) -> Secret {
         Task::ChangePassword { resting, .. } => Verb::ChangePassword { resting: *resting },
         Task::Remove => Verb::Remove,
     };
-    let mut value = json!({
+    let open = json!({
         "version": VERSION,
         "home": job.home.to_string(),
         "machine": job.machine.id.as_str(),
         "host": job.machine.host.0,
         "record": job.record.members(),
-        "secret": parsed(&job.credentials),
         "task": verb,
     });
-    if let Task::ChangePassword { new, .. } = &job.task {
-        value["newSecret"] = parsed(new);
-    }
-    let text = Secret::new(serde_json::to_vec(&value).unwrap_or_default());
-    wipe_json(&mut value);
-    text
+    let new = match &job.task {
+        Task::ChangePassword { new, .. } => Some(new.to_json()),
+        _ => None,
+    };
+    splice(&open.to_string(), &job.credentials.to_json(), new.as_ref())
 }
 
-fn parsed(credentials: &Credentials) -> Value {
-    serde_json::from_slice(credentials.to_json().open()).unwrap_or(Value::Null)
+/// Adds the secrets to an object, in memory that is reserved beforehand: it never moves.
+fn splice(object: &str, secret: &Secret, new: Option<&Secret>) -> Secret {
+    let members = [(&b",\"secret\":"[..], Some(secret)), (&b",\"newSecret\":"[..], new)];
+    let room: usize =
+        members.iter().map(|(name, value)| name.len() + value.map_or(0, |v| v.open().len())).sum();
+    let mut text = Vec::with_capacity(object.len() + room);
+    text.extend_from_slice(object.strip_suffix('}').unwrap_or(object).as_bytes());
+    for (name, value) in members {
+        if let Some(value) = value {
+            text.extend_from_slice(name);
+            text.extend_from_slice(value.open());
+        }
+    }
+    text.push(b'}');
+    Secret::new(text)
 }
 
 pub fn decode(text: &[u8]) -> Result<Job, InvalidJob> {
-    let mut value: Value = serde_json::from_slice(text).map_err(|e| InvalidJob(e.to_string()))?;
+    let text = std::str::from_utf8(text).map_err(|e| InvalidJob(e.to_string()))?;
+    let mut value = records::json::parse(text).map_err(|e| InvalidJob(e.to_string()))?;
     let job = read(&value);
     wipe_json(&mut value);
     job

@@ -84,6 +84,17 @@ impl Console {
         Ok(())
     }
 
+    /// Types the password that is asked for once more after a [`Self::login`] with a wrong one, and waits for the shell.
+    pub fn try_again(&self, password: &str) -> Result<()> {
+        self.expect("ry again: ")?;
+        self.send(password)?;
+        let (which, said) = self.expect_any(&["$ ", "# ", "incorrect", "rror", "denied"])?;
+        if which > 1 {
+            bail!("the second password failed: {said}");
+        }
+        Ok(())
+    }
+
     /// Runs a line in the shell that is open here: its output and exit status.
     pub fn shell(&self, line: &str) -> Result<(String, i32)> {
         // The quotes tell the marks from the echo of the typed line.

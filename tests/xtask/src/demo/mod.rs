@@ -62,8 +62,7 @@ fn on_the_first(show: &mut Show, image: &Path, key: &Path) -> Result<Vec<String>
     let from = console.transcript().len();
     console.send("homectl create alice --disk-size=512M")?;
     for _ in 0..2 {
-        console.expect("assword")?;
-        console.expect(":")?;
+        console.expect(": ")?;
         console.send(PASSWORD)?;
     }
     console.expect("# ")?;
@@ -76,7 +75,7 @@ fn on_the_first(show: &mut Show, image: &Path, key: &Path) -> Result<Vec<String>
 
     show.step("alice logs in with a wrong password, then with hers");
     show.holds("the wrong one is refused", "", console.login("alice", "wrong").is_err())?;
-    console.login("alice", PASSWORD)?;
+    console.try_again(PASSWORD)?;
     let uid = console.shell("id -u")?.0.trim().to_owned();
     let (said, status) =
         console.shell("mkdir letters; echo 'dear bob' > letters/bob; ls -lR letters; pwd")?;
@@ -115,7 +114,7 @@ fn on_the_second(show: &mut Show, image: &Path, key: &Path, owners: &[String]) -
     show.step("alice logs in on machine B with a wrong password, then with hers");
     let console = machine.console();
     show.holds("the wrong one is refused", "", console.login("alice", "wrong").is_err())?;
-    console.login("alice", PASSWORD)?;
+    console.try_again(PASSWORD)?;
     let here = console.shell("id -u")?.0.trim().to_owned();
     show.holds("she has another UID here", &format!("{here}, not {uid}"), here != uid)?;
     let (said, _) = console.shell("ls -lR letters; cat letters/bob; stat -c %U letters/bob")?;
