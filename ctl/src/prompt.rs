@@ -4,8 +4,10 @@
 
 use crate::bus::Failure;
 use records::Secret;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fs::File;
 
 /// Variables that hold secrets: no child process gets them.
 pub const SECRET_VARIABLES: [&str; 3] = ["PASSWORD", "NEWPASSWORD", "PIN"];
@@ -67,6 +69,31 @@ impl Terminal {
     }
 }
 
+/// The terminal does not show what is typed while this lives.
+struct Quiet {
+    terminal: File,
+    before: Termios,
+}
+
+impl Quiet {
+    /// `None` where there is no terminal.
+    fn begin() -> Option<Self> {
+        let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Now, &quiet).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // The terminal may be gone, and then nobody types there.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
+}
+
 impl Asker for Terminal {
     fn ready(&self, what: Ready) -> Option<Secret> {
         if !self.given.borrow_mut().insert(what) {
@@ -86,6 +113,8 @@ impl Asker for Terminal {
         if self.questions == Questions::Forbidden {
             return Err(Failure::say("a secret is needed, but --no-ask-password forbids to ask for it"));
         }
+        // Before the question is seen: who types fast must not see the secret on the screen.
+        let _quiet = Quiet::begin();
         let answer = rpassword::prompt_password(question);
         answer
             .map(Secret::from_text)

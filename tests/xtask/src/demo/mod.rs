@@ -59,6 +59,7 @@ fn on_the_first(show: &mut Show, image: &Path, key: &Path) -> Result<Vec<String>
     show.step("root creates alice at the console");
     let console = machine.console();
     console.login("root", "machine")?;
+    console.shell("export TERM=vt220")?;
     let from = console.transcript().len();
     console.send("homectl create alice --disk-size=512M")?;
     for _ in 0..2 {

@@ -33,11 +33,16 @@ impl Show {
         Ok(())
     }
 
-    /// What a machine printed. A line that was drawn over is shown as it was last.
+    /// What a machine printed; of a line that was drawn over, each picture.
     pub fn screen(&self, text: &str) {
-        for line in text.lines() {
-            let last = line.trim_end_matches('\r').rsplit('\r').next().unwrap_or(line);
-            println!("     | {last}");
+        let mut last = String::new();
+        for picture in text.split(['\r', '\n']) {
+            let plain = without_escapes(picture);
+            let plain = plain.trim_end();
+            if !plain.is_empty() && plain != last {
+                println!("     | {plain}");
+                last = plain.to_owned();
+            }
         }
     }
 
@@ -46,4 +51,15 @@ impl Show {
         let seconds = self.start.elapsed().as_secs();
         println!("\nAll {} claims hold, in {} steps and {seconds} s.", self.held, self.steps);
     }
+}
+
+/// The text without what moves the cursor or sets colours (ESC [ … letter).
+fn without_escapes(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).map_or(part.len(), |place| place + 1);
+        plain.push_str(&part[end..]);
+    }
+    plain
 }
