@@ -96,40 +96,18 @@ fn query(kind: Kind, parameters: &Value, more: bool) -> Result<Query, Value> {
     if parameters["service"] != json!(SERVICE) {
         return Err(error("io.systemd.UserDatabase.BadService", json!({})));
     }
-    let text = |name: &str| match &parameters[name] {
-        Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text.clone())),
-        _ => Err(invalid(name)),
-    };
-    let number = |name: &str| match &parameters[name] {
-        Value::Null => Ok(None),
-        value => match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
-            Some(number) => Ok(Some(number)),
-            None => Err(invalid(name)),
-        },
-    };
-    let texts = |name: &str| match &parameters[name] {
-        Value::Null => Ok(None),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect::<Option<Vec<_>>>()
-            .map(Some)
-            .ok_or_else(|| invalid(name)),
-        _ => Err(invalid(name)),
-    };
-    let (user, group) = (text("userName")?, text("groupName")?);
-    let (uid, gid) = (number("uid")?, number("gid")?);
+    let (user, group) = (text(parameters, "userName")?, text(parameters, "groupName")?);
+    let (uid, gid) = (number(parameters, "uid")?, number(parameters, "gid")?);
     Ok(match kind {
         Kind::User => Query {
             kind,
             user,
             id: uid,
             group: None,
-            smallest: number("uidMin")?,
-            largest: number("uidMax")?,
-            dispositions: texts("dispositionMask")?,
-            fuzzy: texts("fuzzyNames")?,
+            smallest: number(parameters, "uidMin")?,
+            largest: number(parameters, "uidMax")?,
+            dispositions: texts(parameters, "dispositionMask")?,
+            fuzzy: texts(parameters, "fuzzyNames")?,
             more,
         },
         Kind::Group => Query {
@@ -137,10 +115,10 @@ fn query(kind: Kind, parameters: &Value, more: bool) -> Result<Query, Value> {
             user: None,
             id: gid,
             group,
-            smallest: number("gidMin")?,
-            largest: number("gidMax")?,
-            dispositions: texts("dispositionMask")?,
-            fuzzy: texts("fuzzyNames")?,
+            smallest: number(parameters, "gidMin")?,
+            largest: number(parameters, "gidMax")?,
+            dispositions: texts(parameters, "dispositionMask")?,
+            fuzzy: texts(parameters, "fuzzyNames")?,
             more,
         },
         Kind::Membership => Query {
@@ -155,4 +133,35 @@ fn query(kind: Kind, parameters: &Value, more: bool) -> Result<Query, Value> {
             more,
         },
     })
+}
+
+fn text(parameters: &Value, name: &str) -> Result<Option<String>, Value> {
+    match &parameters[name] {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.clone())),
+        _ => Err(invalid(name)),
+    }
+}
+
+fn number(parameters: &Value, name: &str) -> Result<Option<u32>, Value> {
+    match &parameters[name] {
+        Value::Null => Ok(None),
+        value => match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(invalid(name)),
+        },
+    }
+}
+
+fn texts(parameters: &Value, name: &str) -> Result<Option<Vec<String>>, Value> {
+    match &parameters[name] {
+        Value::Null => Ok(None),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned))
+            .collect::<Option<Vec<_>>>()
+            .map(Some)
+            .ok_or_else(|| invalid(name)),
+        _ => Err(invalid(name)),
+    }
 }
