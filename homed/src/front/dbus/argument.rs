@@ -5,6 +5,8 @@ use crate::daemon::link::{Offer, ProgressSink};
 use records::secret::wipe_json;
 use records::{Credentials, Record, Secret, Sections};
 use serde_json::Value;
+use std::collections::HashMap;
+use zbus::wire::OwnedFd;
 
 /// Longest record or secret argument in bytes.
 pub const LONGEST: usize = 1 << 20;
@@ -63,6 +65,24 @@ fn offer(value: &Value, redeem: Redeem<'_>) -> Result<Offer, Error> {
     })?;
     let credentials = Credentials::parse(secret.open()).map_err(|error| Error::invalid(error.to_string()))?;
     Ok(Offer { credentials, progress })
+}
+
+/// Refuses flags: none are known.
+pub fn check_flags(flags: u64) -> Result<(), Error> {
+    if flags != 0 {
+        return Err(Error::invalid("No flags are known; pass 0."));
+    }
+    Ok(())
+}
+
+/// Refuses blobs: none can be stored yet.
+pub fn check_blobs(blobs: &HashMap<String, OwnedFd>) -> Result<(), Error> {
+    if !blobs.is_empty() {
+        return Err(Error::not_yet(
+            "Pictures and other blobs cannot be stored yet; create the home without them.",
+        ));
+    }
+    Ok(())
 }
 
 fn check_length(text: &[u8]) -> Result<(), Error> {

@@ -37,6 +37,11 @@ impl Error {
         Refused::new(Refusal::InvalidArgs, sentence).into()
     }
 
+    /// What is not built yet.
+    pub fn not_yet(sentence: &str) -> Self {
+        Refused::new(Refusal::NotSupported, sentence).into()
+    }
+
     /// The bus or the loop did something that was not expected.
     pub fn unexpected(what: impl std::fmt::Display) -> Self {
         tracing::error!("D-Bus: {what}");

@@ -1,8 +1,9 @@
 //! `org.freedesktop.home1.Home`: one object per home; the manager's calls without the name.
 
+use super::action;
+use super::argument::check_blobs;
 use super::context::{Call, Front, Rule, at_suspend, visible};
 use super::error::Error;
-use super::manager::{action, check_blobs};
 use crate::daemon::link::{Caller, HomeKey, HomeView, Interactive, Later, Operation};
 use records::UserName;
 use std::collections::HashMap;

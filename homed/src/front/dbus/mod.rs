@@ -3,6 +3,7 @@
 //! Translates only: bytes → operation → wait → answer. What may be done is decided in the core, who may
 //! ask is decided in [`context`]. No method takes `&mut self`: a long call would block all others.
 
+mod action;
 mod argument;
 pub mod context;
 mod error;

@@ -1,8 +1,16 @@
 //! `org.freedesktop.home1.Manager`: signatures and privileges as in the original.
+//!
+//! Here are the methods as the bus sees them, all of them: the library wants them in one place. What is
+//! more than a line or two of them is in [`calls`].
 
-use super::context::{Call, Front, Rule, at_suspend, visible};
+mod calls;
+
+use super::action;
+use super::argument::{check_blobs, check_flags};
+use super::context::{Call, Front, Rule, at_suspend};
 use super::error::Error;
-use crate::daemon::link::{HomeKey, HomeView, KeyOperation, Later, Operation, Reply, SigningKey};
+use crate::daemon::link::{HomeKey, KeyOperation, Later, Operation};
+use calls::{Row, name, row};
 use records::Refusal;
 use records::refusal::Refused;
 use std::collections::HashMap;
@@ -10,29 +18,6 @@ use std::sync::Arc;
 use zbus::Connection;
 use zbus::message::Header;
 use zbus::wire::{OwnedFd, OwnedObjectPath};
-
-/// Polkit actions.
-pub mod action {
-    /// Create, register, adopt, realize.
-    pub const CREATE: &str = "org.freedesktop.home1.create-home";
-    /// Remove, unregister.
-    pub const REMOVE: &str = "org.freedesktop.home1.remove-home";
-    /// Check credentials.
-    pub const AUTHENTICATE: &str = "org.freedesktop.home1.authenticate-home";
-    /// Change the record.
-    pub const UPDATE: &str = "org.freedesktop.home1.update-home";
-    /// Change the size.
-    pub const RESIZE: &str = "org.freedesktop.home1.resize-home";
-    /// Change the password.
-    pub const PASSWD: &str = "org.freedesktop.home1.passwd-home";
-    /// Mount.
-    pub const ACTIVATE: &str = "org.freedesktop.home1.activate-home";
-    /// Add and remove keys.
-    pub const KEYS: &str = "org.freedesktop.home1.manage-signing-keys";
-}
-
-/// name, uid, state, gid, realName, homeDir, shell, path.
-type Row = (String, u32, String, u32, String, String, String, OwnedObjectPath);
 
 /// The manager object.
 pub struct Manager(pub Arc<Front>);
@@ -93,11 +78,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<Row>, Error> {
-        let caller = self.0.caller(Call { connection, header: &header }).await?;
-        match self.0.link.ask(caller, Operation::List).await? {
-            Reply::Homes(homes) => homes.iter().map(row).collect(),
-            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
-        }
+        self.rows(Call { connection, header: &header }).await
     }
 
     async fn activate_home(
@@ -159,7 +140,7 @@ impl Manager {
         let caller = self.0.caller(call).await?;
         self.0.permit(call, &caller, Rule::Polkit(action::CREATE), None).await?;
         let _ = image_path;
-        Err(not_yet("Homes outside /home cannot be adopted yet: move the image to /home instead."))
+        Err(Error::not_yet("Homes outside /home cannot be adopted yet: move the image to /home instead."))
     }
 
     async fn unregister_home(
@@ -423,16 +404,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let call = Call { connection, header: &header };
-        let caller = self.0.caller(call).await?;
-        self.0.permit(call, &caller, Rule::Root, None).await?;
-        match self.0.link.ask(caller, Operation::List).await? {
-            Reply::Homes(homes) if homes.iter().any(|home| home.state.is_mounted()) => Err(not_yet(
-                "Homes cannot be locked yet: those that are active stay readable during suspend.",
-            )),
-            Reply::Homes(_) => Ok(()),
-            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
-        }
+        self.lock_all(Call { connection, header: &header }).await
     }
 
     async fn deactivate_all_homes(
@@ -452,98 +424,11 @@ impl Manager {
         let call = Call { connection, header: &header };
         let caller = self.0.caller(call).await?;
         self.0.permit(call, &caller, Rule::Root, None).await?;
-        Err(not_yet("Homes are not rebalanced yet; each keeps its size."))
+        Err(Error::not_yet("Homes are not rebalanced yet; each keeps its size."))
     }
 
     #[zbus(property)]
     async fn auto_login(&self) -> Vec<(String, String, OwnedObjectPath)> {
         Vec::new()
     }
-}
-
-impl Manager {
-    async fn look(&self, call: Call<'_>, key: HomeKey) -> Result<HomeView, Error> {
-        let caller = self.0.caller(call).await?;
-        self.0.look(&caller, key).await
-    }
-
-    async fn user_record(
-        &self,
-        call: Call<'_>,
-        key: HomeKey,
-    ) -> Result<(String, bool, OwnedObjectPath), Error> {
-        let caller = self.0.caller(call).await?;
-        let view = self.0.look(&caller, key).await?;
-        let (json, incomplete) = visible(&view, caller.uid);
-        Ok((json, incomplete, path(&view)?))
-    }
-
-    async fn create(&self, call: Call<'_>, text: String) -> Result<(), Error> {
-        let caller = self.0.caller(call).await?;
-        // Asked first: a ticket of somebody who may not do it is not used up, a record not even read.
-        self.0.permit(call, &caller, Rule::Polkit(action::CREATE), None).await?;
-        let (record, offer) = self.0.record(call, text).await?;
-        self.0.ask(call, caller, Operation::Create(record, offer)).await.map(|_| ())
-    }
-
-    async fn update(&self, call: Call<'_>, text: String) -> Result<(), Error> {
-        let (record, _) = self.0.record(call, text).await?;
-        let key = name(record.user().to_string());
-        let operation = Operation::Later(key.clone(), Later::Update);
-        self.0.done(call, Rule::Polkit(action::UPDATE), Some(key), operation).await
-    }
-
-    async fn keys(
-        &self,
-        call: Call<'_>,
-        rule: Rule,
-        operation: KeyOperation,
-    ) -> Result<Vec<SigningKey>, Error> {
-        let caller = self.0.caller(call).await?;
-        self.0.permit(call, &caller, rule, None).await?;
-        match self.0.ask(call, caller, Operation::Keys(operation)).await? {
-            Reply::Keys(keys) => Ok(keys),
-            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
-        }
-    }
-}
-
-fn name(name: String) -> HomeKey {
-    HomeKey::Name(name)
-}
-
-fn row(view: &HomeView) -> Result<Row, Error> {
-    let unix = view.unix.clone();
-    Ok((
-        unix.name.to_string(),
-        unix.uid,
-        view.state.name().to_owned(),
-        unix.gid,
-        unix.real_name,
-        unix.home_directory,
-        unix.shell,
-        path(view)?,
-    ))
-}
-
-fn path(view: &HomeView) -> Result<OwnedObjectPath, Error> {
-    OwnedObjectPath::try_from(super::path(&view.unix.name)).map_err(Error::unexpected)
-}
-
-pub(super) fn check_flags(flags: u64) -> Result<(), Error> {
-    if flags != 0 {
-        return Err(Error::invalid("No flags are known; pass 0."));
-    }
-    Ok(())
-}
-
-pub(super) fn check_blobs(blobs: &HashMap<String, OwnedFd>) -> Result<(), Error> {
-    if !blobs.is_empty() {
-        return Err(not_yet("Pictures and other blobs cannot be stored yet; create the home without them."));
-    }
-    Ok(())
-}
-
-pub(super) fn not_yet(sentence: &str) -> Error {
-    Refused::new(Refusal::NotSupported, sentence).into()
 }

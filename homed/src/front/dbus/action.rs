@@ -1,0 +1,18 @@
+//! Polkit actions.
+
+/// Create, register, adopt, realize.
+pub const CREATE: &str = "org.freedesktop.home1.create-home";
+/// Remove, unregister.
+pub const REMOVE: &str = "org.freedesktop.home1.remove-home";
+/// Check credentials.
+pub const AUTHENTICATE: &str = "org.freedesktop.home1.authenticate-home";
+/// Change the record.
+pub const UPDATE: &str = "org.freedesktop.home1.update-home";
+/// Change the size.
+pub const RESIZE: &str = "org.freedesktop.home1.resize-home";
+/// Change the password.
+pub const PASSWD: &str = "org.freedesktop.home1.passwd-home";
+/// Mount.
+pub const ACTIVATE: &str = "org.freedesktop.home1.activate-home";
+/// Add and remove keys.
+pub const KEYS: &str = "org.freedesktop.home1.manage-signing-keys";

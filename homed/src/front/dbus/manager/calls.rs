@@ -1,0 +1,102 @@
+//! What the manager's methods have in common: asking the loop, and turning its answers into the bus's.
+
+use super::Manager;
+use crate::daemon::link::{HomeKey, HomeView, KeyOperation, Later, Operation, Reply, SigningKey};
+use crate::front::dbus::action;
+use crate::front::dbus::context::{Call, Rule, visible};
+use crate::front::dbus::error::Error;
+use zbus::wire::OwnedObjectPath;
+
+/// name, uid, state, gid, realName, homeDir, shell, path.
+pub(super) type Row = (String, u32, String, u32, String, String, String, OwnedObjectPath);
+
+impl Manager {
+    pub(super) async fn look(&self, call: Call<'_>, key: HomeKey) -> Result<HomeView, Error> {
+        let caller = self.0.caller(call).await?;
+        self.0.look(&caller, key).await
+    }
+
+    pub(super) async fn rows(&self, call: Call<'_>) -> Result<Vec<Row>, Error> {
+        self.homes(call, Rule::Anyone).await?.iter().map(row).collect()
+    }
+
+    pub(super) async fn user_record(
+        &self,
+        call: Call<'_>,
+        key: HomeKey,
+    ) -> Result<(String, bool, OwnedObjectPath), Error> {
+        let caller = self.0.caller(call).await?;
+        let view = self.0.look(&caller, key).await?;
+        let (json, incomplete) = visible(&view, caller.uid);
+        Ok((json, incomplete, path(&view)?))
+    }
+
+    pub(super) async fn create(&self, call: Call<'_>, text: String) -> Result<(), Error> {
+        let caller = self.0.caller(call).await?;
+        // Asked first: a ticket of somebody who may not do it is not used up, a record not even read.
+        self.0.permit(call, &caller, Rule::Polkit(action::CREATE), None).await?;
+        let (record, offer) = self.0.record(call, text).await?;
+        self.0.ask(call, caller, Operation::Create(record, offer)).await.map(|_| ())
+    }
+
+    pub(super) async fn update(&self, call: Call<'_>, text: String) -> Result<(), Error> {
+        let (record, _) = self.0.record(call, text).await?;
+        let key = name(record.user().to_string());
+        let operation = Operation::Later(key.clone(), Later::Update);
+        self.0.done(call, Rule::Polkit(action::UPDATE), Some(key), operation).await
+    }
+
+    pub(super) async fn lock_all(&self, call: Call<'_>) -> Result<(), Error> {
+        if self.homes(call, Rule::Root).await?.iter().any(|home| home.state.is_mounted()) {
+            return Err(Error::not_yet(
+                "Homes cannot be locked yet: those that are active stay readable during suspend.",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn homes(&self, call: Call<'_>, rule: Rule) -> Result<Vec<HomeView>, Error> {
+        let caller = self.0.caller(call).await?;
+        self.0.permit(call, &caller, rule, None).await?;
+        match self.0.link.ask(caller, Operation::List).await? {
+            Reply::Homes(homes) => Ok(homes),
+            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
+        }
+    }
+
+    pub(super) async fn keys(
+        &self,
+        call: Call<'_>,
+        rule: Rule,
+        operation: KeyOperation,
+    ) -> Result<Vec<SigningKey>, Error> {
+        let caller = self.0.caller(call).await?;
+        self.0.permit(call, &caller, rule, None).await?;
+        match self.0.ask(call, caller, Operation::Keys(operation)).await? {
+            Reply::Keys(keys) => Ok(keys),
+            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
+        }
+    }
+}
+
+pub(super) fn name(name: String) -> HomeKey {
+    HomeKey::Name(name)
+}
+
+pub(super) fn row(view: &HomeView) -> Result<Row, Error> {
+    let unix = view.unix.clone();
+    Ok((
+        unix.name.to_string(),
+        unix.uid,
+        view.state.name().to_owned(),
+        unix.gid,
+        unix.real_name,
+        unix.home_directory,
+        unix.shell,
+        path(view)?,
+    ))
+}
+
+fn path(view: &HomeView) -> Result<OwnedObjectPath, Error> {
+    OwnedObjectPath::try_from(super::super::path(&view.unix.name)).map_err(Error::unexpected)
+}
