@@ -17,6 +17,8 @@ const PAM_OLDAUTHTOK: c_int = 7;
 /// LOG_NOTICE | LOG_AUTHPRIV of syslog.h.
 const PRIORITY: c_int = 5 | (10 << 3);
 
+// SAFETY: names and types are those of security/pam_modules.h and pam_ext.h; the handle is only ever a pointer
+// that libpam gave us.
 #[link(name = "pam")]
 unsafe extern "C" {
     fn pam_getenv(handle: *mut PamHandle, name: *const c_char) -> *const c_char;

@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
 use std::io;
 use zeroize::Zeroize;
 
+// SAFETY: names and types are those of crypt.h; integers are as wide there.
 #[link(name = "crypt")]
 unsafe extern "C" {
     fn crypt_ra(

@@ -59,6 +59,9 @@ thread_local! {
 }
 
 /// Keeps what the library logs, for the text of the error that follows.
+///
+/// # Safety
+/// `message` is null or a string that ends with NUL; the library calls it so.
 unsafe extern "C" fn listen(_level: c_int, message: *const c_char, _user: *mut c_void) {
     if message.is_null() {
         return;
