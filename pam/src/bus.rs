@@ -3,6 +3,7 @@
 
 use crate::daemon::{AtSuspend, Daemon, Failure};
 use handoff::Client;
+use records::credentials::InvalidSecret;
 use records::handoff::TICKET;
 use records::{Credentials, HostName, Machine, MachineId, Record, Refusal, Sections};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,6 +13,14 @@ const ADDRESS: &str = "unix:path=/run/dbus/system_bus_socket";
 const NAME: &str = "org.freedesktop.home1";
 const PATH: &str = "/org/freedesktop/home1";
 const INTERFACE: &str = "org.freedesktop.home1.Manager";
+/// Beginnings of the names with which the bus daemon, and systemd where it starts services for it, say that
+/// there is no daemon: not installed, masked, or it did not start.
+const NOT_STARTED: &[&str] = &[
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+    "org.freedesktop.DBus.Error.Spawn.",
+    "org.freedesktop.systemd1.",
+];
 /// How long a call may take: unlocking on a slow machine, with others before us.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the daemon may take to give a ticket.
@@ -97,6 +106,12 @@ struct Vault {
 
 impl Vault {
     fn fill(secrets: &[&Credentials]) -> Result<Self, Failure> {
+        for secret in secrets {
+            // Left out, it would look like a wrong password.
+            let refused =
+                |e: InvalidSecret| Failure::Refused(Refusal::InvalidArgs, format!("Not tried: {}.", e.0));
+            secret.check().map_err(refused)?;
+        }
         if secrets.iter().all(|secret| secret.is_empty()) {
             return Ok(Self { arguments: vec!["{}".to_owned(); secrets.len()], _client: None });
         }
@@ -117,18 +132,92 @@ fn own(fd: &zbus::wire::OwnedFd) -> Result<OwnedFd, Failure> {
 }
 
 fn failure(error: &zbus::Error) -> Failure {
-    let zbus::Error::MethodError(name, text, _) = error else {
-        return Failure::Other(error.to_string());
-    };
-    let absent = ["ServiceUnknown", "NameHasNoOwner", "Spawn.ServiceNotFound", "Spawn.ExecFailed"];
-    let name = name.as_str();
-    if name.strip_prefix("org.freedesktop.DBus.Error.").is_some_and(|short| absent.contains(&short)) {
+    match error {
+        zbus::Error::MethodError(name, text, _) => answered(name.as_str(), text.as_deref()),
+        // The library has types of its own for the standard names.
+        zbus::Error::FDO(standard) => {
+            answered(zbus::DBusError::name(&**standard).as_str(), zbus::DBusError::description(&**standard))
+        }
+        other => Failure::Other(other.to_string()),
+    }
+}
+
+/// An error that came over the bus, by its name.
+fn answered(name: &str, text: Option<&str>) -> Failure {
+    if NOT_STARTED.iter().any(|start| name.starts_with(start)) {
         return Failure::Absent;
     }
+    let text = text.filter(|text| !text.is_empty());
     match Refusal::from_bus_name(name) {
-        Some(refusal) => {
-            Failure::Refused(refusal, text.clone().unwrap_or_else(|| refusal.sentence().to_owned()))
+        Some(refusal) => Failure::Refused(refusal, text.unwrap_or(refusal.sentence()).to_owned()),
+        None => Failure::Other(format!("{name}: {}", text.unwrap_or_default())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::Secret;
+    use zbus::fdo::Error;
+
+    fn standard(error: Error) -> Failure {
+        failure(&zbus::Error::FDO(Box::new(error)))
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_run_is_absent() {
+        for error in [
+            Error::ServiceUnknown("x".into()),
+            Error::NameHasNoOwner("x".into()),
+            Error::SpawnServiceNotFound("x".into()),
+            Error::SpawnExecFailed("x".into()),
+            Error::SpawnChildExited("x".into()),
+        ] {
+            assert_eq!(standard(error.clone()), Failure::Absent, "{error:?}");
         }
-        None => Failure::Other(format!("{name}: {}", text.as_deref().unwrap_or_default())),
+        for name in ["org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.systemd1.UnitMasked"] {
+            assert_eq!(answered(name, Some("x")), Failure::Absent, "{name}");
+        }
+    }
+
+    #[test]
+    fn standard_errors_are_refusals_too() {
+        for (error, refusal) in [
+            (Error::NotSupported("x".into()), Refusal::NotSupported),
+            (Error::InvalidArgs("x".into()), Refusal::InvalidArgs),
+            (Error::AccessDenied("x".into()), Refusal::AccessDenied),
+        ] {
+            assert_eq!(standard(error), Failure::Refused(refusal, "x".to_owned()));
+        }
+        let wordless = Failure::Refused(Refusal::HomeBusy, Refusal::HomeBusy.sentence().to_owned());
+        assert_eq!(answered(Refusal::HomeBusy.bus_name(), Some("")), wordless);
+        assert_eq!(answered(Refusal::HomeBusy.bus_name(), None), wordless);
+    }
+
+    #[test]
+    fn a_daemon_that_fails_is_not_absent() {
+        for error in [Error::NoReply("x".into()), Error::Failed("x".into()), Error::UnknownMethod("x".into())]
+        {
+            assert!(
+                matches!(standard(error.clone()), Failure::Other(text) if text.ends_with(": x")),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_not_utf8_is_refused_before_anything_is_sent() {
+        let credentials = |bytes: &[u8]| Credentials {
+            passwords: vec![Secret::new(bytes.to_vec())],
+            ..Credentials::default()
+        };
+        let (good, bad) = (credentials(b"geheim"), credentials(b"gr\xfc\xdfe"));
+        for secrets in [&[&bad][..], &[&good, &bad], &[&bad, &good]] {
+            let Err(Failure::Refused(refusal, text)) = Vault::fill(secrets).map(drop) else {
+                panic!("not refused");
+            };
+            assert_eq!(refusal, Refusal::InvalidArgs);
+            assert!(text.contains("not UTF-8") && !text.contains("geheim"), "{text}");
+        }
     }
 }

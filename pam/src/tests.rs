@@ -271,6 +271,7 @@ fn every_end_says_what_to_do() {
         (Refusal::AuthenticationLimitHit, Code::PAM_MAXTRIES),
         (Refusal::TokenPinLocked, Code::PAM_SERVICE_ERR),
         (Refusal::NotSupported, Code::PAM_SERVICE_ERR),
+        (Refusal::InvalidArgs, Code::PAM_SERVICE_ERR),
     ] {
         let script = vec![RECORD, Acquire(&[], Some(refusal)), Told(refusal.sentence())];
         assert_eq!(play(auth::authenticate, alice(), script).0, code, "{refusal:?}");
