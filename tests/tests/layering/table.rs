@@ -1,0 +1,229 @@
+//! The tables: rooms, which of them are pure, and where `unsafe` is. A new room, dependency or `unsafe` is a
+//! row or a word here, for a reviewer to see.
+
+use super::rooms::Room;
+
+/// Who may use whom, from the ground up.
+pub const ROOMS: &[Room] = &[
+    // What all programs share.
+    Room {
+        name: "records",
+        at: "records/src",
+        rooms: &[],
+        crates: &[
+            "base64",
+            "ed25519_dalek",
+            "serde",
+            "serde_json",
+            "siphasher",
+            "thiserror",
+            "uuid",
+            "zeroize",
+        ],
+    },
+    Room {
+        name: "handoff",
+        at: "homed/handoff/src",
+        rooms: &["records"],
+        crates: &["libc", "rustix", "serde_json", "thiserror"],
+    },
+    // The daemon. Ground: system calls, C libraries, and what else takes `unsafe`.
+    Room {
+        name: "homed::sys",
+        at: "homed/src/sys",
+        rooms: &["records"],
+        crates: &[
+            "libc",
+            "libcryptsetup_rs",
+            "libcryptsetup_rs_sys",
+            "linux_raw_sys",
+            "nix",
+            "rustix",
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "uuid",
+            "zeroize",
+        ],
+    },
+    Room {
+        name: "homed::statedir",
+        at: "homed/src/statedir",
+        rooms: &["records"],
+        crates: &["rustix", "sha2", "thiserror", "uuid"],
+    },
+    Room {
+        name: "homed::job",
+        at: "homed/src/job",
+        rooms: &["records"],
+        crates: &["libc", "serde", "serde_json", "thiserror"],
+    },
+    // Hands: blocking, no bus, no tokio.
+    Room {
+        name: "homed::token",
+        at: "homed/src/token",
+        rooms: &["homed::sys::crypt3", "records"],
+        crates: &["serde_json"],
+    },
+    Room {
+        name: "homed::storage",
+        at: "homed/src/storage",
+        rooms: &["homed::job", "homed::sys", "records"],
+        crates: &["base64", "libc", "openssl", "rustix", "serde_json", "uuid"],
+    },
+    Room {
+        name: "homed::worker",
+        at: "homed/src/worker",
+        rooms: &["homed::job", "homed::statedir", "homed::storage", "homed::sys", "homed::token", "records"],
+        crates: &["nix", "openssl", "rustix", "serde_json"],
+    },
+    // Core. One home knows of the set of them only the words of a request, and two calculations.
+    Room {
+        name: "homed::home",
+        at: "homed/src/home",
+        rooms: &[
+            "homed::job",
+            "homed::manager::names",
+            "homed::manager::request",
+            "homed::manager::uids",
+            "records",
+        ],
+        crates: &["serde_json"],
+    },
+    Room {
+        name: "homed::manager",
+        at: "homed/src/manager",
+        rooms: &["homed::home", "homed::job", "records"],
+        crates: &["serde_json"],
+    },
+    // Drive.
+    Room {
+        name: "homed::daemon",
+        at: "homed/src/daemon",
+        rooms: &[
+            "homed::home",
+            "homed::job",
+            "homed::manager",
+            "homed::statedir",
+            "homed::sys::environment",
+            "homed::sys::reactor",
+            "records",
+        ],
+        crates: &[
+            "nix",
+            "rustix",
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "tracing",
+            "tracing_journald",
+            "tracing_subscriber",
+        ],
+    },
+    // Fronts see the link to the loop, and nothing behind it.
+    Room {
+        name: "homed::front",
+        at: "homed/src/front",
+        rooms: &["handoff", "homed::daemon::link", "homed::daemon::this_machine", "records"],
+        crates: &["futures_util", "rustix", "serde_json", "tokio", "tracing", "zbus", "zbus_polkit"],
+    },
+    Room {
+        name: "homed",
+        at: "homed/src/lib.rs",
+        rooms: &["homed::daemon::main", "homed::front::start", "homed::worker::main"],
+        crates: &[],
+    },
+    Room { name: "homed", at: "homed/src/main.rs", rooms: &[], crates: &[] },
+    // Who talks to the daemon knows its words, and nothing of its inside.
+    Room {
+        name: "pam_homed",
+        at: "pam/src",
+        rooms: &["handoff", "records"],
+        crates: &["pam", "rustix", "serde", "serde_json", "zbus"],
+    },
+    Room {
+        name: "homectl",
+        at: "ctl/src",
+        rooms: &["handoff", "records"],
+        crates: &[
+            "clap",
+            "clap_complete",
+            "clap_mangen",
+            "comfy_table",
+            "indicatif",
+            "rpassword",
+            "rustix",
+            "serde",
+            "serde_json",
+            "tokio",
+            "yescrypt",
+            "zbus",
+        ],
+    },
+    // Tests. The machine and the scenarios see the programs from outside only.
+    Room {
+        name: "machine",
+        at: "tests/machine/src",
+        rooms: &[],
+        crates: &["anyhow", "memchr", "nix", "sha2"],
+    },
+    Room {
+        name: "xtask",
+        at: "tests/xtask/src",
+        rooms: &["machine"],
+        crates: &["anyhow", "nix", "serde_json"],
+    },
+    Room { name: "homed_tests", at: "tests/src", rooms: &["machine"], crates: &["anyhow", "serde_json"] },
+    Room {
+        name: "scenarios",
+        at: "tests/tests",
+        rooms: &["homed_tests", "machine"],
+        crates: &["anyhow", "serde_json"],
+    },
+    Room { name: "tests of records", at: "records/tests", rooms: &["records"], crates: &["serde_json"] },
+    Room { name: "tests of ctl", at: "ctl/tests", rooms: &["homectl", "records"], crates: &["serde_json"] },
+    // The daemon on a private bus, with the simulated worker.
+    Room {
+        name: "tests of homed",
+        at: "homed/tests",
+        rooms: &["homed::daemon", "homed::front", "homed::home", "homed::manager", "records"],
+        crates: &["serde", "serde_json", "tokio", "zbus"],
+    },
+    Room {
+        name: "fuzz",
+        at: "tests/fuzz/fuzz_targets",
+        rooms: &["records"],
+        crates: &["libfuzzer_sys", "serde_json"],
+    },
+];
+
+/// No IO, no clock, no chance.
+pub const PURE: &[&str] = &["records", "homed::home", "homed::manager"];
+
+/// Every file with `unsafe`, and in how many places.
+pub const UNSAFE: &[(&str, usize)] = &[
+    ("homed/handoff/src/sys.rs", 5),
+    ("homed/src/sys/btrfs.rs", 2),
+    ("homed/src/sys/crypt3.rs", 8),
+    ("homed/src/sys/cryptsetup.rs", 4),
+    ("homed/src/sys/environment.rs", 1),
+    ("homed/src/sys/file.rs", 1),
+    ("homed/src/sys/input.rs", 3),
+    ("homed/src/sys/loopdev.rs", 4),
+    ("homed/src/sys/memory.rs", 6),
+    ("homed/src/sys/mount.rs", 1),
+    ("homed/src/sys/process.rs", 1),
+    ("homed/src/sys/reactor.rs", 1),
+    ("homed/src/sys/userns.rs", 3),
+    ("pam/src/handle.rs", 9),
+    ("pam/src/lib.rs", 1),
+];
+
+/// The files in which the compiler lets `unsafe` pass, for themselves and the modules below them.
+pub const MAY_ALLOW_UNSAFE: &[&str] = &[
+    "homed/handoff/src/sys.rs",
+    "homed/src/sys/mod.rs",
+    "homed/src/sys/reactor.rs",
+    "pam/src/handle.rs",
+    "pam/src/lib.rs",
+];
