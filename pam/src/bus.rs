@@ -113,7 +113,9 @@ impl Vault {
             secret.check().map_err(refused)?;
         }
         if secrets.iter().all(|secret| secret.is_empty()) {
-            return Ok(Self { arguments: vec!["{}".to_owned(); secrets.len()], _client: None });
+            // Nothing secret is in them, only what the user was told to expect of a token.
+            let open = |secret: &&Credentials| secret.to_json().open_text().unwrap_or("{}").to_owned();
+            return Ok(Self { arguments: secrets.iter().map(open).collect(), _client: None });
         }
         let failed = |e: handoff::HandoffError| Failure::Other(e.to_string());
         let mut client = Client::connect(HANDOFF_PATIENCE).map_err(failed)?;
@@ -158,6 +160,7 @@ fn answered(name: &str, text: Option<&str>) -> Failure {
 mod tests {
     use super::*;
     use records::Secret;
+    use records::credentials::Permitted;
     use zbus::fdo::Error;
 
     fn standard(error: Error) -> Failure {
@@ -219,5 +222,12 @@ mod tests {
             assert_eq!(refusal, Refusal::InvalidArgs);
             assert!(text.contains("not UTF-8") && !text.contains("geheim"), "{text}");
         }
+    }
+
+    #[test]
+    fn permissions_are_passed_on_without_a_password() {
+        let touch = Credentials { user_presence: Permitted::Yes, ..Credentials::default() };
+        let vault = Vault::fill(&[&touch, &Credentials::default()]).expect("nothing to hand over");
+        assert_eq!(vault.arguments, [r#"{"fido2UserPresencePermitted":true}"#, "{}"]);
     }
 }
