@@ -88,7 +88,8 @@ impl Ours {
                 script.push_str(&format!("export {name}='{value}'\n"));
             }
         }
-        self.command(format!("{script}exec homectl {words}")).run()
+        // Without a terminal nobody can be asked.
+        self.command(format!("{script}exec setsid --wait homectl {words}")).run()
     }
 
     /// Runs homectl, which must succeed; what it printed.

@@ -82,6 +82,7 @@ fn su_sudo_ssh_and_passwd_work() -> Result<()> {
     second.expect("assword")?;
     second.send("batterystaple9")?;
     second.expect("\n0\r\n")?;
+    second.expect("$ ")?;
     second.send("exit")?;
     second.expect("login:")?;
     machine.check(CLOSED)?;

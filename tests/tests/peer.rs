@@ -61,11 +61,13 @@ fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
 
 #[test]
 fn the_originals_homectl_works_with_our_daemon() -> Result<()> {
-    let machine = Ours::small()?;
+    let machine = Ours::full()?;
     machine.check(&format!("install -m 755 {PEER}/usr/bin/homectl /root/homectl"))?;
     let theirs = |words: &str, password: &str, new: &str| -> Result<String> {
         let output = machine
-            .command(format!("export PASSWORD='{password}' NEWPASSWORD='{new}'; exec /root/homectl {words}"))
+            .command(format!(
+                "export PASSWORD='{password}' NEWPASSWORD='{new}'; exec setsid --wait /root/homectl {words}"
+            ))
             .run()?;
         ensure!(output.status == 0, "their {words}: {}\n{}", output.stderr, machine.log());
         Ok(output.stdout)
@@ -76,7 +78,8 @@ fn the_originals_homectl_works_with_our_daemon() -> Result<()> {
     theirs("activate alice", "correcthorse", "")?;
     assert_eq!(machine.state("alice")?, "active");
     theirs("authenticate alice", "correcthorse", "")?;
-    let wrong = machine.run("PASSWORD=wrong timeout 60 /root/homectl authenticate alice </dev/null")?;
+    let wrong =
+        machine.run("PASSWORD=wrong timeout 20 setsid --wait /root/homectl authenticate alice </dev/null")?;
     assert_ne!(wrong.status, 0, "{}", wrong.stdout);
     theirs("passwd alice", "correcthorse", "batterystaple")?;
     theirs("deactivate alice", "", "")?;
@@ -103,7 +106,7 @@ fn the_originals_pam_module_works_with_our_daemon() -> Result<()> {
     machine.check("until homectl list | grep -q inactive; do sleep 0.1; done")?;
     machine
         .command("pamtester theirs alice chauthtok")
-        .stdin("correcthorse\nbatterystaple\nbatterystaple\n")
+        .stdin("batterystaple\nbatterystaple\ncorrecthorse\n")
         .check()?;
     machine.command(format!("{held} close_session")).stdin("batterystaple\n").check()?;
     machine.check("until homectl list | grep -q inactive; do sleep 0.1; done")?;
