@@ -38,6 +38,20 @@ fn restore(machine: &Ours) -> Result<()> {
     machine.check("cp --sparse=always /root/alice.home /home/").map(drop)
 }
 
+/// Takes the record's token out of the header, and puts in what lies in /root/token, if anything.
+const REPLACE_TOKEN: &str = "\
+set -e
+loop=$(losetup --find --show --offset 1048576 /home/alice.home)
+cryptsetup token remove --token-id 0 $loop
+[ ! -s /root/token ] || cryptsetup token import --token-id 0 --json-file /root/token $loop
+losetup --detach $loop";
+
+/// Prints the header's JSON.
+const SHOW_TOKEN: &str = "\
+loop=$(losetup --find --show --read-only --offset 1048576 /home/alice.home)
+cryptsetup luksDump --dump-json-metadata $loop
+losetup --detach $loop";
+
 #[test]
 fn what_has_a_second_copy_is_rebuilt() -> Result<()> {
     let machine = prepared()?;
@@ -54,6 +68,21 @@ fn what_has_a_second_copy_is_rebuilt() -> Result<()> {
     restore(&machine)?;
     damage(&machine, 1 << 20, 4096)?;
     opens(&machine)?;
+
+    // The record in the header: taken away, and one that nothing can be made of.
+    for token in
+        ["", r#"{"type":"systemd-homed","keyslots":[],"record":"bm9pc2U=","iv":"AAAAAAAAAAAAAAAAAAAAAA=="}"#]
+    {
+        restore(&machine)?;
+        machine.write_file("/root/token", token)?;
+        machine.check(REPLACE_TOKEN)?;
+        opens(&machine)?;
+        let now = machine.check(SHOW_TOKEN)?;
+        ensure!(
+            now.contains("systemd-homed") && !now.contains("bm9pc2U="),
+            "the token was not rebuilt: {now}"
+        );
+    }
 
     // The record inside the home.
     machine.done("activate alice", "correcthorse", "")?;

@@ -166,25 +166,84 @@ fn a_killed_daemon_knows_its_homes_again() -> Result<()> {
     machine.nothing_open("alice")
 }
 
+/// Returns when a worker has stopped, and when there is none.
+const WORKER_STOPPED: &str =
+    "until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done";
+const NO_WORKER: &str = "while ps -C exe,homed -o args= | grep -q ' worker'; do sleep 0.05; done";
+
 #[test]
 fn a_daemon_killed_while_it_works_leaves_a_home_that_opens() -> Result<()> {
     let machine = Ours::small()?;
-    machine.create("alice", "correcthorse")?;
-    for (words, password, new) in
-        [("activate alice", "correcthorse", ""), ("passwd alice", "correcthorse", "correcthorse")]
-    {
-        let script = format!("export PASSWORD={password} NEWPASSWORD={new}; homectl {words}");
+    let create = format!("create alice {CHEAP}");
+    for (words, step) in [
+        (create.as_str(), "format"),
+        (&create, "write-host"),
+        ("activate alice", "mount"),
+        ("activate alice", "expose"),
+        ("passwd alice", "add-keys"),
+        ("passwd alice", "write-host"),
+        ("authenticate alice", "read-copies"),
+        ("deactivate alice", "unmount"),
+        ("remove alice", "delete"),
+    ] {
+        match words {
+            "deactivate alice" => machine.done("activate alice", "correcthorse", "").map(drop)?,
+            _ if words == create && machine.state("alice")? != "none" => {
+                machine.done("remove alice", "", "").map(drop)?
+            }
+            _ if words != create && machine.state("alice")? == "none" => {
+                machine.create("alice", "correcthorse")?
+            }
+            _ => {}
+        }
+        machine.check(&format!("echo {step} stop > /run/homed/fault"))?;
+        let script = format!(
+            "export PASSWORD=correcthorse NEWPASSWORD=correcthorse; exec setsid --wait homectl {words}"
+        );
         let running = machine.command(script).spawn()?;
-        machine.check("until pgrep -f 'exe worker|homed worker' >/dev/null; do :; done")?;
+        machine.check(WORKER_STOPPED)?;
         machine.kill_daemon()?;
-        running.wait()?;
-        machine.check("until ! pgrep -f 'exe worker|homed worker' >/dev/null; do sleep 0.05; done")?;
+        ensure!(running.wait()?.status != 0, "{words}: done, without a daemon");
+        machine.check(NO_WORKER)?;
+        fault_at(&machine, "")?;
         machine.start_daemon()?;
-        if machine.state("alice")? != "active" {
+        let state = machine.state("alice")?;
+        if state == "none" {
+            ensure!([create.as_str(), "remove alice"].contains(&words), "{words}: the home is gone");
+            continue;
+        }
+        if state != "active" {
             machine.done("activate alice", "correcthorse", "")?;
         }
         machine.done("deactivate alice", "", "")?;
         machine.nothing_open("alice")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_daemon_killed_at_rest_sees_every_state_again() -> Result<()> {
+    let machine = Ours::small()?;
+    for user in ["alice", "bob", "carol", "dave"] {
+        machine.create(user, "correcthorse")?;
+    }
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check("mv /home/bob.home /root/")?;
+    machine.check("rm /var/lib/systemd/home/carol.identity")?;
+    // Cut off while it was open.
+    machine.check("setfattr -n user.home-dirty -v 1 /home/dave.home")?;
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
+    for (user, state) in [("alice", "active"), ("bob", "absent"), ("carol", "unfixated"), ("dave", "dirty")] {
+        ensure!(machine.state(user)? == state, "{user} is {}, not {state}", machine.state(user)?);
+    }
+    machine.check("mv /root/bob.home /home/")?;
+    for user in ["bob", "carol", "dave"] {
+        machine.done(&format!("activate {user}"), "correcthorse", "")?;
+    }
+    machine.check("homectl deactivate-all")?;
+    for user in ["alice", "bob", "carol", "dave"] {
+        machine.nothing_open(user)?;
     }
     Ok(())
 }

@@ -74,6 +74,18 @@ fn a_home_in_use_is_not_taken_away_and_not_opened_twice() -> Result<()> {
 }
 
 #[test]
+fn what_is_mounted_at_the_home_directory_stays() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.check("mkdir -p /home/alice && mount -t tmpfs none /home/alice && touch /home/alice/theirs")?;
+    machine.refused("activate alice", "correcthorse", "")?;
+    machine.check("test -e /home/alice/theirs && umount /home/alice")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}
+
+#[test]
 fn a_full_disk_refuses_a_new_home_and_leaves_nothing() -> Result<()> {
     let machine = Ours::small()?;
     machine.check("mount -t tmpfs -o size=200M none /home")?;

@@ -61,6 +61,7 @@ impl Copies {
             ),
             Ok(copy) => {
                 self.weigh(copy)?;
+                self.stale_header = self.staleness(copy);
                 Ok(())
             }
         }
@@ -98,9 +99,8 @@ impl Copies {
             Some(winner) => reconcile::choose(winner, &copy, self.rule)? == Choice::Inner,
         };
         if inner_wins {
-            self.winner = Some(copy.clone());
+            self.winner = Some(copy);
         }
-        self.stale_header = self.staleness(&copy);
         Ok(())
     }
 
