@@ -42,7 +42,9 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
     let (name, arguments) =
         line.arguments.split_first().map_or(("list", &[][..]), |(name, rest)| (*name, rest));
     let verb = find(name, arguments)?;
+    let user = arguments.first().copied().unwrap_or_default();
     run(verb, arguments, (settings, draft, now_usec))
+        .map_err(|failure| Failure::Other(crate::hint::explain(&failure, user)))
 }
 
 fn find(name: &str, arguments: &[&str]) -> Result<&'static Verb, Failure> {

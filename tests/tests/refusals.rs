@@ -13,6 +13,7 @@ fn what_does_not_exist_or_exists_already_is_refused() -> Result<()> {
     for taken in ["messagebus", "games", "daemon"] {
         let said = machine.refused(&format!("create {taken} {CHEAP}"), "", "correcthorse")?;
         assert!(said.contains("exists already"), "{taken}: {said}");
+        assert!(said.contains(&format!("getent passwd {taken}")), "{said}");
     }
     let said = machine.refused(&format!("create root {CHEAP}"), "", "correcthorse")?;
     assert!(said.contains("reserved"), "{said}");
