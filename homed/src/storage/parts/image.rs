@@ -37,20 +37,25 @@ pub fn open(path: &Path, access: Access) -> Result<File, Failure> {
                 format!("The home's image {} is not there. Plug in or mount what holds it.", path.display()),
             );
         }
+        Err(rustix::io::Errno::ISDIR | rustix::io::Errno::LOOP) => return no_image(path),
         other => other.map_err(io::Error::from).during(format!("opening {}", path.display()))?,
     };
     let image = File::from(fd);
     let facts = image.metadata().during(format!("looking at {}", path.display()))?;
     if !facts.is_file() {
-        return refuse(
-            Refusal::NotSupported,
-            format!("{} is not a regular file; homes on block devices cannot be used yet.", path.display()),
-        );
+        return no_image(path);
     }
     if access == Access::Write {
         lock(&image, path)?;
     }
     Ok(image)
+}
+
+fn no_image<T>(path: &Path) -> Result<T, Failure> {
+    refuse(
+        Refusal::NotSupported,
+        format!("{} is not a regular file; homes on block devices cannot be used yet.", path.display()),
+    )
 }
 
 fn lock(image: &File, path: &Path) -> Result<(), Failure> {
