@@ -191,6 +191,10 @@ impl Luks {
         let sizes = (MetadataSize::try_from(METADATA), KeyslotsSize::try_from(0));
         let (metadata, keyslots) = (sizes.0.map_err(explained)?, sizes.1.map_err(explained)?);
         self.0.settings_handle().set_metadata_size(metadata, keyslots).map_err(explained)?;
+        // The digest tells whether a volume key is the right one. The key is random: nobody guesses at it, and
+        // half a second spent on measuring how costly a guess should be would protect nothing.
+        let digest = Stretching::Pbkdf2 { iterations: Some(1000), hash: "sha512".into(), milliseconds: 0 };
+        self.0.settings_handle().set_pbkdf_type(&pbkdf(&digest)).map_err(explained)?;
         let parameters = CryptParamsLuks2 {
             pbkdf: None,
             integrity: None,
