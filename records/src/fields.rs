@@ -3,7 +3,9 @@
 //! One row makes the field of [`crate::Settings`], the check at parsing and the place in the layers.
 //! Source of names and types: the JSON User Record specification (systemd.io/USER_RECORD).
 
-use crate::kinds::{self, AutoResize, DiskFraction, Disposition, RebalanceWeight, ResourceLimit, Storage};
+use crate::kinds::{
+    self, AutoResize, DiskFraction, Disposition, LockLevel, RebalanceWeight, ResourceLimit, Storage,
+};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -156,6 +158,7 @@ fields! {
     luks_extra_mount_options, "luksExtraMountOptions", String, kinds::line, BOTH;
     drop_caches, "dropCaches", bool, kinds::boolean, BOTH;
     auto_resize_mode, "autoResizeMode", AutoResize, kinds::auto_resize, BOTH;
+    lock_level, "lockLevel", LockLevel, kinds::lock_level, BOTH;
     rebalance_weight, "rebalanceWeight", RebalanceWeight, kinds::rebalance_weight, BOTH;
     service, "service", String, kinds::line, TOP_STATUS;
     rate_limit_interval_usec, "rateLimitIntervalUSec", u64, kinds::unsigned, BOTH;

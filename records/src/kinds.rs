@@ -26,6 +26,14 @@ macro_rules! words {
             pub fn as_str(self) -> &'static str {
                 match self { $( Self::$variant => $word, )* }
             }
+
+            /// The value that a word stands for.
+            pub fn parse(word: &str) -> Option<Self> {
+                match word {
+                    $( $word => Some(Self::$variant), )*
+                    _ => None,
+                }
+            }
         }
 
         pub(crate) fn $read(value: &Value) -> Read<$name> {
@@ -50,6 +58,13 @@ words! {
     Storage, storage, "it is not luks, fscrypt, directory, subvolume, cifs or classic", {
         Classic = "classic", Luks = "luks", Directory = "directory", Subvolume = "subvolume",
         Fscrypt = "fscrypt", Cifs = "cifs",
+    }
+}
+
+words! {
+    /// What goes out of memory when a home is locked; a member of our own, which others keep.
+    LockLevel, lock_level, "it is not key, cache, strict or terminate", {
+        Key = "key", Cache = "cache", Strict = "strict", Terminate = "terminate",
     }
 }
 

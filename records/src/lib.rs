@@ -35,7 +35,7 @@ pub mod uid;
 pub mod userdb;
 
 pub use credentials::Credentials;
-pub use kinds::{AutoResize, Disposition, RebalanceWeight, Storage};
+pub use kinds::{AutoResize, Disposition, LockLevel, RebalanceWeight, Storage};
 pub use machine::{HostName, Machine, MachineId};
 pub use names::{FullName, Realm, UserName};
 pub use record::Record;

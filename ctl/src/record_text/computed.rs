@@ -253,6 +253,18 @@ pub fn auto_resize(shown: &Shown<'_>) -> Vec<String> {
     word.into_iter().collect()
 }
 
+/// What the daemon saw of a locked home.
+pub fn seal(shown: &Shown<'_>) -> Vec<String> {
+    let Some(seal) = shown.value("seal") else { return Vec::new() };
+    let first = match seal["verdict"].as_str() {
+        Some("proven") => "not in memory, as far as the kernel shows",
+        Some("unproven") => "not found in memory, but:",
+        _ => "STILL IN MEMORY:",
+    };
+    let reasons = seal["reasons"].as_array().into_iter().flatten().map(plain);
+    std::iter::once(first.to_owned()).chain(reasons).collect()
+}
+
 pub fn rebalance(shown: &Shown<'_>) -> Vec<String> {
     let word = shown.value("rebalanceWeight").map(|value| match value {
         Value::Bool(true) => "weight 100".to_owned(),

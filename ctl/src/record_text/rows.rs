@@ -148,6 +148,8 @@ pub const ROWS: &[Line] = &[
     line("Passwd Chg.", Computed(computed::password_change)),
     line("Pas. Ch. Now", YesNo("passwordChangeNow")),
     line("Drop Caches", YesNo("dropCaches")),
+    line("Lock Level", Text("lockLevel")),
+    line("Volume Key", Computed(computed::seal)),
     line("Auto Resize", Computed(computed::auto_resize)),
     line("Rebalance", Computed(computed::rebalance)),
     line("SSH Pub. Key", Count("sshAuthorizedKeys")),

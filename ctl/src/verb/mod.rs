@@ -68,7 +68,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "remove-signing-key", arguments: "NAME…", help: "Do not trust public keys any more", group: KEYS, count: (1, MANY), run: keys::remove },
     Verb { name: "lock", arguments: "USER…", help: "Lock open homes until the password is given", group: LOCK, count: (1, MANY), run: simple::lock },
     Verb { name: "unlock", arguments: "USER…", help: "Unlock homes", group: LOCK, count: (1, MANY), run: activate::unlock },
-    Verb { name: "lock-all", arguments: "", help: "Lock all homes that may be", group: LOCK, count: (0, 0), run: simple::lock_all },
+    Verb { name: "lock-all", arguments: "", help: "Lock all open homes", group: LOCK, count: (0, 0), run: simple::lock_all },
     Verb { name: "rebalance", arguments: "", help: "Share the free space among the homes", group: OTHER, count: (0, 0), run: simple::rebalance },
     Verb { name: "help", arguments: "", help: "Show this help", group: OTHER, count: (0, 0), run: help },
 ];

@@ -2,7 +2,8 @@
 //!
 //! Fragments (all optional) in the original's order; later ones win, so a `.d` file overrides the main file.
 
-use crate::manager::Defaults;
+use crate::manager::{Defaults, LockFailure};
+use records::LockLevel;
 use std::path::{Path, PathBuf};
 
 /// Folders in falling priority; the first that has a file of a name is read, as systemd does.
@@ -27,7 +28,13 @@ pub fn read() -> (Defaults, Vec<String>) {
 
 /// What is used where no file says otherwise.
 pub fn built_in() -> Defaults {
-    Defaults { storage: "luks".into(), file_system_type: None, home_root: "/home".into() }
+    Defaults {
+        storage: "luks".into(),
+        file_system_type: None,
+        home_root: "/home".into(),
+        lock_level: LockLevel::Cache,
+        lock_failure: LockFailure::Abort,
+    }
 }
 
 /// The main file, then the fragments by name.
@@ -63,6 +70,13 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
             ("DefaultFileSystemType", kind) if FILE_SYSTEMS.contains(&kind) => {
                 defaults.file_system_type = Some(kind.into());
             }
+            ("LockLevel", word) if LockLevel::parse(word).is_some() => {
+                defaults.lock_level = LockLevel::parse(word).unwrap_or(defaults.lock_level);
+            }
+            ("LockFailure", "abort" | "") => defaults.lock_failure = LockFailure::Abort,
+            ("LockFailure", "poweroff") => defaults.lock_failure = LockFailure::PowerOff,
+            ("LockFailure", "ignore") => defaults.lock_failure = LockFailure::Ignore,
+            ("LockLevel", "") => defaults.lock_level = built_in().lock_level,
             (key, "") if key.starts_with("Default") => {
                 let fresh = built_in();
                 match key {

@@ -14,6 +14,7 @@ mod quality;
 pub mod references;
 pub mod run;
 pub mod scan;
+mod seal;
 pub mod simulated;
 pub mod system;
 mod watch;

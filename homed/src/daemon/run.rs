@@ -235,6 +235,7 @@ impl Daemon {
             }
             Effect::Announce(change) => self.link.announce(change),
             Effect::Log(user, text) => tracing::warn!(home = %user, "{text}"),
+            Effect::PowerOff => power_off(),
         }
     }
 
@@ -363,6 +364,14 @@ impl Daemon {
 
     fn marker(&self, user: &UserName) -> std::path::PathBuf {
         self.parts.paths.jobs.join(user.as_str())
+    }
+}
+
+/// Not every home could be locked, and the machine must not sleep with its keys in memory.
+fn power_off() {
+    tracing::error!("not every home could be locked: the machine is shut down, as LockFailure=poweroff says");
+    if let Err(error) = tokio::process::Command::new("systemctl").arg("poweroff").spawn() {
+        tracing::error!("the machine cannot be shut down: {error}");
     }
 }
 

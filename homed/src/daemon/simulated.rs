@@ -7,6 +7,7 @@ use super::outside::Outside;
 use super::worker::{Report, Running, Spawner};
 use crate::home::effect::{Failed, StartJob};
 use crate::home::facts::{Facts, Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::home::seal::{Looked, Seal};
 use crate::job::{Job, Known, Outcome, Progress, Step, Task};
 use crate::manager::request::{KeyOperation, SigningKey};
 use records::refusal::Refused;
@@ -146,6 +147,19 @@ impl World {
                 self.disks.entry(user).or_default().mount = Mount::None;
                 done(None)
             }
+            Task::Lock { .. } => {
+                self.disks.entry(user).or_default().mount = Mount::Suspended;
+                done(None)
+            }
+            Task::Unlock { .. } => self.checked(job).map_or_else(Outcome::Refused, |()| {
+                self.disks.entry(user).or_default().mount = Mount::Usable;
+                done(None)
+            }),
+            Task::Settle { .. } => done(None),
+            Task::GiveUp { .. } => {
+                self.disks.entry(user).or_default().mount = Mount::None;
+                done(None)
+            }
             Task::Remove => {
                 self.disks.remove(&user);
                 self.records.remove(&user);
@@ -213,6 +227,12 @@ impl Facts for Simulated {
 
     fn figures(&self, _place: &Place) -> Figures {
         Figures { size: Some(1 << 30), ..Figures::default() }
+    }
+
+    fn seal(&self, place: &Place) -> Seal {
+        let locked = self.where_is(&place.user).mount == Mount::Suspended;
+        let device = if locked { Looked::Clear } else { Looked::Found("it is not suspended".into()) };
+        Seal { device, table: Looked::Clear, keyring: Looked::Clear, kernel: Looked::Clear }
     }
 
     fn signed_locally(&self, _record: &Record) -> Option<SignedLocally> {

@@ -1,6 +1,7 @@
 //! Facts asked from kernel and disk.
 
 use crate::home::facts::{Facts, Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::home::seal::Seal;
 use records::Record;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use std::os::linux::fs::MetadataExt;
@@ -25,6 +26,10 @@ impl Facts for System {
 
     fn figures(&self, place: &Place) -> Figures {
         figures(place).unwrap_or_default()
+    }
+
+    fn seal(&self, place: &Place) -> Seal {
+        super::seal::look(place)
     }
 
     fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {

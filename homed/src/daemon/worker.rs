@@ -8,12 +8,16 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 /// Most that a worker may say: a record of 1 MiB, and some thousand progress reports.
 const MOST_SAID: u64 = 4 << 20;
+
+/// How long a worker may take to end after its last word.
+const DYING: Duration = Duration::from_secs(10);
 
 /// Takes progress reports.
 pub type Report = Box<dyn Fn(Progress) + Send + Sync>;
@@ -34,10 +38,11 @@ impl Spawner for Processes {
     fn run(&self, start: StartJob, report: Report, stop: oneshot::Receiver<()>) -> Running {
         // Started here, on the loop's thread: the worker dies with the thread that made it.
         let child = spawn(&start);
+        let bound = start.bound;
         drop(start);
         Box::pin(async move {
             match child {
-                Ok(child) => follow(child, report, stop).await,
+                Ok(child) => follow(child, report, (stop, bound)).await,
                 Err(error) => Outcome::Fault { chain: format!("starting the worker: {error}") },
             }
         })
@@ -69,9 +74,23 @@ fn job_file(job: &Secret) -> io::Result<File> {
     Ok(file)
 }
 
-async fn follow(mut child: Child, report: Report, mut stop: oneshot::Receiver<()>) -> Outcome {
+async fn follow(
+    mut child: Child,
+    report: Report,
+    (mut stop, bound): (oneshot::Receiver<()>, Option<Duration>),
+) -> Outcome {
+    let late = async {
+        match bound {
+            Some(bound) => tokio::time::sleep(bound).await,
+            None => std::future::pending().await,
+        }
+    };
     let said = tokio::select! {
         said = listen(&mut child, &report) => said,
+        () = late => {
+            let _ = child.start_kill();
+            Err(io::Error::from(io::ErrorKind::TimedOut))
+        }
         // A sender that is dropped says nothing.
         Ok(()) = &mut stop => {
             // Gone already is just as good.
@@ -82,7 +101,11 @@ async fn follow(mut child: Child, report: Report, mut stop: oneshot::Receiver<()
     if said.is_err() {
         let _ = child.start_kill();
     }
-    let status = child.wait().await;
+    // A worker that waits for a device cannot be killed before the device answers; nobody waits for that.
+    let status = match tokio::time::timeout(DYING, child.wait()).await {
+        Ok(status) => status,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
     match (said, status) {
         (Ok(Some(outcome)), _) => outcome,
         (Ok(None), Ok(status)) => {
@@ -93,16 +116,15 @@ async fn follow(mut child: Child, report: Report, mut stop: oneshot::Receiver<()
     }
 }
 
-/// Hears the worker out; its last word is the outcome.
+/// Hears the worker out: its last word is the outcome. (What it has started may hold its output open.)
 async fn listen(child: &mut Child, report: &Report) -> io::Result<Option<Outcome>> {
     let Some(stdout) = child.stdout.take() else { return Ok(None) };
     let mut lines = BufReader::new(stdout.take(MOST_SAID)).lines();
-    let mut last = None;
     while let Some(line) = lines.next_line().await? {
         match serde_json::from_str(&line).map_err(io::Error::other)? {
             Message::Progress(progress) => report(progress),
-            Message::Outcome(outcome) => last = Some(outcome),
+            Message::Outcome(outcome) => return Ok(Some(outcome)),
         }
     }
-    Ok(last)
+    Ok(None)
 }

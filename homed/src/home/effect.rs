@@ -82,6 +82,8 @@ pub enum Effect {
     Announce(Announcement),
     /// Tell the log.
     Log(UserName, String),
+    /// Shut the machine down.
+    PowerOff,
 }
 
 /// A worker to be run.
@@ -96,6 +98,8 @@ pub struct StartJob {
     pub job: Job,
     /// Who is told of progress.
     pub progress: Option<ProgressSink>,
+    /// It is killed when it takes longer.
+    pub bound: Option<Duration>,
 }
 
 /// A worker's failure, or a refusal.

@@ -1,5 +1,6 @@
 //! What kernel and disk know of a home, as the core asks for it.
 
+use super::seal::Seal;
 use super::state::Resting;
 use crate::job::Known;
 use records::{Machine, Record, UserName};
@@ -13,6 +14,8 @@ pub struct Place {
     pub home_directory: String,
     /// Image file, backing directory or block device.
     pub image: String,
+    /// UUID of the encryption header, where the record knows it.
+    pub luks_uuid: Option<String>,
 }
 
 impl Place {
@@ -23,6 +26,7 @@ impl Place {
             user: record.user().clone(),
             home_directory: settings.effective_home_directory(),
             image: settings.effective_image_path().unwrap_or_default(),
+            luks_uuid: settings.luks_uuid,
         }
     }
 }
@@ -104,6 +108,8 @@ pub trait Facts {
     fn whereabouts(&self, place: &Place) -> Whereabouts;
     /// How big it is.
     fn figures(&self, place: &Place) -> Figures;
+    /// What is to be seen of a lock.
+    fn seal(&self, place: &Place) -> Seal;
     /// Who signed the record; `None` where it cannot be told.
     fn signed_locally(&self, record: &Record) -> Option<SignedLocally>;
 }

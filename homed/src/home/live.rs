@@ -2,6 +2,7 @@
 
 use super::Home;
 use super::facts::{Facts, SignedLocally, Storage};
+use super::state::Resting;
 use super::view::{HomeView, UnixRecord};
 use records::{Machine, Record};
 use serde_json::{Map, Value};
@@ -43,6 +44,9 @@ impl Home {
         }
         if let Some(signed) = self.signed_locally {
             status.insert("signedLocally".into(), Value::Bool(signed == SignedLocally::Yes));
+        }
+        if state.resting == Resting::Locked {
+            status.insert("seal".into(), facts.seal(&self.place).to_json());
         }
         if let (true, Some(kind)) = (state.is_active(), self.record.on(machine).file_system_type) {
             status.insert("fileSystemType".into(), kind.into());

@@ -12,7 +12,9 @@ pub mod attempts;
 pub mod effect;
 pub mod facts;
 mod live;
+mod lock;
 mod run;
+pub mod seal;
 pub mod state;
 pub mod verdict;
 pub mod view;
@@ -23,7 +25,7 @@ use attempts::{Attempts, Trier};
 use effect::{Announcement, Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
 use records::refusal::Refused;
-use records::{Credentials, Machine, Record, Refusal, UserName};
+use records::{Credentials, LockLevel, Machine, Record, Refusal, UserName};
 use run::Running;
 use state::{Lingering, State};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -68,6 +70,8 @@ pub struct Turn<'a> {
     pub facts: &'a dyn Facts,
     /// Times.
     pub tuning: Tuning,
+    /// What goes out of memory at a lock, where the record does not say.
+    pub lock_level: LockLevel,
     /// UIDs of the homes that are known: none is given twice.
     pub uids: BTreeSet<u32>,
     /// Answers to calls that stand for several homes: group, and what became of one home.

@@ -67,7 +67,13 @@ impl Home {
                 let quality = self.judged(new, Some(&wanted.offer.credentials), turn)?;
                 Some(check(Vec::new(), Vec::new(), Some(quality)))
             }
-            Work::Authenticating(_) | Work::Deactivating | Work::Removing => None,
+            Work::Authenticating(_)
+            | Work::Deactivating
+            | Work::Removing
+            | Work::Locking
+            | Work::Unlocking(_)
+            | Work::Settling
+            | Work::GivingUp => None,
         }
     }
 
@@ -126,6 +132,7 @@ impl Home {
         };
         self.uid = uid;
         let record = self.record_with_counters(turn);
+        let level = record.on(turn.machine).lock_level.unwrap_or(turn.lock_level);
         let user = self.user().clone();
         let Some(running) = &mut self.running else { return };
         running.phase = Phase::Working;
@@ -139,6 +146,10 @@ impl Home {
             Work::ChangingPassword => {
                 Task::ChangePassword { new: running.wanted.new.take().unwrap_or_default(), resting: mounted }
             }
+            Work::Locking => Task::Lock { uid, level },
+            Work::Unlocking(_) => Task::Unlock { uid },
+            Work::Settling => Task::Settle { uid },
+            Work::GivingUp => Task::GiveUp { uid },
         };
         let job = Job {
             home: record.full_name().clone(),
@@ -148,7 +159,8 @@ impl Home {
             task,
         };
         let progress = running.wanted.offer.progress.take();
-        let start = StartJob { id: running.id, user, what: what(running.work), job, progress };
+        let bound = super::lock::bound(running.work);
+        let start = StartJob { id: running.id, user, what: what(running.work), job, progress, bound };
         turn.effects.push(Effect::Start(Box::new(start)));
     }
 
@@ -212,11 +224,13 @@ impl Home {
                 turn.answer(wanted.waiter, Ok(Answer::Done));
                 return Fate::Goes;
             }
-            Work::Deactivating => {
+            Work::Deactivating | Work::GivingUp => {
                 self.failed_deactivations = None;
                 self.drop_unused_references(turn);
                 turn.answer(wanted.waiter, Ok(Answer::Done));
             }
+            Work::Locking => self.locked(&wanted, turn),
+            Work::Settling => turn.answer(wanted.waiter, Ok(Answer::Done)),
             Work::Creating => {
                 turn.effects.push(Effect::Announce(Announcement::Appeared(self.user().clone())));
                 turn.answer(wanted.waiter, Ok(Answer::Done));
@@ -230,9 +244,10 @@ impl Home {
                 };
                 return self.want(close, turn);
             }
-            Work::Fixating(purpose) | Work::Activating(purpose) | Work::Authenticating(purpose) => {
-                self.usable_now(purpose, &wanted, turn);
-            }
+            Work::Fixating(purpose)
+            | Work::Activating(purpose)
+            | Work::Authenticating(purpose)
+            | Work::Unlocking(purpose) => self.usable_now(purpose, &wanted, turn),
             Work::ChangingPassword => turn.answer(wanted.waiter, Ok(Answer::Done)),
         }
         Fate::Stays
@@ -262,6 +277,7 @@ impl Home {
 
     fn failed(&mut self, running: Running, failed: Failed, wait: Duration, turn: &mut Turn) -> Fate {
         let wanted = running.wanted;
+        let is_fault = matches!(failed, Failed::Fault(_));
         turn.answer_after(wanted.waiter, Err(failed), wait);
         if wanted.verb.is_attempt() && running.phase != Phase::Checking {
             self.save(turn);
@@ -269,7 +285,12 @@ impl Home {
         match running.work {
             Work::Creating => return Fate::Goes,
             Work::Deactivating => self.linger(turn),
-            Work::Fixating(_)
+            Work::Locking | Work::Unlocking(_) if is_fault => self.settle(turn),
+            Work::Locking
+            | Work::Unlocking(_)
+            | Work::Settling
+            | Work::GivingUp
+            | Work::Fixating(_)
             | Work::Activating(_)
             | Work::Removing
             | Work::ChangingPassword
@@ -345,7 +366,7 @@ impl Home {
         }
     }
 
-    fn log(&self, turn: &mut Turn, text: &str) {
+    pub(super) fn log(&self, turn: &mut Turn, text: &str) {
         turn.effects.push(Effect::Log(self.user().clone(), text.to_owned()));
     }
 
@@ -373,6 +394,10 @@ fn what(work: Work) -> &'static str {
         Work::Removing => "remove",
         Work::ChangingPassword => "passwd",
         Work::Authenticating(_) => "authenticate",
+        Work::Locking => "lock",
+        Work::Unlocking(_) => "unlock",
+        Work::Settling => "settle",
+        Work::GivingUp => "give up",
     }
 }
 

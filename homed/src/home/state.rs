@@ -6,6 +6,9 @@
 //!      ↑      remove         │  ↑        deactivate        │     ↓
 //!      └─────────────────────┘  └──────────────────────────┴─ lingering (tried again later)
 //!   unfixated ── activate (takes the record inside over) ──→ active
+//!
+//!   active ── lock ──→ locked ── unlock ──→ active        broken off on the way: settled, either way
+//!                        └── its user gives up, or the machine goes down ──→ inactive
 //! ```
 //!
 //! Resting is never stored: it is asked from kernel and disk at every turn ([`crate::home::facts`]).
@@ -61,11 +64,19 @@ pub enum Work {
     ChangingPassword,
     /// Checking credentials.
     Authenticating(Purpose),
+    /// Freezing the user's processes and taking the volume key out of memory.
+    Locking,
+    /// Putting it back, and letting them go on.
+    Unlocking(Purpose),
+    /// Finishing or taking back a lock or unlock that was broken off.
+    Settling,
+    /// Ending the user's processes and unmounting, without the key.
+    GivingUp,
 }
 
 impl Work {
     /// All of them, for tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Fixating(Purpose::Itself),
         Self::Fixating(Purpose::Reference),
         Self::Activating(Purpose::Itself),
@@ -76,6 +87,11 @@ impl Work {
         Self::ChangingPassword,
         Self::Authenticating(Purpose::Itself),
         Self::Authenticating(Purpose::Reference),
+        Self::Locking,
+        Self::Unlocking(Purpose::Itself),
+        Self::Unlocking(Purpose::Reference),
+        Self::Settling,
+        Self::GivingUp,
     ];
 }
 
@@ -141,7 +157,7 @@ impl State {
             Work::Fixating(Purpose::Reference) => "fixating-for-acquire",
             Work::Activating(Purpose::Itself) => "activating",
             Work::Activating(Purpose::Reference) => "activating-for-acquire",
-            Work::Deactivating => "deactivating",
+            Work::Deactivating | Work::GivingUp => "deactivating",
             Work::Creating => "creating",
             Work::Removing => "removing",
             Work::ChangingPassword if active => "passwd-while-active",
@@ -149,6 +165,9 @@ impl State {
             Work::Authenticating(Purpose::Reference) => "authenticating-for-acquire",
             Work::Authenticating(Purpose::Itself) if active => "authenticating-while-active",
             Work::Authenticating(Purpose::Itself) => "authenticating",
+            Work::Locking | Work::Settling => "locking",
+            Work::Unlocking(Purpose::Itself) => "unlocking",
+            Work::Unlocking(Purpose::Reference) => "unlocking-for-acquire",
         }
     }
 }

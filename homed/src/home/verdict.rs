@@ -43,13 +43,23 @@ pub enum Verb {
     Remove,
     /// Forget the record.
     Unregister,
+    /// Take the volume key out of memory.
+    Lock,
+    /// The same, as one of all.
+    LockAll,
+    /// Put it back.
+    Unlock,
+    /// Finish or take back a lock or unlock that was broken off.
+    Settle,
+    /// End what is locked, without the key: the machine goes down.
+    GiveUp,
     /// Not built yet.
     Later(Later),
 }
 
 impl Verb {
     /// All of them, for tables.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Activate,
         Self::ActivateIfReferenced,
         Self::Fixate,
@@ -66,8 +76,11 @@ impl Verb {
         Self::ChangePassword,
         Self::Remove,
         Self::Unregister,
-        Self::Later(Later::Lock),
-        Self::Later(Later::Unlock),
+        Self::Lock,
+        Self::LockAll,
+        Self::Unlock,
+        Self::Settle,
+        Self::GiveUp,
         Self::Later(Later::Resize),
         Self::Later(Later::Update),
         Self::Later(Later::Realize),
@@ -81,6 +94,7 @@ impl Verb {
             | Self::Fixate
             | Self::Authenticate
             | Self::Acquire
+            | Self::Unlock
             | Self::ChangePassword => true,
             Self::Ref
             | Self::RefUnrestricted
@@ -92,6 +106,10 @@ impl Verb {
             | Self::Create
             | Self::Remove
             | Self::Unregister
+            | Self::Lock
+            | Self::LockAll
+            | Self::Settle
+            | Self::GiveUp
             | Self::Later(_) => false,
         }
     }
@@ -151,9 +169,14 @@ pub fn verdict(situation: Situation, verb: Verb) -> Verdict {
 
 fn while_working(situation: Situation, verb: Verb) -> Verdict {
     match verb {
-        Verb::Acquire | Verb::Release | Verb::HolderGone | Verb::DeactivateAll | Verb::StorageGone => {
-            Verdict::Queue
-        }
+        Verb::Acquire
+        | Verb::Release
+        | Verb::HolderGone
+        | Verb::DeactivateAll
+        | Verb::StorageGone
+        | Verb::LockAll
+        | Verb::Settle
+        | Verb::GiveUp => Verdict::Queue,
         Verb::RefUnrestricted => Verdict::AtOnce,
         Verb::Ref if situation.state.is_active() => Verdict::AtOnce,
         Verb::ActivateIfReferenced if situation.held == Held::No => {
@@ -169,6 +192,8 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::ChangePassword
         | Verb::Remove
         | Verb::Unregister
+        | Verb::Lock
+        | Verb::Unlock
         | Verb::Later(_) => match situation.favour {
             Favour::Stranger => Verdict::Queue,
             Favour::Owner => Verdict::Refuse(Refusal::HomeBusy),
@@ -211,6 +236,7 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
             }
         },
         Verb::Remove | Verb::Unregister => forget(resting, verb),
+        Verb::Lock | Verb::LockAll | Verb::Unlock | Verb::Settle | Verb::GiveUp => lock(resting, verb),
         Verb::Later(later) => not_yet(resting, later),
     }
 }
@@ -233,7 +259,7 @@ fn acquire(resting: Resting) -> Verdict {
         Resting::Absent => Verdict::Refuse(Refusal::HomeAbsent),
         Resting::Inactive | Resting::Dirty => Verdict::Start(Work::Activating(Purpose::Reference)),
         Resting::Active => Verdict::Start(Work::Authenticating(Purpose::Reference)),
-        Resting::Locked => Verdict::Refuse(Refusal::HomeLocked),
+        Resting::Locked => Verdict::Start(Work::Unlocking(Purpose::Reference)),
     }
 }
 
@@ -251,15 +277,27 @@ fn deactivate(resting: Resting, held: Held, verb: Verb) -> Verdict {
         (Verb::Release, _, Held::Yes) => Verdict::Refuse(Refusal::HomeBusy),
         (Verb::HolderGone, _, Held::Yes) => Verdict::AlreadySo,
         (_, Resting::Active, _) => Verdict::Start(Work::Deactivating),
-        // Nothing to wait for: it is looked at again when it is unlocked.
-        (Verb::HolderGone | Verb::DeactivateAll | Verb::StorageGone, Resting::Locked, _) => {
-            Verdict::AlreadySo
-        }
-        (_, Resting::Locked, _) => Verdict::Refuse(Refusal::HomeLocked),
+        // By name it is not given up: who asks for that may not know that it ends what runs in it.
+        (Verb::Deactivate, Resting::Locked, _) => Verdict::Refuse(Refusal::HomeLocked),
+        (_, Resting::Locked, _) => Verdict::Start(Work::GivingUp),
         (Verb::Deactivate, _, _) => Verdict::Refuse(Refusal::HomeNotActive),
         (_, Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty, _) => {
             Verdict::AlreadySo
         }
+    }
+}
+
+fn lock(resting: Resting, verb: Verb) -> Verdict {
+    match (verb, resting) {
+        (Verb::Settle, Resting::Active | Resting::Locked) => Verdict::Start(Work::Settling),
+        (Verb::GiveUp, Resting::Locked) => Verdict::Start(Work::GivingUp),
+        (Verb::Unlock, Resting::Locked) => Verdict::Start(Work::Unlocking(Purpose::Itself)),
+        (Verb::Unlock, _) => Verdict::Refuse(Refusal::HomeNotLocked),
+        (Verb::Lock | Verb::LockAll, Resting::Active) => Verdict::Start(Work::Locking),
+        (Verb::Lock, Resting::Locked) => Verdict::Refuse(Refusal::HomeLocked),
+        (Verb::Lock, _) => Verdict::Refuse(Refusal::HomeNotActive),
+        // One of all that is not open has nothing in memory.
+        _ => Verdict::AlreadySo,
     }
 }
 
@@ -276,10 +314,6 @@ fn forget(resting: Resting, verb: Verb) -> Verdict {
 
 fn not_yet(resting: Resting, later: Later) -> Verdict {
     let refusal = match (later, resting) {
-        (Later::Lock, Resting::Active) | (Later::Unlock, Resting::Locked) => Refusal::NotSupported,
-        (Later::Lock, Resting::Locked) => Refusal::HomeLocked,
-        (Later::Lock, _) => Refusal::HomeNotActive,
-        (Later::Unlock, _) => Refusal::HomeNotLocked,
         (Later::Realize, Resting::Active | Resting::Locked) => Refusal::HomeBusy,
         (Later::Realize, Resting::Unfixated | Resting::Inactive | Resting::Dirty) => Refusal::HomeExists,
         (Later::Resize | Later::Update, Resting::Unfixated) => Refusal::HomeUnfixated,
@@ -373,20 +407,23 @@ mod tests {
         ActivateIfReferenced fixate   Absent    mount    mount    AlreadyActive auth     Locked
         Fixate               fixate   AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated
         Authenticate         Unfixated Absent   auth     auth     auth     auth     Locked
-        Acquire              fixate+  Absent    mount+   mount+   auth+    auth+    Locked
+        Acquire              fixate+  Absent    mount+   mount+   auth+    auth+    unlock+
         Ref                  NotActive Absent   NotActive NotActive now    now      Locked
         RefUnrestricted      now      now       now      now      now      now      now
-        Release              so       so        so       so       unmount  unmount  Locked
-        HolderGone           so       so        so       so       unmount  unmount  so
+        Release              so       so        so       so       unmount  unmount  giveup
+        HolderGone           so       so        so       so       unmount  unmount  giveup
         Deactivate           NotActive NotActive NotActive NotActive unmount unmount Locked
-        DeactivateAll        so       so        so       so       unmount  unmount  so
-        StorageGone          so       so        so       so       unmount  unmount  so
+        DeactivateAll        so       so        so       so       unmount  unmount  giveup
+        StorageGone          so       so        so       so       unmount  unmount  giveup
         Create               Exists   create    Exists   Exists   Exists   Exists   Exists
         ChangePassword       Unfixated Absent   passwd   passwd   passwd   passwd   Locked
         Remove               remove   now       remove   remove   Busy     Busy     Locked
         Unregister           Unfixated now      now      now      Busy     Busy     Locked
-        Later(Lock)          NotActive NotActive NotActive NotActive NotSupported NotSupported Locked
-        Later(Unlock)        NotLocked NotLocked NotLocked NotLocked NotLocked NotLocked NotSupported
+        Lock                 NotActive NotActive NotActive NotActive lock   lock   Locked
+        LockAll              so       so        so       so       lock     lock     so
+        Unlock               NotLocked NotLocked NotLocked NotLocked NotLocked NotLocked unlock
+        Settle               so       so        so       so       settle   settle   settle
+        GiveUp               so       so        so       so       so       so       giveup
         Later(Resize)        Unfixated Absent   NotSupported NotSupported NotSupported NotSupported Locked
         Later(Update)        Unfixated NotSupported NotSupported NotSupported NotSupported NotSupported Locked
         Later(Realize)       Exists   NotSupported Exists Exists  Busy     Busy     Busy";
@@ -437,6 +474,11 @@ mod tests {
                 Work::Creating => "create",
                 Work::Removing => "remove",
                 Work::ChangingPassword => "passwd",
+                Work::Locking => "lock",
+                Work::Unlocking(Purpose::Itself) => "unlock",
+                Work::Unlocking(Purpose::Reference) => "unlock+",
+                Work::Settling => "settle",
+                Work::GivingUp => "giveup",
             }
             .into(),
         }

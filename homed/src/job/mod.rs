@@ -9,7 +9,7 @@
 
 use records::machine::Machine;
 use records::refusal::Refused;
-use records::{Credentials, FullName, Record, Secret};
+use records::{Credentials, FullName, LockLevel, Record, Secret};
 use serde::{Deserialize, Serialize};
 
 mod failure;
@@ -72,6 +72,28 @@ pub enum Task {
     },
     /// Delete storage, host record and blobs.
     Remove,
+    /// Freeze the user's processes and take the volume key out of memory.
+    Lock {
+        /// Whose processes.
+        uid: u32,
+        /// What else goes out of memory.
+        level: LockLevel,
+    },
+    /// Put the volume key back and let the user's processes go on.
+    Unlock {
+        /// Whose processes.
+        uid: u32,
+    },
+    /// Finish or take back a lock or unlock that was broken off.
+    Settle {
+        /// Whose processes.
+        uid: u32,
+    },
+    /// End the user's processes and unmount, without the key.
+    GiveUp {
+        /// Whose processes.
+        uid: u32,
+    },
 }
 
 /// Whether this host has a record of its own for the home.

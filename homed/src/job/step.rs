@@ -51,6 +51,18 @@ steps! {
     Detach, "detach", "Closing the image";
     Trim, "trim", "Giving back unused space";
     Delete, "delete", "Deleting";
+    FreezeUser, "freeze-user", "Freezing the user's processes";
+    Cover, "cover", "Covering the home directory";
+    Evict, "evict", "Dropping the home's data from memory";
+    FreezeFileSystem, "freeze-file-system", "Freezing the file system";
+    SuspendDevice, "suspend-device", "Taking the key out of memory";
+    Scrub, "scrub", "Overwriting free memory";
+    ResumeDevice, "resume-device", "Putting the key back";
+    Uncover, "uncover", "Uncovering the home directory";
+    ThawFileSystem, "thaw-file-system", "Thawing the file system";
+    ThawUser, "thaw-user", "Letting the user's processes go on";
+    KillUser, "kill-user", "Ending the user's processes";
+    CutOff, "cut-off", "Cutting off the encrypted device";
 }
 
 /// Whoever hears of steps: the worker's reporter, or a test.

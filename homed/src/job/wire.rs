@@ -3,7 +3,7 @@
 
 use super::{Force, InvalidJob, Job, Known, Mounted, Task, VERSION};
 use records::secret::wipe_json;
-use records::{Credentials, FullName, HostName, Machine, MachineId, Record, Secret, Sections};
+use records::{Credentials, FullName, HostName, LockLevel, Machine, MachineId, Record, Secret, Sections};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -16,6 +16,10 @@ enum Verb {
     Authenticate { resting: Mounted },
     ChangePassword { resting: Mounted },
     Remove,
+    Lock { uid: u32, level: String },
+    Unlock { uid: u32 },
+    Settle { uid: u32 },
+    GiveUp { uid: u32 },
 }
 
 pub fn encode(job: &Job) -> Secret {
@@ -26,6 +30,10 @@ pub fn encode(job: &Job) -> Secret {
         Task::Authenticate { resting } => Verb::Authenticate { resting: *resting },
         Task::ChangePassword { resting, .. } => Verb::ChangePassword { resting: *resting },
         Task::Remove => Verb::Remove,
+        Task::Lock { uid, level } => Verb::Lock { uid: *uid, level: level.as_str().to_owned() },
+        Task::Unlock { uid } => Verb::Unlock { uid: *uid },
+        Task::Settle { uid } => Verb::Settle { uid: *uid },
+        Task::GiveUp { uid } => Verb::GiveUp { uid: *uid },
     };
     let open = json!({
         "version": VERSION,
@@ -81,6 +89,13 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
         Verb::Authenticate { resting } => Task::Authenticate { resting },
         Verb::ChangePassword { resting } => Task::ChangePassword { new: secret("newSecret")?, resting },
         Verb::Remove => Task::Remove,
+        Verb::Lock { uid, level } => Task::Lock {
+            uid,
+            level: LockLevel::parse(&level).ok_or_else(|| InvalidJob(format!("no level {level}")))?,
+        },
+        Verb::Unlock { uid } => Task::Unlock { uid },
+        Verb::Settle { uid } => Task::Settle { uid },
+        Verb::GiveUp { uid } => Task::GiveUp { uid },
     };
     Ok(Job {
         home: FullName::parse(text("home")?).map_err(|e| InvalidJob(e.to_string()))?,

@@ -38,6 +38,8 @@ impl Manager {
         if interrupted == Interrupted::Job {
             let text = "a job was interrupted; what is left of it is cleaned up at the next use";
             turn.effects.push(Effect::Log(user.clone(), text.into()));
+            // If it was a lock, somebody may be frozen.
+            home.settle(turn);
         }
         if interrupted != Interrupted::No && home.held() == Held::No {
             home.nobody_holds_it(turn);
@@ -98,9 +100,9 @@ impl Manager {
             return;
         }
         match (whereabouts.mount, home.known()) {
-            (Mount::Usable, _) => self.detach(&user, turn),
+            (Mount::Usable | Mount::Suspended, _) => self.detach(&user, turn),
             (Mount::None, Known::No) => self.take_out(&user, true, turn),
-            (Mount::None | Mount::Suspended, _) => {
+            (Mount::None, _) => {
                 turn.effects.push(Effect::Announce(Announcement::Changed(user)));
             }
         }

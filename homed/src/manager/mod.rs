@@ -17,7 +17,7 @@ use crate::home::facts::Facts;
 use crate::home::verdict::{Favour, Held, Verb};
 use crate::home::view::HomeView;
 use crate::home::{Fate, GroupId, Home, Homes, Tuning, Turn, Waiter, Wanted};
-use records::{Machine, Refusal, UserName};
+use records::{LockLevel, Machine, Refusal, UserName};
 use request::{Answer, AtSuspend, Caller, HomeKey, Offer, Operation, RequestId};
 use std::collections::BTreeMap;
 
@@ -53,10 +53,26 @@ pub struct Defaults {
     pub file_system_type: Option<String>,
     /// Folder of images and home directories.
     pub home_root: String,
+    /// `lockLevel`.
+    pub lock_level: LockLevel,
+    /// What follows where not every home could be locked.
+    pub lock_failure: LockFailure,
+}
+
+/// What follows where not every home could be locked before the machine sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockFailure {
+    /// The call fails, and with it the suspend.
+    Abort,
+    /// The machine is shut down.
+    PowerOff,
+    /// It is logged, and the machine sleeps with the keys that are left in its memory.
+    Ignore,
 }
 
 /// A call that stands for several homes: answered when all have answered; the first failure wins.
 struct Group {
+    verb: Verb,
     waiter: Waiter,
     left: usize,
     failed: Option<Failed>,
@@ -84,6 +100,7 @@ impl Manager {
             machine: &machine,
             facts: now.facts,
             tuning: self.tuning,
+            lock_level: self.defaults.lock_level,
             uids: self.homes.values().map(Home::uid).collect(),
             group_news: Vec::new(),
             next_job: self.next_job,
@@ -160,7 +177,9 @@ impl Manager {
             }
             Operation::Create(record, offer) => self.create(record, offer, id, caller, turn),
             Operation::Register(record) => self.register(record, id, turn),
-            Operation::DeactivateAll => self.deactivate_all(waiter, turn),
+            Operation::DeactivateAll => self.all(Verb::DeactivateAll, waiter, turn),
+            Operation::LockAll => self.all(Verb::LockAll, waiter, turn),
+            Operation::GiveUpAll => self.all(Verb::GiveUp, waiter, turn),
             // The loop answers these itself: keys are files.
             Operation::Keys(_) => turn.answer(waiter, Err(Refusal::NotSupported.into())),
             other => match of_one_home(other) {
@@ -211,18 +230,16 @@ impl Manager {
         }
     }
 
-    fn deactivate_all(&mut self, waiter: Waiter, turn: &mut Turn) {
+    /// Wants the same of every home; `waiter` is answered when all are through.
+    fn all(&mut self, verb: Verb, waiter: Waiter, turn: &mut Turn) {
         let id = GroupId(turn.job_id().0);
         let users: Vec<UserName> = self.homes.keys().cloned().collect();
         if users.is_empty() {
             return turn.answer(waiter, Ok(Answer::Done));
         }
-        self.groups.insert(id, Group { waiter, left: users.len(), failed: None });
+        self.groups.insert(id, Group { verb, waiter, left: users.len(), failed: None });
         for user in users {
-            let wanted = Wanted {
-                waiter: Waiter::Group(id),
-                ..Wanted::by_the_daemon(Verb::DeactivateAll, turn.now_usec)
-            };
+            let wanted = Wanted { waiter: Waiter::Group(id), ..Wanted::by_the_daemon(verb, turn.now_usec) };
             self.on(&user, turn, |home, turn| home.want(wanted, turn));
         }
     }
@@ -238,8 +255,22 @@ impl Manager {
                 continue;
             }
             if let Some(group) = self.groups.remove(&id) {
-                turn.answer(group.waiter, group.failed.map_or(Ok(Answer::Done), Err));
+                let ended = group.failed.map_or(Ok(Answer::Done), Err);
+                let ended = if group.verb == Verb::LockAll { self.not_locked(ended, turn) } else { ended };
+                turn.answer(group.waiter, ended);
             }
+        }
+    }
+
+    /// Not every home could be locked: what was set for that.
+    fn not_locked(&self, ended: Result<Answer, Failed>, turn: &mut Turn) -> Result<Answer, Failed> {
+        match (ended, self.defaults.lock_failure) {
+            (Err(_), LockFailure::Ignore) => Ok(Answer::Done),
+            (Err(failed), LockFailure::PowerOff) => {
+                turn.effects.push(Effect::PowerOff);
+                Err(failed)
+            }
+            (ended, _) => ended,
         }
     }
 
@@ -284,12 +315,16 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         }
         Operation::Remove(key) => (key, Asked::plain(Verb::Remove)),
         Operation::Unregister(key) => (key, Asked::plain(Verb::Unregister)),
+        Operation::Lock(key) => (key, Asked::plain(Verb::Lock)),
+        Operation::Unlock(key, offer) => (key, Asked::with(Verb::Unlock, offer)),
         Operation::Later(key, later) => (key, Asked::plain(Verb::Later(later))),
         Operation::Look(_)
         | Operation::List
         | Operation::Create(..)
         | Operation::Register(_)
         | Operation::DeactivateAll
+        | Operation::LockAll
+        | Operation::GiveUpAll
         | Operation::Keys(_) => return None,
     };
     Some(asked)

@@ -105,6 +105,14 @@ pub enum Operation {
     Remove(HomeKey),
     /// Forget the record, keep the storage.
     Unregister(HomeKey),
+    /// Take the volume key out of memory.
+    Lock(HomeKey),
+    /// The same of all homes.
+    LockAll,
+    /// Put it back.
+    Unlock(HomeKey, Offer),
+    /// Close what is locked, without the keys: the machine goes down.
+    GiveUpAll,
     /// Something a later version will do; refused by the state table where the state forbids it,
     /// as not supported otherwise.
     Later(HomeKey, Later),
@@ -115,10 +123,6 @@ pub enum Operation {
 /// Calls of the interface that nothing is behind yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Later {
-    /// LockHome.
-    Lock,
-    /// UnlockHome.
-    Unlock,
     /// ResizeHome.
     Resize,
     /// UpdateHome.

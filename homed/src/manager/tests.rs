@@ -3,6 +3,7 @@
 use super::*;
 use crate::home::effect::{Findings, StartJob};
 use crate::home::facts::{Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::home::seal::{Looked, Seal};
 use crate::job::{Outcome, Task};
 use proptest::prelude::*;
 use records::refusal::Refused;
@@ -43,6 +44,10 @@ enum What {
     Remove,
     Unregister,
     Passwd,
+    Lock,
+    LockAll,
+    Unlock,
+    GiveUpAll,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +79,9 @@ impl Facts for Scene {
     fn figures(&self, _: &Place) -> Figures {
         Figures::default()
     }
+    fn seal(&self, _: &Place) -> Seal {
+        Seal { device: Looked::Clear, table: Looked::Clear, keyring: Looked::Clear, kernel: Looked::Clear }
+    }
     fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
         None
     }
@@ -81,7 +89,13 @@ impl Facts for Scene {
 
 fn manager() -> Manager {
     let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid");
-    let defaults = Defaults { storage: "luks".into(), file_system_type: None, home_root: "/home".into() };
+    let defaults = Defaults {
+        storage: "luks".into(),
+        file_system_type: None,
+        home_root: "/home".into(),
+        lock_level: LockLevel::Cache,
+        lock_failure: LockFailure::Abort,
+    };
     let tuning = Tuning { grain: Duration::ZERO, ..Tuning::default() };
     Manager::new(Machine { id, host: HostName("a".into()) }, tuning, defaults)
 }
@@ -108,7 +122,7 @@ impl Scene {
                 self.references.push((user, kind));
             }
             Effect::Start(start) => self.running.push(*start),
-            Effect::Stop(_) | Effect::Announce(_) | Effect::Log(..) => {}
+            Effect::Stop(_) | Effect::Announce(_) | Effect::Log(..) | Effect::PowerOff => {}
             Effect::Check(check) => self.checks.push((check.user, check.id, check.uids)),
             Effect::Save(record) => {
                 assert!(!self.running.iter().any(|job| job.user == *record.user()), "saved under a worker");
@@ -162,6 +176,10 @@ impl Scene {
             What::DeactivateAll => Operation::DeactivateAll,
             What::Remove => Operation::Remove(key),
             What::Unregister => Operation::Unregister(key),
+            What::Lock => Operation::Lock(key),
+            What::LockAll => Operation::LockAll,
+            What::Unlock => Operation::Unlock(key, offer),
+            What::GiveUpAll => Operation::GiveUpAll,
             What::Passwd => {
                 Operation::ChangePassword { home: key, new: records::Credentials::default(), old: offer }
             }
@@ -195,7 +213,10 @@ impl Scene {
             Task::Activate { .. } => at.mount = Mount::Usable,
             Task::Deactivate { .. } => at.mount = Mount::None,
             Task::Remove => at.storage = Storage::Missing,
-            Task::Authenticate { .. } | Task::ChangePassword { .. } => {}
+            Task::Lock { .. } => at.mount = Mount::Suspended,
+            Task::Unlock { .. } => at.mount = Mount::Usable,
+            Task::GiveUp { .. } => at.mount = Mount::None,
+            Task::Authenticate { .. } | Task::ChangePassword { .. } | Task::Settle { .. } => {}
         }
     }
 
@@ -265,6 +286,10 @@ fn any_op() -> impl Strategy<Value = Op> {
         What::Remove,
         What::Unregister,
         What::Passwd,
+        What::Lock,
+        What::LockAll,
+        What::Unlock,
+        What::GiveUpAll,
     ]);
     let end = prop::sample::select(vec![End::Good, End::Good, End::BadPassword, End::Busy, End::Fault]);
     prop_oneof![

@@ -4,6 +4,7 @@
 //! and whose password counts is decided in `worker`.
 
 use crate::job::{Failure, Force, Mounted, Steps, refuse};
+use crate::sys::bounded::Deadline;
 use records::kinds::Storage;
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value};
@@ -29,6 +30,17 @@ pub trait Backend {
 
     /// Unmounts the home and closes what is below.
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Takes the key of the mounted home out of memory: what is not on disk yet is written, and nobody can use the
+    /// home before [`Opened::unseal`]. `evict` throws its data out of memory, at the right moment. What fails
+    /// leaves the home as it was.
+    fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Finishes or takes back a seal that was broken off at any point.
+    fn settle(&self, steps: &mut dyn Steps) -> Result<Settled, Failure>;
+
+    /// Closes a sealed home without its key; its processes are gone.
+    fn give_up(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
 
     /// Deletes the storage; one that is not there is deleted already.
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
@@ -88,6 +100,9 @@ pub trait Opened {
     /// Puts the home directory in the machine's tree, with this UID.
     fn expose(self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure>;
 
+    /// Puts the key of a sealed home back, and makes it usable where it is mounted.
+    fn unseal(self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure>;
+
     /// Closes what was opened for a change, and marks it clean.
     fn finish(self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure>;
 }
@@ -100,6 +115,23 @@ pub struct KeyChange<'a> {
     pub new: &'a [Secret],
     /// How many keys of other kinds (recovery keys, tokens) the record has, which stay.
     pub others: usize,
+}
+
+/// How a home is sealed.
+pub struct Seal<'a> {
+    /// Until when; later it is taken back.
+    pub deadline: Deadline,
+    /// Throws the home's data out of memory; they are on disk then.
+    pub evict: &'a mut dyn FnMut() -> Result<(), Failure>,
+}
+
+/// What became of a seal that was broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The home can be used: its processes may go on.
+    Open,
+    /// Its key is out of memory.
+    Sealed,
 }
 
 /// What became of a change of keys that was cut short.

@@ -178,12 +178,7 @@ impl Luks {
 
     /// The header below an active device, by its device-mapper name.
     pub fn of_active(name: &str) -> Result<Self, Error> {
-        libcryptsetup_rs::set_log_callback::<()>(Some(listen), None);
-        let name = c_string(name)?;
-        let mut device = std::ptr::null_mut();
-        // SAFETY: the name is a C string and the pointer is ours to be set.
-        checked(unsafe { raw::crypt_init_by_name(&mut device, name.as_ptr()) })?;
-        Ok(Self(CryptDevice::from_ptr(device)))
+        active(&c_string(name)?).map(|(luks, _)| luks)
     }
 
     /// Writes a new header with this volume key and no key slots.
@@ -383,6 +378,31 @@ pub fn remove(name: &str, when: Removal) -> Result<(), Error> {
     };
     // SAFETY: without a context the library finds the device by its name, a C string.
     checked(unsafe { raw::crypt_deactivate_by_name(std::ptr::null_mut(), name.as_ptr(), flags.bits()) })
+}
+
+/// Stops an active device and takes its volume key out of the kernel. If that cannot be, the device goes on.
+pub fn suspend(name: &str) -> Result<(), Error> {
+    let name = c_string(name)?;
+    let (_luks, device) = active(&name)?;
+    // SAFETY: the context lives for the call; the name is a C string.
+    checked(unsafe { raw::crypt_suspend(device, name.as_ptr()) })
+}
+
+/// Gives a suspended device its volume key back and lets it go on.
+pub fn resume(name: &str, volume_key: &Secret) -> Result<(), Error> {
+    let (name, key) = (c_string(name)?, volume_key.open());
+    let (_luks, device) = active(&name)?;
+    // SAFETY: as above; the key is read for its true length.
+    checked(unsafe { raw::crypt_resume_by_volume_key(device, name.as_ptr(), key.as_ptr().cast(), key.len()) })
+}
+
+/// The context of an active device, and the pointer for calls that the wrapper has not.
+fn active(name: &CStr) -> Result<(Luks, *mut raw::crypt_device), Error> {
+    libcryptsetup_rs::set_log_callback::<()>(Some(listen), None);
+    let mut device = std::ptr::null_mut();
+    // SAFETY: the name is a C string and the pointer is ours to be set.
+    checked(unsafe { raw::crypt_init_by_name(&mut device, name.as_ptr()) })?;
+    Ok((Luks(CryptDevice::from_ptr(device)), device))
 }
 
 fn pbkdf(stretching: &Stretching) -> CryptPbkdfType {

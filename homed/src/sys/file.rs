@@ -90,6 +90,24 @@ pub fn trim(mounted: impl AsFd) -> io::Result<u64> {
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(range.length) }
 }
 
+/// Freezes the file system of an open directory: what is in memory of it is written, and nothing new begins.
+/// `EBUSY`: it is frozen already.
+pub fn freeze(mounted: impl AsFd) -> io::Result<()> {
+    no_argument(mounted, linux_raw_sys::ioctl::FIFREEZE)
+}
+
+/// Lets it go on; `EINVAL`: it was not frozen.
+pub fn thaw(mounted: impl AsFd) -> io::Result<()> {
+    no_argument(mounted, linux_raw_sys::ioctl::FITHAW)
+}
+
+fn no_argument(mounted: impl AsFd, request: u32) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the fd is open for the call; these requests take no argument.
+    let answer = unsafe { libc::ioctl(mounted.as_fd().as_raw_fd(), request as _, 0) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Makes a block device node for the device of another, open one.
 pub fn make_block_node(path: &std::path::Path, like: impl AsFd) -> io::Result<()> {
     use rustix::fs::{CWD, FileType, Mode};

@@ -37,6 +37,24 @@ pub fn names(holders: &[Holder]) -> String {
     format!("{}{more}", named.join(", "))
 }
 
+/// The ids of all processes.
+pub fn all() -> impl Iterator<Item = u32> {
+    processes().map(|(pid, _)| pid)
+}
+
+/// Processes of a user, by their real UID.
+pub fn of_user(uid: u32) -> Vec<u32> {
+    use std::os::unix::fs::MetadataExt;
+    // proc(5): the folder belongs to the effective UID; the status file tells the real one.
+    let real = |folder: &Path| {
+        let text = fs::read_to_string(folder.join("status")).ok()?;
+        text.lines()
+            .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse::<u32>().ok())
+    };
+    let owned = |folder: &Path| fs::metadata(folder).is_ok_and(|facts| facts.uid() == uid);
+    processes().filter(|(_, folder)| owned(folder) || real(folder) == Some(uid)).map(|(pid, _)| pid).collect()
+}
+
 fn processes() -> impl Iterator<Item = (u32, PathBuf)> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))

@@ -113,11 +113,16 @@ fn clear(device: &Path) -> io::Result<()> {
 
 /// Whether some loop device shows a part of this image.
 pub fn is_attached(image: &Path) -> io::Result<bool> {
+    Ok(attached()?.iter().any(|backing| backing == image))
+}
+
+/// The images that loop devices show.
+pub fn attached() -> io::Result<Vec<PathBuf>> {
+    let mut backing = Vec::new();
     for entry in std::fs::read_dir("/sys/block")? {
-        let backing = std::fs::read_to_string(entry?.path().join("loop/backing_file"));
-        if backing.is_ok_and(|b| Path::new(b.trim_end()) == image) {
-            return Ok(true);
+        if let Ok(text) = std::fs::read_to_string(entry?.path().join("loop/backing_file")) {
+            backing.push(text.trim_end().into());
         }
     }
-    Ok(false)
+    Ok(backing)
 }

@@ -5,9 +5,11 @@
 
 #![allow(unsafe_code)]
 
+pub mod bounded;
 pub mod btrfs;
 pub mod crypt3;
 pub mod cryptsetup;
+pub mod devmapper;
 pub mod durable;
 pub mod environment;
 pub mod file;
@@ -18,4 +20,6 @@ pub mod memory;
 pub mod mount;
 pub mod process;
 pub mod reactor;
+pub mod reclaim;
+pub mod slice;
 pub mod userns;

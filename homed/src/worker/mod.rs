@@ -20,11 +20,17 @@ mod copies;
 mod create;
 mod deactivate;
 mod fault;
+mod give_up;
 mod heal;
+mod lock;
+mod memory;
 mod passwd;
+mod processes;
 mod remove;
+mod settle;
 mod state;
 mod steps;
+mod unlock;
 
 use steps::Reporter;
 
@@ -65,6 +71,10 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
         Task::Authenticate { resting } => authenticate::authenticate(job, *resting, reporter),
         Task::ChangePassword { new, resting } => passwd::change(job, new, *resting, reporter),
         Task::Remove => remove::remove(job, reporter),
+        Task::Lock { uid, level } => lock::lock(job, *uid, *level, reporter),
+        Task::Unlock { uid } => unlock::unlock(job, *uid, reporter),
+        Task::Settle { uid } => settle::settle(job, *uid, reporter),
+        Task::GiveUp { uid } => give_up::give_up(job, *uid, reporter),
     };
     match done {
         Ok(record) => Outcome::Done {

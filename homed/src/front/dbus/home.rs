@@ -165,7 +165,7 @@ impl Home {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.done(Call { connection, header: &header }, Rule::Root, self.later(Later::Lock)).await
+        self.done(Call { connection, header: &header }, Rule::Root, Operation::Lock(self.key())).await
     }
 
     async fn unlock(
@@ -175,8 +175,8 @@ impl Home {
         secret: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        self.front.offer(call, secret).await?;
-        self.done(call, Rule::Root, self.later(Later::Unlock)).await
+        let operation = Operation::Unlock(self.key(), self.front.offer(call, secret).await?);
+        self.done(call, Rule::Root, operation).await
     }
 
     #[zbus(out_args("send_fd"))]

@@ -12,7 +12,7 @@
 
 use super::parts::{image, mapped};
 use super::spec::Spec;
-use super::{Backend, NewHome, Opened, Opening};
+use super::{Backend, NewHome, Opened, Opening, Seal, Settled};
 use crate::job::{Context, Failure, Force, Mounted, Step, Steps, refuse};
 use crate::sys::mount::{self, Unmount};
 use crate::sys::{cryptsetup, durable, file, holders, loopdev};
@@ -25,6 +25,7 @@ mod file_system;
 mod header;
 mod opened;
 mod record_token;
+mod sealed;
 mod slots;
 mod stretching;
 
@@ -60,6 +61,20 @@ impl Backend for Luks {
 
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
         close(&self.spec, force, steps)
+    }
+
+    fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
+        sealed::seal(&self.spec, seal, steps)
+    }
+
+    fn settle(&self, steps: &mut dyn Steps) -> Result<Settled, Failure> {
+        sealed::settle(&self.spec, steps)
+    }
+
+    fn give_up(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        sealed::give_up(&self.spec, steps)?;
+        close(&self.spec, Force::Yes, steps)?;
+        wait_until_closed(&self.spec)
     }
 
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use super::header::{self, HeaderCopy, Health, Place};
 use super::record_token::{self, Algorithm};
 use super::slots::{self, Prepared};
-use super::{file_system, is_mounted, stretching, wait_until_closed};
+use super::{file_system, is_mounted, sealed, stretching, wait_until_closed};
 use crate::job::{Context, Failure, Step, Steps};
 use crate::storage::directory::HomeDirectory;
 use crate::storage::parts::image;
@@ -248,6 +248,10 @@ impl Opened for LuksOpened {
             return Err(Failure::fault("the home is mounted already"));
         };
         mount.expose(directory, ids, &self.spec.home_directory)
+    }
+
+    fn unseal(self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure> {
+        sealed::unseal(&self.spec, &self.volume_key, steps)
     }
 
     fn finish(mut self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure> {

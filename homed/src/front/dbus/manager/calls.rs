@@ -46,15 +46,6 @@ impl Manager {
         self.0.done(call, Rule::Polkit(action::UPDATE), Some(key), operation).await
     }
 
-    pub(super) async fn lock_all(&self, call: Call<'_>) -> Result<(), Error> {
-        if self.homes(call, Rule::Root).await?.iter().any(|home| home.state.is_mounted()) {
-            return Err(Error::not_yet(
-                "Homes cannot be locked yet: those that are active stay readable during suspend.",
-            ));
-        }
-        Ok(())
-    }
-
     async fn homes(&self, call: Call<'_>, rule: Rule) -> Result<Vec<HomeView>, Error> {
         let caller = self.0.caller(call).await?;
         self.0.permit(call, &caller, rule, None).await?;

@@ -283,7 +283,7 @@ impl Manager {
         user_name: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        self.0.done(call, Rule::Root, None, Operation::Later(name(user_name), Later::Lock)).await
+        self.0.done(call, Rule::Root, None, Operation::Lock(name(user_name))).await
     }
 
     async fn unlock_home(
@@ -294,8 +294,8 @@ impl Manager {
         secret: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        self.0.offer(call, secret).await?;
-        self.0.done(call, Rule::Root, None, Operation::Later(name(user_name), Later::Unlock)).await
+        let operation = Operation::Unlock(name(user_name), self.0.offer(call, secret).await?);
+        self.0.done(call, Rule::Root, None, operation).await
     }
 
     #[zbus(out_args("send_fd"))]
@@ -404,7 +404,8 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.lock_all(Call { connection, header: &header }).await
+        let call = Call { connection, header: &header };
+        self.0.done(call, Rule::Root, None, Operation::LockAll).await
     }
 
     async fn deactivate_all_homes(

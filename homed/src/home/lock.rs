@@ -1,0 +1,59 @@
+//! What follows from a lock: the proof, and the mending of what was broken off.
+
+use super::effect::Failed;
+use super::seal::Verdict;
+use super::state::{Resting, Work};
+use super::verdict::Verb;
+use super::{Fate, Home, Turn, Wanted};
+use crate::manager::request::Answer;
+use std::time::Duration;
+
+/// A worker that locks is killed after this: its own bounds, the longest scrub, and some air.
+const LOCKING: Duration = Duration::from_secs(60);
+/// One that mends or gives up.
+const MENDING: Duration = Duration::from_secs(30);
+
+/// How long a worker may take; others have no bound, they show progress.
+pub(super) fn bound(work: Work) -> Option<Duration> {
+    match work {
+        Work::Locking => Some(LOCKING),
+        Work::Settling | Work::GivingUp => Some(MENDING),
+        _ => None,
+    }
+}
+
+impl Home {
+    /// The worker says that it is locked; the kernel is asked.
+    pub(super) fn locked(&mut self, wanted: &Wanted, turn: &mut Turn) {
+        let answer = match turn.facts.whereabouts(&self.place).resting(self.known) {
+            Resting::Locked => self.proven(turn),
+            // Its level is "terminate": nothing is left to be locked.
+            _ => Ok(Answer::Done),
+        };
+        turn.answer(wanted.waiter, answer);
+    }
+
+    fn proven(&self, turn: &mut Turn) -> Result<Answer, Failed> {
+        match turn.facts.seal(&self.place).verdict() {
+            Verdict::Proven => {
+                self.log(turn, "locked: the kernel shows no trace of the volume key");
+                Ok(Answer::Done)
+            }
+            Verdict::Unproven(doubts) => {
+                self.log(turn, &format!("locked, but not proven: {}", doubts.join("; ")));
+                Ok(Answer::Done)
+            }
+            Verdict::Broken(leaks) => {
+                let user = self.user();
+                Err(Failed::Fault(format!("locking the home of {user}: {}", leaks.join("; "))))
+            }
+        }
+    }
+
+    /// Finishes or takes back a lock or unlock that was broken off: nobody stays frozen, and what is locked
+    /// stays locked.
+    pub fn settle(&mut self, turn: &mut Turn) {
+        let wanted = Wanted::by_the_daemon(Verb::Settle, turn.now_usec);
+        let Fate::Stays = self.want(wanted, turn) else { return };
+    }
+}

@@ -1,0 +1,196 @@
+//! A mounted home without its key.
+//!
+//! ```text
+//! seal:   cover → sync → evict → freeze the file system → suspend the device, wipe the key
+//! unseal: key back, device goes on → uncover → thaw
+//! ```
+//!
+//! The cover is an empty file system over the home directory: who comes to it while the key is away gets an
+//! error at once. Without it he would wait in the kernel where no signal reaches him, and the machine could
+//! not sleep. The file system is frozen here and not left to device-mapper, which before Linux 7 does not
+//! freeze btrfs. Each step is taken back by what stands below; after the wipe there is no way back but the key.
+
+use crate::job::{Context, Failure, Step, Steps, refuse};
+use crate::storage::parts::mapped;
+use crate::storage::spec::Spec;
+use crate::storage::{Seal, Settled};
+use crate::sys::bounded::{Deadline, Late, Unfinished, within};
+use crate::sys::mount::{self, Attributes, Unmount};
+use crate::sys::{cryptsetup, devmapper, durable, file, loopdev};
+use records::{Refusal, Secret};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The source of a cover in the table of mounts.
+const COVER: &str = "homed-locked";
+
+pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
+    let (target, name) = (&spec.home_directory, spec.mapper_name());
+    let mounted = mount::at(target).during("reading the table of mounts")?;
+    if mounted.is_none_or(|mount| mount.source != mapped::node(&name)) {
+        return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
+    }
+    refuse_what_needs_the_key(target)?;
+    let directory = durable::directory(target).during("opening the home directory")?;
+    steps.enter(Step::Cover)?;
+    let cover = Cover::put(target)?;
+    steps.enter(Step::Sync)?;
+    in_time(seal.deadline, Late::Leave, "writing the home to disk", || {
+        durable::sync_file_system(&directory)
+    })?;
+    steps.enter(Step::Evict)?;
+    (seal.evict)()?;
+    steps.enter(Step::FreezeFileSystem)?;
+    let frozen = Frozen::begin(directory, seal.deadline)?;
+    steps.enter(Step::SuspendDevice)?;
+    in_time(seal.deadline, Late::Kill, "suspending the encrypted device", || cryptsetup::suspend(&name))?;
+    frozen.keep();
+    cover.keep();
+    Ok(())
+}
+
+pub fn unseal(spec: &Spec, volume_key: &Secret, steps: &mut dyn Steps) -> Result<(), Failure> {
+    steps.enter(Step::ResumeDevice)?;
+    cryptsetup::resume(&spec.mapper_name(), volume_key).during("giving the encrypted device its key back")?;
+    uncover_and_thaw(spec, steps)
+}
+
+pub fn settle(spec: &Spec, steps: &mut dyn Steps) -> Result<Settled, Failure> {
+    let name = spec.mapper_name();
+    let device = devmapper::device(&name).during("looking at the encrypted device")?;
+    if let Some(device) = device.filter(|device| device.suspended) {
+        if device.key != Some(devmapper::Key::Wiped) {
+            devmapper::wipe_key(&name).during("taking the key out of memory")?;
+        }
+        return Ok(Settled::Sealed);
+    }
+    uncover_and_thaw(spec, steps)?;
+    Ok(Settled::Open)
+}
+
+/// The frozen file system was whole on disk, so nothing is lost but what processes had in their memory.
+pub fn give_up(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
+    steps.enter(Step::CutOff)?;
+    devmapper::cut_off(&spec.mapper_name()).during("cutting the encrypted device off")?;
+    uncover_and_thaw(spec, steps)
+}
+
+fn uncover_and_thaw(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
+    steps.enter(Step::Uncover)?;
+    uncover(&spec.home_directory)?;
+    steps.enter(Step::ThawFileSystem)?;
+    let directory = durable::directory(&spec.home_directory).during("opening the home directory")?;
+    thaw(directory)
+}
+
+fn thaw(directory: impl AsFd) -> Result<(), Failure> {
+    match file::thaw(directory) {
+        Err(error) if error.raw_os_error() != Some(libc::EINVAL) => {
+            Err(error).during("thawing the file system of the home")
+        }
+        // It was not frozen.
+        _ => Ok(()),
+    }
+}
+
+fn uncover(target: &Path) -> Result<(), Failure> {
+    let covered = || mount::at(target).map(|top| top.is_some_and(|top| top.source == Path::new(COVER)));
+    while covered().during("reading the table of mounts")? {
+        mount::unmount(target, Unmount::Lazy).during("uncovering the home directory")?;
+    }
+    Ok(())
+}
+
+/// The kernel itself reads and writes swap files and images without regard to a frozen user.
+fn refuse_what_needs_the_key(home: &Path) -> Result<(), Failure> {
+    let swaps = std::fs::read_to_string("/proc/swaps").during("reading the table of swap space")?;
+    let swap = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    let loops = loopdev::attached().during("looking for loop devices")?;
+    let inside = |path: &&Path| path.starts_with(home);
+    let found = swap.map(Path::new).chain(loops.iter().map(PathBuf::as_path)).find(inside);
+    match found {
+        None => Ok(()),
+        Some(path) => refuse(
+            Refusal::HomeBusy,
+            format!(
+                "The home cannot be locked: {} is swap space or an attached image. Detach it and try again.",
+                path.display()
+            ),
+        ),
+    }
+}
+
+/// Something bounded, with its name in the error.
+fn in_time<E: std::fmt::Display>(
+    deadline: Deadline,
+    late: Late,
+    what: &str,
+    act: impl FnOnce() -> Result<(), E>,
+) -> Result<(), Failure> {
+    match within(deadline, late, act) {
+        Err(Unfinished::Late) => Err(Failure::fault(format!("{what} takes too long"))),
+        other => other.during(what),
+    }
+}
+
+/// An empty file system over the home directory; taken away again unless it is kept.
+struct Cover(Option<PathBuf>);
+
+impl Cover {
+    fn put(target: &Path) -> Result<Self, Failure> {
+        let settings =
+            [("mode", "000"), ("size", "4k")].map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+        let attributes = Attributes { no_suid: true, no_devices: true, no_execute: true };
+        let cover = mount::open_file_system("tmpfs", Path::new(COVER), &settings, attributes)
+            .during("making a cover for the home directory")?;
+        mount::attach(cover, target).during("covering the home directory")?;
+        Ok(Self(Some(target.to_owned())))
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Cover {
+    fn drop(&mut self) {
+        if let Some(target) = &self.0 {
+            // What stays is taken away when the daemon settles it.
+            let _ = uncover(target);
+        }
+    }
+}
+
+/// A frozen file system; thawed again unless it is kept.
+struct Frozen(Option<OwnedFd>);
+
+impl Frozen {
+    fn begin(directory: OwnedFd, deadline: Deadline) -> Result<Self, Failure> {
+        let frozen = Self(Some(directory));
+        let begin = || {
+            let Some(directory) = &frozen.0 else { return Ok(()) };
+            file::freeze(directory)?;
+            if deadline.left().is_zero() {
+                // Nobody waits any more: nobody would thaw it.
+                file::thaw(directory)?;
+            }
+            Ok::<(), std::io::Error>(())
+        };
+        in_time(deadline, Late::Leave, "freezing the file system of the home", begin)?;
+        Ok(frozen)
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        if let Some(directory) = self.0.take() {
+            // What stays is thawed when the daemon settles it.
+            let _ = thaw(File::from(directory));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Calls that may never come back, each in a process of its own that is waited for no longer than it may take.
+
+use std::fmt::Display;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// What becomes of a call that is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// It is killed: it can be interrupted, and undoes itself then.
+    Kill,
+    /// It is left to itself: killing would not end it sooner.
+    Leave,
+}
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfinished {
+    /// It takes longer than it may.
+    #[error("it did not end in time")]
+    Late,
+    /// It failed.
+    #[error("{0}")]
+    Failed(String),
+    /// Its process could not be started or heard.
+    #[error("a helper process could not be run")]
+    Helper(#[from] io::Error),
+}
+
+/// Until when something must be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// That much from now.
+    pub fn after(bound: Duration) -> Self {
+        Self(Instant::now() + bound)
+    }
+
+    /// What is left.
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Does something in a copy of this process, which must have one thread only.
+pub fn within<E: Display>(
+    deadline: Deadline,
+    late: Late,
+    act: impl FnOnce() -> Result<(), E>,
+) -> Result<(), Unfinished> {
+    let (output, input) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+    // SAFETY: the process has one thread, so the copy can do whatever this one can.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error().into()),
+        0 => {
+            drop(output);
+            let status = report(act(), input);
+            // SAFETY: ends the copy without running what this process has set up for its own end.
+            unsafe { libc::_exit(status) }
+        }
+        pid => {
+            drop(input);
+            wait(Child(pid), output, deadline, late)
+        }
+    }
+}
+
+fn report<E: Display>(done: Result<(), E>, input: OwnedFd) -> i32 {
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            // Nobody listening any more is fine.
+            let _ = std::fs::File::from(input).write_all(error.to_string().as_bytes());
+            1
+        }
+    }
+}
+
+struct Child(libc::pid_t);
+
+impl Child {
+    /// How it ended; it has.
+    fn status(&self) -> libc::c_int {
+        let mut status = 0;
+        // SAFETY: our own child, not yet waited for; the pointer lives for the call.
+        unsafe { libc::waitpid(self.0, &mut status, 0) };
+        status
+    }
+}
+
+fn wait(child: Child, output: OwnedFd, deadline: Deadline, late: Late) -> Result<(), Unfinished> {
+    let raw = rustix::process::Pid::from_raw(child.0).ok_or_else(|| io::Error::other("no process id"))?;
+    let handle =
+        rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty()).map_err(io::Error::from)?;
+    if !ended(&handle, deadline.left())? {
+        if late == Late::Kill {
+            rustix::process::pidfd_send_signal(&handle, rustix::process::Signal::KILL)
+                .map_err(io::Error::from)?;
+            // One that cannot be killed either is left to itself.
+            if ended(&handle, Duration::from_millis(500))? {
+                child.status();
+            }
+        }
+        return Err(Unfinished::Late);
+    }
+    let status = child.status();
+    if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
+        return Ok(());
+    }
+    let mut text = String::new();
+    std::fs::File::from(output).take(4096).read_to_string(&mut text)?;
+    if libc::WIFSIGNALED(status) {
+        text = format!("it was ended by signal {}", libc::WTERMSIG(status));
+    }
+    Err(Unfinished::Failed(text))
+}
+
+fn ended(handle: impl AsFd, bound: Duration) -> io::Result<bool> {
+    let handle = handle.as_fd();
+    let mut fds = [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)];
+    let bound = rustix::event::Timespec::try_from(bound).map_err(io::Error::other)?;
+    Ok(rustix::event::poll(&mut fds, Some(&bound))? > 0)
+}

@@ -1,0 +1,184 @@
+//! Device-mapper devices: what is in their table, and taking the ground from under one.
+//!
+//! The ioctl interface of linux/dm-ioctl.h. Buffers may hold a key: the kernel is told to wipe its own, and
+//! ours is wiped here.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use zeroize::Zeroize;
+
+/// What the table of a dm-crypt device says in the place of the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// Nothing but zeros: it was wiped.
+    Wiped,
+    /// The name of a key in a keyring.
+    InKeyring,
+    /// The key itself.
+    Plain,
+}
+
+/// A device, as the kernel has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// It takes no requests.
+    pub suspended: bool,
+    /// Its size in sectors of 512 bytes.
+    pub sectors: u64,
+    /// Where its one target is `crypt`: the place of the key.
+    pub key: Option<Key>,
+}
+
+/// The device of a name; `None`: there is none.
+pub fn device(name: &str) -> io::Result<Option<Device>> {
+    let mut request = Request::new(name, STATUS_TABLE | NO_FLUSH | SECURE_DATA)?;
+    match request.send(TABLE_STATUS) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+        other => other?,
+    }
+    let suspended = request.flags() & SUSPEND != 0;
+    let target = request.data().ok_or_else(malformed)?;
+    let sectors = target.get(8..16).and_then(|b| b.try_into().ok()).map(u64::from_ne_bytes);
+    let kind = target.get(24..40).ok_or_else(malformed)?;
+    let key = kind.starts_with(b"crypt\0").then(|| target.get(40..).map(place_of_key)).flatten();
+    Ok(Some(Device { suspended, sectors: sectors.ok_or_else(malformed)?, key }))
+}
+
+/// Has a suspended dm-crypt device forget its key.
+pub fn wipe_key(name: &str) -> io::Result<()> {
+    let mut request = Request::new(name, 0)?;
+    // struct dm_target_msg: the sector, then the words.
+    request.put(&[&0u64.to_ne_bytes()[..], b"key wipe\0"].concat())?;
+    request.send(TARGET_MSG)
+}
+
+/// Puts a device in the place of this one that answers everything with an error, and lets go of all that
+/// waits for it. Nothing that was not written before is written any more.
+pub fn cut_off(name: &str) -> io::Result<()> {
+    let Some(device) = device(name)? else { return Ok(()) };
+    let mut load = Request::new(name, 0)?;
+    load.header[TARGET_COUNT..TARGET_COUNT + 4].copy_from_slice(&1u32.to_ne_bytes());
+    // struct dm_target_spec: start, length, status, next, type; then its parameters, none.
+    let mut target = [0; 48];
+    target[8..16].copy_from_slice(&device.sectors.to_ne_bytes());
+    target[20..24].copy_from_slice(&48u32.to_ne_bytes());
+    target[24..29].copy_from_slice(b"error");
+    load.put(&target)?;
+    load.send(TABLE_LOAD)?;
+    if !device.suspended {
+        Request::new(name, SUSPEND | NO_FLUSH | SKIP_LOCK_FS)?.send(DEV_SUSPEND)?;
+    }
+    Request::new(name, 0)?.send(DEV_SUSPEND)
+}
+
+// linux/dm-ioctl.h: commands, flags, offsets in struct dm_ioctl.
+const DEV_SUSPEND: u8 = 6;
+const TABLE_LOAD: u8 = 9;
+const TABLE_STATUS: u8 = 12;
+const TARGET_MSG: u8 = 14;
+const SUSPEND: u32 = 1 << 1;
+const STATUS_TABLE: u32 = 1 << 4;
+const SKIP_LOCK_FS: u32 = 1 << 10;
+const NO_FLUSH: u32 = 1 << 11;
+const SECURE_DATA: u32 = 1 << 15;
+const SIZE: usize = 312;
+const DATA_SIZE: usize = 12;
+const DATA_START: usize = 16;
+const TARGET_COUNT: usize = 20;
+const FLAGS: usize = 28;
+const NAME: usize = 48;
+const NAME_ROOM: usize = 128;
+/// Room for the table of a device that libcryptsetup made.
+const ROOM: usize = 4096;
+
+/// A struct dm_ioctl and what follows it.
+#[repr(C, align(8))]
+struct Request {
+    header: [u8; SIZE],
+    data: [u8; ROOM],
+}
+
+impl Request {
+    fn new(name: &str, flags: u32) -> io::Result<Box<Self>> {
+        if name.len() >= NAME_ROOM || name.contains('\0') {
+            return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+        }
+        let mut request = Box::new(Self { header: [0; SIZE], data: [0; ROOM] });
+        let total = u32::try_from(SIZE + ROOM).map_err(io::Error::other)?;
+        let start = u32::try_from(SIZE).map_err(io::Error::other)?;
+        // Version 4.0.0 of the interface, which every kernel speaks.
+        request.word(0, 4);
+        request.word(DATA_SIZE, total);
+        request.word(DATA_START, start);
+        request.word(FLAGS, flags);
+        request.header[NAME..NAME + name.len()].copy_from_slice(name.as_bytes());
+        Ok(request)
+    }
+
+    fn word(&mut self, at: usize, value: u32) {
+        self.header[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+    }
+
+    fn put(&mut self, data: &[u8]) -> io::Result<()> {
+        self.data.get_mut(..data.len()).ok_or_else(malformed)?.copy_from_slice(data);
+        Ok(())
+    }
+
+    fn read_word(&self, at: usize) -> u32 {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&self.header[at..at + 4]);
+        u32::from_ne_bytes(bytes)
+    }
+
+    fn flags(&self) -> u32 {
+        self.read_word(FLAGS)
+    }
+
+    fn data(&self) -> Option<&[u8]> {
+        let start = usize::try_from(self.read_word(DATA_START)).ok()?.checked_sub(SIZE)?;
+        self.data.get(start..)
+    }
+
+    fn send(&mut self, command: u8) -> io::Result<()> {
+        let control = File::options().read(true).write(true).open("/dev/mapper/control")?;
+        // _IOWR(0xfd, command, struct dm_ioctl).
+        let number = (3u32 << 30) | (312 << 16) | (0xfd << 8) | u32::from(command);
+        // SAFETY: the fd is open for the call; the struct has the layout and the true size that its header says.
+        let answer = unsafe { libc::ioctl(control.as_raw_fd(), number as _, std::ptr::from_mut(self)) };
+        if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.data.zeroize();
+    }
+}
+
+/// dm-crypt's parameters: `cipher key iv-offset device start …`.
+fn place_of_key(parameters: &[u8]) -> Key {
+    let end = parameters.iter().position(|byte| *byte == 0).unwrap_or(parameters.len());
+    let key = parameters[..end].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    match key {
+        [b':', ..] => Key::InKeyring,
+        digits if digits.iter().all(|digit| matches!(digit, b'0' | b'-')) => Key::Wiped,
+        _ => Key::Plain,
+    }
+}
+
+fn malformed() -> io::Error {
+    io::Error::other("the kernel's answer about a device-mapper device cannot be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_the_key_is_read() {
+        assert_eq!(place_of_key(b"aes-xts-plain64 0000 0 7:0 32768 1 sector_size:4096\0xx"), Key::Wiped);
+        assert_eq!(place_of_key(b"aes-xts-plain64 :64:logon:cryptsetup:x-d0 0 7:0 0\0"), Key::InKeyring);
+        assert_eq!(place_of_key(b"aes-xts-plain64 00a0 0 7:0 0\0"), Key::Plain);
+    }
+}

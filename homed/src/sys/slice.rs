@@ -1,0 +1,124 @@
+//! A user's processes, as systemd keeps them together: `user-UID.slice`, a control group.
+//!
+//! Where systemd runs, it does the freezing and thawing, or it would put right what others have written;
+//! elsewhere the control group's own files do.
+
+use super::bounded::{Deadline, Late, Unfinished, within};
+use super::holders::Holder;
+use super::process;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where control groups are, version 2.
+const ROOT: &str = "/sys/fs/cgroup";
+/// How often a freeze without systemd is looked at: its end is an event of a file that cannot be waited for with a bound.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The slice of one user.
+pub struct Slice {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Slice {
+    /// The slice of a user who has one now.
+    pub fn of(uid: u32) -> Option<Self> {
+        let name = format!("user-{uid}.slice");
+        let folder = Path::new(ROOT).join("user.slice").join(&name);
+        folder.is_dir().then_some(Self { name, folder })
+    }
+
+    /// Freezes everything in it, and returns when it is frozen.
+    pub fn freeze(&self, deadline: Deadline) -> Result<(), Unfinished> {
+        if has_systemd() {
+            return within(deadline, Late::Kill, || process::run("systemctl", &["freeze", &self.name]));
+        }
+        fs::write(self.folder.join("cgroup.freeze"), "1")?;
+        while !self.is_frozen() {
+            if deadline.left().is_zero() {
+                return Err(Unfinished::Late);
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self, deadline: Deadline) -> Result<(), Unfinished> {
+        if has_systemd() {
+            return within(deadline, Late::Kill, || process::run("systemctl", &["thaw", &self.name]));
+        }
+        Ok(fs::write(self.folder.join("cgroup.freeze"), "0")?)
+    }
+
+    /// Whether all of it is frozen.
+    pub fn is_frozen(&self) -> bool {
+        fs::read_to_string(self.folder.join("cgroup.events"))
+            .is_ok_and(|text| text.lines().any(|line| line == "frozen 1"))
+    }
+
+    /// Ends everything in it, frozen or not.
+    pub fn kill(&self) -> io::Result<()> {
+        fs::write(self.folder.join("cgroup.kill"), "1")
+    }
+
+    /// Whether a process is in it.
+    pub fn has(&self, pid: u32) -> bool {
+        let inside = format!("/user.slice/{}", self.name);
+        fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("0::"))
+                .any(|path| Path::new(path).starts_with(&inside))
+        })
+    }
+
+    /// Its processes that wait for a device or a server and cannot be frozen, each with what it waits in.
+    pub fn stuck(&self) -> Vec<Holder> {
+        super::holders::all().filter(|pid| self.has(*pid)).filter_map(stuck).collect()
+    }
+
+    /// Throws the pages of files out that its processes have mapped, as far as they can be read again.
+    /// `EAGAIN` and less than was asked for are normal.
+    pub fn drop_file_pages(&self) {
+        let file = self.folder.join("memory.reclaim");
+        let mut before = u64::MAX;
+        while let Some(pages) = self.file_pages().filter(|pages| *pages > 0 && *pages < before) {
+            before = pages;
+            if fs::write(&file, format!("{pages} swappiness=0")).is_err_and(|error| is_unknown(&error)) {
+                // Kernels before 6.10 know no second word.
+                let _ = fs::write(&file, pages.to_string());
+            }
+        }
+    }
+
+    fn file_pages(&self) -> Option<u64> {
+        let text = fs::read_to_string(self.folder.join("memory.stat")).ok()?;
+        let value =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        Some(value("active_file ")? + value("inactive_file ")?)
+    }
+}
+
+fn is_unknown(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINVAL)
+}
+
+/// Whether the machine was started by systemd, as sd_booted(3) tells.
+pub fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+/// proc_pid_stat(5): the third field is the state, after the name in brackets.
+pub fn state(pid: u32) -> Option<char> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+fn stuck(pid: u32) -> Option<Holder> {
+    (state(pid)? == 'D').then(|| {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        Holder { pid, name: format!("{} in {}", read("comm").trim_end(), read("wchan")) }
+    })
+}

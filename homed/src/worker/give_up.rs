@@ -1,0 +1,55 @@
+//! Closing a locked home without its key: what its user's processes had in memory is lost, what was on disk is not.
+
+use super::{Done, processes, steps::Reporter};
+use crate::job::{Context, Failure, Job, Step, Steps};
+use crate::storage::{self, Spec};
+use crate::sys::holders;
+use crate::sys::slice::Slice;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+const PLAN: &[Step] =
+    &[Step::KillUser, Step::CutOff, Step::Uncover, Step::ThawFileSystem, Step::Unmount, Step::Detach];
+
+/// How long killed processes may take to be gone.
+const DYING: Duration = Duration::from_secs(5);
+/// How often it is looked at: they are nobody's children here.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Ends the processes and closes the home.
+pub fn give_up<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
+    steps.plan(PLAN);
+    let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
+    steps.enter(Step::KillUser)?;
+    kill_all(uid)?;
+    backend.give_up(steps)?;
+    processes::forget(job.record.user());
+    Ok(None)
+}
+
+/// Ends all processes of the user and waits until they are gone.
+pub fn end_processes<W: Write>(uid: u32, steps: &mut Reporter<W>) -> Result<(), Failure> {
+    steps.enter(Step::KillUser)?;
+    kill_all(uid)?;
+    let begin = Instant::now();
+    while !holders::of_user(uid).is_empty() && begin.elapsed() < DYING {
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn kill_all(uid: u32) -> Result<(), Failure> {
+    if let Some(slice) = Slice::of(uid) {
+        slice.kill().during("ending the user's processes")?;
+    }
+    for pid in holders::of_user(uid) {
+        let pid = i32::try_from(pid).during("ending the user's processes")?;
+        match kill(Pid::from_raw(pid), Signal::SIGKILL) {
+            Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+            Err(error) => return Err(error).during("ending the user's processes"),
+        }
+    }
+    Ok(())
+}

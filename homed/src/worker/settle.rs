@@ -1,0 +1,20 @@
+//! What a lock or unlock that was broken off has left: asked from the kernel, and finished or taken back.
+
+use super::{Done, memory, processes, steps::Reporter};
+use crate::job::{Job, Step, Steps};
+use crate::storage::{self, Settled, Spec};
+use std::io::Write;
+
+const PLAN: &[Step] = &[Step::Uncover, Step::ThawFileSystem, Step::ThawUser];
+
+/// Where the key is in the kernel, the processes go on; where it is not, it is gone for good, and they wait for it.
+pub fn settle<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
+    steps.plan(PLAN);
+    memory::settle();
+    let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
+    if backend.settle(steps)? == Settled::Open {
+        steps.enter(Step::ThawUser)?;
+        processes::thaw(job.record.user(), uid)?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,37 @@
+//! Unlocking: the credentials are checked, the key is put back, the processes go on.
+
+use super::activate::open;
+use super::copies::Copies;
+use super::{Done, processes, steps::Reporter};
+use crate::job::{Job, Known, Step, Steps};
+use crate::storage::{Opening, Spec};
+use crate::token::{self, Offer};
+use records::reconcile::Rule;
+use std::io::Write;
+
+const PLAN: &[Step] = &[
+    Step::Unlock,
+    Step::ReadCopies,
+    Step::ResumeDevice,
+    Step::Uncover,
+    Step::ThawFileSystem,
+    Step::ThawUser,
+];
+
+/// Checks the credentials as [`super::authenticate`] does, against the header and the record in it: the home
+/// itself cannot be read yet.
+pub fn unlock<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
+    steps.plan(PLAN);
+    let offer = Offer::new(&job.credentials);
+    let mut copies = Copies::new(job, Known::Yes, Rule::Any)?;
+    let keys = token::candidates(&job.credentials);
+    let spec = Spec::of(&job.record, &job.machine)?;
+    let opened = open(spec, Opening::Inspect, &keys, (&copies, &offer), steps)?;
+    steps.enter(Step::ReadCopies)?;
+    copies.see_header(opened.record(), steps)?;
+    copies.prove(&offer)?;
+    opened.unseal(steps)?;
+    steps.enter(Step::ThawUser)?;
+    processes::thaw(job.record.user(), uid)?;
+    Ok(None)
+}
