@@ -1,6 +1,9 @@
 //! What the scenarios share: a machine on which our daemon runs, homes that cost next to nothing to open,
 //! and the question whether anything is left of a home that was closed.
 
+pub mod aes;
+pub mod secrets;
+
 use std::ops::Deref;
 
 use anyhow::{Result, ensure};

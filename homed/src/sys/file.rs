@@ -90,6 +90,13 @@ pub fn trim(mounted: impl AsFd) -> io::Result<u64> {
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(range.length) }
 }
 
+/// Whether an open file lies on btrfs.
+pub fn is_btrfs(file: impl AsFd) -> bool {
+    /// linux/magic.h: BTRFS_SUPER_MAGIC.
+    const MAGIC: u64 = 0x9123_683e;
+    rustix::fs::fstatfs(file).is_ok_and(|facts| u64::try_from(facts.f_type) == Ok(MAGIC))
+}
+
 /// Freezes the file system of an open directory: what is in memory of it is written, and nothing new begins.
 /// `EBUSY`: it is frozen already.
 pub fn freeze(mounted: impl AsFd) -> io::Result<()> {

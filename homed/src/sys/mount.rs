@@ -2,8 +2,8 @@
 
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 use std::ffi::OsString;
 use std::fs::File;
@@ -59,6 +59,16 @@ fn configure(context: &OwnedFd, source: &Path, settings: &[Setting]) -> io::Resu
         }
     }
     Ok(rustix::mount::fsconfig_create(context)?)
+}
+
+/// Changes settings of the file system that an open directory is on; the others stay.
+pub fn reconfigure(directory: impl AsFd, settings: &[Setting]) -> io::Result<()> {
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let context = rustix::mount::fspick(directory, "", flags)?;
+    for (name, value) in settings {
+        rustix::mount::fsconfig_set_string(&context, name.as_str(), value.as_deref().unwrap_or_default())?;
+    }
+    rustix::mount::fsconfig_reconfigure(&context).map_err(|error| explained(&context, error.into()))
 }
 
 /// Adds the messages the kernel queued on the context (each read gives one, "e name: text").
@@ -168,6 +178,8 @@ pub struct Mounted {
     pub kind: String,
     /// What is mounted: `/dev/mapper/…`.
     pub source: PathBuf,
+    /// The file system's own options, as `a,b=c`.
+    pub options: String,
 }
 
 /// The mounts of a process's namespace (`self`, or a process id), in order.
@@ -188,7 +200,9 @@ fn parse(line: &[u8]) -> Option<Mounted> {
     let target = unescaped(fields.nth(1)?);
     fields.find(|field| *field == b"-")?;
     let kind = String::from_utf8(fields.next()?.to_vec()).ok()?;
-    Some(Mounted { target, device, kind, source: unescaped(fields.next()?) })
+    let source = unescaped(fields.next()?);
+    let options = String::from_utf8_lossy(fields.next().unwrap_or_default()).trim_end().to_owned();
+    Some(Mounted { target, device, kind, source, options })
 }
 
 /// Blanks and backslashes are written as `\ooo`.

@@ -22,7 +22,7 @@ const SLABS: [&str; 8] = [
 /// Asked for at a time while free memory is written over.
 const PIECE: usize = 64 << 20;
 /// Left free, in bytes, over what the kernel keeps for itself.
-const MARGIN: u64 = 4 << 20;
+const MARGIN: u64 = 2 << 20;
 
 /// Throws out all file pages, names and inodes that no process uses, of all file systems: the kernel knows
 /// no smaller unit.
@@ -122,7 +122,7 @@ fn populate(length: usize) -> io::Result<()> {
     }
 }
 
-/// What the kernel does not give to anybody: the sum of the zones' high watermarks, in bytes.
+/// What the kernel gives to nobody without taking from others: the sum of the zones' high watermarks, in bytes.
 fn kept_free() -> io::Result<u64> {
     let text = fs::read_to_string("/proc/zoneinfo")?;
     let high = |line: &str| line.trim().strip_prefix("high ")?.trim().parse::<u64>().ok();

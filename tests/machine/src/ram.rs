@@ -23,16 +23,27 @@ impl Machine {
 
     /// Where `pattern` occurs in the machine's RAM, in bytes from its start.
     pub fn find_in_ram(&self, pattern: &[u8]) -> Result<Vec<u64>> {
-        ensure!(!pattern.is_empty() && pattern.len() < PIECE, "a pattern has 1 byte to 4 MiB");
+        Ok(self.find_all_in_ram(&[pattern])?.into_iter().map(|(_, place)| place).collect())
+    }
+
+    /// Where any of `patterns` occurs in the machine's RAM: which, and where.
+    pub fn find_all_in_ram(&self, patterns: &[&[u8]]) -> Result<Vec<(usize, u64)>> {
+        let longest = patterns.iter().map(|pattern| pattern.len()).max().unwrap_or(0);
+        let shortest = patterns.iter().map(|pattern| pattern.len()).min().unwrap_or(0);
+        ensure!(shortest > 0 && longest < PIECE, "a pattern has 1 byte to 4 MiB");
         let memory = File::open(self.kernel.memory()?).context("cannot open the machine's RAM")?;
-        let finder = memmem::Finder::new(pattern);
-        let overlap = pattern.len() - 1;
+        let finders: Vec<_> = patterns.iter().map(|pattern| memmem::Finder::new(*pattern)).collect();
+        let overlap = longest - 1;
         let mut buffer = vec![0; overlap + PIECE];
         let (mut places, mut offset) = (Vec::new(), 0);
         loop {
             let count = read_fully(&memory, &mut buffer, offset)?;
-            // The overlap is too short for a whole pattern: nothing is found twice.
-            places.extend(finder.find_iter(&buffer[..count]).map(|place| offset + place as u64));
+            for (which, finder) in finders.iter().enumerate() {
+                // What begins in the overlap is found with the next piece.
+                let own = |place: &usize| *place < PIECE;
+                let found = finder.find_iter(&buffer[..count]).filter(own);
+                places.extend(found.map(|place| (which, offset + place as u64)));
+            }
             if count < buffer.len() {
                 return Ok(places);
             }

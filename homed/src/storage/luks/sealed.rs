@@ -11,7 +11,7 @@
 //! freeze btrfs. Each step is taken back by what stands below; after the wipe there is no way back but the key.
 
 use crate::job::{Context, Failure, Step, Steps, refuse};
-use crate::storage::parts::mapped;
+use crate::storage::parts::{mapped, wash};
 use crate::storage::spec::Spec;
 use crate::storage::{Seal, Settled};
 use crate::sys::bounded::{Deadline, Late, Unfinished, within};
@@ -28,9 +28,9 @@ const COVER: &str = "homed-locked";
 pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
     let (target, name) = (&spec.home_directory, spec.mapper_name());
     let mounted = mount::at(target).during("reading the table of mounts")?;
-    if mounted.is_none_or(|mount| mount.source != mapped::node(&name)) {
+    let Some(mounted) = mounted.filter(|mount| mount.source == mapped::node(&name)) else {
         return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
-    }
+    };
     refuse_what_needs_the_key(target)?;
     let directory = durable::directory(target).during("opening the home directory")?;
     steps.enter(Step::Cover)?;
@@ -40,6 +40,7 @@ pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
         durable::sync_file_system(&directory)
     })?;
     steps.enter(Step::Evict)?;
+    wash_compressor((&directory, &mounted.options), seal.deadline, steps);
     (seal.evict)()?;
     steps.enter(Step::FreezeFileSystem)?;
     let frozen = Frozen::begin(directory, seal.deadline)?;
@@ -48,6 +49,16 @@ pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
     frozen.keep();
     cover.keep();
     Ok(())
+}
+
+/// A full file system has no room for it; what stays then is told.
+fn wash_compressor((directory, options): (&OwnedFd, &str), deadline: Deadline, steps: &mut dyn Steps) {
+    if !wash::is_needed(directory, options) {
+        return;
+    }
+    if let Err(error) = within(deadline, Late::Leave, || wash::compressor(directory)) {
+        steps.warn(format!("Fragments of compressed files may be left in memory: {error}."));
+    }
 }
 
 pub fn unseal(spec: &Spec, volume_key: &Secret, steps: &mut dyn Steps) -> Result<(), Failure> {

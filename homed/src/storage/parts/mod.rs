@@ -7,3 +7,4 @@ pub mod mapped;
 pub mod size;
 pub mod superblock;
 pub mod tree;
+pub mod wash;

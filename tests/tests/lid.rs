@@ -1,0 +1,90 @@
+//! The lid: what is in memory while the machine sleeps, and what goes on afterwards.
+
+use anyhow::{Result, ensure};
+use homed_tests::Ours;
+use homed_tests::secrets::{pages_with, traces_of_key, volume_key};
+use machine::{Builder, Init, Machine};
+
+/// Not in one piece in anything that is typed or run in the machine.
+const MARK: &str = "5c1a77e09b";
+
+/// Kinds of data that nobody holds while his processes are frozen.
+const KINDS: [&str; 6] = ["read", "deleted", "mapped", "program", "inline", "compressed"];
+
+/// Makes files with each kind's mark in them, in the home.
+const PLANT: &str = r#"
+cd
+mark() { printf '%s-%s%s' $1 5c1a77 e09b; }
+lines() { perl -e 'my ($m, $n) = @ARGV; srand; for (1..$n) { print "$m ", join("", map { sprintf "%08x", rand 4294967295 } 1..8), "\n" }' "$(mark $1)" $2; }
+lines read 40000 > read; cat read > /dev/null
+lines deleted 20000 > deleted; cat deleted > /dev/null
+lines mapped 20000 > mapped
+perl -pe 's/coreutils/XYZXYZXYZ/g' /usr/bin/sleep > nap
+mark=$(mark program); perl -e 'print "\0" x 4096, "$ARGV[0] " x 2000' "$mark" >> nap
+chmod +x nap
+mkdir small; for i in $(seq 200); do echo "$(mark inline) $i" > small/$i; done; cat small/* > /dev/null
+perl -e 'print "$ARGV[0]\n" x 200000' "$(mark compressed)" > compressed
+mkdir names; for i in $(seq 200); do : > "names/$(mark name)-$i"; done
+sync -f .
+cat compressed nap > /dev/null
+ls names > /dev/null
+rm deleted
+cat > map.pl <<'END'
+open my $file, '<:mmap', 'mapped' or die; my $byte;
+for (my $at = 0; $at < 1 << 20; $at += 4096) { seek $file, $at, 0; read $file, $byte, 1 }
+sleep 100000;
+END
+"#;
+
+fn laptop(settings: Builder) -> Result<Ours> {
+    let machine = Ours(settings.image(machine::Image::Ours).init(Init::Full).start()?);
+    machine.create("alice", "correcthorse")?;
+    let console = machine.console();
+    console.login("alice", "correcthorse")?;
+    machine.command(PLANT).user("alice").check()?;
+    console.shell("{ perl map.pl & ./nap 100000 & }")?;
+    console.shell("(i=0; while :; do echo $((i++)); sleep 0.05; done) > count & echo $! > counter")?;
+    Ok(machine)
+}
+
+/// Pages of each kind.
+fn pages(machine: &Machine) -> Result<Vec<(&'static str, usize)>> {
+    KINDS.iter().map(|kind| Ok((*kind, pages_with(machine, &format!("{kind}-{MARK}"))?))).collect()
+}
+
+#[test]
+fn a_sleeping_machine_holds_no_key_and_no_file_data() -> Result<()> {
+    let machine = laptop(Machine::builder())?;
+    let key = volume_key(&machine, "alice", "correcthorse")?;
+    ensure!(!traces_of_key(&machine, &key)?.is_empty(), "the search does not find the key of an open home");
+    let before = pages(&machine)?;
+    ensure!(before.iter().all(|(_, pages)| *pages > 0), "not planted: {before:?}");
+
+    machine.suspend()?;
+    let left = traces_of_key(&machine, &key)?;
+    let after = pages(&machine)?;
+    let names = pages_with(&machine, &format!("name-{MARK}"))?;
+    let password = machine.count_in_ram(b"correcthorse")?;
+    println!("before: {before:?}\nasleep: {after:?}, names {names}, password {password}");
+    ensure!(left.is_empty(), "of the key: {left:?}");
+
+    machine.wake()?;
+    assert_eq!(machine.state("alice")?, "locked");
+    machine.refused("unlock alice", "wrong", "")?;
+    machine.done("unlock alice", "correcthorse", "")?;
+    ensure!(after.iter().all(|(_, pages)| *pages == 0), "of the files: {after:?}");
+    ensure!(password == 0, "of the password: {password}");
+    goes_on(&machine)
+}
+
+/// The counter counts on, as the same process, with no number left out.
+fn goes_on(machine: &Ours) -> Result<()> {
+    machine.check(
+        "cd /home/alice
+        kill -0 $(cat counter)
+        before=$(wc -l < count)
+        until [ $(wc -l < count) -gt $((before + 5)) ]; do sleep 0.1; done
+        head -n $((before + 5)) count | awk '$1 != NR - 1 { exit 1 }'",
+    )?;
+    Ok(())
+}
