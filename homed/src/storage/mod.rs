@@ -121,8 +121,9 @@ pub struct KeyChange<'a> {
 pub struct Seal<'a> {
     /// Until when; later it is taken back.
     pub deadline: Deadline,
-    /// Throws the home's data out of memory; they are on disk then.
-    pub evict: &'a mut dyn FnMut() -> Result<(), Failure>,
+    /// Throws the data of the files of this file system (`major:minor`, as in the table of mounts) out of memory;
+    /// they are on disk then.
+    pub evict: &'a mut dyn FnMut(&str) -> Result<(), Failure>,
 }
 
 /// What became of a seal that was broken off.

@@ -16,6 +16,7 @@ pub mod file;
 pub mod holders;
 pub mod input;
 pub mod loopdev;
+pub mod mapped_files;
 pub mod memory;
 pub mod mount;
 pub mod process;

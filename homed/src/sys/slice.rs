@@ -79,26 +79,31 @@ impl Slice {
         super::holders::all().filter(|pid| self.has(*pid)).filter_map(stuck).collect()
     }
 
-    /// Throws the pages of files out that its processes have mapped, as far as they can be read again.
-    /// `EAGAIN` and less than was asked for are normal.
-    pub fn drop_file_pages(&self) {
-        let file = self.folder.join("memory.reclaim");
-        let mut before = u64::MAX;
-        while let Some(pages) = self.file_pages().filter(|pages| *pages > 0 && *pages < before) {
-            before = pages;
-            if fs::write(&file, format!("{pages} swappiness=0")).is_err_and(|error| is_unknown(&error)) {
-                // Kernels before 6.10 know no second word.
-                let _ = fs::write(&file, pages.to_string());
-            }
+    /// Its folder among the control groups.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Throws the pages of files out that belong to a control group and those below it, mapped ones too, as far as
+/// they can be read again. `EAGAIN` and less than was asked for are normal.
+pub fn drop_file_pages(group: &Path) {
+    let file = group.join("memory.reclaim");
+    let mut before = u64::MAX;
+    while let Some(bytes) = file_bytes(group).filter(|bytes| *bytes > 0 && *bytes < before) {
+        before = bytes;
+        if fs::write(&file, format!("{bytes} swappiness=0")).is_err_and(|error| is_unknown(&error)) {
+            // Kernels before 6.10 know no second word.
+            let _ = fs::write(&file, bytes.to_string());
         }
     }
+}
 
-    fn file_pages(&self) -> Option<u64> {
-        let text = fs::read_to_string(self.folder.join("memory.stat")).ok()?;
-        let value =
-            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-        Some(value("active_file ")? + value("inactive_file ")?)
-    }
+fn file_bytes(group: &Path) -> Option<u64> {
+    let text = fs::read_to_string(group.join("memory.stat")).ok()?;
+    let value =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    Some(value("active_file ")? + value("inactive_file ")?)
 }
 
 fn is_unknown(error: &io::Error) -> bool {

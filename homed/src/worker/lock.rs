@@ -42,12 +42,18 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     }
     steps.enter(Step::FreezeUser)?;
     let frozen = Processes::freeze(user, uid, deadline)?;
-    let mut evict = || match level {
-        LockLevel::Key => Ok(()),
-        _ => memory::evict(uid),
+    let mut left = 0;
+    let mut evict = |device: &str| {
+        if level != LockLevel::Key {
+            left = memory::evict(uid, device)?;
+        }
+        Ok(())
     };
     backend.seal(Seal { deadline, evict: &mut evict }, steps)?;
     frozen.keep();
+    if left > 0 {
+        steps.warn(format!("{left} pages of files that are in use stay in memory."));
+    }
     match level {
         LockLevel::Key => Ok(None),
         _ => scrub(steps),

@@ -1,26 +1,39 @@
 //! What is in memory of a home besides its key.
 
 use crate::job::{Context, Failure};
+use crate::sys::mapped_files;
 use crate::sys::reclaim::{self, Watermarks};
-use crate::sys::slice::Slice;
+use crate::sys::slice::{self, Slice};
 use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Notes about what goes on, until the next boot.
 const FOLDER: &str = "/run/homed";
+/// The kernel spares pages that were used a moment ago, the first time.
+const ROUNDS: usize = 3;
 /// The longest that free memory is written over: 2 GiB a second are slow.
 const SCRUB: Duration = Duration::from_secs(15);
 
-/// Throws out what files of the home are in memory for: the pages its processes have mapped, then all that
-/// nobody uses.
-pub fn evict(uid: u32) -> Result<(), Failure> {
+/// Throws out what is in memory of the home's files: the pages that its processes have mapped, then all that
+/// nobody uses. Gives how many mapped pages are left.
+pub fn evict(uid: u32, device: &str) -> Result<usize, Failure> {
     if let Some(slice) = Slice::of(uid) {
-        slice.drop_file_pages();
+        slice::drop_file_pages(slice.folder());
     }
-    reclaim::drop_caches().during("dropping the caches")
+    let mut mapped = mapped_files::of_user(uid, device);
+    for _ in 0..ROUNDS {
+        if mapped.pages == 0 {
+            break;
+        }
+        mapped_files::folders(&mapped.groups).iter().for_each(|group| slice::drop_file_pages(group));
+        mapped = mapped_files::of_user(uid, device);
+    }
+    reclaim::drop_caches().during("dropping the caches")?;
+    Ok(mapped.pages)
 }
 
 /// Writes over free memory, unless the kernel has done so already. Several homes that are locked together need

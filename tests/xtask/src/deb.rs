@@ -52,8 +52,9 @@ pub fn run(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Builds the programs; gives the folder they are in. The PAM module is built by itself: together with the others it
-/// would be given their features of zbus, and a runtime of threads has no place in other people's programs.
+/// Builds the programs; gives the folder they are in. The PAM module and the prompt are built by themselves: together
+/// with the others they would be given their features of zbus, and a runtime of threads has no place in other people's
+/// programs.
 fn compile(build: Build) -> Result<PathBuf> {
     let (profile, features): (&[&str], &[&str]) = match build {
         Build::Release => (&["--release"], &[]),
@@ -61,7 +62,9 @@ fn compile(build: Build) -> Result<PathBuf> {
     };
     let programs = ["build", "--locked", "-p", "homed", "-p", "homectl"];
     steps::program("cargo", programs.iter().chain(profile).chain(features))?;
-    steps::program("cargo", ["build", "--locked", "-p", "pam_homed"].iter().chain(profile))?;
+    for alone in ["pam_homed", "homed-prompt"] {
+        steps::program("cargo", ["build", "--locked", "-p", alone].iter().chain(profile))?;
+    }
     let folder = if build == Build::Release { "release" } else { "debug" };
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| steps::project().join("target"), PathBuf::from);
@@ -113,6 +116,7 @@ fn install_programs(built: &Path, tree: &Path) -> Result<()> {
     let places = [
         ("homed", "usr/lib/homed/homed".to_owned(), 0o755),
         ("homectl", "usr/bin/homectl".to_owned(), 0o755),
+        ("homed-prompt", "usr/lib/homed/prompt".to_owned(), 0o755),
         ("libpam_homed.so", format!("{library}/security/pam_homed.so"), 0o644),
     ];
     for (name, place, mode) in places {
@@ -174,7 +178,7 @@ fn libraries(tree: &Path) -> Result<String> {
     fs::write(scratch.join("debian/control"), "Source: homed\n\nPackage: homed\nArchitecture: any\n")?;
     let mut command = Command::new("dpkg-shlibdeps");
     command.current_dir(&scratch).args(["-O", "--ignore-missing-info"]);
-    for program in ["usr/lib/homed/homed", "usr/bin/homectl"] {
+    for program in ["usr/lib/homed/homed", "usr/lib/homed/prompt", "usr/bin/homectl"] {
         command.arg(format!("-e{}", tree.join(program).display()));
     }
     let module = output("dpkg-architecture", &["-qDEB_HOST_MULTIARCH"])?;

@@ -41,7 +41,7 @@ pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
     })?;
     steps.enter(Step::Evict)?;
     wash_compressor((&directory, &mounted.options), seal.deadline, steps);
-    (seal.evict)()?;
+    (seal.evict)(&mounted.device)?;
     steps.enter(Step::FreezeFileSystem)?;
     let frozen = Frozen::begin(directory, seal.deadline)?;
     steps.enter(Step::SuspendDevice)?;

@@ -15,7 +15,7 @@ const WINDOW: usize = 128 << 10;
 /// A block.
 const STEP: usize = 4 << 10;
 /// What keeps all of its workers busy together, on one processor too: each is given 512 KiB at a time.
-const TOGETHER: usize = 24 << 20;
+const TOGETHER: usize = 48 << 20;
 /// btrfs has that many workers more than there are processors, and at most so many (`thread_pool` of btrfs(5)).
 const MORE_WORKERS: usize = 2;
 const MOST_WORKERS: usize = 8;

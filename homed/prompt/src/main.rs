@@ -1,0 +1,40 @@
+//! The unlock prompt: what a person sees in front of a locked home.
+//!
+//! ```text
+//! supervise   who is locked, on which terminals   one for the machine, as long as somebody is locked
+//!    └─ on DEVICE   dialog ─ PAM (homed-unlock)   one process for each terminal
+//! ```
+//!
+//! It runs outside of the sessions that are frozen. On a machine with virtual terminals it takes a free one and
+//! brings it to the front; a session on another kind of terminal (a serial line) is asked for there. Passwords go
+//! to PAM and nowhere else; what is right and what is wrong is the daemon's business.
+
+mod dialog;
+mod locked;
+mod pam;
+mod sessions;
+mod supervise;
+mod terminal;
+mod vt;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let ended = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => supervise::run(),
+        ["on", device] => dialog::run(device, &[]),
+        ["on", device, ..] => dialog::run(device, &words[2..]),
+        _ => Err("usage: prompt [on DEVICE [USER…]]".into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What ends a role early, in words for the log.
+type Ended<T> = Result<T, Box<dyn std::error::Error>>;
