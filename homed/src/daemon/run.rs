@@ -89,7 +89,12 @@ impl Daemon {
             let user = record.user().clone();
             let found: Vec<(AtSuspend, Found)> =
                 AtSuspend::ALL.into_iter().map(|kind| (kind, self.references.find(&user, kind))).collect();
-            let interrupted = if std::fs::remove_file(self.marker(&user)).is_ok() {
+            let job = std::fs::read_to_string(self.marker(&user)).ok();
+            // Not there is just as good.
+            let _ = std::fs::remove_file(self.marker(&user));
+            let interrupted = if job.as_deref().is_some_and(crate::home::is_lock) {
+                Interrupted::Lock
+            } else if job.is_some() {
                 Interrupted::Job
             } else if found.iter().any(|(_, found)| *found == Found::Gone) {
                 Interrupted::HolderGone

@@ -2,6 +2,7 @@
 
 pub mod dbus;
 pub mod handoff;
+pub mod logind;
 pub mod polkit;
 pub mod varlink;
 
@@ -35,8 +36,9 @@ pub async fn start(link: Link) -> Result<Fronts, String> {
     servers.spawn(varlink::serve(listener, varlink::Service { link: link.clone(), machine }));
 
     let redeem = Arc::new(move |uid, ticket: &str| tickets.redeem(uid, ticket));
-    let front = dbus::context::Front::new(link, redeem, Arc::new(polkit::authorize));
+    let front = dbus::context::Front::new(link.clone(), redeem, Arc::new(polkit::authorize));
     let bus =
         dbus::serve(BUS, Arc::new(front)).await.map_err(|e| format!("serving on the system bus: {e}"))?;
+    servers.spawn(logind::follow(bus.clone(), link));
     Ok(Fronts { _bus: bus, _servers: servers })
 }

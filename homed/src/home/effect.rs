@@ -43,8 +43,10 @@ pub enum Interrupted {
     No,
     /// The home's last holder went while no daemon ran.
     HolderGone,
-    /// A job was running.
+    /// A job was running that opens or closes.
     Job,
+    /// A lock or unlock was under way.
+    Lock,
 }
 
 /// Storage of a home.

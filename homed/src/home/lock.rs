@@ -1,8 +1,8 @@
 //! What follows from a lock: the proof, and the mending of what was broken off.
 
-use super::effect::Failed;
+use super::effect::{Effect, Failed};
 use super::seal::Verdict;
-use super::state::{Resting, Work};
+use super::state::{Purpose, Resting, Work};
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Wanted};
 use crate::manager::request::Answer;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// A worker that locks is killed after this: its own bounds, the longest scrub, and some air.
 const LOCKING: Duration = Duration::from_secs(60);
+/// A home that could not be settled is settled again after this.
+const SETTLING: Duration = Duration::from_secs(1);
 /// One that mends or gives up.
 const MENDING: Duration = Duration::from_secs(30);
 
@@ -20,6 +22,14 @@ pub(super) fn bound(work: Work) -> Option<Duration> {
         Work::Settling | Work::GivingUp => Some(MENDING),
         _ => None,
     }
+}
+
+/// Whether a job of that name ([`super::effect::StartJob::what`]) leaves something to be settled when it is
+/// broken off.
+pub fn is_lock(what: &str) -> bool {
+    [Work::Locking, Work::Unlocking(Purpose::Itself), Work::Settling]
+        .iter()
+        .any(|work| super::run::what(*work) == what)
 }
 
 impl Home {
@@ -48,6 +58,13 @@ impl Home {
                 Err(Failed::Fault(format!("locking the home of {user}: {}", leaks.join("; "))))
             }
         }
+    }
+
+    /// It could not be settled: soon again, for somebody may be frozen.
+    pub(super) fn settle_later(&mut self, turn: &mut Turn) {
+        self.unsettled = true;
+        self.timer += 1;
+        turn.effects.push(Effect::SetTimer(self.user().clone(), self.timer, SETTLING));
     }
 
     /// Finishes or takes back a lock or unlock that was broken off: nobody stays frozen, and what is locked

@@ -24,6 +24,7 @@ use crate::manager::request::{Answer, AtSuspend, Offer, RequestId};
 use attempts::{Attempts, Trier};
 use effect::{Announcement, Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
+pub use lock::is_lock;
 use records::refusal::Refused;
 use records::{Credentials, LockLevel, Machine, Record, Refusal, UserName};
 use run::Running;
@@ -163,6 +164,8 @@ pub struct Home {
     /// Deactivations that failed since the last holder went; a timer is set.
     failed_deactivations: Option<u32>,
     timer: u64,
+    /// Settling failed; a timer is set.
+    unsettled: bool,
     attempts: Attempts,
     signed_locally: Option<SignedLocally>,
 }
@@ -192,6 +195,7 @@ impl Home {
             held: BTreeSet::new(),
             failed_deactivations: None,
             timer: 0,
+            unsettled: false,
         }
     }
 
@@ -339,9 +343,15 @@ impl Home {
         let Fate::Stays = self.want(wanted, turn) else { return };
     }
 
-    /// A deactivation that failed is tried again.
+    /// What failed is tried again.
     pub fn rang(&mut self, timer: u64, turn: &mut Turn) {
-        if timer == self.timer && self.failed_deactivations.is_some() {
+        if timer != self.timer {
+            return;
+        }
+        if std::mem::take(&mut self.unsettled) {
+            self.settle(turn);
+        }
+        if self.failed_deactivations.is_some() {
             self.nobody_holds_it(turn);
         }
     }

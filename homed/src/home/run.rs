@@ -286,9 +286,9 @@ impl Home {
             Work::Creating => return Fate::Goes,
             Work::Deactivating => self.linger(turn),
             Work::Locking | Work::Unlocking(_) if is_fault => self.settle(turn),
+            Work::Settling => self.settle_later(turn),
             Work::Locking
             | Work::Unlocking(_)
-            | Work::Settling
             | Work::GivingUp
             | Work::Fixating(_)
             | Work::Activating(_)
@@ -385,7 +385,7 @@ fn force(verb: Verb) -> Force {
     if verb == Verb::StorageGone { Force::Yes } else { Force::No }
 }
 
-fn what(work: Work) -> &'static str {
+pub(super) fn what(work: Work) -> &'static str {
     match work {
         Work::Fixating(_) => "fixate",
         Work::Activating(_) => "activate",

@@ -38,10 +38,11 @@ impl Manager {
         if interrupted == Interrupted::Job {
             let text = "a job was interrupted; what is left of it is cleaned up at the next use";
             turn.effects.push(Effect::Log(user.clone(), text.into()));
-            // If it was a lock, somebody may be frozen.
+        }
+        if interrupted == Interrupted::Lock {
             home.settle(turn);
         }
-        if interrupted != Interrupted::No && home.held() == Held::No {
+        if matches!(interrupted, Interrupted::Job | Interrupted::HolderGone) && home.held() == Held::No {
             home.nobody_holds_it(turn);
         }
         self.homes.insert(user, home);

@@ -29,6 +29,8 @@ for run in $(seq RUNS); do
     clock activate homectl activate alice
     clock authenticate homectl authenticate alice
     clock passwd homectl passwd alice
+    clock lock homectl lock alice
+    clock unlock homectl unlock alice
     clock getent lookups
     clock deactivate homectl deactivate alice
     homectl remove alice
@@ -43,6 +45,8 @@ const LINES: &[(&str, &str)] = &[
     ("authenticate", "authenticate"),
     ("passwd", "passwd"),
     ("deactivate", "deactivate"),
+    ("lock", "lock"),
+    ("unlock", "unlock"),
     ("getent", "100 x getent"),
 ];
 

@@ -1,11 +1,12 @@
 //! `cargo xtask demo`: the main job, live. Two disposable machines, real logins; every claim is checked, and the first
-//! one that does not hold ends it.
+//! one that does not hold ends it. In between the lid is closed, and all of the sleeping machine's memory is searched.
 
 mod show;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use homed_tests::secrets::{traces_of_key, volume_key};
 use machine::{Builder, Image, Init, Machine};
 
 use crate::{find, prepare};
@@ -89,6 +90,7 @@ fn on_the_first(show: &mut Show, image: &Path, key: &Path) -> Result<Vec<String>
     let mount = machine.check("findmnt -no SOURCE,FSTYPE,OPTIONS /home/alice")?;
     show.holds("her home is mounted, its owners mapped", mount.trim(), mount.contains("idmapped"))?;
 
+    lid(show, &machine)?;
     show.step("alice logs out");
     console.send("exit")?;
     console.expect("login:")?;
@@ -99,6 +101,45 @@ fn on_the_first(show: &mut Show, image: &Path, key: &Path) -> Result<Vec<String>
     // Machine B is told which UID is to be taken.
     std::fs::write(image.with_extension("uid"), uid)?;
     Ok(owners)
+}
+
+/// The machine sleeps while alice is logged in, and wakes.
+fn lid(show: &mut Show, machine: &Machine) -> Result<()> {
+    show.step("the lid is closed while alice is logged in");
+    let console = machine.console();
+    let key = volume_key(machine, "alice", PASSWORD)?;
+    // The line that is looked for is nowhere in what she types.
+    let line = "line 1777 of my diary";
+    console.shell("seq -f 'line %g of my diary' 3000 > diary; grep -c diary diary")?;
+    console.shell("(i=0; while :; do echo $((i++)); sleep 0.1; done) > count & echo $! > counter")?;
+    let before = (traces_of_key(machine, &key)?.len(), machine.count_in_ram(line.as_bytes())?);
+    let words = format!("{} traces of the key, {} of the diary", before.0, before.1);
+    show.holds("while she works they are in memory", &words, before.0 > 0 && before.1 > 0)?;
+    machine.suspend()?;
+    let asleep = traces_of_key(machine, &key)?;
+    show.holds(
+        "asleep: no trace of the key, its halves or round keys",
+        &asleep.join(", "),
+        asleep.is_empty(),
+    )?;
+    let lines = machine.count_in_ram(line.as_bytes())?;
+    show.holds("asleep: no line of the diary", &lines.to_string(), lines == 0)?;
+    let passwords = machine.count_in_ram(PASSWORD.as_bytes())?;
+    show.holds("asleep: no password", &passwords.to_string(), passwords == 0)?;
+
+    show.step("it is opened again");
+    let from = console.transcript().len();
+    machine.wake()?;
+    for (question, answer) in [("assword", "wrong"), ("try again", PASSWORD)] {
+        console.expect(question)?;
+        console.send(answer)?;
+    }
+    console.expect("is unlocked")?;
+    show.screen(&console.transcript().split_off(from));
+    let goes_on = "kill -0 $(cat counter) && before=$(wc -l < count) && sleep 1 && [ $(wc -l < count) -gt $before ] \
+                   && awk '$1 != NR - 1 { exit 1 }' count; echo $?; kill $(cat counter)";
+    let (said, _) = console.shell(goes_on)?;
+    show.holds("what she had running goes on, and has lost nothing", "", said.starts_with('0'))
 }
 
 fn on_the_second(show: &mut Show, image: &Path, key: &Path, owners: &[String]) -> Result<()> {

@@ -1,0 +1,54 @@
+//! The machine going down: whoever is locked then is given up before systemd waits for frozen processes.
+//!
+//! logind says so first, and waits a moment for who has asked it to.
+
+use crate::daemon::link::{Caller, Interactive, Link, Operation};
+use futures_util::StreamExt;
+use zbus::Connection;
+use zbus::wire::OwnedFd;
+
+/// logind, as far as it is asked here.
+#[zbus::proxy(
+    interface = "org.freedesktop.login1.Manager",
+    default_service = "org.freedesktop.login1",
+    default_path = "/org/freedesktop/login1"
+)]
+trait Logind {
+    /// Has logind wait, as long as the descriptor is open and no longer than it is set to.
+    fn inhibit(&self, what: &str, who: &str, why: &str, mode: &str) -> zbus::Result<OwnedFd>;
+
+    /// The machine is about to go down, or does not after all.
+    #[zbus(signal)]
+    fn prepare_for_shutdown(&self, start: bool) -> zbus::Result<()>;
+}
+
+/// Listens for as long as it is polled. Without logind nobody says anything.
+pub async fn follow(bus: Connection, link: Link) {
+    if let Err(error) = listen(&bus, &link).await {
+        tracing::warn!("locked homes are not given up before a shutdown: {error}");
+    }
+}
+
+async fn listen(bus: &Connection, link: &Link) -> zbus::Result<()> {
+    let logind = LogindProxy::new(bus).await?;
+    let mut news = logind.receive_prepare_for_shutdown().await?;
+    let mut delay = inhibit(&logind).await;
+    while let Some(news) = news.next().await {
+        if *news.args()?.start() {
+            let daemon = Caller { uid: 0, bus_name: None, interactive: Interactive::No };
+            if let Err(failure) = link.ask(daemon, Operation::GiveUpAll).await {
+                tracing::error!("a locked home could not be given up before the shutdown: {failure}");
+            }
+            delay = None;
+        } else if delay.is_none() {
+            delay = inhibit(&logind).await;
+        }
+    }
+    drop(delay);
+    Ok(())
+}
+
+/// A machine without logind shuts down without it.
+async fn inhibit(logind: &LogindProxy<'_>) -> Option<OwnedFd> {
+    logind.inhibit("shutdown", "homed", "Locked homes are closed first", "delay").await.ok()
+}
