@@ -45,10 +45,12 @@ struct Response {
 
 #[repr(C)]
 struct Conv {
+    // SAFETY: only libpam calls it, as pam_conv(3) says.
     call: unsafe extern "C" fn(c_int, *mut *const Message, *mut *mut Response, *mut c_void) -> c_int,
     data: *mut c_void,
 }
 
+// SAFETY: the declarations are those of security/pam_appl.h.
 #[link(name = "pam")]
 unsafe extern "C" {
     fn pam_start(
