@@ -6,7 +6,7 @@ use machine::Machine;
 use crate::aes;
 
 /// The volume key of an image, found out on a machine of its own: the one that is searched never sees its bytes.
-pub fn volume_key(machine: &Machine, user: &str, password: &str) -> Result<[u8; 64]> {
+pub fn volume_key(machine: &Machine, user: &str, password: &str) -> Result<Vec<u8>> {
     let folder = tempfile::tempdir()?;
     let image = folder.path().join("image");
     machine.check("sync")?;
@@ -26,12 +26,12 @@ pub fn volume_key(machine: &Machine, user: &str, password: &str) -> Result<[u8; 
         .map(|i| u8::from_str_radix(hexadecimal.get(2 * i..2 * i + 2)?, 16).ok())
         .collect();
     let bytes = bytes.context("no hexadecimal digits")?;
-    ensure!(bytes.len() == 64, "the volume key has {} bytes", bytes.len());
-    Ok(std::array::from_fn(|i| bytes[i]))
+    ensure!([32, 64].contains(&bytes.len()), "the volume key has {} bytes", bytes.len());
+    Ok(bytes)
 }
 
 /// Where in the machine's memory the key shows, by name.
-pub fn traces_of_key(machine: &Machine, key: &[u8; 64]) -> Result<Vec<String>> {
+pub fn traces_of_key(machine: &Machine, key: &[u8]) -> Result<Vec<String>> {
     let traces = aes::traces(key);
     let patterns: Vec<&[u8]> = traces.iter().map(|(_, pattern)| pattern.as_slice()).collect();
     let found = machine.find_all_in_ram(&patterns)?;

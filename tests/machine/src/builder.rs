@@ -35,6 +35,7 @@ pub struct Builder {
     pub(crate) memory: u32,
     pub(crate) machine_id: String,
     pub(crate) shared: Option<PathBuf>,
+    pub(crate) arguments: Vec<String>,
 }
 
 /// A machine that runs. It dies when this is dropped, and when the test's process dies.
@@ -79,6 +80,12 @@ impl Builder {
         self
     }
 
+    /// One more word on its kernel's command line.
+    pub fn kernel_argument(mut self, word: impl Into<String>) -> Self {
+        self.arguments.push(word.into());
+        self
+    }
+
     /// Starts it with a fresh disk and returns when commands can be run; a full one when its boot has ended.
     pub fn start(self) -> Result<Machine> {
         let image = self.image.file()?;
@@ -110,6 +117,7 @@ impl Machine {
             memory: 1024,
             machine_id: format!("{:032x}", 1),
             shared: None,
+            arguments: Vec::new(),
         }
     }
 

@@ -153,6 +153,7 @@ impl Builder {
             systemd.tty.term.console=dumb systemd.tty.term.ttyS0=dumb systemd.tty.term.ttyS1=dumb \
             init=/usr/lib/machine/init";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
+        arguments.extend(self.arguments.iter().cloned());
         arguments.push(format!("mem={}M", self.memory));
         arguments.push(format!("MACHINE_ID={}", self.machine_id));
         arguments.push(format!("MACHINE_INIT={init}"));
