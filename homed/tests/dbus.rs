@@ -276,6 +276,44 @@ async fn the_password_is_changed_and_keys_are_kept() {
 }
 
 #[tokio::test]
+async fn a_record_is_changed_by_a_newer_one_only() {
+    let world = World::start().await;
+    let client = world.client().await;
+    client.create("alice").await.expect("created");
+    client.create("bob").await.expect("created");
+    let record = |more: &str| {
+        let privileged = r#""privileged":{"hashedPassword":["$6$x$y"]}"#;
+        format!(r#"{{"userName":"alice",{privileged},{more},"secret":{PASSWORD}}}"#)
+    };
+    let newer = record(r#""lastChangeUSec":10,"realName":"Alice""#);
+    client.manager("UpdateHome", &(newer.as_str(),)).await.expect("changed");
+    let told: (u32, String, u32, String, String, String, zbus::wire::OwnedObjectPath) = client
+        .manager("GetHomeByName", &("alice",))
+        .await
+        .expect("known")
+        .body()
+        .deserialize()
+        .expect("a row");
+    assert_eq!(told.3, "Alice");
+    let name = |refusal: &str| format!("org.freedesktop.home1.{refusal}");
+    for (more, expected) in [
+        (r#""lastChangeUSec":9"#, name("RecordDowngrade")),
+        (r#""lastChangeUSec":10,"realName":"Else""#, name("RecordMismatch")),
+        (r#""lastChangeUSec":11,"realm":"example.com""#, name("RecordMismatch")),
+        (r#""lastChangeUSec":11,"aliases":["bob"]"#, name("UserNameExists")),
+        (r#""lastChangeUSec":11,"blobManifest":{"a":"00"}"#, "org.freedesktop.DBus.Error.InvalidArgs".into()),
+        (r#""lastChangeUSec":11,"disposition":"system""#, "org.freedesktop.DBus.Error.InvalidArgs".into()),
+    ] {
+        let refused = client.manager("UpdateHome", &(record(more).as_str(),)).await;
+        assert_eq!(error_name(refused), expected, "{more}");
+    }
+    let unknown = newer.replace("alice", "nobody-else");
+    assert_eq!(error_name(client.manager("UpdateHome", &(unknown.as_str(),)).await), name("NoSuchHome"));
+    let stranger = world.stranger().call("UpdateHome", &[&format!("string:{newer}")]);
+    assert!(stranger.contains("AccessDenied"), "{stranger}");
+}
+
+#[tokio::test]
 async fn all_homes_are_deactivated_and_the_first_failure_is_told() {
     let world = World::start().await;
     let client = world.client().await;

@@ -30,6 +30,7 @@ const STEPS: &[&str] = &[
     "write-header",
     "write-identity",
     "write-host",
+    "publish-blobs",
     "write-blobs",
     "switch-keys",
     "drop-keys",
@@ -141,6 +142,57 @@ fn a_worker_killed_while_it_changes_the_password_leaves_the_old_or_the_new() -> 
 }
 
 #[test]
+fn a_worker_killed_while_it_changes_the_record_leaves_the_old_or_the_new() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.check("for number in $(seq 0 40); do echo $number > /root/picture$number; done")?;
+    let record = |machine: &Ours| -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&machine.check("homectl inspect -j alice")?)?)
+    };
+    machine.done("update alice --real-name=name0 --avatar=/root/picture0", "correcthorse", "")?;
+    let (mut known, mut hit) = (0, 0);
+    for (number, step) in STEPS.iter().enumerate().map(|(number, step)| (number + 1, step)) {
+        // Open in one round, closed in the next.
+        if number % 2 == 0 {
+            machine.done("activate alice", "correcthorse", "")?;
+        }
+        fault_at(&machine, step)?;
+        let words = format!("update alice --real-name=name{number} --avatar=/root/picture{number}");
+        let done = machine.homectl(&words, "correcthorse", "")?.status == 0;
+        fault_at(&machine, "")?;
+        hit += usize::from(!done);
+        if machine.state("alice")? != "active" {
+            machine.nothing_open("alice")?;
+            machine.done("activate alice", "correcthorse", "")?;
+        } else {
+            machine.done("authenticate alice", "correcthorse", "")?;
+        }
+        let record = record(&machine)?;
+        let name = record["realName"].as_str().unwrap_or_default().to_owned();
+        ensure!(
+            name == format!("name{number}") || (!done && name == format!("name{known}")),
+            "{name} after {step}, done: {done}"
+        );
+        machine.done("deactivate alice", "", "")?;
+        machine.done("activate alice", "correcthorse", "")?;
+        let inside = machine.check("cat ~alice/.identity")?;
+        ensure!(inside.contains(&format!("\"{name}\"")), "{step}: {name}, and in the home {inside}");
+        let picture =
+            machine.check("cat /var/cache/systemd/home/alice/avatar ~alice/.identity-blob/avatar")?;
+        let shown = name.trim_start_matches("name");
+        ensure!(picture == format!("{shown}\n{shown}\n"), "{step}: {name} with the pictures {picture}");
+        machine.done("deactivate alice", "", "")?;
+        machine.nothing_open("alice")?;
+        known = shown.parse()?;
+    }
+    assert!(hit >= 8, "only {hit} steps were hit");
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
+    assert_eq!(machine.check("ls -A /var/cache/systemd/home")?, "alice\n");
+    Ok(())
+}
+
+#[test]
 fn a_killed_daemon_knows_its_homes_again() -> Result<()> {
     let machine = Ours::small()?;
     machine.create("alice", "correcthorse")?;
@@ -182,6 +234,8 @@ fn a_daemon_killed_while_it_works_leaves_a_home_that_opens() -> Result<()> {
         ("activate alice", "expose"),
         ("passwd alice", "add-keys"),
         ("passwd alice", "write-host"),
+        ("update alice --real-name=A", "write-header"),
+        ("update alice --real-name=B", "write-host"),
         ("authenticate alice", "read-copies"),
         ("deactivate alice", "unmount"),
         ("remove alice", "delete"),
@@ -249,7 +303,7 @@ fn a_daemon_killed_at_rest_sees_every_state_again() -> Result<()> {
 }
 
 #[test]
-fn the_power_fails_during_create_and_passwd() -> Result<()> {
+fn the_power_fails_during_create_passwd_and_update() -> Result<()> {
     let mut machine = Ours::small()?;
     for step in ["make-file-system", "write-host", "publish"] {
         fault_at(&machine, step)?;
@@ -275,6 +329,14 @@ fn the_power_fails_during_create_and_passwd() -> Result<()> {
         } else {
             machine.done("activate alice", &known, "")?;
         }
+        machine.done("deactivate alice", "", "")?;
+    }
+    for step in ["write-header", "write-identity", "write-host"] {
+        fault_at(&machine, step)?;
+        machine.homectl(&format!("update alice --real-name=at-{step}"), &known, "")?;
+        machine = Ours::on(machine.0.power_cut()?.start()?)?;
+        machine.done("activate alice", &known, "")?;
+        machine.done("update alice --location=here", &known, "")?;
         machine.done("deactivate alice", "", "")?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::bus::{Failure, Order, Who};
 use crate::context::{Context, read_text};
 use crate::recovery_key::RecoveryKey;
 use records::credentials::Permitted;
-use records::{Record, Sections};
+use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
 
 /// Flag of `UpdateHomeEx`: only the host's copy, no authentication.
@@ -20,9 +20,49 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
         return Err(Failure::say("No field to change was named. Nothing was changed. See: homectl --help"));
     }
     let start = fetch(ctx, arguments)?;
-    let from_file_with_date = ctx.settings.identity.is_some() && start.last_change_usec() != 0;
     let name = start.user().as_str().to_owned();
-    let blob_folder = blobs::folder(&start, &ctx.machine);
+    let recovery = RecoveryKey::wanted(ctx)?;
+    let members = changed(ctx, &start, recovery.as_ref())?;
+    if ctx.settings.dry_run {
+        ctx.asker.notice(&format!("{:#}", Value::Object(members)));
+    } else {
+        ctx.start_agent();
+        let mut credentials = ctx.talk(&name).ready();
+        credentials.passwords.extend(recovery.as_ref().map(|key| key.text.duplicate()));
+        match send(ctx, &start, &members, &mut credentials) {
+            // The home was changed elsewhere, or a change was cut short: what it holds is taken over, and
+            // changed then.
+            Err(failure) if failure.is(Refusal::RecordDowngrade) && may_take_over(ctx) => {
+                ctx.talk(&name).insist(&mut credentials, |handed| {
+                    ctx.daemon.order("AuthenticateHome", Order::Secret(&name, &handed.argument))
+                })?;
+                ctx.asker
+                    .notice("The home held a newer record than this machine, which was taken over first.");
+                let start = fetch(ctx, arguments)?;
+                let members = changed(ctx, &start, recovery.as_ref())?;
+                send(ctx, &start, &members, &mut credentials)?;
+            }
+            sent => sent?,
+        }
+        if ctx.draft.resizes && !ctx.settings.offline {
+            resize(ctx, &name, &mut credentials)?;
+        }
+    }
+    recovery.iter().for_each(|key| key.show(ctx));
+    Ok(0)
+}
+
+fn may_take_over(ctx: &Context<'_>) -> bool {
+    ctx.settings.identity.is_none() && !ctx.settings.offline
+}
+
+/// The members of the changed record.
+fn changed(
+    ctx: &Context<'_>,
+    start: &Record,
+    recovery: Option<&RecoveryKey>,
+) -> Result<Map<String, Value>, Failure> {
+    let from_file_with_date = ctx.settings.identity.is_some() && start.last_change_usec() != 0;
     let mut members = ctx.draft.apply(start.only(Sections::SIGNED).members().clone(), &ctx.machine.id);
     members.remove("blobManifest");
     if start.last_change_usec() > ctx.now_usec {
@@ -33,20 +73,13 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     if !from_file_with_date {
         members.insert("lastChangeUSec".to_owned(), json!(ctx.now_usec));
     }
-    let recovery = RecoveryKey::wanted(ctx)?;
-    if let Some(key) = &recovery {
+    if let Some(key) = recovery {
         members.insert("lastPasswordChangeUSec".to_owned(), json!(ctx.now_usec));
         key.enroll(&mut members)?;
     }
     Record::from_value(Value::Object(members.clone()), Sections::EMBEDDED)
         .map_err(|e| Failure::say(e.to_string()))?;
-    if ctx.settings.dry_run {
-        ctx.asker.notice(&format!("{:#}", Value::Object(members)));
-    } else {
-        send(ctx, &name, &members, (recovery.as_ref(), blob_folder.as_deref()))?;
-    }
-    recovery.iter().for_each(|key| key.show(ctx));
-    Ok(0)
+    Ok(members)
 }
 
 fn fetch(ctx: &Context<'_>, arguments: &[&str]) -> Result<Record, Failure> {
@@ -68,29 +101,36 @@ fn fetch(ctx: &Context<'_>, arguments: &[&str]) -> Result<Record, Failure> {
 
 fn send(
     ctx: &Context<'_>,
-    name: &str,
+    start: &Record,
     members: &Map<String, Value>,
-    with: (Option<&RecoveryKey>, Option<&str>),
+    credentials: &mut Credentials,
 ) -> Result<(), Failure> {
-    ctx.start_agent();
-    let (recovery, blob_folder) = with;
-    let talk = ctx.talk(name);
-    let mut credentials = talk.ready();
-    credentials.passwords.extend(recovery.map(|key| key.text.duplicate()));
     let flags = if ctx.settings.offline { OFFLINE } else { 0 };
-    talk.insist(&mut credentials, |handed| {
-        let blobs = blobs::open(&ctx.draft.blobs, blob_folder)?;
-        ctx.daemon
-            .order("UpdateHomeEx", Order::Record(&with_secret(members, &handed.argument)?, blobs, flags))
-    })?;
-    if ctx.draft.resizes && !ctx.settings.offline {
-        // Each step asks anew for a touch of the token.
-        credentials.user_presence = Permitted::No;
-        credentials.user_verification = Permitted::No;
-        credentials.protected_authentication_path = Permitted::No;
-        talk.insist(&mut credentials, |handed| {
-            ctx.daemon.order("ResizeHome", Order::Size(name, AS_IN_RECORD, &handed.argument))
-        })?;
+    let folder = blobs::folder(start, &ctx.machine);
+    let is_there = folder.as_deref().is_some_and(|folder| std::path::Path::new(folder).is_dir());
+    // What is not here cannot be sent along, and is in the home: the daemon leaves it as it is.
+    let keeps = ctx.draft.blobs.is_empty() && !is_there && start.members().contains_key("blobManifest");
+    if keeps && ctx.settings.offline {
+        return Err(Failure::say(
+            "This machine has lost the pictures of the record. Nothing was changed. Log in once, which brings them back.",
+        ));
     }
-    Ok(())
+    ctx.talk(start.user().as_str()).insist(credentials, |handed| {
+        let record = with_secret(members, &handed.argument)?;
+        if keeps {
+            return ctx.daemon.order("UpdateHome", Order::Text(&record));
+        }
+        let blobs = blobs::open(&ctx.draft.blobs, folder.as_deref())?;
+        ctx.daemon.order("UpdateHomeEx", Order::Record(&record, blobs, flags))
+    })
+}
+
+fn resize(ctx: &Context<'_>, name: &str, credentials: &mut Credentials) -> Result<(), Failure> {
+    // Each step asks anew for a touch of the token.
+    credentials.user_presence = Permitted::No;
+    credentials.user_verification = Permitted::No;
+    credentials.protected_authentication_path = Permitted::No;
+    ctx.talk(name).insist(credentials, |handed| {
+        ctx.daemon.order("ResizeHome", Order::Size(name, AS_IN_RECORD, &handed.argument))
+    })
 }

@@ -12,7 +12,7 @@
 //! Not here: who may ask (polkit, root-only calls: the D-Bus front), and any wire format.
 
 use records::refusal::{Refusal, Refused};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 pub use crate::home::effect::Announcement as Change;
 pub use crate::home::state::State;
 pub use crate::home::view::{HomeView, UnixRecord};
-pub use crate::job::Progress;
+pub use crate::job::{Progress, Reach, RecordChange};
 pub use crate::manager::request::{
     AtSuspend, Caller, HomeKey, Interactive, KeyOperation, Later, Offer, Operation, ProgressSink, RequestId,
     SigningKey,
@@ -47,6 +47,24 @@ pub enum Reply {
     Reference(OwnedFd),
     /// Signing keys.
     Keys(Vec<SigningKey>),
+    /// Pictures, taken in.
+    Staged(Staged),
+}
+
+/// Pictures that were taken in. Dropped, they are removed, unless a worker has taken them on.
+#[derive(Debug)]
+pub struct Staged {
+    /// Where they are.
+    pub folder: String,
+    /// Name → SHA-256 in lower-case hex: the record's `blobManifest`.
+    pub manifest: BTreeMap<String, String>,
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Taken on is not there any more; what cannot be removed goes when the daemon starts.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 /// Why there is no reply.

@@ -1,15 +1,18 @@
 //! The real neighbours: account database, password checker, state folder.
 
+use super::link::Staged;
 use super::outside::Outside;
 use super::quality;
 use crate::home::effect::Failed;
 use crate::home::facts::SignedLocally;
 use crate::manager::request::{KeyOperation, SigningKey};
 use crate::statedir::Folders;
+use crate::statedir::blobs::BlobError;
 use crate::statedir::keys::{AddKeyError, Named, PUBLIC};
 use records::signature::{PrivateKey, Trust, Verdict, sign};
 use records::{Credentials, Record, Refusal, UserName};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
 /// The neighbours of this machine.
@@ -118,6 +121,7 @@ impl Outside for Neighbours {
         if let Err(error) = self.folders.make() {
             tracing::error!("the state folder cannot be made: {error}");
         }
+        self.folders.collect_staged();
         match self.folders.load_all() {
             Ok((records, unusable)) => {
                 unusable.iter().for_each(|error| tracing::warn!("a host record cannot be used: {error}"));
@@ -145,6 +149,16 @@ impl Outside for Neighbours {
     fn forget(&self, user: &UserName) -> Result<(), String> {
         self.folders.forget(user).map_err(|e| e.to_string())?;
         self.folders.remove_blobs(user).map_err(|e| e.to_string())
+    }
+
+    fn stage(&self, user: &UserName, blobs: Vec<(String, OwnedFd)>) -> Result<Staged, Failed> {
+        match self.folders.stage_blobs(user, blobs) {
+            Ok((folder, manifest)) => Ok(Staged { folder: folder.display().to_string(), manifest }),
+            Err(BlobError::Refused(refused)) => Err(Failed::Refused(refused)),
+            Err(BlobError::Io(error)) => {
+                Err(Failed::Fault(format!("taking the pictures of {user} in: {error}")))
+            }
+        }
     }
 
     fn keys(&self, operation: KeyOperation) -> Result<Vec<SigningKey>, Failed> {

@@ -1,8 +1,10 @@
 //! The daemon's blocking neighbours behind one trait: account database, password checker, state folder.
 
+use super::link::Staged;
 use crate::home::effect::{Check, Failed, Findings};
 use crate::manager::request::{KeyOperation, SigningKey};
 use records::{Credentials, Record, UserName};
+use std::os::fd::OwnedFd;
 
 /// Neighbours that may block; called on threads of their own.
 pub trait Outside: Send + Sync + 'static {
@@ -18,6 +20,8 @@ pub trait Outside: Send + Sync + 'static {
     fn save(&self, record: &Record) -> Result<Record, String>;
     /// Deletes host record and blobs.
     fn forget(&self, user: &UserName) -> Result<(), String>;
+    /// Takes a user's pictures in.
+    fn stage(&self, user: &UserName, blobs: Vec<(String, OwnedFd)>) -> Result<Staged, Failed>;
     /// Signing keys.
     fn keys(&self, operation: KeyOperation) -> Result<Vec<SigningKey>, Failed>;
 }

@@ -176,6 +176,9 @@ impl Daemon {
                 self.take(Event::Abandoned(id));
             }
             Call::Asked { operation: Operation::Keys(keys), answer, .. } => self.keys(keys, answer),
+            Call::Asked { operation: Operation::Stage(user, blobs), answer, .. } => {
+                self.outside(answer, move |outside| outside.stage(&user, blobs).map(Reply::Staged))
+            }
             Call::Asked { id, caller, operation, answer } => {
                 for (user, kind) in self.references.gone_by_now() {
                     self.take(Event::Released(user, kind));
@@ -268,7 +271,7 @@ impl Daemon {
             Failed::Refused(refused) => Failure::Refused(refused),
             Failed::Fault(chain) => {
                 self.faults += 1;
-                let id = format!("homed-{}-{}", std::process::id(), self.faults);
+                let id = fault_id(self.faults);
                 tracing::error!("{id}: {chain}");
                 Failure::Fault { id }
             }
@@ -354,15 +357,26 @@ impl Daemon {
     }
 
     fn keys(&mut self, operation: KeyOperation, to: AnswerTo) {
-        let outside = self.parts.outside.clone();
+        self.outside(to, move |outside| outside.keys(operation).map(Reply::Keys));
+    }
+
+    /// Asks a neighbour, and passes its answer on.
+    fn outside(
+        &mut self,
+        to: AnswerTo,
+        ask: impl FnOnce(&dyn Outside) -> Result<Reply, Failed> + Send + 'static,
+    ) {
+        self.faults += 1;
+        let (outside, id) = (self.parts.outside.clone(), fault_id(self.faults));
         tokio::task::spawn_blocking(move || {
-            let reply = outside.keys(operation).map(Reply::Keys).map_err(|failed| match failed {
+            let reply = ask(&*outside).map_err(|failed| match failed {
                 Failed::Refused(refused) => Failure::Refused(refused),
                 Failed::Fault(chain) => {
-                    tracing::error!("signing keys: {chain}");
-                    Failure::Fault { id: "signing keys".into() }
+                    tracing::error!("{id}: {chain}");
+                    Failure::Fault { id }
                 }
             });
+            // A caller that has gone needs no answer.
             let _ = to.send(reply);
         });
     }
@@ -370,6 +384,11 @@ impl Daemon {
     fn marker(&self, user: &UserName) -> std::path::PathBuf {
         self.parts.paths.jobs.join(user.as_str())
     }
+}
+
+/// What to look for in the log.
+fn fault_id(number: u64) -> String {
+    format!("homed-{}-{number}", std::process::id())
 }
 
 /// Not every home could be locked, and the machine must not sleep with its keys in memory.

@@ -3,6 +3,7 @@
 //! Jobs behave as real ones do towards the daemon: they check a password, move the home, give a record.
 //! Tests hold them at the door, make them fail, and see what is asked.
 
+use super::link::Staged;
 use super::outside::Outside;
 use super::worker::{Report, Running, Spawner};
 use crate::home::effect::{Failed, StartJob};
@@ -13,6 +14,7 @@ use crate::manager::request::{KeyOperation, SigningKey};
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Secret, UserName};
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
@@ -140,6 +142,7 @@ impl World {
             Task::Activate { uid, known } => self.activate(job, *uid, *known),
             Task::Authenticate { .. } => self.checked(job).map_or_else(Outcome::Refused, |()| done(None)),
             Task::ChangePassword { new, .. } => self.change(job, new),
+            Task::Update { change, .. } => self.update(job, &change.record),
             Task::Deactivate { .. } if self.busy.contains(&user) => {
                 Outcome::Refused(Refusal::HomeBusy.into())
             }
@@ -194,6 +197,20 @@ impl World {
             self.passwords.insert(job.home.user.clone(), password.open().to_vec());
         }
         done(None)
+    }
+
+    fn update(&mut self, job: &Job, new: &Record) -> Outcome {
+        if let Err(refused) = self.checked(job) {
+            return Outcome::Refused(refused);
+        }
+        let mut record = new.clone();
+        for section in ["binding", "status"] {
+            if let Some(value) = job.record.members().get(section) {
+                record = record.with_member(section, value.clone());
+            }
+        }
+        self.records.insert(job.home.user.clone(), record.clone());
+        done(Some(serde_json::Value::Object(record.members().clone())))
     }
 
     /// Gives the record a UID on this machine and keeps it.
@@ -266,6 +283,11 @@ impl Outside for Simulated {
     fn forget(&self, user: &UserName) -> Result<(), String> {
         self.world().records.remove(user);
         Ok(())
+    }
+
+    fn stage(&self, _user: &UserName, blobs: Vec<(String, OwnedFd)>) -> Result<Staged, Failed> {
+        let manifest = blobs.into_iter().map(|(name, _)| (name, "0".repeat(64))).collect();
+        Ok(Staged { folder: String::new(), manifest })
     }
 
     fn keys(&self, operation: KeyOperation) -> Result<Vec<SigningKey>, Failed> {

@@ -16,10 +16,11 @@ mod lock;
 mod run;
 pub mod seal;
 pub mod state;
+mod update;
 pub mod verdict;
 pub mod view;
 
-use crate::job::Known;
+use crate::job::{Known, RecordChange};
 use crate::manager::request::{Answer, AtSuspend, Offer, RequestId};
 use attempts::{Attempts, Trier};
 use effect::{Announcement, Effect, Failed, JobId};
@@ -131,6 +132,8 @@ pub struct Wanted {
     pub offer: Offer,
     /// New passwords, for [`Verb::ChangePassword`].
     pub new: Option<Credentials>,
+    /// The new record, for [`Verb::Update`] and [`Verb::UpdateOffline`].
+    pub change: Option<Box<RecordChange>>,
     /// Kind of reference, for the verbs that give one.
     pub at_suspend: AtSuspend,
     /// When it was asked, µs since 1970.
@@ -146,6 +149,7 @@ impl Wanted {
             verb,
             offer: Offer::default(),
             new: None,
+            change: None,
             at_suspend: AtSuspend::Stay,
             asked_usec: now_usec,
         }
@@ -249,10 +253,10 @@ impl Home {
     /// Does what is wanted, now or when its turn comes.
     pub fn want(&mut self, wanted: Wanted, turn: &mut Turn) -> Fate {
         match verdict(self.situation(turn.facts), wanted.verb) {
-            Verdict::Start(_) if self.is_a_question(&wanted) => {
-                turn.answer(wanted.waiter, Err(Refusal::BadPassword.into()));
-            }
-            Verdict::Start(work) => self.start(work, wanted, turn),
+            Verdict::Start(work) => match self.unfit(&wanted) {
+                Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
+                None => self.start(work, wanted, turn),
+            },
             Verdict::AtOnce => return self.at_once(wanted, turn),
             Verdict::Queue => self.enqueue(wanted, turn),
             Verdict::AlreadySo => turn.answer(wanted.waiter, Ok(Answer::Done)),
@@ -262,6 +266,12 @@ impl Home {
             }
         }
         Fate::Stays
+    }
+
+    /// Why it need not even be tried.
+    fn unfit(&self, wanted: &Wanted) -> Option<Refused> {
+        let unfit = wanted.change.as_ref().and_then(|change| self.judge(change).err());
+        unfit.or_else(|| self.is_a_question(wanted).then(|| Refusal::BadPassword.into()))
     }
 
     /// Whether it only asks what is needed: clients try without credentials first. That is no attempt, and

@@ -67,6 +67,7 @@ impl Home {
                 let quality = self.judged(new, Some(&wanted.offer.credentials), turn)?;
                 Some(check(Vec::new(), Vec::new(), Some(quality)))
             }
+            Work::Updating => self.check_before_update(wanted, id, turn),
             Work::Authenticating(_)
             | Work::Deactivating
             | Work::Removing
@@ -77,7 +78,12 @@ impl Home {
         }
     }
 
-    fn judged(&self, new: &Credentials, old: Option<&Credentials>, turn: &Turn) -> Option<Quality> {
+    pub(super) fn judged(
+        &self,
+        new: &Credentials,
+        old: Option<&Credentials>,
+        turn: &Turn,
+    ) -> Option<Quality> {
         if self.record.on(turn.machine).enforce_password_policy == Some(false) {
             return None;
         }
@@ -146,6 +152,11 @@ impl Home {
             Work::ChangingPassword => {
                 Task::ChangePassword { new: running.wanted.new.take().unwrap_or_default(), resting: mounted }
             }
+            Work::Updating => match running.wanted.change.take() {
+                Some(change) => Task::Update { change, resting: mounted },
+                // Nothing starts this work without one.
+                None => Task::Authenticate { resting: mounted },
+            },
             Work::Locking => Task::Lock { uid, level },
             Work::Unlocking(_) => Task::Unlock { uid },
             Work::Settling => Task::Settle { uid },
@@ -248,7 +259,7 @@ impl Home {
             | Work::Activating(purpose)
             | Work::Authenticating(purpose)
             | Work::Unlocking(purpose) => self.usable_now(purpose, &wanted, turn),
-            Work::ChangingPassword => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            Work::ChangingPassword | Work::Updating => turn.answer(wanted.waiter, Ok(Answer::Done)),
         }
         Fate::Stays
     }
@@ -294,6 +305,7 @@ impl Home {
             | Work::Activating(_)
             | Work::Removing
             | Work::ChangingPassword
+            | Work::Updating
             | Work::Authenticating(_) => {}
         }
         Fate::Stays
@@ -393,6 +405,7 @@ pub(super) fn what(work: Work) -> &'static str {
         Work::Creating => "create",
         Work::Removing => "remove",
         Work::ChangingPassword => "passwd",
+        Work::Updating => "update",
         Work::Authenticating(_) => "authenticate",
         Work::Locking => "lock",
         Work::Unlocking(_) => "unlock",

@@ -62,6 +62,8 @@ pub enum Work {
     Removing,
     /// Replacing password hashes and key slots.
     ChangingPassword,
+    /// Replacing the record.
+    Updating,
     /// Checking credentials.
     Authenticating(Purpose),
     /// Freezing the user's processes and taking the volume key out of memory.
@@ -76,7 +78,7 @@ pub enum Work {
 
 impl Work {
     /// All of them, for tables.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Fixating(Purpose::Itself),
         Self::Fixating(Purpose::Reference),
         Self::Activating(Purpose::Itself),
@@ -85,6 +87,7 @@ impl Work {
         Self::Creating,
         Self::Removing,
         Self::ChangingPassword,
+        Self::Updating,
         Self::Authenticating(Purpose::Itself),
         Self::Authenticating(Purpose::Reference),
         Self::Locking,
@@ -128,7 +131,9 @@ impl State {
     /// the original's sense).
     pub fn is_active(self) -> bool {
         match self.doing {
-            None | Some(Work::Authenticating(_) | Work::ChangingPassword) => self.resting == Resting::Active,
+            None | Some(Work::Authenticating(_) | Work::ChangingPassword | Work::Updating) => {
+                self.resting == Resting::Active
+            }
             Some(_) => false,
         }
     }
@@ -162,6 +167,8 @@ impl State {
             Work::Removing => "removing",
             Work::ChangingPassword if active => "passwd-while-active",
             Work::ChangingPassword => "passwd",
+            Work::Updating if active => "updating-while-active",
+            Work::Updating => "updating",
             Work::Authenticating(Purpose::Reference) => "authenticating-for-acquire",
             Work::Authenticating(Purpose::Itself) if active => "authenticating-while-active",
             Work::Authenticating(Purpose::Itself) => "authenticating",

@@ -39,6 +39,10 @@ pub enum Verb {
     Create,
     /// New passwords.
     ChangePassword,
+    /// A new record, in all its copies.
+    Update,
+    /// A new record, in the host's copy only.
+    UpdateOffline,
     /// Delete.
     Remove,
     /// Forget the record.
@@ -59,7 +63,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, for tables.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Activate,
         Self::ActivateIfReferenced,
         Self::Fixate,
@@ -74,6 +78,8 @@ impl Verb {
         Self::StorageGone,
         Self::Create,
         Self::ChangePassword,
+        Self::Update,
+        Self::UpdateOffline,
         Self::Remove,
         Self::Unregister,
         Self::Lock,
@@ -82,7 +88,6 @@ impl Verb {
         Self::Settle,
         Self::GiveUp,
         Self::Later(Later::Resize),
-        Self::Later(Later::Update),
         Self::Later(Later::Realize),
     ];
 
@@ -95,7 +100,8 @@ impl Verb {
             | Self::Authenticate
             | Self::Acquire
             | Self::Unlock
-            | Self::ChangePassword => true,
+            | Self::ChangePassword
+            | Self::Update => true,
             Self::Ref
             | Self::RefUnrestricted
             | Self::Release
@@ -104,6 +110,7 @@ impl Verb {
             | Self::DeactivateAll
             | Self::StorageGone
             | Self::Create
+            | Self::UpdateOffline
             | Self::Remove
             | Self::Unregister
             | Self::Lock
@@ -190,6 +197,8 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::Deactivate
         | Verb::Create
         | Verb::ChangePassword
+        | Verb::Update
+        | Verb::UpdateOffline
         | Verb::Remove
         | Verb::Unregister
         | Verb::Lock
@@ -216,6 +225,9 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
         },
         Verb::Authenticate => usable(resting, Work::Authenticating(Purpose::Itself)),
         Verb::ChangePassword => usable(resting, Work::ChangingPassword),
+        Verb::Update => usable(resting, Work::Updating),
+        Verb::UpdateOffline if resting == Resting::Absent => Verdict::Start(Work::Updating),
+        Verb::UpdateOffline => usable(resting, Work::Updating),
         Verb::Acquire => acquire(resting),
         Verb::RefUnrestricted => Verdict::AtOnce,
         Verb::Ref => match resting {
@@ -316,10 +328,10 @@ fn not_yet(resting: Resting, later: Later) -> Verdict {
     let refusal = match (later, resting) {
         (Later::Realize, Resting::Active | Resting::Locked) => Refusal::HomeBusy,
         (Later::Realize, Resting::Unfixated | Resting::Inactive | Resting::Dirty) => Refusal::HomeExists,
-        (Later::Resize | Later::Update, Resting::Unfixated) => Refusal::HomeUnfixated,
-        (Later::Resize | Later::Update, Resting::Locked) => Refusal::HomeLocked,
+        (Later::Resize, Resting::Unfixated) => Refusal::HomeUnfixated,
+        (Later::Resize, Resting::Locked) => Refusal::HomeLocked,
         (Later::Resize, Resting::Absent) => Refusal::HomeAbsent,
-        (Later::Realize | Later::Resize | Later::Update, _) => Refusal::NotSupported,
+        (Later::Realize | Later::Resize, _) => Refusal::NotSupported,
     };
     Verdict::Refuse(refusal)
 }
@@ -417,6 +429,8 @@ mod tests {
         StorageGone          so       so        so       so       unmount  unmount  giveup
         Create               Exists   create    Exists   Exists   Exists   Exists   Exists
         ChangePassword       Unfixated Absent   passwd   passwd   passwd   passwd   Locked
+        Update               Unfixated Absent   update   update   update   update   Locked
+        UpdateOffline        Unfixated update   update   update   update   update   Locked
         Remove               remove   now       remove   remove   Busy     Busy     Locked
         Unregister           Unfixated now      now      now      Busy     Busy     Locked
         Lock                 NotActive NotActive NotActive NotActive lock   lock   Locked
@@ -425,7 +439,6 @@ mod tests {
         Settle               so       so        so       so       settle   settle   settle
         GiveUp               so       so        so       so       so       so       giveup
         Later(Resize)        Unfixated Absent   NotSupported NotSupported NotSupported NotSupported Locked
-        Later(Update)        Unfixated NotSupported NotSupported NotSupported NotSupported NotSupported Locked
         Later(Realize)       Exists   NotSupported Exists Exists  Busy     Busy     Busy";
 
     #[test]
@@ -474,6 +487,7 @@ mod tests {
                 Work::Creating => "create",
                 Work::Removing => "remove",
                 Work::ChangingPassword => "passwd",
+                Work::Updating => "update",
                 Work::Locking => "lock",
                 Work::Unlocking(Purpose::Itself) => "unlock",
                 Work::Unlocking(Purpose::Reference) => "unlock+",

@@ -70,6 +70,13 @@ pub enum Task {
         /// Whether it is mounted at the moment.
         resting: Mounted,
     },
+    /// Replace the record.
+    Update {
+        /// By what.
+        change: Box<RecordChange>,
+        /// Whether it is mounted at the moment.
+        resting: Mounted,
+    },
     /// Delete storage, host record and blobs.
     Remove,
     /// Freeze the user's processes and take the volume key out of memory.
@@ -94,6 +101,26 @@ pub enum Task {
         /// Whose processes.
         uid: u32,
     },
+}
+
+/// A record that takes another one's place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordChange {
+    /// The new one, embedded sections only. Without a signature it is signed by this machine.
+    pub record: Record,
+    /// Folder with all pictures it names; `None`: they stay as they are.
+    pub blobs: Option<String>,
+    /// Which copies are replaced.
+    pub reach: Reach,
+}
+
+/// Which copies of a record a change reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reach {
+    /// All: header, home and host.
+    Everywhere,
+    /// The host's only; the others follow at the next use.
+    HostOnly,
 }
 
 /// Whether this host has a record of its own for the home.

@@ -41,6 +41,7 @@ steps! {
     WriteHeader, "write-header", "Writing the record into the header";
     WriteIdentity, "write-identity", "Writing the record into the home";
     WriteHost, "write-host", "Writing the record of this machine";
+    PublishBlobs, "publish-blobs", "Putting pictures in place";
     WriteBlobs, "write-blobs", "Copying pictures";
     SwitchKeys, "switch-keys", "Switching to the new key slots";
     DropKeys, "drop-keys", "Removing old key slots";

@@ -1,7 +1,7 @@
 //! A job as JSON. What is secret is spliced in as text and read by a reader that keeps no copies: serde
 //! would leave some in memory that it has let go of.
 
-use super::{Force, InvalidJob, Job, Known, Mounted, Task, VERSION};
+use super::{Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Task, VERSION};
 use records::secret::wipe_json;
 use records::{Credentials, FullName, HostName, LockLevel, Machine, MachineId, Record, Secret, Sections};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ enum Verb {
     Deactivate { force: Force },
     Authenticate { resting: Mounted },
     ChangePassword { resting: Mounted },
+    Update { record: Value, blobs: Option<String>, reach: Reach, resting: Mounted },
     Remove,
     Lock { uid: u32, level: String },
     Unlock { uid: u32 },
@@ -29,6 +30,12 @@ pub fn encode(job: &Job) -> Secret {
         Task::Deactivate { force } => Verb::Deactivate { force: *force },
         Task::Authenticate { resting } => Verb::Authenticate { resting: *resting },
         Task::ChangePassword { resting, .. } => Verb::ChangePassword { resting: *resting },
+        Task::Update { change, resting } => Verb::Update {
+            record: Value::Object(change.record.members().clone()),
+            blobs: change.blobs.clone(),
+            reach: change.reach,
+            resting: *resting,
+        },
         Task::Remove => Verb::Remove,
         Task::Lock { uid, level } => Verb::Lock { uid: *uid, level: level.as_str().to_owned() },
         Task::Unlock { uid } => Verb::Unlock { uid: *uid },
@@ -88,6 +95,11 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
         Verb::Deactivate { force } => Task::Deactivate { force },
         Verb::Authenticate { resting } => Task::Authenticate { resting },
         Verb::ChangePassword { resting } => Task::ChangePassword { new: secret("newSecret")?, resting },
+        Verb::Update { record, blobs, reach, resting } => {
+            let record =
+                Record::from_value(record, Sections::EMBEDDED).map_err(|e| InvalidJob(e.to_string()))?;
+            Task::Update { change: Box::new(RecordChange { record, blobs, reach }), resting }
+        }
         Verb::Remove => Task::Remove,
         Verb::Lock { uid, level } => Task::Lock {
             uid,

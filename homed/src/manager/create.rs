@@ -120,7 +120,7 @@ impl Manager {
 }
 
 /// Fields that a home may not have, or not with that value.
-fn check_fields(record: &Record) -> Result<(), Refused> {
+pub(super) fn check_fields(record: &Record) -> Result<(), Refused> {
     let member = |name: &str| record.members().get(name);
     let text = |name: &str| member(name).and_then(Value::as_str);
     if text("disposition").is_some_and(|disposition| disposition != "regular") {

@@ -7,6 +7,7 @@ mod discover;
 pub mod names;
 pub mod request;
 pub mod uids;
+mod update;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use crate::home::facts::Facts;
 use crate::home::verdict::{Favour, Held, Verb};
 use crate::home::view::HomeView;
 use crate::home::{Fate, GroupId, Home, Homes, Tuning, Turn, Waiter, Wanted};
+use crate::job::Reach;
 use records::{LockLevel, Machine, Refusal, UserName};
 use request::{Answer, AtSuspend, Caller, HomeKey, Offer, Operation, RequestId};
 use std::collections::BTreeMap;
@@ -180,8 +182,10 @@ impl Manager {
             Operation::DeactivateAll => self.all(Verb::DeactivateAll, waiter, turn),
             Operation::LockAll => self.all(Verb::LockAll, waiter, turn),
             Operation::GiveUpAll => self.all(Verb::GiveUp, waiter, turn),
-            // The loop answers these itself: keys are files.
-            Operation::Keys(_) => turn.answer(waiter, Err(Refusal::NotSupported.into())),
+            // The loop answers these itself: keys and pictures are files.
+            Operation::Keys(_) | Operation::Stage(..) => {
+                turn.answer(waiter, Err(Refusal::NotSupported.into()))
+            }
             other => match of_one_home(other) {
                 Some((key, asked)) => self.ask_home(&key, asked, id, caller, turn),
                 None => turn.answer(waiter, Err(Refusal::NotSupported.into())),
@@ -193,12 +197,17 @@ impl Manager {
         let Some(home) = self.find(key, caller.uid) else {
             return turn.answer(Waiter::Call(id), Err(no_such_home(key)));
         };
+        let unfit = asked.change.as_ref().and_then(|change| self.unfit(home, change).err());
+        if let Some(refused) = unfit {
+            return turn.answer(Waiter::Call(id), Err(Failed::Refused(refused)));
+        }
         let wanted = Wanted {
             waiter: Waiter::Call(id),
             trier: trier(caller, home),
             verb: asked.verb,
             offer: asked.offer,
             new: asked.new,
+            change: asked.change,
             at_suspend: asked.at_suspend,
             asked_usec: turn.now_usec,
         };
@@ -285,6 +294,7 @@ struct Asked {
     verb: Verb,
     offer: Offer,
     new: Option<records::Credentials>,
+    change: Option<Box<crate::job::RecordChange>>,
     at_suspend: AtSuspend,
 }
 
@@ -294,7 +304,7 @@ impl Asked {
     }
 
     fn with(verb: Verb, offer: Offer) -> Self {
-        Self { verb, offer, new: None, at_suspend: AtSuspend::Stay }
+        Self { verb, offer, new: None, change: None, at_suspend: AtSuspend::Stay }
     }
 }
 
@@ -313,6 +323,13 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         Operation::ChangePassword { home, new, old } => {
             (home, Asked { new: Some(new), ..Asked::with(Verb::ChangePassword, old) })
         }
+        Operation::Update(key, change, offer) => {
+            let verb = match change.reach {
+                Reach::Everywhere => Verb::Update,
+                Reach::HostOnly => Verb::UpdateOffline,
+            };
+            (key, Asked { change: Some(change), ..Asked::with(verb, offer) })
+        }
         Operation::Remove(key) => (key, Asked::plain(Verb::Remove)),
         Operation::Unregister(key) => (key, Asked::plain(Verb::Unregister)),
         Operation::Lock(key) => (key, Asked::plain(Verb::Lock)),
@@ -325,6 +342,7 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         | Operation::DeactivateAll
         | Operation::LockAll
         | Operation::GiveUpAll
+        | Operation::Stage(..)
         | Operation::Keys(_) => return None,
     };
     Some(asked)

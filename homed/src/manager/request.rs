@@ -1,7 +1,8 @@
 //! What may be asked of the daemon, by whom.
 
-use crate::job::Progress;
-use records::{Credentials, Record};
+use crate::job::{Progress, RecordChange};
+use records::{Credentials, Record, UserName};
+use std::os::fd::OwnedFd;
 
 /// Whether the caller is there to answer a question (D-Bus' ALLOW_INTERACTIVE_AUTHORIZATION).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,10 @@ pub enum Operation {
         /// Proof.
         old: Offer,
     },
+    /// Take the pictures of a caller in, until a record with them is in force. Answer: the loop's own.
+    Stage(UserName, Vec<(String, OwnedFd)>),
+    /// Change the record.
+    Update(HomeKey, Box<RecordChange>, Offer),
     /// Delete storage and record.
     Remove(HomeKey),
     /// Forget the record, keep the storage.
@@ -125,8 +130,6 @@ pub enum Operation {
 pub enum Later {
     /// ResizeHome.
     Resize,
-    /// UpdateHome.
-    Update,
     /// RealizeHome.
     Realize,
 }

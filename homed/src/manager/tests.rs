@@ -4,7 +4,7 @@ use super::*;
 use crate::home::effect::{Findings, StartJob};
 use crate::home::facts::{Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::seal::{Looked, Seal};
-use crate::job::{Outcome, Task};
+use crate::job::{Outcome, RecordChange, Task};
 use proptest::prelude::*;
 use records::refusal::Refused;
 use records::{HostName, MachineId, Record, Sections};
@@ -44,6 +44,8 @@ enum What {
     Remove,
     Unregister,
     Passwd,
+    Update,
+    UpdateOffline,
     Lock,
     LockAll,
     Unlock,
@@ -83,7 +85,7 @@ impl Facts for Scene {
         Seal { device: Looked::Clear, table: Looked::Clear, keyring: Looked::Clear, kernel: Looked::Clear }
     }
     fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
-        None
+        Some(SignedLocally::Yes)
     }
 }
 
@@ -98,6 +100,12 @@ fn manager() -> Manager {
     };
     let tuning = Tuning { grain: Duration::ZERO, ..Tuning::default() };
     Manager::new(Machine { id, host: HostName("a".into()) }, tuning, defaults)
+}
+
+fn change(key: HomeKey, user: UserName, (time, reach): (u64, Reach), offer: Offer) -> Operation {
+    let text = format!(r#"{{"userName":"{user}","lastChangeUSec":{time}}}"#);
+    let record = Record::parse(&text, Sections::EMBEDDED).expect("valid");
+    Operation::Update(key, Box::new(RecordChange { record, blobs: None, reach }), offer)
 }
 
 fn user(index: usize) -> UserName {
@@ -180,6 +188,8 @@ impl Scene {
             What::LockAll => Operation::LockAll,
             What::Unlock => Operation::Unlock(key, offer),
             What::GiveUpAll => Operation::GiveUpAll,
+            What::Update => change(key, user(index), (self.calls, Reach::Everywhere), offer),
+            What::UpdateOffline => change(key, user(index), (self.calls, Reach::HostOnly), offer),
             What::Passwd => {
                 Operation::ChangePassword { home: key, new: records::Credentials::default(), old: offer }
             }
@@ -216,7 +226,10 @@ impl Scene {
             Task::Lock { .. } => at.mount = Mount::Suspended,
             Task::Unlock { .. } => at.mount = Mount::Usable,
             Task::GiveUp { .. } => at.mount = Mount::None,
-            Task::Authenticate { .. } | Task::ChangePassword { .. } | Task::Settle { .. } => {}
+            Task::Authenticate { .. }
+            | Task::ChangePassword { .. }
+            | Task::Update { .. }
+            | Task::Settle { .. } => {}
         }
     }
 
@@ -286,6 +299,8 @@ fn any_op() -> impl Strategy<Value = Op> {
         What::Remove,
         What::Unregister,
         What::Passwd,
+        What::Update,
+        What::UpdateOffline,
         What::Lock,
         What::LockAll,
         What::Unlock,

@@ -12,6 +12,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// Folders of blobs that no record names yet begin so.
+const STAGED: &str = ".#";
+
 /// Name → SHA-256 in lower-case hex: a record's `blobManifest`.
 pub type Manifest = BTreeMap<String, String>;
 
@@ -36,20 +39,54 @@ impl Folders {
         self.blobs.join(user.as_str())
     }
 
-    /// Replaces all blobs of a user. The descriptors may come from a stranger: only regular files are
-    /// read, and nothing is waited for. Gives the manifest.
-    pub fn store_blobs(&self, user: &UserName, blobs: Vec<(String, OwnedFd)>) -> Result<Manifest, BlobError> {
-        let fresh = self.blobs.join(format!(".#{user}{}", uuid::Uuid::new_v4().simple()));
+    /// Takes blobs in, into a folder of their own that [`Folders::publish_blobs`] puts in place. The
+    /// descriptors may come from a stranger: only regular files are read.
+    pub fn stage_blobs(
+        &self,
+        user: &UserName,
+        blobs: Vec<(String, OwnedFd)>,
+    ) -> Result<(PathBuf, Manifest), BlobError> {
+        let fresh = self.blobs.join(format!("{STAGED}{user}-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&fresh)?;
         std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755))?;
-        let stored = copy_all(&fresh, blobs).and_then(|manifest| {
+        let staged = copy_all(&fresh, blobs).and_then(|manifest| {
             File::open(&fresh)?.sync_all()?;
-            self.swap_in(user, &fresh)?;
             Ok(manifest)
         });
-        // What is at `fresh` now is of no use: the old folder, or a half-made one.
-        let _ = std::fs::remove_dir_all(&fresh);
-        stored
+        match staged {
+            Ok(manifest) => Ok((fresh, manifest)),
+            Err(error) => {
+                // Already failing: what matters is the first error.
+                let _ = std::fs::remove_dir_all(&fresh);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a staged folder on: from here on who staged it does not remove it any more.
+    pub fn claim_blobs(&self, staged: &Path) -> io::Result<PathBuf> {
+        let name = staged.file_name().unwrap_or_default().to_string_lossy();
+        let claimed = self.blobs.join(format!("{name}-claimed"));
+        std::fs::rename(staged, &claimed)?;
+        Ok(claimed)
+    }
+
+    /// Replaces all blobs of a user by those of a claimed folder, durably.
+    pub fn publish_blobs(&self, user: &UserName, claimed: &Path) -> io::Result<()> {
+        self.swap_in(user, claimed)?;
+        // What is there now is the old folder; left, it goes when the daemon starts.
+        let _ = std::fs::remove_dir_all(claimed);
+        Ok(())
+    }
+
+    /// Removes what was staged and is waited for by nobody any more: for a daemon that starts.
+    pub fn collect_staged(&self) {
+        for entry in std::fs::read_dir(&self.blobs).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(STAGED)) {
+                // Tried again at the next start.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Removes all blobs of a user.
@@ -124,18 +161,24 @@ mod tests {
             std::fs::write(&path, text).expect("written");
             OwnedFd::from(File::open(path).expect("opens"))
         };
-        let manifest = folders.store_blobs(&user, vec![("avatar".into(), file("abc"))]).expect("stored");
+        let store = |name: &str, fd| {
+            let (staged, manifest) = folders.stage_blobs(&user, vec![(name.to_owned(), fd)])?;
+            let claimed = folders.claim_blobs(&staged).expect("claimed");
+            folders.publish_blobs(&user, &claimed).expect("published");
+            Ok::<_, BlobError>(manifest)
+        };
+        let manifest = store("avatar", file("abc")).expect("stored");
         assert_eq!(manifest["avatar"], "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         let (pipe, _writer) = rustix::pipe::pipe().expect("made");
         for (name, fd) in [("avatar", pipe), (".x", file("x")), ("a/b", file("x"))] {
-            assert!(matches!(
-                folders.store_blobs(&user, vec![(name.into(), fd)]),
-                Err(BlobError::Refused(_))
-            ));
+            assert!(matches!(store(name, fd), Err(BlobError::Refused(_))));
         }
         assert_eq!(std::fs::read(folders.blob_folder(&user).join("avatar")).expect("still there"), b"abc");
-        folders.store_blobs(&user, vec![("other".into(), file("x"))]).expect("stored");
+        store("other", file("x")).expect("stored");
         assert!(!folders.blob_folder(&user).join("avatar").exists());
+        assert_eq!(std::fs::read_dir(&folders.blobs).expect("reads").count(), 1);
+        folders.stage_blobs(&user, vec![("lost".into(), file("x"))]).expect("staged");
+        folders.collect_staged();
         assert_eq!(std::fs::read_dir(&folders.blobs).expect("reads").count(), 1);
     }
 }

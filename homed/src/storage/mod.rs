@@ -94,7 +94,8 @@ pub trait Opened {
     /// Makes the prepared keys count and the old ones void.
     fn switch_keys(&mut self, steps: &mut dyn Steps) -> Result<(), Failure>;
 
-    /// Finishes or takes back a change of keys that was cut short, as the key in use shows.
+    /// Finishes or takes back a change of keys that was cut short, as the record in the header and the key in
+    /// use show.
     fn heal_keys(&mut self) -> Result<Healed, Failure>;
 
     /// Puts the home directory in the machine's tree, with this UID.
@@ -115,6 +116,8 @@ pub struct KeyChange<'a> {
     pub new: &'a [Secret],
     /// How many keys of other kinds (recovery keys, tokens) the record has, which stay.
     pub others: usize,
+    /// `lastChangeUSec` of the record that they are those of.
+    pub date: u64,
 }
 
 /// How a home is sealed.

@@ -9,6 +9,7 @@ use records::{Credentials, Record, Refusal, Secret};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+pub mod change;
 mod password;
 mod recovery;
 

@@ -64,9 +64,9 @@ fn finish<W: Write>(
     binding.insert("uid".into(), json!(uid));
     binding.insert("gid".into(), json!(uid));
     let host = copies.write_host(job, binding, steps)?;
-    if stale || host.is_some() {
+    let winner = copies.winner()?.clone();
+    if stale || host.is_some() || !blobs::are_here(&winner) {
         steps.enter(Step::WriteBlobs)?;
-        let winner = copies.winner()?.clone();
         blobs::level(&winner, opened.directory(steps)?, steps);
     }
     opened.expose(uid, steps)?;

@@ -12,7 +12,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// In the home.
 const INSIDE: &str = ".identity-blob";
@@ -25,6 +25,71 @@ pub fn into_home(record: &Record, home: &HomeDirectory) -> Result<(), Failure> {
     }
     let to = inside(home)?;
     copy(record, &from, &to, home.owner_of_files(0o644)).map(|_| ())
+}
+
+/// Pictures that were taken in for a change, until they are put in place.
+pub struct Claimed(Option<PathBuf>);
+
+impl Claimed {
+    /// Takes them on. Not there any more: the caller has gone.
+    pub fn new(staged: Option<&str>) -> Result<Self, Failure> {
+        let claim = |staged: &str| Folders::default().claim_blobs(Path::new(staged));
+        Ok(Self(staged.map(claim).transpose().during("taking the pictures on")?))
+    }
+
+    /// Puts them in place, if there are some.
+    pub fn publish(&mut self, user: &UserName) -> Result<(), Failure> {
+        match self.0.take() {
+            Some(claimed) => {
+                Folders::default().publish_blobs(user, &claimed).during("putting the pictures in place")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if let Some(claimed) = &self.0 {
+            // What stays is removed when the daemon starts.
+            let _ = std::fs::remove_dir_all(claimed);
+        }
+    }
+}
+
+/// Whether this machine has the pictures that the record names. A change that was cut short leaves others.
+pub fn are_here(record: &Record) -> bool {
+    let named = manifest(record);
+    let folder = durable::directory(&cache(record.user()));
+    named.is_empty()
+        || folder.is_ok_and(|folder| {
+            named
+                .iter()
+                .all(|(name, digest)| read(&folder, name, digest, records::blobs::MAX_TOTAL).is_some())
+        })
+}
+
+/// Removes from the home what only the record before had.
+pub fn drop_old(before: &Record, now: &Record, home: &HomeDirectory) -> Result<(), Failure> {
+    let named = manifest(now);
+    let gone: Vec<&str> = manifest(before)
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !named.iter().any(|(kept, _)| kept == name))
+        .collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let folder = inside(home)?;
+    for name in gone {
+        match rustix::fs::unlinkat(&folder, name, rustix::fs::AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => {
+                return Err(io::Error::from(error)).during(format!("removing the picture {name:?}"));
+            }
+        }
+    }
+    durable::sync_directory(&folder).during("removing pictures")
 }
 
 /// Fills up whichever side lacks something. Pictures are not worth a refused login.

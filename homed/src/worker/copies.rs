@@ -137,6 +137,11 @@ impl Copies {
         Ok(self.trust.verdict(self.winner()?) == Verdict::Local)
     }
 
+    /// What a signature is worth here.
+    pub fn verdict(&self, record: &Record) -> Verdict {
+        self.trust.verdict(record)
+    }
+
     /// Puts another record (a changed one) in force; all copies are stale then.
     pub fn replace(&mut self, record: Record) {
         self.winner = Some(record.only(Sections::EMBEDDED));
@@ -169,13 +174,35 @@ impl Copies {
         Ok(())
     }
 
+    /// Writes all copies of a record that is changed. With the header's the change is made; what follows can
+    /// wait for the next use.
+    pub fn write_all(
+        &mut self,
+        job: &Job,
+        opened: &mut dyn Opened,
+        steps: &mut dyn Steps,
+    ) -> Result<Option<Record>, Failure> {
+        self.write_header(opened, steps)?;
+        if let Err(failure) = self.write_identity(opened, steps) {
+            steps.warn(format!("The record in the home is written at the next login: {}", failure.text()));
+        }
+        self.write_host(job, serde_json::Map::new(), steps).or_else(|failure| {
+            steps
+                .warn(format!("The record of this machine is written at the next login: {}", failure.text()));
+            Ok(None)
+        })
+    }
+
     /// Writes the host's copy with this machine's binding, if that changes it; the new one.
     pub fn write_host(
         &mut self,
         job: &Job,
-        binding: serde_json::Map<String, serde_json::Value>,
+        mut binding: serde_json::Map<String, serde_json::Value>,
         steps: &mut dyn Steps,
     ) -> Result<Option<Record>, Failure> {
+        if self.winner()?.members().contains_key("blobManifest") {
+            binding.insert("blobDirectory".into(), state::blob_folder(self.winner()?).into());
+        }
         let host = host_record(self.winner()?, &job.record).with_binding(&job.machine.id, binding);
         if self.host.as_ref() == Some(&host) {
             return Ok(None);

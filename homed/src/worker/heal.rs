@@ -38,8 +38,8 @@ fn bring_in_line(
         return opened.heal_keys();
     }
     // One key opened the storage and another one is that of the record.
-    let others = others(copies, offer)?;
-    opened.prepare_keys(&KeyChange { old: std::slice::from_ref(used), new: proven, others })?;
+    let (others, date) = (others(copies, offer)?, copies.winner()?.last_change_usec());
+    opened.prepare_keys(&KeyChange { old: std::slice::from_ref(used), new: proven, others, date })?;
     opened.switch_keys(steps)?;
     Ok(Healed::Finished)
 }
@@ -47,6 +47,7 @@ fn bring_in_line(
 /// How many keys the record has that are no passwords and whose plaintext was not given.
 pub fn others(copies: &Copies, offer: &Offer<'_>) -> Result<usize, Failure> {
     let record = copies.winner()?;
-    let all = record.recovery_keys().len();
-    Ok(all.saturating_sub(token::proven_recovery_keys(record, offer).len()))
+    let recovery = record.recovery_keys().len();
+    let not_given = recovery.saturating_sub(token::proven_recovery_keys(record, offer).len());
+    Ok(not_given + token::change::tokens(record))
 }

@@ -31,6 +31,7 @@ mod settle;
 mod state;
 mod steps;
 mod unlock;
+mod update;
 
 use steps::Reporter;
 
@@ -70,6 +71,7 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
         Task::Deactivate { force } => deactivate::deactivate(job, *force, reporter),
         Task::Authenticate { resting } => authenticate::authenticate(job, *resting, reporter),
         Task::ChangePassword { new, resting } => passwd::change(job, new, *resting, reporter),
+        Task::Update { change, resting } => update::update(job, change, *resting, reporter),
         Task::Remove => remove::remove(job, reporter),
         Task::Lock { uid, level } => lock::lock(job, *uid, *level, reporter),
         Task::Unlock { uid } => unlock::unlock(job, *uid, reporter),

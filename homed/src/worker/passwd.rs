@@ -55,7 +55,8 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
     let old = used_and_proven(opened.as_ref(), keys, proven);
     let mut wanted: Vec<Secret> = new.passwords.iter().map(Secret::duplicate).collect();
     wanted.extend(token::proven_recovery_keys(copies.winner()?, &offer));
-    let change = KeyChange { old: &old, new: &wanted, others: heal::others(&copies, &offer)? };
+    let (others, date) = (heal::others(&copies, &offer)?, changed.last_change_usec());
+    let change = KeyChange { old: &old, new: &wanted, others, date };
     steps.enter(Step::AddKeys)?;
     if let Err(failure) = opened.prepare_keys(&change) {
         // What was added counts for nothing yet; what cannot be taken back now is at the next use.
@@ -63,29 +64,14 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
         return Err(failure);
     }
     copies.replace(changed);
-    let host = write(job, (&mut copies, opened.as_mut()), steps)?;
+    let host = copies.write_all(job, opened.as_mut(), steps)?;
     opened.switch_keys(steps)?;
     opened.finish(steps)?;
     Ok(host)
 }
 
-/// Writes the copies. With the header's the change is made; what follows can wait for the next use.
-fn write<W: Write>(
-    job: &Job,
-    (copies, opened): (&mut Copies, &mut dyn Opened),
-    steps: &mut Reporter<W>,
-) -> Done {
-    copies.write_header(opened, steps)?;
-    if let Err(failure) = copies.write_identity(opened, steps) {
-        steps.warn(format!("The record in the home is written at the next login: {}", failure.text()));
-    }
-    copies.write_host(job, serde_json::Map::new(), steps).or_else(|failure| {
-        steps.warn(format!("The record of this machine is written at the next login: {}", failure.text()));
-        Ok(None)
-    })
-}
-
-fn used_and_proven(opened: &dyn Opened, mut keys: Vec<Secret>, mut proven: Vec<Secret>) -> Vec<Secret> {
+/// The keys that fit the record, and the one that opened the storage.
+pub fn used_and_proven(opened: &dyn Opened, mut keys: Vec<Secret>, mut proven: Vec<Secret>) -> Vec<Secret> {
     if opened.key() < keys.len() {
         let used = keys.swap_remove(opened.key());
         if !proven.iter().any(|key| key.matches(used.open())) {

@@ -26,6 +26,11 @@ pub fn save(record: &Record) -> Result<(), Failure> {
     Folders::default().save(record).during("writing the record of this machine")
 }
 
+/// Where this machine keeps the user's pictures.
+pub fn blob_folder(record: &Record) -> String {
+    Folders::default().blob_folder(record.user()).display().to_string()
+}
+
 /// Removes the host's record and blobs, durably; what is not there is removed already.
 pub fn forget(record: &Record) -> Result<(), Failure> {
     let folders = Folders::default();

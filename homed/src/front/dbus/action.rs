@@ -8,6 +8,8 @@ pub const REMOVE: &str = "org.freedesktop.home1.remove-home";
 pub const AUTHENTICATE: &str = "org.freedesktop.home1.authenticate-home";
 /// Change the record.
 pub const UPDATE: &str = "org.freedesktop.home1.update-home";
+/// Change of one's own record what it lets its user change.
+pub const UPDATE_BY_OWNER: &str = "org.freedesktop.home1.update-home-by-owner";
 /// Change the size.
 pub const RESIZE: &str = "org.freedesktop.home1.resize-home";
 /// Change the password.

@@ -1,9 +1,9 @@
 //! `org.freedesktop.home1.Home`: one object per home; the manager's calls without the name.
 
 use super::action;
-use super::argument::check_blobs;
 use super::context::{Call, Front, Rule, at_suspend, visible};
 use super::error::Error;
+use super::update::Update;
 use crate::daemon::link::{Caller, HomeKey, HomeView, Interactive, Later, Operation};
 use records::UserName;
 use std::collections::HashMap;
@@ -113,9 +113,8 @@ impl Home {
         #[zbus(header)] header: Header<'_>,
         user_record: String,
     ) -> Result<(), Error> {
-        let call = Call { connection, header: &header };
-        self.front.record(call, user_record).await?;
-        self.done(call, Rule::Polkit(action::UPDATE), self.later(Later::Update)).await
+        let update = Update { text: user_record, blobs: None, flags: 0 };
+        self.front.update(Call { connection, header: &header }, Some(self.key()), update).await
     }
 
     async fn update_ex(
@@ -126,11 +125,8 @@ impl Home {
         blobs: HashMap<String, OwnedFd>,
         flags: u64,
     ) -> Result<(), Error> {
-        let _ = flags;
-        check_blobs(&blobs)?;
-        let call = Call { connection, header: &header };
-        self.front.record(call, user_record).await?;
-        self.done(call, Rule::Polkit(action::UPDATE), self.later(Later::Update)).await
+        let update = Update { text: user_record, blobs: Some(blobs), flags };
+        self.front.update(Call { connection, header: &header }, Some(self.key()), update).await
     }
 
     async fn resize(

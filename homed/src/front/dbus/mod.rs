@@ -10,6 +10,7 @@ mod error;
 mod home;
 mod log_control;
 mod manager;
+mod update;
 
 use crate::daemon::link::{Caller, Change, Interactive, Operation, Reply};
 use context::Front;

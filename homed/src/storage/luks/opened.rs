@@ -229,8 +229,9 @@ impl Opened for LuksOpened {
         if slots.iter().all(|slot| slot.1 == Priority::Normal) {
             return Ok(Healed::Nothing);
         }
+        let record = self.record.as_ref().ok().map(Record::last_change_usec);
         let opened = self.slot;
-        slots::heal(self.disk()?, opened)
+        slots::heal(self.disk()?, opened, record)
     }
 
     fn expose(mut self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure> {

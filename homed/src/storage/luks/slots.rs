@@ -6,13 +6,17 @@
 //! switch    the old slots are destroyed, then the new ones become `normal`
 //! ```
 //!
-//! After a cut the priority of the slot that a key opens tells on which side of the line it is.
-//! Slots of recovery keys and tokens stay `normal` throughout.
+//! After a cut a mark in the header tells on which side of the line it is: it has the date of the record that the
+//! new slots belong to. Slots of keys that stay (recovery keys, tokens) are `normal` throughout.
 
 use crate::job::{Context, Failure, refuse};
 use crate::storage::{Healed, KeyChange};
 use crate::sys::cryptsetup::{Luks, Priority, Stretching};
 use records::{Refusal, Secret};
+use serde_json::json;
+
+/// The mark: a LUKS2 token, which other programs leave alone.
+const MARK: &str = "homed-keys";
 
 /// Slots of a change that is under way.
 #[derive(Debug, Default)]
@@ -55,7 +59,25 @@ pub fn prepare(
         old.extend(unknown);
     }
     let missing = change.new.iter().filter(|new| !present.iter().any(|key| key.matches(new.open())));
+    mark(luks, change.date)?;
     add(luks, volume_key, old, missing, stretching)
+}
+
+fn mark(luks: &mut Luks, date: u64) -> Result<(), Failure> {
+    let place = luks.tokens(MARK).first().map(|found| found.0);
+    let mark = json!({"type": MARK, "keyslots": [], "lastChangeUSec": date});
+    luks.set_token(place, &mark).during("marking a change of keys")
+}
+
+fn marked(luks: &mut Luks) -> Option<u64> {
+    luks.tokens(MARK).first()?.1.get("lastChangeUSec")?.as_u64()
+}
+
+fn unmark(luks: &mut Luks) -> Result<(), Failure> {
+    for (place, _) in luks.tokens(MARK) {
+        luks.remove_token(place).during("removing the mark of a change of keys")?;
+    }
+    Ok(())
 }
 
 fn add<'a>(
@@ -93,7 +115,7 @@ pub fn switch(luks: &mut Luks, prepared: &Prepared) -> Result<(), Failure> {
     for slot in &prepared.new {
         luks.set_priority(*slot, Priority::Normal).during("switching to a new key slot")?;
     }
-    Ok(())
+    unmark(luks)
 }
 
 /// Destroys the old ones.
@@ -112,30 +134,35 @@ pub fn take_back(luks: &mut Luks, prepared: &Prepared) -> Result<(), Failure> {
     for slot in &prepared.old {
         luks.set_priority(*slot, Priority::Normal).during("unmarking a key slot")?;
     }
-    Ok(())
+    unmark(luks)
 }
 
-/// Ends a change that was cut short: `opened` is the slot of a key that the valid record agrees with.
-pub fn heal(luks: &mut Luks, opened: u32) -> Result<Healed, Failure> {
+/// Ends a change that was cut short: `opened` is the slot of a key that the record in force agrees with, `record`
+/// the date of the record in the header, where it can be read.
+pub fn heal(luks: &mut Luks, opened: u32, record: Option<u64>) -> Result<Healed, Failure> {
     let slots = luks.slots().during("reading the key slots")?;
     let with = |priority| slots.iter().filter(move |s| s.1 == priority).map(|s| s.0).collect::<Vec<_>>();
     let change = Prepared { old: with(Priority::Prefer), new: with(Priority::Ignore) };
-    match slots.iter().find(|slot| slot.0 == opened).map(|slot| slot.1) {
-        Some(Priority::Ignore) => {
+    let was_made = match (marked(luks), record) {
+        (Some(marked), Some(record)) => Some(record >= marked),
+        _ => match slots.iter().find(|slot| slot.0 == opened).map(|slot| slot.1) {
+            Some(Priority::Ignore) => Some(true),
+            Some(Priority::Prefer) => Some(false),
+            // Old slots go before new ones count, so marks without new slots are from before the line.
+            Some(Priority::Normal) if !change.old.is_empty() && change.new.is_empty() => Some(false),
+            Some(Priority::Normal) | None => None,
+        },
+    };
+    match was_made {
+        Some(true) => {
             drop_old(luks, &change)?;
             switch(luks, &change)?;
             Ok(Healed::Finished)
         }
-        Some(Priority::Prefer) => {
+        Some(false) => {
             take_back(luks, &change)?;
             Ok(Healed::TakenBack)
         }
-        // Old slots go before new ones count, so marks without new slots are from before the line.
-        Some(Priority::Normal) if !change.old.is_empty() && change.new.is_empty() => {
-            take_back(luks, &change)?;
-            Ok(Healed::TakenBack)
-        }
-        // A key that stays (a recovery key) cannot tell the sides of the line apart.
-        Some(Priority::Normal) | None => Ok(Healed::Nothing),
+        None => Ok(Healed::Nothing),
     }
 }

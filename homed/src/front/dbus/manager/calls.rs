@@ -1,7 +1,7 @@
 //! What the manager's methods have in common: asking the loop, and turning its answers into the bus's.
 
 use super::Manager;
-use crate::daemon::link::{HomeKey, HomeView, KeyOperation, Later, Operation, Reply, SigningKey};
+use crate::daemon::link::{HomeKey, HomeView, KeyOperation, Operation, Reply, SigningKey};
 use crate::front::dbus::action;
 use crate::front::dbus::context::{Call, Rule, visible};
 use crate::front::dbus::error::Error;
@@ -37,13 +37,6 @@ impl Manager {
         self.0.permit(call, &caller, Rule::Polkit(action::CREATE), None).await?;
         let (record, offer) = self.0.record(call, text).await?;
         self.0.ask(call, caller, Operation::Create(record, offer)).await.map(|_| ())
-    }
-
-    pub(super) async fn update(&self, call: Call<'_>, text: String) -> Result<(), Error> {
-        let (record, _) = self.0.record(call, text).await?;
-        let key = name(record.user().to_string());
-        let operation = Operation::Later(key.clone(), Later::Update);
-        self.0.done(call, Rule::Polkit(action::UPDATE), Some(key), operation).await
     }
 
     async fn homes(&self, call: Call<'_>, rule: Rule) -> Result<Vec<HomeView>, Error> {

@@ -9,6 +9,7 @@ use super::action;
 use super::argument::{check_blobs, check_flags};
 use super::context::{Call, Front, Rule, at_suspend};
 use super::error::Error;
+use super::update::Update;
 use crate::daemon::link::{HomeKey, KeyOperation, Later, Operation};
 use calls::{Row, name, row};
 use records::Refusal;
@@ -231,7 +232,8 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         user_record: String,
     ) -> Result<(), Error> {
-        self.update(Call { connection, header: &header }, user_record).await
+        let update = Update { text: user_record, blobs: None, flags: 0 };
+        self.0.update(Call { connection, header: &header }, None, update).await
     }
 
     async fn update_home_ex(
@@ -242,8 +244,8 @@ impl Manager {
         blobs: HashMap<String, OwnedFd>,
         flags: u64,
     ) -> Result<(), Error> {
-        let _ = (blobs, flags);
-        self.update(Call { connection, header: &header }, user_record).await
+        let update = Update { text: user_record, blobs: Some(blobs), flags };
+        self.0.update(Call { connection, header: &header }, None, update).await
     }
 
     async fn resize_home(

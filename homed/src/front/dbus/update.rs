@@ -1,0 +1,109 @@
+//! Changing a record: which permission it takes, and the pictures that come along.
+
+use super::action;
+use super::context::{Call, Front, Rule};
+use super::error::Error;
+use crate::daemon::link::{Caller, HomeKey, HomeView, Operation, Reach, RecordChange, Reply, Staged};
+use crate::daemon::this_machine;
+use records::{Record, own_changes};
+use serde_json::Value;
+use std::collections::HashMap;
+use zbus::wire::OwnedFd;
+
+/// Flag of `UpdateHomeEx`: only the host's copy, no authentication.
+const OFFLINE: u64 = 1;
+
+/// What came with the call.
+pub struct Update {
+    /// The new record as it came.
+    pub text: String,
+    /// All pictures from now on; `None`: they stay.
+    pub blobs: Option<HashMap<String, OwnedFd>>,
+    /// Flags of the call.
+    pub flags: u64,
+}
+
+impl Front {
+    /// Changes the record of a home: that one, or the one that the record names.
+    pub async fn update(&self, call: Call<'_>, home: Option<HomeKey>, update: Update) -> Result<(), Error> {
+        let reach = reach(update.flags)?;
+        let caller = self.caller(call).await?;
+        let (record, offer) = self.record(call, update.text).await?;
+        let key = home.unwrap_or_else(|| HomeKey::Name(record.user().to_string()));
+        let view = self.look(&caller, key.clone()).await?;
+        let is_owner = caller.uid != 0 && caller.uid == view.unix.uid;
+        if !is_owner {
+            // Before the files of somebody who may not do it are even read.
+            self.permit(call, &caller, Rule::Polkit(action::UPDATE), Some(&key)).await?;
+        }
+        let (record, staged) = match update.blobs {
+            Some(blobs) => self.with_blobs(&caller, &view, record, blobs).await?,
+            None => (with_known_blobs(&view, record)?, None),
+        };
+        if is_owner {
+            let action = owners_action(&view, &record)?;
+            self.permit(call, &caller, Rule::Polkit(action), Some(&key)).await?;
+        }
+        let blobs = staged.as_ref().map(|staged| staged.folder.clone());
+        let change = Box::new(RecordChange { record, blobs, reach });
+        let done = self.ask(call, caller, Operation::Update(key, change, offer)).await;
+        // Taken on by the worker by now, or of no use.
+        drop(staged);
+        done.map(|_| ())
+    }
+
+    async fn with_blobs(
+        &self,
+        caller: &Caller,
+        view: &HomeView,
+        record: Record,
+        blobs: HashMap<String, OwnedFd>,
+    ) -> Result<(Record, Option<Staged>), Error> {
+        let blobs = blobs.into_iter().map(|(name, fd)| (name, fd.into())).collect();
+        let user = view.unix.name.clone();
+        let staged = match self.link.ask(caller.clone(), Operation::Stage(user, blobs)).await? {
+            Reply::Staged(staged) => staged,
+            other => return Err(Error::unexpected(format!("the loop answered {other:?}"))),
+        };
+        let manifest = (!staged.manifest.is_empty()).then(|| serde_json::json!(staged.manifest));
+        let record = match record.members().get("blobManifest") {
+            named if named == manifest.as_ref() => record,
+            Some(_) => return Err(Error::invalid("The record's blobManifest does not fit the blobs.")),
+            None => manifest
+                .clone()
+                .map_or(record.clone(), |manifest| record.with_member("blobManifest", manifest)),
+        };
+        let same = manifest.as_ref() == known_manifest(view);
+        Ok((record, (!same).then_some(staged)))
+    }
+}
+
+fn reach(flags: u64) -> Result<Reach, Error> {
+    match flags {
+        0 => Ok(Reach::Everywhere),
+        OFFLINE => Ok(Reach::HostOnly),
+        _ => Err(Error::invalid("The only flag that is known is 1 (offline).")),
+    }
+}
+
+/// Owners change of their own record what it lets them without an administrator.
+fn owners_action(view: &HomeView, record: &Record) -> Result<&'static str, Error> {
+    let machine = this_machine().map_err(Error::unexpected)?;
+    let own = own_changes::only_self_modifiable(&view.record, record, &machine);
+    Ok(if own { action::UPDATE_BY_OWNER } else { action::UPDATE })
+}
+
+fn known_manifest(view: &HomeView) -> Option<&Value> {
+    view.record.members().get("blobManifest")
+}
+
+/// The record with the pictures there are: a client that knows of none leaves them as they are.
+fn with_known_blobs(view: &HomeView, record: Record) -> Result<Record, Error> {
+    let is_signed = record.members().contains_key("signature");
+    match (record.members().get("blobManifest"), known_manifest(view)) {
+        (named, known) if named == known => Ok(record),
+        (None, Some(known)) if !is_signed => Ok(record.with_member("blobManifest", known.clone())),
+        (None, _) => Ok(record),
+        (Some(_), _) => Err(Error::invalid("The record names blobs that did not come with it.")),
+    }
+}

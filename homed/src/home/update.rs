@@ -1,0 +1,181 @@
+//! A new record for a home: whether it may take the old one's place. Whose signature counts, and whether
+//! the copy inside is newer still, the worker sees.
+
+use super::effect::{Check, JobId};
+use super::facts::SignedLocally;
+use super::{Home, Turn, Wanted};
+use crate::job::{Reach, RecordChange};
+use records::refusal::Refused;
+use records::{Credentials, Record, Refusal, Sections};
+
+impl Home {
+    /// Whether the record may take the place of the one that is in force.
+    pub(super) fn judge(&self, change: &RecordChange) -> Result<(), Refused> {
+        judge(&self.record, self.signed_locally, change)
+    }
+
+    /// New names must be free, new passwords good.
+    pub(super) fn check_before_update(&self, wanted: &Wanted, id: JobId, turn: &Turn) -> Option<Check> {
+        let record = &wanted.change.as_ref()?.record;
+        let known = self.names();
+        let names: Vec<String> =
+            crate::manager::names::all(record).into_iter().filter(|name| !known.contains(name)).collect();
+        let credentials = &wanted.offer.credentials;
+        let quality = (passwords(record) != passwords(&self.record) && !credentials.passwords.is_empty())
+            .then(|| self.judged(&newest(credentials), None, turn))
+            .flatten();
+        if names.is_empty() && quality.is_none() {
+            return None;
+        }
+        Some(Check { user: self.user().clone(), id, names, uids: Vec::new(), quality })
+    }
+}
+
+fn newest(credentials: &Credentials) -> Credentials {
+    let passwords = credentials.passwords.iter().take(1).map(records::Secret::duplicate).collect();
+    Credentials { passwords, ..Credentials::default() }
+}
+
+fn passwords(record: &Record) -> Vec<&str> {
+    record.hashed_passwords()
+}
+
+/// All hashes of what opens a key slot.
+fn hashes(record: &Record) -> Vec<String> {
+    let keys = record.recovery_keys().into_iter().map(|key| key.hashed_password);
+    let pkcs11 = record.pkcs11_keys().into_iter().map(|key| key.hashed_password);
+    let fido2 = record.fido2_salts().into_iter().map(|key| key.hashed_password);
+    let all = record.hashed_passwords().into_iter().chain(keys).chain(pkcs11).chain(fido2);
+    all.map(str::to_owned).collect()
+}
+
+fn judge(
+    current: &Record,
+    signed_locally: Option<SignedLocally>,
+    change: &RecordChange,
+) -> Result<(), Refused> {
+    let new = &change.record;
+    if new.full_name() != current.full_name() {
+        return refuse(
+            Refusal::RecordMismatch,
+            format!(
+                "The record is that of {}, and the home that of {}.",
+                new.full_name(),
+                current.full_name()
+            ),
+        );
+    }
+    if new.last_change_usec() < current.last_change_usec() {
+        return refuse(
+            Refusal::RecordDowngrade,
+            "The record is older than the one in force. Take the one in force and change that.".into(),
+        );
+    }
+    let is_signed = new.members().contains_key("signature");
+    if !is_signed && signed_locally != Some(SignedLocally::Yes) {
+        return Err(Refusal::RecordSigned.into());
+    }
+    let same_time = new.last_change_usec() == current.last_change_usec();
+    if same_time && new.only(Sections::SIGNED) != current.only(Sections::SIGNED) {
+        return refuse(
+            Refusal::RecordMismatch,
+            "The record differs from the one in force and has the same date (lastChangeUSec): it needs a newer one."
+                .into(),
+        );
+    }
+    if change.reach == Reach::HostOnly && hashes(new) != hashes(current) {
+        return refuse(
+            Refusal::InvalidArgs,
+            "Passwords and keys cannot be changed offline: the key slots of the image would not follow."
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+fn refuse(refusal: Refusal, sentence: String) -> Result<(), Refused> {
+    Err(Refused::new(refusal, sentence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn record(value: Value) -> Record {
+        Record::from_value(value, Sections::HOST).expect("valid")
+    }
+
+    fn judged(new: Value, reach: Reach, signed: Option<SignedLocally>) -> Option<Refusal> {
+        let current = record(json!({
+            "userName": "alice", "lastChangeUSec": 5, "shell": "/a",
+            "privileged": {"hashedPassword": ["$x"]}, "signature": [],
+        }));
+        let change = RecordChange { record: record(new), blobs: None, reach };
+        judge(&current, signed, &change).err().map(|refused| refused.refusal)
+    }
+
+    #[test]
+    fn what_may_follow_the_record_in_force() {
+        let yes = Some(SignedLocally::Yes);
+        let hash = json!({"hashedPassword": ["$x"]});
+        for (what, new, signed, expected) in [
+            ("newer", json!({"userName": "alice", "lastChangeUSec": 6}), yes, None),
+            (
+                "another user",
+                json!({"userName": "bob", "lastChangeUSec": 6}),
+                yes,
+                Some(Refusal::RecordMismatch),
+            ),
+            (
+                "another realm",
+                json!({"userName": "alice", "realm": "example.com", "lastChangeUSec": 6}),
+                yes,
+                Some(Refusal::RecordMismatch),
+            ),
+            ("older", json!({"userName": "alice", "lastChangeUSec": 4}), yes, Some(Refusal::RecordDowngrade)),
+            ("without a date", json!({"userName": "alice"}), yes, Some(Refusal::RecordDowngrade)),
+            (
+                "the same date, another shell",
+                json!({"userName": "alice", "lastChangeUSec": 5, "privileged": hash}),
+                yes,
+                Some(Refusal::RecordMismatch),
+            ),
+            (
+                "the same",
+                json!({"userName": "alice", "lastChangeUSec": 5, "shell": "/a", "privileged": hash}),
+                yes,
+                None,
+            ),
+            (
+                "unsigned, and another machine has signed what is in force",
+                json!({"userName": "alice", "lastChangeUSec": 6}),
+                Some(SignedLocally::No),
+                Some(Refusal::RecordSigned),
+            ),
+            (
+                "unsigned, and nobody knows who has signed what is in force",
+                json!({"userName": "alice", "lastChangeUSec": 6}),
+                None,
+                Some(Refusal::RecordSigned),
+            ),
+            (
+                "signed elsewhere",
+                json!({"userName": "alice", "lastChangeUSec": 6, "signature": [{"data": "", "key": ""}]}),
+                Some(SignedLocally::No),
+                None,
+            ),
+        ] {
+            assert_eq!(judged(new, Reach::Everywhere, signed), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn offline_no_password_changes() {
+        let yes = Some(SignedLocally::Yes);
+        let with = |hashes: Value| json!({"userName": "alice", "lastChangeUSec": 6, "privileged": {"hashedPassword": hashes}});
+        assert_eq!(judged(with(json!(["$y"])), Reach::HostOnly, yes), Some(Refusal::InvalidArgs));
+        assert_eq!(judged(with(json!(["$x"])), Reach::HostOnly, yes), None);
+        assert_eq!(judged(with(json!(["$y"])), Reach::Everywhere, yes), None);
+    }
+}
