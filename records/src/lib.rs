@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod edit;
 pub mod fields;
 pub mod handoff;
+pub mod health;
 pub mod json;
 pub mod kinds;
 pub mod machine;
