@@ -154,7 +154,7 @@ fn two_users_sleep_often_under_a_write_load_and_lose_nothing() -> Result<()> {
         machine.create(user, "correcthorse")?;
         console.login(user, "correcthorse")?;
         console.shell("(i=0; while :; do echo $((i++)); done) > count & echo $! > counter")?;
-        console.shell("while :; do head -c 300k /dev/urandom > data; done &")?;
+        console.shell("(while :; do head -c 300k /dev/urandom > data; done) & :")?;
     }
     for _ in 0..rounds() {
         machine.suspend()?;

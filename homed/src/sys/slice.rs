@@ -45,12 +45,41 @@ impl Slice {
         Ok(())
     }
 
-    /// Lets it go on.
+    /// Lets it go on, and returns when it does.
+    ///
+    /// Before a sleep systemd freezes the slice of all users as well. It may then take the units in here for frozen
+    /// by somebody's wish, and leave them so when the slice is thawed: each is asked for by its own name, until the
+    /// kernel shows none that stands still.
     pub fn thaw(&self, deadline: Deadline) -> Result<(), Unfinished> {
-        if has_systemd() {
-            return within(deadline, Late::Kill, || process::run("systemctl", &["thaw", &self.name]));
+        if !has_systemd() {
+            return Ok(fs::write(self.folder.join("cgroup.freeze"), "0")?);
         }
-        Ok(fs::write(self.folder.join("cgroup.freeze"), "0")?)
+        loop {
+            let units = self.frozen_units();
+            let words: Vec<&str> =
+                ["thaw", &self.name].into_iter().chain(units.iter().map(String::as_str)).collect();
+            within(deadline, Late::Kill, || process::run("systemctl", &words))?;
+            if !self.is_frozen() && self.frozen_units().is_empty() {
+                return Ok(());
+            }
+            if deadline.left().is_zero() {
+                return Err(Unfinished::Late);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// The units right in it (sessions, the user manager) that are frozen by themselves. Below them the user's own
+    /// manager rules.
+    fn frozen_units(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let frozen = |folder: &Path| {
+            fs::read_to_string(folder.join("cgroup.freeze")).is_ok_and(|text| text.trim() == "1")
+        };
+        entries
+            .filter(|entry| frozen(&entry.path()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
     }
 
     /// Whether all of it is frozen.
