@@ -82,10 +82,22 @@ pub enum Order<'a> {
     Key(&'a str, &'a str, u64),
 }
 
+/// Arguments of a call of homed's own interface, which answers with a text.
+pub enum Question<'a> {
+    /// A name and a secret argument.
+    Secret(&'a str, &'a str),
+    /// The same, and flags.
+    Flags(&'a str, &'a str, u64),
+    /// The same, and a directory.
+    Directory(&'a str, &'a str, &'a str),
+}
+
 /// What the verbs need of homed.
 pub trait Daemon {
     /// Calls a method that returns nothing.
     fn order(&self, method: &str, order: Order<'_>) -> Result<(), Failure>;
+    /// Calls a method of homed's own interface.
+    fn own(&self, method: &str, question: Question<'_>) -> Result<String, Failure>;
     /// All homes.
     fn homes(&self) -> Result<Vec<HomeRow>, Failure>;
     /// A user's record.
@@ -138,14 +150,19 @@ impl Bus {
             return Ok(proxy);
         }
         let connection = zbus::Connection::system().await?;
-        const NAME: &str = "org.freedesktop.home1";
-        let proxy =
-            zbus::Proxy::new(&connection, NAME, "/org/freedesktop/home1", "org.freedesktop.home1.Manager")
-                .await?;
+        let proxy = zbus::Proxy::new(&connection, NAME, PATH, MANAGER).await?;
         Ok(self.proxy.get_or_init(|| proxy))
     }
 
     fn call<B, R>(&self, method: &str, body: &B) -> Result<R, Failure>
+    where
+        B: serde::Serialize + zbus::zvariant::DynamicType,
+        R: for<'d> zbus::zvariant::DynamicDeserialize<'d>,
+    {
+        self.call_on(MANAGER, method, body)
+    }
+
+    fn call_on<B, R>(&self, interface: &'static str, method: &str, body: &B) -> Result<R, Failure>
     where
         B: serde::Serialize + zbus::zvariant::DynamicType,
         R: for<'d> zbus::zvariant::DynamicDeserialize<'d>,
@@ -155,13 +172,33 @@ impl Bus {
             Interaction::Forbidden => Default::default(),
         };
         let reply = self.runtime.block_on(async {
-            self.connected().await?.call_with_flags::<_, _, R>(method, flags, body).await
+            let manager = self.connected().await?;
+            if interface == MANAGER {
+                return manager.call_with_flags::<_, _, R>(method, flags, body).await;
+            }
+            let proxy = zbus::Proxy::new(manager.connection(), NAME, PATH, interface).await?;
+            proxy.call_with_flags::<_, _, R>(method, flags, body).await
         });
         reply.map_err(failure)?.ok_or_else(|| Failure::say("homed did not answer"))
     }
 }
 
+const NAME: &str = "org.freedesktop.home1";
+const PATH: &str = "/org/freedesktop/home1";
+const MANAGER: &str = "org.freedesktop.home1.Manager";
+const OWN: &str = "org.freedesktop.home1.Homed1";
+
 impl Daemon for Bus {
+    fn own(&self, method: &str, question: Question<'_>) -> Result<String, Failure> {
+        match question {
+            Question::Secret(name, secret) => self.call_on(OWN, method, &(name, secret)),
+            Question::Flags(name, secret, flags) => self.call_on(OWN, method, &(name, secret, flags)),
+            Question::Directory(name, secret, directory) => {
+                self.call_on(OWN, method, &(name, secret, directory))
+            }
+        }
+    }
+
     fn order(&self, method: &str, order: Order<'_>) -> Result<(), Failure> {
         match order {
             Order::Nothing => self.call(method, &()),

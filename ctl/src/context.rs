@@ -103,7 +103,11 @@ pub struct Settings {
     pub keep_signature: bool,
     /// `--recovery-key-file=`.
     pub recovery_key_file: Option<String>,
-    /// `SYSTEMD_HOME_DRY_RUN`.
+    /// `--yes`.
+    pub yes: bool,
+    /// `--file-system`.
+    pub file_system: bool,
+    /// `--dry-run`, `SYSTEMD_HOME_DRY_RUN`.
     pub dry_run: bool,
     /// `--no-ask-password`.
     pub no_questions: bool,

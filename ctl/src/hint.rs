@@ -112,7 +112,7 @@ const ADVICE: &[(Refusal, &str)] = &[
     ),
     (
         Refusal::HomeDamaged,
-        "The password was not the problem. Make a copy of the image before you do anything else; then see: journalctl -u homed",
+        "The password was not the problem. See what is wrong: homectl check USER. Make a copy of the image before you do more.",
     ),
     (Refusal::InvalidArgs, "Nothing was changed."),
     (Refusal::NotSupported, "Nothing was changed."),

@@ -165,6 +165,9 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
             settings.json = auto;
         }
         Tool::Offline => settings.offline = true,
+        Tool::Yes => settings.yes = true,
+        Tool::DryRun => settings.dry_run = true,
+        Tool::FileSystem => settings.file_system = true,
         Tool::KeyName => settings.key_name = Some(value.to_owned()).filter(|name| !name.is_empty()),
         Tool::Seize => settings.keep_signature = !boolean(value).map_err(|rule| wrong(&rule))?,
         Tool::RecoveryKeyFile => {

@@ -3,7 +3,9 @@
 use homectl::bus::HomeRow;
 use homectl::context::{Legend, Paint};
 use homectl::record_text::{View, format};
+use homectl::verb::check;
 use homectl::verb::list::table;
+use records::health;
 use records::{HostName, Machine, MachineId, Record, Sections};
 use std::path::PathBuf;
 
@@ -58,4 +60,29 @@ fn list() {
 #[test]
 fn help() {
     compare("help.txt", &homectl::options::describe::help());
+}
+
+fn report(kinds: &[(health::Kind, &str)]) -> serde_json::Value {
+    let findings = kinds.iter().map(|(kind, detail)| health::Finding::with(*kind, detail)).collect();
+    health::Report { findings, actions: Vec::new() }.to_json()
+}
+
+#[test]
+fn reports() {
+    use health::Kind;
+    let sound = report(&[
+        (Kind::ImageSound, "/home/anna.home, 256 MiB"),
+        (Kind::TablesSound, ""),
+        (Kind::HeadersSound, ""),
+        (Kind::PasswordNotGiven, ""),
+    ]);
+    let damaged = report(&[
+        (Kind::FirstTableDamaged, ""),
+        (Kind::HomeRecordUnreadable, "reading .identity: it is no JSON"),
+        (Kind::FileSystemErrors, "btrfs ended with exit status: 1: ERROR"),
+    ]);
+    let broken = report(&[(Kind::ImageSound, ""), (Kind::HeadersDamaged, "")]);
+    let all = [sound, damaged.clone(), broken].map(|report| check::text("anna", &report)).join("\n");
+    compare("check.txt", &all);
+    compare("check.json", &format!("{damaged:#}\n"));
 }

@@ -128,6 +128,7 @@ findings! {
     HomeRecordOlder, Records, Wrong, "The record in the home (.identity) is older than another copy.", "It follows at the next login, or now: homectl repair USER";
     FileSystemSound, FileSystem, Sound, "The file system is sound.", "";
     FileSystemOpen, FileSystem, Note, "The file system is in use, and was not checked.", "Close the home to have it checked: homectl deactivate USER";
+    FileSystemUnsettled, FileSystem, Note, "The file system was cut off while it was in use, and was not checked: opening it puts it right.", "";
     FileSystemNoChecker, FileSystem, Note, "The file system was not checked: the program for it is not installed.", "Install it.";
     FileSystemUnknown, FileSystem, Broken, "There is no file system inside that is known.", "To see what is left: homectl rescue USER";
     FileSystemOfAnother, FileSystem, Broken, "The file system inside is not the one this machine knows.", "Put the right image there.";

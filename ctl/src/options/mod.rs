@@ -195,6 +195,12 @@ pub enum Tool {
     Export,
     /// `--offline`.
     Offline,
+    /// `--yes`.
+    Yes,
+    /// `--dry-run`.
+    DryRun,
+    /// `--file-system`.
+    FileSystem,
     /// `--key-name=`.
     KeyName,
     /// `--seize=`.

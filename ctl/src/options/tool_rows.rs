@@ -58,6 +58,15 @@ pub const TOOL_ROWS: &[Row] = &[
         Tool::Offline,
         "Change only this machine's copy of the record, without a password",
     ),
+    row("yes", Some('y'), Nothing, Tool::Yes, "repair: do it without a question"),
+    row("dry-run", None, Nothing, Tool::DryRun, "repair, create, update: only say what would be done"),
+    row(
+        "file-system",
+        None,
+        Nothing,
+        Tool::FileSystem,
+        "repair: have the file system repaired by its own program too; damaged files may be lost",
+    ),
     row("key-name", None, One("NAME"), Tool::KeyName, "Name for the signing key that is added"),
     row(
         "seize",

@@ -1,6 +1,7 @@
 //! The verbs: one row each, one file each where they are more than a call.
 
 pub mod activate;
+pub mod check;
 pub mod create;
 pub mod deactivate;
 pub mod inspect;
@@ -8,6 +9,7 @@ pub mod keys;
 pub mod list;
 pub mod migrate;
 pub mod passwd;
+pub mod repair;
 pub mod resize;
 pub mod simple;
 pub mod update;
@@ -41,6 +43,7 @@ const ADVANCED: &str = "Advanced commands";
 const MIGRATION: &str = "Moving between machines";
 const KEYS: &str = "Signing keys";
 const LOCK: &str = "Locking";
+const DAMAGE: &str = "Damaged homes";
 const OTHER: &str = "Other commands";
 
 /// All verbs, in the order of the help.
@@ -69,6 +72,9 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "lock", arguments: "USER…", help: "Lock open homes until the password is given", group: LOCK, count: (1, MANY), run: simple::lock },
     Verb { name: "unlock", arguments: "USER…", help: "Unlock homes", group: LOCK, count: (1, MANY), run: activate::unlock },
     Verb { name: "lock-all", arguments: "", help: "Lock all open homes", group: LOCK, count: (0, 0), run: simple::lock_all },
+    Verb { name: "check", arguments: "USER…", help: "Tell what is right and wrong with homes", group: DAMAGE, count: (1, MANY), run: check::run },
+    Verb { name: "repair", arguments: "USER", help: "Rebuild what can be rebuilt of a home, after saying what", group: DAMAGE, count: (1, 1), run: repair::repair },
+    Verb { name: "rescue", arguments: "USER [DIRECTORY]", help: "Open what is left of a home, to be read only", group: DAMAGE, count: (1, 2), run: repair::rescue },
     Verb { name: "rebalance", arguments: "", help: "Share the free space among the homes", group: OTHER, count: (0, 0), run: simple::rebalance },
     Verb { name: "help", arguments: "", help: "Show this help", group: OTHER, count: (0, 0), run: help },
 ];

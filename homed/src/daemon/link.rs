@@ -21,7 +21,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 pub use crate::home::effect::Announcement as Change;
 pub use crate::home::state::State;
 pub use crate::home::view::{HomeView, UnixRecord};
-pub use crate::job::{Progress, Reach, RecordChange};
+pub use crate::job::{Progress, Reach, RecordChange, Repair};
 pub use crate::manager::request::{
     AtSuspend, Caller, HomeKey, Interactive, KeyOperation, Later, Offer, Operation, ProgressSink, RequestId,
     SigningKey,
@@ -45,6 +45,8 @@ pub enum Reply {
     Homes(Vec<HomeView>),
     /// A reference: held as long as any copy of it is open.
     Reference(OwnedFd),
+    /// What a check found, or a repair did.
+    Report(Box<records::health::Report>),
     /// Signing keys.
     Keys(Vec<SigningKey>),
     /// Pictures, taken in.

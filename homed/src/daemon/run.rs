@@ -94,7 +94,7 @@ impl Daemon {
             let _ = std::fs::remove_file(self.marker(&user));
             let interrupted = if job.as_deref().is_some_and(crate::home::is_lock) {
                 Interrupted::Lock
-            } else if job.is_some() {
+            } else if job.as_deref().is_some_and(|what| !crate::home::is_look(what)) {
                 Interrupted::Job
             } else if found.iter().any(|(_, found)| *found == Found::Gone) {
                 Interrupted::HolderGone
@@ -253,6 +253,7 @@ impl Daemon {
             Ok(Answer::Done) => Ok(Reply::Done),
             Ok(Answer::Home(home)) => Ok(Reply::Home(home)),
             Ok(Answer::Homes(homes)) => Ok(Reply::Homes(homes)),
+            Ok(Answer::Report(report)) => Ok(Reply::Report(report)),
             Err(failed) => Err(self.failure(failed)),
         };
         if delay.is_zero() {
@@ -414,7 +415,9 @@ fn report(start: &mut StartJob, events: Events) -> Report {
 
 fn finish(user: UserName, id: JobId, what: &str, outcome: Outcome, events: &Events) {
     match &outcome {
-        Outcome::Done { .. } => tracing::info!(home = %user, "{user}: {what} is done"),
+        Outcome::Done { .. } | Outcome::Checked { .. } => {
+            tracing::info!(home = %user, "{user}: {what} is done")
+        }
         Outcome::Refused(refused) => tracing::info!(home = %user, "{user}: {what} is refused: {refused}"),
         Outcome::Fault { chain } => tracing::error!(home = %user, "{user}: {what} failed: {chain}"),
     }

@@ -13,6 +13,7 @@ pub mod effect;
 pub mod facts;
 mod live;
 mod lock;
+mod look;
 mod run;
 pub mod seal;
 pub mod state;
@@ -20,12 +21,13 @@ mod update;
 pub mod verdict;
 pub mod view;
 
-use crate::job::{Known, RecordChange};
+use crate::job::{Known, RecordChange, Repair};
 use crate::manager::request::{Answer, AtSuspend, Offer, RequestId};
 use attempts::{Attempts, Trier};
 use effect::{Announcement, Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
 pub use lock::is_lock;
+pub use look::{is_look, tries};
 use records::refusal::Refused;
 use records::{Credentials, LockLevel, Machine, Record, Refusal, UserName};
 use run::Running;
@@ -134,6 +136,12 @@ pub struct Wanted {
     pub new: Option<Credentials>,
     /// The new record, for [`Verb::Update`] and [`Verb::UpdateOffline`].
     pub change: Option<Box<RecordChange>>,
+    /// How far a repair goes, for [`Verb::Repair`].
+    pub repair: Repair,
+    /// Where it is opened, for [`Verb::Rescue`].
+    pub directory: Option<String>,
+    /// Whether credentials are tried: fixed when it is asked, for they are handed on.
+    pub attempt: bool,
     /// Kind of reference, for the verbs that give one.
     pub at_suspend: AtSuspend,
     /// When it was asked, µs since 1970.
@@ -150,9 +158,17 @@ impl Wanted {
             offer: Offer::default(),
             new: None,
             change: None,
+            repair: Repair::default(),
+            directory: None,
+            attempt: false,
             at_suspend: AtSuspend::Stay,
             asked_usec: now_usec,
         }
+    }
+
+    /// Whether it counts as an attempt.
+    pub fn is_attempt(&self) -> bool {
+        self.attempt
     }
 }
 
@@ -258,7 +274,10 @@ impl Home {
                 None => self.start(work, wanted, turn),
             },
             Verdict::AtOnce => return self.at_once(wanted, turn),
-            Verdict::Queue => self.enqueue(wanted, turn),
+            Verdict::Queue => {
+                self.break_off_look(turn);
+                self.enqueue(wanted, turn);
+            }
             Verdict::AlreadySo => turn.answer(wanted.waiter, Ok(Answer::Done)),
             Verdict::Refuse(refusal) => {
                 let refused = Refused::new(refusal, self.sentence(refusal, wanted.verb));
@@ -277,7 +296,7 @@ impl Home {
     /// Whether it only asks what is needed: clients try without credentials first. That is no attempt, and
     /// costs nobody a worker and a delay. (What tokens are plugged in, a worker has to see.)
     fn is_a_question(&self, wanted: &Wanted) -> bool {
-        wanted.verb.is_attempt()
+        wanted.is_attempt()
             && wanted.offer.credentials.is_empty()
             && !self.record.has_tokens()
             && (self.known == Known::No || !self.record.hashed_passwords().is_empty())

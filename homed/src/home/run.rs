@@ -21,22 +21,24 @@ pub(super) struct Running {
     pub id: JobId,
     pub work: Work,
     pub wanted: Wanted,
-    phase: Phase,
+    pub phase: Phase,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// A question is out; nothing has been done yet.
     Checking,
     /// The worker runs.
     Working,
     /// The worker is past its point of no return.
     Committed,
+    /// The worker is being ended: somebody wants the home.
+    Ending,
 }
 
 impl Home {
     pub(super) fn start(&mut self, work: Work, wanted: Wanted, turn: &mut Turn) {
-        if wanted.verb.is_attempt()
+        if wanted.is_attempt()
             && let Err(wait) = self.attempts.take(wanted.trier, turn.now_usec)
         {
             return turn.answer(wanted.waiter, Err(limit_hit(wait)));
@@ -69,6 +71,9 @@ impl Home {
             }
             Work::Updating => self.check_before_update(wanted, id, turn),
             Work::Authenticating(_)
+            | Work::Checking
+            | Work::Repairing
+            | Work::Rescuing
             | Work::Deactivating
             | Work::Removing
             | Work::Locking
@@ -130,7 +135,8 @@ impl Home {
     }
 
     fn work(&mut self, uid: u32, turn: &mut Turn) {
-        let mounted = match turn.facts.whereabouts(&self.place).resting(self.known) {
+        let (resting, known) = (turn.facts.whereabouts(&self.place).resting(self.known), self.known);
+        let mounted = match resting {
             Resting::Active => Mounted::Yes,
             Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty | Resting::Locked => {
                 Mounted::No
@@ -157,6 +163,9 @@ impl Home {
                 // Nothing starts this work without one.
                 None => Task::Authenticate { resting: mounted },
             },
+            Work::Checking => Task::Check { seen: super::look::seen(resting), known },
+            Work::Repairing => Task::Repair { how: running.wanted.repair, known },
+            Work::Rescuing => Task::Rescue { uid, directory: running.wanted.directory.take() },
             Work::Locking => Task::Lock { uid, level },
             Work::Unlocking(_) => Task::Unlock { uid },
             Work::Settling => Task::Settle { uid },
@@ -192,11 +201,11 @@ impl Home {
                 let gone = Refused::new(Refusal::HomeBusy, "The caller has gone; nothing was started.");
                 self.ended(id, Outcome::Refused(gone), turn)
             }
-            (Phase::Working, Work::Creating) => {
+            (Phase::Working, Work::Creating | Work::Checking) => {
                 turn.effects.push(Effect::Stop(id));
                 Fate::Stays
             }
-            (Phase::Working | Phase::Committed, _) => Fate::Stays,
+            (Phase::Working | Phase::Committed | Phase::Ending, _) => Fate::Stays,
         }
     }
 
@@ -209,6 +218,12 @@ impl Home {
                     turn.effects.push(Effect::Log(self.user().clone(), warning));
                 }
                 self.done(running, record, turn)
+            }
+            Outcome::Checked { report, record, warnings } => {
+                for warning in warnings {
+                    turn.effects.push(Effect::Log(self.user().clone(), warning));
+                }
+                self.looked_at(running, report, record, turn)
             }
             Outcome::Refused(refused) => self.refused(running, refused, turn),
             Outcome::Fault { chain } => self.failed(running, Failed::Fault(chain), Duration::ZERO, turn),
@@ -226,7 +241,7 @@ impl Home {
         if let Some(value) = record {
             self.take_record(value, turn);
         }
-        if wanted.verb.is_attempt() {
+        if wanted.is_attempt() {
             self.attempts.succeeded(wanted.trier, turn.now_usec);
             self.save(turn);
         }
@@ -259,7 +274,9 @@ impl Home {
             | Work::Activating(purpose)
             | Work::Authenticating(purpose)
             | Work::Unlocking(purpose) => self.usable_now(purpose, &wanted, turn),
-            Work::ChangingPassword | Work::Updating => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            Work::ChangingPassword | Work::Updating | Work::Checking | Work::Repairing | Work::Rescuing => {
+                turn.answer(wanted.waiter, Ok(Answer::Done))
+            }
         }
         Fate::Stays
     }
@@ -279,7 +296,7 @@ impl Home {
 
     fn refused(&mut self, running: Running, refused: Refused, turn: &mut Turn) -> Fate {
         let mut wait = Duration::ZERO;
-        if refused.refusal.is_bad_authentication() && running.wanted.verb.is_attempt() {
+        if refused.refusal.is_bad_authentication() && running.wanted.is_attempt() {
             let elapsed = Duration::from_micros(turn.now_usec.saturating_sub(running.wanted.asked_usec));
             wait = self.attempts.failed(running.wanted.trier, turn.now_usec, turn.tuning.grain, elapsed);
         }
@@ -287,10 +304,11 @@ impl Home {
     }
 
     fn failed(&mut self, running: Running, failed: Failed, wait: Duration, turn: &mut Turn) -> Fate {
+        let failed = if running.phase == Phase::Ending { super::look::broken_off() } else { failed };
         let wanted = running.wanted;
         let is_fault = matches!(failed, Failed::Fault(_));
         turn.answer_after(wanted.waiter, Err(failed), wait);
-        if wanted.verb.is_attempt() && running.phase != Phase::Checking {
+        if wanted.is_attempt() && running.phase != Phase::Checking {
             self.save(turn);
         }
         match running.work {
@@ -306,6 +324,9 @@ impl Home {
             | Work::Removing
             | Work::ChangingPassword
             | Work::Updating
+            | Work::Checking
+            | Work::Repairing
+            | Work::Rescuing
             | Work::Authenticating(_) => {}
         }
         Fate::Stays
@@ -327,7 +348,7 @@ impl Home {
     }
 
     /// The worker's record becomes the host's.
-    fn take_record(&mut self, value: Value, turn: &mut Turn) {
+    pub(super) fn take_record(&mut self, value: Value, turn: &mut Turn) {
         match Record::from_value(value, Sections::HOST) {
             Ok(record) if record.user() == self.user() => self.set_record(record, turn),
             Ok(_) => self.log(turn, "the worker gave a record of another user; it is not taken"),
@@ -354,7 +375,7 @@ impl Home {
         self.record = record;
     }
 
-    fn save(&self, turn: &mut Turn) {
+    pub(super) fn save(&self, turn: &mut Turn) {
         if self.known == Known::Yes {
             turn.effects.push(Effect::Save(Box::new(self.record_with_counters(turn))));
         }
@@ -406,6 +427,9 @@ pub(super) fn what(work: Work) -> &'static str {
         Work::Removing => "remove",
         Work::ChangingPassword => "passwd",
         Work::Updating => "update",
+        Work::Checking => "check",
+        Work::Repairing => "repair",
+        Work::Rescuing => "rescue",
         Work::Authenticating(_) => "authenticate",
         Work::Locking => "lock",
         Work::Unlocking(_) => "unlock",

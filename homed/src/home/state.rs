@@ -64,6 +64,12 @@ pub enum Work {
     ChangingPassword,
     /// Replacing the record.
     Updating,
+    /// Looking at every part.
+    Checking,
+    /// Rebuilding what can be rebuilt.
+    Repairing,
+    /// Opening what is left, to be read only.
+    Rescuing,
     /// Checking credentials.
     Authenticating(Purpose),
     /// Freezing the user's processes and taking the volume key out of memory.
@@ -78,7 +84,7 @@ pub enum Work {
 
 impl Work {
     /// All of them, for tables.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Fixating(Purpose::Itself),
         Self::Fixating(Purpose::Reference),
         Self::Activating(Purpose::Itself),
@@ -88,6 +94,9 @@ impl Work {
         Self::Removing,
         Self::ChangingPassword,
         Self::Updating,
+        Self::Checking,
+        Self::Repairing,
+        Self::Rescuing,
         Self::Authenticating(Purpose::Itself),
         Self::Authenticating(Purpose::Reference),
         Self::Locking,
@@ -131,7 +140,8 @@ impl State {
     /// the original's sense).
     pub fn is_active(self) -> bool {
         match self.doing {
-            None | Some(Work::Authenticating(_) | Work::ChangingPassword | Work::Updating) => {
+            None
+            | Some(Work::Authenticating(_) | Work::ChangingPassword | Work::Updating | Work::Checking) => {
                 self.resting == Resting::Active
             }
             Some(_) => false,
@@ -168,7 +178,10 @@ impl State {
             Work::ChangingPassword if active => "passwd-while-active",
             Work::ChangingPassword => "passwd",
             Work::Updating if active => "updating-while-active",
-            Work::Updating => "updating",
+            Work::Updating | Work::Repairing => "updating",
+            // Nobody has to know: it gives way to whatever is wanted.
+            Work::Checking => self.name_at_rest(),
+            Work::Rescuing => "activating",
             Work::Authenticating(Purpose::Reference) => "authenticating-for-acquire",
             Work::Authenticating(Purpose::Itself) if active => "authenticating-while-active",
             Work::Authenticating(Purpose::Itself) => "authenticating",

@@ -43,6 +43,12 @@ pub enum Verb {
     Update,
     /// A new record, in the host's copy only.
     UpdateOffline,
+    /// Look at every part.
+    Check,
+    /// Rebuild what can be rebuilt.
+    Repair,
+    /// Open what is left, to be read only.
+    Rescue,
     /// Delete.
     Remove,
     /// Forget the record.
@@ -63,7 +69,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, for tables.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::Activate,
         Self::ActivateIfReferenced,
         Self::Fixate,
@@ -80,6 +86,9 @@ impl Verb {
         Self::ChangePassword,
         Self::Update,
         Self::UpdateOffline,
+        Self::Check,
+        Self::Repair,
+        Self::Rescue,
         Self::Remove,
         Self::Unregister,
         Self::Lock,
@@ -101,7 +110,10 @@ impl Verb {
             | Self::Acquire
             | Self::Unlock
             | Self::ChangePassword
-            | Self::Update => true,
+            | Self::Update
+            | Self::Check
+            | Self::Repair
+            | Self::Rescue => true,
             Self::Ref
             | Self::RefUnrestricted
             | Self::Release
@@ -185,6 +197,8 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::Settle
         | Verb::GiveUp => Verdict::Queue,
         Verb::RefUnrestricted => Verdict::AtOnce,
+        // What only looks is broken off for it: see Home::want.
+        _ if situation.state.doing == Some(Work::Checking) && verb != Verb::Check => Verdict::Queue,
         Verb::Ref if situation.state.is_active() => Verdict::AtOnce,
         Verb::ActivateIfReferenced if situation.held == Held::No => {
             Verdict::Refuse(Refusal::HomeNotReferenced)
@@ -199,6 +213,9 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::ChangePassword
         | Verb::Update
         | Verb::UpdateOffline
+        | Verb::Check
+        | Verb::Repair
+        | Verb::Rescue
         | Verb::Remove
         | Verb::Unregister
         | Verb::Lock
@@ -228,6 +245,8 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
         Verb::Update => usable(resting, Work::Updating),
         Verb::UpdateOffline if resting == Resting::Absent => Verdict::Start(Work::Updating),
         Verb::UpdateOffline => usable(resting, Work::Updating),
+        Verb::Check => Verdict::Start(Work::Checking),
+        Verb::Repair | Verb::Rescue => mend(resting, verb),
         Verb::Acquire => acquire(resting),
         Verb::RefUnrestricted => Verdict::AtOnce,
         Verb::Ref => match resting {
@@ -262,6 +281,19 @@ fn activate(resting: Resting, lingering: Lingering) -> Verdict {
         (Resting::Active, Lingering::Yes) => Verdict::Start(Work::Authenticating(Purpose::Itself)),
         (Resting::Active, Lingering::No) => Verdict::Refuse(Refusal::HomeAlreadyActive),
         (Resting::Locked, _) => Verdict::Refuse(Refusal::HomeLocked),
+    }
+}
+
+fn mend(resting: Resting, verb: Verb) -> Verdict {
+    match (resting, verb) {
+        (Resting::Absent, _) => Verdict::Refuse(Refusal::HomeAbsent),
+        (Resting::Locked, _) => Verdict::Refuse(Refusal::HomeLocked),
+        (Resting::Active, Verb::Rescue) => Verdict::Refuse(Refusal::HomeAlreadyActive),
+        (Resting::Active, _) => Verdict::Refuse(Refusal::HomeBusy),
+        (Resting::Unfixated | Resting::Inactive | Resting::Dirty, Verb::Rescue) => {
+            Verdict::Start(Work::Rescuing)
+        }
+        (Resting::Unfixated | Resting::Inactive | Resting::Dirty, _) => Verdict::Start(Work::Repairing),
     }
 }
 
@@ -431,6 +463,9 @@ mod tests {
         ChangePassword       Unfixated Absent   passwd   passwd   passwd   passwd   Locked
         Update               Unfixated Absent   update   update   update   update   Locked
         UpdateOffline        Unfixated update   update   update   update   update   Locked
+        Check                check    check     check    check    check    check    check
+        Repair               repair   Absent    repair   repair   Busy     Busy     Locked
+        Rescue               rescue   Absent    rescue   rescue   AlreadyActive AlreadyActive Locked
         Remove               remove   now       remove   remove   Busy     Busy     Locked
         Unregister           Unfixated now      now      now      Busy     Busy     Locked
         Lock                 NotActive NotActive NotActive NotActive lock   lock   Locked
@@ -488,6 +523,9 @@ mod tests {
                 Work::Removing => "remove",
                 Work::ChangingPassword => "passwd",
                 Work::Updating => "update",
+                Work::Checking => "check",
+                Work::Repairing => "repair",
+                Work::Rescuing => "rescue",
                 Work::Locking => "lock",
                 Work::Unlocking(Purpose::Itself) => "unlock",
                 Work::Unlocking(Purpose::Reference) => "unlock+",

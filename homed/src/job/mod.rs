@@ -7,6 +7,7 @@
 //!
 //! A worker that ends without an outcome has failed; what it had done is found on the disk.
 
+use records::health::Report;
 use records::machine::Machine;
 use records::refusal::Refused;
 use records::{Credentials, FullName, LockLevel, Record, Secret};
@@ -77,6 +78,27 @@ pub enum Task {
         /// Whether it is mounted at the moment.
         resting: Mounted,
     },
+    /// Look at every part, and change nothing.
+    Check {
+        /// Whether it is in use meanwhile.
+        seen: Seen,
+        /// Whether the host has a record.
+        known: Known,
+    },
+    /// Rebuild what can be rebuilt.
+    Repair {
+        /// What may be done.
+        how: Repair,
+        /// Whether the host has a record.
+        known: Known,
+    },
+    /// Open what is left, to be read only.
+    Rescue {
+        /// The UID the files get.
+        uid: u32,
+        /// Where; `None`: at the home directory.
+        directory: Option<String>,
+    },
     /// Delete storage, host record and blobs.
     Remove,
     /// Freeze the user's processes and take the volume key out of memory.
@@ -101,6 +123,26 @@ pub enum Task {
         /// Whose processes.
         uid: u32,
     },
+}
+
+/// What a check meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seen {
+    /// Nothing of the home is open.
+    Closed,
+    /// It is mounted.
+    Open,
+    /// It is mounted, and whoever touches it waits for the key.
+    Locked,
+}
+
+/// How far a repair goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Repair {
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Have the file system's own program repair it, which may throw damaged files away.
+    pub file_system: bool,
 }
 
 /// A record that takes another one's place.
@@ -169,6 +211,15 @@ pub enum Outcome {
         /// The host's record from now on (already on disk), as JSON; `None`: unchanged.
         record: Option<serde_json::Value>,
         /// What went less well than it should, in words for the user and the log.
+        warnings: Vec<String>,
+    },
+    /// It was looked at, and perhaps mended.
+    Checked {
+        /// What was found.
+        report: Report,
+        /// As for [`Outcome::Done`].
+        record: Option<serde_json::Value>,
+        /// As for [`Outcome::Done`].
         warnings: Vec<String>,
     },
     /// It is refused, and nothing was changed.

@@ -36,6 +36,9 @@ steps! {
     ReadCopies, "read-copies", "Reading the user record";
     MakeFileSystem, "make-file-system", "Making the file system";
     CheckFileSystem, "check-file-system", "Checking the file system";
+    Backup, "backup", "Keeping what was there";
+    RebuildHeader, "rebuild-header", "Writing the encryption header anew";
+    RepairFileSystem, "repair-file-system", "Repairing the file system";
     Mount, "mount", "Mounting";
     Populate, "populate", "Filling the home directory";
     WriteHeader, "write-header", "Writing the record into the header";

@@ -1,7 +1,7 @@
 //! A job as JSON. What is secret is spliced in as text and read by a reader that keeps no copies: serde
 //! would leave some in memory that it has let go of.
 
-use super::{Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Task, VERSION};
+use super::{Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Repair, Seen, Task, VERSION};
 use records::secret::wipe_json;
 use records::{Credentials, FullName, HostName, LockLevel, Machine, MachineId, Record, Secret, Sections};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,9 @@ enum Verb {
     Authenticate { resting: Mounted },
     ChangePassword { resting: Mounted },
     Update { record: Value, blobs: Option<String>, reach: Reach, resting: Mounted },
+    Check { seen: Seen, known: Known },
+    Repair { how: Repair, known: Known },
+    Rescue { uid: u32, directory: Option<String> },
     Remove,
     Lock { uid: u32, level: String },
     Unlock { uid: u32 },
@@ -36,6 +39,9 @@ pub fn encode(job: &Job) -> Secret {
             reach: change.reach,
             resting: *resting,
         },
+        Task::Check { seen, known } => Verb::Check { seen: *seen, known: *known },
+        Task::Repair { how, known } => Verb::Repair { how: *how, known: *known },
+        Task::Rescue { uid, directory } => Verb::Rescue { uid: *uid, directory: directory.clone() },
         Task::Remove => Verb::Remove,
         Task::Lock { uid, level } => Verb::Lock { uid: *uid, level: level.as_str().to_owned() },
         Task::Unlock { uid } => Verb::Unlock { uid: *uid },
@@ -100,6 +106,9 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
                 Record::from_value(record, Sections::EMBEDDED).map_err(|e| InvalidJob(e.to_string()))?;
             Task::Update { change: Box::new(RecordChange { record, blobs, reach }), resting }
         }
+        Verb::Check { seen, known } => Task::Check { seen, known },
+        Verb::Repair { how, known } => Task::Repair { how, known },
+        Verb::Rescue { uid, directory } => Task::Rescue { uid, directory },
         Verb::Remove => Task::Remove,
         Verb::Lock { uid, level } => Task::Lock {
             uid,

@@ -205,9 +205,12 @@ impl Manager {
             waiter: Waiter::Call(id),
             trier: trier(caller, home),
             verb: asked.verb,
+            attempt: crate::home::tries(asked.verb, !asked.offer.credentials.is_empty()),
             offer: asked.offer,
             new: asked.new,
             change: asked.change,
+            repair: asked.repair,
+            directory: asked.directory,
             at_suspend: asked.at_suspend,
             asked_usec: turn.now_usec,
         };
@@ -295,6 +298,8 @@ struct Asked {
     offer: Offer,
     new: Option<records::Credentials>,
     change: Option<Box<crate::job::RecordChange>>,
+    repair: crate::job::Repair,
+    directory: Option<String>,
     at_suspend: AtSuspend,
 }
 
@@ -304,7 +309,15 @@ impl Asked {
     }
 
     fn with(verb: Verb, offer: Offer) -> Self {
-        Self { verb, offer, new: None, change: None, at_suspend: AtSuspend::Stay }
+        Self {
+            verb,
+            offer,
+            new: None,
+            change: None,
+            repair: Default::default(),
+            directory: None,
+            at_suspend: AtSuspend::Stay,
+        }
     }
 }
 
@@ -329,6 +342,11 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
                 Reach::HostOnly => Verb::UpdateOffline,
             };
             (key, Asked { change: Some(change), ..Asked::with(verb, offer) })
+        }
+        Operation::Check(key, offer) => (key, Asked::with(Verb::Check, offer)),
+        Operation::Repair(key, repair, offer) => (key, Asked { repair, ..Asked::with(Verb::Repair, offer) }),
+        Operation::Rescue(key, directory, offer) => {
+            (key, Asked { directory, ..Asked::with(Verb::Rescue, offer) })
         }
         Operation::Remove(key) => (key, Asked::plain(Verb::Remove)),
         Operation::Unregister(key) => (key, Asked::plain(Verb::Unregister)),

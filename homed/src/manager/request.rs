@@ -1,6 +1,6 @@
 //! What may be asked of the daemon, by whom.
 
-use crate::job::{Progress, RecordChange};
+use crate::job::{Progress, RecordChange, Repair};
 use records::{Credentials, Record, UserName};
 use std::os::fd::OwnedFd;
 
@@ -106,6 +106,12 @@ pub enum Operation {
     Stage(UserName, Vec<(String, OwnedFd)>),
     /// Change the record.
     Update(HomeKey, Box<RecordChange>, Offer),
+    /// Look at every part of a home; answer [`Answer::Report`].
+    Check(HomeKey, Offer),
+    /// Rebuild what can be rebuilt; answer [`Answer::Report`].
+    Repair(HomeKey, Repair, Offer),
+    /// Open what is left of it, to be read only: there, or at the home directory.
+    Rescue(HomeKey, Option<String>, Offer),
     /// Delete storage and record.
     Remove(HomeKey),
     /// Forget the record, keep the storage.
@@ -163,6 +169,8 @@ pub enum Answer {
     Done,
     /// One home.
     Home(Box<crate::home::view::HomeView>),
+    /// What a check found, or a repair did.
+    Report(Box<records::health::Report>),
     /// Homes, by name.
     Homes(Vec<crate::home::view::HomeView>),
 }

@@ -46,6 +46,9 @@ enum What {
     Passwd,
     Update,
     UpdateOffline,
+    Check,
+    Repair,
+    Rescue,
     Lock,
     LockAll,
     Unlock,
@@ -190,6 +193,9 @@ impl Scene {
             What::GiveUpAll => Operation::GiveUpAll,
             What::Update => change(key, user(index), (self.calls, Reach::Everywhere), offer),
             What::UpdateOffline => change(key, user(index), (self.calls, Reach::HostOnly), offer),
+            What::Check => Operation::Check(key, offer),
+            What::Repair => Operation::Repair(key, Default::default(), offer),
+            What::Rescue => Operation::Rescue(key, None, offer),
             What::Passwd => {
                 Operation::ChangePassword { home: key, new: records::Credentials::default(), old: offer }
             }
@@ -220,7 +226,7 @@ impl Scene {
         let at = disks.entry(start.user.clone()).or_default();
         match start.job.task {
             Task::Create { .. } => at.storage = Storage::There,
-            Task::Activate { .. } => at.mount = Mount::Usable,
+            Task::Activate { .. } | Task::Rescue { .. } => at.mount = Mount::Usable,
             Task::Deactivate { .. } => at.mount = Mount::None,
             Task::Remove => at.storage = Storage::Missing,
             Task::Lock { .. } => at.mount = Mount::Suspended,
@@ -229,6 +235,8 @@ impl Scene {
             Task::Authenticate { .. }
             | Task::ChangePassword { .. }
             | Task::Update { .. }
+            | Task::Check { .. }
+            | Task::Repair { .. }
             | Task::Settle { .. } => {}
         }
     }
@@ -301,6 +309,9 @@ fn any_op() -> impl Strategy<Value = Op> {
         What::Passwd,
         What::Update,
         What::UpdateOffline,
+        What::Check,
+        What::Repair,
+        What::Rescue,
         What::Lock,
         What::LockAll,
         What::Unlock,
@@ -338,7 +349,7 @@ proptest! {
     #[test]
     fn a_home_that_was_only_acquired_is_closed_in_the_end(
         ops in prop::collection::vec(any_op(), 1..80).prop_map(|ops| {
-            let stays = |op: &Op| matches!(op, Op::Ask(What::Activate, ..));
+            let stays = |op: &Op| matches!(op, Op::Ask(What::Activate | What::Rescue, ..));
             ops.into_iter().filter(|op| !stays(op)).collect::<Vec<_>>()
         })
     ) {

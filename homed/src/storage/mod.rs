@@ -5,11 +5,14 @@
 
 use crate::job::{Failure, Force, Mounted, Steps, refuse};
 use crate::sys::bounded::Deadline;
+use examined::{Examination, Examined};
 use records::kinds::Storage;
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value};
+use std::path::Path;
 
 mod directory;
+pub mod examined;
 mod luks;
 mod parts;
 mod spec;
@@ -41,6 +44,25 @@ pub trait Backend {
 
     /// Closes a sealed home without its key; its processes are gone.
     fn give_up(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Looks at everything, and changes nothing.
+    fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure>;
+
+    /// Rebuilds what can be rebuilt without a key; what there is of it goes to a file at `backup` first. What was
+    /// done, in words.
+    fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure>;
+
+    /// Has the file system repaired by its own program.
+    fn repair_file_system(&self, keys: &[Secret], steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Opens what is left, to be read only, and shows it at the target (`None`: at the home directory), with this
+    /// UID.
+    fn rescue(
+        &self,
+        keys: &[Secret],
+        shown: (u32, Option<&Path>),
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure>;
 
     /// Deletes the storage; one that is not there is deleted already.
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure>;

@@ -324,6 +324,13 @@ impl Luks {
             .map_err(explained)
     }
 
+    /// The same, for reading only.
+    pub fn activate_read_only(&mut self, name: &str, volume_key: &Secret) -> Result<(), Error> {
+        let mut handle = self.0.activate_handle();
+        let key = Some(volume_key.open());
+        handle.activate_by_volume_key(Some(name), key, CryptActivate::READONLY).map_err(explained)
+    }
+
     /// Cipher, mode, UUID, size of the volume key in bytes, start of the data in bytes.
     pub fn facts(&mut self) -> Result<Facts, Error> {
         let mut status = self.0.status_handle();

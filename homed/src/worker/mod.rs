@@ -16,6 +16,7 @@ use std::process::ExitCode;
 mod activate;
 mod authenticate;
 mod blobs;
+mod check;
 mod copies;
 mod create;
 mod deactivate;
@@ -27,6 +28,8 @@ mod memory;
 mod passwd;
 mod processes;
 mod remove;
+mod repair;
+mod rescue;
 mod settle;
 mod state;
 mod steps;
@@ -72,7 +75,10 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
         Task::Authenticate { resting } => authenticate::authenticate(job, *resting, reporter),
         Task::ChangePassword { new, resting } => passwd::change(job, new, *resting, reporter),
         Task::Update { change, resting } => update::update(job, change, *resting, reporter),
+        Task::Rescue { uid, directory } => rescue::rescue(job, *uid, directory.as_deref(), reporter),
         Task::Remove => remove::remove(job, reporter),
+        Task::Check { seen, known } => return looked(check::check(job, *seen, *known, reporter), reporter),
+        Task::Repair { how, known } => return looked(repair::repair(job, *how, *known, reporter), reporter),
         Task::Lock { uid, level } => lock::lock(job, *uid, *level, reporter),
         Task::Unlock { uid } => unlock::unlock(job, *uid, reporter),
         Task::Settle { uid } => settle::settle(job, *uid, reporter),
@@ -80,6 +86,20 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
     };
     match done {
         Ok(record) => Outcome::Done {
+            record: record.map(|record| serde_json::Value::Object(record.members().clone())),
+            warnings: reporter.take_warnings(),
+        },
+        Err(failure) => failed(failure),
+    }
+}
+
+/// How a look at a home ended.
+type Looked = Result<(records::health::Report, Option<records::Record>), Failure>;
+
+fn looked(looked: Looked, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
+    match looked {
+        Ok((report, record)) => Outcome::Checked {
+            report,
             record: record.map(|record| serde_json::Value::Object(record.members().clone())),
             warnings: reporter.take_warnings(),
         },

@@ -5,6 +5,8 @@ use crate::statedir::Folders;
 use records::Record;
 use records::signature::{PrivateKey, Trust};
 use std::io;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Whose signatures count on this machine. Key files that cannot be used are the daemon's to report.
 pub fn trust() -> Result<Trust, Failure> {
@@ -29,6 +31,12 @@ pub fn save(record: &Record) -> Result<(), Failure> {
 /// Where this machine keeps the user's pictures.
 pub fn blob_folder(record: &Record) -> String {
     Folders::default().blob_folder(record.user()).display().to_string()
+}
+
+/// Where a repair keeps what it writes over: a name that nothing has yet.
+pub fn backup_path(record: &Record) -> Result<PathBuf, Failure> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).during("reading the clock")?.as_secs();
+    Ok(Folders::default().state.join(format!("{}.home.{now}.backup", record.user())))
 }
 
 /// Removes the host's record and blobs, durably; what is not there is removed already.

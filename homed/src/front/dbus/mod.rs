@@ -10,12 +10,14 @@ mod error;
 mod home;
 mod log_control;
 mod manager;
+mod own;
 mod update;
 
 use crate::daemon::link::{Caller, Change, Interactive, Operation, Reply};
 use context::Front;
 use home::Home;
 use manager::Manager;
+use own::Own;
 use records::{UserName, buspath};
 use std::sync::Arc;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -38,6 +40,7 @@ pub async fn serve(address: &str, front: Arc<Front>) -> zbus::Result<Connection>
     let changes = front.link.changes();
     let connection = zbus::connection::Builder::address(address)
         .serve_at(MANAGER, Manager(front.clone()))
+        .serve_at(MANAGER, Own(front.clone()))
         .serve_at(buspath::HOMES, ObjectManager)
         .serve_at(log_control::PATH, log_control::LogControl)
         .build()

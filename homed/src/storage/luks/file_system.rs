@@ -1,6 +1,7 @@
 //! The file system inside: made, checked and mounted as the original does it.
 
 use crate::job::{Context, Failure, refuse};
+use crate::storage::examined::FileSystem as Looked;
 use crate::storage::parts::superblock::{Check, FileSystem, Kind};
 use crate::storage::spec::Spec;
 use crate::sys::mount::Setting;
@@ -78,6 +79,36 @@ pub fn check(found: &FileSystem, device: &Path) -> Result<(), Failure> {
         // Without the checker the kernel decides whether to mount it.
         Err(ToolFailed::Missing(_)) | Ok(()) => Ok(()),
         Err(failed @ ToolFailed::Start(..)) => Err(failed).during("checking the file system"),
+    }
+}
+
+/// Has the file system's own program look at it, and change nothing.
+pub fn look(kind: Kind, device: &Path, named: String) -> Looked {
+    let path = device.to_string_lossy();
+    let (program, arguments): (_, Vec<&str>) = match kind {
+        Kind::Btrfs => ("btrfs", vec!["check", "--readonly", "--force", &path]),
+        Kind::Ext4 => ("e2fsck", vec!["-n", "-f", &path]),
+        Kind::Xfs => ("xfs_repair", vec!["-n", &path]),
+    };
+    match process::run(program, &arguments) {
+        Ok(()) => Looked::Sound(named),
+        Err(ToolFailed::Missing(program)) => Looked::NoChecker(program),
+        Err(failed) => Looked::Errors(failed.to_string()),
+    }
+}
+
+/// Has the file system's own program repair it: what cannot be saved is thrown away.
+pub fn repair(kind: Kind, device: &Path) -> Result<(), Failure> {
+    let path = device.to_string_lossy();
+    let (program, arguments): (_, Vec<&str>) = match kind {
+        Kind::Btrfs => ("btrfs", vec!["check", "--repair", "--force", &path]),
+        Kind::Ext4 => ("e2fsck", vec!["-f", "-y", &path]),
+        Kind::Xfs => ("xfs_repair", vec![&path]),
+    };
+    match process::run(program, &arguments) {
+        // e2fsck: errors were corrected.
+        Err(failed) if kind == Kind::Ext4 && matches!(failed.code(), Some(1..=3)) => Ok(()),
+        other => other.during("repairing the file system"),
     }
 }
 

@@ -10,6 +10,7 @@
 //! the home is unmounted, or when the process that was building it dies. Block devices in the place
 //! of image files are not here yet.
 
+use super::examined::{Examination, Examined};
 use super::parts::{image, mapped};
 use super::spec::Spec;
 use super::{Backend, NewHome, Opened, Opening, Seal, Settled};
@@ -18,12 +19,17 @@ use crate::sys::mount::{self, Unmount};
 use crate::sys::{cryptsetup, durable, file, holders, loopdev};
 use records::{Refusal, Secret};
 use serde_json::{Map, Value};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 mod create;
+mod examine;
 mod file_system;
 mod header;
+mod header_copies;
+mod mend;
 mod opened;
+mod read_only;
 mod record_token;
 mod sealed;
 mod slots;
@@ -77,6 +83,27 @@ impl Backend for Luks {
         wait_until_closed(&self.spec)
     }
 
+    fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {
+        examine::examine(&self.spec, wish, steps)
+    }
+
+    fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure> {
+        mend::mend(&self.spec, backup, steps)
+    }
+
+    fn rescue(
+        &self,
+        keys: &[Secret],
+        (uid, target): (u32, Option<&Path>),
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure> {
+        mend::rescue(&self.spec, keys, (uid, target), steps)
+    }
+
+    fn repair_file_system(&self, keys: &[Secret], steps: &mut dyn Steps) -> Result<(), Failure> {
+        mend::repair_file_system(&self.spec, keys, steps)
+    }
+
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
         remove(&self.spec, steps)
     }
@@ -86,8 +113,11 @@ fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
     let target = &spec.home_directory;
     let node = mapped::node(&spec.mapper_name());
     let ours = |mount: &mount::Mounted| mount.source == node;
-    let mut mounted = mount::at(target).during("reading the table of mounts")?.is_some_and(|m| ours(&m));
-    if mounted && spec.offline_discard && force == Force::No {
+    let first = mount::at(target).during("reading the table of mounts")?.filter(ours);
+    let mut mounted = first.is_some();
+    // Opened for rescue: nothing of it is changed, the mark of an unclean end included.
+    let read_only = first.as_ref().is_some_and(|mount| mount.options.split(',').any(|option| option == "ro"));
+    if mounted && spec.offline_discard && force == Force::No && !read_only {
         steps.enter(Step::Trim)?;
         if let Err(error) = durable::directory(target).and_then(file::trim) {
             steps.warn(format!("Unused space could not be given back: {error}."));
@@ -105,6 +135,9 @@ fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
         return Ok(());
     }
     closed?;
+    if read_only {
+        return Ok(());
+    }
     let file = open_when_free(spec)?;
     if !spec.offline_discard && !spec.discard {
         image::reserve(&file, steps);

@@ -4,7 +4,7 @@ use super::header::{self, HeaderCopy, Health, Place};
 use super::record_token::{self, Algorithm};
 use super::slots::{self, Prepared};
 use super::{file_system, is_mounted, sealed, stretching, wait_until_closed};
-use crate::job::{Context, Failure, Step, Steps};
+use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::directory::HomeDirectory;
 use crate::storage::parts::image;
 use crate::storage::parts::mapped::{self, Mapped};
@@ -15,7 +15,7 @@ use crate::storage::{Healed, KeyChange, Opened, Opening};
 use crate::sys::cryptsetup::{Discard, Facts, Luks};
 use crate::sys::loopdev::LoopDevice;
 use crate::sys::{durable, file};
-use records::{Record, Secret};
+use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 
@@ -113,7 +113,8 @@ impl LuksOpened {
         file_system::check(&found, mapped.path())?;
         steps.enter(Step::Mount)?;
         let settings = file_system::settings(found.kind, &self.spec);
-        let mount = PrivateMount::new(found.kind.name(), mapped.path(), &settings, self.spec.attributes)?;
+        let mount = PrivateMount::new(found.kind.name(), mapped.path(), &settings, self.spec.attributes)
+            .or_else(|failure| not_mounted(&self.spec, failure))?;
         let fd = match mount.open(&self.spec.name) {
             Ok(fd) => fd,
             Err(error) => {
@@ -271,25 +272,45 @@ impl Opened for LuksOpened {
 
 /// The values the binding remembers must be those of the header, or somebody has put another image there.
 fn refuse_another(spec: &Spec, facts: &Facts) -> Result<(), Failure> {
-    let encryption = &spec.encryption;
-    let same = spec.uuids.luks.is_none_or(|uuid| uuid == facts.uuid)
-        && encryption.cipher.as_ref().is_none_or(|cipher| *cipher == facts.cipher)
-        && encryption.mode.as_ref().is_none_or(|mode| *mode == facts.mode)
-        && encryption.key_size.is_none_or(|size| size == facts.key_size);
-    if same {
+    if is_ours(spec, facts) {
         Ok(())
     } else {
         header::damaged(spec, "it is not the image this machine knows (another UUID or cipher)")
     }
 }
 
-fn read_record(luks: &mut Luks, facts: &Facts, key: &Secret) -> Result<Record, String> {
+/// Whether the header is the one the record knows, as far as it knows one.
+pub fn is_ours(spec: &Spec, facts: &Facts) -> bool {
+    let encryption = &spec.encryption;
+    spec.uuids.luks.is_none_or(|uuid| uuid == facts.uuid)
+        && encryption.cipher.as_ref().is_none_or(|cipher| *cipher == facts.cipher)
+        && encryption.mode.as_ref().is_none_or(|mode| *mode == facts.mode)
+        && encryption.key_size.is_none_or(|size| size == facts.key_size)
+}
+
+/// The record in the header.
+pub fn read_record(luks: &mut Luks, facts: &Facts, key: &Secret) -> Result<Record, String> {
     let algorithm = Algorithm { cipher: &facts.cipher, mode: &facts.mode };
     match luks.tokens(record_token::KIND).first() {
         Some((_, token)) => {
             record_token::open(token, algorithm, key).map_err(|failure| failure.text().to_owned())
         }
         None => Err("the header holds no record".into()),
+    }
+}
+
+/// A file system that the kernel does not take is damaged storage, whatever it calls that.
+fn not_mounted<T>(spec: &Spec, failure: Failure) -> Result<T, Failure> {
+    match failure {
+        Failure::Fault(why) => refuse(
+            Refusal::HomeDamaged,
+            format!(
+                "The key is right, and the file system in {} cannot be mounted ({why}). Nothing was changed. \
+                 To open what is left of it, to be read only: homectl rescue.",
+                spec.image.display()
+            ),
+        ),
+        refused => Err(refused),
     }
 }
 

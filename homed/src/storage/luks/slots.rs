@@ -69,6 +69,11 @@ fn mark(luks: &mut Luks, date: u64) -> Result<(), Failure> {
     luks.set_token(place, &mark).during("marking a change of keys")
 }
 
+/// Whether a change is under way, or was cut short.
+pub fn is_marked(luks: &mut Luks) -> bool {
+    marked(luks).is_some()
+}
+
 fn marked(luks: &mut Luks) -> Option<u64> {
     luks.tokens(MARK).first()?.1.get("lastChangeUSec")?.as_u64()
 }

@@ -96,6 +96,17 @@ pub fn clear_dirty(image: &File) -> Result<(), Failure> {
         .during("marking the image as not in use")
 }
 
+/// Whether it is marked as in use.
+pub fn is_dirty(image: &File) -> bool {
+    matches!(file::attribute(image, DIRTY), Ok(Some(value)) if value == b"1")
+}
+
+/// Whether somebody has it locked, here or on a machine that shares it.
+pub fn is_locked(path: &Path) -> bool {
+    let opened = open(path, Access::Read);
+    opened.is_ok_and(|image| matches!(file::lock(&image), Ok(file::Lock::Elsewhere)))
+}
+
 /// Reads bytes of an image; `None` beyond its end.
 pub fn bytes(image: &File, offset: u64, length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; length];
@@ -229,9 +240,36 @@ fn rename(folder: &OwnedFd, name: &str, target: &Path) -> io::Result<()> {
     }
 }
 
+/// Unfinished images of this name that nobody works on.
+pub fn unfinished(target: &Path) -> Vec<String> {
+    match (target.parent(), target.file_name().and_then(|name| name.to_str())) {
+        (Some(path), Some(name)) => match durable::directory(path) {
+            Ok(folder) => list_unfinished(&folder, path, name),
+            Err(_) => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// Removes them.
+pub fn remove_unfinished(target: &Path) -> Result<(), Failure> {
+    if let (Some(path), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) {
+        let folder = durable::directory(path).during(format!("opening {}", path.display()))?;
+        collect_unfinished(&folder, path, name);
+    }
+    Ok(())
+}
+
 /// Removes what killed runs left: unfinished images of this name that nobody has locked.
 fn collect_unfinished(folder: impl AsFd, path: &Path, name: &str) {
+    for found in list_unfinished(&folder, path, name) {
+        let _ = rustix::fs::unlinkat(&folder, found, AtFlags::empty());
+    }
+}
+
+fn list_unfinished(folder: impl AsFd, path: &Path, name: &str) -> Vec<String> {
     let begin = format!("{UNFINISHED}{name}");
+    let mut all = Vec::new();
     for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
         let Some(found) = entry.file_name().to_str().filter(|n| n.starts_with(&begin)).map(str::to_owned)
         else {
@@ -239,9 +277,10 @@ fn collect_unfinished(folder: impl AsFd, path: &Path, name: &str) {
         };
         let unused = durable::open_foreign(&folder, &found).and_then(file::lock);
         if matches!(unused, Ok(file::Lock::Taken)) {
-            let _ = rustix::fs::unlinkat(&folder, found, AtFlags::empty());
+            all.push(found);
         }
     }
+    all
 }
 
 #[cfg(test)]

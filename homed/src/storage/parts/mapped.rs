@@ -25,8 +25,23 @@ impl Mapped {
         discard: Discard,
     ) -> Result<Self, Failure> {
         luks.activate(name, key, discard).during("activating the encrypted device")?;
+        Self::hold(name, Way::Write)
+    }
+
+    /// The same, for reading only.
+    pub fn read_only(
+        luks: &mut Luks,
+        _below: &LoopDevice,
+        name: &str,
+        key: &Secret,
+    ) -> Result<Self, Failure> {
+        luks.activate_read_only(name, key).during("activating the encrypted device")?;
+        Self::hold(name, Way::Read)
+    }
+
+    fn hold(name: &str, way: Way) -> Result<Self, Failure> {
         let path = node(name);
-        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        let opened = OpenOptions::new().read(true).write(way == Way::Write).open(&path);
         let opened = opened.during(format!("opening {}", path.display())).map(|node| Self { node, path });
         let marked = cryptsetup::remove(name, Removal::WhenUnused);
         marked.during("marking the encrypted device for removal")?;
@@ -54,6 +69,12 @@ impl Mapped {
         self.node.read_exact_at(&mut bytes, 0).during("reading the decrypted device")?;
         Ok(bytes)
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Read,
+    Write,
 }
 
 /// Where the device of a name is.

@@ -1,0 +1,99 @@
+//! `org.freedesktop.home1.Homed1`, beside the original's interface on the manager's object: what the original has
+//! no call for. Answers that have a shape of their own are JSON texts (`docs/decisions/0013-own-interface.md`).
+
+use super::action;
+use super::context::{Call, Front, Rule};
+use super::error::Error;
+use crate::daemon::link::{HomeKey, Operation, Repair, Reply};
+use std::sync::Arc;
+use zbus::Connection;
+use zbus::message::Header;
+
+/// Flag of `RepairHome`: only say what would be done.
+const DRY_RUN: u64 = 1;
+/// Flag of `RepairHome`: have the file system repaired too.
+const FILE_SYSTEM: u64 = 2;
+
+/// The object.
+pub struct Own(pub Arc<Front>);
+
+#[zbus::interface(name = "org.freedesktop.home1.Homed1", introspection_docs = false)]
+impl Own {
+    /// Looks at every part of a home; the secret may be `{}`.
+    #[zbus(out_args("report"))]
+    async fn check_home(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+        secret: String,
+    ) -> Result<String, Error> {
+        let call = Call { connection, header: &header };
+        let key = HomeKey::Name(user_name);
+        let operation = Operation::Check(key.clone(), self.0.offer(call, secret).await?);
+        self.report(call, Rule::OwnerOrPolkit(action::AUTHENTICATE), key, operation).await
+    }
+
+    /// Rebuilds what can be rebuilt; without a secret what needs none.
+    #[zbus(out_args("report"))]
+    async fn repair_home(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+        secret: String,
+        flags: u64,
+    ) -> Result<String, Error> {
+        let call = Call { connection, header: &header };
+        if flags & !(DRY_RUN | FILE_SYSTEM) != 0 {
+            return Err(Error::invalid("The flags that are known are 1 (dry run) and 2 (file system)."));
+        }
+        let how = Repair { dry_run: flags & DRY_RUN != 0, file_system: flags & FILE_SYSTEM != 0 };
+        let key = HomeKey::Name(user_name);
+        let operation = Operation::Repair(key.clone(), how, self.0.offer(call, secret).await?);
+        self.report(call, Rule::Polkit(action::UPDATE), key, operation).await
+    }
+
+    /// Opens what is left of a home, to be read only: at a directory, or (empty) at the home directory. Gives the
+    /// directory.
+    #[zbus(out_args("directory"))]
+    async fn rescue_home(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+        secret: String,
+        directory: String,
+    ) -> Result<String, Error> {
+        let call = Call { connection, header: &header };
+        if !directory.is_empty() && !directory.starts_with('/') {
+            return Err(Error::invalid("The directory needs a path that begins with a slash."));
+        }
+        let key = HomeKey::Name(user_name);
+        let target = (!directory.is_empty()).then_some(directory);
+        let operation = Operation::Rescue(key.clone(), target.clone(), self.0.offer(call, secret).await?);
+        self.0.done(call, Rule::Root, None, operation).await?;
+        let caller = self.0.caller(call).await?;
+        match target {
+            Some(directory) => Ok(directory),
+            None => Ok(self.0.look(&caller, key).await?.unix.home_directory),
+        }
+    }
+}
+
+impl Own {
+    async fn report(
+        &self,
+        call: Call<'_>,
+        rule: Rule,
+        key: HomeKey,
+        operation: Operation,
+    ) -> Result<String, Error> {
+        let caller = self.0.caller(call).await?;
+        self.0.permit(call, &caller, rule, Some(&key)).await?;
+        match self.0.ask(call, caller, operation).await? {
+            Reply::Report(report) => Ok(report.to_json().to_string()),
+            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Checks and repairs: what they meet, and what follows from their end.
+
+use super::effect::{Effect, Failed};
+use super::run::{Phase, Running};
+use super::state::{Resting, Work};
+use super::verdict::Verb;
+use super::{Fate, Home, Turn};
+use crate::job::Seen;
+use crate::manager::request::Answer;
+use records::Refusal;
+use records::health::Report;
+use records::refusal::Refused;
+use serde_json::Value;
+
+/// Whether a job of that name ([`super::effect::StartJob::what`]) leaves the home where it rests, so that
+/// nothing follows when it is broken off.
+pub fn is_look(what: &str) -> bool {
+    [Work::Checking, Work::Updating].iter().any(|work| super::run::what(*work) == what)
+}
+
+/// Whether such a request tries credentials. A check and a repair go without, where none are offered.
+pub fn tries(verb: Verb, offered: bool) -> bool {
+    verb.is_attempt() && (offered || !matches!(verb, Verb::Check | Verb::Repair))
+}
+
+pub(super) fn seen(resting: Resting) -> Seen {
+    match resting {
+        Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty => Seen::Closed,
+        Resting::Active => Seen::Open,
+        Resting::Locked => Seen::Locked,
+    }
+}
+
+/// What the caller of a check is told that gave way.
+pub(super) fn broken_off() -> Failed {
+    let sentence = "The check was broken off, for somebody wants the home; nothing was changed.";
+    Failed::Refused(Refused::new(Refusal::HomeBusy, sentence))
+}
+
+impl Home {
+    /// Somebody wants the home: a check that runs is broken off, so that nobody waits for it.
+    pub(super) fn break_off_look(&mut self, turn: &mut Turn) {
+        if let Some(running) = &mut self.running
+            && running.work == Work::Checking
+            && running.phase == Phase::Working
+        {
+            running.phase = Phase::Ending;
+            turn.effects.push(Effect::Stop(running.id));
+        }
+    }
+
+    pub(super) fn looked_at(
+        &mut self,
+        running: Running,
+        report: Report,
+        record: Option<Value>,
+        turn: &mut Turn,
+    ) -> Fate {
+        if let Some(value) = record {
+            self.take_record(value, turn);
+        }
+        let wanted = running.wanted;
+        if wanted.is_attempt() {
+            self.attempts.succeeded(wanted.trier, turn.now_usec);
+            self.save(turn);
+        }
+        turn.answer(wanted.waiter, Ok(Answer::Report(Box::new(report))));
+        Fate::Stays
+    }
+}

@@ -1,0 +1,140 @@
+//! What is to be seen of a home's storage, as data: nothing of it is judged here.
+
+use crate::job::Seen;
+use records::{Record, Secret};
+
+/// What to look at.
+pub struct Examination<'a> {
+    /// Whether the home is in use meanwhile.
+    pub seen: Seen,
+    /// Keys to try; without any, what lies behind them stays unseen.
+    pub keys: &'a [Secret],
+}
+
+/// All that was seen. What could not be reached has its default.
+#[derive(Default)]
+pub struct Examined {
+    /// The image file.
+    pub image: Image,
+    /// Whether another program or machine has it locked.
+    pub locked_elsewhere: bool,
+    /// Its partition table.
+    pub table: Option<Table>,
+    /// The copies of its encryption header.
+    pub headers: Option<Headers>,
+    /// What is in the header that was read.
+    pub header: Option<Header>,
+    /// Whether the image is marked as open.
+    pub dirty: bool,
+    /// Devices of killed runs.
+    pub stale: Vec<String>,
+    /// Unfinished images of killed runs.
+    pub leftovers: Vec<String>,
+    /// A change of the size that was cut short.
+    pub unfinished_resize: Option<String>,
+    /// What a key opened.
+    pub unlocked: Option<Unlocked>,
+}
+
+/// The image file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Image {
+    /// It is not there.
+    #[default]
+    Missing,
+    /// It is something else than a regular file.
+    NotAFile,
+    /// It cannot be read, and why.
+    Unreadable(String),
+    /// It is there.
+    There {
+        /// Bytes.
+        size: u64,
+        /// Bytes it may still take of its disk.
+        wanting: u64,
+        /// Bytes that disk has left.
+        room: u64,
+    },
+}
+
+/// What the partition table is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// Both copies are sound.
+    Sound,
+    /// There is none, and the image is encrypted as a whole.
+    NotNeeded,
+    /// The first copy is damaged.
+    FirstDamaged,
+    /// The second copy is damaged, or not where it belongs.
+    SecondDamaged,
+    /// The image ends before its table says; how many bytes are missing.
+    CutShort(u64),
+    /// Both are damaged; the encrypted part is where homes have it.
+    BothDamaged,
+    /// The partition is that of another home.
+    OfAnother,
+}
+
+/// The copies of the LUKS2 header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headers {
+    /// The first one's number of changes; `None`: damaged.
+    pub first: Option<u64>,
+    /// The second one's.
+    pub second: Option<u64>,
+}
+
+/// What is in the header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Whether it is the one the record knows.
+    pub is_ours: bool,
+    /// Key slots.
+    pub slots: usize,
+    /// Whether some of them are marked as being changed.
+    pub marked: bool,
+    /// Whether it has a record.
+    pub has_record: bool,
+}
+
+/// What lies behind a key.
+pub struct Unlocked {
+    /// Which key fitted.
+    pub key: usize,
+    /// The slot it opens.
+    pub slot: u32,
+    /// The record in the header, or why it cannot be read.
+    pub record: Result<Record, String>,
+    /// The file system; `None` where it was not looked at, for the home is in use.
+    pub inside: Option<Inside>,
+}
+
+/// The file system and the home in it.
+pub struct Inside {
+    /// What it is like.
+    pub file_system: FileSystem,
+    /// The record in the home, or why it cannot be read.
+    pub record: Result<Record, String>,
+}
+
+/// What the file system is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileSystem {
+    /// Its own program finds nothing wrong; its kind and label.
+    Sound(String),
+    /// Nothing that is known.
+    Unknown,
+    /// Not the one the record knows.
+    OfAnother,
+    /// Its program is not installed.
+    NoChecker(String),
+    /// It was cut off, and mounting it will put it right; nothing was checked.
+    Unsettled(String),
+    /// Its program finds errors, and says so.
+    Errors(String),
+    /// It has errors for its program to name, but none that keep it from being mounted: why it cannot be.
+    NotMounted(String),
+    /// It has no directory of the user.
+    NoHome,
+}

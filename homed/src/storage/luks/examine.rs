@@ -1,0 +1,159 @@
+//! Looking at an image without changing anything, as far as a key reaches.
+
+use super::header::{self, HeaderCopy, Health, Place};
+use super::opened::{is_ours, read_record};
+use super::read_only::{Decrypted, Mounted};
+use super::{file_system, header_copies, record_token, slots};
+use crate::job::{Failure, Seen, Step, Steps};
+use crate::storage::examined::{Examination, Examined, FileSystem, Header, Image, Inside, Table, Unlocked};
+use crate::storage::parts::{gpt, image, mapped, superblock};
+use crate::storage::spec::Spec;
+use crate::sys::cryptsetup::{self, Priority};
+use crate::sys::{file, loopdev, mount};
+use records::Refusal;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+
+/// Looks at everything.
+pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {
+    steps.enter(Step::Check)?;
+    let mut found = Examined { leftovers: image::unfinished(&spec.image), ..Examined::default() };
+    if wish.seen == Seen::Closed {
+        found.stale = stale(spec);
+        found.locked_elsewhere = found.stale.is_empty() && image::is_locked(&spec.image);
+    }
+    let file = match image::open(&spec.image, image::Access::Read) {
+        Ok(file) => file,
+        Err(failure) => {
+            found.image = unopened(failure);
+            return Ok(found);
+        }
+    };
+    found.image = facts(&file);
+    found.dirty = image::is_dirty(&file);
+    let Some(place) = place(&file, spec, &mut found) else { return Ok(found) };
+    let at = |offset: u64, length: usize| image::bytes(&file, place.offset + offset, length);
+    found.headers = Some(header_copies::look(&mut { at }));
+    let Ok(mut header) = HeaderCopy::read(&file, &place, spec) else { return Ok(found) };
+    found.header = described(&mut header, spec);
+    if wish.keys.is_empty() || found.header.as_ref().is_none_or(|header| !header.is_ours) {
+        return Ok(found);
+    }
+    steps.enter(Step::Unlock)?;
+    let unlocked = match header.unlock(wish.keys, spec) {
+        Ok(unlocked) => unlocked,
+        Err(Failure::Refused(_)) => return Ok(found),
+        Err(failure) => return Err(failure),
+    };
+    let facts = header.luks.facts().map_err(|error| Failure::fault(error.to_string()))?;
+    let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
+    let is_free = wish.seen == Seen::Closed && found.stale.is_empty();
+    let inside = match is_free {
+        true => {
+            let name = format!("{}-check", spec.mapper_name());
+            let device = Decrypted::new(&file, (&header, &place), &name, &unlocked.volume_key)?;
+            Some(inside(spec, &device, found.dirty, steps)?)
+        }
+        false => None,
+    };
+    found.unlocked = Some(Unlocked { key: unlocked.key, slot: unlocked.slot, record, inside });
+    Ok(found)
+}
+
+fn unopened(failure: Failure) -> Image {
+    match failure {
+        Failure::Refused(refused) if refused.refusal == Refusal::HomeAbsent => Image::Missing,
+        Failure::Refused(refused) if refused.refusal == Refusal::NotSupported => Image::NotAFile,
+        other => Image::Unreadable(other.text().to_owned()),
+    }
+}
+
+fn facts(file: &File) -> Image {
+    match file.metadata() {
+        Ok(facts) => Image::There {
+            size: facts.len(),
+            wanting: facts.len().saturating_sub(facts.blocks() * 512),
+            room: file::space(file).map_or(u64::MAX, |space| space.free),
+        },
+        Err(error) => Image::Unreadable(error.to_string()),
+    }
+}
+
+/// What a killed run may have left in the kernel, of a home that is not open.
+fn stale(spec: &Spec) -> Vec<String> {
+    let mut all = Vec::new();
+    let node = mapped::node(&spec.mapper_name());
+    if cryptsetup::is_active(&spec.mapper_name()).unwrap_or(false) {
+        all.push(node.display().to_string());
+    }
+    if loopdev::is_attached(&spec.image).unwrap_or(false) {
+        all.push(format!("a loop device of {}", spec.image.display()));
+    }
+    let mounts = mount::table("self").unwrap_or_default().into_iter().filter(|mount| mount.source == node);
+    all.extend(mounts.map(|mount| format!("a mount at {}", mount.target.display())));
+    all
+}
+
+/// Where the encrypted part is, and what the partition table is like.
+fn place(file: &File, spec: &Spec, found: &mut Examined) -> Option<Place> {
+    let size = file.metadata().ok()?.len();
+    match header::locate(file, spec) {
+        Ok(place) => {
+            let copies = gpt::find(size, &mut |offset, length| image::bytes(file, offset, length));
+            found.table = Some(match (&place.table, copies) {
+                (None, _) => Table::NotNeeded,
+                (Some((table, _)), _) if table.size > size => Table::CutShort(table.size - size),
+                (Some((_, Health::Sound)), _) => Table::Sound,
+                (Some(_), Some((_, gpt::Copies::SecondOnly))) => Table::FirstDamaged,
+                (Some(_), Some(_)) => Table::SecondDamaged,
+                (Some(_), None) => Table::BothDamaged,
+            });
+            Some(place)
+        }
+        Err(_) => {
+            let table = gpt::find(size, &mut |offset, length| image::bytes(file, offset, length));
+            found.table = table.map(|_| Table::OfAnother);
+            None
+        }
+    }
+}
+
+fn described(header: &mut HeaderCopy, spec: &Spec) -> Option<Header> {
+    let facts = header.luks.facts().ok()?;
+    let slots = header.luks.slots().ok()?;
+    Some(Header {
+        is_ours: is_ours(spec, &facts),
+        marked: slots.iter().any(|slot| slot.1 != Priority::Normal) || slots::is_marked(&mut header.luks),
+        slots: slots.len(),
+        has_record: !header.luks.tokens(record_token::KIND).is_empty(),
+    })
+}
+
+/// The file system, checked by its own program and mounted to be read only.
+fn inside(spec: &Spec, device: &Decrypted, dirty: bool, steps: &mut dyn Steps) -> Result<Inside, Failure> {
+    let bad = |file_system| Ok(Inside { file_system, record: Err("it was not reached".into()) });
+    let Some(found) = device.probe() else { return bad(FileSystem::Unknown) };
+    if spec.uuids.file_system.is_some_and(|uuid| uuid != found.uuid) {
+        return bad(FileSystem::OfAnother);
+    }
+    steps.enter(Step::CheckFileSystem)?;
+    let named = format!("{} labelled {:?}", found.kind, found.label);
+    // A journal that has not been replayed looks like damage to who may not replay it.
+    let unsettled = dirty && found.kind != superblock::Kind::Btrfs;
+    let checked = if unsettled {
+        FileSystem::Unsettled(named)
+    } else {
+        file_system::look(found.kind, device.path(), named)
+    };
+    let mounted = match Mounted::new(spec, device, found.kind, steps) {
+        Ok(mounted) => mounted,
+        Err(failure) => return bad(FileSystem::NotMounted(failure.text().to_owned())),
+    };
+    match mounted.home(spec) {
+        Ok(home) => {
+            let record = home.read_record().map_err(|failure| failure.text().to_owned());
+            Ok(Inside { file_system: checked, record })
+        }
+        Err(_) => bad(FileSystem::NoHome),
+    }
+}

@@ -1,0 +1,193 @@
+//! Rebuilding what an image has twice, and opening what is left of it to be read only.
+//!
+//! ```text
+//! backup of header area and tables → devices of killed runs → partition table → encryption header → leftovers
+//! ```
+//!
+//! Each is whole before the next is begun, and none needs a key. What needs one (records, key slots, the mark) is
+//! the worker's.
+
+use super::header::{self, HeaderCopy, Health};
+use super::read_only::{Decrypted, Mounted};
+use super::{file_system, header_copies};
+use crate::job::{Context, Failure, Step, Steps, refuse};
+use crate::storage::examined::Headers;
+use crate::storage::parts::mapped::{self, Mapped};
+use crate::storage::parts::{image, superblock, tree};
+use crate::storage::spec::Spec;
+use crate::sys::cryptsetup::{Discard, Luks};
+use crate::sys::loopdev::{self, LoopDevice};
+use crate::sys::{durable, file};
+use records::{Refusal, Secret};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+const MIB: u64 = 1 << 20;
+/// How much of the image's beginning is kept: 1 MiB of table, 16 MiB of header.
+const HEAD: u64 = 17 * MIB;
+/// How much of its end.
+const TAIL: u64 = MIB;
+
+/// Rebuilds it.
+pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure> {
+    let mut done = close_stale(spec)?;
+    let left = image::unfinished(&spec.image);
+    if !left.is_empty() {
+        image::remove_unfinished(&spec.image)?;
+        done.push(format!("Unfinished images were deleted: {}.", left.join(", ")));
+    }
+    let file = image::open(&spec.image, image::Access::Write)?;
+    let place = header::locate(&file, spec)?;
+    let table = matches!(place.table, Some((_, Health::Damaged)));
+    let headers = copies(&file, place.offset);
+    let header = headers.first != headers.second;
+    if !table && !header {
+        return Ok(done);
+    }
+    steps.enter(Step::Backup)?;
+    keep(&file, backup)?;
+    done.push(format!(
+        "What was there is kept in {}: as sparse as it is, it has the beginning and the end of the image.",
+        backup.display()
+    ));
+    if table {
+        steps.enter(Step::Partition)?;
+        header::repair_table(&file, &place, steps)?;
+        if matches!(header::locate(&file, spec)?.table, Some((_, Health::Sound))) {
+            done.push("The partition table was written anew, both copies.".into());
+        }
+    }
+    if header {
+        steps.enter(Step::RebuildHeader)?;
+        rebuild_header(&file, &place, spec)?;
+        done.push("The encryption header was written anew, both copies.".into());
+    }
+    Ok(done)
+}
+
+/// Closes what killed runs left, from the top down.
+fn close_stale(spec: &Spec) -> Result<Vec<String>, Failure> {
+    let mut done = Vec::new();
+    let name = spec.mapper_name();
+    if crate::sys::cryptsetup::is_active(&name).during("looking for the encrypted device")? {
+        mapped::remove_stale(&name)?;
+        done.push(format!("The device {} of a killed run was closed.", mapped::node(&name).display()));
+    }
+    if loopdev::clear_stale(&spec.image).during("looking for stale loop devices")? > 0 {
+        done.push("A loop device of a killed run was closed.".into());
+    }
+    Ok(done)
+}
+
+fn copies(file: &File, offset: u64) -> Headers {
+    header_copies::look(&mut |at, length| image::bytes(file, offset + at, length))
+}
+
+/// The library writes the copy that is damaged or older anew when it reads the header.
+fn rebuild_header(file: &File, place: &header::Place, spec: &Spec) -> Result<(), Failure> {
+    let header = HeaderCopy::read(file, place, spec)?;
+    let device =
+        LoopDevice::attach(file, header.window(place)).during("attaching the image to a loop device")?;
+    drop(Luks::load(device.path()).during("reading the encryption header")?);
+    drop(device);
+    file.sync_all().during("writing the header to disk")?;
+    let now = copies(file, place.offset);
+    if now.first.is_none() || now.first != now.second {
+        return refuse(
+            Refusal::HomeDamaged,
+            "The encryption header could not be written anew. The home opens by the copy that is sound.",
+        );
+    }
+    Ok(())
+}
+
+/// Keeps beginning and end of the image in a sparse file of the same size, durably.
+fn keep(image: &File, backup: &Path) -> Result<(), Failure> {
+    let kept = || -> io::Result<()> {
+        let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(backup)?;
+        let size = image.metadata()?.len();
+        copy.set_len(size)?;
+        copy_range(image, &copy, 0, HEAD.min(size))?;
+        copy_range(image, &copy, size.saturating_sub(TAIL), size)?;
+        copy.sync_all()?;
+        match backup.parent() {
+            Some(folder) => durable::directory(folder).and_then(durable::sync_directory),
+            None => Ok(()),
+        }
+    };
+    kept().during(format!("keeping what was there in {}", backup.display()))
+}
+
+fn copy_range(from: &File, to: &File, begin: u64, end: u64) -> io::Result<()> {
+    let mut block = vec![0; MIB as usize];
+    let mut at = begin;
+    while at < end {
+        let part = usize::try_from((end - at).min(MIB)).map_err(io::Error::other)?;
+        from.read_exact_at(&mut block[..part], at)?;
+        // Holes stay holes.
+        if block[..part].iter().any(|byte| *byte != 0) {
+            to.write_all_at(&block[..part], at)?;
+        }
+        at += part as u64;
+    }
+    Ok(())
+}
+
+/// Shows what is left.
+pub fn rescue(
+    spec: &Spec,
+    keys: &[Secret],
+    (uid, target): (u32, Option<&Path>),
+    steps: &mut dyn Steps,
+) -> Result<(), Failure> {
+    steps.enter(Step::Unlock)?;
+    mapped::remove_stale(&spec.mapper_name())?;
+    // Open for reading, and locked: nobody else writes meanwhile.
+    let file = image::open(&spec.image, image::Access::Read)?;
+    if file::lock(&file).during("locking the image")? == file::Lock::Elsewhere {
+        return refuse(Refusal::HomeInUse, format!("{} is in use.", spec.image.display()));
+    }
+    let place = header::locate(&file, spec)?;
+    let mut header = HeaderCopy::read(&file, &place, spec)?;
+    let unlocked = header.unlock(keys, spec)?;
+    steps.enter(Step::Attach)?;
+    let device = Decrypted::new(&file, (&header, &place), &spec.mapper_name(), &unlocked.volume_key)?;
+    let Some(found) = device.probe() else {
+        return header::damaged(spec, "there is no file system inside that is known");
+    };
+    let mounted = Mounted::new(spec, &device, found.kind, steps)?;
+    if !mounted.without.is_empty() {
+        steps.warn(format!("It is opened without {}.", mounted.without));
+    }
+    let home = mounted.home(spec)?;
+    steps.enter(Step::Expose)?;
+    let target = target.unwrap_or(&spec.home_directory);
+    tree::make_target(target)?;
+    mounted.expose(&home, uid, target)
+}
+
+/// Has the file system repaired.
+pub fn repair_file_system(spec: &Spec, keys: &[Secret], steps: &mut dyn Steps) -> Result<(), Failure> {
+    steps.enter(Step::Unlock)?;
+    let file = image::open(&spec.image, image::Access::Write)?;
+    let place = header::locate(&file, spec)?;
+    let mut header = HeaderCopy::read(&file, &place, spec)?;
+    let unlocked = header.unlock(keys, spec)?;
+    image::set_dirty(&file)?;
+    steps.enter(Step::Attach)?;
+    let device =
+        LoopDevice::attach(&file, header.window(&place)).during("attaching the image to a loop device")?;
+    let mut luks = Luks::load(device.path()).during("reading the encryption header")?;
+    let name = spec.mapper_name();
+    let mapped = Mapped::activate(&mut luks, &device, &name, &unlocked.volume_key, Discard::Refused)?;
+    let Some(found) = superblock::probe(&mapped.head(superblock::BYTES)?) else {
+        return header::damaged(spec, "there is no file system inside that is known");
+    };
+    steps.enter(Step::RepairFileSystem)?;
+    file_system::repair(found.kind, mapped.path())?;
+    file.sync_all().during("writing the image to disk")?;
+    drop((mapped, luks, device));
+    super::wait_until_closed(spec)
+}

@@ -1,0 +1,379 @@
+//! What was seen, judged: facts in, findings out. No IO.
+
+use crate::job::{Known, Seen};
+use crate::storage::examined::{Examined, FileSystem, Headers, Image, Table};
+use records::health::{Finding, Kind};
+
+/// All that a check has seen.
+pub struct Facts {
+    /// Where the image is, or should be.
+    pub image_path: String,
+    /// The storage.
+    pub examined: Examined,
+    /// Whether the home is in use.
+    pub seen: Seen,
+    /// Whether this host has a record.
+    pub known: Known,
+    /// `lastChangeUSec` of the host's record.
+    pub host: Option<u64>,
+    /// The record in the header; `None`: not seen.
+    pub header: Option<Copy>,
+    /// The record in the home; `None`: not seen.
+    pub home: Option<Copy>,
+    /// How many passwords and keys the record in force has.
+    pub keys: Option<usize>,
+    /// What the credentials fit; `None`: none were offered, or there is nothing to try them on.
+    pub fit: Option<Fit>,
+}
+
+/// A copy of the record inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copy {
+    /// It cannot be read, and why.
+    Unreadable(String),
+    /// Nobody who is trusted has signed it.
+    Untrusted,
+    /// It counts; its `lastChangeUSec`.
+    Trusted(u64),
+}
+
+/// What the credentials fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// The record, and this slot.
+    Both(u32),
+    /// This slot alone.
+    SlotOnly(u32),
+    /// The record alone.
+    RecordOnly,
+}
+
+/// Judges.
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let mut all = image(facts);
+    let examined = &facts.examined;
+    all.extend(examined.table.map(table));
+    if examined.table != Some(Table::OfAnother) && matches!(examined.image, Image::There { .. }) {
+        all.extend(header(facts));
+    }
+    all.extend(slots(facts));
+    all.extend(copies(facts));
+    all.extend(file_system(facts));
+    all.extend(leftovers(facts));
+    all
+}
+
+fn image(facts: &Facts) -> Vec<Finding> {
+    let path = &facts.image_path;
+    let mut all = match &facts.examined.image {
+        Image::Missing => vec![Finding::with(Kind::ImageMissing, path)],
+        Image::NotAFile => vec![Finding::with(Kind::ImageNotAFile, path)],
+        Image::Unreadable(why) => vec![Finding::with(Kind::ImageUnreadable, format!("{path}: {why}"))],
+        Image::There { size, wanting, room } => {
+            let mut all = vec![Finding::with(Kind::ImageSound, format!("{path}, {} MiB", size >> 20))];
+            if wanting > room {
+                let detail = format!("{} MiB may be wanted, {} MiB are free", wanting >> 20, room >> 20);
+                all.push(Finding::with(Kind::ImageInHoles, detail));
+            }
+            all
+        }
+    };
+    if facts.examined.locked_elsewhere {
+        all.push(Finding::with(Kind::ImageInUse, path));
+    }
+    all
+}
+
+fn table(table: Table) -> Finding {
+    match table {
+        Table::Sound => Finding::plain(Kind::TablesSound),
+        Table::NotNeeded => Finding::plain(Kind::TableNotNeeded),
+        Table::FirstDamaged => Finding::plain(Kind::FirstTableDamaged),
+        Table::SecondDamaged => Finding::plain(Kind::SecondTableDamaged),
+        Table::BothDamaged => Finding::plain(Kind::BothTablesDamaged),
+        Table::OfAnother => Finding::plain(Kind::TableOfAnother),
+        Table::CutShort(missing) => {
+            Finding::with(Kind::ImageCutShort, format!("{} KiB are missing", missing.div_ceil(1024)))
+        }
+    }
+}
+
+fn header(facts: &Facts) -> Option<Finding> {
+    let examined = &facts.examined;
+    if examined.header.as_ref().is_some_and(|header| !header.is_ours) {
+        return Some(Finding::plain(Kind::HeaderOfAnother));
+    }
+    let kind = match (examined.headers, &examined.header) {
+        (None, _) | (Some(Headers { first: None, second: None }), _) | (_, None) => Kind::HeadersDamaged,
+        (Some(Headers { first: None, .. }), _) => Kind::FirstHeaderDamaged,
+        (Some(Headers { second: None, .. }), _) => Kind::SecondHeaderDamaged,
+        (Some(Headers { first, second }), _) if first != second => Kind::HeadersDiffer,
+        (Some(_), _) => Kind::HeadersSound,
+    };
+    Some(Finding::plain(kind))
+}
+
+fn slots(facts: &Facts) -> Vec<Finding> {
+    let Some(header) = facts.examined.header.as_ref().filter(|header| header.is_ours) else {
+        return Vec::new();
+    };
+    if header.slots == 0 {
+        return vec![Finding::plain(Kind::SlotsNone)];
+    }
+    let mut all = Vec::new();
+    if header.marked {
+        all.push(Finding::plain(Kind::KeyChangeCutShort));
+    } else if let Some(keys) = facts.keys {
+        let detail = format!("{} slots, {keys} passwords and keys", header.slots);
+        let kind = if keys == header.slots { Kind::SlotsSound } else { Kind::SlotsDoNotFit };
+        all.push(Finding::with(kind, detail));
+    }
+    all.push(match facts.fit {
+        None => Finding::plain(Kind::PasswordNotGiven),
+        Some(Fit::Both(slot)) => Finding::with(Kind::PasswordSound, format!("slot {slot}")),
+        Some(Fit::SlotOnly(slot)) => Finding::with(Kind::PasswordOfSlotOnly, format!("slot {slot}")),
+        Some(Fit::RecordOnly) => Finding::plain(Kind::PasswordOfRecordOnly),
+    });
+    all
+}
+
+fn copies(facts: &Facts) -> Vec<Finding> {
+    let date = |copy: &Option<Copy>| match copy {
+        Some(Copy::Trusted(date)) => Some(*date),
+        Some(Copy::Unreadable(_) | Copy::Untrusted) | None => None,
+    };
+    let newest = [facts.host, date(&facts.header), date(&facts.home)].into_iter().flatten().max();
+    let is_older = |date: Option<u64>| date.is_some() && date < newest;
+    let mut all = Vec::new();
+    if facts.known == Known::No {
+        all.push(Finding::plain(Kind::HostRecordMissing));
+    } else if is_older(facts.host) {
+        all.push(Finding::plain(Kind::HostRecordOlder));
+    }
+    let readable = facts.examined.header.as_ref().filter(|header| header.is_ours);
+    if readable.is_some_and(|header| !header.has_record) {
+        all.push(Finding::plain(Kind::HeaderRecordMissing));
+    }
+    match &facts.header {
+        Some(Copy::Unreadable(why)) => all.push(Finding::with(Kind::HeaderRecordUnreadable, why)),
+        Some(Copy::Untrusted) => all.push(Finding::plain(Kind::HeaderRecordUntrusted)),
+        Some(Copy::Trusted(date)) if is_older(Some(*date)) => {
+            all.push(Finding::plain(Kind::HeaderRecordOlder));
+        }
+        Some(Copy::Trusted(_)) | None => {}
+    }
+    let reached = facts.seen == Seen::Open
+        || facts.examined.unlocked.as_ref().and_then(|unlocked| unlocked.inside.as_ref()).is_some_and(
+            |inside| {
+                !matches!(
+                    inside.file_system,
+                    FileSystem::Unknown
+                        | FileSystem::OfAnother
+                        | FileSystem::NotMounted(_)
+                        | FileSystem::NoHome
+                )
+            },
+        );
+    match facts.home.as_ref().filter(|_| reached) {
+        Some(Copy::Unreadable(why)) => all.push(Finding::with(Kind::HomeRecordUnreadable, why)),
+        Some(Copy::Untrusted) => all.push(Finding::plain(Kind::HomeRecordUntrusted)),
+        Some(Copy::Trusted(date)) if is_older(Some(*date)) => all.push(Finding::plain(Kind::HomeRecordOlder)),
+        Some(Copy::Trusted(_)) | None => {}
+    }
+    if all.is_empty() {
+        let seen = [
+            facts.host.map(|_| "machine"),
+            date(&facts.header).map(|_| "header"),
+            date(&facts.home).map(|_| "home"),
+        ];
+        all.push(Finding::with(
+            Kind::RecordsAgree,
+            seen.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        ));
+    }
+    all
+}
+
+fn file_system(facts: &Facts) -> Option<Finding> {
+    if facts.seen != Seen::Closed {
+        return Some(Finding::plain(Kind::FileSystemOpen));
+    }
+    let inside = facts.examined.unlocked.as_ref()?.inside.as_ref()?;
+    Some(match &inside.file_system {
+        FileSystem::Sound(named) => Finding::with(Kind::FileSystemSound, named),
+        FileSystem::Unknown => Finding::plain(Kind::FileSystemUnknown),
+        FileSystem::OfAnother => Finding::plain(Kind::FileSystemOfAnother),
+        FileSystem::NoChecker(program) => Finding::with(Kind::FileSystemNoChecker, program),
+        FileSystem::Unsettled(named) => Finding::with(Kind::FileSystemUnsettled, named),
+        FileSystem::Errors(said) => Finding::with(Kind::FileSystemErrors, said),
+        FileSystem::NotMounted(why) => Finding::with(Kind::FileSystemNotMounted, why),
+        FileSystem::NoHome => Finding::plain(Kind::FileSystemNoHome),
+    })
+}
+
+fn leftovers(facts: &Facts) -> Vec<Finding> {
+    let examined = &facts.examined;
+    let mut all = Vec::new();
+    if examined.dirty && facts.seen == Seen::Closed {
+        all.push(Finding::plain(Kind::MarkedDirty));
+    }
+    if !examined.stale.is_empty() {
+        all.push(Finding::with(Kind::StaleDevices, examined.stale.join(", ")));
+    }
+    if !examined.leftovers.is_empty() {
+        all.push(Finding::with(Kind::TemporaryImages, examined.leftovers.join(", ")));
+    }
+    if let Some(what) = &examined.unfinished_resize {
+        all.push(Finding::with(Kind::ResizeUnfinished, what));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::examined::{Header, Inside, Unlocked};
+    use records::{Record, Sections};
+
+    /// A closed home that is sound in every part, looked at with its password.
+    fn sound() -> Facts {
+        let record = Record::parse(r#"{"userName":"alice"}"#, Sections::EMBEDDED).expect("valid");
+        let inside = Inside { file_system: FileSystem::Sound("btrfs".into()), record: Ok(record.clone()) };
+        Facts {
+            image_path: "/home/alice.home".into(),
+            examined: Examined {
+                image: Image::There { size: 256 << 20, wanting: 0, room: 1 },
+                table: Some(Table::Sound),
+                headers: Some(Headers { first: Some(5), second: Some(5) }),
+                header: Some(Header { is_ours: true, slots: 1, marked: false, has_record: true }),
+                unlocked: Some(Unlocked { key: 0, slot: 0, record: Ok(record), inside: Some(inside) }),
+                ..Examined::default()
+            },
+            seen: Seen::Closed,
+            known: Known::Yes,
+            host: Some(7),
+            header: Some(Copy::Trusted(7)),
+            home: Some(Copy::Trusted(7)),
+            keys: Some(1),
+            fit: Some(Fit::Both(0)),
+        }
+    }
+
+    /// What is found beside what is as it should be.
+    fn wrong(change: impl FnOnce(&mut Facts)) -> Vec<Kind> {
+        let mut facts = sound();
+        change(&mut facts);
+        let wrong = |finding: &Finding| finding.kind.severity() != records::health::Severity::Sound;
+        judge(&facts).iter().filter(|finding| wrong(finding)).map(|finding| finding.kind).collect()
+    }
+
+    fn header(facts: &mut Facts) -> &mut Header {
+        facts.examined.header.as_mut().expect("there")
+    }
+
+    fn inside(facts: &mut Facts) -> &mut Inside {
+        facts.examined.unlocked.as_mut().and_then(|unlocked| unlocked.inside.as_mut()).expect("there")
+    }
+
+    /// Nothing but the image was reached.
+    fn unreached(facts: &mut Facts) {
+        facts.examined = Examined { image: std::mem::take(&mut facts.examined.image), ..Examined::default() };
+        (facts.header, facts.home, facts.fit, facts.keys) = (None, None, None, None);
+    }
+
+    #[test]
+    fn each_damage_is_told_and_nothing_else() {
+        type Change = fn(&mut Facts);
+        let cases: &[(Change, &[Kind])] = &[
+            (|_| {}, &[]),
+            (
+                |f| {
+                    unreached(f);
+                    f.examined.image = Image::Missing;
+                },
+                &[Kind::ImageMissing],
+            ),
+            (
+                |f| {
+                    unreached(f);
+                    f.examined.image = Image::NotAFile;
+                },
+                &[Kind::ImageNotAFile],
+            ),
+            (
+                |f| {
+                    unreached(f);
+                    f.examined.table = Some(Table::OfAnother);
+                },
+                &[Kind::TableOfAnother],
+            ),
+            (unreached, &[Kind::HeadersDamaged]),
+            (|f| f.examined.locked_elsewhere = true, &[Kind::ImageInUse]),
+            (|f| f.examined.table = Some(Table::FirstDamaged), &[Kind::FirstTableDamaged]),
+            (|f| f.examined.table = Some(Table::SecondDamaged), &[Kind::SecondTableDamaged]),
+            (|f| f.examined.table = Some(Table::BothDamaged), &[Kind::BothTablesDamaged]),
+            (|f| f.examined.table = Some(Table::CutShort(1)), &[Kind::ImageCutShort]),
+            (
+                |f| f.examined.headers = Some(Headers { first: None, second: Some(5) }),
+                &[Kind::FirstHeaderDamaged],
+            ),
+            (
+                |f| f.examined.headers = Some(Headers { first: Some(5), second: None }),
+                &[Kind::SecondHeaderDamaged],
+            ),
+            (
+                |f| f.examined.headers = Some(Headers { first: Some(6), second: Some(5) }),
+                &[Kind::HeadersDiffer],
+            ),
+            (|f| header(f).marked = true, &[Kind::KeyChangeCutShort]),
+            (|f| header(f).slots = 2, &[Kind::SlotsDoNotFit]),
+            (|f| f.fit = Some(Fit::SlotOnly(0)), &[Kind::PasswordOfSlotOnly]),
+            (|f| f.known = Known::No, &[Kind::HostRecordMissing]),
+            (|f| f.host = Some(6), &[Kind::HostRecordOlder]),
+            (|f| f.header = Some(Copy::Trusted(6)), &[Kind::HeaderRecordOlder]),
+            (|f| f.header = Some(Copy::Untrusted), &[Kind::HeaderRecordUntrusted]),
+            (|f| f.header = Some(Copy::Unreadable(String::new())), &[Kind::HeaderRecordUnreadable]),
+            (
+                |f| {
+                    header(f).has_record = false;
+                    f.header = None;
+                },
+                &[Kind::HeaderRecordMissing],
+            ),
+            (|f| f.home = Some(Copy::Trusted(6)), &[Kind::HomeRecordOlder]),
+            (|f| f.home = Some(Copy::Untrusted), &[Kind::HomeRecordUntrusted]),
+            (|f| f.home = Some(Copy::Unreadable(String::new())), &[Kind::HomeRecordUnreadable]),
+            (|f| inside(f).file_system = FileSystem::Errors(String::new()), &[Kind::FileSystemErrors]),
+            (
+                |f| {
+                    inside(f).file_system = FileSystem::NotMounted(String::new());
+                    f.home = Some(Copy::Unreadable(String::new()));
+                },
+                &[Kind::FileSystemNotMounted],
+            ),
+            (|f| f.examined.dirty = true, &[Kind::MarkedDirty]),
+            (|f| f.examined.stale = vec!["x".into()], &[Kind::StaleDevices]),
+            (|f| f.examined.leftovers = vec!["x".into()], &[Kind::TemporaryImages]),
+            (|f| f.examined.unfinished_resize = Some("x".into()), &[Kind::ResizeUnfinished]),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(wrong(change), *expected);
+        }
+    }
+
+    #[test]
+    fn without_a_password_and_while_open_less_is_seen() {
+        let found = wrong(|f| {
+            f.examined.unlocked = None;
+            (f.header, f.home, f.fit) = (None, None, None);
+        });
+        assert_eq!(found, [Kind::PasswordNotGiven]);
+        let found = wrong(|f| {
+            f.seen = Seen::Open;
+            f.examined.dirty = true;
+            f.examined.unlocked = None;
+            (f.header, f.fit) = (None, None);
+        });
+        assert_eq!(found, [Kind::PasswordNotGiven, Kind::FileSystemOpen]);
+    }
+}

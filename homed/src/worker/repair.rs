@@ -1,0 +1,219 @@
+//! Rebuilding what can be rebuilt.
+//!
+//! ```text
+//! without a key:  backup → devices of killed runs → unfinished images → partition table → encryption header
+//! with one:       (file system, if that was asked for →) key slots → records → mark
+//! ```
+//!
+//! Each step leaves a home that opens as well as before, so a power cut in between costs nothing.
+
+use super::activate::{for_change, open};
+use super::check::{judge, look};
+use super::copies::Copies;
+use super::{Looked, heal, state, steps::Reporter};
+use crate::job::{Failure, Job, Known, Mounted, Repair, Seen, Step, Steps};
+use crate::storage::{self, Spec};
+use crate::token::{self, Offer};
+use records::health::{Finding, Kind, Report};
+use records::reconcile::Rule;
+use records::{Record, Refusal};
+use serde_json::Map;
+use std::io::Write;
+
+const PLAN: &[Step] = &[
+    Step::Check,
+    Step::Backup,
+    Step::Partition,
+    Step::RebuildHeader,
+    Step::RepairFileSystem,
+    Step::Unlock,
+    Step::ReadCopies,
+    Step::WriteHeader,
+    Step::WriteIdentity,
+    Step::WriteHost,
+    Step::Detach,
+];
+
+/// What is done for a finding: without a key, and with one.
+fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
+    let what = match kind {
+        Kind::FirstTableDamaged | Kind::SecondTableDamaged | Kind::BothTablesDamaged => {
+            (Needs::Nothing, "write the partition table anew, both copies")
+        }
+        Kind::FirstHeaderDamaged | Kind::SecondHeaderDamaged | Kind::HeadersDiffer => {
+            (Needs::Nothing, "write the encryption header anew from its sound copy")
+        }
+        Kind::StaleDevices => (Needs::Nothing, "close the devices of a killed run"),
+        Kind::TemporaryImages => (Needs::Nothing, "delete unfinished images"),
+        Kind::KeyChangeCutShort => (Needs::Key, "finish or take back the change of keys"),
+        Kind::HeaderRecordMissing | Kind::HeaderRecordUnreadable | Kind::HeaderRecordOlder => {
+            (Needs::Key, "write the record into the encryption header")
+        }
+        Kind::HomeRecordUnreadable | Kind::HomeRecordUntrusted | Kind::HomeRecordOlder => {
+            (Needs::Key, "write the record into the home")
+        }
+        Kind::HostRecordMissing | Kind::HostRecordOlder => (Needs::Key, "write this machine's record"),
+        Kind::MarkedDirty => (Needs::Key, "take away the mark that the home is open"),
+        Kind::ResizeUnfinished => (Needs::Key, "finish or take back the change of size"),
+        Kind::FileSystemErrors | Kind::FileSystemNotMounted => {
+            (Needs::Leave, "have the file system repaired by its own program")
+        }
+        Kind::ImageSound
+        | Kind::ImageMissing
+        | Kind::ImageNotAFile
+        | Kind::ImageUnreadable
+        | Kind::ImageCutShort
+        | Kind::ImageInUse
+        | Kind::ImageInHoles
+        | Kind::TablesSound
+        | Kind::TableNotNeeded
+        | Kind::TableOfAnother
+        | Kind::HeadersSound
+        | Kind::HeadersDamaged
+        | Kind::HeaderOfAnother
+        | Kind::SlotsSound
+        | Kind::SlotsNone
+        | Kind::SlotsDoNotFit
+        | Kind::PasswordNotGiven
+        | Kind::PasswordSound
+        | Kind::PasswordOfSlotOnly
+        | Kind::PasswordOfRecordOnly
+        | Kind::RecordsAgree
+        | Kind::HeaderRecordUntrusted
+        | Kind::FileSystemSound
+        | Kind::FileSystemOpen
+        | Kind::FileSystemUnsettled
+        | Kind::FileSystemNoChecker
+        | Kind::FileSystemUnknown
+        | Kind::FileSystemOfAnother
+        | Kind::FileSystemNoHome => return None,
+    };
+    Some(what)
+}
+
+/// What it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Key,
+    /// The explicit wish: it may throw damaged files away.
+    Leave,
+}
+
+/// Looks, rebuilds, and looks again.
+pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Reporter<W>) -> Looked {
+    steps.plan(PLAN);
+    let facts = look(job, (Seen::Closed, known), steps)?;
+    let before = judge::judge(&facts);
+    if facts.examined.locked_elsewhere {
+        return Err(Refusal::HomeInUse.into());
+    }
+    if how.dry_run {
+        let actions = planned(&before, how, facts.fit.is_some());
+        return Ok((Report { findings: before, actions }.sorted(), None));
+    }
+    drop(facts);
+    let mut actions = Vec::new();
+    let spec = || Spec::of(&job.record, &job.machine);
+    if before.iter().any(|finding| needs(finding) == Some(Needs::Nothing)) {
+        actions.extend(storage::backend(spec()?)?.mend(&state::backup_path(&job.record)?, steps)?);
+    }
+    let mut record = None;
+    if !job.credentials.passwords.is_empty() {
+        // What the layers above hid is seen now.
+        let facts = look(job, (Seen::Closed, known), steps)?;
+        let now = judge::judge(&facts);
+        if how.file_system && now.iter().any(|finding| needs(finding) == Some(Needs::Leave)) {
+            storage::backend(spec()?)?.repair_file_system(&token::candidates(&job.credentials), steps)?;
+            actions.push("The file system was repaired by its own program.".into());
+        }
+        if now.iter().any(|finding| needs(finding) == Some(Needs::Key)) {
+            record = with_key(job, known, steps)?;
+            actions.extend(now.iter().filter(|finding| needs(finding) == Some(Needs::Key)).map(done));
+        }
+    }
+    let host = record.as_ref().map_or(known, |_| Known::Yes);
+    let job = Job { record: record.clone().unwrap_or_else(|| job.record.clone()), ..duplicate(job) };
+    let after = judge::judge(&look(&job, (Seen::Closed, host), steps)?);
+    actions.dedup();
+    Ok((Report { findings: after, actions }.sorted(), record))
+}
+
+fn duplicate(job: &Job) -> Job {
+    Job {
+        home: job.home.clone(),
+        machine: job.machine.clone(),
+        record: job.record.clone(),
+        credentials: job.credentials.duplicate(),
+        task: crate::job::Task::Remove,
+    }
+}
+
+fn needs(finding: &Finding) -> Option<Needs> {
+    mended_by(finding.kind).map(|(needs, _)| needs)
+}
+
+fn done(finding: &Finding) -> String {
+    let what = mended_by(finding.kind).map_or("", |(_, what)| what);
+    format!("Done: {what}.")
+}
+
+/// In words, what a repair of these findings would do.
+fn planned(findings: &[Finding], how: Repair, has_key: bool) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for (needs, what) in findings.iter().filter_map(|finding| mended_by(finding.kind)) {
+        let line = match needs {
+            Needs::Nothing => format!("It will {what}."),
+            Needs::Key if has_key => format!("It will {what}."),
+            Needs::Key => format!("With the password it would {what}."),
+            Needs::Leave if how.file_system && has_key => {
+                format!("It will {what}; damaged files may be lost.")
+            }
+            Needs::Leave => format!("With --file-system and the password it would {what}."),
+        };
+        if !all.contains(&line) {
+            all.push(line);
+        }
+    }
+    all
+}
+
+/// Records, key slots and mark, as a login does it, without showing the home to anybody.
+fn with_key<W: Write>(job: &Job, known: Known, steps: &mut Reporter<W>) -> Result<Option<Record>, Failure> {
+    let offer = Offer::new(&job.credentials);
+    let mut copies = Copies::new(job, known, Rule::Any)?;
+    let keys = token::candidates(&job.credentials);
+    let spec = Spec::of(&job.record, &job.machine)?;
+    let mut opened = open(spec, for_change(Mounted::No), &keys, (&copies, &offer), steps)?;
+    steps.enter(Step::ReadCopies)?;
+    copies.see_header(opened.record(), steps)?;
+    if copies.winner().is_ok() {
+        copies.prove(&offer)?;
+    }
+    let home = opened.directory(steps)?;
+    copies.see_identity(home, steps)?;
+    let proven = copies.prove(&offer)?;
+    heal::keys(&copies, opened.as_mut(), (&keys, &proven, &offer), steps);
+    copies.write_header(opened.as_mut(), steps)?;
+    copies.write_identity(opened.as_mut(), steps)?;
+    let binding = if known == Known::Yes { Map::new() } else { opened.binding() };
+    let host = copies.write_host(job, binding, steps)?;
+    opened.finish(steps)?;
+    Ok(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_planned_says_what_it_takes() {
+        let findings =
+            [Kind::FirstTableDamaged, Kind::HeaderRecordMissing, Kind::FileSystemErrors, Kind::ImageSound]
+                .map(Finding::plain);
+        let plan = |file_system, has_key| planned(&findings, Repair { dry_run: true, file_system }, has_key);
+        assert_eq!(plan(true, true).iter().filter(|line| line.starts_with("It will")).count(), 3);
+        assert_eq!(plan(false, true).iter().filter(|line| line.starts_with("It will")).count(), 2);
+        assert_eq!(plan(true, false).iter().filter(|line| line.starts_with("It will")).count(), 1);
+    }
+}

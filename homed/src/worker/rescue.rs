@@ -1,0 +1,20 @@
+//! Opening what is left of a damaged home, to be read only. Nothing of it is changed, and no record inside is
+//! asked: whoever has a key that opens it may see it.
+
+use super::{Done, steps::Reporter};
+use crate::job::{Job, Step};
+use crate::storage::{self, Spec};
+use crate::token;
+use std::io::Write;
+use std::path::Path;
+
+const PLAN: &[Step] = &[Step::Unlock, Step::Attach, Step::Mount, Step::Expose];
+
+/// Shows it at the directory (`None`: at the home directory).
+pub fn rescue<W: Write>(job: &Job, uid: u32, directory: Option<&str>, steps: &mut Reporter<W>) -> Done {
+    steps.plan(PLAN);
+    let keys = token::candidates(&job.credentials);
+    let spec = Spec::of(&job.record, &job.machine)?;
+    storage::backend(spec)?.rescue(&keys, (uid, directory.map(Path::new)), steps)?;
+    Ok(None)
+}

@@ -1,0 +1,222 @@
+//! `homectl check`, `repair` and `rescue`: each damage is told, what can be rebuilt is, and the home opens with
+//! its files.
+
+use anyhow::{Result, ensure};
+use homed_tests::{CHEAP, Ours};
+use serde_json::Value;
+
+/// A machine with a home of alice, closed, with a file in it and a copy of all that can be damaged.
+fn prepared(options: &str) -> Result<Ours> {
+    let machine = Ours::small()?;
+    machine.done(&format!("create alice {CHEAP} {options}"), "", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.command("echo kept > ~/file; sync ~/file").user("alice").check()?;
+    machine.done("deactivate alice", "", "")?;
+    machine.check(
+        "cp --sparse=always /home/alice.home /root/; cp /var/lib/systemd/home/alice.identity /root/",
+    )?;
+    Ok(machine)
+}
+
+fn opens(machine: &Ours, password: &str) -> Result<()> {
+    machine.done("activate alice", password, "")?;
+    ensure!(machine.command("cat ~/file").user("alice").check()? == "kept\n", "the file has changed");
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}
+
+/// What a check finds that is not sound, and how it ends.
+fn checked(machine: &Ours, password: &str) -> Result<(Vec<String>, i32)> {
+    let output = machine.homectl("check --json=short alice", password, "")?;
+    ensure!(output.status < 3, "not checked: {}\n{}", output.stderr, machine.log());
+    let report: Value = serde_json::from_str(&output.stdout)?;
+    let wrong = report["findings"].as_array().into_iter().flatten();
+    let wrong = wrong.filter(|finding| finding["severity"] != "sound");
+    Ok((wrong.filter_map(|finding| Some(finding["kind"].as_str()?.to_owned())).collect(), output.status))
+}
+
+fn finds(machine: &Ours, password: &str, kinds: &[&str], status: i32) -> Result<()> {
+    let found = checked(machine, password)?;
+    let expected = (kinds.iter().map(|kind| (*kind).to_owned()).collect(), status);
+    let text =
+        || machine.homectl("check alice", password, "").map(|output| output.stdout).unwrap_or_default();
+    ensure!(found == expected, "found {found:?}, not {kinds:?}:\n{}", text());
+    Ok(())
+}
+
+/// Offsets and lengths in bytes in the image; the partition begins at 1 MiB.
+fn damage(offset: &str, length: u64) -> String {
+    format!(
+        "dd if=/dev/urandom of=/home/alice.home bs=64K conv=notrunc status=none oflag=seek_bytes seek=$(({offset})) \
+         iflag=count_bytes,fullblock count={length}"
+    )
+}
+
+/// Replaces the record's token in the header by what lies in /root/token, if anything.
+const REPLACE_TOKEN: &str = "\
+set -e
+loop=$(losetup --find --show --offset 1048576 /home/alice.home)
+cryptsetup token remove --token-id 0 $loop
+[ ! -s /root/token ] || cryptsetup token import --token-id 0 --json-file /root/token $loop
+losetup --detach $loop";
+/// Opens the home's encrypted device as a killed run would leave it.
+const LEAVE_OPEN: &str = "\
+loop=$(losetup --find --show --offset 1048576 /home/alice.home)
+printf correcthorse | cryptsetup open --key-file - $loop home-alice";
+/// Overwrites `.identity` behind the daemon's back.
+const SPOIL_IDENTITY: &str = "\
+set -e
+loop=$(losetup --find --show --offset 1048576 /home/alice.home)
+printf correcthorse | cryptsetup open --key-file - $loop peek
+mount /dev/mapper/peek /mnt; echo noise > /mnt/alice/.identity
+umount /mnt; cryptsetup close peek; losetup -d $loop";
+
+struct Case {
+    what: &'static str,
+    harm: String,
+    /// What a check with the password finds.
+    finds: &'static [&'static str],
+    /// Whether the repair needs the password.
+    needs_key: bool,
+}
+
+fn cases() -> Vec<Case> {
+    let end = "$(stat -c %s /home/alice.home) - 34 * 512";
+    let second = "1048576 + $(od -An -t u8 --endian=big -j 1048584 -N 8 /home/alice.home)";
+    let case = |what, harm, finds, needs_key| Case { what, harm, finds, needs_key };
+    vec![
+        case("the first table", damage("512", 1024), &["firstTableDamaged"], false),
+        case("the second table", damage(end, 34 * 512), &["secondTableDamaged"], false),
+        case(
+            "both tables",
+            format!("{}; {}", damage("0", 34 * 512), damage(end, 34 * 512)),
+            &["bothTablesDamaged"],
+            false,
+        ),
+        case("the first header", damage("1048576", 4096), &["firstHeaderDamaged"], false),
+        case("the second header", damage(second, 4096), &["secondHeaderDamaged"], false),
+        case(
+            "the header's record",
+            format!(": > /root/token; {REPLACE_TOKEN}"),
+            &["headerRecordMissing"],
+            true,
+        ),
+        case(
+            "noise in its place",
+            format!(
+                "echo '{{\"type\":\"systemd-homed\",\"keyslots\":[],\"record\":\"bm9pc2U=\",\
+                 \"iv\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}}' > /root/token; {REPLACE_TOKEN}"
+            ),
+            &["headerRecordUnreadable"],
+            true,
+        ),
+        case("the home's record", SPOIL_IDENTITY.into(), &["homeRecordUnreadable"], true),
+        case("the mark", "setfattr -n user.home-dirty -v 1 /home/alice.home".into(), &["markedDirty"], true),
+        case("a loop device", "losetup --find /home/alice.home".into(), &["staleDevices"], false),
+        case("an open device", LEAVE_OPEN.into(), &["staleDevices"], false),
+        case(
+            "an unfinished image",
+            "echo x > /home/.#homeworkalice.home0123".into(),
+            &["temporaryImages"],
+            false,
+        ),
+    ]
+}
+
+#[test]
+fn each_damage_is_told_and_mended() -> Result<()> {
+    let machine = prepared("")?;
+    finds(&machine, "correcthorse", &[], 0)?;
+    finds(&machine, "", &["passwordNotGiven"], 0)?;
+    let wrong = machine.homectl("check alice", "wrong", "")?;
+    ensure!(wrong.status == 3 && wrong.stderr.contains("password"), "{}: {}", wrong.status, wrong.stderr);
+    let said = machine.homectl("repair --yes alice", "correcthorse", "")?;
+    ensure!(said.status == 0 && said.stderr.contains("nothing that could be repaired"), "{}", said.stderr);
+    for case in cases() {
+        let told = |e: anyhow::Error| e.context(case.what);
+        machine.check("cp --sparse=always /root/alice.home /home/").map_err(told)?;
+        machine.check(&case.harm).map_err(told)?;
+        let before = machine.check("sha256sum /home/alice.home")?;
+        finds(&machine, "correcthorse", case.finds, 1).map_err(told)?;
+        let asked = machine.homectl("repair alice", "correcthorse", "")?;
+        ensure!(asked.status == 1 && asked.stderr.contains("--yes"), "{}: {}", case.what, asked.stderr);
+        let dry = machine.homectl("repair --dry-run alice", "correcthorse", "")?;
+        ensure!(dry.stdout.contains("It will"), "{}: {}", case.what, dry.stdout);
+        ensure!(machine.check("sha256sum /home/alice.home")? == before, "{}: changed by looking", case.what);
+        let password = if case.needs_key { "correcthorse" } else { "" };
+        let done = machine.homectl("repair --yes alice", password, "")?;
+        ensure!(done.status == 0, "{}: {}{}\n{}", case.what, done.stdout, done.stderr, machine.log());
+        finds(&machine, "correcthorse", &[], 0).map_err(told)?;
+        opens(&machine, "correcthorse").map_err(told)?;
+    }
+    // What was written over is kept, and nothing else was left.
+    let kept = machine.check("cd /var/lib/systemd/home; ls alice.home.*.backup | wc -l; du -ms alice.home.*.backup | sort -n | tail -1")?;
+    ensure!(kept.lines().next().is_some_and(|count| count.trim().parse::<u32>().unwrap_or(0) >= 5), "{kept}");
+    assert_eq!(machine.check("ls -A /home")?, "alice\nalice.home\n");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_mended_is_told() -> Result<()> {
+    let machine = prepared("")?;
+    for (what, harm, kinds) in [
+        ("no image", "rm /home/alice.home".into(), &["imageMissing"][..]),
+        ("a folder", "mkdir /home/alice.home".into(), &["imageNotAFile"]),
+        ("an empty image", "rmdir /home/alice.home; : > /home/alice.home".into(), &["headersDamaged"]),
+        (
+            "both headers",
+            format!("cp --sparse=always /root/alice.home /home/; {}", damage("1048576", 16 << 20)),
+            &["headersDamaged"],
+        ),
+    ] {
+        machine.check(&harm)?;
+        let found = checked(&machine, "")?;
+        ensure!(found.1 == 2 && found.0 == kinds, "{what}: {found:?}");
+        let done = machine.homectl("repair --yes alice", "", "")?;
+        ensure!(done.status != 0, "{what}: {}", done.stdout);
+    }
+    // The text for people says it too, and what to do.
+    let text = machine.homectl("check alice", "", "")?.stdout;
+    ensure!(text.contains("BROKEN") && text.contains("backup"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn records_and_slots_of_different_age_are_told_and_brought_together() -> Result<()> {
+    let machine = prepared("")?;
+    machine.done("passwd alice", "correcthorse", "batterystaple")?;
+    // The host's record is restored from before: its password opens no slot.
+    machine.kill_daemon()?;
+    machine.check("cp /root/alice.identity /var/lib/systemd/home/")?;
+    machine.start_daemon()?;
+    finds(&machine, "correcthorse", &["passwordOfRecordOnly"], 1)?;
+    finds(&machine, "batterystaple", &["hostRecordOlder"], 1)?;
+    let done = machine.homectl("repair --yes alice", "batterystaple", "")?;
+    ensure!(done.status == 0, "{}{}", done.stdout, done.stderr);
+    finds(&machine, "batterystaple", &[], 0)?;
+    opens(&machine, "batterystaple")?;
+    machine.refused("activate alice", "correcthorse", "")?;
+    // The image is restored from before: its slots are those of the old password.
+    machine.check("cp --sparse=always /root/alice.home /home/")?;
+    finds(&machine, "correcthorse", &["headerRecordOlder", "homeRecordOlder"], 1)?;
+    Ok(())
+}
+
+#[test]
+fn an_open_home_and_one_that_is_checked_are_nobodys_hindrance() -> Result<()> {
+    let machine = prepared("")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    finds(&machine, "correcthorse", &["fileSystemOpen"], 0)?;
+    let said = machine.refused("repair --yes alice", "correcthorse", "")?;
+    ensure!(said.contains("busy") || said.contains("use"), "{said}");
+    machine.done("deactivate alice", "", "")?;
+    // A check that does not come to its end gives way to whoever wants the home.
+    machine.check("echo check-file-system stop > /run/homed/fault")?;
+    let checking = machine.command("PASSWORD=correcthorse setsid --wait homectl check alice").spawn()?;
+    machine.check("until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done")?;
+    machine.check("rm /run/homed/fault")?;
+    opens(&machine, "correcthorse")?;
+    let checked = checking.wait()?;
+    ensure!(checked.status == 3 && checked.stderr.contains("broken off"), "{}", checked.stderr);
+    Ok(())
+}
