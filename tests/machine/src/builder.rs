@@ -26,12 +26,22 @@ pub enum Init {
     Full,
 }
 
+/// What it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hardware {
+    /// A process of the host: User-Mode Linux. Starts in seconds; no screen.
+    Process,
+    /// A PC of qemu's, computed: a screen with virtual terminals, a keyboard, a true suspend to RAM. Boots in a minute.
+    Screen,
+}
+
 /// What a machine is made with. See [`Machine::builder`] for what it is if nothing is said.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
     pub(crate) image: Image,
     pub(crate) init: Init,
+    pub(crate) hardware: Hardware,
     pub(crate) memory: u32,
     pub(crate) machine_id: String,
     pub(crate) shared: Option<PathBuf>,
@@ -62,6 +72,12 @@ impl Builder {
         self
     }
 
+    /// What it runs on.
+    pub fn hardware(mut self, hardware: Hardware) -> Self {
+        self.hardware = hardware;
+        self
+    }
+
     /// Its RAM in MiB.
     pub fn memory(mut self, mebibytes: u32) -> Self {
         self.memory = mebibytes;
@@ -74,7 +90,7 @@ impl Builder {
         self
     }
 
-    /// Shows a folder of the host in the guest, at /mnt, for reading and writing.
+    /// Shows a folder of the host in the guest, at /mnt, for reading and writing. Not on a machine with a screen.
     pub fn shared(mut self, folder: impl Into<PathBuf>) -> Self {
         self.shared = Some(folder.into());
         self
@@ -88,7 +104,10 @@ impl Builder {
 
     /// Starts it with a fresh disk and returns when commands can be run; a full one when its boot has ended.
     pub fn start(self) -> Result<Machine> {
-        let image = self.image.file()?;
+        let image = match self.hardware {
+            Hardware::Process => self.image.file()?,
+            Hardware::Screen => self.image.screen_file()?,
+        };
         self.start_on(image, Wreck::new()?)
     }
 
@@ -98,7 +117,7 @@ impl Builder {
         let [first, second, third] = masters;
         let first = Console::new(first, &wreck.path().join("ttyS0.log"))?;
         let second = Console::new(second, &wreck.path().join("ttyS1.log"))?;
-        let (runner, greeting) = Runner::new(third, wreck.exchange())?;
+        let (runner, greeting) = Runner::new(third, wreck.exchange(), self.hardware)?;
         let kernel = Kernel::start(&self, &image, &wreck, slaves)?;
         let machine = Machine { kernel, runner, consoles: [first, second], settings: self, image, wreck };
         machine
@@ -114,6 +133,7 @@ impl Machine {
         Builder {
             image: Image::Base,
             init: Init::Small,
+            hardware: Hardware::Process,
             memory: 1024,
             machine_id: format!("{:032x}", 1),
             shared: None,
@@ -141,7 +161,7 @@ impl Machine {
         if self.settings.init == Init::Full {
             self.command("systemctl is-system-running --wait || :").timeout(BOOT).check()?;
         }
-        if self.settings.shared.is_some() {
+        if self.settings.shared.is_some() && self.settings.hardware == Hardware::Process {
             self.check("mount -t hostfs none /mnt -o hostfs=/mnt/shared")?;
         }
         Ok(())

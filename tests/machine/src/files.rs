@@ -5,11 +5,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::builder::Machine;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::builder::{Hardware, Machine};
 
 impl Machine {
     /// Copies a file or folder of the host to `to` in the guest. Sparse files stay sparse.
     pub fn copy_in(&self, from: &Path, to: &str) -> Result<()> {
+        if self.settings.hardware == Hardware::Screen {
+            return self.write_file(to, fs::read(from)?);
+        }
         let (_, here, there) = self.runner.folder()?;
         copy(from, &here.join("file"))?;
         self.check(&format!(
@@ -21,6 +27,9 @@ impl Machine {
 
     /// Copies a file or folder of the guest to `to` on the host.
     pub fn copy_out(&self, from: &str, to: &Path) -> Result<()> {
+        if self.settings.hardware == Hardware::Screen {
+            return self.copy_from_disk(from, to);
+        }
         let (_, here, there) = self.runner.folder()?;
         self.check(&format!(
             "cp -r --sparse=always --no-target-directory '{from}' '{}/file'",
@@ -37,11 +46,29 @@ impl Machine {
 
     /// Reads a file in the guest.
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>> {
+        if self.settings.hardware == Hardware::Screen {
+            return BASE64.decode(self.check(&format!("base64 -w0 '{path}'"))?).context("not base64");
+        }
         let (_, here, there) = self.runner.folder()?;
         self.check(&format!("cat '{path}' > '{}/file'", there.display()))?;
         let content = fs::read(here.join("file")).with_context(|| format!("cannot read back {path}"))?;
         crate::cache::remove(&here)?;
         Ok(content)
+    }
+
+    /// Copies a file out of the disk of a machine with a screen, while it runs.
+    fn copy_from_disk(&self, from: &str, to: &Path) -> Result<()> {
+        // Frozen once, all of it is where it belongs, and nothing in the file system's journal.
+        self.check("sync; fsfreeze --freeze / && fsfreeze --unfreeze /")?;
+        let output = std::process::Command::new("debugfs")
+            .arg("-R")
+            .arg(format!("dump {from} {}", to.display()))
+            .arg(self.wreck.path().join("disk.img"))
+            .output()
+            .context("cannot start `debugfs` (package e2fsprogs)")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success() && to.exists(), "cannot copy {from} from the disk: {said}");
+        Ok(())
     }
 }
 

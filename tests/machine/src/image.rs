@@ -30,14 +30,30 @@ pub enum Image {
 }
 
 impl Image {
-    /// The image's file, built if it is not there.
+    /// The image's file for a machine in User-Mode Linux, built if it is not there.
     pub fn file(self) -> Result<PathBuf> {
+        self.on(&Base { folder: folder()?, tree: tree()? })
+    }
+
+    /// The image's file for a machine with a screen, built if it is not there.
+    pub fn screen_file(self) -> Result<PathBuf> {
+        let folder = screen()?;
+        self.on(&Base { tree: folder.join("boot/tree"), folder })
+    }
+
+    fn on(self, base: &Base) -> Result<PathBuf> {
         match self {
-            Self::Base => base(),
-            Self::Ours => layer(&our_package()?),
-            Self::Peer => layer(&peer_package()?),
+            Self::Base => base.image(),
+            Self::Ours => base.layer(&our_package()?),
+            Self::Peer => base.layer(&peer_package()?),
         }
     }
+}
+
+/// A root tree, and the folder where images made of it are kept.
+struct Base {
+    folder: PathBuf,
+    tree: PathBuf,
 }
 
 /// The root tree of the base, built if it is not there.
@@ -65,34 +81,48 @@ pub fn folder() -> Result<PathBuf> {
     Ok(cache::folder()?.join(recipe::digest()))
 }
 
-fn base() -> Result<PathBuf> {
-    let tree = tree()?;
-    let image = folder()?.join("base.img");
-    cache::once(&image, |partial| pack(&tree, partial))?;
-    Ok(image)
+/// The folder of the machine with a screen: `boot/` has its tree, kernel and initrd, built if they are not there.
+pub fn screen() -> Result<PathBuf> {
+    let folder = folder()?.join(format!("screen-{}", recipe::screen_digest()));
+    let base = tree()?;
+    cache::once(&folder.join("boot"), |partial| {
+        let log = folder.join("build.log");
+        eprintln!("machine: adding a kernel for the machine with a screen, once (see {})", log.display());
+        let recipe = folder.join("recipe");
+        recipe::write_screen(&recipe)?;
+        run(Command::new("sh").arg(recipe.join("build.sh")).arg(&recipe).arg(&base).arg(partial), &log)
+    })?;
+    Ok(folder)
 }
 
-/// The base with `package` installed, known by the package's digest.
-fn layer(package: &Path) -> Result<PathBuf> {
-    let base = tree()?;
-    let content = fs::read(package).with_context(|| format!("cannot read {}", package.display()))?;
-    let digest = recipe::hexadecimal(&Sha256::digest(&content))[..16].to_owned();
-    let layers = folder()?.join("layers");
-    let image = layers.join(format!("{digest}.img"));
-    cache::once(&image, |partial| {
-        cache::forget_old(&layers, LAYER_LIFE);
-        eprintln!("machine: building an image with {}", package.display());
-        let tree = layers.join(format!("{digest}.tree"));
-        cache::remove(&tree)?;
-        let script = folder()?.join("recipe/layer.sh");
-        run(
-            Command::new("sh").arg(script).arg(&base).arg(package).arg(&tree),
-            &layers.join(format!("{digest}.log")),
-        )?;
-        pack(&tree, partial)?;
-        cache::remove(&tree)
-    })?;
-    Ok(image)
+impl Base {
+    fn image(&self) -> Result<PathBuf> {
+        let image = self.folder.join("base.img");
+        cache::once(&image, |partial| pack(&self.tree, partial))?;
+        Ok(image)
+    }
+
+    /// The base with `package` installed, known by the package's digest.
+    fn layer(&self, package: &Path) -> Result<PathBuf> {
+        let content = fs::read(package).with_context(|| format!("cannot read {}", package.display()))?;
+        let digest = recipe::hexadecimal(&Sha256::digest(&content))[..16].to_owned();
+        let layers = self.folder.join("layers");
+        let image = layers.join(format!("{digest}.img"));
+        cache::once(&image, |partial| {
+            cache::forget_old(&layers, LAYER_LIFE);
+            eprintln!("machine: building an image with {}", package.display());
+            let tree = layers.join(format!("{digest}.tree"));
+            cache::remove(&tree)?;
+            let script = folder()?.join("recipe/layer.sh");
+            run(
+                Command::new("sh").arg(script).arg(&self.tree).arg(package).arg(&tree),
+                &layers.join(format!("{digest}.log")),
+            )?;
+            pack(&tree, partial)?;
+            cache::remove(&tree)
+        })?;
+        Ok(image)
+    }
 }
 
 fn pack(tree: &Path, image: &Path) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The kernel's processes on the host, in mount and process namespaces of their own: when the first of them goes,
 //! all of them go. They hold a pipe from us (the lifeline) and do not outlive it, so nothing is left of a killed test.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -13,9 +14,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::builder::{Builder, Init};
+use crate::builder::{Builder, Hardware, Init};
 use crate::console::Console;
 use crate::image;
+use crate::screen::{self, Monitor};
 use crate::wreck::Wreck;
 
 /// How long the kernel may take from freezing its tasks to sleep.
@@ -30,27 +32,23 @@ pub struct Kernel {
     lifeline: Mutex<Option<ChildStdin>>,
     /// What it says on its own console.
     log: Console,
+    /// The way to the hardware, where it is qemu's.
+    monitor: Option<Monitor>,
     ended: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Kernel {
     /// Starts the kernel; `slaves` are the guest's ends of its serial lines.
     pub fn start(settings: &Builder, image: &Path, wreck: &Wreck, slaves: [OwnedFd; LINES]) -> Result<Self> {
-        let mut arguments = settings.kernel_arguments();
-        for (number, slave) in slaves.iter().enumerate() {
-            let name = nix::unistd::ttyname(slave).context("a pseudo terminal has no name")?;
-            arguments.push(format!("ssl{number}=tty:{}", name.display()));
-        }
+        let lines: Vec<PathBuf> = slaves.iter().map(nix::unistd::ttyname).collect::<Result<_, _>>()?;
         let (said, voice) = std::io::pipe()?;
         let mut child = Command::new("unshare")
             .args(if nix::unistd::geteuid().is_root() { &[][..] } else { &["--user", "--map-root-user"] })
             .args(["--mount", "--pid", "--fork", "--kill-child=SIGKILL", "sh"])
-            .arg(image::folder()?.join("recipe/launch.sh"))
-            .arg(image::tree()?)
-            .arg(wreck.path())
-            .arg(image)
-            .arg(settings.shared.as_deref().unwrap_or(Path::new("")))
-            .args(arguments)
+            .args(match settings.hardware {
+                Hardware::Process => settings.launch(image, wreck, &lines)?,
+                Hardware::Screen => screen::launch(settings, image, wreck, &lines)?,
+            })
             .stdin(Stdio::piped())
             .stdout(voice.try_clone()?)
             .stderr(voice)
@@ -62,7 +60,11 @@ impl Kernel {
         let ended = Arc::new((Mutex::new(false), Condvar::new()));
         let flag = Arc::clone(&ended);
         std::thread::spawn(move || wait(&mut child, &flag, slaves));
-        Ok(Self { outermost, lifeline, log, ended })
+        let monitor = match settings.hardware {
+            Hardware::Process => None,
+            Hardware::Screen => Some(Monitor::connect(wreck)?),
+        };
+        Ok(Self { outermost, lifeline, log, monitor, ended })
     }
 
     /// Kills all of it at once and returns when nothing is left.
@@ -80,6 +82,9 @@ impl Kernel {
 
     /// Returns when the machine sleeps: its tasks are frozen, and its kernel waits for a signal.
     pub fn await_sleep(&self) -> Result<()> {
+        if let Some(monitor) = &self.monitor {
+            return monitor.await_sleep(SLEEP);
+        }
         self.log
             .expect("Freezing remaining freezable tasks completed")
             .context("the machine did not suspend")?;
@@ -99,7 +104,17 @@ impl Kernel {
 
     /// Wakes the suspended machine: to this kernel SIGUSR1 is the power button of a sleeping machine.
     pub fn wake(&self) -> Result<()> {
+        if let Some(monitor) = &self.monitor {
+            monitor.execute("system_wakeup", &serde_json::json!({}))?;
+            // What is typed on a serial line before that is lost: the hardware has been reset.
+            return self.log.expect("PM: suspend exit").map(drop).context("the machine did not wake");
+        }
         kill(Pid::from_raw(self.process()?.try_into()?), Signal::SIGUSR1).context("cannot signal the kernel")
+    }
+
+    /// The way to the hardware of a machine with a screen.
+    pub fn monitor(&self) -> Option<&Monitor> {
+        self.monitor.as_ref()
     }
 
     /// The unlinked file that is the machine's RAM: the largest that the kernel holds open without a name.
@@ -128,7 +143,8 @@ impl Kernel {
     pub fn process(&self) -> Result<u32> {
         let first = *children(self.outermost)?.first().context("the machine's processes are gone")?;
         for child in children(first)? {
-            if fs::read_to_string(format!("/proc/{child}/cmdline"))?.starts_with("linux.uml\0") {
+            let command = fs::read_to_string(format!("/proc/{child}/cmdline"))?;
+            if ["linux.uml\0", "qemu-system-x86_64\0"].iter().any(|name| command.starts_with(name)) {
                 return Ok(child);
             }
         }
@@ -143,18 +159,36 @@ impl Drop for Kernel {
 }
 
 impl Builder {
+    /// The words that start User-Mode Linux.
+    fn launch(&self, image: &Path, wreck: &Wreck, lines: &[PathBuf]) -> Result<Vec<OsString>> {
+        let script = image::folder()?.join("recipe/launch.sh");
+        let shared = self.shared.clone().unwrap_or_default();
+        let mut words: Vec<OsString> =
+            vec![script.into(), image::tree()?.into(), wreck.path().into(), image.into(), shared.into()];
+        words.extend(self.kernel_arguments().into_iter().map(OsString::from));
+        let lines = lines.iter().enumerate();
+        words.extend(lines.map(|(number, line)| format!("ssl{number}=tty:{}", line.display()).into()));
+        Ok(words)
+    }
+
     fn kernel_arguments(&self) -> Vec<String> {
-        let init = match self.init {
-            Init::Small => "small",
-            Init::Full => "full",
-        };
         let fixed = "ubd0=/mnt/machine/disk.cow,/mnt/base root=/dev/ubda rw con=null con0=null,fd:1 ssl=null \
             seccomp=on uml_dir=/tmp/ panic=-1 loglevel=7 no_console_suspend TERM=dumb systemd.show_status=0 \
             systemd.tty.term.console=dumb systemd.tty.term.ttyS0=dumb systemd.tty.term.ttyS1=dumb \
             init=/usr/lib/machine/init";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
-        arguments.extend(self.arguments.iter().cloned());
         arguments.push(format!("mem={}M", self.memory));
+        arguments.extend(self.own_arguments());
+        arguments
+    }
+
+    /// What every kernel is told.
+    pub(crate) fn own_arguments(&self) -> Vec<String> {
+        let init = match self.init {
+            Init::Small => "small",
+            Init::Full => "full",
+        };
+        let mut arguments = self.arguments.clone();
         arguments.push(format!("MACHINE_ID={}", self.machine_id));
         arguments.push(format!("MACHINE_INIT={init}"));
         arguments

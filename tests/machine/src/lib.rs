@@ -15,6 +15,7 @@
 //!    │   ├── Console   what a person sees at /dev/ttyS0 and /dev/ttyS1
 //!    │   ├── ram       the search of all its memory
 //!    │   └── Kernel    the processes on the host, in namespaces of their own
+//!    ├── Screen        virtual terminals and a keyboard, of a machine that has them (qemu instead of the above)
 //!    └── Wreck         its folder: the copy-on-write disk, the logs
 //! image ── recipe, cache: the root tree and the disk images over it, built once
 //! ```
@@ -35,10 +36,12 @@ mod power;
 mod ram;
 mod recipe;
 mod runner;
+mod screen;
 mod wreck;
 
-pub use builder::{Builder, Init, Machine};
+pub use builder::{Builder, Hardware, Init, Machine};
 pub use command::{Command, Output, Running};
 pub use console::Console;
 pub use image::{Image, our_package};
 pub use power::Stopped;
+pub use screen::Screen;

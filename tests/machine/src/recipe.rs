@@ -19,10 +19,28 @@ const FILES: [(&str, &str); 10] = [
     ("launch.sh", include_str!("../image/launch.sh")),
 ];
 
+/// What the machine with a screen has besides.
+const SCREEN: [(&str, &str); 5] = [
+    ("packages", include_str!("../image/screen/packages")),
+    ("build.sh", include_str!("../image/screen/build.sh")),
+    ("initrd.sh", include_str!("../image/screen/initrd.sh")),
+    ("runner.sh", include_str!("../image/screen/runner.sh")),
+    ("launch.sh", include_str!("../image/screen/launch.sh")),
+];
+
 /// The digest of the whole recipe: another recipe, another place in the cache.
 pub fn digest() -> String {
+    digest_of(&FILES)
+}
+
+/// The digest of what the machine with a screen has besides.
+pub fn screen_digest() -> String {
+    digest_of(&SCREEN)
+}
+
+fn digest_of(files: &[(&str, &str)]) -> String {
     let mut hash = Sha256::new();
-    for (name, text) in FILES {
+    for (name, text) in files {
         hash.update(name);
         hash.update([0]);
         hash.update(text);
@@ -33,8 +51,17 @@ pub fn digest() -> String {
 
 /// Puts the files into `folder`.
 pub fn write(folder: &Path) -> Result<()> {
+    write_files(folder, &FILES)
+}
+
+/// Puts those of the machine with a screen into `folder`.
+pub fn write_screen(folder: &Path) -> Result<()> {
+    write_files(folder, &SCREEN)
+}
+
+fn write_files(folder: &Path, files: &[(&str, &str)]) -> Result<()> {
     fs::create_dir_all(folder)?;
-    for (name, text) in FILES {
+    for (name, text) in files {
         fs::write(folder.join(name), text)?;
     }
     Ok(())

@@ -173,7 +173,7 @@ pub const ROOMS: &[Room] = &[
         name: "machine",
         at: "tests/machine/src",
         rooms: &[],
-        crates: &["anyhow", "memchr", "nix", "sha2"],
+        crates: &["anyhow", "base64", "memchr", "nix", "serde_json", "sha2"],
     },
     Room {
         name: "xtask",
@@ -211,8 +211,9 @@ pub const PURE: &[&str] = &["records", "homed::home", "homed::manager"];
 /// Every file with `unsafe`, and in how many places.
 pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/handoff/src/sys.rs", 5),
+    ("homed/prompt/src/clock.rs", 2),
     ("homed/prompt/src/pam.rs", 17),
-    ("homed/prompt/src/vt.rs", 3),
+    ("homed/prompt/src/vt.rs", 4),
     ("homed/src/sys/bounded.rs", 3),
     ("homed/src/sys/btrfs.rs", 2),
     ("homed/src/sys/crypt3.rs", 8),
@@ -235,6 +236,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
 /// The files in which the compiler lets `unsafe` pass, for themselves and the modules below them.
 pub const MAY_ALLOW_UNSAFE: &[&str] = &[
     "homed/handoff/src/sys.rs",
+    "homed/prompt/src/clock.rs",
     "homed/prompt/src/pam.rs",
     "homed/prompt/src/vt.rs",
     "homed/src/sys/mod.rs",

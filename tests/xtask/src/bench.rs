@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use machine::{Image, Init, Machine};
 
-use crate::{find, prepare};
+use crate::{bench_prompt, find, prepare};
 
 /// How often each is measured.
 const RUNS: usize = 7;
@@ -68,7 +68,7 @@ pub fn run(words: &[String]) -> Result<()> {
         line(words, median(&ours, name)?, median(&original, name)?, 1000.0, "ms");
     }
     line("idle daemon's memory", median(&ours, "rss")?, median(&original, "rss")?, 1024.0, "MiB");
-    Ok(())
+    bench_prompt::print()
 }
 
 fn measure(machine: &Machine, daemon: &str) -> Result<Figures> {

@@ -3,6 +3,7 @@
 //! Needs no C library, so that it starts on a fresh system and can install there what the rest needs.
 
 mod bench;
+mod bench_prompt;
 mod check;
 mod deb;
 mod demo;
@@ -32,7 +33,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "image", help: "build the test machine's images, nothing else", run: image::run },
     Command {
         name: "shell",
-        help: "open a disposable machine: [--full] [--image base|ours|peer]",
+        help: "open a disposable machine: [--full|--screen] [--image base|ours|peer]",
         run: shell::run,
     },
 ];

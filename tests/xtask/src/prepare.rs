@@ -26,12 +26,15 @@ const TESTS: &[&str] = &["dbus-daemon", "btrfs-progs"];
 const MACHINE: &[&str] =
     &["mmdebstrap", "e2fsprogs", "util-linux", "debian-archive-keyring", "ca-certificates"];
 
+/// Debian packages that the machine with a screen runs on.
+const SCREEN: &[&str] = &["qemu-system-x86"];
+
 /// Debian packages that the package is packed with.
 const PACKAGE: &[&str] = &["dpkg-dev", "binutils", "xz-utils"];
 
 /// Everything for building and for the machine.
 pub fn everything() -> Result<()> {
-    packages(&[BUILD, TESTS, MACHINE].concat())?;
+    packages(&[BUILD, TESTS, MACHINE, SCREEN].concat())?;
     nextest()
 }
 
@@ -43,6 +46,11 @@ pub fn package() -> Result<()> {
 /// What the machine alone needs.
 pub fn machine() -> Result<()> {
     packages(MACHINE)
+}
+
+/// What the machine with a screen needs besides.
+pub fn screen() -> Result<()> {
+    packages(SCREEN)
 }
 
 fn packages(wanted: &[&str]) -> Result<()> {

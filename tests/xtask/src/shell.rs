@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use machine::{Builder, Console, Image, Init, Machine};
+use machine::{Builder, Console, Hardware, Image, Init, Machine};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
@@ -20,12 +20,19 @@ const GLANCE: u8 = 100;
 
 pub fn run(words: &[String]) -> Result<()> {
     prepare::machine()?;
+    if words.iter().any(|word| word == "--screen") {
+        prepare::screen()?;
+    }
     let (builder, init) = parse(words)?;
     eprintln!("starting the machine; leave it with Ctrl-]; root's password is `machine`");
     let folder = std::env::current_dir()?;
     let start = Instant::now();
     let machine = builder.init(init).shared(&folder).start()?;
-    eprintln!("started in {:.1} s; its /mnt is {}", start.elapsed().as_secs_f32(), folder.display());
+    eprintln!("started in {:.1} s", start.elapsed().as_secs_f32());
+    match machine.screen() {
+        Ok(screen) => eprintln!("look at its screen with a VNC viewer: {}", screen.address()?),
+        Err(_) => eprintln!("its /mnt is {}", folder.display()),
+    }
     if init == Init::Small {
         machine.check("setsid --fork --ctty bash --login <>/dev/ttyS0 >&0 2>&0")?;
     }
@@ -39,10 +46,11 @@ fn parse(words: &[String]) -> Result<(Builder, Init)> {
     while let Some(word) = words.next() {
         match (word, (word == "--image").then(|| words.next()).flatten()) {
             ("--full", _) => init = Init::Full,
+            ("--screen", _) => (builder, init) = (builder.hardware(Hardware::Screen), Init::Full),
             ("--image", Some("base")) => builder = builder.image(Image::Base),
             ("--image", Some("ours")) => builder = builder.image(Image::Ours),
             ("--image", Some("peer")) => builder = builder.image(Image::Peer),
-            _ => bail!("usage: cargo xtask shell [--full] [--image base|ours|peer]"),
+            _ => bail!("usage: cargo xtask shell [--full|--screen] [--image base|ours|peer]"),
         }
     }
     Ok((builder, init))
