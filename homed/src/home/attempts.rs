@@ -63,15 +63,16 @@ impl Attempts {
     pub fn of(record: &Record, machine: &records::Machine) -> Self {
         let status = record.members().get("status").and_then(|all| all.get(machine.id.as_str()));
         let stored = |name: &str| status.and_then(|own| own.get(name)).and_then(Value::as_u64);
+        let window = Window {
+            begin_usec: stored("rateLimitBeginUSec").unwrap_or(0),
+            count: stored("rateLimitCount").unwrap_or(0),
+        };
+        // What succeeded last was before the window: all in it has failed. A daemon that was killed forgives nothing.
+        let all_failed = stored("lastGoodAuthenticationUSec").unwrap_or(0) < window.begin_usec;
+        let failed = if all_failed { window.count } else { 0 };
         Self {
             limit: limit_of(record),
-            owner: Tries {
-                window: Window {
-                    begin_usec: stored("rateLimitBeginUSec").unwrap_or(0),
-                    count: stored("rateLimitCount").unwrap_or(0),
-                },
-                failures_in_a_row: 0,
-            },
+            owner: Tries { window, failures_in_a_row: u32::try_from(failed).unwrap_or(u32::MAX) },
             strangers: BTreeMap::new(),
             good: stored("goodAuthenticationCounter").unwrap_or(0),
             bad: stored("badAuthenticationCounter").unwrap_or(0),
@@ -233,6 +234,24 @@ mod tests {
         let record = Record::parse(r#"{"userName":"alice"}"#, Sections::HOST).expect("valid");
         let stored = record.with_status(&machine().id, attempts.status());
         assert_eq!(Attempts::of(&stored, &machine()).status(), attempts.status());
+    }
+
+    #[test]
+    fn a_daemon_that_starts_anew_goes_on_with_the_pauses() {
+        let (mut attempts, second) = (fresh(), Duration::from_secs(1));
+        for _ in 0..5 {
+            let _ = attempts.take(OWN, NOW);
+            attempts.failed(OWN, NOW, second, Duration::ZERO);
+        }
+        let record =
+            Record::parse(r#"{"userName":"alice","rateLimitBurst":9}"#, Sections::HOST).expect("valid");
+        let again = |attempts: &Attempts| {
+            Attempts::of(&record.clone().with_status(&machine().id, attempts.status()), &machine())
+        };
+        // The window of three was over after three.
+        assert_eq!(again(&attempts).owner.failures_in_a_row, 3);
+        attempts.succeeded(OWN, NOW);
+        assert_eq!(again(&attempts).owner.failures_in_a_row, 0);
     }
 
     #[test]
