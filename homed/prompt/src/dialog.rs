@@ -32,7 +32,7 @@ pub fn run(device: &str, users: &[String]) -> Ended<()> {
         match pam::authenticate(&user, device, &mut terminal) {
             Ok(()) => {
                 terminal.write(&format!("{user} is unlocked.\n"));
-                sessions::give_back(&user);
+                sessions::give_back(&user, 0);
             }
             Err(_) if !terminal.waiting().contains(&user) => {
                 terminal.write(&format!("\n{user} was unlocked elsewhere.\n"));

@@ -3,6 +3,8 @@
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::SystemTime;
 
 /// The folder of the notes.
 const FOLDER: &str = "/run/homed/locked";
@@ -13,6 +15,11 @@ pub fn users() -> Vec<String> {
     let mut users: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     users.sort();
     users
+}
+
+/// When the user's home was locked.
+pub fn since(user: &str) -> Option<SystemTime> {
+    std::fs::metadata(Path::new(FOLDER).join(user)).and_then(|note| note.modified()).ok()
 }
 
 /// Becomes readable when that has changed.

@@ -1,18 +1,26 @@
 //! The unlock prompt: what a person sees in front of a locked home.
 //!
 //! ```text
-//! supervise   who is locked, on which terminals   one for the machine, as long as somebody is locked
-//!    └─ on DEVICE   dialog ─ PAM (homed-unlock)   one process for each terminal
+//! supervise   who is locked, where to ask   one for the machine, as long as somebody is locked
+//!    ├─ screen DEVICE   all of a virtual terminal of our own
+//!    ├─ on DEVICE       line by line, on a serial line
+//!    └─ agents USER     over systemd-ask-password's agents
+//!          each a process, each with PAM (homed-unlock)
 //! ```
 //!
 //! It runs outside of the sessions that are frozen. On a machine with virtual terminals it takes a free one and
 //! brings it to the front; a session on another kind of terminal (a serial line) is asked for there. Passwords go
 //! to PAM and nowhere else; what is right and what is wrong is the daemon's business.
 
+mod agent;
+mod clock;
 mod dialog;
 mod locked;
 mod pam;
+mod power;
+mod screen;
 mod sessions;
+mod settings;
 mod supervise;
 mod terminal;
 mod vt;
@@ -25,7 +33,9 @@ fn main() -> ExitCode {
         [] => supervise::run(),
         ["on", device] => dialog::run(device, &[]),
         ["on", device, ..] => dialog::run(device, &words[2..]),
-        _ => Err("usage: prompt [on DEVICE [USER…]]".into()),
+        ["screen", device, before] => screen::run(device, before.parse().unwrap_or(0)),
+        ["agents", user] => agent::run(user),
+        _ => Err("usage: prompt [on DEVICE [USER…] | screen DEVICE NUMBER | agents USER]".into()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,11 +1,19 @@
 //! Sessions, as logind knows them.
 
-use zbus::{Connection, OwnedObjectPath};
+use std::collections::HashMap;
+use std::time::Duration;
+use zbus::{Connection, OwnedObjectPath, OwnedVariant};
 
 const NAME: &str = "org.freedesktop.login1";
 const PATH: &str = "/org/freedesktop/login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
 const SESSION: &str = "org.freedesktop.login1.Session";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+/// LightDM and SDDM have it.
+const DISPLAY_MANAGER: &str = "org.freedesktop.DisplayManager";
+
+/// Nobody waits longer for an answer of the bus.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A session of somebody.
 pub struct Session {
@@ -15,6 +23,10 @@ pub struct Session {
     pub user: String,
     /// Its terminal without `/dev/`; empty: none.
     pub terminal: String,
+    /// The number of its virtual terminal; 0: it has none.
+    pub vt: u32,
+    /// `user`, `greeter`, `manager` …
+    pub class: String,
     /// Whether it is at a seat, where virtual terminals are.
     pub has_seat: bool,
 }
@@ -24,34 +36,72 @@ pub fn all() -> Vec<Session> {
     zbus::block_on(list()).unwrap_or_default()
 }
 
+async fn connect() -> zbus::Result<Connection> {
+    zbus::connection::Builder::system().method_timeout(PATIENCE).build().await
+}
+
 async fn list() -> zbus::Result<Vec<Session>> {
-    let bus = Connection::system().await?;
+    let bus = connect().await?;
     let reply = bus.call_method(Some(NAME), PATH, Some(MANAGER), "ListSessions", &()).await?;
     let rows: Vec<(String, u32, String, String, OwnedObjectPath)> = reply.body().deserialize()?;
     let mut sessions = Vec::new();
     for (id, _, user, seat, path) in rows {
-        let get = "org.freedesktop.DBus.Properties";
-        let reply = bus.call_method(Some(NAME), &path, Some(get), "Get", &(SESSION, "TTY")).await?;
-        let value: zbus::OwnedVariant = reply.body().deserialize()?;
-        let terminal = String::try_from(value).unwrap_or_default();
-        sessions.push(Session { id, user, terminal, has_seat: !seat.is_empty() });
+        let Ok(reply) = bus.call_method(Some(NAME), &path, Some(PROPERTIES), "GetAll", &SESSION).await else {
+            // It has ended meanwhile.
+            continue;
+        };
+        let mut properties: HashMap<String, OwnedVariant> = reply.body().deserialize()?;
+        let mut text = |name| properties.remove(name).and_then(|value| String::try_from(value).ok());
+        let (terminal, class) = (text("TTY").unwrap_or_default(), text("Class").unwrap_or_default());
+        let vt = properties.remove("VTNr").and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
+        sessions.push(Session { id, user, terminal, vt, class, has_seat: !seat.is_empty() });
     }
     Ok(sessions)
 }
 
-/// Brings the user's session at the seat back to the front, and tells the lock screen that it has been answered.
-pub fn give_back(user: &str) {
-    for session in all().into_iter().filter(|session| session.user == user) {
-        for method in ["UnlockSession", "ActivateSession"] {
-            if session.has_seat || method == "UnlockSession" {
-                // A session that has ended needs nothing.
-                let _ = zbus::block_on(call(method, &session.id));
-            }
-        }
+/// Tells the user's lock screens that they have been answered, and brings the user's session at the seat to the
+/// front: the one on that virtual terminal, if it is the user's. Whether there is one.
+pub fn give_back(user: &str, before: u32) -> bool {
+    let own: Vec<Session> = all().into_iter().filter(|session| session.user == user).collect();
+    for session in &own {
+        // A session that has ended needs nothing.
+        let _ = zbus::block_on(call("UnlockSession", &session.id));
     }
+    let mut seated = own.iter().filter(|session| session.has_seat && session.class == "user");
+    let first = seated.next();
+    let session = seated.find(|session| session.vt == before).or(first);
+    session.inspect(|session| activate(session)).is_some()
+}
+
+/// Brings a session to the front.
+pub fn activate(session: &Session) {
+    // One that has ended cannot be there.
+    let _ = zbus::block_on(call("ActivateSession", &session.id));
 }
 
 async fn call(method: &str, id: &str) -> zbus::Result<()> {
-    let bus = Connection::system().await?;
-    bus.call_method(Some(NAME), PATH, Some(MANAGER), method, &(id,)).await.map(drop)
+    connect().await?.call_method(Some(NAME), PATH, Some(MANAGER), method, &(id,)).await.map(drop)
+}
+
+/// Whether the lid is closed. Without logind or a lid it is not.
+pub fn lid_is_closed() -> bool {
+    let property = async {
+        let bus = connect().await?;
+        let reply =
+            bus.call_method(Some(NAME), PATH, Some(PROPERTIES), "Get", &(MANAGER, "LidClosed")).await?;
+        let value: OwnedVariant = reply.body().deserialize()?;
+        bool::try_from(value)
+    };
+    zbus::block_on(property).unwrap_or(false)
+}
+
+/// Asks the display manager for its greeter; whether there is one that does so.
+pub fn switch_to_greeter() -> bool {
+    let switch = async {
+        let bus = connect().await?;
+        let (seat, interface) =
+            ("/org/freedesktop/DisplayManager/Seat0", "org.freedesktop.DisplayManager.Seat");
+        bus.call_method(Some(DISPLAY_MANAGER), seat, Some(interface), "SwitchToGreeter", &()).await
+    };
+    zbus::block_on(switch).is_ok()
 }

@@ -1,21 +1,39 @@
 //! Virtual terminals: one of our own, in front of whatever was there.
+//!
+//! `/run/homed/prompt` says which is ours and which was in front before, a line each: for a worker that waits for us
+//! before it freezes what is in front now, and for ourselves when we were killed.
 #![allow(unsafe_code)]
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 // linux/vt.h.
 const VT_OPENQRY: u32 = 0x5600;
 const VT_GETSTATE: u32 = 0x5603;
 const VT_ACTIVATE: u32 = 0x5606;
+const VT_DISALLOCATE: u32 = 0x5608;
+
+/// Which terminal is in front, for whoever may read; it can be waited for.
+const FRONT: &str = "/sys/class/tty/tty0/active";
+/// Between two looks at it.
+const GLANCE: Duration = Duration::from_millis(20);
+/// What is ours.
+const NOTE: &str = "/run/homed/prompt";
+/// Those that a person reaches with Ctrl-Alt-F7 to F12, above those where logind starts logins.
+const OURS: std::ops::RangeInclusive<u32> = 7..=12;
 
 /// A virtual terminal that was free.
 pub struct Vt {
-    console: File,
     number: u32,
     before: u32,
+    /// Held open, so that nobody else finds it free.
+    held: Option<File>,
+    front: File,
 }
 
 #[repr(C)]
@@ -27,17 +45,26 @@ struct State {
 }
 
 impl Vt {
-    /// Takes a free one; an error where there are none at all.
+    /// Takes a free one, or the one that was ours; an error where there are none at all.
     pub fn take() -> io::Result<Self> {
-        let console = File::options().read(true).write(true).open("/dev/tty0")?;
-        let mut free: libc::c_int = -1;
-        // SAFETY: the fd is open for the call, which writes one int.
-        check(unsafe { libc::ioctl(console.as_raw_fd(), VT_OPENQRY as _, &mut free) })?;
+        let console = console()?;
         let mut state = State::default();
         // SAFETY: the struct has the layout of `vt_stat`.
         check(unsafe { libc::ioctl(console.as_raw_fd(), VT_GETSTATE as _, &mut state) })?;
-        let number = u32::try_from(free).map_err(|_| io::ErrorKind::NotFound)?;
-        Ok(Self { console, number, before: state.active.into() })
+        let active = u32::from(state.active);
+        let (number, before) = match noted() {
+            // We were killed in front.
+            Some((ours, before)) if ours == active => (ours, before),
+            _ => (free(&console, state.state)?, active),
+        };
+        let held = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOCTTY | libc::O_CLOEXEC)
+            .open(format!("/dev/tty{number}"))?;
+        let vt = Self { number, before, held: Some(held), front: File::open(FRONT)? };
+        std::fs::write(NOTE, format!("tty{number}\ntty{before}\n"))?;
+        Ok(vt)
     }
 
     /// Its device.
@@ -45,25 +72,102 @@ impl Vt {
         format!("/dev/tty{}", self.number).into()
     }
 
-    /// Brings it to the front. Who is there now may have to agree, and is not waited for.
-    pub fn show(&self) -> io::Result<()> {
-        self.activate(self.number)
+    /// The number of the terminal that was in front before it.
+    pub fn before(&self) -> u32 {
+        self.before
     }
 
-    fn activate(&self, number: u32) -> io::Result<()> {
-        // SAFETY: the fd is open for the call, whose argument is a number.
-        check(unsafe { libc::ioctl(self.console.as_raw_fd(), VT_ACTIVATE as _, libc::c_ulong::from(number)) })
+    /// Brings it to the front. Who is there now may have to agree: waited for, but not for longer than that.
+    pub fn show(&mut self, patience: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + patience;
+        activate(self.number)?;
+        while self.in_front()? != self.number {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let left = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()).max(1_000_000) };
+            // A change that came between the look and this shows at once: the file is read above.
+            poll(&mut [self.changes()], Some(&left))?;
+        }
+        Ok(())
+    }
+
+    /// Tells that another terminal has come to the front, until [`Self::in_front`] is asked.
+    pub fn changes(&self) -> PollFd<'_> {
+        // sysfs tells by an urgent condition.
+        PollFd::new(&self.front, PollFlags::PRI)
+    }
+
+    /// The number of the terminal in front.
+    pub fn in_front(&mut self) -> io::Result<u32> {
+        let mut text = String::new();
+        self.front.rewind()?;
+        self.front.read_to_string(&mut text)?;
+        number(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 }
 
 impl Drop for Vt {
     fn drop(&mut self) {
-        let front = std::fs::read_to_string("/sys/class/tty/tty0/active").unwrap_or_default();
-        if front.trim() == format!("tty{}", self.number) {
+        if self.in_front().ok() == Some(self.number) {
             // Nobody has brought another to the front.
-            let _ = self.activate(self.before);
+            let _ = activate(self.before);
         }
+        // It is forgotten as soon as nobody is in front of it.
+        drop(self.held.take());
+        if let Ok(console) = console() {
+            // SAFETY: the fd is open for the call, whose argument is a number.
+            unsafe {
+                libc::ioctl(console.as_raw_fd(), VT_DISALLOCATE as _, libc::c_ulong::from(self.number))
+            };
+        }
+        let _ = std::fs::remove_file(NOTE);
     }
+}
+
+/// Brings a terminal to the front, and does not wait for it.
+pub fn activate(number: u32) -> io::Result<()> {
+    let console = console()?;
+    // SAFETY: the fd is open for the call, whose argument is a number.
+    check(unsafe { libc::ioctl(console.as_raw_fd(), VT_ACTIVATE as _, libc::c_ulong::from(number)) })
+}
+
+/// Returns when another terminal than this one is in front, or it is too late.
+pub fn await_other(device: &str, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    let in_front = || {
+        let front = std::fs::read_to_string(FRONT).unwrap_or_default();
+        device.strip_prefix("/dev/") == Some(front.trim())
+    };
+    while in_front() && Instant::now() < deadline {
+        std::thread::sleep(GLANCE);
+    }
+}
+
+fn console() -> io::Result<File> {
+    File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open("/dev/tty0")
+}
+
+/// The highest of ours that nobody has open; else whichever the kernel finds.
+fn free(console: &File, taken: u16) -> io::Result<u32> {
+    if let Some(number) = OURS.rev().find(|number| taken & 1 << number == 0) {
+        return Ok(number);
+    }
+    let mut free: libc::c_int = -1;
+    // SAFETY: the fd is open for the call, which writes one int.
+    check(unsafe { libc::ioctl(console.as_raw_fd(), VT_OPENQRY as _, &mut free) })?;
+    u32::try_from(free).map_err(|_| io::ErrorKind::NotFound.into())
+}
+
+fn noted() -> Option<(u32, u32)> {
+    let text = std::fs::read_to_string(NOTE).ok()?;
+    let mut lines = text.lines().map(number);
+    Some((lines.next()??, lines.next()??))
+}
+
+fn number(text: &str) -> Option<u32> {
+    text.trim().strip_prefix("tty")?.parse().ok()
 }
 
 fn check(answer: libc::c_int) -> io::Result<()> {

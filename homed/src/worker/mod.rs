@@ -21,6 +21,7 @@ mod copies;
 mod create;
 mod deactivate;
 mod fault;
+mod front;
 mod give_up;
 mod heal;
 mod lock;

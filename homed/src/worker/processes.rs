@@ -34,6 +34,7 @@ impl Processes {
         std::fs::create_dir_all(folder()).during("making the folder for notes about locked homes")?;
         let processes = Self { note: folder().join(user.as_str()), uid, kept: false };
         processes.remember(&[])?;
+        super::front::await_prompt();
         if let Some(slice) = Slice::of(uid) {
             slice.freeze(deadline).or_else(|why| not_frozen(&slice, why))?;
         }

@@ -1,0 +1,336 @@
+//! The prompt that has a virtual terminal for itself: all of the screen, and what its keys do.
+//!
+//! ```text
+//! display  bytes in, text out      view  a state → the text that shows it
+//!    keys  bytes → keys            field what is typed
+//!    idle  when it sleeps again
+//! ```
+
+mod display;
+mod field;
+mod idle;
+mod keys;
+mod view;
+
+use crate::pam::{self, Conversation, Echo};
+use crate::power::Wish;
+use crate::settings::Settings;
+use crate::{Ended, clock, locked, sessions, vt};
+use display::Display;
+use field::{Added, Field};
+use idle::{Due, Idle};
+use keys::{Key, Keys};
+use records::Secret;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use view::{View, Waiting};
+
+/// Clocks are looked at so often.
+const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// How long the user's session may take to come to the front.
+const SWITCHING: Duration = Duration::from_secs(2);
+/// What was typed and not finished is wiped after this.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+/// What failed without a question is tried again after this.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Messages that are shown at once.
+const MESSAGES: usize = 3;
+
+/// Asks until nobody is locked; `before` is the number of the terminal that was in front.
+pub fn run(device: &str, before: u32) -> Ended<()> {
+    let mut screen = Screen::open(device)?;
+    loop {
+        let Some(user) = screen.chosen() else { return Ok(()) };
+        match pam::authenticate(&user, device, &mut screen) {
+            Ok(()) => {
+                if sessions::give_back(&user, before) {
+                    // Before we are gone, and whoever was in front before us is brought there again.
+                    vt::await_other(device, SWITCHING);
+                }
+                screen.view.messages.clear();
+            }
+            Err(_) if screen.gone => return Err("the terminal has gone".into()),
+            // Another user was chosen, or the user was unlocked elsewhere.
+            Err(_) if screen.chosen().as_ref() != Some(&user) => screen.view.messages.clear(),
+            Err(why) => screen.pause(&why),
+        }
+    }
+}
+
+/// The screen, and what is typed on it.
+struct Screen {
+    display: Display,
+    watch: OwnedFd,
+    keys: Keys,
+    view: View,
+    /// Whom the running conversation is about.
+    user: String,
+    idle: Idle,
+    /// Asked for once, which loses work.
+    doubtful: Option<Wish>,
+    /// The message that tells how long it stays awake.
+    warned: bool,
+    /// What is in the field was typed before the machine slept.
+    stale: bool,
+    gone: bool,
+}
+
+/// Why waiting for a key has ended.
+enum Event {
+    Keys(Secret),
+    /// Something else is to be asked, or nobody.
+    Over,
+    Nothing,
+}
+
+impl Screen {
+    fn open(device: &str) -> Ended<Self> {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let keys = vec![("F2", "other login"), ("F3", "sleep"), ("F4", "restart"), ("F5", "power off")];
+        Ok(Self {
+            display: Display::open(Path::new(device))?,
+            watch: locked::watch()?,
+            keys: Keys::default(),
+            view: View { host, keys, ..View::default() },
+            user: String::new(),
+            idle: Idle::new(Settings::read().sleep_again, clock::slept()),
+            doubtful: None,
+            warned: false,
+            stale: false,
+            gone: false,
+        })
+    }
+
+    /// Who is to be unlocked, of those who are locked now.
+    fn chosen(&mut self) -> Option<String> {
+        let users = locked::users();
+        let before = self.view.waiting.get(self.view.chosen).map(|waiting| waiting.user.clone());
+        let place = before.and_then(|user| users.iter().position(|other| *other == user));
+        self.view.chosen = place.unwrap_or(self.view.chosen).min(users.len().saturating_sub(1));
+        self.view.waiting = users.into_iter().map(waiting).collect();
+        let several = self.view.waiting.len() > 1;
+        let shown = self.view.keys.first().is_some_and(|(key, _)| *key == "Tab");
+        match (several, shown) {
+            (true, false) => self.view.keys.insert(0, ("Tab", "another user")),
+            (false, true) => drop(self.view.keys.remove(0)),
+            (true, true) | (false, false) => {}
+        }
+        let user = self.view.waiting.get(self.view.chosen).map(|waiting| waiting.user.clone());
+        self.user = user.clone().unwrap_or_default();
+        user
+    }
+
+    fn draw(&mut self) {
+        self.view.time = clock::now_in_words();
+        self.display.write(&self.view.draw(self.display.size()));
+    }
+
+    fn say(&mut self, text: &str) {
+        self.view.messages.push(text.trim().to_owned());
+        let extra = self.view.messages.len().saturating_sub(MESSAGES);
+        self.view.messages.drain(..extra);
+    }
+
+    /// Reads a line; `None`: it is over with this conversation.
+    fn line(&mut self, question: &str, echo: Echo) -> Option<Secret> {
+        let (mut field, mut typed) = (Field::new(echo), Instant::now());
+        self.view.question = question.trim().to_owned();
+        // What was typed before the question was not meant for it.
+        self.display.forget_input();
+        self.keys.pause();
+        loop {
+            self.view.answer = field.shown();
+            self.draw();
+            let event = self.wait(TICK);
+            // Half a password does not lie about, and what was begun before a sleep is not gone on with.
+            if typed.elapsed() > FORGOTTEN || std::mem::take(&mut self.stale) {
+                field.clear();
+            }
+            match event {
+                Event::Over => return None,
+                Event::Nothing => {}
+                Event::Keys(bytes) => {
+                    typed = Instant::now();
+                    self.keys.pause();
+                    for byte in bytes.open() {
+                        let Some(key) = self.keys.take(*byte) else { continue };
+                        if self.press(key, &mut field)? == Line::Complete {
+                            self.view.answer = field.shown();
+                            return Some(field.take());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// One key; `None`: another user.
+    fn press(&mut self, key: Key, field: &mut Field) -> Option<Line> {
+        let sure = self.doubtful.take();
+        match key {
+            Key::Byte(byte) => {
+                if field.add(byte) == Added::Full {
+                    field.clear();
+                    self.say("That is too long.");
+                }
+            }
+            Key::Backspace => field.take_back(),
+            Key::Clear => field.clear(),
+            Key::Enter if field.is_empty() => {}
+            Key::Enter => return Some(Line::Complete),
+            Key::Next => self.another(1)?,
+            Key::Previous => self.another(self.view.waiting.len().saturating_sub(1))?,
+            Key::Function(number) => {
+                field.clear();
+                self.function(number, sure);
+            }
+        }
+        Some(Line::Open)
+    }
+
+    /// Chooses the user so many places further on; `None`: it is another one than before.
+    fn another(&mut self, places: usize) -> Option<()> {
+        let count = self.view.waiting.len();
+        if count < 2 {
+            return Some(());
+        }
+        self.view.chosen = (self.view.chosen + places) % count;
+        None
+    }
+
+    fn function(&mut self, number: u8, sure: Option<Wish>) {
+        let wish = match number {
+            2 => Wish::OtherLogin,
+            3 => Wish::Sleep,
+            4 => Wish::Restart,
+            5 => Wish::PowerOff,
+            _ => return,
+        };
+        self.view.messages.clear();
+        if wish.loses_work() && sure != Some(wish) {
+            self.doubtful = Some(wish);
+            let what = wish.in_words();
+            self.say(&format!("Press F{number} again to {what}. Work that is not saved is lost."));
+        } else if let Err(why) = wish.begin() {
+            self.say(&format!("Cannot {}: {why}.", wish.in_words()));
+        }
+    }
+
+    /// Waits for something to happen, not longer than a tick.
+    fn wait(&mut self, tick: Timespec) -> Event {
+        let mut fds = [self.display.pressed(), PollFd::new(&self.watch, PollFlags::IN)];
+        if poll(&mut fds, Some(&tick)).is_err_and(|error| error != rustix::io::Errno::INTR) {
+            return self.lost();
+        }
+        let pressed = !fds[0].revents().is_empty();
+        locked::forget_changes(&self.watch);
+        let user = self.user.clone();
+        if self.chosen().as_ref() != Some(&user) {
+            return Event::Over;
+        }
+        self.look_at_clocks();
+        if !pressed {
+            return Event::Nothing;
+        }
+        self.idle.pressed(Instant::now());
+        if std::mem::take(&mut self.warned) {
+            self.view.messages.clear();
+        }
+        match self.display.read() {
+            Ok(bytes) => Event::Keys(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Event::Nothing,
+            Err(_) => self.lost(),
+        }
+    }
+
+    fn lost(&mut self) -> Event {
+        self.gone = true;
+        Event::Over
+    }
+
+    fn look_at_clocks(&mut self) {
+        match self.idle.tick(Instant::now(), clock::slept()) {
+            Due::Nothing => {}
+            Due::Woken => {
+                self.stale = true;
+                self.view.messages.clear();
+            }
+            Due::Warning(_) | Due::Sleep if !may_sleep() => {}
+            Due::Warning(seconds) => {
+                self.warned = true;
+                self.view.messages.clear();
+                self.say(&format!(
+                    "Nobody types: the machine sleeps again in {seconds} s. Any key keeps it awake."
+                ));
+            }
+            Due::Sleep => {
+                self.warned = false;
+                self.view.messages.clear();
+                if let Err(why) = Wish::Sleep.begin() {
+                    self.say(&format!("Cannot sleep: {why}."));
+                }
+            }
+        }
+    }
+
+    /// It failed: the person reads why, and says when to try again; what needed no answer is tried again soon.
+    fn pause(&mut self, why: &str) {
+        if self.view.messages.is_empty() {
+            self.say(&format!("Still locked: {why}."));
+        }
+        let deadline = Instant::now() + PAUSE;
+        let mut field = Field::new(Echo::On);
+        self.view.question = "Press Enter to try again.".into();
+        self.view.answer = String::new();
+        self.keys.pause();
+        while Instant::now() < deadline && !self.gone {
+            self.draw();
+            let Event::Keys(bytes) = self.wait(TICK) else { continue };
+            for byte in bytes.open() {
+                match self.keys.take(*byte) {
+                    Some(Key::Enter) => return,
+                    Some(key) if self.press(key, &mut field).is_none() => return,
+                    Some(_) => field.clear(),
+                    None => {}
+                }
+            }
+        }
+    }
+}
+
+/// Whether a line goes on.
+#[derive(PartialEq, Eq)]
+enum Line {
+    Open,
+    Complete,
+}
+
+impl Conversation for Screen {
+    fn ask(&mut self, question: &str, echo: Echo) -> Option<Secret> {
+        let answer = self.line(question, echo)?;
+        self.view.messages.clear();
+        self.view.question = "Checking …".into();
+        self.view.answer = String::new();
+        self.draw();
+        Some(answer)
+    }
+
+    fn tell(&mut self, text: &str) {
+        self.say(text);
+        self.draw();
+    }
+}
+
+fn waiting(user: String) -> Waiting {
+    let since = locked::since(&user).map(clock::in_words).unwrap_or_default();
+    Waiting { user, since }
+}
+
+/// Whether nobody is disturbed when the machine sleeps: the lid is closed, or all who are logged in are locked.
+fn may_sleep() -> bool {
+    let locked = locked::users();
+    let others = |session: &sessions::Session| session.class == "user" && !locked.contains(&session.user);
+    sessions::lid_is_closed() || !sessions::all().iter().any(others)
+}

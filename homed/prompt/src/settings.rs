@@ -1,0 +1,139 @@
+//! What `homed.conf` says about the prompt: its section `[Prompt]`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Folders in falling priority, as systemd has them.
+const FOLDERS: [&str; 4] = ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"];
+
+/// How the prompt on a virtual terminal looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// All of the screen.
+    Screen,
+    /// Line by line: for whoever reads it with a braille display or has it spoken.
+    Lines,
+}
+
+/// Whether the question is put to agents of systemd-ask-password as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agents {
+    /// Where Plymouth is in front, or there is no terminal to ask at.
+    Auto,
+    /// Always.
+    Yes,
+    /// Never.
+    No,
+}
+
+/// The settings in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// After a suspend, the machine sleeps again when nobody types for so long; `None`: never.
+    pub sleep_again: Option<Duration>,
+    /// How it looks.
+    pub style: Style,
+    /// Agents.
+    pub agents: Agents,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { sleep_again: Some(Duration::from_secs(60)), style: Style::Screen, agents: Agents::Auto }
+    }
+}
+
+impl Settings {
+    /// Reads them. What is not understood is named in the log and left out.
+    pub fn read() -> Self {
+        let mut settings = Self::default();
+        for file in files(&FOLDERS.map(PathBuf::from)) {
+            for complaint in settings.apply(&std::fs::read_to_string(&file).unwrap_or_default()) {
+                eprintln!("{}: {complaint}", file.display());
+            }
+        }
+        settings
+    }
+
+    fn apply(&mut self, text: &str) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let mut ours = false;
+        for line in text.lines().map(str::trim) {
+            if line.starts_with('[') {
+                ours = line == "[Prompt]";
+            }
+            let (true, Some((key, value))) = (ours && !line.starts_with(['#', ';']), line.split_once('='))
+            else {
+                continue;
+            };
+            if self.set(key.trim(), value.trim()).is_none() {
+                complaints.push(format!("{line} is not known and is left out"));
+            }
+        }
+        complaints
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Option<()> {
+        let built_in = Self::default();
+        match (key, value) {
+            ("SleepAgainSec", "") => self.sleep_again = built_in.sleep_again,
+            ("SleepAgainSec", "infinity" | "0") => self.sleep_again = None,
+            ("SleepAgainSec", value) => {
+                let seconds: u64 = value.strip_suffix('s').unwrap_or(value).trim().parse().ok()?;
+                self.sleep_again = Some(Duration::from_secs(seconds));
+            }
+            ("Style", "" | "screen") => self.style = Style::Screen,
+            ("Style", "lines") => self.style = Style::Lines,
+            ("Agents", "" | "auto") => self.agents = Agents::Auto,
+            ("Agents", "yes" | "true" | "1" | "on") => self.agents = Agents::Yes,
+            ("Agents", "no" | "false" | "0" | "off") => self.agents = Agents::No,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// The main file, then the fragments by name; a higher folder hides a file of a lower one.
+fn files(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut fragments = BTreeMap::new();
+    for folder in folders.iter().rev() {
+        let entries = std::fs::read_dir(folder.join("homed.conf.d")).into_iter().flatten().flatten();
+        for path in
+            entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "conf"))
+        {
+            fragments.insert(path.file_name().map(std::ffi::OsStr::to_owned), path);
+        }
+    }
+    let main = folders.iter().map(|folder| folder.join("homed.conf")).find(|path| Path::exists(path));
+    main.into_iter().chain(fragments.into_values()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_own_section_is_read_and_what_is_wrong_is_named() {
+        let mut settings = Settings::default();
+        let text = "[Home]\nSleepAgainSec=1\n[Prompt]\n# SleepAgainSec=2\nSleepAgainSec = 90s\nStyle=lines\nAgents=no\n\
+                    Style=round\nColour=red\n";
+        let complaints = settings.apply(text);
+        assert_eq!(settings.sleep_again, Some(Duration::from_secs(90)));
+        assert_eq!((settings.style, settings.agents), (Style::Lines, Agents::No));
+        let left_out =
+            ["Style=round", "Colour=red"].map(|line| format!("{line} is not known and is left out"));
+        assert_eq!(complaints, left_out);
+    }
+
+    #[test]
+    fn nothing_is_the_built_in_value_again_and_zero_is_never() {
+        let mut settings = Settings::default();
+        settings.apply("[Prompt]\nSleepAgainSec=infinity\n");
+        assert_eq!(settings.sleep_again, None);
+        settings.apply("[Prompt]\nSleepAgainSec=\nStyle=\nAgents=\n");
+        assert_eq!(settings, Settings::default());
+        settings.apply("[Prompt]\nSleepAgainSec=-5\nSleepAgainSec=soon\n");
+        assert_eq!(settings, Settings::default());
+    }
+}

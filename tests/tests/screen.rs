@@ -1,0 +1,65 @@
+//! The machine with a screen: a true suspend, and the prompt that a person sees after it.
+
+use anyhow::{Result, ensure};
+use homed_tests::secrets::{traces_of_key, volume_key};
+use homed_tests::{CHEAP, Ours};
+use machine::{Hardware, Image, Init, Machine, Screen};
+use std::path::Path;
+
+/// Counts in a file, as long as it may.
+const COUNT: &str = "#!/bin/bash
+cd; echo $$ > counter; i=0; while :; do echo $((i++)); sleep 0.1; done > count
+";
+
+/// Where pictures go: `HOMED_PICTURES`, else nowhere.
+fn picture(screen: &Screen<'_>, name: &str) -> Result<()> {
+    match std::env::var_os("HOMED_PICTURES") {
+        Some(folder) => screen.picture(&Path::new(&folder).join(name)),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> Result<()> {
+    let settings = Machine::builder().image(Image::Ours).init(Init::Full).hardware(Hardware::Screen);
+    let machine = Ours(settings.start()?);
+    // The work areas of a compressor take longer to be overwritten than a computed processor has.
+    let options = format!("create alice {CHEAP} --luks-extra-mount-options=compress=none");
+    machine.done(&options, "", "correcthorse")?;
+    let screen = machine.screen()?;
+    screen.write("alice\n")?;
+    screen.await_text("tty1", "Password")?;
+    screen.write("correcthorse\n")?;
+    screen.await_text("tty1", "$ ")?;
+    machine.write_file("/usr/local/bin/count", COUNT)?;
+    machine.check("chmod +x /usr/local/bin/count")?;
+    screen.write("count &\n")?;
+    machine.check("until [ -s /home/alice/counter ]; do sleep 0.1; done")?;
+    let key = volume_key(&machine, "alice", "correcthorse")?;
+    ensure!(!traces_of_key(&machine, &key)?.is_empty(), "the search does not find the key of an open home");
+
+    machine.suspend()?;
+    let left = traces_of_key(&machine, &key)?;
+    ensure!(left.is_empty(), "asleep: {left:?}");
+    machine.wake()?;
+
+    let ours = screen.await_front(|front| front != "tty1")?;
+    let seen = screen.await_text(&ours, "Password:")?;
+    ensure!(seen.contains("alice is locked since") && seen.contains("F5 power off"), "{seen}");
+    picture(&screen, "prompt.png")?;
+    screen.write("wrong\n")?;
+    screen.await_text(&ours, "incorrect")?;
+    picture(&screen, "wrong.png")?;
+    assert_eq!(machine.state("alice")?, "locked");
+    screen.write("correcthorse\n")?;
+    screen.await_front(|front| front == "tty1")?;
+    machine.check(
+        "cd /home/alice; kill -0 $(cat counter); before=$(wc -l < count)
+        until [ $(wc -l < count) -gt $((before + 5)) ]; do sleep 0.1; done
+        head -n $before count | awk '$1 != NR - 1 { exit 1 }'",
+    )?;
+    screen.write("echo as-be''fore\n")?;
+    screen.await_text("tty1", "as-before")?;
+    println!("{}", machine.check("uname -r; journalctl -b -u homed | grep -E 'locked[:,]'")?);
+    Ok(())
+}
