@@ -94,6 +94,8 @@ impl Daemon {
             let _ = std::fs::remove_file(self.marker(&user));
             let interrupted = if job.as_deref().is_some_and(crate::home::is_lock) {
                 Interrupted::Lock
+            } else if job.as_deref().is_some_and(crate::home::is_resize) {
+                Interrupted::Resize
             } else if job.as_deref().is_some_and(|what| !crate::home::is_look(what)) {
                 Interrupted::Job
             } else if found.iter().any(|(_, found)| *found == Found::Gone) {

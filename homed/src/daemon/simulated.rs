@@ -165,7 +165,10 @@ impl World {
                 self.disks.entry(user).or_default().mount = Mount::Usable;
                 done(None)
             }),
-            Task::Settle { .. } => done(None),
+            Task::Resize { resting: crate::job::Mounted::No, .. } => {
+                self.checked(job).map_or_else(Outcome::Refused, |()| done(None))
+            }
+            Task::Resize { .. } | Task::Settle { .. } => done(None),
             Task::GiveUp { .. } => {
                 self.disks.entry(user).or_default().mount = Mount::None;
                 done(None)

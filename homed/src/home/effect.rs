@@ -47,6 +47,8 @@ pub enum Interrupted {
     Job,
     /// A lock or unlock was under way.
     Lock,
+    /// A change of size was under way.
+    Resize,
 }
 
 /// Storage of a home.

@@ -14,6 +14,7 @@ pub mod facts;
 mod live;
 mod lock;
 mod look;
+pub mod resize;
 mod run;
 pub mod seal;
 pub mod state;
@@ -30,6 +31,7 @@ pub use lock::is_lock;
 pub use look::{is_look, tries};
 use records::refusal::Refused;
 use records::{Credentials, LockLevel, Machine, Record, Refusal, UserName};
+pub use resize::is_resize;
 use run::Running;
 use state::{Lingering, State};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -142,6 +144,8 @@ pub struct Wanted {
     pub directory: Option<String>,
     /// Whether credentials are tried: fixed when it is asked, for they are handed on.
     pub attempt: bool,
+    /// The size, for [`Verb::Resize`] and [`Verb::Fit`].
+    pub size: Option<resize::Asked>,
     /// Kind of reference, for the verbs that give one.
     pub at_suspend: AtSuspend,
     /// When it was asked, µs since 1970.
@@ -161,6 +165,7 @@ impl Wanted {
             repair: Repair::default(),
             directory: None,
             attempt: false,
+            size: None,
             at_suspend: AtSuspend::Stay,
             asked_usec: now_usec,
         }
@@ -269,13 +274,17 @@ impl Home {
     /// Does what is wanted, now or when its turn comes.
     pub fn want(&mut self, wanted: Wanted, turn: &mut Turn) -> Fate {
         match verdict(self.situation(turn.facts), wanted.verb) {
-            Verdict::Start(work) => match self.unfit(&wanted) {
+            Verdict::Start(work) => match self.unfit(&wanted, turn) {
                 Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
                 None => self.start(work, wanted, turn),
             },
             Verdict::AtOnce => return self.at_once(wanted, turn),
             Verdict::Queue => {
                 self.break_off_look(turn);
+                self.enqueue(wanted, turn);
+            }
+            Verdict::Yield => {
+                self.make_way(turn);
                 self.enqueue(wanted, turn);
             }
             Verdict::AlreadySo => turn.answer(wanted.waiter, Ok(Answer::Done)),
@@ -288,9 +297,11 @@ impl Home {
     }
 
     /// Why it need not even be tried.
-    fn unfit(&self, wanted: &Wanted) -> Option<Refused> {
+    fn unfit(&self, wanted: &Wanted, turn: &Turn) -> Option<Refused> {
         let unfit = wanted.change.as_ref().and_then(|change| self.judge(change).err());
-        unfit.or_else(|| self.is_a_question(wanted).then(|| Refusal::BadPassword.into()))
+        let unfit = unfit.or_else(|| self.size_asked(wanted.size, turn.machine).err());
+        let asks = self.is_a_question(wanted) && !self.resizes_without_password(wanted, turn);
+        unfit.or_else(|| asks.then(|| Refusal::BadPassword.into()))
     }
 
     /// Whether it only asks what is needed: clients try without credentials first. That is no attempt, and

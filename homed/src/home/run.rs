@@ -9,7 +9,7 @@ use super::effect::{Announcement, Check, Effect, Failed, Findings, JobId, Qualit
 use super::state::{Purpose, Resting, Work};
 use super::verdict::{Held, Verb};
 use super::{Fate, Home, Turn, Waiter, Wanted};
-use crate::job::{Force, Job, Known, Mounted, Outcome, Task};
+use crate::job::{Force, Job, Known, Mounted, Outcome, Remember, Size, Task};
 use crate::manager::request::Answer;
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Sections};
@@ -21,6 +21,8 @@ pub(super) struct Running {
     pub id: JobId,
     pub work: Work,
     pub wanted: Wanted,
+    /// Somebody waits who is not to wait: the worker was told to stop.
+    pub makes_way: bool,
     pub phase: Phase,
 }
 
@@ -45,7 +47,7 @@ impl Home {
         }
         let id = turn.job_id();
         let check = self.check_before(work, &wanted, id, turn);
-        self.running = Some(Running { id, work, wanted, phase: Phase::Checking });
+        self.running = Some(Running { id, work, wanted, makes_way: false, phase: Phase::Checking });
         self.changed(turn);
         match check {
             Some(check) => turn.effects.push(Effect::Check(Box::new(check))),
@@ -76,6 +78,7 @@ impl Home {
             | Work::Rescuing
             | Work::Deactivating
             | Work::Removing
+            | Work::Resizing
             | Work::Locking
             | Work::Unlocking(_)
             | Work::Settling
@@ -146,6 +149,9 @@ impl Home {
         let record = self.record_with_counters(turn);
         let level = record.on(turn.machine).lock_level.unwrap_or(turn.lock_level);
         let user = self.user().clone();
+        let asked = self.running.as_ref().and_then(|running| running.wanted.size);
+        // What cannot be meant was refused before.
+        let (size, remember) = self.size_asked(asked, turn.machine).unwrap_or((Size::AsIs, Remember::No));
         let Some(running) = &mut self.running else { return };
         running.phase = Phase::Working;
         let task = match running.work {
@@ -166,6 +172,7 @@ impl Home {
             Work::Checking => Task::Check { seen: super::look::seen(resting), known },
             Work::Repairing => Task::Repair { how: running.wanted.repair, known },
             Work::Rescuing => Task::Rescue { uid, directory: running.wanted.directory.take() },
+            Work::Resizing => Task::Resize { size, resting: mounted, remember },
             Work::Locking => Task::Lock { uid, level },
             Work::Unlocking(_) => Task::Unlock { uid },
             Work::Settling => Task::Settle { uid },
@@ -201,7 +208,7 @@ impl Home {
                 let gone = Refused::new(Refusal::HomeBusy, "The caller has gone; nothing was started.");
                 self.ended(id, Outcome::Refused(gone), turn)
             }
-            (Phase::Working, Work::Creating | Work::Checking) => {
+            (Phase::Working, Work::Creating | Work::Checking | Work::Resizing) => {
                 turn.effects.push(Effect::Stop(id));
                 Fate::Stays
             }
@@ -212,7 +219,7 @@ impl Home {
     /// The job has ended, with whatever follows.
     pub fn ended(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn) -> Fate {
         let Some(running) = self.running.take_if(|running| running.id == id) else { return Fate::Stays };
-        let fate = match outcome {
+        let fate = match super::resize::after_making_way(&running, outcome) {
             Outcome::Done { record, warnings } => {
                 for warning in warnings {
                     turn.effects.push(Effect::Log(self.user().clone(), warning));
@@ -274,9 +281,12 @@ impl Home {
             | Work::Activating(purpose)
             | Work::Authenticating(purpose)
             | Work::Unlocking(purpose) => self.usable_now(purpose, &wanted, turn),
-            Work::ChangingPassword | Work::Updating | Work::Checking | Work::Repairing | Work::Rescuing => {
-                turn.answer(wanted.waiter, Ok(Answer::Done))
-            }
+            Work::ChangingPassword
+            | Work::Updating
+            | Work::Resizing
+            | Work::Checking
+            | Work::Repairing
+            | Work::Rescuing => turn.answer(wanted.waiter, Ok(Answer::Done)),
         }
         Fate::Stays
     }
@@ -327,6 +337,7 @@ impl Home {
             | Work::Checking
             | Work::Repairing
             | Work::Rescuing
+            | Work::Resizing
             | Work::Authenticating(_) => {}
         }
         Fate::Stays
@@ -430,6 +441,7 @@ pub(super) fn what(work: Work) -> &'static str {
         Work::Checking => "check",
         Work::Repairing => "repair",
         Work::Rescuing => "rescue",
+        Work::Resizing => "resize",
         Work::Authenticating(_) => "authenticate",
         Work::Locking => "lock",
         Work::Unlocking(_) => "unlock",

@@ -70,6 +70,8 @@ pub enum Work {
     Repairing,
     /// Opening what is left, to be read only.
     Rescuing,
+    /// Giving it another size.
+    Resizing,
     /// Checking credentials.
     Authenticating(Purpose),
     /// Freezing the user's processes and taking the volume key out of memory.
@@ -84,7 +86,7 @@ pub enum Work {
 
 impl Work {
     /// All of them, for tables.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Fixating(Purpose::Itself),
         Self::Fixating(Purpose::Reference),
         Self::Activating(Purpose::Itself),
@@ -97,6 +99,7 @@ impl Work {
         Self::Checking,
         Self::Repairing,
         Self::Rescuing,
+        Self::Resizing,
         Self::Authenticating(Purpose::Itself),
         Self::Authenticating(Purpose::Reference),
         Self::Locking,
@@ -141,9 +144,13 @@ impl State {
     pub fn is_active(self) -> bool {
         match self.doing {
             None
-            | Some(Work::Authenticating(_) | Work::ChangingPassword | Work::Updating | Work::Checking) => {
-                self.resting == Resting::Active
-            }
+            | Some(
+                Work::Authenticating(_)
+                | Work::ChangingPassword
+                | Work::Updating
+                | Work::Checking
+                | Work::Resizing,
+            ) => self.resting == Resting::Active,
             Some(_) => false,
         }
     }
@@ -182,6 +189,8 @@ impl State {
             // Nobody has to know: it gives way to whatever is wanted.
             Work::Checking => self.name_at_rest(),
             Work::Rescuing => "activating",
+            Work::Resizing if active => "resizing-while-active",
+            Work::Resizing => "resizing",
             Work::Authenticating(Purpose::Reference) => "authenticating-for-acquire",
             Work::Authenticating(Purpose::Itself) if active => "authenticating-while-active",
             Work::Authenticating(Purpose::Itself) => "authenticating",

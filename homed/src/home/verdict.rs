@@ -49,6 +49,10 @@ pub enum Verb {
     Repair,
     /// Open what is left, to be read only.
     Rescue,
+    /// Another size.
+    Resize,
+    /// Another size for an open home, which the daemon has chosen.
+    Fit,
     /// Delete.
     Remove,
     /// Forget the record.
@@ -69,7 +73,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, for tables.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Activate,
         Self::ActivateIfReferenced,
         Self::Fixate,
@@ -89,6 +93,8 @@ impl Verb {
         Self::Check,
         Self::Repair,
         Self::Rescue,
+        Self::Resize,
+        Self::Fit,
         Self::Remove,
         Self::Unregister,
         Self::Lock,
@@ -96,7 +102,6 @@ impl Verb {
         Self::Unlock,
         Self::Settle,
         Self::GiveUp,
-        Self::Later(Later::Resize),
         Self::Later(Later::Realize),
     ];
 
@@ -113,7 +118,8 @@ impl Verb {
             | Self::Update
             | Self::Check
             | Self::Repair
-            | Self::Rescue => true,
+            | Self::Rescue
+            | Self::Resize => true,
             Self::Ref
             | Self::RefUnrestricted
             | Self::Release
@@ -123,6 +129,7 @@ impl Verb {
             | Self::StorageGone
             | Self::Create
             | Self::UpdateOffline
+            | Self::Fit
             | Self::Remove
             | Self::Unregister
             | Self::Lock
@@ -172,6 +179,8 @@ pub enum Verdict {
     AtOnce,
     /// Ask again when the running job has ended.
     Queue,
+    /// End the running job, which makes way; then ask again.
+    Yield,
     /// Success without doing anything.
     AlreadySo,
     /// No.
@@ -187,6 +196,9 @@ pub fn verdict(situation: Situation, verb: Verb) -> Verdict {
 }
 
 fn while_working(situation: Situation, verb: Verb) -> Verdict {
+    if super::resize::makes_way(situation.state.doing, verb) {
+        return Verdict::Yield;
+    }
     match verb {
         Verb::Acquire
         | Verb::Release
@@ -216,6 +228,8 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::Check
         | Verb::Repair
         | Verb::Rescue
+        | Verb::Resize
+        | Verb::Fit
         | Verb::Remove
         | Verb::Unregister
         | Verb::Lock
@@ -247,6 +261,9 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
         Verb::UpdateOffline => usable(resting, Work::Updating),
         Verb::Check => Verdict::Start(Work::Checking),
         Verb::Repair | Verb::Rescue => mend(resting, verb),
+        Verb::Resize => usable(resting, Work::Resizing),
+        Verb::Fit if resting == Resting::Active => Verdict::Start(Work::Resizing),
+        Verb::Fit => Verdict::AlreadySo,
         Verb::Acquire => acquire(resting),
         Verb::RefUnrestricted => Verdict::AtOnce,
         Verb::Ref => match resting {
@@ -360,179 +377,10 @@ fn not_yet(resting: Resting, later: Later) -> Verdict {
     let refusal = match (later, resting) {
         (Later::Realize, Resting::Active | Resting::Locked) => Refusal::HomeBusy,
         (Later::Realize, Resting::Unfixated | Resting::Inactive | Resting::Dirty) => Refusal::HomeExists,
-        (Later::Resize, Resting::Unfixated) => Refusal::HomeUnfixated,
-        (Later::Resize, Resting::Locked) => Refusal::HomeLocked,
-        (Later::Resize, Resting::Absent) => Refusal::HomeAbsent,
-        (Later::Realize | Later::Resize, _) => Refusal::NotSupported,
+        (Later::Realize, _) => Refusal::NotSupported,
     };
     Verdict::Refuse(refusal)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all_situations() -> impl Iterator<Item = Situation> {
-        let doings = std::iter::once(None).chain(Work::ALL.map(Some));
-        doings.flat_map(|doing| {
-            Resting::ALL.into_iter().flat_map(move |resting| {
-                [Lingering::No, Lingering::Yes].into_iter().flat_map(move |lingering| {
-                    [Held::No, Held::Yes].into_iter().flat_map(move |held| {
-                        [Favour::Owner, Favour::Stranger].into_iter().map(move |favour| Situation {
-                            state: State { resting, doing, lingering },
-                            held,
-                            favour,
-                        })
-                    })
-                })
-            })
-        })
-    }
-
-    #[test]
-    fn two_jobs_never_run_at_once() {
-        for situation in all_situations().filter(|s| s.state.doing.is_some()) {
-            for verb in Verb::ALL {
-                let answer = verdict(situation, verb);
-                assert!(!matches!(answer, Verdict::Start(_)), "{situation:?} {verb:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_waits_for_a_home_at_rest() {
-        for situation in all_situations().filter(|s| s.state.doing.is_none()) {
-            for verb in Verb::ALL {
-                assert_ne!(verdict(situation, verb), Verdict::Queue, "{situation:?} {verb:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_mounted_home_is_never_removed_nor_mounted_twice() {
-        for situation in all_situations() {
-            let mounted = matches!(situation.state.resting, Resting::Active | Resting::Locked);
-            for verb in Verb::ALL {
-                let work = match verdict(situation, verb) {
-                    Verdict::Start(work) => work,
-                    Verdict::AtOnce if matches!(verb, Verb::Remove | Verb::Unregister) => Work::Removing,
-                    _ => continue,
-                };
-                let needs_unmounted =
-                    matches!(work, Work::Removing | Work::Creating | Work::Activating(_) | Work::Fixating(_));
-                assert!(!(mounted && needs_unmounted), "{situation:?} {verb:?} {work:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_last_holder_does_not_pull_the_home_from_under_another() {
-        for situation in all_situations().filter(|s| s.held == Held::Yes) {
-            for verb in [Verb::HolderGone, Verb::Release] {
-                let answer = verdict(situation, verb);
-                assert!(!matches!(answer, Verdict::Start(_)), "{situation:?} {verb:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_owner_waits_for_a_stranger_and_is_not_refused() {
-        for situation in all_situations().filter(|s| s.state.doing.is_some()) {
-            let situation = Situation { favour: Favour::Stranger, held: Held::Yes, ..situation };
-            for verb in Verb::ALL {
-                assert!(!matches!(verdict(situation, verb), Verdict::Refuse(_)), "{situation:?} {verb:?}");
-            }
-        }
-    }
-
-    /// One line per verb; columns: unfixated absent inactive dirty active lingering locked.
-    const AT_REST: &str = "
-        Activate             fixate   Absent    mount    mount    AlreadyActive auth     Locked
-        ActivateIfReferenced fixate   Absent    mount    mount    AlreadyActive auth     Locked
-        Fixate               fixate   AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated
-        Authenticate         Unfixated Absent   auth     auth     auth     auth     Locked
-        Acquire              fixate+  Absent    mount+   mount+   auth+    auth+    unlock+
-        Ref                  NotActive Absent   NotActive NotActive now    now      Locked
-        RefUnrestricted      now      now       now      now      now      now      now
-        Release              so       so        so       so       unmount  unmount  giveup
-        HolderGone           so       so        so       so       unmount  unmount  giveup
-        Deactivate           NotActive NotActive NotActive NotActive unmount unmount Locked
-        DeactivateAll        so       so        so       so       unmount  unmount  giveup
-        StorageGone          so       so        so       so       unmount  unmount  giveup
-        Create               Exists   create    Exists   Exists   Exists   Exists   Exists
-        ChangePassword       Unfixated Absent   passwd   passwd   passwd   passwd   Locked
-        Update               Unfixated Absent   update   update   update   update   Locked
-        UpdateOffline        Unfixated update   update   update   update   update   Locked
-        Check                check    check     check    check    check    check    check
-        Repair               repair   Absent    repair   repair   Busy     Busy     Locked
-        Rescue               rescue   Absent    rescue   rescue   AlreadyActive AlreadyActive Locked
-        Remove               remove   now       remove   remove   Busy     Busy     Locked
-        Unregister           Unfixated now      now      now      Busy     Busy     Locked
-        Lock                 NotActive NotActive NotActive NotActive lock   lock   Locked
-        LockAll              so       so        so       so       lock     lock     so
-        Unlock               NotLocked NotLocked NotLocked NotLocked NotLocked NotLocked unlock
-        Settle               so       so        so       so       settle   settle   settle
-        GiveUp               so       so        so       so       so       so       giveup
-        Later(Resize)        Unfixated Absent   NotSupported NotSupported NotSupported NotSupported Locked
-        Later(Realize)       Exists   NotSupported Exists Exists  Busy     Busy     Busy";
-
-    #[test]
-    fn the_table_says_what_the_interface_promises() {
-        let mut rows = AT_REST.lines().filter(|line| !line.trim().is_empty());
-        for verb in Verb::ALL {
-            let row = rows.next().expect("one row per verb");
-            let cells: Vec<&str> = row.split_whitespace().collect();
-            assert_eq!(cells[0], format!("{verb:?}"));
-            let held = if verb == Verb::ActivateIfReferenced { Held::Yes } else { Held::No };
-            for (column, expected) in columns().into_iter().zip(&cells[1..]) {
-                let situation = Situation { state: column, held, favour: Favour::Owner };
-                assert_eq!(&short(verdict(situation, verb)), expected, "{verb:?} {column:?}");
-            }
-            assert_eq!(cells.len(), 8, "{row}");
-        }
-    }
-
-    fn columns() -> [State; 7] {
-        let state = |resting, lingering| State { resting, doing: None, lingering };
-        [
-            state(Resting::Unfixated, Lingering::No),
-            state(Resting::Absent, Lingering::No),
-            state(Resting::Inactive, Lingering::No),
-            state(Resting::Dirty, Lingering::No),
-            state(Resting::Active, Lingering::No),
-            state(Resting::Active, Lingering::Yes),
-            state(Resting::Locked, Lingering::No),
-        ]
-    }
-
-    fn short(verdict: Verdict) -> String {
-        match verdict {
-            Verdict::AtOnce => "now".into(),
-            Verdict::AlreadySo => "so".into(),
-            Verdict::Queue => "queue".into(),
-            Verdict::Refuse(refusal) => format!("{refusal:?}").trim_start_matches("Home").to_owned(),
-            Verdict::Start(work) => match work {
-                Work::Fixating(Purpose::Itself) => "fixate",
-                Work::Fixating(Purpose::Reference) => "fixate+",
-                Work::Activating(Purpose::Itself) => "mount",
-                Work::Activating(Purpose::Reference) => "mount+",
-                Work::Authenticating(Purpose::Itself) => "auth",
-                Work::Authenticating(Purpose::Reference) => "auth+",
-                Work::Deactivating => "unmount",
-                Work::Creating => "create",
-                Work::Removing => "remove",
-                Work::ChangingPassword => "passwd",
-                Work::Updating => "update",
-                Work::Checking => "check",
-                Work::Repairing => "repair",
-                Work::Rescuing => "rescue",
-                Work::Locking => "lock",
-                Work::Unlocking(Purpose::Itself) => "unlock",
-                Work::Unlocking(Purpose::Reference) => "unlock+",
-                Work::Settling => "settle",
-                Work::GivingUp => "giveup",
-            }
-            .into(),
-        }
-    }
-}
+mod tests;

@@ -99,6 +99,15 @@ pub enum Task {
         /// Where; `None`: at the home directory.
         directory: Option<String>,
     },
+    /// Give the home another size.
+    Resize {
+        /// Which.
+        size: Size,
+        /// Whether it is mounted at the moment.
+        resting: Mounted,
+        /// Whether the record says so from now on.
+        remember: Remember,
+    },
     /// Delete storage, host record and blobs.
     Remove,
     /// Freeze the user's processes and take the volume key out of memory.
@@ -181,6 +190,31 @@ pub enum Force {
     No,
     /// It is detached under their feet (its storage has vanished).
     Yes,
+}
+
+/// A size of a home, in bytes of its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Size {
+    /// This one, or it is refused.
+    Exactly(u64),
+    /// The possible one that comes nearest.
+    Near(u64),
+    /// The smallest possible.
+    Least,
+    /// The largest possible.
+    Most,
+    /// As it is: what is left of a change that was cut short is settled.
+    AsIs,
+}
+
+/// Whether a size goes into the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Remember {
+    /// As `diskSize`, and the home is not rebalanced any more: its user has chosen a size.
+    Yes,
+    /// Nothing is written: the daemon has chosen, or the record says it already.
+    No,
 }
 
 /// Whether the home is mounted.

@@ -66,6 +66,16 @@ steps! {
     ThawFileSystem, "thaw-file-system", "Thawing the file system";
     ThawUser, "thaw-user", "Letting the user's processes go on";
     KillUser, "kill-user", "Ending the user's processes";
+    NoteResize, "note-resize", "Noting the change of size";
+    Extend, "extend", "Extending the image";
+    SecondTable, "second-table", "Writing the second partition table";
+    FirstTable, "first-table", "Writing the first partition table";
+    ResizeLoop, "resize-loop", "Resizing the loop device";
+    ResizeMapped, "resize-mapped", "Resizing the encrypted device";
+    GrowFileSystem, "grow-file-system", "Growing the file system";
+    ShrinkFileSystem, "shrink-file-system", "Shrinking the file system";
+    CutFile, "cut-file", "Cutting off the end of the image";
+    ForgetResize, "forget-resize", "Noting the end of the change of size";
     CutOff, "cut-off", "Cutting off the encrypted device";
 }
 

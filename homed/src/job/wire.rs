@@ -1,7 +1,9 @@
 //! A job as JSON. What is secret is spliced in as text and read by a reader that keeps no copies: serde
 //! would leave some in memory that it has let go of.
 
-use super::{Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Repair, Seen, Task, VERSION};
+use super::{
+    Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Remember, Repair, Seen, Size, Task, VERSION,
+};
 use records::secret::wipe_json;
 use records::{Credentials, FullName, HostName, LockLevel, Machine, MachineId, Record, Secret, Sections};
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,7 @@ enum Verb {
     Check { seen: Seen, known: Known },
     Repair { how: Repair, known: Known },
     Rescue { uid: u32, directory: Option<String> },
+    Resize { size: Size, resting: Mounted, remember: Remember },
     Remove,
     Lock { uid: u32, level: String },
     Unlock { uid: u32 },
@@ -42,6 +45,9 @@ pub fn encode(job: &Job) -> Secret {
         Task::Check { seen, known } => Verb::Check { seen: *seen, known: *known },
         Task::Repair { how, known } => Verb::Repair { how: *how, known: *known },
         Task::Rescue { uid, directory } => Verb::Rescue { uid: *uid, directory: directory.clone() },
+        Task::Resize { size, resting, remember } => {
+            Verb::Resize { size: *size, resting: *resting, remember: *remember }
+        }
         Task::Remove => Verb::Remove,
         Task::Lock { uid, level } => Verb::Lock { uid: *uid, level: level.as_str().to_owned() },
         Task::Unlock { uid } => Verb::Unlock { uid: *uid },
@@ -109,6 +115,7 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
         Verb::Check { seen, known } => Task::Check { seen, known },
         Verb::Repair { how, known } => Task::Repair { how, known },
         Verb::Rescue { uid, directory } => Task::Rescue { uid, directory },
+        Verb::Resize { size, resting, remember } => Task::Resize { size, resting, remember },
         Verb::Remove => Task::Remove,
         Verb::Lock { uid, level } => Task::Lock {
             uid,

@@ -42,6 +42,9 @@ impl Manager {
         if interrupted == Interrupted::Lock {
             home.settle(turn);
         }
+        if interrupted == Interrupted::Resize {
+            home.settle_size(turn);
+        }
         if matches!(interrupted, Interrupted::Job | Interrupted::HolderGone) && home.held() == Held::No {
             home.nobody_holds_it(turn);
         }

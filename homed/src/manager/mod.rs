@@ -12,11 +12,11 @@ mod update;
 #[cfg(test)]
 mod tests;
 
-use crate::home::attempts::Trier;
 use crate::home::effect::{Announcement, Effect, Event, Failed, Found, JobId};
 use crate::home::facts::Facts;
 use crate::home::verdict::{Favour, Held, Verb};
 use crate::home::view::HomeView;
+use crate::home::{self, attempts::Trier};
 use crate::home::{Fate, GroupId, Home, Homes, Tuning, Turn, Waiter, Wanted};
 use crate::job::Reach;
 use records::{LockLevel, Machine, Refusal, UserName};
@@ -211,6 +211,7 @@ impl Manager {
             change: asked.change,
             repair: asked.repair,
             directory: asked.directory,
+            size: asked.size,
             at_suspend: asked.at_suspend,
             asked_usec: turn.now_usec,
         };
@@ -300,6 +301,7 @@ struct Asked {
     change: Option<Box<crate::job::RecordChange>>,
     repair: crate::job::Repair,
     directory: Option<String>,
+    size: Option<home::resize::Asked>,
     at_suspend: AtSuspend,
 }
 
@@ -314,6 +316,7 @@ impl Asked {
             offer,
             new: None,
             change: None,
+            size: None,
             repair: Default::default(),
             directory: None,
             at_suspend: AtSuspend::Stay,
@@ -347,6 +350,10 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         Operation::Repair(key, repair, offer) => (key, Asked { repair, ..Asked::with(Verb::Repair, offer) }),
         Operation::Rescue(key, directory, offer) => {
             (key, Asked { directory, ..Asked::with(Verb::Rescue, offer) })
+        }
+        Operation::Resize(key, bytes, offer) => {
+            let size = Some(home::resize::Asked::Number(bytes));
+            (key, Asked { size, ..Asked::with(Verb::Resize, offer) })
         }
         Operation::Remove(key) => (key, Asked::plain(Verb::Remove)),
         Operation::Unregister(key) => (key, Asked::plain(Verb::Unregister)),

@@ -112,6 +112,8 @@ pub enum Operation {
     Repair(HomeKey, Repair, Offer),
     /// Open what is left of it, to be read only: there, or at the home directory.
     Rescue(HomeKey, Option<String>, Offer),
+    /// Another size, as ResizeHome gives it ([`crate::home::resize::Asked::Number`]).
+    Resize(HomeKey, u64, Offer),
     /// Delete storage and record.
     Remove(HomeKey),
     /// Forget the record, keep the storage.
@@ -134,8 +136,6 @@ pub enum Operation {
 /// Calls of the interface that nothing is behind yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Later {
-    /// ResizeHome.
-    Resize,
     /// RealizeHome.
     Realize,
 }

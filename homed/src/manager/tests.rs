@@ -49,6 +49,7 @@ enum What {
     Check,
     Repair,
     Rescue,
+    Resize,
     Lock,
     LockAll,
     Unlock,
@@ -187,6 +188,7 @@ impl Scene {
             What::DeactivateAll => Operation::DeactivateAll,
             What::Remove => Operation::Remove(key),
             What::Unregister => Operation::Unregister(key),
+            What::Resize => Operation::Resize(key, 0, offer),
             What::Lock => Operation::Lock(key),
             What::LockAll => Operation::LockAll,
             What::Unlock => Operation::Unlock(key, offer),
@@ -237,6 +239,7 @@ impl Scene {
             | Task::Update { .. }
             | Task::Check { .. }
             | Task::Repair { .. }
+            | Task::Resize { .. }
             | Task::Settle { .. } => {}
         }
     }
@@ -312,6 +315,8 @@ fn any_op() -> impl Strategy<Value = Op> {
         What::Check,
         What::Repair,
         What::Rescue,
+        What::Resize,
+        What::Resize,
         What::Lock,
         What::LockAll,
         What::Unlock,

@@ -3,7 +3,7 @@
 //! A backend knows a record as a place to keep, and secrets as keys to try. Which record is believed
 //! and whose password counts is decided in `worker`.
 
-use crate::job::{Failure, Force, Mounted, Steps, refuse};
+use crate::job::{Failure, Force, Mounted, Size, Steps, refuse};
 use crate::sys::bounded::Deadline;
 use examined::{Examination, Examined};
 use records::kinds::Storage;
@@ -64,6 +64,10 @@ pub trait Backend {
         steps: &mut dyn Steps,
     ) -> Result<(), Failure>;
 
+    /// Gives the mounted home another size with the key that the kernel keeps for it; `BadPassword` where it keeps
+    /// none.
+    fn resize(&self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure>;
+
     /// Deletes the storage; one that is not there is deleted already.
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
 }
@@ -120,6 +124,9 @@ pub trait Opened {
     /// use show.
     fn heal_keys(&mut self) -> Result<Healed, Failure>;
 
+    /// Gives the home another size.
+    fn resize(&mut self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure>;
+
     /// Puts the home directory in the machine's tree, with this UID.
     fn expose(self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure>;
 
@@ -128,6 +135,13 @@ pub trait Opened {
 
     /// Closes what was opened for a change, and marks it clean.
     fn finish(self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure>;
+}
+
+/// What became of a change of size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resized {
+    /// The size it has now, in bytes.
+    pub size: u64,
 }
 
 /// Keys to change.

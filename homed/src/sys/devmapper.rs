@@ -45,6 +45,79 @@ pub fn device(name: &str) -> io::Result<Option<Device>> {
     Ok(Some(Device { suspended, sectors: sectors.ok_or_else(malformed)?, key }))
 }
 
+/// A dm-crypt device: what it lies on, and how much of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crypt {
+    /// Its size in sectors of 512 bytes.
+    pub sectors: u64,
+    /// Major and minor number of the device below.
+    pub below: (u32, u32),
+    /// Where the data begin on the device below, in sectors of 512 bytes.
+    pub start: u64,
+    /// The name of its key, which is in a keyring; `None`: the key itself was given.
+    pub key_name: Option<String>,
+}
+
+/// The dm-crypt device of a name; `None`: there is none.
+pub fn crypt(name: &str) -> io::Result<Option<Crypt>> {
+    let Some((sectors, parameters)) = crypt_table(name)? else { return Ok(None) };
+    read_crypt(sectors, &parameters).map(Some).ok_or_else(malformed)
+}
+
+/// The length of a dm-crypt device and its parameters, without the key if that is not in a keyring.
+fn crypt_table(name: &str) -> io::Result<Option<(u64, String)>> {
+    let mut request = Request::new(name, STATUS_TABLE | NO_FLUSH | SECURE_DATA)?;
+    match request.send(TABLE_STATUS) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+        other => other?,
+    }
+    let target = request.data().ok_or_else(malformed)?;
+    let sectors = target.get(8..16).and_then(|b| b.try_into().ok()).map(u64::from_ne_bytes);
+    let parameters = target.get(40..).ok_or_else(malformed)?;
+    if !target.get(24..40).is_some_and(|kind| kind.starts_with(b"crypt\0"))
+        || place_of_key(parameters) != Key::InKeyring
+    {
+        return Err(io::Error::other("the device is not encrypted with a key from a keyring"));
+    }
+    let end = parameters.iter().position(|byte| *byte == 0).unwrap_or(parameters.len());
+    let text = String::from_utf8(parameters[..end].to_vec()).map_err(|_| malformed())?;
+    Ok(Some((sectors.ok_or_else(malformed)?, text)))
+}
+
+fn read_crypt(sectors: u64, parameters: &str) -> Option<Crypt> {
+    let words: Vec<&str> = parameters.split(' ').collect();
+    let (major, minor) = words.get(3)?.split_once(':')?;
+    Some(Crypt {
+        sectors,
+        below: (major.parse().ok()?, minor.parse().ok()?),
+        start: words.get(4)?.parse().ok()?,
+        // `:SIZE:TYPE:NAME`; the name may have colons.
+        key_name: words.get(1)?.strip_prefix(':')?.splitn(3, ':').nth(2).map(str::to_owned),
+    })
+}
+
+/// Gives a dm-crypt device another length. The key has to be in a keyring of this thread. Requests wait for a
+/// moment; killed on the way, the device goes on with either length.
+pub fn resize(name: &str, sectors: u64) -> io::Result<()> {
+    let Some((_, parameters)) = crypt_table(name)? else {
+        return Err(io::Error::from_raw_os_error(libc::ENXIO));
+    };
+    let length = (48 + parameters.len() + 1).next_multiple_of(8);
+    let mut target = vec![0; length];
+    target[8..16].copy_from_slice(&sectors.to_ne_bytes());
+    target[20..24].copy_from_slice(&u32::try_from(length).map_err(io::Error::other)?.to_ne_bytes());
+    target[24..29].copy_from_slice(b"crypt");
+    // The parameters begin after the type's 16 bytes.
+    target[40..40 + parameters.len()].copy_from_slice(parameters.as_bytes());
+    let mut load = Request::new(name, SECURE_DATA)?;
+    load.header[TARGET_COUNT..TARGET_COUNT + 4].copy_from_slice(&1u32.to_ne_bytes());
+    load.put(&target)?;
+    load.send(TABLE_LOAD)?;
+    // With a new table at hand this stops the device, changes it, and lets it go on: one request, so that nobody
+    // can be killed in between. The file system need not be frozen for it.
+    Request::new(name, SKIP_LOCK_FS)?.send(DEV_SUSPEND)
+}
+
 /// Has a suspended dm-crypt device forget its key.
 pub fn wipe_key(name: &str) -> io::Result<()> {
     let mut request = Request::new(name, 0)?;
@@ -174,6 +247,22 @@ fn malformed() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_read() {
+        let read = |text| read_crypt(100, text);
+        assert_eq!(
+            read("aes-xts-plain64 :64:logon:cryptsetup:x-d0 0 7:3 32768 1 sector_size:4096"),
+            Some(Crypt {
+                sectors: 100,
+                below: (7, 3),
+                start: 32768,
+                key_name: Some("cryptsetup:x-d0".into())
+            })
+        );
+        assert_eq!(read("aes-xts-plain64 00 0 7:3 32768"), None);
+        assert_eq!(read(""), None);
+    }
 
     #[test]
     fn the_place_of_the_key_is_read() {

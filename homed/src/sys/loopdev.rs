@@ -3,7 +3,10 @@
 //! The kernel keeps the image's open file description while the device lives: a BSD lock taken on
 //! it before holds as long, whatever becomes of this process.
 
-use linux_raw_sys::loop_device::{LOOP_CLR_FD, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, loop_config};
+use linux_raw_sys::loop_device::{
+    LOOP_CLR_FD, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LOOP_GET_STATUS64, LOOP_SET_STATUS64, loop_config,
+    loop_info64,
+};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -85,6 +88,32 @@ fn configure(device: &File, image: BorrowedFd<'_>, window: Window, flags: u32) -
     // SAFETY: both fds are open for the call and the struct is the one this ioctl reads.
     let answer = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &config) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives the window of an attached device another size; its beginning stays. `number` as in `/dev/loopN`.
+pub fn resize(number: u32, size: u64) -> io::Result<()> {
+    let device = OpenOptions::new().read(true).write(true).open(format!("/dev/loop{number}"))?;
+    // SAFETY: the struct is plain old data; all zero is a valid value.
+    let mut info: loop_info64 = unsafe { std::mem::zeroed() };
+    // SAFETY: the fd is open for the call and the struct is the one this ioctl writes.
+    let answer = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64 as _, &mut info) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if info.lo_sizelimit == size {
+        return Ok(());
+    }
+    info.lo_sizelimit = size;
+    for _ in 0..TRIES {
+        // SAFETY: as above; this one reads it.
+        let answer = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_STATUS64 as _, &info) };
+        match if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) } {
+            // Somebody reads the device just now (udev does when it hears of a change).
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+            other => return other,
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::EAGAIN))
 }
 
 /// Detaches loop devices of an image that nothing is stacked on: what a killed process left behind.

@@ -31,6 +31,7 @@ mod processes;
 mod remove;
 mod repair;
 mod rescue;
+mod resize;
 mod settle;
 mod state;
 mod steps;
@@ -77,6 +78,9 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
         Task::ChangePassword { new, resting } => passwd::change(job, new, *resting, reporter),
         Task::Update { change, resting } => update::update(job, change, *resting, reporter),
         Task::Rescue { uid, directory } => rescue::rescue(job, *uid, directory.as_deref(), reporter),
+        Task::Resize { size, resting, remember } => {
+            resize::resize(job, (*size, *remember), *resting, reporter)
+        }
         Task::Remove => remove::remove(job, reporter),
         Task::Check { seen, known } => return looked(check::check(job, *seen, *known, reporter), reporter),
         Task::Repair { how, known } => return looked(repair::repair(job, *how, *known, reporter), reporter),

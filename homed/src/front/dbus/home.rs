@@ -136,10 +136,9 @@ impl Home {
         size: u64,
         secret: String,
     ) -> Result<(), Error> {
-        let _ = size;
         let call = Call { connection, header: &header };
-        self.front.offer(call, secret).await?;
-        self.done(call, Rule::Polkit(action::RESIZE), self.later(Later::Resize)).await
+        let operation = Operation::Resize(self.key(), size, self.front.offer(call, secret).await?);
+        self.done(call, Rule::Polkit(action::RESIZE), operation).await
     }
 
     async fn change_password(

@@ -31,6 +31,8 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     };
     found.image = facts(&file);
     found.dirty = image::is_dirty(&file);
+    found.unfinished_resize = image::unfinished_resize(&file)
+        .map(|intent| format!("from {} to {} MiB", intent.from >> 20, intent.to >> 20));
     let Some(place) = place(&file, spec, &mut found) else { return Ok(found) };
     let at = |offset: u64, length: usize| image::bytes(&file, place.offset + offset, length);
     found.headers = Some(header_copies::look(&mut { at }));
@@ -94,6 +96,12 @@ fn stale(spec: &Spec) -> Vec<String> {
     all
 }
 
+/// How much an image was cut short by, as its first table says.
+fn missing(file: &File, size: u64) -> u64 {
+    let whole = gpt::find(u64::MAX, &mut |offset, length| image::bytes(file, offset, length));
+    whole.map_or(0, |(table, _)| table.size.saturating_sub(size))
+}
+
 /// Where the encrypted part is, and what the partition table is like.
 fn place(file: &File, spec: &Spec, found: &mut Examined) -> Option<Place> {
     let size = file.metadata().ok()?.len();
@@ -102,7 +110,7 @@ fn place(file: &File, spec: &Spec, found: &mut Examined) -> Option<Place> {
             let copies = gpt::find(size, &mut |offset, length| image::bytes(file, offset, length));
             found.table = Some(match (&place.table, copies) {
                 (None, _) => Table::NotNeeded,
-                (Some((table, _)), _) if table.size > size => Table::CutShort(table.size - size),
+                (Some((_, Health::CutShort)), _) => Table::CutShort(missing(file, size)),
                 (Some((_, Health::Sound)), _) => Table::Sound,
                 (Some(_), Some((_, gpt::Copies::SecondOnly))) => Table::FirstDamaged,
                 (Some(_), Some(_)) => Table::SecondDamaged,

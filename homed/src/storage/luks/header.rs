@@ -44,6 +44,8 @@ pub enum Health {
     Sound,
     /// One copy is damaged, or both.
     Damaged,
+    /// The image was cut short: the table fits what is left, the file system perhaps not.
+    CutShort,
 }
 
 /// Finds the encrypted part: all of the image, or the partition named after the user.
@@ -56,6 +58,7 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
     let (table, health) = match found {
         Some((table, Copies::Both)) => (table, Health::Sound),
         Some((table, Copies::FirstOnly | Copies::SecondOnly)) => (table, Health::Damaged),
+        Some((table, Copies::CutShort)) => (table, Health::CutShort),
         None => (guess(file, size, spec)?, Health::Damaged),
     };
     if table.label != spec.name || spec.uuids.partition.is_some_and(|wanted| wanted != table.partition) {
@@ -77,11 +80,20 @@ fn guess(file: &File, size: u64, spec: &Spec) -> Result<Table, Failure> {
     Ok(Table::covering(size, 512, uuid::Uuid::new_v4(), partition, &spec.name))
 }
 
-/// Writes a damaged partition table anew.
-pub fn repair_table(file: &File, place: &Place, steps: &mut dyn Steps) -> Result<(), Failure> {
-    let Some((table, Health::Damaged)) = &place.table else { return Ok(()) };
+/// Writes a damaged partition table anew. That of an image that was cut short has to wait until the file system is
+/// known to fit: before that it tells how much is missing.
+pub fn repair_table(
+    file: &File,
+    place: &Place,
+    health: Health,
+    steps: &mut dyn Steps,
+) -> Result<(), Failure> {
+    let Some((table, found)) = &place.table else { return Ok(()) };
+    if *found == Health::Sound || *found != health {
+        return Ok(());
+    }
     let size = file.metadata().during("looking at the image")?.len();
-    if table.size != size {
+    if table.size != size && health == Health::Damaged {
         steps.warn("The image's partition table does not fit its size; it was left alone.".into());
         return Ok(());
     }

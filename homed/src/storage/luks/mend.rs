@@ -9,7 +9,7 @@
 
 use super::header::{self, HeaderCopy, Health};
 use super::read_only::{Decrypted, Mounted};
-use super::{file_system, header_copies};
+use super::{file_system, header_copies, resize};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::examined::Headers;
 use crate::storage::parts::mapped::{self, Mapped};
@@ -39,7 +39,11 @@ pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<Str
         done.push(format!("Unfinished images were deleted: {}.", left.join(", ")));
     }
     let file = image::open(&spec.image, image::Access::Write)?;
-    let place = header::locate(&file, spec)?;
+    let mut place = header::locate(&file, spec)?;
+    if resize::mend::file(&file, &place, steps)? == resize::mend::Left::FileSystem {
+        place = header::locate(&file, spec)?;
+        done.push("A change of size that was cut short is settled, but for the next login.".into());
+    }
     let table = matches!(place.table, Some((_, Health::Damaged)));
     let headers = copies(&file, place.offset);
     let header = headers.first != headers.second;
@@ -54,7 +58,7 @@ pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<Str
     ));
     if table {
         steps.enter(Step::Partition)?;
-        header::repair_table(&file, &place, steps)?;
+        header::repair_table(&file, &place, header::Health::Damaged, steps)?;
         if matches!(header::locate(&file, spec)?.table, Some((_, Health::Sound))) {
             done.push("The partition table was written anew, both copies.".into());
         }

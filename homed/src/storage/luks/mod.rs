@@ -11,10 +11,11 @@
 //! of image files are not here yet.
 
 use super::examined::{Examination, Examined};
+use super::parts::image::Blocks;
 use super::parts::{image, mapped};
 use super::spec::Spec;
-use super::{Backend, NewHome, Opened, Opening, Seal, Settled};
-use crate::job::{Context, Failure, Force, Mounted, Step, Steps, refuse};
+use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled};
+use crate::job::{Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Unmount};
 use crate::sys::{cryptsetup, durable, file, holders, loopdev};
 use records::{Refusal, Secret};
@@ -31,6 +32,7 @@ mod mend;
 mod opened;
 mod read_only;
 mod record_token;
+mod resize;
 mod sealed;
 mod slots;
 mod stretching;
@@ -102,6 +104,14 @@ impl Backend for Luks {
 
     fn repair_file_system(&self, keys: &[Secret], steps: &mut dyn Steps) -> Result<(), Failure> {
         mend::repair_file_system(&self.spec, keys, steps)
+    }
+
+    fn resize(&self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
+        let spec = &self.spec;
+        let image = image::open(&spec.image, image::Access::Beside)?;
+        let directory = durable::directory(&spec.home_directory).during("opening the home directory")?;
+        let blocks = blocks(spec, Mounted::Yes);
+        resize::Layers { spec, image: &image, directory, key: None, blocks }.resize(size, steps)
     }
 
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
@@ -184,6 +194,7 @@ fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
         let attached = loopdev::is_attached(&spec.image).during("looking for loop devices")?;
         if !mapped && !attached {
             mapped::forget_node(&name);
+            resize::key::forget(spec);
             return Ok(());
         }
         if begin.elapsed() > CLOSING {
@@ -208,6 +219,14 @@ fn remove(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
             .and_then(durable::sync_directory)
             .during("writing the deletion to disk"),
         None => Ok(()),
+    }
+}
+
+/// Whether the blocks of a larger image are reserved at once.
+fn blocks(spec: &Spec, mounted: Mounted) -> Blocks {
+    match (spec.discard, spec.offline_discard, mounted) {
+        (true, ..) | (false, true, Mounted::No) => Blocks::Sparse,
+        (false, true, Mounted::Yes) | (false, false, _) => Blocks::Reserved,
     }
 }
 

@@ -3,21 +3,23 @@
 use super::header::{self, HeaderCopy, Health, Place};
 use super::record_token::{self, Algorithm};
 use super::slots::{self, Prepared};
-use super::{file_system, is_mounted, sealed, stretching, wait_until_closed};
-use crate::job::{Context, Failure, Step, Steps, refuse};
+use super::{file_system, is_mounted, resize, sealed, stretching, wait_until_closed};
+use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::directory::HomeDirectory;
 use crate::storage::parts::image;
 use crate::storage::parts::mapped::{self, Mapped};
 use crate::storage::parts::superblock::{self, FileSystem};
 use crate::storage::parts::tree::{self, Ids, PrivateMount};
 use crate::storage::spec::Spec;
-use crate::storage::{Healed, KeyChange, Opened, Opening};
+use crate::storage::{Healed, KeyChange, Opened, Opening, Resized};
 use crate::sys::cryptsetup::{Discard, Facts, Luks};
 use crate::sys::loopdev::LoopDevice;
 use crate::sys::{durable, file};
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value, json};
 use std::fs::File;
+
+mod sizes;
 
 /// The layers; fields are dropped in this order, from the top down.
 pub struct LuksOpened {
@@ -109,6 +111,8 @@ impl LuksOpened {
         self.map(steps)?;
         let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };
         let found = probe(mapped, &self.spec)?;
+        self.repair_cut_table(&found, steps)?;
+        let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };
         steps.enter(Step::CheckFileSystem)?;
         file_system::check(&found, mapped.path())?;
         steps.enter(Step::Mount)?;
@@ -126,17 +130,20 @@ impl LuksOpened {
         };
         self.found = Some(found);
         self.mount = Some(mount);
-        HomeDirectory::new(fd)
+        let home = HomeDirectory::new(fd)?;
+        self.settle_size(home.reopen()?, steps);
+        Ok(home)
     }
 
     /// Attaches and decrypts, in this order: blocks, partition table, loop device, dm-crypt.
     fn map(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        self.settle_file(steps)?;
         if self.how == Opening::Activate && !self.spec.discard {
             steps.enter(Step::Allocate)?;
             image::reserve(&self.image, steps);
         }
         steps.enter(Step::Attach)?;
-        header::repair_table(&self.image, &self.place, steps)?;
+        header::repair_table(&self.image, &self.place, Health::Damaged, steps)?;
         if self.header.first_copy == Health::Damaged {
             steps.warn(
                 "The first copy of the encryption header was damaged; it was written anew from the second."
@@ -249,7 +256,14 @@ impl Opened for LuksOpened {
         let Some(mount) = self.mount.take() else {
             return Err(Failure::fault("the home is mounted already"));
         };
-        mount.expose(directory, ids, &self.spec.home_directory)
+        mount.expose(directory, ids, &self.spec.home_directory)?;
+        resize::key::keep(&self.spec, &self.volume_key, steps);
+        Ok(())
+    }
+
+    fn resize(&mut self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
+        let directory = self.directory(steps)?.reopen()?;
+        self.layers(directory).resize(size, steps)
     }
 
     fn unseal(self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure> {

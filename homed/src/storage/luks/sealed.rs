@@ -10,6 +10,7 @@
 //! not sleep. The file system is frozen here and not left to device-mapper, which before Linux 7 does not
 //! freeze btrfs. Each step is taken back by what stands below; after the wipe there is no way back but the key.
 
+use super::resize;
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::parts::{mapped, wash};
 use crate::storage::spec::Spec;
@@ -48,7 +49,7 @@ pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
     in_time(seal.deadline, Late::Kill, "suspending the encrypted device", || cryptsetup::suspend(&name))?;
     frozen.keep();
     cover.keep();
-    Ok(())
+    resize::key::revoke(spec)
 }
 
 /// A full file system has no room for it; what stays then is told.
@@ -64,7 +65,9 @@ fn wash_compressor((directory, options): (&OwnedFd, &str), deadline: Deadline, s
 pub fn unseal(spec: &Spec, volume_key: &Secret, steps: &mut dyn Steps) -> Result<(), Failure> {
     steps.enter(Step::ResumeDevice)?;
     cryptsetup::resume(&spec.mapper_name(), volume_key).during("giving the encrypted device its key back")?;
-    uncover_and_thaw(spec, steps)
+    uncover_and_thaw(spec, steps)?;
+    resize::key::keep(spec, volume_key, steps);
+    Ok(())
 }
 
 pub fn settle(spec: &Spec, steps: &mut dyn Steps) -> Result<Settled, Failure> {
@@ -74,6 +77,7 @@ pub fn settle(spec: &Spec, steps: &mut dyn Steps) -> Result<Settled, Failure> {
         if device.key != Some(devmapper::Key::Wiped) {
             devmapper::wipe_key(&name).during("taking the key out of memory")?;
         }
+        resize::key::revoke(spec)?;
         return Ok(Settled::Sealed);
     }
     uncover_and_thaw(spec, steps)?;

@@ -51,6 +51,16 @@ impl Table {
         Self { sector, size, disk, partition, label: label.to_owned(), start: ALIGNMENT, end }
     }
 
+    /// The same table for an image of another size: the partition begins where it did, and ends as alignment allows.
+    /// `None`: nothing would be left of it.
+    pub fn resized(&self, size: u64) -> Option<Self> {
+        let size = size / self.sector * self.sector;
+        let ends = 2 + ENTRIES * ENTRY / self.sector;
+        let end =
+            (size / self.sector).checked_sub(ends - 1)?.checked_mul(self.sector)? / ALIGNMENT * ALIGNMENT;
+        (end > self.start).then(|| Self { size, end, ..self.clone() })
+    }
+
     /// What has to be written: MBR with the first copy, and the second copy.
     pub fn pieces(&self) -> [Piece; 2] {
         let entries = self.entries();
@@ -171,6 +181,9 @@ pub enum Copies {
     FirstOnly,
     /// The one at the beginning is damaged.
     SecondOnly,
+    /// The image ends before the one at the beginning says, and has none at its end: it was cut off. The table
+    /// found is the one that fits what is left.
+    CutShort,
 }
 
 /// Finds the table of an image of `size` bytes, in sectors of 512 or 4096.
@@ -183,7 +196,10 @@ pub fn find(size: u64, read: &mut ReadAt<'_>) -> Option<(Table, Copies)> {
             (Some(table), Some(second)) if table == second => Some((table, Copies::Both)),
             (Some(table), _) if table.size <= size => Some((table, Copies::FirstOnly)),
             (None, Some(table)) => Some((table, Copies::SecondOnly)),
-            (Some(_), _) | (None, None) => None,
+            // Larger than the image: the one at the end is the newer.
+            (Some(_), Some(second)) => Some((second, Copies::SecondOnly)),
+            (Some(table), None) => table.resized(size).map(|table| (table, Copies::CutShort)),
+            (None, None) => None,
         }
     })
 }
@@ -251,6 +267,31 @@ mod tests {
         assert_eq!(read(&bytes), Some((table, Copies::FirstOnly)));
         bytes[512] ^= 1;
         assert_eq!(read(&bytes), None);
+    }
+
+    #[test]
+    fn another_size_keeps_what_names_the_partition() {
+        let (table, _) = image(512);
+        assert_eq!(
+            table.resized(96 << 20),
+            Some(Table::covering(96 << 20, 512, table.disk, table.partition, &table.label))
+        );
+        assert_eq!(table.resized(1 << 20), None);
+        assert_eq!(table.resized(100), None);
+    }
+
+    #[test]
+    fn an_image_that_was_cut_short_has_the_table_that_fits() {
+        for sector in [512, 4096] {
+            let (table, bytes) = image(sector);
+            assert_eq!(
+                read(&bytes[..40 << 20]),
+                table.resized(40 << 20).map(|table| (table, Copies::CutShort))
+            );
+            let odd = read(&bytes[..(40 << 20) + 100]).expect("found").0;
+            assert_eq!(odd.end, 39 << 20);
+            assert_eq!(read(&bytes[..1 << 20]), None);
+        }
     }
 
     #[test]

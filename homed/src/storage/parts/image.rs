@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// Set to `1` while the image may be changed; still there after a crash.
 const DIRTY: &str = "user.home-dirty";
+/// A change of size that has begun: `FROM TO`, in bytes. Still there after a crash.
+const RESIZE: &str = "user.home-resize";
 /// Names of unfinished images where the file system cannot make files without a name; also what the
 /// original uses.
 const UNFINISHED: &str = ".#homework";
@@ -24,11 +26,13 @@ pub enum Access {
     Read,
     /// Changing: with the lock.
     Write,
+    /// Changing what is attached, and so locked, already.
+    Beside,
 }
 
 /// Opens an image that should exist.
 pub fn open(path: &Path, access: Access) -> Result<File, Failure> {
-    let way = if access == Access::Write { OFlags::RDWR } else { OFlags::RDONLY };
+    let way = if access == Access::Read { OFlags::RDONLY } else { OFlags::RDWR };
     let flags = way | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => {
@@ -105,6 +109,43 @@ pub fn is_dirty(image: &File) -> bool {
 pub fn is_locked(path: &Path) -> bool {
     let opened = open(path, Access::Read);
     opened.is_ok_and(|image| matches!(file::lock(&image), Ok(file::Lock::Elsewhere)))
+}
+
+/// A change of size that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intent {
+    /// Bytes of the image before.
+    pub from: u64,
+    /// Bytes of the image after.
+    pub to: u64,
+}
+
+/// Notes durably that a change of size begins. Where the file system knows no attributes the table and the length
+/// of the file have to tell.
+pub fn note_resize(image: &File, intent: Intent) -> Result<(), Failure> {
+    let text = format!("{} {}", intent.from, intent.to);
+    match file::set_attribute(image, RESIZE, text.as_bytes()) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        other => other.and_then(|()| image.sync_all()).during("noting the change of size"),
+    }
+}
+
+/// The change of size that has begun and not ended.
+pub fn unfinished_resize(image: &File) -> Option<Intent> {
+    let value = file::attribute(image, RESIZE).ok()??;
+    let (from, to) = std::str::from_utf8(&value).ok()?.split_once(' ')?;
+    Some(Intent { from: from.parse().ok()?, to: to.parse().ok()? })
+}
+
+/// Takes the note away, once all of the change is on disk.
+pub fn forget_resize(image: &File) -> Result<(), Failure> {
+    file::remove_attribute(image, RESIZE)
+        .or_else(|error| match error.raw_os_error() {
+            Some(libc::EOPNOTSUPP) => Ok(()),
+            _ => Err(error),
+        })
+        .and_then(|()| image.sync_all())
+        .during("noting the end of the change of size")
 }
 
 /// Reads bytes of an image; `None` beyond its end.

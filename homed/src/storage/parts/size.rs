@@ -2,11 +2,12 @@
 
 use super::superblock::Kind;
 
-const MIB: u64 = 1 << 20;
+/// The unit of sizes, in bytes.
+pub const MIB: u64 = 1 << 20;
 /// What a partition table (2 MiB) and a LUKS2 header (16 MiB) take of an image.
 pub const OVERHEAD: u64 = 18 * MIB;
 /// Largest image: 5 TiB.
-const MOST: u64 = 5 << 40;
+pub const MOST: u64 = 5 << 40;
 
 /// What the record asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +22,16 @@ pub enum Wish {
 
 /// Smallest image that this file system fits in.
 pub fn least(kind: Kind) -> u64 {
-    OVERHEAD
-        + match kind {
-            Kind::Btrfs => 256 * MIB,
-            Kind::Xfs => 300 * MIB,
-            Kind::Ext4 => 32 * MIB,
-        }
+    OVERHEAD + least_inside(kind)
+}
+
+/// Smallest file system of this kind.
+pub fn least_inside(kind: Kind) -> u64 {
+    match kind {
+        Kind::Btrfs => 256 * MIB,
+        Kind::Xfs => 300 * MIB,
+        Kind::Ext4 => 32 * MIB,
+    }
 }
 
 /// The size of a new image where `free` bytes are free, a whole number of MiB; or how many bytes

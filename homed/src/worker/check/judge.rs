@@ -281,82 +281,82 @@ mod tests {
         (facts.header, facts.home, facts.fit, facts.keys) = (None, None, None, None);
     }
 
+    type Change = fn(&mut Facts);
+
+    /// What is damaged, and what is said of it.
+    const CASES: &[(Change, &[Kind])] = &[
+        (|_| {}, &[]),
+        (
+            |f| {
+                unreached(f);
+                f.examined.image = Image::Missing;
+            },
+            &[Kind::ImageMissing],
+        ),
+        (
+            |f| {
+                unreached(f);
+                f.examined.image = Image::NotAFile;
+            },
+            &[Kind::ImageNotAFile],
+        ),
+        (
+            |f| {
+                unreached(f);
+                f.examined.table = Some(Table::OfAnother);
+            },
+            &[Kind::TableOfAnother],
+        ),
+        (unreached, &[Kind::HeadersDamaged]),
+        (|f| f.examined.locked_elsewhere = true, &[Kind::ImageInUse]),
+        (|f| f.examined.table = Some(Table::FirstDamaged), &[Kind::FirstTableDamaged]),
+        (|f| f.examined.table = Some(Table::SecondDamaged), &[Kind::SecondTableDamaged]),
+        (|f| f.examined.table = Some(Table::BothDamaged), &[Kind::BothTablesDamaged]),
+        (|f| f.examined.table = Some(Table::CutShort(1)), &[Kind::ImageCutShort]),
+        (
+            |f| f.examined.headers = Some(Headers { first: None, second: Some(5) }),
+            &[Kind::FirstHeaderDamaged],
+        ),
+        (
+            |f| f.examined.headers = Some(Headers { first: Some(5), second: None }),
+            &[Kind::SecondHeaderDamaged],
+        ),
+        (|f| f.examined.headers = Some(Headers { first: Some(6), second: Some(5) }), &[Kind::HeadersDiffer]),
+        (|f| header(f).marked = true, &[Kind::KeyChangeCutShort]),
+        (|f| header(f).slots = 2, &[Kind::SlotsDoNotFit]),
+        (|f| f.fit = Some(Fit::SlotOnly(0)), &[Kind::PasswordOfSlotOnly]),
+        (|f| f.known = Known::No, &[Kind::HostRecordMissing]),
+        (|f| f.host = Some(6), &[Kind::HostRecordOlder]),
+        (|f| f.header = Some(Copy::Trusted(6)), &[Kind::HeaderRecordOlder]),
+        (|f| f.header = Some(Copy::Untrusted), &[Kind::HeaderRecordUntrusted]),
+        (|f| f.header = Some(Copy::Unreadable(String::new())), &[Kind::HeaderRecordUnreadable]),
+        (
+            |f| {
+                header(f).has_record = false;
+                f.header = None;
+            },
+            &[Kind::HeaderRecordMissing],
+        ),
+        (|f| f.home = Some(Copy::Trusted(6)), &[Kind::HomeRecordOlder]),
+        (|f| f.home = Some(Copy::Untrusted), &[Kind::HomeRecordUntrusted]),
+        (|f| f.home = Some(Copy::Unreadable(String::new())), &[Kind::HomeRecordUnreadable]),
+        (|f| inside(f).file_system = FileSystem::Errors(String::new()), &[Kind::FileSystemErrors]),
+        (
+            |f| {
+                inside(f).file_system = FileSystem::NotMounted(String::new());
+                f.home = Some(Copy::Unreadable(String::new()));
+            },
+            &[Kind::FileSystemNotMounted],
+        ),
+        (|f| f.examined.dirty = true, &[Kind::MarkedDirty]),
+        (|f| f.examined.stale = vec!["x".into()], &[Kind::StaleDevices]),
+        (|f| f.examined.leftovers = vec!["x".into()], &[Kind::TemporaryImages]),
+        (|f| f.examined.unfinished_resize = Some("x".into()), &[Kind::ResizeUnfinished]),
+    ];
+
     #[test]
     fn each_damage_is_told_and_nothing_else() {
-        type Change = fn(&mut Facts);
-        let cases: &[(Change, &[Kind])] = &[
-            (|_| {}, &[]),
-            (
-                |f| {
-                    unreached(f);
-                    f.examined.image = Image::Missing;
-                },
-                &[Kind::ImageMissing],
-            ),
-            (
-                |f| {
-                    unreached(f);
-                    f.examined.image = Image::NotAFile;
-                },
-                &[Kind::ImageNotAFile],
-            ),
-            (
-                |f| {
-                    unreached(f);
-                    f.examined.table = Some(Table::OfAnother);
-                },
-                &[Kind::TableOfAnother],
-            ),
-            (unreached, &[Kind::HeadersDamaged]),
-            (|f| f.examined.locked_elsewhere = true, &[Kind::ImageInUse]),
-            (|f| f.examined.table = Some(Table::FirstDamaged), &[Kind::FirstTableDamaged]),
-            (|f| f.examined.table = Some(Table::SecondDamaged), &[Kind::SecondTableDamaged]),
-            (|f| f.examined.table = Some(Table::BothDamaged), &[Kind::BothTablesDamaged]),
-            (|f| f.examined.table = Some(Table::CutShort(1)), &[Kind::ImageCutShort]),
-            (
-                |f| f.examined.headers = Some(Headers { first: None, second: Some(5) }),
-                &[Kind::FirstHeaderDamaged],
-            ),
-            (
-                |f| f.examined.headers = Some(Headers { first: Some(5), second: None }),
-                &[Kind::SecondHeaderDamaged],
-            ),
-            (
-                |f| f.examined.headers = Some(Headers { first: Some(6), second: Some(5) }),
-                &[Kind::HeadersDiffer],
-            ),
-            (|f| header(f).marked = true, &[Kind::KeyChangeCutShort]),
-            (|f| header(f).slots = 2, &[Kind::SlotsDoNotFit]),
-            (|f| f.fit = Some(Fit::SlotOnly(0)), &[Kind::PasswordOfSlotOnly]),
-            (|f| f.known = Known::No, &[Kind::HostRecordMissing]),
-            (|f| f.host = Some(6), &[Kind::HostRecordOlder]),
-            (|f| f.header = Some(Copy::Trusted(6)), &[Kind::HeaderRecordOlder]),
-            (|f| f.header = Some(Copy::Untrusted), &[Kind::HeaderRecordUntrusted]),
-            (|f| f.header = Some(Copy::Unreadable(String::new())), &[Kind::HeaderRecordUnreadable]),
-            (
-                |f| {
-                    header(f).has_record = false;
-                    f.header = None;
-                },
-                &[Kind::HeaderRecordMissing],
-            ),
-            (|f| f.home = Some(Copy::Trusted(6)), &[Kind::HomeRecordOlder]),
-            (|f| f.home = Some(Copy::Untrusted), &[Kind::HomeRecordUntrusted]),
-            (|f| f.home = Some(Copy::Unreadable(String::new())), &[Kind::HomeRecordUnreadable]),
-            (|f| inside(f).file_system = FileSystem::Errors(String::new()), &[Kind::FileSystemErrors]),
-            (
-                |f| {
-                    inside(f).file_system = FileSystem::NotMounted(String::new());
-                    f.home = Some(Copy::Unreadable(String::new()));
-                },
-                &[Kind::FileSystemNotMounted],
-            ),
-            (|f| f.examined.dirty = true, &[Kind::MarkedDirty]),
-            (|f| f.examined.stale = vec!["x".into()], &[Kind::StaleDevices]),
-            (|f| f.examined.leftovers = vec!["x".into()], &[Kind::TemporaryImages]),
-            (|f| f.examined.unfinished_resize = Some("x".into()), &[Kind::ResizeUnfinished]),
-        ];
-        for (change, expected) in cases {
+        for (change, expected) in CASES {
             assert_eq!(wrong(change), *expected);
         }
     }

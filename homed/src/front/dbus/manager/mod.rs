@@ -257,9 +257,7 @@ impl Manager {
         secret: String,
     ) -> Result<(), Error> {
         let (call, key) = (Call { connection, header: &header }, name(user_name));
-        self.0.offer(call, secret).await?;
-        let _ = size;
-        let operation = Operation::Later(key.clone(), Later::Resize);
+        let operation = Operation::Resize(key.clone(), size, self.0.offer(call, secret).await?);
         self.0.done(call, Rule::Polkit(action::RESIZE), Some(key), operation).await
     }
 

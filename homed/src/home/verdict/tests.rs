@@ -1,0 +1,182 @@
+//! Every state times every verb.
+
+use super::*;
+
+fn all_situations() -> impl Iterator<Item = Situation> {
+    let doings = std::iter::once(None).chain(Work::ALL.map(Some));
+    doings.flat_map(|doing| {
+        Resting::ALL.into_iter().flat_map(move |resting| {
+            [Lingering::No, Lingering::Yes].into_iter().flat_map(move |lingering| {
+                [Held::No, Held::Yes].into_iter().flat_map(move |held| {
+                    [Favour::Owner, Favour::Stranger].into_iter().map(move |favour| Situation {
+                        state: State { resting, doing, lingering },
+                        held,
+                        favour,
+                    })
+                })
+            })
+        })
+    })
+}
+
+#[test]
+fn two_jobs_never_run_at_once() {
+    for situation in all_situations().filter(|s| s.state.doing.is_some()) {
+        for verb in Verb::ALL {
+            let answer = verdict(situation, verb);
+            assert!(!matches!(answer, Verdict::Start(_)), "{situation:?} {verb:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_waits_for_a_home_at_rest() {
+    for situation in all_situations().filter(|s| s.state.doing.is_none()) {
+        for verb in Verb::ALL {
+            assert_ne!(verdict(situation, verb), Verdict::Queue, "{situation:?} {verb:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mounted_home_is_never_removed_nor_mounted_twice() {
+    for situation in all_situations() {
+        let mounted = matches!(situation.state.resting, Resting::Active | Resting::Locked);
+        for verb in Verb::ALL {
+            let work = match verdict(situation, verb) {
+                Verdict::Start(work) => work,
+                Verdict::AtOnce if matches!(verb, Verb::Remove | Verb::Unregister) => Work::Removing,
+                _ => continue,
+            };
+            let needs_unmounted =
+                matches!(work, Work::Removing | Work::Creating | Work::Activating(_) | Work::Fixating(_));
+            assert!(!(mounted && needs_unmounted), "{situation:?} {verb:?} {work:?}");
+        }
+    }
+}
+
+#[test]
+fn nobody_who_wants_the_home_waits_for_a_change_of_size() {
+    for situation in all_situations().filter(|s| s.state.doing == Some(Work::Resizing)) {
+        for verb in [Verb::Acquire, Verb::Activate, Verb::LockAll, Verb::DeactivateAll, Verb::GiveUp] {
+            assert_eq!(verdict(situation, verb), Verdict::Yield, "{situation:?} {verb:?}");
+        }
+    }
+    for situation in all_situations().filter(|s| s.state.doing != Some(Work::Resizing)) {
+        assert!(Verb::ALL.iter().all(|verb| verdict(situation, *verb) != Verdict::Yield));
+    }
+}
+
+#[test]
+fn the_last_holder_does_not_pull_the_home_from_under_another() {
+    for situation in all_situations().filter(|s| s.held == Held::Yes) {
+        for verb in [Verb::HolderGone, Verb::Release] {
+            let answer = verdict(situation, verb);
+            assert!(!matches!(answer, Verdict::Start(_)), "{situation:?} {verb:?}");
+        }
+    }
+}
+
+#[test]
+fn the_owner_waits_for_a_stranger_and_is_not_refused() {
+    for situation in all_situations().filter(|s| s.state.doing.is_some()) {
+        let situation = Situation { favour: Favour::Stranger, held: Held::Yes, ..situation };
+        for verb in Verb::ALL {
+            assert!(!matches!(verdict(situation, verb), Verdict::Refuse(_)), "{situation:?} {verb:?}");
+        }
+    }
+}
+
+/// One line per verb; columns: unfixated absent inactive dirty active lingering locked.
+const AT_REST: &str = "
+    Activate             fixate   Absent    mount    mount    AlreadyActive auth     Locked
+    ActivateIfReferenced fixate   Absent    mount    mount    AlreadyActive auth     Locked
+    Fixate               fixate   AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated
+    Authenticate         Unfixated Absent   auth     auth     auth     auth     Locked
+    Acquire              fixate+  Absent    mount+   mount+   auth+    auth+    unlock+
+    Ref                  NotActive Absent   NotActive NotActive now    now      Locked
+    RefUnrestricted      now      now       now      now      now      now      now
+    Release              so       so        so       so       unmount  unmount  giveup
+    HolderGone           so       so        so       so       unmount  unmount  giveup
+    Deactivate           NotActive NotActive NotActive NotActive unmount unmount Locked
+    DeactivateAll        so       so        so       so       unmount  unmount  giveup
+    StorageGone          so       so        so       so       unmount  unmount  giveup
+    Create               Exists   create    Exists   Exists   Exists   Exists   Exists
+    ChangePassword       Unfixated Absent   passwd   passwd   passwd   passwd   Locked
+    Update               Unfixated Absent   update   update   update   update   Locked
+    UpdateOffline        Unfixated update   update   update   update   update   Locked
+    Check                check    check     check    check    check    check    check
+    Repair               repair   Absent    repair   repair   Busy     Busy     Locked
+    Rescue               rescue   Absent    rescue   rescue   AlreadyActive AlreadyActive Locked
+    Resize               Unfixated Absent   resize   resize   resize   resize   Locked
+    Fit                  so       so        so       so       resize   resize   so
+    Remove               remove   now       remove   remove   Busy     Busy     Locked
+    Unregister           Unfixated now      now      now      Busy     Busy     Locked
+    Lock                 NotActive NotActive NotActive NotActive lock   lock   Locked
+    LockAll              so       so        so       so       lock     lock     so
+    Unlock               NotLocked NotLocked NotLocked NotLocked NotLocked NotLocked unlock
+    Settle               so       so        so       so       settle   settle   settle
+    GiveUp               so       so        so       so       so       so       giveup
+    Later(Realize)       Exists   NotSupported Exists Exists  Busy     Busy     Busy";
+
+#[test]
+fn the_table_says_what_the_interface_promises() {
+    let mut rows = AT_REST.lines().filter(|line| !line.trim().is_empty());
+    for verb in Verb::ALL {
+        let row = rows.next().expect("one row per verb");
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells[0], format!("{verb:?}"));
+        let held = if verb == Verb::ActivateIfReferenced { Held::Yes } else { Held::No };
+        for (column, expected) in columns().into_iter().zip(&cells[1..]) {
+            let situation = Situation { state: column, held, favour: Favour::Owner };
+            assert_eq!(&short(verdict(situation, verb)), expected, "{verb:?} {column:?}");
+        }
+        assert_eq!(cells.len(), 8, "{row}");
+    }
+}
+
+fn columns() -> [State; 7] {
+    let state = |resting, lingering| State { resting, doing: None, lingering };
+    [
+        state(Resting::Unfixated, Lingering::No),
+        state(Resting::Absent, Lingering::No),
+        state(Resting::Inactive, Lingering::No),
+        state(Resting::Dirty, Lingering::No),
+        state(Resting::Active, Lingering::No),
+        state(Resting::Active, Lingering::Yes),
+        state(Resting::Locked, Lingering::No),
+    ]
+}
+
+fn short(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::AtOnce => "now".into(),
+        Verdict::AlreadySo => "so".into(),
+        Verdict::Queue => "queue".into(),
+        Verdict::Yield => "yield".into(),
+        Verdict::Refuse(refusal) => format!("{refusal:?}").trim_start_matches("Home").to_owned(),
+        Verdict::Start(work) => match work {
+            Work::Fixating(Purpose::Itself) => "fixate",
+            Work::Fixating(Purpose::Reference) => "fixate+",
+            Work::Activating(Purpose::Itself) => "mount",
+            Work::Activating(Purpose::Reference) => "mount+",
+            Work::Authenticating(Purpose::Itself) => "auth",
+            Work::Authenticating(Purpose::Reference) => "auth+",
+            Work::Deactivating => "unmount",
+            Work::Creating => "create",
+            Work::Removing => "remove",
+            Work::ChangingPassword => "passwd",
+            Work::Updating => "update",
+            Work::Checking => "check",
+            Work::Repairing => "repair",
+            Work::Rescuing => "rescue",
+            Work::Resizing => "resize",
+            Work::Locking => "lock",
+            Work::Unlocking(Purpose::Itself) => "unlock",
+            Work::Unlocking(Purpose::Reference) => "unlock+",
+            Work::Settling => "settle",
+            Work::GivingUp => "giveup",
+        }
+        .into(),
+    }
+}

@@ -1,0 +1,70 @@
+//! The key with which the encrypted device of an open home gets another length without a password.
+//!
+//! dm-crypt takes no new table without its key. So the kernel keeps it a second time, in a keyring, from the moment
+//! the home is mounted until it is locked or closed: as a `logon` key, which can be used and not read. A lock makes
+//! it void, which wipes it, and looks afterwards whether it is gone.
+
+use crate::job::{Context, Failure, Steps, refuse};
+use crate::storage::spec::Spec;
+use crate::sys::devmapper::{self, Crypt};
+use crate::sys::keyring;
+use records::{Refusal, Secret};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to collect a key.
+const COLLECTING: Duration = Duration::from_secs(2);
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Keeps the key of a mounted home.
+pub fn keep(spec: &Spec, key: &Secret, steps: &mut dyn Steps) {
+    let kept = devmapper::crypt(&spec.mapper_name()).and_then(|crypt| {
+        let name = crypt.and_then(|crypt| crypt.key_name).ok_or(io::ErrorKind::NotFound)?;
+        keyring::keep(&name, key.open())
+    });
+    if let Err(error) = kept {
+        steps.warn(format!("The home can be resized only with its password: keeping the key: {error}."));
+    }
+}
+
+/// Makes it void, and returns when the kernel has wiped it.
+pub fn revoke(spec: &Spec) -> Result<(), Failure> {
+    let Some(name) = name(spec) else { return Ok(()) };
+    keyring::revoke(&name).during("taking the key out of the keyring")?;
+    let begin = Instant::now();
+    // The kernel collects what nobody holds in its own time.
+    while keyring::is_known(&name).during("looking at the keyrings")? && begin.elapsed() < COLLECTING {
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// Makes the key of a closed home void; one that stays is void when the home is locked, or the machine off.
+pub fn forget(spec: &Spec) {
+    let _ = revoke(spec);
+}
+
+/// As libcryptsetup names the key of the first segment.
+fn name(spec: &Spec) -> Option<String> {
+    spec.uuids.luks.map(|uuid| format!("cryptsetup:{uuid}-d0"))
+}
+
+/// The encrypted device, its key at hand of this thread: what somebody has opened, or what the kernel keeps.
+pub fn ready(spec: &Spec, key: Option<&Secret>) -> Result<Crypt, Failure> {
+    let found = devmapper::crypt(&spec.mapper_name()).during("looking at the encrypted device")?;
+    let Some(crypt) = found else {
+        return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
+    };
+    let name = crypt.key_name.as_deref().unwrap_or_default();
+    let lent = match key {
+        Some(key) => keyring::lend(name, key.open()),
+        None => keyring::borrow(name),
+    };
+    match lent {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOKEY | libc::EKEYREVOKED)) => {
+            refuse(Refusal::BadPassword, "To change the size of this home now its password is needed.")
+        }
+        other => other.map(|()| crypt).during("having the key at hand"),
+    }
+}

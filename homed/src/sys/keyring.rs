@@ -1,0 +1,70 @@
+//! Keys of the type `logon`: the kernel uses them, and shows them to nobody, root neither.
+//!
+//! A key that outlives this process is in the user keyring of root; for dm-crypt to find it, it has to be in a
+//! keyring of the thread that asks.
+
+use std::ffi::{CString, c_long};
+use std::io;
+
+const KIND: &std::ffi::CStr = c"logon";
+// linux/keyctl.h.
+const THREAD: c_long = -1;
+const OF_USER: c_long = -4;
+const REVOKE: c_long = 3;
+const LINK: c_long = 8;
+const UNLINK: c_long = 9;
+const SEARCH: c_long = 10;
+
+/// Keeps a key until it is revoked or the machine is switched off. One of the same name is replaced.
+pub fn keep(name: &str, key: &[u8]) -> io::Result<()> {
+    add(name, key, OF_USER)
+}
+
+/// Lets this thread, and what the kernel does for it, use a key; it goes with the thread.
+pub fn lend(name: &str, key: &[u8]) -> io::Result<()> {
+    add(name, key, THREAD)
+}
+
+/// Lets this thread use a key that is kept; `ENOKEY`: there is none.
+pub fn borrow(name: &str) -> io::Result<()> {
+    let key = find(name)?;
+    control(LINK, key, THREAD).map(drop)
+}
+
+/// Makes a key void that is kept: the kernel wipes it. One that is not there is void already.
+pub fn revoke(name: &str) -> io::Result<()> {
+    let key = match find(name) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOKEY | libc::EKEYREVOKED)) => return Ok(()),
+        other => other?,
+    };
+    control(REVOKE, key, 0)?;
+    control(UNLINK, key, OF_USER).map(drop)
+}
+
+/// Whether any keyring of the machine has a key of that name, or had and is being cleared of it.
+pub fn is_known(name: &str) -> io::Result<bool> {
+    let text = std::fs::read_to_string("/proc/keys")?;
+    Ok(text.lines().any(|line| line.contains(name)))
+}
+
+fn find(name: &str) -> io::Result<c_long> {
+    let name = CString::new(name)?;
+    // SAFETY: both strings end with NUL and live for the call; a search reads nothing else.
+    let key = unsafe { libc::syscall(libc::SYS_keyctl, SEARCH, OF_USER, KIND.as_ptr(), name.as_ptr(), 0) };
+    if key < 0 { Err(io::Error::last_os_error()) } else { Ok(key) }
+}
+
+fn add(name: &str, key: &[u8], keyring: c_long) -> io::Result<()> {
+    let name = CString::new(name)?;
+    let (data, length) = (key.as_ptr(), key.len());
+    // SAFETY: the strings end with NUL, the key is read for its true length, all of it for the call only.
+    let serial =
+        unsafe { libc::syscall(libc::SYS_add_key, KIND.as_ptr(), name.as_ptr(), data, length, keyring) };
+    if serial < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn control(operation: c_long, key: c_long, other: c_long) -> io::Result<c_long> {
+    // SAFETY: these operations take numbers alone.
+    let answer = unsafe { libc::syscall(libc::SYS_keyctl, operation, key, other, 0, 0) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}

@@ -1,0 +1,96 @@
+//! Another size for a home: open and closed, under load, refused, broken off.
+
+use anyhow::{Context, Result, ensure};
+use homed_tests::Ours;
+
+const MIB: u64 = 1 << 20;
+
+/// Bytes of the image.
+fn size(machine: &Ours, user: &str) -> Result<u64> {
+    Ok(machine.check(&format!("stat -c %s /home/{user}.home"))?.trim().parse()?)
+}
+
+/// Bytes of the file system, as a user of the open home sees it.
+fn inside(machine: &Ours, user: &str) -> Result<u64> {
+    let text = machine.check(&format!("df -B1 --output=size /home/{user} | tail -1"))?;
+    text.trim().parse().context("a number")
+}
+
+fn member(machine: &Ours, user: &str, name: &str) -> Result<String> {
+    let text = machine.check(&format!("homectl inspect {user} -j"))?;
+    let record: serde_json::Value = serde_json::from_str(&text)?;
+    let mut value = record[name].clone();
+    for entry in record["perMachine"].as_array().into_iter().flatten() {
+        if !entry[name].is_null() {
+            value = entry[name].clone();
+        }
+    }
+    Ok(value.to_string())
+}
+
+#[test]
+fn a_home_grows_and_shrinks_open_and_closed() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    let fill = "head -c 60M /dev/urandom > ~/data; sha256sum ~/data > ~/sum; sync ~/data ~/sum";
+    machine.command(fill).user("alice").check()?;
+    let whole = || machine.command("sha256sum --quiet -c ~/sum").user("alice").check().map(drop);
+    // Open, and without a password.
+    machine.done("resize alice 600M", "", "")?;
+    assert_eq!(size(&machine, "alice")?, 600 * MIB);
+    assert_eq!(inside(&machine, "alice")?, (600 - 18) * MIB);
+    whole()?;
+    machine.done("resize alice 400M", "", "")?;
+    assert_eq!(size(&machine, "alice")?, 400 * MIB);
+    assert_eq!(inside(&machine, "alice")?, (400 - 18) * MIB);
+    whole()?;
+    assert_eq!(member(&machine, "alice", "diskSize")?, (400 * MIB).to_string());
+    assert_eq!(member(&machine, "alice", "rebalanceWeight")?, "0");
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")?;
+    ensure!(machine.check("grep -c logon /proc/keys || :")?.trim() == "0", "a key stays in a keyring");
+    // Closed.
+    machine.refused("resize alice 500M", "wrong", "")?;
+    machine.done("resize alice 500M", "correcthorse", "")?;
+    assert_eq!(size(&machine, "alice")?, 500 * MIB);
+    machine.done("resize alice 300M", "correcthorse", "")?;
+    assert_eq!(size(&machine, "alice")?, 300 * MIB);
+    machine.nothing_open("alice")?;
+    assert_eq!(machine.state("alice")?, "inactive");
+    assert_eq!(machine.check("getfattr -d /home/alice.home 2>/dev/null || :")?, "");
+    machine.done("activate alice", "correcthorse", "")?;
+    assert_eq!(inside(&machine, "alice")?, (300 - 18) * MIB);
+    whole()?;
+    machine.done("resize alice min", "", "")?;
+    whole()?;
+    machine.done("deactivate alice", "", "")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    whole()
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused_with_the_limits_named() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    // As the record says: 256 MiB, and a file system that small needs a little more around it.
+    machine.done("resize alice", "", "")?;
+    assert_eq!(size(&machine, "alice")?, 274 * MIB);
+    machine.done("resize alice 600M", "", "")?;
+    machine.command("head -c 300M /dev/urandom > ~/data; sync ~/data").user("alice").check()?;
+    for absurd in ["1K", "6T", "300M", "4T"] {
+        let said = machine.refused(&format!("resize alice {absurd}"), "", "")?;
+        ensure!(said.contains("nothing was changed"), "{absurd}: {said}");
+        assert_eq!(size(&machine, "alice")?, 600 * MIB, "{absurd}");
+    }
+    ensure!(!machine.check("getfattr -d /home/alice.home")?.contains("resize"), "a note stays");
+    machine.done("resize alice max", "", "")?;
+    ensure!(size(&machine, "alice")? > 600 * MIB, "max is no more than before");
+    machine.done("resize alice min", "", "")?;
+    ensure!(size(&machine, "alice")? < 700 * MIB, "min: {}", size(&machine, "alice")?);
+    machine.done("lock alice", "", "")?;
+    machine.refused("resize alice 500M", "", "")?;
+    machine.done("unlock alice", "correcthorse", "")?;
+    machine.done("resize alice 500M", "", "").map(drop)
+}
