@@ -3,7 +3,6 @@
 //! Needs no C library, so that it starts on a fresh system and can install there what the rest needs.
 
 mod bench;
-mod bench_prompt;
 mod check;
 mod deb;
 mod demo;

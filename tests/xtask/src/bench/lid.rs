@@ -1,0 +1,144 @@
+//! Locking and unlocking an idle home and one with a full cache, ours step by step; what an open home adds to a suspend.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use machine::Machine;
+
+use super::figures::{Figures, Line, Unit};
+use super::{Daemon, script};
+
+/// How often each is measured. With a full cache it takes a minute each.
+const RUNS: usize = 5;
+const FULL_RUNS: usize = 3;
+
+/// 1 GB that is not on disk yet, and 2 GB that is.
+const DIRTY_MIB: u32 = 1024;
+const CLEAN_MIB: u32 = 2048;
+
+/// Makes the home. Nothing is written by the kernel itself while it fills the cache.
+const PREPARE: &str = r#"
+set -e
+export PASSWORD=correcthorse NEWPASSWORD=correcthorse
+homectl create alice --disk-size=5G --luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 \
+    --enforce-password-policy=no --rate-limit-burst=1000 >/dev/null
+homectl activate alice >/dev/null
+echo 0 > /proc/sys/vm/dirty_writeback_centisecs
+echo 4000000000 > /proc/sys/vm/dirty_bytes
+echo 3000000000 > /proc/sys/vm/dirty_background_bytes
+"#;
+
+const LOCK: &str = r#"
+export PASSWORD=correcthorse
+now() { echo ${EPOCHREALTIME/./}; }
+from=$(now)
+if homectl lock alice >/dev/null; then
+    echo "NAME-lock $(( $(now) - from ))"
+    from=$(now); homectl unlock alice >/dev/null && echo "NAME-unlock $(( $(now) - from ))"
+else
+    echo "NAME-refused 1"
+fi
+"#;
+
+const FILL: &str = r#"
+set -e
+home=/home/alice
+head -c 64M /dev/urandom > /dev/shm/seed
+fill() { rm -f $home/$1; for i in $(seq $(( $2 / 64 ))); do cat /dev/shm/seed; done > $home/$1; }
+rm -f $home/dirty
+[ -s $home/clean ] || fill clean CLEAN
+sync -f $home
+cat $home/clean > /dev/null
+fill dirty DIRTY
+rm /dev/shm/seed
+"#;
+
+/// From the order to the moment the kernel takes it, by the kernel's clock.
+const ASLEEP: &str = r#"
+journalctl -k -b -o short-monotonic --no-pager | tr -d '[]' | awk '
+    /bench: now/ { from = $1 } /PM: suspend entry/ { to = $1 } END { printf "NAME %d\n", (to - from) * 1000000 }'
+"#;
+
+pub const LINES: &[Line] = &[
+    line("idle-lock", "lock, idle home"),
+    line("idle-unlock", "unlock, idle home"),
+    line("full-lock", "lock, 1 GB dirty and 2 GB clean cache"),
+    line("full-unlock", "unlock, the same"),
+    Line { name: "full-refused", words: "of these refused for lack of time", unit: Unit::Count },
+    line("suspend-none", "order to suspend until sleep, no home open"),
+    line("suspend-open", "the same, one home open"),
+    line("idle-start", "  idle lock: start of the worker"),
+    line("idle-freeze-user", "  idle lock: freeze the processes"),
+    line("idle-cover", "  idle lock: cover"),
+    line("idle-sync", "  idle lock: sync"),
+    line("idle-evict", "  idle lock: evict"),
+    line("idle-freeze-file-system", "  idle lock: freeze the file system"),
+    line("idle-suspend-device", "  idle lock: suspend the device, wipe the key"),
+    line("idle-scrub", "  idle lock: scrub free memory"),
+    line("full-start", "  full lock: start of the worker"),
+    line("full-freeze-user", "  full lock: freeze the processes"),
+    line("full-cover", "  full lock: cover"),
+    line("full-sync", "  full lock: sync"),
+    line("full-evict", "  full lock: evict"),
+    line("full-freeze-file-system", "  full lock: freeze the file system"),
+    line("full-suspend-device", "  full lock: suspend the device, wipe the key"),
+    line("full-scrub", "  full lock: scrub free memory"),
+];
+
+const fn line(name: &'static str, words: &'static str) -> Line {
+    Line { name, words, unit: Unit::Time }
+}
+
+pub fn measure(machine: &Machine, daemon: Daemon) -> Result<Figures> {
+    let mut figures = Figures::default();
+    asleep(machine, "suspend-none", &mut figures)?;
+    script(machine, PREPARE)?;
+    for _ in 0..RUNS {
+        lock(machine, daemon, "idle", &mut figures)?;
+    }
+    let fill = FILL.replace("CLEAN", &CLEAN_MIB.to_string()).replace("DIRTY", &DIRTY_MIB.to_string());
+    for _ in 0..FULL_RUNS {
+        script(machine, &fill)?;
+        lock(machine, daemon, "full", &mut figures)?;
+    }
+    machine.check("rm /home/alice/dirty /home/alice/clean; sync")?;
+    asleep(machine, "suspend-open", &mut figures)?;
+    machine.run("PASSWORD=correcthorse homectl unlock alice")?;
+    machine.check("homectl deactivate alice && homectl remove alice")?;
+    Ok(figures)
+}
+
+fn lock(machine: &Machine, daemon: Daemon, name: &str, figures: &mut Figures) -> Result<()> {
+    figures.add(script(machine, &LOCK.replace("NAME", name))?);
+    if daemon == Daemon::Ours {
+        for (step, usec) in steps(machine)? {
+            figures.put(&format!("{name}-{step}"), usec);
+        }
+    }
+    Ok(())
+}
+
+/// The steps of the last lock, from our daemon's log.
+fn steps(machine: &Machine) -> Result<BTreeMap<String, u64>> {
+    let text = machine.check(
+        "journalctl -b -u homed.service -o json --no-pager \
+         | jq -r 'select((.MESSAGE | type == \"string\" and test(\": lock is done\"))) | .F_STEPS' | tail -1",
+    )?;
+    let pair = |word: &str| {
+        let (name, usec) = word.split_once('=').with_context(|| format!("what is {word:?}?"))?;
+        Ok((name.to_owned(), usec.parse()?))
+    };
+    text.split_whitespace().map(pair).collect()
+}
+
+/// Sends the machine to sleep, wakes it, and looks when it slept.
+fn asleep(machine: &Machine, name: &str, figures: &mut Figures) -> Result<()> {
+    for _ in 0..RUNS {
+        machine.check("echo 'bench: now' > /dev/kmsg")?;
+        machine.suspend()?;
+        machine.wake()?;
+        figures.add(script(machine, &ASLEEP.replace("NAME", name))?);
+        machine.run("PASSWORD=correcthorse homectl unlock alice")?;
+    }
+    Ok(())
+}
