@@ -65,6 +65,11 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// What is left to others than homes on a disk of that size, in bytes: a twentieth, 64 MiB at least and 2 GiB at most.
+pub fn spared(disk: u64) -> u64 {
+    (disk / 20).clamp(64 * ByteSize::MIB, 2048 * ByteSize::MIB)
+}
+
 struct Part<'a> {
     whole: &'a str,
     decimals: &'a str,

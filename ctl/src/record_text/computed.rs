@@ -200,6 +200,21 @@ pub fn disk_usage(shown: &Shown<'_>) -> Vec<String> {
     shown.number("diskUsage").map(|bytes| with_share(shown, bytes)).into_iter().collect()
 }
 
+/// What the image takes of the disk it lies on. One that promises more than is there is told so.
+pub fn disk_blocks(shown: &Shown<'_>) -> Vec<String> {
+    let (Some(size), Some(taken), Some(outside)) =
+        (shown.number("diskSize"), shown.number("diskAllocated"), shown.number("diskOutside"))
+    else {
+        return Vec::new();
+    };
+    let promised = size.saturating_sub(taken);
+    let mut lines = vec![format!("{} taken, {} promised", show_size(taken), show_size(promised))];
+    if promised > outside {
+        lines.push(format!("more than the disk outside has free ({})", show_size(outside)));
+    }
+    lines
+}
+
 pub fn disk_free(shown: &Shown<'_>) -> Vec<String> {
     let Some(bytes) = shown.number("diskFree") else { return Vec::new() };
     let share = share_of_disk(shown, bytes).unwrap_or(100);

@@ -138,6 +138,7 @@ pub const ROWS: &[Line] = &[
     line("Disk Free", Computed(computed::disk_free)),
     line("Disk Floor", Size("diskFloor")),
     line("Disk Ceiling", Size("diskCeiling")),
+    line("Disk Blocks", Computed(computed::disk_blocks)),
     line("Good Auth.", Text("goodAuthenticationCounter")),
     line("Last Good", Moment("lastGoodAuthenticationUSec")),
     line("Bad Auth.", Text("badAuthenticationCounter")),

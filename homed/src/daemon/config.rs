@@ -34,6 +34,7 @@ pub fn built_in() -> Defaults {
         home_root: "/home".into(),
         lock_level: LockLevel::Cache,
         lock_failure: LockFailure::Abort,
+        overcommit: 400,
     }
 }
 
@@ -76,6 +77,10 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
             ("LockFailure", "abort" | "") => defaults.lock_failure = LockFailure::Abort,
             ("LockFailure", "poweroff") => defaults.lock_failure = LockFailure::PowerOff,
             ("LockFailure", "ignore") => defaults.lock_failure = LockFailure::Ignore,
+            ("Overcommit", "") => defaults.overcommit = built_in().overcommit,
+            ("Overcommit", text) if percent(text).is_some() => {
+                defaults.overcommit = percent(text).unwrap_or(defaults.overcommit);
+            }
             ("LockLevel", "") => defaults.lock_level = built_in().lock_level,
             (key, "") if key.starts_with("Default") => {
                 let fresh = built_in();
@@ -90,6 +95,11 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
     complaints
 }
 
+/// `150%`; less than all of the disk is no limit that anybody could want.
+fn percent(text: &str) -> Option<u32> {
+    text.strip_suffix('%')?.parse().ok().filter(|percent| (100..=100_000).contains(percent))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +111,8 @@ mod tests {
         let complaints = apply(&mut defaults, text);
         assert_eq!(defaults.file_system_type.as_deref(), Some("ext4"));
         assert_eq!(complaints, ["DefaultFileSystemType=zfs is not known and is left out"]);
+        assert_eq!(apply(&mut defaults, "[Home]\nOvercommit=150%\nOvercommit=50%\nOvercommit=9").len(), 2);
+        assert_eq!(defaults.overcommit, 150);
         assert!(apply(&mut defaults, "[Home]\nDefaultFileSystemType=\n").is_empty());
         assert_eq!(defaults.file_system_type, None);
     }

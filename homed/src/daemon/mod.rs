@@ -9,6 +9,7 @@ pub mod link;
 mod neighbours;
 mod notify;
 pub mod outside;
+mod pace;
 pub mod paths;
 mod quality;
 pub mod references;

@@ -10,6 +10,7 @@
 use super::events::{Events, Happened};
 use super::link::{Call, Failure, Link, Reply};
 use super::outside::{self, Outside};
+use super::pace::Pace;
 use super::paths::Paths;
 use super::references::{Found, References};
 use super::worker::{Report, Spawner};
@@ -96,7 +97,10 @@ impl Daemon {
                 Interrupted::Lock
             } else if job.as_deref().is_some_and(crate::home::is_resize) {
                 Interrupted::Resize
-            } else if job.as_deref().is_some_and(|what| !crate::home::is_look(what)) {
+            } else if job
+                .as_deref()
+                .is_some_and(|what| !crate::home::is_look(what) && !crate::home::is_tending(what))
+            {
                 Interrupted::Job
             } else if found.iter().any(|(_, found)| *found == Found::Gone) {
                 Interrupted::HolderGone
@@ -154,7 +158,7 @@ impl Daemon {
     fn happened(&mut self, news: Happened) {
         match news {
             Happened::Event(event) => {
-                let broke_off = matches!(event, Event::Ended(_, _, Outcome::Fault { .. }));
+                let broke_off = matches!(event, Event::Ended(_, _, Outcome::Fault { .. } | Outcome::Stopped));
                 self.take(event);
                 if broke_off {
                     // A worker that died between putting an image in place and writing the host's record
@@ -319,9 +323,10 @@ impl Daemon {
 
     fn spawn(&self, mut start: StartJob, stopped: oneshot::Receiver<()>) {
         let (user, id, what, events) = (start.user.clone(), start.id, start.what, self.events.clone());
-        let report = report(&mut start, events.clone());
+        let pace = Pace::begin();
+        let report = report(&mut start, events.clone(), pace.clone());
         let running = self.parts.spawner.run(start, report, stopped);
-        tokio::spawn(async move { finish(user, id, what, running.await, &events) });
+        tokio::spawn(async move { finish((user, id, what), running.await, &pace, &events) });
     }
 
     /// Writes something about a home after everything that was to be written before.
@@ -403,9 +408,10 @@ fn power_off() {
 }
 
 /// Passes progress on, and tells the core when there is no way back.
-fn report(start: &mut StartJob, events: Events) -> Report {
+fn report(start: &mut StartJob, events: Events, pace: Pace) -> Report {
     let (sink, user, id) = (start.progress.take(), start.user.clone(), start.id);
     Box::new(move |progress| {
+        pace.enter(&progress);
         if let Some(sink) = &sink {
             sink(&progress);
         }
@@ -415,12 +421,14 @@ fn report(start: &mut StartJob, events: Events) -> Report {
     })
 }
 
-fn finish(user: UserName, id: JobId, what: &str, outcome: Outcome, events: &Events) {
+fn finish((user, id, what): (UserName, JobId, &str), outcome: Outcome, pace: &Pace, events: &Events) {
     match &outcome {
         Outcome::Done { .. } | Outcome::Checked { .. } => {
-            tracing::info!(home = %user, "{user}: {what} is done")
+            let taken = pace.taken().as_millis();
+            tracing::info!(home = %user, steps = %pace, "{user}: {what} is done in {taken} ms");
         }
         Outcome::Refused(refused) => tracing::info!(home = %user, "{user}: {what} is refused: {refused}"),
+        Outcome::Stopped => tracing::info!(home = %user, "{user}: {what} is stopped"),
         Outcome::Fault { chain } => tracing::error!(home = %user, "{user}: {what} failed: {chain}"),
     }
     events.event(Event::Ended(user, id, outcome));

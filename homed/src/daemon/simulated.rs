@@ -125,7 +125,7 @@ impl Spawner for Simulated {
         Box::pin(async move {
             report(Progress { step: Step::Check.words().into(), done: 0, of: 2 });
             tokio::select! {
-                Ok(()) = stop => return Outcome::Fault { chain: "the worker was killed".into() },
+                Ok(()) = stop => return Outcome::Stopped,
                 permit = simulated.door.acquire() => drop(permit),
             }
             report(Progress { step: Step::Sync.words().into(), done: 1, of: 2 });
@@ -138,7 +138,7 @@ impl World {
     fn work(&mut self, job: &Job) -> Outcome {
         let user = job.home.user.clone();
         match &job.task {
-            Task::Create { uid } => self.create(job, *uid),
+            Task::Create { uid, .. } => self.create(job, *uid),
             Task::Activate { uid, known } => self.activate(job, *uid, *known),
             Task::Authenticate { .. } => self.checked(job).map_or_else(Outcome::Refused, |()| done(None)),
             Task::ChangePassword { new, .. } => self.change(job, new),
@@ -168,7 +168,7 @@ impl World {
             Task::Resize { resting: crate::job::Mounted::No, .. } => {
                 self.checked(job).map_or_else(Outcome::Refused, |()| done(None))
             }
-            Task::Resize { .. } | Task::Settle { .. } => done(None),
+            Task::Resize { .. } | Task::Settle { .. } | Task::Tend { .. } => done(None),
             Task::GiveUp { .. } => {
                 self.disks.entry(user).or_default().mount = Mount::None;
                 done(None)

@@ -78,7 +78,7 @@ fn figures(place: &Place) -> Option<Figures> {
         .flatten();
     let free = inside.map(|inside| inside.f_bavail * inside.f_frsize);
     let around = Path::new(&place.image).parent().and_then(|folder| rustix::fs::statvfs(folder).ok());
-    let room = around.map(|around| around.f_bavail * around.f_frsize);
+    let room = around.as_ref().map(|around| around.f_bavail * around.f_frsize);
     let usage = match (size, free) {
         (Some(size), Some(free)) => Some(size.saturating_sub(free).min(allocated.unwrap_or(u64::MAX))),
         (Some(_), None) => allocated,
@@ -90,5 +90,8 @@ fn figures(place: &Place) -> Option<Figures> {
         free,
         ceiling: allocated.zip(room).filter(|_| size.is_some()).map(|(used, room)| used.saturating_add(room)),
         floor: None,
+        allocated: allocated.filter(|_| size.is_some()),
+        outside: room,
+        disk: around.map(|around| around.f_blocks * around.f_frsize),
     })
 }

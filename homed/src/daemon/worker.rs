@@ -95,7 +95,7 @@ async fn follow(
         Ok(()) = &mut stop => {
             // Gone already is just as good.
             let _ = child.start_kill();
-            Ok(None)
+            Ok(Some(Outcome::Stopped))
         }
     };
     if said.is_err() {

@@ -91,6 +91,12 @@ pub struct Figures {
     pub ceiling: Option<u64>,
     /// Smallest size it could have.
     pub floor: Option<u64>,
+    /// Bytes of the image that have blocks on the disk it lies on.
+    pub allocated: Option<u64>,
+    /// Bytes that disk has free.
+    pub outside: Option<u64>,
+    /// All bytes of that disk.
+    pub disk: Option<u64>,
 }
 
 /// Whether a record is signed by this machine's key alone.

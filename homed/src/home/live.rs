@@ -66,6 +66,9 @@ impl Home {
             ("diskFree", figures.free),
             ("diskCeiling", figures.ceiling.map(|ceiling| ceiling.min(MOST))),
             ("diskFloor", floor),
+            // Not the original's: what the image takes of its disk, and what that has free.
+            ("diskAllocated", figures.allocated),
+            ("diskOutside", figures.outside),
         ];
         for (name, value) in fields {
             if let Some(value) = value {

@@ -5,6 +5,7 @@ use super::seal::Verdict;
 use super::state::{Purpose, Resting, Work};
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Wanted};
+use crate::job::Care;
 use crate::manager::request::Answer;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub(super) fn bound(work: Work) -> Option<Duration> {
     match work {
         Work::Locking => Some(LOCKING),
         Work::Settling | Work::GivingUp => Some(MENDING),
+        Work::Tending(Care::Left) => Some(super::tend::LEAVING),
         _ => None,
     }
 }

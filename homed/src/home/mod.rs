@@ -18,6 +18,7 @@ pub mod resize;
 mod run;
 pub mod seal;
 pub mod state;
+mod tend;
 mod update;
 pub mod verdict;
 pub mod view;
@@ -36,6 +37,7 @@ use run::Running;
 use state::{Lingering, State};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+pub use tend::is_tending;
 use verdict::{Favour, Held, Situation, Verb, Verdict, verdict};
 
 /// Operations that may wait for one home.
@@ -54,6 +56,12 @@ pub struct Tuning {
     pub retry: Duration,
     /// … and at the latest after this.
     pub retry_longest: Duration,
+    /// The space of a home is cared for that long after it was opened: what is written next needs blocks.
+    pub tend_first: Duration,
+    /// … again after that long,
+    pub tend_second: Duration,
+    /// … and again each time after that long.
+    pub tend_again: Duration,
 }
 
 impl Default for Tuning {
@@ -62,6 +70,9 @@ impl Default for Tuning {
             grain: Duration::from_secs(3),
             retry: Duration::from_secs(15),
             retry_longest: Duration::from_secs(240),
+            tend_first: Duration::from_secs(2),
+            tend_second: Duration::from_secs(60),
+            tend_again: Duration::from_secs(900),
         }
     }
 }
@@ -78,6 +89,8 @@ pub struct Turn<'a> {
     pub tuning: Tuning,
     /// What goes out of memory at a lock, where the record does not say.
     pub lock_level: LockLevel,
+    /// How large all images of a disk may be together, in per cent of the disk.
+    pub overcommit: u32,
     /// UIDs of the homes that are known: none is given twice.
     pub uids: BTreeSet<u32>,
     /// Answers to calls that stand for several homes: group, and what became of one home.
@@ -191,6 +204,7 @@ pub struct Home {
     timer: u64,
     /// Settling failed; a timer is set.
     unsettled: bool,
+    tending: tend::Tending,
     attempts: Attempts,
     signed_locally: Option<SignedLocally>,
 }
@@ -221,6 +235,7 @@ impl Home {
             failed_deactivations: None,
             timer: 0,
             unsettled: false,
+            tending: tend::Tending::default(),
         }
     }
 
@@ -276,7 +291,7 @@ impl Home {
         match verdict(self.situation(turn.facts), wanted.verb) {
             Verdict::Start(work) => match self.unfit(&wanted, turn) {
                 Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
-                None => self.start(work, wanted, turn),
+                None => self.start(self.before(work, wanted.verb, turn), wanted, turn),
             },
             Verdict::AtOnce => return self.at_once(wanted, turn),
             Verdict::Queue => {
@@ -354,6 +369,7 @@ impl Home {
     /// Somebody holds it.
     pub fn hold(&mut self, at_suspend: AtSuspend) {
         self.held.insert(at_suspend);
+        self.tending.left = tend::Left::No;
         self.failed_deactivations = None;
     }
 
@@ -385,6 +401,9 @@ impl Home {
 
     /// What failed is tried again.
     pub fn rang(&mut self, timer: u64, turn: &mut Turn) {
+        if self.tending.is_due(timer) {
+            return self.tend(turn);
+        }
         if timer != self.timer {
             return;
         }

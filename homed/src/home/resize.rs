@@ -102,7 +102,7 @@ pub fn is_resize(what: &str) -> bool {
 /// What became of a change of size that had to make way: its end is no surprise.
 pub(super) fn after_making_way(running: &Running, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Fault { .. } if running.makes_way => Outcome::Refused(Refused::new(
+        Outcome::Fault { .. } | Outcome::Stopped if running.makes_way => Outcome::Refused(Refused::new(
             Refusal::HomeBusy,
             "The change of size was broken off, for the home was needed; nothing was lost. Try again later.",
         )),
@@ -142,6 +142,7 @@ pub(super) fn makes_way(doing: Option<Work>, verb: Verb) -> bool {
             | Verb::Rescue
             | Verb::Resize
             | Verb::Fit
+            | Verb::Tend
             | Verb::Later(_) => false,
         }
 }

@@ -82,7 +82,8 @@ impl Home {
             | Work::Locking
             | Work::Unlocking(_)
             | Work::Settling
-            | Work::GivingUp => None,
+            | Work::GivingUp
+            | Work::Tending(_) => None,
         }
     }
 
@@ -155,7 +156,7 @@ impl Home {
         let Some(running) = &mut self.running else { return };
         running.phase = Phase::Working;
         let task = match running.work {
-            Work::Creating => Task::Create { uid },
+            Work::Creating => Task::Create { uid, overcommit: turn.overcommit },
             Work::Activating(_) => Task::Activate { uid, known: Known::Yes },
             Work::Fixating(_) => Task::Activate { uid, known: Known::No },
             Work::Deactivating => Task::Deactivate { force: force(running.wanted.verb) },
@@ -177,6 +178,7 @@ impl Home {
             Work::Unlocking(_) => Task::Unlock { uid },
             Work::Settling => Task::Settle { uid },
             Work::GivingUp => Task::GiveUp { uid },
+            Work::Tending(care) => Task::Tend { care },
         };
         let job = Job {
             home: record.full_name().clone(),
@@ -219,6 +221,10 @@ impl Home {
     /// The job has ended, with whatever follows.
     pub fn ended(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn) -> Fate {
         let Some(running) = self.running.take_if(|running| running.id == id) else { return Fate::Stays };
+        if let Work::Tending(care) = running.work {
+            self.tended(care, running.wanted, outcome, turn);
+            return self.run_queue(turn);
+        }
         let fate = match super::resize::after_making_way(&running, outcome) {
             Outcome::Done { record, warnings } => {
                 for warning in warnings {
@@ -233,6 +239,10 @@ impl Home {
                 self.looked_at(running, report, record, turn)
             }
             Outcome::Refused(refused) => self.refused(running, refused, turn),
+            Outcome::Stopped => {
+                let stopped = Failed::Fault("the worker was stopped".into());
+                self.failed(running, stopped, Duration::ZERO, turn)
+            }
             Outcome::Fault { chain } => self.failed(running, Failed::Fault(chain), Duration::ZERO, turn),
         };
         if fate == Fate::Stays {
@@ -277,16 +287,20 @@ impl Home {
                 };
                 return self.want(close, turn);
             }
-            Work::Fixating(purpose)
-            | Work::Activating(purpose)
-            | Work::Authenticating(purpose)
-            | Work::Unlocking(purpose) => self.usable_now(purpose, &wanted, turn),
+            Work::Fixating(purpose) | Work::Activating(purpose) => {
+                self.opened(turn);
+                self.usable_now(purpose, &wanted, turn);
+            }
+            Work::Authenticating(purpose) | Work::Unlocking(purpose) => {
+                self.usable_now(purpose, &wanted, turn);
+            }
             Work::ChangingPassword
             | Work::Updating
             | Work::Resizing
             | Work::Checking
             | Work::Repairing
-            | Work::Rescuing => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            | Work::Rescuing
+            | Work::Tending(_) => turn.answer(wanted.waiter, Ok(Answer::Done)),
         }
         Fate::Stays
     }
@@ -338,7 +352,8 @@ impl Home {
             | Work::Repairing
             | Work::Rescuing
             | Work::Resizing
-            | Work::Authenticating(_) => {}
+            | Work::Authenticating(_)
+            | Work::Tending(_) => {}
         }
         Fate::Stays
     }
@@ -403,7 +418,7 @@ impl Home {
     fn refuse_queue(&mut self, turn: &mut Turn) {
         for wanted in std::mem::take(&mut self.waiting) {
             let answer = match wanted.verb {
-                Verb::Release | Verb::DeactivateAll => Ok(Answer::Done),
+                Verb::Release | Verb::DeactivateAll | Verb::Tend => Ok(Answer::Done),
                 _ => Err(Refusal::NoSuchHome.into()),
             };
             turn.answer(wanted.waiter, answer);
@@ -447,6 +462,7 @@ pub(super) fn what(work: Work) -> &'static str {
         Work::Unlocking(_) => "unlock",
         Work::Settling => "settle",
         Work::GivingUp => "give up",
+        Work::Tending(_) => "tend",
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! Resting is never stored: it is asked from kernel and disk at every turn ([`crate::home::facts`]).
 
+use crate::job::Care;
 use std::fmt;
 
 /// Where a home rests, as kernel and disk tell.
@@ -82,11 +83,13 @@ pub enum Work {
     Settling,
     /// Ending the user's processes and unmounting, without the key.
     GivingUp,
+    /// Caring for its space, until somebody wants anything.
+    Tending(Care),
 }
 
 impl Work {
     /// All of them, for tables.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Fixating(Purpose::Itself),
         Self::Fixating(Purpose::Reference),
         Self::Activating(Purpose::Itself),
@@ -107,7 +110,14 @@ impl Work {
         Self::Unlocking(Purpose::Reference),
         Self::Settling,
         Self::GivingUp,
+        Self::Tending(Care::InUse),
+        Self::Tending(Care::Left),
     ];
+
+    /// Whether nobody waits for it: it is stopped when anything else is wanted of the home.
+    pub fn gives_way(self) -> bool {
+        matches!(self, Self::Tending(_))
+    }
 }
 
 /// The public state: derived, and nowhere stored.
@@ -134,8 +144,8 @@ impl State {
     /// The name on the bus, as in the original.
     pub fn name(self) -> &'static str {
         match self.doing {
-            Some(work) => self.name_of_work(work),
-            None => self.name_at_rest(),
+            Some(work) if !work.gives_way() => self.name_of_work(work),
+            Some(_) | None => self.name_at_rest(),
         }
     }
 
@@ -149,7 +159,8 @@ impl State {
                 | Work::ChangingPassword
                 | Work::Updating
                 | Work::Checking
-                | Work::Resizing,
+                | Work::Resizing
+                | Work::Tending(_),
             ) => self.resting == Resting::Active,
             Some(_) => false,
         }
@@ -197,6 +208,7 @@ impl State {
             Work::Locking | Work::Settling => "locking",
             Work::Unlocking(Purpose::Itself) => "unlocking",
             Work::Unlocking(Purpose::Reference) => "unlocking-for-acquire",
+            Work::Tending(_) => self.name_at_rest(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! (the worker), and who may ask at all (the fronts).
 
 use super::state::{Lingering, Purpose, Resting, State, Work};
+use crate::job::Care;
 use crate::manager::request::Later;
 use records::Refusal;
 
@@ -67,13 +68,15 @@ pub enum Verb {
     Settle,
     /// End what is locked, without the key: the machine goes down.
     GiveUp,
+    /// Care for its space.
+    Tend,
     /// Not built yet.
     Later(Later),
 }
 
 impl Verb {
     /// All of them, for tables.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Activate,
         Self::ActivateIfReferenced,
         Self::Fixate,
@@ -102,6 +105,7 @@ impl Verb {
         Self::Unlock,
         Self::Settle,
         Self::GiveUp,
+        Self::Tend,
         Self::Later(Later::Realize),
     ];
 
@@ -136,6 +140,7 @@ impl Verb {
             | Self::LockAll
             | Self::Settle
             | Self::GiveUp
+            | Self::Tend
             | Self::Later(_) => false,
         }
     }
@@ -190,8 +195,20 @@ pub enum Verdict {
 /// The answer to `verb` in `situation`.
 pub fn verdict(situation: Situation, verb: Verb) -> Verdict {
     match situation.state.doing {
+        Some(Work::Tending(care)) => while_tending(situation, verb, care),
         Some(_) => while_working(situation, verb),
         None => at_rest(situation, verb),
+    }
+}
+
+/// As if nothing were being done, only that what is being done has to end first.
+fn while_tending(situation: Situation, verb: Verb, care: Care) -> Verdict {
+    match (at_rest(situation, verb), verb, care) {
+        (Verdict::Start(Work::Tending(_)), ..) => Verdict::AlreadySo,
+        // It is what comes before this.
+        (Verdict::Start(_), Verb::Release | Verb::HolderGone, Care::Left) => Verdict::Queue,
+        (Verdict::Start(_), ..) => Verdict::Yield,
+        (other, ..) => other,
     }
 }
 
@@ -208,6 +225,8 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::LockAll
         | Verb::Settle
         | Verb::GiveUp => Verdict::Queue,
+        // There is always another time.
+        Verb::Tend => Verdict::AlreadySo,
         Verb::RefUnrestricted => Verdict::AtOnce,
         // What only looks is broken off for it: see Home::want.
         _ if situation.state.doing == Some(Work::Checking) && verb != Verb::Check => Verdict::Queue,
@@ -285,6 +304,12 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
         },
         Verb::Remove | Verb::Unregister => forget(resting, verb),
         Verb::Lock | Verb::LockAll | Verb::Unlock | Verb::Settle | Verb::GiveUp => lock(resting, verb),
+        Verb::Tend => match resting {
+            Resting::Active => Verdict::Start(Work::Tending(Care::InUse)),
+            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty | Resting::Locked => {
+                Verdict::AlreadySo
+            }
+        },
         Verb::Later(later) => not_yet(resting, later),
     }
 }

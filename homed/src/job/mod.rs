@@ -46,6 +46,8 @@ pub enum Task {
     Create {
         /// The UID the files get on this machine.
         uid: u32,
+        /// How large all images of the disk may be together, in per cent of the disk.
+        overcommit: u32,
     },
     /// Unlock and mount at the home directory.
     Activate {
@@ -107,6 +109,11 @@ pub enum Task {
         resting: Mounted,
         /// Whether the record says so from now on.
         remember: Remember,
+    },
+    /// Care for the space of an active home, while nobody waits for anything.
+    Tend {
+        /// What for.
+        care: Care,
     },
     /// Delete storage, host record and blobs.
     Remove,
@@ -217,6 +224,15 @@ pub enum Remember {
     No,
 }
 
+/// What the space of an active home is cared for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Care {
+    /// It is in use: writing must not fail for lack of space outside.
+    InUse,
+    /// Its last holder has gone, and it will be closed.
+    Left,
+}
+
 /// Whether the home is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mounted {
@@ -258,6 +274,8 @@ pub enum Outcome {
     },
     /// It is refused, and nothing was changed.
     Refused(Refused),
+    /// The daemon has stopped it. (No worker says this.)
+    Stopped,
     /// It failed unexpectedly: the chain of causes, for the log. Never holds a secret.
     Fault {
         /// "making the file system: mkfs.btrfs ended with status 1: …"

@@ -2,7 +2,8 @@
 //! would leave some in memory that it has let go of.
 
 use super::{
-    Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Remember, Repair, Seen, Size, Task, VERSION,
+    Care, Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Remember, Repair, Seen, Size, Task,
+    VERSION,
 };
 use records::secret::wipe_json;
 use records::{Credentials, FullName, HostName, LockLevel, Machine, MachineId, Record, Secret, Sections};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Verb {
-    Create { uid: u32 },
+    Create { uid: u32, overcommit: u32 },
     Activate { uid: u32, known: Known },
     Deactivate { force: Force },
     Authenticate { resting: Mounted },
@@ -22,6 +23,7 @@ enum Verb {
     Repair { how: Repair, known: Known },
     Rescue { uid: u32, directory: Option<String> },
     Resize { size: Size, resting: Mounted, remember: Remember },
+    Tend { care: Care },
     Remove,
     Lock { uid: u32, level: String },
     Unlock { uid: u32 },
@@ -31,7 +33,7 @@ enum Verb {
 
 pub fn encode(job: &Job) -> Secret {
     let verb = match &job.task {
-        Task::Create { uid } => Verb::Create { uid: *uid },
+        Task::Create { uid, overcommit } => Verb::Create { uid: *uid, overcommit: *overcommit },
         Task::Activate { uid, known } => Verb::Activate { uid: *uid, known: *known },
         Task::Deactivate { force } => Verb::Deactivate { force: *force },
         Task::Authenticate { resting } => Verb::Authenticate { resting: *resting },
@@ -48,6 +50,7 @@ pub fn encode(job: &Job) -> Secret {
         Task::Resize { size, resting, remember } => {
             Verb::Resize { size: *size, resting: *resting, remember: *remember }
         }
+        Task::Tend { care } => Verb::Tend { care: *care },
         Task::Remove => Verb::Remove,
         Task::Lock { uid, level } => Verb::Lock { uid: *uid, level: level.as_str().to_owned() },
         Task::Unlock { uid } => Verb::Unlock { uid: *uid },
@@ -102,7 +105,7 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
     let secret = |name: &str| Credentials::from_value(&value[name]).map_err(|e| InvalidJob(e.to_string()));
     let verb = Verb::deserialize(&value["task"]).map_err(|e| InvalidJob(e.to_string()))?;
     let task = match verb {
-        Verb::Create { uid } => Task::Create { uid },
+        Verb::Create { uid, overcommit } => Task::Create { uid, overcommit },
         Verb::Activate { uid, known } => Task::Activate { uid, known },
         Verb::Deactivate { force } => Task::Deactivate { force },
         Verb::Authenticate { resting } => Task::Authenticate { resting },
@@ -116,6 +119,7 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
         Verb::Repair { how, known } => Task::Repair { how, known },
         Verb::Rescue { uid, directory } => Task::Rescue { uid, directory },
         Verb::Resize { size, resting, remember } => Task::Resize { size, resting, remember },
+        Verb::Tend { care } => Task::Tend { care },
         Verb::Remove => Task::Remove,
         Verb::Lock { uid, level } => Task::Lock {
             uid,

@@ -5,7 +5,9 @@
 mod create;
 mod discover;
 pub mod names;
+mod rebalance;
 pub mod request;
+mod space;
 pub mod uids;
 mod update;
 
@@ -18,6 +20,7 @@ use crate::home::verdict::{Favour, Held, Verb};
 use crate::home::view::HomeView;
 use crate::home::{self, attempts::Trier};
 use crate::home::{Fate, GroupId, Home, Homes, Tuning, Turn, Waiter, Wanted};
+use crate::job::Outcome;
 use crate::job::Reach;
 use records::{LockLevel, Machine, Refusal, UserName};
 use request::{Answer, AtSuspend, Caller, HomeKey, Offer, Operation, RequestId};
@@ -59,6 +62,8 @@ pub struct Defaults {
     pub lock_level: LockLevel,
     /// What follows where not every home could be locked.
     pub lock_failure: LockFailure,
+    /// How large all images of a disk may be together, in per cent of the disk.
+    pub overcommit: u32,
 }
 
 /// What follows where not every home could be locked before the machine sleeps.
@@ -78,6 +83,8 @@ struct Group {
     waiter: Waiter,
     left: usize,
     failed: Option<Failed>,
+    /// Where sharing space is, if this is a part of that.
+    phase: Option<space::Phase>,
 }
 
 impl Manager {
@@ -103,6 +110,7 @@ impl Manager {
             facts: now.facts,
             tuning: self.tuning,
             lock_level: self.defaults.lock_level,
+            overcommit: self.defaults.overcommit,
             uids: self.homes.values().map(Home::uid).collect(),
             group_news: Vec::new(),
             next_job: self.next_job,
@@ -119,7 +127,11 @@ impl Manager {
             Event::Asked(id, caller, operation) => self.asked(id, &caller, *operation, turn),
             Event::Abandoned(call) => self.abandoned(call, turn),
             Event::Ended(user, job, outcome) => {
-                self.on(&user, turn, |home, turn| home.ended(job, outcome, turn))
+                let share = matches!(outcome, Outcome::Done { .. }) && self.is_tended_by_itself(&user, turn);
+                self.on(&user, turn, |home, turn| home.ended(job, outcome, turn));
+                if share {
+                    self.resize_all(space::Phase::Shrink, Waiter::Nobody, turn);
+                }
             }
             Event::Committed(user, job) => self.on(&user, turn, |home, _| {
                 home.committed(job);
@@ -182,6 +194,7 @@ impl Manager {
             Operation::DeactivateAll => self.all(Verb::DeactivateAll, waiter, turn),
             Operation::LockAll => self.all(Verb::LockAll, waiter, turn),
             Operation::GiveUpAll => self.all(Verb::GiveUp, waiter, turn),
+            Operation::Rebalance => self.rebalance(waiter, turn),
             // The loop answers these itself: keys and pictures are files.
             Operation::Keys(_) | Operation::Stage(..) => {
                 turn.answer(waiter, Err(Refusal::NotSupported.into()))
@@ -250,7 +263,8 @@ impl Manager {
         if users.is_empty() {
             return turn.answer(waiter, Ok(Answer::Done));
         }
-        self.groups.insert(id, Group { verb, waiter, left: users.len(), failed: None });
+        let phase = (verb == Verb::Tend).then_some(space::Phase::Tend);
+        self.groups.insert(id, Group { verb, waiter, left: users.len(), failed: None, phase });
         for user in users {
             let wanted = Wanted { waiter: Waiter::Group(id), ..Wanted::by_the_daemon(verb, turn.now_usec) };
             self.on(&user, turn, |home, turn| home.want(wanted, turn));
@@ -258,7 +272,9 @@ impl Manager {
     }
 
     fn tell_groups(&mut self, turn: &mut Turn) {
-        for (id, news) in std::mem::take(&mut turn.group_news) {
+        // One that is told may begin another.
+        while !turn.group_news.is_empty() {
+            let (id, news) = turn.group_news.remove(0);
             let Some(group) = self.groups.get_mut(&id) else { continue };
             group.left = group.left.saturating_sub(1);
             if let (Err(failed), None) = (news, &group.failed) {
@@ -268,6 +284,10 @@ impl Manager {
                 continue;
             }
             if let Some(group) = self.groups.remove(&id) {
+                if let Some(phase) = group.phase {
+                    self.shared(phase, group, turn);
+                    continue;
+                }
                 let ended = group.failed.map_or(Ok(Answer::Done), Err);
                 let ended = if group.verb == Verb::LockAll { self.not_locked(ended, turn) } else { ended };
                 turn.answer(group.waiter, ended);
@@ -368,6 +388,7 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         | Operation::LockAll
         | Operation::GiveUpAll
         | Operation::Stage(..)
+        | Operation::Rebalance
         | Operation::Keys(_) => return None,
     };
     Some(asked)

@@ -126,6 +126,8 @@ pub enum Operation {
     Unlock(HomeKey, Offer),
     /// Close what is locked, without the keys: the machine goes down.
     GiveUpAll,
+    /// Care for the space of all homes that are open, and share what is free among them.
+    Rebalance,
     /// Something a later version will do; refused by the state table where the state forbids it,
     /// as not supported otherwise.
     Later(HomeKey, Later),

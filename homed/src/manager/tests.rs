@@ -13,6 +13,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// The wait before the space of a home is cared for.
+const TEND: Duration = Duration::MAX;
 const NAMES: [&str; 2] = ["alice", "bob"];
 
 /// What can happen.
@@ -28,6 +30,7 @@ enum Op {
     /// The oldest caller that still waits goes away.
     Leave,
     Ring,
+    Tend,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +75,7 @@ struct Scene {
     checks: Vec<(UserName, JobId, Vec<u32>)>,
     references: Vec<(UserName, AtSuspend)>,
     timers: Vec<(UserName, u64)>,
+    tendings: Vec<(UserName, u64)>,
     open_calls: BTreeSet<RequestId>,
     left: BTreeSet<RequestId>,
     calls: u64,
@@ -101,8 +105,15 @@ fn manager() -> Manager {
         home_root: "/home".into(),
         lock_level: LockLevel::Cache,
         lock_failure: LockFailure::Abort,
+        overcommit: 400,
     };
-    let tuning = Tuning { grain: Duration::ZERO, ..Tuning::default() };
+    let tuning = Tuning {
+        grain: Duration::ZERO,
+        tend_first: TEND,
+        tend_second: TEND,
+        tend_again: TEND,
+        ..Tuning::default()
+    };
     Manager::new(Machine { id, host: HostName("a".into()) }, tuning, defaults)
 }
 
@@ -147,6 +158,8 @@ impl Scene {
                 let mounted = self.disks.borrow().get(&user).is_some_and(|at| at.mount != Mount::None);
                 assert!(!mounted, "a mounted home forgot its references");
             }
+            // These ring for as long as a home is open.
+            Effect::SetTimer(user, timer, wait) if wait == TEND => self.tendings.push((user, timer)),
             Effect::SetTimer(user, timer, _) => self.timers.push((user, timer)),
         }
     }
@@ -240,7 +253,8 @@ impl Scene {
             | Task::Check { .. }
             | Task::Repair { .. }
             | Task::Resize { .. }
-            | Task::Settle { .. } => {}
+            | Task::Settle { .. }
+            | Task::Tend { .. } => {}
         }
     }
 
@@ -266,6 +280,11 @@ impl Scene {
                 if let Some(id) = self.open_calls.pop_first() {
                     self.left.insert(id);
                     self.take(manager, Event::Abandoned(id));
+                }
+            }
+            Op::Tend => {
+                if let Some((user, timer)) = self.tendings.pop() {
+                    self.take(manager, Event::Rang(user, timer));
                 }
             }
             Op::Ring => {
@@ -330,6 +349,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => Just(Op::LetGo),
         1 => Just(Op::Leave),
         1 => Just(Op::Ring),
+        1 => Just(Op::Tend),
     ]
 }
 

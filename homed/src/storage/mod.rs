@@ -3,7 +3,7 @@
 //! A backend knows a record as a place to keep, and secrets as keys to try. Which record is believed
 //! and whose password counts is decided in `worker`.
 
-use crate::job::{Failure, Force, Mounted, Size, Steps, refuse};
+use crate::job::{Care, Failure, Force, Mounted, Size, Steps, refuse};
 use crate::sys::bounded::Deadline;
 use examined::{Examination, Examined};
 use records::kinds::Storage;
@@ -68,6 +68,9 @@ pub trait Backend {
     /// none.
     fn resize(&self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure>;
 
+    /// Cares for the space of the mounted home. It may be killed at any moment.
+    fn tend(&self, care: Care, steps: &mut dyn Steps) -> Result<(), Failure>;
+
     /// Deletes the storage; one that is not there is deleted already.
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
 }
@@ -91,6 +94,8 @@ pub struct NewHome<'a> {
     pub keys: &'a [Secret],
     /// The UID of the user on this machine.
     pub uid: u32,
+    /// How large all images of the disk may be together, in per cent of the disk.
+    pub overcommit: u32,
     /// Fills the directory.
     pub fill: &'a mut dyn FnMut(&HomeDirectory) -> Result<(), Failure>,
 }

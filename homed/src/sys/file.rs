@@ -61,9 +61,9 @@ pub fn write_in_place(file: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::ioctl_setflags(&file, flags | IFlags::NOCOW)?)
 }
 
-/// Reserves disk blocks for the first `size` bytes; the file is that long afterwards.
-pub fn allocate(file: impl AsFd, size: u64) -> io::Result<()> {
-    Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size)?)
+/// Reserves disk blocks for a part of a file; the file is as long as that afterwards, or longer.
+pub fn allocate(file: impl AsFd, start: u64, length: u64) -> io::Result<()> {
+    Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), start, length)?)
 }
 
 /// Space of the file system an open file lies on.
@@ -73,8 +73,8 @@ pub fn space(file: impl AsFd) -> io::Result<Space> {
     Ok(Space { total: facts.f_blocks.saturating_mul(unit), free: facts.f_bavail.saturating_mul(unit) })
 }
 
-/// Gives unused blocks of a mounted file system back to the device below; bytes given back.
-pub fn trim(mounted: impl AsFd) -> io::Result<u64> {
+/// Gives unused blocks of a part of a mounted file system's address space back to the device below; bytes given back.
+pub fn trim(mounted: impl AsFd, part: std::ops::Range<u64>) -> io::Result<u64> {
     use std::os::fd::AsRawFd;
     #[repr(C)]
     struct Range {
@@ -84,7 +84,7 @@ pub fn trim(mounted: impl AsFd) -> io::Result<u64> {
     }
     // linux/fs.h: FITRIM is _IOWR('X', 121, struct fstrim_range).
     const FITRIM: u32 = linux_raw_sys::ioctl::FITRIM;
-    let mut range = Range { start: 0, length: u64::MAX, minimum: 0 };
+    let mut range = Range { start: part.start, length: part.end.saturating_sub(part.start), minimum: 0 };
     // SAFETY: the fd is open for the call and the struct has the layout of `fstrim_range`.
     let answer = unsafe { libc::ioctl(mounted.as_fd().as_raw_fd(), FITRIM as _, &mut range) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(range.length) }

@@ -13,7 +13,6 @@ use std::io::Write;
 
 const PLAN: &[Step] = &[
     Step::Unlock,
-    Step::Allocate,
     Step::Attach,
     Step::CheckFileSystem,
     Step::Mount,
@@ -48,22 +47,40 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     copies.see_identity(home, steps)?;
     let proven = copies.prove(&offer)?;
     heal::keys(&copies, opened.as_mut(), (&keys, &proven, &offer), steps);
-    finish(job, uid, (copies, opened), steps)
+    finish(job, (uid, known), (copies, opened), steps)
+}
+
+/// A copy that cannot be written (a full disk, a home that can only be read) is written at the next login: nobody is
+/// kept out for it.
+fn not_now<W: Write>(place: &str, written: Result<(), Failure>, steps: &mut Reporter<W>) {
+    if let Err(failure) = written {
+        steps.warn(format!("The record in the {place} is written at the next login: {}", failure.text()));
+    }
 }
 
 fn finish<W: Write>(
     job: &Job,
-    uid: u32,
+    (uid, known): (u32, Known),
     (mut copies, mut opened): (Copies, Box<dyn Opened>),
     steps: &mut Reporter<W>,
 ) -> Done {
     let stale = copies.inside_is_stale();
-    copies.write_header(opened.as_mut(), steps)?;
-    copies.write_identity(opened.as_mut(), steps)?;
+    let written = copies.write_header(opened.as_mut(), steps);
+    not_now("header of the home", written, steps);
+    let written = copies.write_identity(opened.as_mut(), steps);
+    not_now("home", written, steps);
     let mut binding = opened.binding();
     binding.insert("uid".into(), json!(uid));
     binding.insert("gid".into(), json!(uid));
-    let host = copies.write_host(job, binding, steps)?;
+    let host = match copies.write_host(job, binding, steps) {
+        // Without it this machine would not know a home that it takes over.
+        Err(failure) if known == Known::No => return Err(failure),
+        Err(failure) => {
+            not_now("state of this machine", Err(failure), steps);
+            None
+        }
+        Ok(host) => host,
+    };
     let winner = copies.winner()?.clone();
     if stale || host.is_some() || !blobs::are_here(&winner) {
         steps.enter(Step::WriteBlobs)?;

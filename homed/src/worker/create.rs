@@ -26,7 +26,7 @@ const PLAN: &[Step] = &[
 
 /// Makes storage for the job's record. The host's record is written last: without it the home is
 /// whole, and taken over at the first login.
-pub fn create<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
+pub fn create<W: Write>(job: &Job, uid: u32, overcommit: u32, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     let offer = Offer::new(&job.credentials);
     let keys = token::all_keys(&job.record, &offer)?;
@@ -37,7 +37,7 @@ pub fn create<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
         home.write_record(&embedded)?;
         blobs::into_home(&embedded, home)
     };
-    let mut request = NewHome { record: &embedded, keys: &keys, uid, fill: &mut fill };
+    let mut request = NewHome { record: &embedded, keys: &keys, uid, overcommit, fill: &mut fill };
     let mut binding = backend.create(&mut request, steps)?;
     binding.insert("uid".into(), json!(uid));
     binding.insert("gid".into(), json!(uid));

@@ -5,7 +5,7 @@ use crate::job::{Force, Job, Step};
 use crate::storage::{self, Spec};
 use std::io::Write;
 
-const PLAN: &[Step] = &[Step::Trim, Step::Unmount, Step::Detach, Step::Sync];
+const PLAN: &[Step] = &[Step::Unmount, Step::Detach, Step::Sync];
 
 /// Unmounts. A home that is not mounted is closed as far as anything of it is still open.
 pub fn deactivate<W: Write>(job: &Job, force: Force, steps: &mut Reporter<W>) -> Done {

@@ -35,6 +35,7 @@ mod resize;
 mod settle;
 mod state;
 mod steps;
+mod tend;
 mod unlock;
 mod update;
 
@@ -71,7 +72,7 @@ fn read_job() -> Result<Job, Failure> {
 /// Does one job, in this process.
 fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
     let done = match &job.task {
-        Task::Create { uid } => create::create(job, *uid, reporter),
+        Task::Create { uid, overcommit } => create::create(job, *uid, *overcommit, reporter),
         Task::Activate { uid, known } => activate::activate(job, *uid, *known, reporter),
         Task::Deactivate { force } => deactivate::deactivate(job, *force, reporter),
         Task::Authenticate { resting } => authenticate::authenticate(job, *resting, reporter),
@@ -81,6 +82,7 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
         Task::Resize { size, resting, remember } => {
             resize::resize(job, (*size, *remember), *resting, reporter)
         }
+        Task::Tend { care } => tend::tend(job, *care, reporter),
         Task::Remove => remove::remove(job, reporter),
         Task::Check { seen, known } => return looked(check::check(job, *seen, *known, reporter), reporter),
         Task::Repair { how, known } => return looked(repair::repair(job, *how, *known, reporter), reporter),

@@ -207,7 +207,7 @@ async fn daemon(
     let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid");
     let this = Machine { id, host: HostName("test".into()) };
     let brief = Duration::from_millis(20);
-    let tuning = Tuning { grain: Duration::ZERO, retry: brief, retry_longest: brief };
+    let tuning = Tuning { grain: Duration::ZERO, retry: brief, retry_longest: brief, ..Tuning::default() };
     let parts = Parts {
         manager: Manager::new(this, tuning, config::built_in()),
         facts: Box::new(machine.clone()),

@@ -62,8 +62,28 @@ fn nobody_who_wants_the_home_waits_for_a_change_of_size() {
             assert_eq!(verdict(situation, verb), Verdict::Yield, "{situation:?} {verb:?}");
         }
     }
-    for situation in all_situations().filter(|s| s.state.doing != Some(Work::Resizing)) {
+    let stays = |work: Work| work != Work::Resizing && !work.gives_way();
+    for situation in all_situations().filter(|s| s.state.doing.is_none_or(stays)) {
         assert!(Verb::ALL.iter().all(|verb| verdict(situation, *verb) != Verdict::Yield));
+    }
+}
+
+#[test]
+fn nobody_waits_for_or_is_refused_because_of_housekeeping() {
+    let tending =
+        |s: &Situation| s.state.doing.is_some_and(Work::gives_way) && s.state.resting == Resting::Active;
+    for situation in all_situations().filter(tending) {
+        let at_rest = Situation { state: State { doing: None, ..situation.state }, ..situation };
+        for verb in Verb::ALL.into_iter().filter(|verb| *verb != Verb::Tend) {
+            let leaves = matches!(verb, Verb::Release | Verb::HolderGone)
+                && situation.state.doing == Some(Work::Tending(Care::Left));
+            let expected = match verdict(at_rest, verb) {
+                Verdict::Start(_) if leaves => Verdict::Queue,
+                Verdict::Start(_) => Verdict::Yield,
+                other => other,
+            };
+            assert_eq!(verdict(situation, verb), expected, "{situation:?} {verb:?}");
+        }
     }
 }
 
@@ -79,7 +99,7 @@ fn the_last_holder_does_not_pull_the_home_from_under_another() {
 
 #[test]
 fn the_owner_waits_for_a_stranger_and_is_not_refused() {
-    for situation in all_situations().filter(|s| s.state.doing.is_some()) {
+    for situation in all_situations().filter(|s| s.state.doing.is_some_and(|work| !work.gives_way())) {
         let situation = Situation { favour: Favour::Stranger, held: Held::Yes, ..situation };
         for verb in Verb::ALL {
             assert!(!matches!(verdict(situation, verb), Verdict::Refuse(_)), "{situation:?} {verb:?}");
@@ -117,6 +137,7 @@ const AT_REST: &str = "
     Unlock               NotLocked NotLocked NotLocked NotLocked NotLocked NotLocked unlock
     Settle               so       so        so       so       settle   settle   settle
     GiveUp               so       so        so       so       so       so       giveup
+    Tend                 so       so        so       so       tend     tend     so
     Later(Realize)       Exists   NotSupported Exists Exists  Busy     Busy     Busy";
 
 #[test]
@@ -176,6 +197,7 @@ fn short(verdict: Verdict) -> String {
             Work::Unlocking(Purpose::Reference) => "unlock+",
             Work::Settling => "settle",
             Work::GivingUp => "giveup",
+            Work::Tending(_) => "tend",
         }
         .into(),
     }

@@ -1,24 +1,28 @@
 //! Making a home: nothing has a name before all of it is whole and on disk.
 
 use super::record_token::{self, Algorithm};
-use super::{file_system, stretching, wait_until_closed};
+use super::{file_system, stretching, tend, wait_until_closed};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::NewHome;
 use crate::storage::directory::HomeDirectory;
 use crate::storage::parts::gpt::Table;
-use crate::storage::parts::image::{Blocks, NewImage};
+use crate::storage::parts::image::{self, Blocks, NewImage};
 use crate::storage::parts::mapped::{self, Mapped};
-use crate::storage::parts::size;
+use crate::storage::parts::size::Wish;
 use crate::storage::parts::superblock::Kind;
 use crate::storage::parts::tree::{self, PrivateMount, STORED_UID};
+use crate::storage::parts::{room, size};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::{Discard, Layout, Luks};
 use crate::sys::loopdev::{LoopDevice, Window};
 use crate::sys::{durable, file};
 use records::{Refusal, Secret};
 use serde_json::{Map, Value, json};
+use std::ops::Range;
 use uuid::Uuid;
 
+/// What a LUKS2 header of the size that is made here takes, with its key slots.
+const HEADER: u64 = 16 << 20;
 /// AES-256 in XTS mode, which takes two keys; the original's default is half of it.
 const KEY_SIZE: u32 = 64;
 /// What this project's partition tables are written in, whatever the encryption's sectors.
@@ -36,6 +40,13 @@ struct Plan {
     sector: u32,
 }
 
+impl Plan {
+    /// The part of the image that is the file system's device.
+    fn data(&self) -> Range<u64> {
+        self.table.start + HEADER..self.table.end
+    }
+}
+
 /// Makes the home; what its binding has to say comes back.
 pub fn create(
     spec: &Spec,
@@ -45,9 +56,11 @@ pub fn create(
     steps.enter(Step::Check)?;
     refuse_what_is_in_the_way(spec)?;
     let image = NewImage::begin(&spec.image)?;
-    let plan = plan(spec, &image)?;
+    let plan = plan(spec, &image, request.overcommit, steps)?;
     steps.enter(Step::Allocate)?;
-    image.set_size(plan.size, if spec.discard { Blocks::Sparse } else { Blocks::Reserved })?;
+    let reserved = !spec.discard && !spec.offline_discard;
+    image.set_size(plan.size, if reserved { Blocks::Reserved } else { Blocks::Sparse })?;
+    room::reserve_ends(image.file(), plan.data()).during("allocating the header of the image")?;
     steps.enter(Step::Partition)?;
     for (offset, bytes) in plan.table.pieces() {
         use std::os::unix::fs::FileExt;
@@ -57,9 +70,6 @@ pub fn create(
     build(spec, &plan, &image, &key, request, steps)?;
     wait_until_closed(spec)?;
     steps.enter(Step::Sync)?;
-    if !spec.offline_discard && !spec.discard {
-        image.set_size(plan.size, Blocks::Reserved)?;
-    }
     image.file().sync_all().during("writing the image to disk")?;
     steps.enter(Step::Publish)?;
     image.publish()?;
@@ -78,18 +88,9 @@ fn refuse_what_is_in_the_way(spec: &Spec) -> Result<(), Failure> {
     mapped::remove_stale(&spec.mapper_name())
 }
 
-fn plan(spec: &Spec, image: &NewImage) -> Result<Plan, Failure> {
+fn plan(spec: &Spec, image: &NewImage, overcommit: u32, steps: &mut dyn Steps) -> Result<Plan, Failure> {
     let kind = file_system::choose(spec.file_system)?;
-    let free = file::space(image.file()).during("asking for free space")?.free;
-    let size = match size::initial(spec.size, free, kind) {
-        Ok(size) => size,
-        Err(needed) => {
-            return refuse(
-                Refusal::NoDiskSpace,
-                format!("A home needs {} MiB at least, and {} MiB are free.", needed >> 20, free >> 20),
-            );
-        }
-    };
+    let size = size(spec, image, (kind, overcommit), steps)?;
     let or_random = |uuid: Option<Uuid>| uuid.unwrap_or_else(Uuid::new_v4);
     let partition = or_random(spec.uuids.partition);
     Ok(Plan {
@@ -102,6 +103,41 @@ fn plan(spec: &Spec, image: &NewImage) -> Result<Plan, Failure> {
         mode: spec.encryption.mode.clone().unwrap_or_else(|| "xts-plain64".into()),
         sector: spec.encryption.sector.unwrap_or(4096),
     })
+}
+
+/// How large it is made. Whoever asked for more is told what there is.
+fn size(
+    spec: &Spec,
+    image: &NewImage,
+    (kind, overcommit): (Kind, u32),
+    steps: &mut dyn Steps,
+) -> Result<u64, Failure> {
+    let space = file::space(image.file()).during("asking for free space")?;
+    let (spared, others) = (room::spared(space.total), image::sizes_in(spec.image.parent()));
+    let promisable = u128::from(space.total) * u128::from(overcommit) / 100;
+    let offer = size::Offer {
+        free: space.free.saturating_sub(spared),
+        promisable: u64::try_from(promisable).unwrap_or(u64::MAX).saturating_sub(others),
+    };
+    let mib = |bytes: u64| bytes >> 20;
+    let there = format!(
+        "{} MiB are free, of which {} MiB stay for others; all homes here promise {} MiB, and may promise {overcommit} % \
+         of the disk's {} MiB (Overcommit= in homed.conf)",
+        mib(space.free),
+        mib(spared),
+        mib(others),
+        mib(space.total)
+    );
+    match (size::initial(spec.size, offer, kind), spec.size) {
+        (Err(needed), _) => {
+            refuse(Refusal::NoDiskSpace, format!("A home needs {} MiB at least: {there}.", mib(needed)))
+        }
+        (Ok(size), Wish::Bytes(asked)) if size < asked / (1 << 20) * (1 << 20) => {
+            steps.warn(format!("The home gets {} MiB instead of {} MiB: {there}.", mib(size), mib(asked)));
+            Ok(size)
+        }
+        (Ok(size), _) => Ok(size),
+    }
 }
 
 fn volume_key(spec: &Spec) -> Result<Secret, Failure> {
@@ -141,7 +177,8 @@ fn build(
     let mapped = Mapped::activate(&mut luks, &device, &spec.mapper_name(), key, discard)?;
     steps.enter(Step::MakeFileSystem)?;
     file_system::make(plan.kind, mapped.path(), plan.file_system_uuid, spec)?;
-    populate(spec, plan, &mapped, request, steps)
+    populate(spec, plan, (image, &mapped), request, steps)?;
+    steps.enter(Step::Unmount)
 }
 
 fn format(
@@ -183,7 +220,7 @@ fn add_keys(
 fn populate(
     spec: &Spec,
     plan: &Plan,
-    mapped: &Mapped,
+    (image, mapped): (&NewImage, &Mapped),
     request: &mut NewHome<'_>,
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
@@ -199,12 +236,9 @@ fn populate(
     (request.fill)(&home)?;
     home.set_mode(spec.access_mode)?;
     durable::sync_file_system(&home).during("writing the home to disk")?;
-    if spec.offline_discard
-        && let Err(error) = file::trim(&home)
-    {
-        steps.warn(format!("Unused space could not be given back: {error}."));
-    }
-    steps.enter(Step::Unmount)
+    tend::chunks(&home)
+        .and_then(|chunks| tend::reserve_metadata(image.file(), plan.data(), &chunks))
+        .during("allocating the metadata of the home")
 }
 
 fn binding(spec: &Spec, plan: &Plan, key: &Secret) -> Map<String, Value> {

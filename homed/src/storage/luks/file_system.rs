@@ -126,7 +126,19 @@ pub fn settings(kind: Kind, spec: &Spec) -> Vec<Setting> {
             ]
         }
     };
-    all.push(flag(if spec.discard { "discard" } else { "nodiscard" }));
+    // What is unused is given back while nobody waits (tend.rs); file by file it would take its time, and take from
+    // the metadata too.
+    all.push(flag("nodiscard"));
     all.extend(spec.extra.iter().cloned());
     all
+}
+
+/// How it is mounted where it cannot be mounted for writing: nothing is written, the journal's content neither.
+pub fn read_only(kind: Kind) -> Vec<Setting> {
+    let journal = match kind {
+        Kind::Btrfs => ("rescue".to_owned(), Some("nologreplay".to_owned())),
+        Kind::Ext4 => ("noload".to_owned(), None),
+        Kind::Xfs => ("norecovery".to_owned(), None),
+    };
+    vec![("ro".to_owned(), None), journal]
 }

@@ -15,9 +15,9 @@ use super::parts::image::Blocks;
 use super::parts::{image, mapped};
 use super::spec::Spec;
 use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled};
-use crate::job::{Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
+use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Unmount};
-use crate::sys::{cryptsetup, durable, file, holders, loopdev};
+use crate::sys::{cryptsetup, durable, holders, loopdev};
 use records::{Refusal, Secret};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -36,6 +36,7 @@ mod resize;
 mod sealed;
 mod slots;
 mod stretching;
+mod tend;
 
 /// How long the kernel may take to close the devices below an unmounted home.
 const CLOSING: Duration = Duration::from_secs(30);
@@ -114,6 +115,10 @@ impl Backend for Luks {
         resize::Layers { spec, image: &image, directory, key: None, blocks }.resize(size, steps)
     }
 
+    fn tend(&self, care: Care, steps: &mut dyn Steps) -> Result<(), Failure> {
+        tend::tend(&self.spec, care, steps)
+    }
+
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
         remove(&self.spec, steps)
     }
@@ -127,12 +132,6 @@ fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
     let mut mounted = first.is_some();
     // Opened for rescue: nothing of it is changed, the mark of an unclean end included.
     let read_only = first.as_ref().is_some_and(|mount| mount.options.split(',').any(|option| option == "ro"));
-    if mounted && spec.offline_discard && force == Force::No && !read_only {
-        steps.enter(Step::Trim)?;
-        if let Err(error) = durable::directory(target).and_then(file::trim) {
-            steps.warn(format!("Unused space could not be given back: {error}."));
-        }
-    }
     steps.enter(Step::Unmount)?;
     while mounted {
         unmount(spec, force)?;
@@ -149,9 +148,6 @@ fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
         return Ok(());
     }
     let file = open_when_free(spec)?;
-    if !spec.offline_discard && !spec.discard {
-        image::reserve(&file, steps);
-    }
     steps.enter(Step::Sync)?;
     image::clear_dirty(&file)
 }

@@ -8,18 +8,22 @@ use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::directory::HomeDirectory;
 use crate::storage::parts::image;
 use crate::storage::parts::mapped::{self, Mapped};
+use crate::storage::parts::room::Room;
 use crate::storage::parts::superblock::{self, FileSystem};
 use crate::storage::parts::tree::{self, Ids, PrivateMount};
 use crate::storage::spec::Spec;
 use crate::storage::{Healed, KeyChange, Opened, Opening, Resized};
 use crate::sys::cryptsetup::{Discard, Facts, Luks};
+use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
-use crate::sys::{durable, file};
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 
 mod sizes;
+
+/// Bytes that a disk has left which is full.
+const NEARLY_FULL: u64 = 16 << 20;
 
 /// The layers; fields are dropped in this order, from the top down.
 pub struct LuksOpened {
@@ -117,8 +121,24 @@ impl LuksOpened {
         file_system::check(&found, mapped.path())?;
         steps.enter(Step::Mount)?;
         let settings = file_system::settings(found.kind, &self.spec);
-        let mount = PrivateMount::new(found.kind.name(), mapped.path(), &settings, self.spec.attributes)
-            .or_else(|failure| not_mounted(&self.spec, failure))?;
+        let at_hand = |settings: &[_]| {
+            PrivateMount::new(found.kind.name(), mapped.path(), settings, self.spec.attributes)
+        };
+        let mount = at_hand(&settings).or_else(|failure| {
+            // Where the disk outside has no block left, nothing is damaged, and there is still something to read.
+            let full = Room::of(&self.image).is_ok_and(|room| room.missing() > 0 && room.free < NEARLY_FULL);
+            let mount = full.then(|| at_hand(&file_system::read_only(found.kind)).ok()).flatten();
+            match mount {
+                Some(mount) => {
+                    let why = failure.text();
+                    steps.warn(format!(
+                        "The disk is full, and the home can only be read ({why}): free some space."
+                    ));
+                    Ok(mount)
+                }
+                None => not_mounted(&self.spec, failure),
+            }
+        })?;
         let fd = match mount.open(&self.spec.name) {
             Ok(fd) => fd,
             Err(error) => {
@@ -135,13 +155,9 @@ impl LuksOpened {
         Ok(home)
     }
 
-    /// Attaches and decrypts, in this order: blocks, partition table, loop device, dm-crypt.
+    /// Attaches and decrypts, in this order: partition table, loop device, dm-crypt.
     fn map(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
         self.settle_file(steps)?;
-        if self.how == Opening::Activate && !self.spec.discard {
-            steps.enter(Step::Allocate)?;
-            image::reserve(&self.image, steps);
-        }
         steps.enter(Step::Attach)?;
         header::repair_table(&self.image, &self.place, Health::Damaged, steps)?;
         if self.header.first_copy == Health::Damaged {
@@ -244,11 +260,6 @@ impl Opened for LuksOpened {
 
     fn expose(mut self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure> {
         let ids = Ids { stored: self.directory(steps)?.owner(), exposed: uid };
-        if self.spec.discard
-            && let Err(error) = file::trim(self.directory(steps)?)
-        {
-            steps.warn(format!("Unused space could not be given back: {error}."));
-        }
         steps.enter(Step::Expose)?;
         tree::make_target(&self.spec.home_directory)?;
         let directory = self.directory(steps)?.reopen()?;

@@ -1,7 +1,7 @@
 //! An image file: opened without surprises, locked, marked dirty while in use; and a new one that
 //! has no name until it is whole.
 
-use crate::job::{Context, Failure, Steps, refuse};
+use crate::job::{Context, Failure, refuse};
 use crate::sys::{durable, file, loopdev};
 use records::Refusal;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
@@ -79,11 +79,26 @@ fn lock(image: &File, path: &Path) -> Result<(), Failure> {
     )
 }
 
+/// How large all images in a folder are together; what cannot be read counts nothing.
+pub fn sizes_in(folder: Option<&Path>) -> u64 {
+    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let images = entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "home"));
+    images
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(|facts| facts.is_file())
+        .map(|facts| facts.len())
+        .sum()
+}
+
 /// Marks the image as in use, durably.
 pub fn set_dirty(image: &File) -> Result<(), Failure> {
     match file::set_attribute(image, DIRTY, b"1") {
         // A mark for the user's information is not worth a refused login.
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSPC | libc::EDQUOT)) =>
+        {
+            Ok(())
+        }
         other => other.and_then(|()| image.sync_all()).during("marking the image as in use"),
     }
 }
@@ -238,22 +253,12 @@ pub enum Blocks {
 /// Gives a file its size. File systems that cannot reserve blocks get a sparse file.
 pub fn give_size(image: &File, size: u64, blocks: Blocks) -> io::Result<()> {
     if blocks == Blocks::Reserved {
-        match file::allocate(image, size) {
+        match file::allocate(image, 0, size) {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
             other => return other,
         }
     }
     if image.metadata()?.len() == size { Ok(()) } else { image.set_len(size) }
-}
-
-/// Reserves the blocks of a whole image; a disk too full for that is worth a warning, no more.
-pub fn reserve(image: &File, steps: &mut dyn Steps) {
-    let reserved = image.metadata().and_then(|facts| give_size(image, facts.len(), Blocks::Reserved));
-    if let Err(error) = reserved {
-        steps.warn(format!(
-            "The disk has too little room for all of the home ({error}): writing into it may fail. Free some space."
-        ));
-    }
 }
 
 fn exists<T>(target: &Path) -> Result<T, Failure> {

@@ -4,6 +4,7 @@ pub mod gpt;
 pub mod idmap;
 pub mod image;
 pub mod mapped;
+pub mod room;
 pub mod size;
 pub mod superblock;
 pub mod tree;

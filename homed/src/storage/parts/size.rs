@@ -34,10 +34,20 @@ pub fn least_inside(kind: Kind) -> u64 {
     }
 }
 
-/// The size of a new image where `free` bytes are free, a whole number of MiB; or how many bytes
-/// would be needed at least.
-pub fn initial(wish: Wish, free: u64, kind: Kind) -> Result<u64, u64> {
+/// What a disk has for a new image, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// Free, without what is spared for others.
+    pub free: u64,
+    /// How much larger all images together may become.
+    pub promisable: u64,
+}
+
+/// The size of a new image, a whole number of MiB; or how many bytes would be needed at least. Who wants more than there
+/// is gets what is there; who says nothing leaves half of what may be promised to those who come later.
+pub fn initial(wish: Wish, offer: Offer, kind: Kind) -> Result<u64, u64> {
     let least = least(kind);
+    let free = offer.free.min(offer.promisable);
     if free < least {
         return Err(least);
     }
@@ -45,7 +55,7 @@ pub fn initial(wish: Wish, free: u64, kind: Kind) -> Result<u64, u64> {
     let asked = match wish {
         Wish::Bytes(bytes) => bytes.min(free),
         Wish::Share(part) => share(u128::from(part), 1 << 32).min(free),
-        Wish::Unset => share(100, 120),
+        Wish::Unset => share(100, 120).min(offer.promisable / 2),
     };
     Ok((asked.min(MOST) / MIB * MIB).max(least))
 }
@@ -57,13 +67,24 @@ mod tests {
     #[test]
     fn sizes_are_whole_mebibytes_between_the_limits() {
         let gib = 1 << 30;
-        assert_eq!(initial(Wish::Bytes(gib + 17), 10 * gib, Kind::Btrfs), Ok(gib));
-        assert_eq!(initial(Wish::Bytes(20 * gib), 10 * gib + 5, Kind::Btrfs), Ok(10 * gib));
-        assert_eq!(initial(Wish::Bytes(1), 10 * gib, Kind::Btrfs), Ok(274 * MIB));
-        assert_eq!(initial(Wish::Bytes(1), 10 * gib, Kind::Ext4), Ok(50 * MIB));
-        assert_eq!(initial(Wish::Share(1 << 31), 10 * gib, Kind::Ext4), Ok(5 * gib));
-        assert_eq!(initial(Wish::Unset, 12 * gib, Kind::Ext4), Ok(10 * gib));
-        assert_eq!(initial(Wish::Unset, 10 << 50, Kind::Ext4), Ok(5 << 40));
-        assert_eq!(initial(Wish::Unset, 100 * MIB, Kind::Btrfs), Err(274 * MIB));
+        let open = |free| Offer { free, promisable: u64::MAX };
+        assert_eq!(initial(Wish::Bytes(gib + 17), open(10 * gib), Kind::Btrfs), Ok(gib));
+        assert_eq!(initial(Wish::Bytes(20 * gib), open(10 * gib + 5), Kind::Btrfs), Ok(10 * gib));
+        assert_eq!(initial(Wish::Bytes(1), open(10 * gib), Kind::Btrfs), Ok(274 * MIB));
+        assert_eq!(initial(Wish::Bytes(1), open(10 * gib), Kind::Ext4), Ok(50 * MIB));
+        assert_eq!(initial(Wish::Share(1 << 31), open(10 * gib), Kind::Ext4), Ok(5 * gib));
+        assert_eq!(initial(Wish::Unset, open(12 * gib), Kind::Ext4), Ok(10 * gib));
+        assert_eq!(initial(Wish::Unset, open(10 << 50), Kind::Ext4), Ok(5 << 40));
+        assert_eq!(initial(Wish::Unset, open(100 * MIB), Kind::Btrfs), Err(274 * MIB));
+    }
+
+    #[test]
+    fn promises_are_bounded_and_something_is_left_to_promise() {
+        let gib = 1 << 30;
+        let offer = Offer { free: 100 * gib, promisable: 30 * gib };
+        assert_eq!(initial(Wish::Bytes(80 * gib), offer, Kind::Btrfs), Ok(30 * gib));
+        assert_eq!(initial(Wish::Unset, offer, Kind::Btrfs), Ok(15 * gib));
+        assert_eq!(initial(Wish::Unset, Offer { promisable: 100 * MIB, ..offer }, Kind::Ext4), Ok(50 * MIB));
+        assert_eq!(initial(Wish::Bytes(1), Offer { promisable: 0, ..offer }, Kind::Ext4), Err(50 * MIB));
     }
 }

@@ -6,6 +6,7 @@
 
 mod data;
 mod figures;
+mod housekeeping;
 mod lid;
 mod prompt;
 mod verbs;
@@ -34,6 +35,7 @@ const PARTS: &[Part] = &[
     Part { name: "verbs", lines: verbs::LINES, measure: verbs::measure },
     Part { name: "lid", lines: lid::LINES, measure: lid::measure },
     Part { name: "prompt", lines: prompt::LINES, measure: prompt::measure },
+    Part { name: "housekeeping", lines: housekeeping::LINES, measure: housekeeping::measure },
     Part { name: "data", lines: data::LINES, measure: data::measure },
 ];
 

@@ -1,0 +1,105 @@
+//! When the space of a home is cared for: after it was opened, from time to time, and when its last holder has gone.
+//! Never when somebody waits, and never on the way down.
+
+use super::effect::Effect;
+use super::state::{Resting, Work};
+use super::verdict::Verb;
+use super::{Fate, Home, Turn, Wanted};
+use crate::job::{Care, Outcome};
+use crate::manager::request::Answer;
+use records::Storage;
+use std::time::Duration;
+
+/// A home whose last holder has gone is closed after that long, whatever is still being given back.
+pub(super) const LEAVING: Duration = Duration::from_secs(2);
+
+/// What is remembered of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tending {
+    /// The timer that counts; those set before ring in vain.
+    timer: Option<u64>,
+    /// How often it was cared for since it was opened.
+    times: u32,
+    /// Whether it was cared for since the last holder has gone.
+    pub left: Left,
+}
+
+/// Whether a home was cared for since the last holder has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Left {
+    /// It was not, or somebody holds it.
+    #[default]
+    No,
+    /// It was: now it is closed.
+    Yes,
+}
+
+impl Tending {
+    pub fn is_due(&self, timer: u64) -> bool {
+        self.timer == Some(timer)
+    }
+}
+
+/// Whether a job of that name leaves nothing behind when it is broken off.
+pub fn is_tending(what: &str) -> bool {
+    what == super::run::what(Work::Tending(Care::InUse))
+}
+
+impl Home {
+    /// Cares for its space after a while.
+    pub fn tend_after(&mut self, wait: Duration, turn: &mut Turn) {
+        let timer = turn.job_id().0;
+        self.tending.timer = Some(timer);
+        turn.effects.push(Effect::SetTimer(self.user().clone(), timer, wait));
+    }
+
+    /// Whether it is long enough open to be given another size: what starts with a session has started.
+    pub fn may_be_resized(&self) -> bool {
+        self.tending.times > 1
+    }
+
+    /// Cares for its space now, and again later as long as it is open.
+    pub(super) fn tend(&mut self, turn: &mut Turn) {
+        self.tending.timer = None;
+        let resting = turn.facts.whereabouts(self.place()).resting(self.known());
+        if !matches!(resting, Resting::Active | Resting::Locked) {
+            return;
+        }
+        let first = self.tending.times == 0;
+        self.tending.times = self.tending.times.saturating_add(1);
+        self.tend_after(if first { turn.tuning.tend_second } else { turn.tuning.tend_again }, turn);
+        let wanted = Wanted::by_the_daemon(Verb::Tend, turn.now_usec);
+        let Fate::Stays = self.want(wanted, turn) else { return };
+    }
+
+    /// What is done in the place of `work`: a home that everybody has left gives back what it does not use before it
+    /// is closed. Who closes it by name, or with all others, does not wait for that.
+    pub(super) fn before(&self, work: Work, verb: Verb, turn: &Turn) -> Work {
+        let settings = self.record().on(turn.machine);
+        let gives_back = matches!(verb, Verb::Release | Verb::HolderGone)
+            && self.tending.left == Left::No
+            && settings.storage == Some(Storage::Luks)
+            && settings.effective_luks_offline_discard();
+        if work == Work::Deactivating && gives_back { Work::Tending(Care::Left) } else { work }
+    }
+
+    /// It was cared for, as far as nobody wanted anything else. Whoever wants it closed comes after them.
+    pub(super) fn tended(&mut self, care: Care, wanted: Wanted, outcome: Outcome, turn: &mut Turn) {
+        if let Outcome::Done { warnings, .. } = outcome {
+            warnings.iter().for_each(|warning| self.log(turn, warning));
+        }
+        match care {
+            Care::InUse => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            Care::Left => {
+                self.tending.left = Left::Yes;
+                self.waiting.push_back(wanted);
+            }
+        }
+    }
+
+    /// It was opened.
+    pub(super) fn opened(&mut self, turn: &mut Turn) {
+        (self.tending.left, self.tending.times) = (Left::No, 0);
+        self.tend_after(turn.tuning.tend_first, turn);
+    }
+}
