@@ -291,7 +291,7 @@ impl Home {
         match verdict(self.situation(turn.facts), wanted.verb) {
             Verdict::Start(work) => match self.unfit(&wanted, turn) {
                 Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
-                None => self.start(self.before(work, wanted.verb, turn), wanted, turn),
+                None => self.start(self.before(work, (wanted.verb, wanted.waiter), turn), wanted, turn),
             },
             Verdict::AtOnce => return self.at_once(wanted, turn),
             Verdict::Queue => {

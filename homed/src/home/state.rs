@@ -89,7 +89,7 @@ pub enum Work {
 
 impl Work {
     /// All of them, for tables.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Fixating(Purpose::Itself),
         Self::Fixating(Purpose::Reference),
         Self::Activating(Purpose::Itself),
@@ -111,6 +111,7 @@ impl Work {
         Self::Settling,
         Self::GivingUp,
         Self::Tending(Care::InUse),
+        Self::Tending(Care::Thorough),
         Self::Tending(Care::Left),
     ];
 

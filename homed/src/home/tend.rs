@@ -4,7 +4,7 @@
 use super::effect::Effect;
 use super::state::{Resting, Work};
 use super::verdict::Verb;
-use super::{Fate, Home, Turn, Wanted};
+use super::{Fate, Home, Turn, Waiter, Wanted};
 use crate::job::{Care, Outcome};
 use crate::manager::request::Answer;
 use records::Storage;
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// A home whose last holder has gone is closed after that long, whatever is still being given back.
 pub(super) const LEAVING: Duration = Duration::from_secs(2);
+
+/// Every how many times unused blocks are given back while a home is open: a minute after the login, then every 4 h.
+const THOROUGH: u32 = 16;
 
 /// What is remembered of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,13 +77,19 @@ impl Home {
 
     /// What is done in the place of `work`: a home that everybody has left gives back what it does not use before it
     /// is closed. Who closes it by name, or with all others, does not wait for that.
-    pub(super) fn before(&self, work: Work, verb: Verb, turn: &Turn) -> Work {
+    pub(super) fn before(&self, work: Work, (verb, waiter): (Verb, Waiter), turn: &Turn) -> Work {
         let settings = self.record().on(turn.machine);
         let gives_back = matches!(verb, Verb::Release | Verb::HolderGone)
             && self.tending.left == Left::No
             && settings.storage == Some(Storage::Luks)
             && settings.effective_luks_offline_discard();
-        if work == Work::Deactivating && gives_back { Work::Tending(Care::Left) } else { work }
+        // Giving back takes its time where much is free in many pieces.
+        let thorough = waiter != Waiter::Nobody || self.tending.times % THOROUGH == 2;
+        match work {
+            Work::Deactivating if gives_back => Work::Tending(Care::Left),
+            Work::Tending(Care::InUse) if thorough => Work::Tending(Care::Thorough),
+            other => other,
+        }
     }
 
     /// It was cared for, as far as nobody wanted anything else. Whoever wants it closed comes after them.
@@ -89,7 +98,7 @@ impl Home {
             warnings.iter().for_each(|warning| self.log(turn, warning));
         }
         match care {
-            Care::InUse => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            Care::InUse | Care::Thorough => turn.answer(wanted.waiter, Ok(Answer::Done)),
             Care::Left => {
                 self.tending.left = Left::Yes;
                 self.waiting.push_back(wanted);

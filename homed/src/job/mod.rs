@@ -229,6 +229,8 @@ pub enum Remember {
 pub enum Care {
     /// It is in use: writing must not fail for lack of space outside.
     InUse,
+    /// The same, and what it does not use goes back to the disk, where its record wants that (`luksDiscard`).
+    Thorough,
     /// Its last holder has gone, and it will be closed.
     Left,
 }

@@ -58,7 +58,8 @@ impl Manager {
     /// Whether this home's own turn of being tended is about to end.
     pub(super) fn is_tended_by_itself(&self, user: &UserName, turn: &Turn) -> bool {
         let tended = |home: &Home| {
-            home.may_be_resized() && home.state(turn.facts).doing == Some(Work::Tending(Care::InUse))
+            let doing = home.state(turn.facts).doing;
+            home.may_be_resized() && matches!(doing, Some(Work::Tending(Care::InUse | Care::Thorough)))
         };
         self.homes.get(user).is_some_and(tended) && !self.groups.values().any(|group| group.phase.is_some())
     }

@@ -31,7 +31,8 @@ pub fn tend(spec: &Spec, care: Care, steps: &mut dyn Steps) -> Result<(), Failur
         steps.warn(format!("The disk has no room for the metadata of the home ({error}): free some space."));
     }
     let gives_back = match care {
-        Care::InUse => spec.discard,
+        Care::InUse => false,
+        Care::Thorough => spec.discard,
         Care::Left => spec.offline_discard,
     };
     if gives_back {
@@ -41,7 +42,7 @@ pub fn tend(spec: &Spec, care: Care, steps: &mut dyn Steps) -> Result<(), Failur
         }
         return Ok(());
     }
-    if care == Care::InUse {
+    if care != Care::Left && !spec.discard {
         tended.reserve_all(steps)?;
     }
     Ok(())
