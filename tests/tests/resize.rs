@@ -41,7 +41,9 @@ fn a_home_grows_and_shrinks_open_and_closed() -> Result<()> {
     assert_eq!(size(&machine, "alice")?, 600 * MIB);
     assert_eq!(inside(&machine, "alice")?, (600 - 18) * MIB);
     whole()?;
-    machine.done("resize alice 400M", "", "")?;
+    // And with one.
+    machine.refused("resize alice 400M", "wrong", "")?;
+    machine.done("resize alice 400M", "correcthorse", "")?;
     assert_eq!(size(&machine, "alice")?, 400 * MIB);
     assert_eq!(inside(&machine, "alice")?, (400 - 18) * MIB);
     whole()?;

@@ -274,6 +274,10 @@ impl Opened for LuksOpened {
 
     fn resize(&mut self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
         let directory = self.directory(steps)?.reopen()?;
+        if is_mounted(self.how) {
+            // It was opened to be read: whoever has it mounted has the lock.
+            self.image = image::open(&self.spec.image, image::Access::Beside)?;
+        }
         self.layers(directory).resize(size, steps)
     }
 
