@@ -150,8 +150,8 @@ impl Question {
             |message| matches!(message, RecvAncillaryMessage::ScmCredentials(sender) if sender.uid.is_root()),
         );
         match count {
-            Ok(count @ 1..=LONGEST) if root && whole.open()[0] == b'+' => {
-                Ok(Some(Secret::new(whole.open()[1..count].to_vec())))
+            Ok(count) if root => {
+                Ok(given(&whole.open()[..count.min(LONGEST)]).map(|text| Secret::new(text.to_vec())))
             }
             Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
@@ -165,6 +165,11 @@ impl Drop for Question {
         let _ = std::fs::remove_file(&self.file);
         let _ = std::fs::remove_file(&self.place);
     }
+}
+
+/// The password in a datagram. An agent may send several, with a NUL after each: the first counts.
+fn given(datagram: &[u8]) -> Option<&[u8]> {
+    datagram.strip_prefix(b"+")?.split(|byte| *byte == 0).next()
 }
 
 /// The question, as an agent reads it.
@@ -183,6 +188,14 @@ fn text(socket: &Path, user: &str, message: &str, echo: Echo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_taken_without_what_ends_it() {
+        assert_eq!(given(b"+pass\0"), Some(&b"pass"[..]));
+        assert_eq!(given(b"+first\0second\0"), Some(&b"first"[..]));
+        assert_eq!(given(b"+pass"), Some(&b"pass"[..]));
+        assert_eq!((given(b"-"), given(b""), given(b"pass")), (None, None, None));
+    }
 
     #[test]
     fn a_message_cannot_add_lines_to_the_question() {
