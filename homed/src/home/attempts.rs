@@ -17,6 +17,9 @@ const OWNER: Limit = Limit { interval_usec: 60_000_000, burst: 30 };
 const STRANGER: Limit = Limit { interval_usec: 60_000_000, burst: 5 };
 /// UIDs whose windows are remembered per home; beyond that strangers are refused until some expire.
 const STRANGERS: usize = 64;
+/// A member of our own in `status`: the owner's failures since the last success.
+const FAILURES: &str = "failuresInARow";
+
 /// What one class of callers has tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Tries {
@@ -67,9 +70,8 @@ impl Attempts {
             begin_usec: stored("rateLimitBeginUSec").unwrap_or(0),
             count: stored("rateLimitCount").unwrap_or(0),
         };
-        // What succeeded last was before the window: all in it has failed. A daemon that was killed forgives nothing.
-        let all_failed = stored("lastGoodAuthenticationUSec").unwrap_or(0) < window.begin_usec;
-        let failed = if all_failed { window.count } else { 0 };
+        // A daemon that was killed forgives nothing.
+        let failed = stored(FAILURES).unwrap_or(0);
         Self {
             limit: limit_of(record),
             owner: Tries { window, failures_in_a_row: u32::try_from(failed).unwrap_or(u32::MAX) },
@@ -142,6 +144,7 @@ impl Attempts {
         put("lastGoodAuthenticationUSec", self.last_good_usec);
         put("lastBadAuthenticationUSec", self.last_bad_usec);
         put("rateLimitBeginUSec", Some(self.owner.window.begin_usec).filter(|n| *n > 0));
+        put(FAILURES, Some(self.owner.failures_in_a_row.into()).filter(|n| *n > 0));
         put("rateLimitCount", Some(self.owner.window.count).filter(|n| *n > 0));
         members
     }
@@ -248,8 +251,7 @@ mod tests {
         let again = |attempts: &Attempts| {
             Attempts::of(&record.clone().with_status(&machine().id, attempts.status()), &machine())
         };
-        // The window of three was over after three.
-        assert_eq!(again(&attempts).owner.failures_in_a_row, 3);
+        assert_eq!(again(&attempts).owner.failures_in_a_row, 5);
         attempts.succeeded(OWN, NOW);
         assert_eq!(again(&attempts).owner.failures_in_a_row, 0);
     }
