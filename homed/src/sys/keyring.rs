@@ -9,6 +9,7 @@ use std::io;
 const KIND: &std::ffi::CStr = c"logon";
 // linux/keyctl.h.
 const THREAD: c_long = -1;
+const PROCESS: c_long = -2;
 const OF_USER: c_long = -4;
 const REVOKE: c_long = 3;
 const LINK: c_long = 8;
@@ -17,6 +18,7 @@ const SEARCH: c_long = 10;
 
 /// Keeps a key until it is revoked or the machine is switched off. One of the same name is replaced.
 pub fn keep(name: &str, key: &[u8]) -> io::Result<()> {
+    possess()?;
     add(name, key, OF_USER)
 }
 
@@ -47,7 +49,14 @@ pub fn is_known(name: &str) -> io::Result<bool> {
     Ok(text.lines().any(|line| line.contains(name)))
 }
 
+/// Has this process possess what is kept: a service of systemd has a session keyring of its own, where the user's is
+/// not (`KeyringMode=` in systemd.exec(5)), and keys can be found and revoked only by who possesses them.
+fn possess() -> io::Result<()> {
+    control(LINK, OF_USER, PROCESS).map(drop)
+}
+
 fn find(name: &str) -> io::Result<c_long> {
+    possess()?;
     let name = CString::new(name)?;
     // SAFETY: both strings end with NUL and live for the call; a search reads nothing else.
     let key = unsafe { libc::syscall(libc::SYS_keyctl, SEARCH, OF_USER, KIND.as_ptr(), name.as_ptr(), 0) };
