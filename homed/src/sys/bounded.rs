@@ -38,6 +38,11 @@ impl Deadline {
         Self(Instant::now() + bound)
     }
 
+    /// The same, but no longer than that from now.
+    pub fn at_most(self, bound: Duration) -> Self {
+        Self(self.0.min(Instant::now() + bound))
+    }
+
     /// What is left.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())

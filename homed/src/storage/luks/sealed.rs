@@ -22,6 +22,10 @@ use records::{Refusal, Secret};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest that compressors are washed: there must be time for what comes after.
+const WASHING: Duration = Duration::from_secs(6);
 
 /// The source of a cover in the table of mounts.
 const COVER: &str = "homed-locked";
@@ -52,12 +56,13 @@ pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
     resize::key::revoke(spec)
 }
 
-/// A full file system has no room for it; what stays then is told.
+/// A full file system has no room for it; what stays then is told. Who is late must not go on: he would wait for what
+/// is sealed by then, where no signal reaches him, and the machine could not sleep.
 fn wash_compressor((directory, options): (&OwnedFd, &str), deadline: Deadline, steps: &mut dyn Steps) {
     if !wash::is_needed(directory, options) {
         return;
     }
-    if let Err(error) = within(deadline, Late::Leave, || wash::compressor(directory)) {
+    if let Err(error) = within(deadline.at_most(WASHING), Late::Kill, || wash::compressor(directory)) {
         steps.warn(format!("Fragments of compressed files may be left in memory: {error}."));
     }
 }
@@ -96,7 +101,11 @@ fn uncover_and_thaw(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     uncover(&spec.home_directory)?;
     steps.enter(Step::ThawFileSystem)?;
     let directory = durable::directory(&spec.home_directory).during("opening the home directory")?;
-    thaw(directory)
+    thaw(&directory)?;
+    let mounted = mount::at(&spec.home_directory).during("reading the table of mounts")?;
+    // It compresses more slowly at worst.
+    let _ = mounted.map(|mounted| wash::settle(&directory, &mounted.options));
+    Ok(())
 }
 
 fn thaw(directory: impl AsFd) -> Result<(), Failure> {
