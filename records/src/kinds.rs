@@ -63,8 +63,8 @@ words! {
 
 words! {
     /// What goes out of memory when a home is locked; a member of our own, which others keep.
-    LockLevel, lock_level, "it is not key, cache or terminate", {
-        Key = "key", Cache = "cache", Terminate = "terminate",
+    LockLevel, lock_level, "it is not key, cache, strict or terminate", {
+        Key = "key", Cache = "cache", Strict = "strict", Terminate = "terminate",
     }
 }
 

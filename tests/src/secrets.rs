@@ -45,3 +45,50 @@ pub fn pages_with(machine: &Machine, text: &str) -> Result<usize> {
     pages.dedup();
     Ok(pages.len())
 }
+
+/// What a password looks like in memory, each form with its name: as it is typed, as JSON text, in UTF-16, and within
+/// Base64 (whatever stands before it).
+pub fn forms(password: &str) -> Vec<(String, Vec<u8>)> {
+    let wide = password.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let escaped = serde_json::Value::from(password).to_string();
+    let mut forms = vec![
+        ("as typed".to_owned(), password.as_bytes().to_vec()),
+        ("in UTF-16".to_owned(), wide),
+        ("as JSON".to_owned(), escaped.trim_matches('"').as_bytes().to_vec()),
+    ];
+    forms.extend((0..3).map(|before| (format!("in Base64 after {before} bytes"), base64(password, before))));
+    forms
+}
+
+/// The digits that depend on the text alone, where it stands behind `before` other bytes.
+fn base64(text: &str, before: usize) -> Vec<u8> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits: Vec<u8> = text.bytes().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let first = (6 - before * 8 % 6) % 6;
+    let digit = |six: &[u8]| DIGITS[usize::from(six.iter().fold(0, |sum, bit| sum << 1 | bit))];
+    bits[first..].chunks_exact(6).map(digit).collect()
+}
+
+/// Where the password is in the machine's memory, in any form: which, and where.
+pub fn traces_of_password(machine: &Machine, password: &str) -> Result<Vec<(String, u64)>> {
+    let forms = forms(password);
+    let patterns: Vec<&[u8]> = forms.iter().map(|(_, pattern)| pattern.as_slice()).collect();
+    let found = machine.find_all_in_ram(&patterns)?;
+    Ok(found.into_iter().map(|(which, place)| (forms[which].0.clone(), place)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_of_a_password_are_those_of_others() {
+        let forms = forms("pass\"word");
+        let text = |at: usize| String::from_utf8_lossy(&forms[at].1).into_owned();
+        assert_eq!(text(2), "pass\\\"word");
+        // base64 of "pass\"word", of "xpass\"word" and of "xxpass\"word".
+        assert!("cGFzcyJ3b3Jk".contains(&text(3)) && text(3).len() == 12);
+        assert!("eHBhc3Mid29yZA==".contains(&text(4)) && text(4).len() >= 10);
+        assert!("eHhwYXNzIndvcmQ=".contains(&text(5)) && text(5).len() >= 10);
+    }
+}

@@ -3,19 +3,30 @@
 
 use anyhow::{Result, ensure};
 use homed_tests::Ours;
+use std::time::{Duration, Instant};
 
 const LOCK: &[&str] =
     &["freeze-user", "cover", "sync", "evict", "freeze-file-system", "suspend-device", "scrub"];
 const UNLOCK: &[&str] =
     &["unlock", "read-copies", "resume-device", "uncover", "thaw-file-system", "thaw-user"];
 
+/// At the level "strict" there are these besides, and the steps around them.
+const LOCK_STRICT: &[&str] = &["make-swap", "swap-out", "suspend-device", "scrub", "suspend-swap"];
+const UNLOCK_STRICT: &[&str] = &["resume-swap", "resume-device", "bring-back"];
+
 /// Counts in the home, a number a line, until it is ended.
 const COUNTER: &str = "cd; echo $$ > counter; i=0; while :; do echo $((i++)); sleep 0.05; done > count";
 
 /// A home in which a process of its user counts.
 fn counting() -> Result<Ours> {
+    counting_at("cache")
+}
+
+/// The same, with a level of locking.
+fn counting_at(level: &str) -> Result<Ours> {
     let machine = Ours::small()?;
-    machine.create("alice", "correcthorse")?;
+    let words = format!("create alice {} --lock-level={level}", homed_tests::CHEAP);
+    machine.done(&words, "", "correcthorse")?;
     machine.done("activate alice", "correcthorse", "")?;
     machine.write_file("/run/counter", COUNTER)?;
     machine.check("setsid setpriv --reuid=alice --regid=alice --clear-groups env HOME=/home/alice bash /run/counter </dev/null >/dev/null 2>&1 & :")?;
@@ -44,13 +55,29 @@ fn settled(machine: &Ours) -> Result<String> {
     if state == "active" {
         counts(machine)?;
         machine.check("[ -z \"$(ls /run/homed/locked)\" ]")?;
+        machine.check(NO_SWAP)?;
     } else {
         ensure!(state == "locked", "it is {state}");
         ensure!(machine.run("ls /home/alice/count")?.status != 0, "somebody comes in");
         machine.check("[ -z \"$(dmsetup table home-alice | cut -d' ' -f5 | tr -d 0)\" ]")?;
+        machine.check(SWAP_IS_SEALED)?;
     }
     Ok(state)
 }
+
+/// What is brought back comes in the background. Nothing is left of it then, in the kernel nor on disk.
+const NO_SWAP: &str = "
+until [ $(wc -l < /proc/swaps) = 1 ] && ! dmsetup info homed-swap-alice >/dev/null 2>&1; do sleep 0.05; done
+[ ! -e /var/lib/homed/swap ] || [ -z \"$(ls /var/lib/homed/swap)\" ]
+[ -z \"$(losetup -nl -O BACK-FILE | grep homed/swap)\" ]
+[ $(cat /proc/sys/vm/page-cluster) = 3 ]";
+
+/// Where there is one.
+const SWAP_IS_SEALED: &str = "
+table=$(dmsetup table homed-swap-alice 2>/dev/null) || exit 0
+[ -z \"$(echo $table | cut -d' ' -f5 | tr -d 0)\" ]
+[ \"$(dmsetup info -c --noheadings -o suspended homed-swap-alice)\" = Suspended ]
+awk 'NR > 1 && $3 != $4 { exit 1 }' /proc/swaps";
 
 fn fault(machine: &Ours, wish: &str) -> Result<()> {
     machine.write_file("/run/homed/fault", wish)
@@ -64,40 +91,60 @@ fn unlock(machine: &Ours) -> Result<()> {
 
 #[test]
 fn a_lock_that_fails_or_is_killed_leaves_a_home_that_is_open_or_locked() -> Result<()> {
-    let machine = counting()?;
-    for step in LOCK {
+    broken_locks(&counting()?, LOCK)
+}
+
+#[test]
+fn a_strict_lock_that_fails_or_is_killed_leaves_no_swap_beside_an_open_home() -> Result<()> {
+    let machine = counting_at("strict")?;
+    broken_locks(&machine, LOCK_STRICT)?;
+    broken_unlocks(&machine, UNLOCK_STRICT)?;
+    // Soon after an unlock, while memory is still coming back.
+    for _ in 0..2 {
+        machine.done("lock alice", "", "")?;
+        machine.done("unlock alice", "correcthorse", "")?;
+    }
+    ensure!(settled(&machine)? == "active");
+    Ok(())
+}
+
+fn broken_locks(machine: &Ours, steps: &[&str]) -> Result<()> {
+    for step in steps {
         for how in ["fail", "kill"] {
-            fault(&machine, &format!("{step} {how}"))?;
+            fault(machine, &format!("{step} {how}"))?;
             let done = machine.homectl("lock alice", "", "")?.status == 0;
-            fault(&machine, "")?;
+            fault(machine, "")?;
             let state =
-                settled(&machine).map_err(|e| e.context(format!("{step} {how}\n{}", machine.log())))?;
+                settled(machine).map_err(|e| e.context(format!("{step} {how}\n{}", machine.log())))?;
             // The key is wiped after the last of these begins, and before the first that follows.
-            let expected = if *step == "scrub" { "locked" } else { "active" };
+            let expected = if ["scrub", "suspend-swap"].contains(step) { "locked" } else { "active" };
             ensure!(state == expected, "{step} {how}: it is {state}");
             ensure!(!done || state == "locked", "{step} {how}: done, and {state}");
             if state == "locked" {
-                unlock(&machine)?;
+                unlock(machine)?;
             }
         }
     }
     machine.done("lock alice", "", "")?;
-    unlock(&machine)
+    unlock(machine)
 }
 
 #[test]
 fn an_unlock_that_fails_or_is_killed_leaves_a_home_that_is_open_or_locked() -> Result<()> {
-    let machine = counting()?;
-    for step in UNLOCK {
+    broken_unlocks(&counting()?, UNLOCK)
+}
+
+fn broken_unlocks(machine: &Ours, steps: &[&str]) -> Result<()> {
+    for step in steps {
         for how in ["fail", "kill"] {
             machine.done("lock alice", "", "")?;
-            fault(&machine, &format!("{step} {how}"))?;
+            fault(machine, &format!("{step} {how}"))?;
             machine.homectl("unlock alice", "correcthorse", "")?;
-            fault(&machine, "")?;
+            fault(machine, "")?;
             let state =
-                settled(&machine).map_err(|e| e.context(format!("{step} {how}\n{}", machine.log())))?;
+                settled(machine).map_err(|e| e.context(format!("{step} {how}\n{}", machine.log())))?;
             if state == "locked" {
-                unlock(&machine)?;
+                unlock(machine)?;
             }
         }
     }
@@ -167,6 +214,21 @@ fn a_locked_home_is_given_up_without_its_password_and_loses_nothing_that_was_wri
         machine.done("deactivate alice", "", "")?;
         machine.nothing_open("alice")?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_strictly_locked_home_is_given_up_in_time_and_leaves_no_swap() -> Result<()> {
+    let machine = counting_at("strict")?;
+    machine.done("lock alice", "", "")?;
+    machine.check(SWAP_IS_SEALED)?;
+    let begun = Instant::now();
+    machine.check("homectl deactivate-all")?;
+    ensure!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    machine.nothing_open("alice")?;
+    machine.check(NO_SWAP)?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check("tail -n 1 /home/alice/count")?;
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 use crate::home::facts::Place;
 use crate::home::seal::{Looked, Seal, kernel_keeps_a_copy};
 use crate::sys::devmapper::{self, Key};
+use crate::sys::holders;
+use std::path::Path;
 
 /// What is to be seen now.
 pub fn look(place: &Place) -> Seal {
@@ -12,6 +14,8 @@ pub fn look(place: &Place) -> Seal {
         device,
         table,
         keyring: keyring(place),
+        swap: swap(&format!("homed-swap-{}", place.user)),
+        holders: holders(place),
         kernel: kernel_keeps_a_copy(&release.release().to_string_lossy()),
     }
 }
@@ -37,6 +41,26 @@ fn device(name: &str) -> (Looked, Looked) {
         None => Looked::Unseen("the device's table is not that of an encrypted device".into()),
     };
     (stopped, table)
+}
+
+/// At other levels there is none, or one that is still being taken out: what is in it is in memory, too.
+fn swap(name: &str) -> Looked {
+    match devmapper::device(name) {
+        Ok(None) => Looked::Clear,
+        Ok(Some(device)) if device.suspended && device.key == Some(Key::Wiped) => Looked::Clear,
+        Ok(Some(_)) => {
+            Looked::Found("the key of the swap space with the processes' memory is in the kernel".into())
+        }
+        Err(error) => Looked::Unseen(format!("the encrypted swap space cannot be looked at: {error}")),
+    }
+}
+
+/// Who has the image open may have a key of it: a worker that did not end, or a program of somebody else.
+fn holders(place: &Place) -> Looked {
+    match holders::with_open(Path::new(&place.image)) {
+        holding if holding.is_empty() => Looked::Clear,
+        holding => Looked::Unseen(format!("the image is held open by {}", holders::names(&holding))),
+    }
 }
 
 /// proc_keys(5): libcryptsetup calls its keys `cryptsetup:UUID-dN`.

@@ -22,6 +22,10 @@ pub struct Seal {
     pub table: Looked,
     /// The key in a keyring.
     pub keyring: Looked,
+    /// The key of the swap space that the processes' memory is in, at the level "strict".
+    pub swap: Looked,
+    /// A process that still has the encrypted image open.
+    pub holders: Looked,
     /// Copies that the kernel itself is known to forget about.
     pub kernel: Looked,
 }
@@ -40,7 +44,7 @@ pub enum Verdict {
 impl Seal {
     /// What follows from all that was seen.
     pub fn verdict(&self) -> Verdict {
-        let all = [&self.device, &self.table, &self.keyring, &self.kernel];
+        let all = [&self.device, &self.table, &self.keyring, &self.swap, &self.holders, &self.kernel];
         let leaks = words(&all, |looked| match looked {
             Looked::Found(text) => Some(text),
             Looked::Clear | Looked::Unseen(_) => None,
@@ -100,7 +104,8 @@ mod tests {
     use super::*;
 
     fn seal(table: Looked, kernel: Looked) -> Seal {
-        Seal { device: Looked::Clear, table, keyring: Looked::Clear, kernel }
+        let (device, keyring) = (Looked::Clear, Looked::Clear);
+        Seal { device, table, keyring, swap: Looked::Clear, holders: Looked::Clear, kernel }
     }
 
     #[test]

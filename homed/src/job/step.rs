@@ -77,6 +77,11 @@ steps! {
     CutFile, "cut-file", "Cutting off the end of the image";
     ForgetResize, "forget-resize", "Noting the end of the change of size";
     CutOff, "cut-off", "Cutting off the encrypted device";
+    MakeSwap, "make-swap", "Making encrypted swap space";
+    SwapOut, "swap-out", "Moving the processes' memory to swap";
+    SuspendSwap, "suspend-swap", "Taking the key of the swap space out of memory";
+    ResumeSwap, "resume-swap", "Putting the key of the swap space back";
+    BringBack, "bring-back", "Bringing the processes' memory back";
 }
 
 /// Whoever hears of steps: the worker's reporter, or a test.

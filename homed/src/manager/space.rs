@@ -227,6 +227,8 @@ mod tests {
                 table: Looked::Clear,
                 keyring: Looked::Clear,
                 kernel: Looked::Clear,
+                swap: Looked::Clear,
+                holders: Looked::Clear,
             }
         }
         fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {

@@ -11,11 +11,13 @@ use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value};
 use std::path::Path;
 
+pub mod derive;
 mod directory;
 pub mod examined;
 mod luks;
 mod parts;
 mod spec;
+pub mod swap;
 
 pub use directory::HomeDirectory;
 pub use parts::tree::make_target;
@@ -117,6 +119,9 @@ pub trait Opened {
 
     /// What the record's binding has to say of the storage.
     fn binding(&self) -> Map<String, Value>;
+
+    /// A key of 32 bytes for another purpose, made from the one the files are encrypted with.
+    fn derive(&self, purpose: &str) -> Result<Secret, Failure>;
 
     /// Prepares new keys: they open nothing before [`Opened::switch_keys`], and after a crash in
     /// between the old ones count.

@@ -8,7 +8,8 @@ use libcryptsetup_rs::consts::vals::{
     CryptKdf, CryptStatusInfo, EncryptionFormat, KeyslotInfo, KeyslotPriority, KeyslotsSize, MetadataSize,
 };
 use libcryptsetup_rs::{
-    CryptDevice, CryptInit, CryptParamsLuks2, CryptPbkdfType, Either, LibcryptErr, TokenInput,
+    CryptDevice, CryptInit, CryptParamsLuks2, CryptParamsPlain, CryptParamsPlainRef, CryptPbkdfType, Either,
+    LibcryptErr, TokenInput,
 };
 use libcryptsetup_rs_sys as raw;
 use records::Secret;
@@ -24,6 +25,8 @@ use uuid::Uuid;
 /// Size of each of the two metadata areas, in bytes: the largest there is, so that a record with
 /// certificates and keys fits (as the original formats).
 const METADATA: u64 = 4 * 1024 * 1024;
+/// Encryption sector of a device without a header, in bytes: a page.
+const PLAIN_SECTOR: u32 = 4096;
 /// Tokens a LUKS2 header has room for.
 const TOKENS: u32 = 32;
 
@@ -357,6 +360,22 @@ pub struct Facts {
     pub key_size: u32,
     /// First byte of the data.
     pub data_offset: u64,
+}
+
+/// Makes `/dev/mapper/NAME` over a device without any header, with a key of 64 bytes.
+pub fn activate_plain(device: &Path, name: &str, key: &Secret) -> Result<(), Error> {
+    let mut luks = Luks::blank(device)?;
+    let plain =
+        CryptParamsPlain { hash: "plain".into(), offset: 0, skip: 0, size: 0, sector_size: PLAIN_SECTOR };
+    let mut plain: CryptParamsPlainRef<'_> = (&plain).try_into().map_err(explained)?;
+    let size = Either::Right(key.open().len());
+    let cipher = ("aes", "xts-plain64");
+    luks.0
+        .context_handle()
+        .format(EncryptionFormat::Plain, cipher, None, size, Some(&mut plain))
+        .map_err(explained)?;
+    let flags = CryptActivate::NO_READ_WORKQUEUE | CryptActivate::NO_WRITE_WORKQUEUE;
+    luks.0.activate_handle().activate_by_volume_key(Some(name), Some(key.open()), flags).map_err(explained)
 }
 
 /// Whether a device-mapper device exists.

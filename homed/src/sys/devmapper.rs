@@ -3,6 +3,7 @@
 //! The ioctl interface of linux/dm-ioctl.h. Buffers may hold a key: the kernel is told to wipe its own, and
 //! ours is wiped here.
 
+use records::Secret;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -124,6 +125,32 @@ pub fn wipe_key(name: &str) -> io::Result<()> {
     // struct dm_target_msg: the sector, then the words.
     request.put(&[&0u64.to_ne_bytes()[..], b"key wipe\0"].concat())?;
     request.send(TARGET_MSG)
+}
+
+/// Has a dm-crypt device wait: what is under way is finished, what comes later is kept back. Its file system, if it
+/// has one, is not frozen.
+pub fn suspend(name: &str) -> io::Result<()> {
+    Request::new(name, SUSPEND | SKIP_LOCK_FS)?.send(DEV_SUSPEND)
+}
+
+/// Gives a suspended dm-crypt device its key back.
+pub fn set_key(name: &str, key: &Secret) -> io::Result<()> {
+    let mut request = Request::new(name, SECURE_DATA)?;
+    let digit = |half: u8| b"0123456789abcdef"[usize::from(half & 15)];
+    // The sector, the words, and room for all of it: the text never moves.
+    let mut text = Vec::with_capacity(key.open().len() * 2 + 32);
+    text.extend_from_slice(&0u64.to_ne_bytes());
+    text.extend_from_slice(b"key set ");
+    text.extend(key.open().iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]));
+    text.push(0);
+    let text = Secret::new(text);
+    request.put(text.open())?;
+    request.send(TARGET_MSG)
+}
+
+/// Lets a suspended device go on.
+pub fn go_on(name: &str) -> io::Result<()> {
+    Request::new(name, 0)?.send(DEV_SUSPEND)
 }
 
 /// Puts a device in the place of this one that answers everything with an error, and lets go of all that

@@ -30,6 +30,18 @@ pub fn of_device(source: &Path) -> Vec<Holder> {
     processes().filter(|(pid, _)| mounts_it(*pid)).map(|(pid, folder)| holder(pid, &folder)).collect()
 }
 
+/// Processes that have this very file open, under whatever name.
+pub fn with_open(file: &Path) -> Vec<Holder> {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &Path| fs::metadata(path).map(|facts| (facts.dev(), facts.ino())).ok();
+    let Some(wanted) = identity(file) else { return Vec::new() };
+    let has_it = |folder: &Path| {
+        let mut open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+        open.any(|entry| identity(&entry.path()) == Some(wanted))
+    };
+    processes().filter(|(_, folder)| has_it(folder)).map(|(pid, folder)| holder(pid, &folder)).collect()
+}
+
 /// "vim (1234), bash (1200)", at most five of them.
 pub fn names(holders: &[Holder]) -> String {
     let named: Vec<_> = holders.iter().take(5).map(|h| format!("{} ({})", h.name, h.pid)).collect();
@@ -92,5 +104,6 @@ mod tests {
         let holders = of_directory(folder.path());
         assert_eq!(holders.iter().map(|h| h.pid).collect::<Vec<_>>(), [std::process::id()]);
         assert!(names(&holders).contains(&format!("({})", std::process::id())));
+        assert_eq!(with_open(&folder.path().join("x")), holders);
     }
 }

@@ -56,6 +56,15 @@ pub fn run(program: &str, arguments: &[&str]) -> Result<(), ToolFailed> {
     Err(ToolFailed::Status { program: program.to_owned(), status, said })
 }
 
+/// Starts a program that goes on by itself, whatever becomes of us; how it ends, nobody hears.
+pub fn leave(program: &str, arguments: &[&str]) -> Result<(), ToolFailed> {
+    let path = find(program).ok_or_else(|| ToolFailed::Missing(program.to_owned()))?;
+    let mut command = Command::new(path);
+    command.args(arguments).env_clear().current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop).map_err(|error| ToolFailed::Start(program.to_owned(), error))
+}
+
 fn run_found(path: &Path, arguments: &[&str]) -> io::Result<(ExitStatus, String)> {
     let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let mut command = Command::new(path);

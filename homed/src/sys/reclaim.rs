@@ -4,8 +4,9 @@
 //! they held. Only a kernel with `init_on_free=1` writes over them itself.
 
 use super::bounded::{Deadline, Late, Unfinished, within};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 /// Slab caches in which names and small files leave their traces.
@@ -41,19 +42,29 @@ pub fn is_overwritten_when_freed() -> bool {
         .is_ok_and(|text| text.split_whitespace().any(|word| word == "init_on_free=1"))
 }
 
-/// What the kernel keeps free, which is out of reach otherwise: lowered while this lives.
-pub struct Watermarks(Vec<(&'static str, String)>);
+/// A file of the kernel, and what is written to it.
+type Setting = (&'static str, &'static str);
 
-impl Watermarks {
-    /// Lowers them.
-    pub fn lower() -> Self {
-        let lowest =
-            [("/proc/sys/vm/min_free_kbytes", "1024"), ("/proc/sys/vm/watermark_scale_factor", "10")];
-        let lower = |(path, value)| {
+/// What the kernel keeps free is out of reach otherwise.
+pub const FOR_SCRUB: &[Setting] =
+    &[("/proc/sys/vm/min_free_kbytes", "1024"), ("/proc/sys/vm/watermark_scale_factor", "10")];
+/// Nothing is kept compressed in memory instead of being swapped, and nothing is read back but what is asked for.
+pub const FOR_SWAP: &[Setting] =
+    &[("/proc/sys/vm/page-cluster", "0"), ("/sys/module/zswap/parameters/enabled", "N")];
+/// The kernel does not fetch swapped memory to make larger pages of it.
+pub const WHILE_SEALED: &[Setting] = &[("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap", "0")];
+
+/// Settings of the kernel that are others while this lives.
+pub struct Settings(Vec<(&'static str, String)>);
+
+impl Settings {
+    /// Changes them; what this kernel does not have is left out.
+    pub fn change(settings: &[Setting]) -> Self {
+        let change = |(path, value): &Setting| {
             let before = fs::read_to_string(path).ok()?;
-            fs::write(path, value).ok().map(|()| (path, before.trim().to_owned()))
+            fs::write(path, value).ok().map(|()| (*path, before.trim().to_owned()))
         };
-        Self(lowest.into_iter().filter_map(lower).collect())
+        Self(settings.iter().filter_map(change).collect())
     }
 
     /// The values to be restored, as `path value` lines.
@@ -61,10 +72,17 @@ impl Watermarks {
         self.0.iter().map(|(path, value)| format!("{path} {value}\n")).collect()
     }
 
-    /// Restores values that a killed process has left written down. Lines that name anything else are passed over.
+    /// They stay.
+    pub fn keep(mut self) {
+        self.0.clear();
+    }
+
+    /// Restores values that were written down. Lines that name anything else are passed over.
     pub fn restore(text: &str) {
+        let known: Vec<_> = [FOR_SCRUB, FOR_SWAP, WHILE_SEALED].concat();
         for (path, value) in text.lines().filter_map(|line| line.split_once(' ')) {
-            if path.starts_with("/proc/sys/vm/") && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            if plain && known.iter().any(|setting| setting.0 == path) {
                 // They are a matter of speed only.
                 let _ = fs::write(path, value);
             }
@@ -72,28 +90,55 @@ impl Watermarks {
     }
 }
 
-impl Drop for Watermarks {
+impl Drop for Settings {
     fn drop(&mut self) {
         Self::restore(&self.to_text());
     }
 }
 
-/// Writes over all free memory that can be had, in a process of its own that the kernel ends first if memory
-/// gets short.
-pub fn scrub(bound: Duration) -> Result<(), Unfinished> {
-    // Fewer and larger pieces are free afterwards; without it, it goes slower.
-    let _ = fs::write("/proc/sys/vm/compact_memory", "1");
-    match within(Deadline::after(bound), Late::Kill, fill) {
-        // Memory got short: all that was free has been written over.
-        Err(Unfinished::Failed(text)) if text.contains("signal 9") => Ok(()),
-        other => other,
+/// How much was free, and how much of it has been written over, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scrubbed {
+    /// Free at the beginning (`MemFree`).
+    pub free: u64,
+    /// Written over.
+    pub written: u64,
+}
+
+impl Scrubbed {
+    /// The share, in hundredths.
+    pub fn percent(self) -> u64 {
+        self.written.saturating_mul(100).checked_div(self.free).unwrap_or(100).min(100)
     }
 }
 
-fn fill() -> io::Result<()> {
+/// Writes over all free memory that can be had, in a process of its own that the kernel ends first if memory
+/// gets short.
+pub fn scrub(bound: Duration) -> Result<Scrubbed, Unfinished> {
+    // Fewer and larger pieces are free afterwards; without it, it goes slower.
+    let _ = fs::write("/proc/sys/vm/compact_memory", "1");
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let account = File::from(rustix::fs::memfd_create("scrubbed", flags).map_err(io::Error::from)?);
+    match within(Deadline::after(bound), Late::Kill, || fill(&account)) {
+        // Memory got short: all that was free has been written over.
+        Err(Unfinished::Failed(text)) if text.contains("signal 9") => {}
+        other => other?,
+    }
+    let mut numbers = [[0; 8]; 2];
+    account.read_exact_at(numbers.as_flattened_mut(), 0)?;
+    Ok(Scrubbed { free: u64::from_ne_bytes(numbers[0]), written: u64::from_ne_bytes(numbers[1]) })
+}
+
+/// The account is kept as it goes: this process may be ended.
+fn fill(account: &File) -> io::Result<()> {
     fs::write("/proc/self/oom_score_adj", "1000")?;
+    // Whatever limit our own control group has; the first of all has none, and it is not for long.
+    let _ = fs::write("/sys/fs/cgroup/cgroup.procs", "0");
+    let mut done = Scrubbed { free: field("MemFree:")?, written: 0 };
     let kept = kept_free()? + MARGIN;
     loop {
+        let numbers = [done.free.to_ne_bytes(), done.written.to_ne_bytes()];
+        account.write_all_at(numbers.as_flattened(), 0)?;
         let free = field("MemFree:")?;
         let Some(room) = free.checked_sub(kept).and_then(|room| usize::try_from(room).ok()) else {
             return Ok(());
@@ -102,6 +147,7 @@ fn fill() -> io::Result<()> {
         if length == 0 || populate(length).is_err() {
             return Ok(());
         }
+        done.written += length as u64;
     }
 }
 

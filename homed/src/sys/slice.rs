@@ -114,6 +114,20 @@ impl Slice {
     }
 }
 
+/// Has systemd stop everything that belongs to a user, his run-time directory too.
+pub fn stop(uid: u32, deadline: Deadline) -> Result<(), Unfinished> {
+    if !has_systemd() {
+        return Ok(());
+    }
+    let units = [
+        format!("user-{uid}.slice"),
+        format!("user@{uid}.service"),
+        format!("user-runtime-dir@{uid}.service"),
+    ];
+    let words = ["stop", &units[0], &units[1], &units[2]];
+    within(deadline, Late::Kill, || process::run("systemctl", &words))
+}
+
 /// Throws the pages of files out that belong to a control group and those below it, mapped ones too, as far as
 /// they can be read again. `EAGAIN` and less than was asked for are normal.
 pub fn drop_file_pages(group: &Path) {
@@ -130,9 +144,12 @@ pub fn drop_file_pages(group: &Path) {
 
 fn file_bytes(group: &Path) -> Option<u64> {
     let text = fs::read_to_string(group.join("memory.stat")).ok()?;
-    let value =
-        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-    Some(value("active_file ")? + value("inactive_file ")?)
+    Some(statistic(&text, "active_file ")? + statistic(&text, "inactive_file ")?)
+}
+
+/// A value of `memory.stat`, by its name and the blank behind it.
+pub(super) fn statistic(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 fn is_unknown(error: &io::Error) -> bool {

@@ -1,7 +1,7 @@
 //! Unlocking a home and mounting it.
 
 use super::copies::Copies;
-use super::{Done, blobs, heal, steps::Reporter};
+use super::{Done, blobs, heal, steps::Reporter, strict};
 use crate::job::{Failure, Job, Known, Mounted, Step, Steps, refuse};
 use crate::storage::{self, Opened, Opening, Spec};
 use crate::token::{self, Offer};
@@ -85,6 +85,9 @@ fn finish<W: Write>(
     if stale || host.is_some() || !blobs::are_here(&winner) {
         steps.enter(Step::WriteBlobs)?;
         blobs::level(&winner, opened.directory(steps)?, steps);
+    }
+    if let Err(failure) = strict::publish(job.record.user(), &*opened) {
+        steps.warn(format!("The home cannot be locked at the level \"strict\": {}.", failure.text()));
     }
     opened.expose(uid, steps)?;
     Ok(host)

@@ -1,6 +1,6 @@
 //! Unmounting a home and closing what is below.
 
-use super::{Done, steps::Reporter};
+use super::{Done, steps::Reporter, strict};
 use crate::job::{Force, Job, Step};
 use crate::storage::{self, Spec};
 use std::io::Write;
@@ -11,5 +11,6 @@ const PLAN: &[Step] = &[Step::Unmount, Step::Detach, Step::Sync];
 pub fn deactivate<W: Write>(job: &Job, force: Force, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     storage::backend(Spec::of(&job.record, &job.machine)?)?.close(force, steps)?;
+    strict::forget(job.record.user());
     Ok(None)
 }

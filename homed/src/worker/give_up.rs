@@ -1,10 +1,10 @@
 //! Closing a locked home without its key: what its user's processes had in memory is lost, what was on disk is not.
 
-use super::{Done, processes, steps::Reporter};
+use super::{Done, processes, steps::Reporter, strict};
 use crate::job::{Context, Failure, Job, Step, Steps};
 use crate::storage::{self, Spec};
 use crate::sys::holders;
-use crate::sys::slice::Slice;
+use crate::sys::slice::{self, Slice};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Write;
@@ -22,10 +22,13 @@ const LOOK: Duration = Duration::from_millis(5);
 pub fn give_up<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
+    let user = job.record.user();
+    strict::cut_off(user)?;
     steps.enter(Step::KillUser)?;
     kill_all(uid)?;
     backend.give_up(steps)?;
-    processes::forget(job.record.user());
+    processes::forget(user);
+    strict::forget(user);
     Ok(None)
 }
 
@@ -44,12 +47,23 @@ fn kill_all(uid: u32) -> Result<(), Failure> {
     if let Some(slice) = Slice::of(uid) {
         slice.kill().during("ending the user's processes")?;
     }
-    for pid in holders::of_user(uid) {
-        let pid = i32::try_from(pid).during("ending the user's processes")?;
-        match kill(Pid::from_raw(pid), Signal::SIGKILL) {
-            Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
-            Err(error) => return Err(error).during("ending the user's processes"),
-        }
+    holders::of_user(uid).into_iter().try_for_each(kill_one)
+}
+
+fn kill_one(pid: u32) -> Result<(), Failure> {
+    let pid = i32::try_from(pid).during("ending the user's processes")?;
+    match kill(Pid::from_raw(pid), Signal::SIGKILL) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).during("ending the user's processes"),
     }
-    Ok(())
+}
+
+/// Ends a process that is no child of ours, and waits until it is gone.
+pub fn end(pid: u32) {
+    // Gone already is just as good.
+    let _ = kill_one(pid);
+    let begin = Instant::now();
+    while slice::state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X')) && begin.elapsed() < DYING {
+        std::thread::sleep(LOOK);
+    }
 }

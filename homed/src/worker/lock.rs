@@ -1,15 +1,17 @@
 //! Locking: nobody of the user runs, and the volume key is out of memory.
 //!
 //! ```text
-//! freeze the processes → seal the storage (cover, sync, evict, freeze, wipe the key) → write over free memory
+//! freeze the processes → [their memory to swap] → seal the storage (cover, sync, evict, freeze, wipe the key)
+//!     → write over free memory → [wipe the key of the swap]
 //! ```
 //!
-//! All but the last has one bound together. What fails before the key is wiped is taken back; afterwards the home
+//! Sealing has one bound, moving to swap another. What fails before the key is wiped is taken back; afterwards the home
 //! is locked, whatever else happens.
 
 use super::processes::Processes;
-use super::{Done, give_up, memory, steps::Reporter};
-use crate::job::{Failure, Force, Job, Step, Steps};
+use super::strict::{self, Away};
+use super::{Done, memory, steps::Reporter, terminate};
+use crate::job::{Failure, Job, Step, Steps};
 use crate::storage::{self, Seal, Spec};
 use crate::sys::bounded::Deadline;
 use records::LockLevel;
@@ -18,16 +20,22 @@ use std::time::Duration;
 
 const PLAN: &[Step] = &[
     Step::FreezeUser,
+    Step::MakeSwap,
+    Step::SwapOut,
     Step::Cover,
     Step::Sync,
     Step::Evict,
     Step::FreezeFileSystem,
     Step::SuspendDevice,
     Step::Scrub,
+    Step::SuspendSwap,
 ];
 
 /// Until the key must be out of memory: nobody waits longer for a machine to sleep.
 const BOUND: Duration = Duration::from_secs(10);
+
+/// Less than so many hundredths of the free memory are told.
+const ENOUGH: u64 = 90;
 
 /// Locks the home, or ends its user's processes and closes it, as the level says.
 pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporter<W>) -> Done {
@@ -36,12 +44,16 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     let deadline = Deadline::after(BOUND);
     let user = job.record.user();
     if level == LockLevel::Terminate {
-        give_up::end_processes(uid, steps)?;
-        backend.close(Force::No, steps)?;
+        terminate::terminate(&*backend, (user, uid), steps)?;
         return scrub(steps);
     }
     steps.enter(Step::FreezeUser)?;
     let frozen = Processes::freeze(user, uid, deadline)?;
+    let away = match level {
+        LockLevel::Strict => Some(Away::put(user, uid, steps)?),
+        LockLevel::Key | LockLevel::Cache | LockLevel::Terminate => None,
+    };
+    let deadline = Deadline::after(BOUND);
     let mut left = 0;
     let mut evict = |device: &str| {
         if level != LockLevel::Key {
@@ -50,21 +62,31 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
         Ok(())
     };
     backend.seal(Seal { deadline, evict: &mut evict }, steps)?;
+    let is_away = away.map(Away::keep).is_some();
     frozen.keep();
     if left > 0 {
         steps.warn(format!("{left} pages of files that are in use stay in memory."));
     }
-    match level {
-        LockLevel::Key => Ok(None),
-        _ => scrub(steps),
+    if level != LockLevel::Key {
+        scrub(steps)?;
     }
+    // Last: nobody may be short of memory while its pages cannot be had.
+    if is_away { strict::seal(user, steps).map(|()| None) } else { Ok(None) }
 }
 
 /// The home is locked: what cannot be written over is told, and changes nothing.
 fn scrub<W: Write>(steps: &mut Reporter<W>) -> Done {
-    let done = steps.enter(Step::Scrub).and_then(|()| memory::scrub());
-    if let Err(failure) = done {
-        steps.warn(format!("Free memory could not be written over: {}", Failure::text(&failure)));
+    match steps.enter(Step::Scrub).and_then(|()| memory::scrub()) {
+        Ok(Some(done)) if done.percent() < ENOUGH => steps.warn(format!(
+            "Only {} % of the free memory could be written over ({} of {} MiB); what was deleted may be left in the rest.",
+            done.percent(),
+            done.written >> 20,
+            done.free >> 20
+        )),
+        Ok(_) => {}
+        Err(failure) => {
+            steps.warn(format!("Free memory could not be written over: {}", Failure::text(&failure)));
+        }
     }
     Ok(None)
 }

@@ -35,7 +35,9 @@ mod resize;
 mod settle;
 mod state;
 mod steps;
+mod strict;
 mod tend;
+mod terminate;
 mod unlock;
 mod update;
 

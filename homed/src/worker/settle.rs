@@ -1,6 +1,6 @@
 //! What a lock or unlock that was broken off has left: asked from the kernel, and finished or taken back.
 
-use super::{Done, memory, processes, steps::Reporter};
+use super::{Done, memory, processes, steps::Reporter, strict};
 use crate::job::{Job, Step, Steps};
 use crate::storage::{self, Settled, Spec};
 use std::io::Write;
@@ -12,9 +12,14 @@ pub fn settle<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     memory::settle();
     let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
-    if backend.settle(steps)? == Settled::Open {
-        steps.enter(Step::ThawUser)?;
-        processes::thaw(job.record.user(), uid)?;
+    let user = job.record.user();
+    match backend.settle(steps)? {
+        Settled::Open => {
+            steps.enter(Step::ThawUser)?;
+            processes::thaw(user, uid)?;
+            strict::bring_back(user)?;
+        }
+        Settled::Sealed => strict::settle(user)?,
     }
     Ok(None)
 }

@@ -2,7 +2,7 @@
 
 use super::activate::open;
 use super::copies::Copies;
-use super::{Done, processes, steps::Reporter};
+use super::{Done, processes, steps::Reporter, strict};
 use crate::job::{Job, Known, Step, Steps};
 use crate::storage::{Opening, Spec};
 use crate::token::{self, Offer};
@@ -12,10 +12,12 @@ use std::io::Write;
 const PLAN: &[Step] = &[
     Step::Unlock,
     Step::ReadCopies,
+    Step::ResumeSwap,
     Step::ResumeDevice,
     Step::Uncover,
     Step::ThawFileSystem,
     Step::ThawUser,
+    Step::BringBack,
 ];
 
 /// Checks the credentials as [`super::authenticate`] does, against the header and the record in it: the home
@@ -30,8 +32,16 @@ pub fn unlock<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.enter(Step::ReadCopies)?;
     copies.see_header(opened.record(), steps)?;
     copies.prove(&offer)?;
+    let user = job.record.user();
+    strict::open(user, &*opened, steps)?;
+    // What was opened in vain is sealed when the daemon settles it.
+    let next = strict::publish(user, &*opened);
     opened.unseal(steps)?;
     steps.enter(Step::ThawUser)?;
-    processes::thaw(job.record.user(), uid)?;
+    processes::thaw(user, uid)?;
+    steps.enter(Step::BringBack)?;
+    if let Err(failure) = next.and_then(|()| strict::bring_back(user)) {
+        steps.warn(format!("Swap space of the lock stays: {}.", failure.text()));
+    }
     Ok(None)
 }

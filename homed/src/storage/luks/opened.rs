@@ -12,7 +12,7 @@ use crate::storage::parts::room::Room;
 use crate::storage::parts::superblock::{self, FileSystem};
 use crate::storage::parts::tree::{self, Ids, PrivateMount};
 use crate::storage::spec::Spec;
-use crate::storage::{Healed, KeyChange, Opened, Opening, Resized};
+use crate::storage::{Healed, KeyChange, Opened, Opening, Resized, derive};
 use crate::sys::cryptsetup::{Discard, Facts, Luks};
 use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
@@ -225,6 +225,10 @@ impl Opened for LuksOpened {
             put("fileSystemType", json!(found.kind.name()));
         }
         all
+    }
+
+    fn derive(&self, purpose: &str) -> Result<Secret, Failure> {
+        derive::hkdf(&self.volume_key, self.facts.uuid.as_bytes(), purpose, 32)
     }
 
     fn prepare_keys(&mut self, change: &KeyChange<'_>) -> Result<(), Failure> {

@@ -39,6 +39,12 @@ impl Mapped {
         Self::hold(name, Way::Read)
     }
 
+    /// The same over a loop device without a header, with a key of 64 bytes.
+    pub fn activate_plain(below: &LoopDevice, name: &str, key: &Secret) -> Result<Self, Failure> {
+        cryptsetup::activate_plain(below.path(), name, key).during("activating the encrypted device")?;
+        Self::hold(name, Way::Write)
+    }
+
     fn hold(name: &str, way: Way) -> Result<Self, Failure> {
         let path = node(name);
         let opened = OpenOptions::new().read(true).write(way == Way::Write).open(&path);

@@ -1,0 +1,124 @@
+//! Moving the memory of frozen processes out to swap, and filling the rest of the space.
+
+use crate::job::{Context, Failure};
+use crate::storage::swap::Space;
+use crate::sys::bounded::{Deadline, Late, within};
+use crate::sys::holders;
+use crate::sys::pageout::{self, Held};
+use crate::sys::slice::Slice;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+/// Pages that are being written are given up the next time round.
+const ROUNDS: usize = 12;
+/// How long what is moved out may be on its way before it is looked at again.
+const WRITING: Duration = Duration::from_millis(20);
+/// Zeros that are added at a time.
+const PIECE: u64 = 4 << 20;
+
+/// What the user's processes hold: those of his slice, whoever they are charged to, and others that run as he.
+pub fn held(uid: u32) -> Held {
+    let mut all = Held::default();
+    let slice = Slice::of(uid).and_then(|slice| pageout::of_group(slice.folder()));
+    let others = others(uid);
+    let each = others.iter().filter_map(|pid| pageout::of_process(*pid));
+    for held in slice.into_iter().chain(each) {
+        all.bytes += held.bytes;
+        all.locked += held.locked;
+        all.swapped += held.swapped;
+    }
+    all
+}
+
+/// What swap space must have room for. The kernel gives up the place in swap of what it fetches when more than half is
+/// taken, and [`others_out`] has some fetched.
+pub fn room(uid: u32) -> u64 {
+    let others: u64 = others(uid).into_iter().filter_map(pageout::of_process).map(|held| held.bytes).sum();
+    held(uid).bytes + others
+}
+
+/// Moves out what can go. How much is left is for the caller to see.
+pub fn out(uid: u32, deadline: Deadline) -> Result<(), Failure> {
+    let push = || {
+        others_out(&others(uid), deadline)?;
+        slice_out(uid);
+        Ok::<(), std::io::Error>(())
+    };
+    within(deadline, Late::Kill, push).during("moving the processes' memory to swap")
+}
+
+/// Processes outside of the slice, one by one: their groups hold other people's memory, too.
+fn others_out(others: &[u32], deadline: Deadline) -> std::io::Result<()> {
+    let before = pageout::copies()?;
+    for _ in 0..ROUNDS {
+        for pid in others {
+            // One that ends meanwhile holds nothing.
+            let _ = pageout::process(*pid);
+        }
+        if pageout::copies()? <= before || deadline.left().is_zero() {
+            break;
+        }
+        std::thread::sleep(WRITING);
+        for pid in others {
+            let _ = pageout::take_back(*pid);
+        }
+    }
+    Ok(())
+}
+
+/// The slice as a whole, with what is in a tmpfs and mapped by nobody; then what its processes have of other groups'.
+fn slice_out(uid: u32) {
+    let Some(slice) = Slice::of(uid) else { return };
+    let mut before = u64::MAX;
+    for _ in 0..ROUNDS {
+        pageout::group(slice.folder(), held(uid).bytes);
+        for pid in holders::of_user(uid) {
+            let _ = pageout::process(pid);
+        }
+        let now = held(uid).bytes;
+        if now <= held(uid).locked || now >= before {
+            break;
+        }
+        before = now;
+    }
+}
+
+/// Swap that is in use by anybody else, in bytes: what grows meanwhile must not be in a space that is sealed.
+pub fn of_others(uid: u32) -> u64 {
+    let own = holders::of_user(uid);
+    let others = holders::all().filter(|pid| !own.contains(pid));
+    others.filter_map(pageout::of_process).map(|held| held.swapped).sum()
+}
+
+/// Brings the command lines back: whoever lists processes reads them, and must not have to wait.
+pub fn command_lines(uid: u32) {
+    for pid in holders::of_user(uid) {
+        // One that ends meanwhile has none.
+        let _ = std::fs::read(format!("/proc/{pid}/cmdline"));
+    }
+}
+
+/// Fills what is left of the space, so that nothing else ever gets in. Zeros cost next to no time and no disk.
+pub fn fill(space: &Space, ballast: &Path, deadline: Deadline) -> Result<(), Failure> {
+    let free = || space.usage().map(|usage| usage.map_or(0, |swap| swap.free()));
+    let file = File::options().create(true).append(true).read(true).open(ballast);
+    let file = file.during("making the ballast of the swap space")?;
+    let mut idle = 0;
+    while free()? > 0 && idle < ROUNDS {
+        let before = free()?;
+        let add = || pageout::add_ballast(&file, before.min(PIECE));
+        within(deadline, Late::Kill, add).during("filling the swap space")?;
+        idle = if free()? < before { 0 } else { idle + 1 };
+    }
+    match free()? {
+        0 => Ok(()),
+        left => Err(Failure::fault(format!("{left} bytes of the swap space cannot be filled"))),
+    }
+}
+
+fn others(uid: u32) -> Vec<u32> {
+    let slice = Slice::of(uid);
+    let outside = |pid: &u32| slice.as_ref().is_none_or(|slice| !slice.has(*pid));
+    holders::of_user(uid).into_iter().filter(outside).collect()
+}
