@@ -32,6 +32,7 @@ pub mod sections;
 pub mod settings;
 pub mod signature;
 pub mod size;
+pub mod span;
 pub mod uid;
 pub mod userdb;
 
