@@ -45,6 +45,23 @@ pub struct HomeRow {
     pub shell: String,
 }
 
+/// Somebody who has a home left out of locks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inhibitor {
+    /// Whose home.
+    pub user: String,
+    /// Who asked, in his own words.
+    pub who: String,
+    /// His UID.
+    pub uid: u32,
+    /// His process.
+    pub pid: u32,
+    /// Why.
+    pub why: String,
+    /// Until when, µs since 1970.
+    pub until_usec: u64,
+}
+
 /// A record as the daemon gives it.
 pub struct RecordReply {
     /// Its JSON text.
@@ -106,6 +123,12 @@ pub trait Daemon {
     fn keys(&self) -> Result<Vec<(String, String)>, Failure>;
     /// The PEM text of one.
     fn key(&self, name: &str) -> Result<String, Failure>;
+    /// All inhibitors of locks.
+    fn inhibitors(&self) -> Result<Vec<Inhibitor>, Failure>;
+    /// What weakens locks, and what became of the last ones: JSON text.
+    fn security(&self) -> Result<String, Failure>;
+    /// Leaves a home out of locks, for `usec` µs at most, and as long as the descriptor is open.
+    fn inhibit(&self, name: &str, who: &str, why: &str, usec: u64) -> Result<OwnedFd, Failure>;
     /// Activates and takes a reference, which lasts as long as the descriptor.
     fn acquire(&self, name: &str, secret: &str, please_suspend: Suspend) -> Result<OwnedFd, Failure>;
 }
@@ -186,6 +209,7 @@ impl Bus {
 const NAME: &str = "org.freedesktop.home1";
 const PATH: &str = "/org/freedesktop/home1";
 const MANAGER: &str = "org.freedesktop.home1.Manager";
+const LOCK_POLICY: &str = "org.freedesktop.home1.LockPolicy";
 const OWN: &str = "org.freedesktop.home1.Homed1";
 
 impl Daemon for Bus {
@@ -246,6 +270,23 @@ impl Daemon for Bus {
     fn key(&self, name: &str) -> Result<String, Failure> {
         let (pem, _): (String, u64) = self.call("GetSigningKey", &(name,))?;
         Ok(pem)
+    }
+
+    fn inhibitors(&self) -> Result<Vec<Inhibitor>, Failure> {
+        let rows: Vec<(String, String, u32, u32, String, u64)> =
+            self.call_on(LOCK_POLICY, "ListInhibitors", &())?;
+        let inhibitor =
+            |(user, who, uid, pid, why, until_usec)| Inhibitor { user, who, uid, pid, why, until_usec };
+        Ok(rows.into_iter().map(inhibitor).collect())
+    }
+
+    fn security(&self) -> Result<String, Failure> {
+        self.call_on(LOCK_POLICY, "DescribeSecurity", &())
+    }
+
+    fn inhibit(&self, name: &str, who: &str, why: &str, usec: u64) -> Result<OwnedFd, Failure> {
+        let fd: zbus::OwnedFd = self.call_on(LOCK_POLICY, "Inhibit", &(name, who, why, usec))?;
+        Ok(fd.into())
     }
 
     fn acquire(&self, name: &str, secret: &str, please_suspend: Suspend) -> Result<OwnedFd, Failure> {

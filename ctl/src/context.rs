@@ -103,6 +103,10 @@ pub struct Settings {
     pub keep_signature: bool,
     /// `--recovery-key-file=`.
     pub recovery_key_file: Option<String>,
+    /// `--why=`.
+    pub why: Option<String>,
+    /// `--for=`, in µs.
+    pub for_usec: Option<u64>,
     /// `--yes`.
     pub yes: bool,
     /// `--file-system`.

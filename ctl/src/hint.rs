@@ -90,6 +90,10 @@ const ADVICE: &[(Refusal, &str)] = &[
     (Refusal::HomeLocked, "Nothing was lost. To open it again: homectl unlock USER"),
     (Refusal::HomeNotLocked, "There is nothing to do."),
     (
+        Refusal::NotLocked,
+        "The keys of these are still in memory; nothing was lost. See why: journalctl -u homed",
+    ),
+    (
         Refusal::NoDiskSpace,
         "What was there is as it was. Free some space (df -h /home) and try again, or choose a smaller --disk-size=",
     ),

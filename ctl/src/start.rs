@@ -4,7 +4,7 @@ use crate::bus::{Bus, Failure, Interaction};
 use crate::context::{Context, Export, Json, Legend, Paint, Settings, read_text};
 use crate::options::edit::Draft;
 use crate::options::parse::{CommandLine, Typed, parse};
-use crate::options::values::{Surroundings, boolean};
+use crate::options::values::{Surroundings, boolean, span};
 use crate::options::{Effect, Tool, describe};
 use crate::prompt::{Questions, SECRET_VARIABLES, Terminal};
 use crate::vault::{Show, Socket};
@@ -170,6 +170,8 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         Tool::FileSystem => settings.file_system = true,
         Tool::KeyName => settings.key_name = Some(value.to_owned()).filter(|name| !name.is_empty()),
         Tool::Seize => settings.keep_signature = !boolean(value).map_err(|rule| wrong(&rule))?,
+        Tool::Why => settings.why = Some(value.to_owned()),
+        Tool::For => settings.for_usec = Some(span(value).map_err(|rule| wrong(&rule))?),
         Tool::RecoveryKeyFile => {
             settings.recovery_key_file = Some(value.to_owned()).filter(|path| !path.is_empty())
         }

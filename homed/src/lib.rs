@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! front/  D-Bus, Varlink, polkit, hand-off socket   translate only
+//! sleep/  run by systemd around a sleep, whether the daemon lives or not
 //! daemon/ the loop: Event in → core → Effect out    tokio, one thread, all of the daemon's IO
 //! manager/ home/                                    the core: pure
 //! job/    Job, Progress, Outcome                    what crosses to the worker
@@ -17,16 +18,20 @@ pub mod front;
 pub mod home;
 pub mod job;
 pub mod manager;
+pub mod sleep;
 pub mod statedir;
 pub mod storage;
 pub mod sys;
 pub mod token;
 pub mod worker;
 
-/// The program: the daemon, or with `worker` as its first argument the worker.
+/// The program: the daemon, or what its first argument says: its worker, or what is run around a sleep.
 pub fn run() -> std::process::ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("worker") => worker::main(),
+        Some("before-sleep") => sleep::before(),
+        Some("before-hibernation") => sleep::before_hibernation(),
+        Some("after-sleep") => sleep::after(),
         _ => daemon::main(front::start),
     }
 }

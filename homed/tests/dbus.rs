@@ -193,10 +193,10 @@ async fn a_stranger_can_do_nothing_and_uses_up_nobodys_attempts() {
     let stranger = world.stranger();
     let wrong = ["string:alice", r#"string:{"password":["guess"]}"#];
     for _ in 0..5 {
-        let told = stranger.call("AcquireHome", &[&wrong[..], &["boolean:false"]].concat());
+        let told = stranger.call("Manager.AcquireHome", &[&wrong[..], &["boolean:false"]].concat());
         assert!(told.contains("BadPassword"), "{told}");
     }
-    let told = stranger.call("AcquireHome", &[&wrong[..], &["boolean:false"]].concat());
+    let told = stranger.call("Manager.AcquireHome", &[&wrong[..], &["boolean:false"]].concat());
     assert!(told.contains("AuthenticationLimitHit"), "{told}");
     for (method, arguments) in [
         ("ActivateHome", &wrong[..]),
@@ -211,10 +211,10 @@ async fn a_stranger_can_do_nothing_and_uses_up_nobodys_attempts() {
         ("ChangePasswordHome", &["string:alice", "string:{}", "string:{}"]),
         ("AddSigningKey", &["string:a.public", "string:x", "uint64:0"]),
     ] {
-        let told = stranger.call(method, arguments);
+        let told = stranger.call(&format!("Manager.{method}"), arguments);
         assert!(told.contains("AccessDenied"), "{method}: {told}");
     }
-    let record = stranger.call("GetUserRecordByName", &wrong[..1]);
+    let record = stranger.call("Manager.GetUserRecordByName", &wrong[..1]);
     assert!(!record.contains("hashedPassword") && record.contains("boolean true"), "{record}");
     client
         .manager("AuthenticateHome", &("alice", PASSWORD))
@@ -309,7 +309,7 @@ async fn a_record_is_changed_by_a_newer_one_only() {
     }
     let unknown = newer.replace("alice", "nobody-else");
     assert_eq!(error_name(client.manager("UpdateHome", &(unknown.as_str(),)).await), name("NoSuchHome"));
-    let stranger = world.stranger().call("UpdateHome", &[&format!("string:{newer}")]);
+    let stranger = world.stranger().call("Manager.UpdateHome", &[&format!("string:{newer}")]);
     assert!(stranger.contains("AccessDenied"), "{stranger}");
 }
 
@@ -347,4 +347,39 @@ async fn objects_and_signatures_are_the_originals() {
     for (method, arguments) in bus::HOME_SIGNATURES {
         assert_eq!(bus::signature(&seen, method).as_deref(), Some(*arguments), "{method}");
     }
+}
+
+#[tokio::test]
+async fn a_home_is_left_out_of_locks_as_long_as_somebody_holds_it_out() {
+    let mut world = World::start().await;
+    let client = world.client().await;
+    client.create("alice").await.expect("created");
+    client.manager("ActivateHome", &("alice", PASSWORD)).await.expect("activated");
+    let hour: u64 = 3_600_000_000;
+    let wish = ("alice", "rsync", "a copy", hour);
+    let held: Fd =
+        client.policy("Inhibit", &wish).await.expect("given").body().deserialize().expect("a descriptor");
+    let forever = client.policy("Inhibit", &("alice", "rsync", "a copy", u64::MAX)).await;
+    assert_eq!(error_name(forever), "org.freedesktop.DBus.Error.InvalidArgs");
+    assert!(
+        world
+            .stranger()
+            .call("LockPolicy.Inhibit", &["string:alice", "string:x", "string:y", "uint64:5"])
+            .contains("AccessDenied")
+    );
+    let listed = world.stranger().call("LockPolicy.ListInhibitors", &[]);
+    assert!(listed.contains("a copy") && listed.contains("rsync"), "{listed}");
+
+    client.manager("LockAllHomes", &()).await.expect("nothing to lock");
+    assert_eq!(client.state("alice").await, "active");
+    world.restart().await;
+    let client = world.client().await;
+    client.manager("LockAllHomes", &()).await.expect("nothing to lock");
+    assert_eq!(client.state("alice").await, "active");
+    drop(held);
+    while !world.stranger().call("LockPolicy.ListInhibitors", &[]).contains("array [\n   ]") {
+        tokio::task::yield_now().await;
+    }
+    client.manager("LockAllHomes", &()).await.expect("locked");
+    assert_eq!(client.state("alice").await, "locked");
 }

@@ -159,6 +159,8 @@ fields! {
     drop_caches, "dropCaches", bool, kinds::boolean, BOTH;
     auto_resize_mode, "autoResizeMode", AutoResize, kinds::auto_resize, BOTH;
     lock_level, "lockLevel", LockLevel, kinds::lock_level, BOTH;
+    lock_after_screen_lock_usec, "lockAfterScreenLockUSec", u64, kinds::unsigned, BOTH;
+    lock_after_idle_usec, "lockAfterIdleUSec", u64, kinds::unsigned, BOTH;
     rebalance_weight, "rebalanceWeight", RebalanceWeight, kinds::rebalance_weight, BOTH;
     service, "service", String, kinds::line, TOP_STATUS;
     rate_limit_interval_usec, "rateLimitIntervalUSec", u64, kinds::unsigned, BOTH;

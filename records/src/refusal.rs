@@ -60,6 +60,7 @@ refusals! {
     NoPrivateKey, "org.freedesktop.home1.NoPrivateKey", "This machine has no key to sign user records with.";
     HomeLocked, "org.freedesktop.home1.HomeLocked", "The home is locked.";
     HomeNotLocked, "org.freedesktop.home1.HomeNotLocked", "The home is not locked.";
+    NotLocked, "org.freedesktop.home1.NotLocked", "Not every home could be locked.";
     NoDiskSpace, "org.freedesktop.home1.NoDiskSpace", "There is not enough disk space.";
     TooManyOperations, "org.freedesktop.home1.TooManyOperations", "Too many operations are waiting.";
     AuthenticationLimitHit, "org.freedesktop.home1.AuthenticationLimitHit", "Too many attempts: try again later.";

@@ -209,6 +209,10 @@ pub enum Tool {
     RecoveryKeyFile,
     /// `--generate=`: for packaging.
     Generate,
+    /// `--why=`.
+    Why,
+    /// `--for=`.
+    For,
     /// Options of `firstboot`.
     FirstBoot,
 }

@@ -132,6 +132,8 @@ pub const RECORD_ROWS: &[Row] = &[
     set("luks-sector-size", NONE, "BYTES", ("luksSectorSize", SectorSize, Matched), "Sector size of the encryption: 512, 1024, 2048, 4096"),
     set("luks-extra-mount-options", NONE, "OPTIONS", ("luksExtraMountOptions", Text, Matched), "Mount options after the default ones"),
     set("lock-level", NONE, "LEVEL", ("lockLevel", OneOf(&["key", "cache", "strict", "terminate"]), Matched), "What goes out of memory when the home is locked: key, cache, strict, terminate"),
+    set("lock-after-screen-lock", NONE, "SPAN", ("lockAfterScreenLockUSec", Span, Matched), "Lock the home when the screen has been locked for so long; infinity: never"),
+    set("lock-after-idle", NONE, "SPAN", ("lockAfterIdleUSec", Span, Matched), "Lock the home when nothing was touched for so long; infinity: never"),
     set("auto-resize-mode", NONE, "MODE", ("autoResizeMode", OneOf(&["off", "grow", "shrink-and-grow"]), Matched), "Resizing at login and logout: off, grow, shrink-and-grow"),
     set("rebalance-weight", NONE, "WEIGHT", ("rebalanceWeight", Weight, Matched), "Share of the free space: 1 to 10000, or off"),
     set("nosuid", NONE, "BOOL", ("mountNoSuid", Bool, Matched), "Mount with nosuid (default: yes)"),

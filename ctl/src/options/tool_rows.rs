@@ -82,6 +82,8 @@ pub const TOOL_ROWS: &[Row] = &[
         Tool::RecoveryKeyFile,
         "Also write the new recovery key to this new file; needs --recovery-key=yes",
     ),
+    row("why", None, One("TEXT"), Tool::Why, "inhibit-lock: why the home is to be left open"),
+    row("for", None, One("SPAN"), Tool::For, "inhibit-lock: for how long at most, such as 2h"),
     row("prompt-new-user", None, Nothing, Tool::FirstBoot, "firstboot: ask for a user to create"),
     row("prompt-groups", None, One("BOOL"), Tool::FirstBoot, "firstboot: ask for groups"),
     row("prompt-shell", None, One("BOOL"), Tool::FirstBoot, "firstboot: ask for the shell"),

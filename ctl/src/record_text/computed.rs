@@ -268,8 +268,20 @@ pub fn auto_resize(shown: &Shown<'_>) -> Vec<String> {
     word.into_iter().collect()
 }
 
+/// Who has the home left out of locks.
+pub fn inhibitors(shown: &Shown<'_>) -> Vec<String> {
+    let one = |value: &Value| {
+        let until = value["untilUSec"].as_u64().map(show_moment).unwrap_or_default();
+        format!("by {} until {until}: {}", plain(&value["who"]), plain(&value["why"]))
+    };
+    shown.value("lockInhibitors").and_then(Value::as_array).into_iter().flatten().map(one).collect()
+}
+
 /// What the daemon saw of a locked home.
 pub fn seal(shown: &Shown<'_>) -> Vec<String> {
+    if shown.value("lockable") == Some(&Value::Bool(false)) {
+        return line("this kind of storage cannot be locked".to_owned());
+    }
     let Some(seal) = shown.value("seal") else { return Vec::new() };
     let first = match seal["verdict"].as_str() {
         Some("proven") => "not in memory, as far as the kernel shows",

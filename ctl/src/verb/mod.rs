@@ -4,6 +4,7 @@ pub mod activate;
 pub mod check;
 pub mod create;
 pub mod deactivate;
+pub mod inhibit;
 pub mod inspect;
 pub mod keys;
 pub mod list;
@@ -11,6 +12,7 @@ pub mod migrate;
 pub mod passwd;
 pub mod repair;
 pub mod resize;
+pub mod security;
 pub mod simple;
 pub mod update;
 pub mod with;
@@ -72,6 +74,9 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "lock", arguments: "USER…", help: "Lock open homes until the password is given", group: LOCK, count: (1, MANY), run: simple::lock },
     Verb { name: "unlock", arguments: "USER…", help: "Unlock homes", group: LOCK, count: (1, MANY), run: activate::unlock },
     Verb { name: "lock-all", arguments: "", help: "Lock all open homes", group: LOCK, count: (0, 0), run: simple::lock_all },
+    Verb { name: "inhibit-lock", arguments: "USER [COMMAND…]", help: "Leave a home open at sleep while a command runs; needs --why= and --for=", group: LOCK, count: (1, MANY), run: inhibit::run },
+    Verb { name: "inhibitors", arguments: "", help: "List who has homes left open at sleep", group: LOCK, count: (0, 0), run: inhibit::list },
+    Verb { name: "security", arguments: "", help: "Show what weakens locks on this machine", group: LOCK, count: (0, 0), run: security::run },
     Verb { name: "check", arguments: "USER…", help: "Tell what is right and wrong with homes", group: DAMAGE, count: (1, MANY), run: check::run },
     Verb { name: "repair", arguments: "USER", help: "Rebuild what can be rebuilt of a home, after saying what", group: DAMAGE, count: (1, 1), run: repair::repair },
     Verb { name: "rescue", arguments: "USER [DIRECTORY]", help: "Open what is left of a home, to be read only", group: DAMAGE, count: (1, 2), run: repair::rescue },

@@ -48,18 +48,24 @@ fn inside(ctx: &Context<'_>, name: &str, words: &[&str]) -> u8 {
         ctx.asker.notice(&format!("{name}: where the home is cannot be told"));
         return NOT_STARTED;
     };
+    run_command(ctx, words, Some(&home))
+}
+
+/// Runs a command, or the caller's shell where there is none, in a folder; its exit code.
+pub fn run_command(ctx: &Context<'_>, words: &[&str], folder: Option<&str>) -> u8 {
     let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
     let (program, rest) =
         words.split_first().map_or((shell.as_str(), &[][..]), |(program, rest)| (*program, rest));
     let mut command = Command::new(program);
-    command.args(rest).current_dir(&home);
+    command.args(rest);
+    folder.map(|folder| command.current_dir(folder));
     SECRET_VARIABLES.iter().for_each(|variable| {
         command.env_remove(variable);
     });
     match command.status() {
         Ok(status) => exit_code(status),
         Err(e) => {
-            ctx.asker.notice(&format!("{program} in {home}: {e}"));
+            ctx.asker.notice(&format!("{program}: {e}"));
             NOT_STARTED
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Fragments (all optional) in the original's order; later ones win, so a `.d` file overrides the main file.
 
+use crate::home::rules::LockRules;
 use crate::manager::{Defaults, LockFailure};
 use records::LockLevel;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub fn built_in() -> Defaults {
         lock_level: LockLevel::Cache,
         lock_failure: LockFailure::Abort,
         overcommit: 400,
+        lock_rules: LockRules::default(),
     }
 }
 
@@ -89,6 +91,7 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
                     _ => defaults.file_system_type = fresh.file_system_type,
                 }
             }
+            (key, value) if defaults.lock_rules.take(key, value) => {}
             (key, value) => complaints.push(format!("{key}={value} is not known and is left out")),
         }
     }

@@ -23,9 +23,13 @@ pub use crate::home::state::State;
 pub use crate::home::view::{HomeView, UnixRecord};
 pub use crate::job::{Progress, Reach, RecordChange, Repair};
 pub use crate::manager::request::{
-    AtSuspend, Caller, HomeKey, Interactive, KeyOperation, Later, Offer, Operation, ProgressSink, RequestId,
-    SigningKey,
+    AtSuspend, Caller, HomeKey, HomeLock, Interactive, KeyOperation, Later, Locks, Offer, OpenSleep,
+    Operation, ProgressSink, RequestId, Session, SigningKey, Wish,
 };
+
+pub use crate::home::inhibitor::Inhibitor;
+pub use crate::home::seal::Verdict;
+pub use crate::manager::weakness::{Weakness, Weight};
 
 /// Calls that one unprivileged UID may have waiting at a time; look-ups are not counted.
 const WAITING_PER_UID: usize = 32;
@@ -43,10 +47,16 @@ pub enum Reply {
     Home(Box<HomeView>),
     /// Homes, ordered by name.
     Homes(Vec<HomeView>),
-    /// A reference: held as long as any copy of it is open.
+    /// A reference or an inhibitor: held as long as any copy of it is open.
     Reference(OwnedFd),
     /// What a check found, or a repair did.
     Report(Box<records::health::Report>),
+    /// What is to be known about locks.
+    Locks(Box<Locks>),
+    /// What weakens locks on this machine, the worst first.
+    Weaknesses(Vec<Weakness>),
+    /// When the sessions are to be told of again.
+    LookAgain(Option<std::time::Duration>),
     /// Signing keys.
     Keys(Vec<SigningKey>),
     /// Pictures, taken in.
@@ -180,7 +190,7 @@ struct Place {
 
 impl Place {
     fn take(waiting: &Waiting, uid: u32, operation: &Operation) -> Result<Option<Self>, Failure> {
-        if matches!(operation, Operation::Look(_) | Operation::List) {
+        if matches!(operation, Operation::Look(_) | Operation::List | Operation::Locks) {
             return Ok(None);
         }
         let limit = if uid == 0 { WAITING_FOR_ROOT } else { WAITING_PER_UID };

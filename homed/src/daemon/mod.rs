@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod events;
+mod inhibitors;
 pub mod link;
 mod neighbours;
 mod notify;
@@ -17,6 +18,8 @@ pub mod run;
 pub mod scan;
 mod seal;
 pub mod simulated;
+mod slept;
+pub mod surroundings;
 pub mod system;
 mod watch;
 pub mod worker;
@@ -29,6 +32,8 @@ use neighbours::Neighbours;
 use paths::Paths;
 use records::{HostName, Machine, MachineId};
 use run::{Daemon, Parts};
+use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use system::System;
@@ -36,6 +41,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use worker::Processes;
+
+/// Locked by the daemon that runs.
+const ALONE: &str = "/run/homed/daemon";
+
+/// What systemctl is told where the machine must not sleep but go down. logind would refuse: it is busy with the
+/// sleep.
+pub const POWER_OFF: [&str; 4] =
+    ["--no-block", "--job-mode=replace-irreversibly", "start", "poweroff.target"];
 
 /// Runs the daemon until it is told to stop. `fronts` starts all that the world talks to, and gives
 /// what must live as long as the daemon.
@@ -64,6 +77,7 @@ async fn run<Starting, Kept>(fronts: impl FnOnce(Link) -> Starting) -> Result<()
 where
     Starting: Future<Output = Result<Kept, String>>,
 {
+    let _alone = alone(Path::new(ALONE))?;
     let (defaults, complaints) = config::read();
     complaints.iter().for_each(|what| tracing::warn!("{what}"));
     let machine = this_machine()?;
@@ -73,6 +87,9 @@ where
     // Watched first: what appears while the folder is read is seen twice rather than never.
     if let Err(error) = watch::start(&Paths::default().home_root, daemon.events()) {
         tracing::warn!("new homes are not seen by themselves: watching the home root: {error}");
+    }
+    if let Err(error) = slept::start(daemon.events()) {
+        tracing::warn!("a sleep with open homes is not noticed afterwards: {error}");
     }
     daemon.load().map_err(|error| format!("reading what was left behind: {error}"))?;
     let stop = told_to_stop().map_err(|error| format!("listening for signals: {error}"))?;
@@ -111,6 +128,20 @@ fn parts(machine: Machine, defaults: Defaults) -> Parts {
     }
 }
 
+/// Whoever has this file locked is the daemon: a second one would take sockets and jobs away from the first.
+fn alone(path: &Path) -> Result<File, String> {
+    let describe = |error: std::io::Error| format!("{}: {error}", path.display());
+    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(describe)?;
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(describe)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err("homed runs already; nothing was changed. See: systemctl status homed".to_owned())
+        }
+        Err(TryLockError::Error(error)) => Err(describe(error)),
+    }
+}
+
 /// Ends at the first signal that asks for it.
 fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -133,7 +164,7 @@ pub fn this_machine() -> Result<Machine, String> {
 }
 
 /// To the journal where it listens, else to standard error.
-fn start_log() {
+pub fn start_log() {
     let level = tracing_subscriber::filter::LevelFilter::INFO;
     let registry = tracing_subscriber::registry().with(level);
     let to_journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
@@ -143,4 +174,19 @@ fn start_log() {
     };
     // A second logger in one process: the first stays.
     let _ = done;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_daemon_at_a_time() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("run/daemon");
+        let first = alone(&path).expect("the first");
+        assert!(alone(&path).is_err_and(|why| why.contains("runs already")));
+        drop(first);
+        assert!(alone(&path).is_ok());
+    }
 }

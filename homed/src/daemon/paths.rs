@@ -11,6 +11,8 @@ pub struct Paths {
     pub references: PathBuf,
     /// One file per running job: what is there at the start was interrupted.
     pub jobs: PathBuf,
+    /// Who has homes left out of locks.
+    pub inhibitors: PathBuf,
 }
 
 impl Default for Paths {
@@ -19,6 +21,7 @@ impl Default for Paths {
             home_root: "/home".into(),
             references: "/run/systemd/home".into(),
             jobs: "/run/homed/jobs".into(),
+            inhibitors: "/run/homed/inhibitors".into(),
         }
     }
 }

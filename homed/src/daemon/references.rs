@@ -142,7 +142,7 @@ impl References {
 }
 
 /// Whether somebody has the write end; what was written is thrown away.
-fn is_held(read_end: impl AsFd) -> io::Result<bool> {
+pub(super) fn is_held(read_end: impl AsFd) -> io::Result<bool> {
     let mut bytes = [0; 512];
     loop {
         match nix::unistd::read(&read_end, &mut bytes) {
@@ -155,7 +155,7 @@ fn is_held(read_end: impl AsFd) -> io::Result<bool> {
 }
 
 /// Waits until nobody has the write end; what is written is thrown away.
-async fn until_end(read_end: Receiver) {
+pub(super) async fn until_end(read_end: Receiver) {
     let mut bytes = [0; 512];
     loop {
         if read_end.readable().await.is_err() {

@@ -8,6 +8,7 @@
 //! Releases of references are taken before calls, so that a caller who let go of a home finds it let go.
 
 use super::events::{Events, Happened};
+use super::inhibitors::Inhibitors;
 use super::link::{Call, Failure, Link, Reply};
 use super::outside::{self, Outside};
 use super::pace::Pace;
@@ -16,8 +17,10 @@ use super::references::{Found, References};
 use super::worker::{Report, Spawner};
 use crate::home::effect::{Effect, Event, Failed, Interrupted, JobId, StartJob};
 use crate::home::facts::Facts;
+use crate::home::inhibitor::Inhibitor;
 use crate::job::{Outcome, Step};
 use crate::manager::request::{Answer, AtSuspend, KeyOperation, Operation, RequestId};
+use crate::manager::weakness::judge;
 use crate::manager::{Manager, Now};
 use records::UserName;
 use std::collections::HashMap;
@@ -52,6 +55,7 @@ pub struct Daemon {
     link: Link,
     events: Events,
     references: References,
+    inhibitors: Inhibitors,
     answers: HashMap<RequestId, AnswerTo>,
     /// Host records being written: a worker of that home waits for them.
     saves: HashMap<UserName, JoinHandle<()>>,
@@ -64,11 +68,13 @@ impl Daemon {
     pub fn new(parts: Parts, link: Link) -> (Self, mpsc::UnboundedReceiver<Happened>) {
         let (events, happened) = Events::new();
         let references = References::new(parts.paths.references.clone(), events.clone());
+        let inhibitors = Inhibitors::new(parts.paths.inhibitors.clone(), events.clone());
         let daemon = Self {
             parts,
             link,
             events,
             references,
+            inhibitors,
             answers: HashMap::new(),
             saves: HashMap::new(),
             stops: HashMap::new(),
@@ -110,6 +116,9 @@ impl Daemon {
             let holds = |(kind, found): (AtSuspend, Found)| (found == Found::Holder).then_some(kind);
             let held = found.into_iter().filter_map(holds).collect();
             self.take(Event::Loaded(Box::new(record), interrupted, held));
+        }
+        for inhibitor in self.inhibitors.load(now_usec()) {
+            self.take(Event::Inhibited(Box::new(inhibitor)));
         }
         self.look_for_storage();
         Ok(())
@@ -185,6 +194,12 @@ impl Daemon {
             Call::Asked { operation: Operation::Stage(user, blobs), answer, .. } => {
                 self.outside(answer, move |outside| outside.stage(&user, blobs).map(Reply::Staged))
             }
+            Call::Asked { operation: Operation::Weaknesses, answer, .. } => {
+                tokio::task::spawn_blocking(move || {
+                    // A caller that has gone needs no answer.
+                    let _ = answer.send(Ok(Reply::Weaknesses(judge(&super::surroundings::look()))));
+                });
+            }
             Call::Asked { id, caller, operation, answer } => {
                 for (user, kind) in self.references.gone_by_now() {
                     self.take(Event::Released(user, kind));
@@ -201,9 +216,8 @@ impl Daemon {
             // Not there is just as good.
             let _ = std::fs::remove_file(self.marker(user));
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let usec = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        let effects = self.parts.manager.handle(event, &Now { usec, facts: &*self.parts.facts });
+        let now = Now { usec: now_usec(), facts: &*self.parts.facts };
+        let effects = self.parts.manager.handle(event, &now);
         for effect in effects {
             self.obey(effect);
         }
@@ -240,16 +254,36 @@ impl Daemon {
             }
             Effect::Forget(user, call) => self.forget(user, call),
             Effect::DropReferences(user) => self.references.drop_all(&user),
-            Effect::SetTimer(user, timer, after) => {
-                let events = self.events.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(after).await;
-                    events.event(Event::Rang(user, timer));
-                });
-            }
+            Effect::SetTimer(user, timer, after) => self.ring(after, Event::Rang(user, timer)),
+            Effect::SetAlarm(user, alarm, after) => self.ring(after, Event::Alarm(user, alarm)),
+            Effect::Inhibit(id, inhibitor) => self.inhibit(id, &inhibitor),
             Effect::Announce(change) => self.link.announce(change),
             Effect::Log(user, text) => tracing::warn!(home = %user, "{text}"),
+            Effect::Warn(text) => tracing::error!("{text}"),
             Effect::PowerOff => power_off(),
+        }
+    }
+
+    fn ring(&self, after: Duration, event: Event) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            events.event(event);
+        });
+    }
+
+    fn inhibit(&mut self, id: RequestId, inhibitor: &Inhibitor) {
+        let reply = match self.inhibitors.give(inhibitor, now_usec()) {
+            Ok(fd) => Ok(Reply::Reference(fd)),
+            Err(error) => {
+                // The core believes it is held.
+                self.events.event(Event::LetGo(inhibitor.user.clone(), inhibitor.id));
+                Err(self.failure(Failed::Fault(format!("making an inhibitor: {error}"))))
+            }
+        };
+        if let Some(to) = self.answers.remove(&id) {
+            // If the caller has gone, it is dropped with the reply, and its end is seen.
+            let _ = to.send(reply);
         }
     }
 
@@ -260,6 +294,8 @@ impl Daemon {
             Ok(Answer::Home(home)) => Ok(Reply::Home(home)),
             Ok(Answer::Homes(homes)) => Ok(Reply::Homes(homes)),
             Ok(Answer::Report(report)) => Ok(Reply::Report(report)),
+            Ok(Answer::Locks(locks)) => Ok(Reply::Locks(locks)),
+            Ok(Answer::LookAgain(after)) => Ok(Reply::LookAgain(after)),
             Err(failed) => Err(self.failure(failed)),
         };
         if delay.is_zero() {
@@ -399,10 +435,16 @@ fn fault_id(number: u64) -> String {
     format!("homed-{}-{number}", std::process::id())
 }
 
+/// The wall clock, µs since 1970.
+fn now_usec() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Not every home could be locked, and the machine must not sleep with its keys in memory.
 fn power_off() {
     tracing::error!("not every home could be locked: the machine is shut down, as LockFailure=poweroff says");
-    if let Err(error) = tokio::process::Command::new("systemctl").arg("poweroff").spawn() {
+    if let Err(error) = tokio::process::Command::new("systemctl").args(super::POWER_OFF).spawn() {
         tracing::error!("the machine cannot be shut down: {error}");
     }
 }

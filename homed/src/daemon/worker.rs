@@ -1,5 +1,6 @@
 //! Running workers: our own program in another role, one process per job.
 
+use crate::home::Bound;
 use crate::home::effect::StartJob;
 use crate::job::{Message, Outcome, Progress};
 use records::Secret;
@@ -77,20 +78,10 @@ fn job_file(job: &Secret) -> io::Result<File> {
 async fn follow(
     mut child: Child,
     report: Report,
-    (mut stop, bound): (oneshot::Receiver<()>, Option<Duration>),
+    (mut stop, bound): (oneshot::Receiver<()>, Option<Bound>),
 ) -> Outcome {
-    let late = async {
-        match bound {
-            Some(bound) => tokio::time::sleep(bound).await,
-            None => std::future::pending().await,
-        }
-    };
     let said = tokio::select! {
-        said = listen(&mut child, &report) => said,
-        () = late => {
-            let _ = child.start_kill();
-            Err(io::Error::from(io::ErrorKind::TimedOut))
-        }
+        said = listen(&mut child, &report, bound) => said,
         // A sender that is dropped says nothing.
         Ok(()) = &mut stop => {
             // Gone already is just as good.
@@ -116,15 +107,33 @@ async fn follow(
     }
 }
 
-/// Hears the worker out: its last word is the outcome. (What it has started may hold its output open.)
-async fn listen(child: &mut Child, report: &Report) -> io::Result<Option<Outcome>> {
+/// Hears the worker out: its last word is the outcome. (What it has started may hold its output open.) One that
+/// is late is heard no longer.
+async fn listen(child: &mut Child, report: &Report, bound: Option<Bound>) -> io::Result<Option<Outcome>> {
     let Some(stdout) = child.stdout.take() else { return Ok(None) };
     let mut lines = BufReader::new(stdout.take(MOST_SAID)).lines();
-    while let Some(line) = lines.next_line().await? {
+    let begin = tokio::time::Instant::now();
+    let mut step = bound.and_then(|bound| bound.step);
+    loop {
+        let deadline = step.map(|(_, after)| after).or(bound.map(|bound| bound.end));
+        let line = match deadline {
+            None => lines.next_line().await?,
+            Some(after) => {
+                tokio::time::timeout_at(begin + after, lines.next_line()).await.map_err(|_| late(after))??
+            }
+        };
+        let Some(line) = line else { return Ok(None) };
         match serde_json::from_str(&line).map_err(io::Error::other)? {
-            Message::Progress(progress) => report(progress),
+            Message::Progress(progress) => {
+                step = step.filter(|(step, _)| progress.step != step.words());
+                report(progress);
+            }
             Message::Outcome(outcome) => return Ok(Some(outcome)),
         }
     }
-    Ok(None)
+}
+
+fn late(after: Duration) -> io::Error {
+    let text = format!("it did not come on within {} s and was ended", after.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }

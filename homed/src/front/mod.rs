@@ -4,6 +4,7 @@ pub mod dbus;
 pub mod handoff;
 pub mod logind;
 pub mod polkit;
+pub mod sessions;
 pub mod varlink;
 
 use crate::daemon::link::Link;
@@ -39,6 +40,7 @@ pub async fn start(link: Link) -> Result<Fronts, String> {
     let front = dbus::context::Front::new(link.clone(), redeem, Arc::new(polkit::authorize));
     let bus =
         dbus::serve(BUS, Arc::new(front)).await.map_err(|e| format!("serving on the system bus: {e}"))?;
-    servers.spawn(logind::follow(bus.clone(), link));
+    servers.spawn(logind::follow(bus.clone(), link.clone()));
+    servers.spawn(sessions::follow(bus.clone(), link));
     Ok(Fronts { _bus: bus, _servers: servers })
 }

@@ -1,7 +1,9 @@
 //! What the core wants done, and what happens to it: the closed list of both.
 
+use super::Bound;
+use super::inhibitor::Inhibitor;
 use crate::job::{Job, Outcome};
-use crate::manager::request::{Answer, AtSuspend, Caller, Operation, ProgressSink, RequestId};
+use crate::manager::request::{Answer, AtSuspend, Caller, InhibitorId, Operation, ProgressSink, RequestId};
 use records::refusal::Refused;
 use records::{Credentials, Record, UserName};
 use std::time::Duration;
@@ -34,6 +36,14 @@ pub enum Event {
     Released(UserName, AtSuspend),
     /// A timer of [`Effect::SetTimer`] rang.
     Rang(UserName, u64),
+    /// An alarm of [`Effect::SetAlarm`] rang.
+    Alarm(UserName, u64),
+    /// An inhibitor of an earlier daemon is still held.
+    Inhibited(Box<Inhibitor>),
+    /// An inhibitor was let go of, or its time is over.
+    LetGo(UserName, InhibitorId),
+    /// The machine has slept, for so many µs.
+    Slept(u64),
 }
 
 /// What a daemon that was stopped or killed left behind.
@@ -82,10 +92,16 @@ pub enum Effect {
     DropReferences(UserName),
     /// Ring after a while, with this number.
     SetTimer(UserName, u64, Duration),
+    /// Ring after a while, to look whether its user is still away.
+    SetAlarm(UserName, u64, Duration),
+    /// Answer a call with something to hold this inhibitor by.
+    Inhibit(RequestId, Box<Inhibitor>),
     /// Tell the fronts.
     Announce(Announcement),
     /// Tell the log.
     Log(UserName, String),
+    /// Tell the log, about no home alone.
+    Warn(String),
     /// Shut the machine down.
     PowerOff,
 }
@@ -103,7 +119,7 @@ pub struct StartJob {
     /// Who is told of progress.
     pub progress: Option<ProgressSink>,
     /// It is killed when it takes longer.
-    pub bound: Option<Duration>,
+    pub bound: Option<Bound>,
 }
 
 /// A worker's failure, or a refusal.
@@ -130,6 +146,10 @@ pub enum Announcement {
     Changed(UserName),
     /// It is gone; it had this UID.
     Vanished(UserName, u32),
+    /// It should have been locked and is not, for this reason.
+    NotLocked(UserName, String),
+    /// The machine has slept for so many µs while these were open.
+    SleptOpen(Vec<UserName>, u64),
 }
 
 /// Look-ups before a job starts.

@@ -1,9 +1,12 @@
 //! What a home looks like now: its record with the live part of `status`.
 
 use super::Home;
+use super::Turn;
 use super::facts::{Facts, SignedLocally, Storage};
+use super::inhibitor::Inhibitor;
 use super::state::Resting;
 use super::view::{HomeView, UnixRecord};
+use crate::manager::request::HomeLock;
 use records::{Machine, Record};
 use serde_json::{Map, Value};
 
@@ -16,7 +19,8 @@ const LEAST: u64 = 5 << 20;
 
 impl Home {
     /// The home, looked at now.
-    pub fn view(&self, machine: &Machine, facts: &dyn Facts) -> HomeView {
+    pub fn view(&self, turn: &Turn) -> HomeView {
+        let (machine, facts) = (turn.machine, turn.facts);
         let settings = self.record.on(machine);
         let user = self.user().clone();
         HomeView {
@@ -28,13 +32,14 @@ impl Home {
                 shell: settings.effective_shell().to_owned(),
                 name: user,
             },
-            record: self.live_record(machine, facts),
+            record: self.live_record(turn),
             state: self.state(facts),
         }
     }
 
     /// `useFallback` is not set: an inactive user keeps the true shell and home directory.
-    fn live_record(&self, machine: &Machine, facts: &dyn Facts) -> Record {
+    fn live_record(&self, turn: &Turn) -> Record {
+        let (machine, facts) = (turn.machine, turn.facts);
         let state = self.state(facts);
         let mut status = self.attempts.status();
         status.insert("state".into(), state.name().into());
@@ -48,6 +53,13 @@ impl Home {
         if state.resting == Resting::Locked {
             status.insert("seal".into(), facts.seal(&self.place).to_json());
         }
+        let inhibitors: Vec<Value> = self.inhibitors(turn.now_usec).map(Inhibitor::to_json).collect();
+        if !inhibitors.is_empty() {
+            status.insert("lockInhibitors".into(), inhibitors.into());
+        }
+        if !self.is_lockable(machine) {
+            status.insert("lockable".into(), Value::Bool(false));
+        }
         if let (true, Some(kind)) = (state.is_active(), self.record.on(machine).file_system_type) {
             status.insert("fileSystemType".into(), kind.into());
         }
@@ -55,6 +67,21 @@ impl Home {
         binding.insert("uid".into(), self.uid.into());
         binding.insert("gid".into(), self.uid.into());
         self.record.with_binding(&machine.id, binding).with_status(&machine.id, status)
+    }
+
+    /// Whether there is a key that could be taken out of memory.
+    fn is_lockable(&self, machine: &Machine) -> bool {
+        self.record.on(machine).effective_storage() == records::Storage::Luks
+    }
+
+    /// What is to be known about its lock.
+    pub fn lock_report(&self, turn: &Turn) -> HomeLock {
+        HomeLock {
+            user: self.user().clone(),
+            state: self.state(turn.facts).name(),
+            lockable: self.is_lockable(turn.machine),
+            last_lock: self.last_lock.clone(),
+        }
     }
 
     fn add_figures(&self, status: &mut Map<String, Value>, facts: &dyn Facts) {

@@ -1,27 +1,48 @@
 //! What follows from a lock: the proof, and the mending of what was broken off.
 
-use super::effect::{Effect, Failed};
+use super::effect::{Announcement, Effect, Failed};
+use super::rules::Proof;
 use super::seal::Verdict;
 use super::state::{Purpose, Resting, Work};
 use super::verdict::Verb;
-use super::{Fate, Home, Turn, Wanted};
-use crate::job::Care;
+use super::{Fate, Home, Turn, Waiter, Wanted};
+use crate::job::{Care, Step};
 use crate::manager::request::Answer;
+use records::refusal::Refused;
+use records::{LockLevel, Refusal};
 use std::time::Duration;
 
-/// A worker that locks is killed after this: its own bounds, the longest scrub, and some air.
+/// Until a worker that locks has the key out of memory: its own ten seconds, what it does not bound itself, and
+/// some air. One that hangs is found out by this alone.
+const KEY_GONE: Duration = Duration::from_secs(20);
+/// The same at the level `strict`.
+const STRICT: Duration = Duration::from_secs(45);
+/// A worker that locks is killed after this: the former, the longest scrub, and some air.
 const LOCKING: Duration = Duration::from_secs(60);
 /// A home that could not be settled is settled again after this.
 const SETTLING: Duration = Duration::from_secs(1);
 /// One that mends or gives up.
 const MENDING: Duration = Duration::from_secs(30);
 
-/// How long a worker may take; others have no bound, they show progress.
-pub(super) fn bound(work: Work) -> Option<Duration> {
-    match work {
-        Work::Locking => Some(LOCKING),
-        Work::Settling | Work::GivingUp => Some(MENDING),
-        Work::Tending(Care::Left) => Some(super::tend::LEAVING),
+/// How long a worker may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// Until it must have come to a step.
+    pub step: Option<(Step, Duration)>,
+    /// Until it must have ended.
+    pub end: Duration,
+}
+
+/// What bounds there are; other workers have none, they show progress.
+pub(super) fn bound(work: Work, level: LockLevel) -> Option<Bound> {
+    match (work, level) {
+        // What processes have in memory is written to swap space first.
+        (Work::Locking, LockLevel::Strict) => Some(Bound { step: Some((Step::Scrub, STRICT)), end: LOCKING }),
+        // Closing a home may check and trim it.
+        (Work::Locking, LockLevel::Terminate) => Some(Bound { step: None, end: LOCKING }),
+        (Work::Locking, _) => Some(Bound { step: Some((Step::Scrub, KEY_GONE)), end: LOCKING }),
+        (Work::Settling | Work::GivingUp, _) => Some(Bound { step: None, end: MENDING }),
+        (Work::Tending(Care::Left), _) => Some(Bound { step: None, end: super::tend::LEAVING }),
         _ => None,
     }
 }
@@ -35,31 +56,71 @@ pub fn is_lock(what: &str) -> bool {
 }
 
 impl Home {
-    /// The worker says that it is locked; the kernel is asked.
-    pub(super) fn locked(&mut self, wanted: &Wanted, turn: &mut Turn) {
-        let answer = match turn.facts.whereabouts(&self.place).resting(self.known) {
-            Resting::Locked => self.proven(turn),
-            // Its level is "terminate": nothing is left to be locked.
-            _ => Ok(Answer::Done),
-        };
-        turn.answer(wanted.waiter, answer);
+    /// Locks it as nobody has asked for by name: not while somebody has it left out.
+    pub fn lock_unasked(&mut self, wanted: Wanted, turn: &mut Turn) {
+        let open = self.state(turn.facts).resting == Resting::Active;
+        if let Some(inhibitor) = self.inhibitors(turn.now_usec).next().filter(|_| open) {
+            let words = inhibitor.words(turn.now_usec);
+            self.log(turn, &format!("{}: NOT LOCKED, its key stays in memory: {words}", self.user()));
+            return turn.answer(wanted.waiter, Ok(Answer::Done));
+        }
+        let Fate::Stays = self.want(wanted, turn) else { return };
     }
 
-    fn proven(&self, turn: &mut Turn) -> Result<Answer, Failed> {
-        match turn.facts.seal(&self.place).verdict() {
-            Verdict::Proven => {
-                self.log(turn, "locked: the kernel shows no trace of the volume key");
-                Ok(Answer::Done)
+    /// The worker says that it is locked; the kernel is asked.
+    pub(super) fn locked(&mut self, wanted: &Wanted, turn: &mut Turn) {
+        let proof = match turn.facts.whereabouts(&self.place).resting(self.known) {
+            Resting::Locked => self.proof(turn),
+            Resting::Active => Err("it is still open".to_owned()),
+            // Its level is "terminate": nothing is left to be locked.
+            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty => {
+                self.log(turn, &format!("{}: closed, nothing of it is open any more", self.user()));
+                Ok(())
             }
-            Verdict::Unproven(doubts) => {
-                self.log(turn, &format!("locked, but not proven: {}", doubts.join("; ")));
-                Ok(Answer::Done)
-            }
-            Verdict::Broken(leaks) => {
-                let user = self.user();
-                Err(Failed::Fault(format!("locking the home of {user}: {}", leaks.join("; "))))
+        };
+        match proof {
+            Ok(()) => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            Err(why) => {
+                self.log(turn, &format!("{}: the lock is not good enough: {why}", self.user()));
+                self.not_locked(wanted.waiter, &why, turn);
+                turn.answer(wanted.waiter, Err(self.failed_lock(&why)));
             }
         }
+    }
+
+    /// What the kernel shows, and whether that is enough.
+    fn proof(&mut self, turn: &mut Turn) -> Result<(), String> {
+        let verdict = turn.facts.seal(&self.place).verdict();
+        self.last_lock = Some((turn.now_usec, verdict.clone()));
+        match (verdict, turn.rules.proof) {
+            (Verdict::Proven, _) => {
+                self.log(turn, "locked: the kernel shows no trace of the volume key");
+                Ok(())
+            }
+            (Verdict::Unproven(doubts), Proof::Wanted) => {
+                self.log(turn, &format!("locked, but not proven: {}", doubts.join("; ")));
+                Ok(())
+            }
+            (Verdict::Unproven(doubts), Proof::Required) => {
+                Err(format!("not proven, as LockProof=required wants it: {}", doubts.join("; ")))
+            }
+            (Verdict::Broken(leaks), _) => Err(leaks.join("; ")),
+        }
+    }
+
+    fn failed_lock(&self, why: &str) -> Failed {
+        Failed::Refused(Refused::new(
+            Refusal::NotLocked,
+            format!("The home of {} is not locked as it should be: {why}.", self.user()),
+        ))
+    }
+
+    /// A lock that nobody waits for by name has failed: whoever may do something about it is told.
+    pub(super) fn not_locked(&self, waiter: Waiter, why: &str, turn: &mut Turn) {
+        if let Waiter::Group(group) = waiter {
+            turn.not_locked.push((group, format!("{}: {why}", self.user())));
+        }
+        turn.effects.push(Effect::Announce(Announcement::NotLocked(self.user().clone(), why.to_owned())));
     }
 
     /// It could not be settled: soon again, for somebody may be frozen.

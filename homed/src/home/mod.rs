@@ -11,10 +11,13 @@
 pub mod attempts;
 pub mod effect;
 pub mod facts;
+pub mod inhibitor;
 mod live;
 mod lock;
 mod look;
+pub mod presence;
 pub mod resize;
+pub mod rules;
 mod run;
 pub mod seal;
 pub mod state;
@@ -28,11 +31,14 @@ use crate::manager::request::{Answer, AtSuspend, Offer, RequestId};
 use attempts::{Attempts, Trier};
 use effect::{Announcement, Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
-pub use lock::is_lock;
+use inhibitor::Inhibitor;
+pub use lock::{Bound, is_lock};
 pub use look::{is_look, tries};
+use presence::Away;
 use records::refusal::Refused;
 use records::{Credentials, LockLevel, Machine, Record, Refusal, UserName};
 pub use resize::is_resize;
+use rules::LockRules;
 use run::Running;
 use state::{Lingering, State};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -91,10 +97,14 @@ pub struct Turn<'a> {
     pub lock_level: LockLevel,
     /// How large all images of a disk may be together, in per cent of the disk.
     pub overcommit: u32,
+    /// What else is set about locks.
+    pub rules: LockRules,
     /// UIDs of the homes that are known: none is given twice.
     pub uids: BTreeSet<u32>,
     /// Answers to calls that stand for several homes: group, and what became of one home.
     pub group_news: Vec<(GroupId, Result<(), Failed>)>,
+    /// Homes that a call for several could not lock: group, and which and why.
+    pub not_locked: Vec<(GroupId, String)>,
     /// The number of the next job.
     pub next_job: u64,
     /// What is to be done.
@@ -205,6 +215,13 @@ pub struct Home {
     /// Settling failed; a timer is set.
     unsettled: bool,
     tending: tend::Tending,
+    inhibitors: Vec<Inhibitor>,
+    /// Since when its user is away.
+    away: Away,
+    /// The alarm that counts.
+    alarm: u64,
+    /// When it was locked last, and what was seen then.
+    last_lock: Option<(u64, seal::Verdict)>,
     attempts: Attempts,
     signed_locally: Option<SignedLocally>,
 }
@@ -236,6 +253,10 @@ impl Home {
             timer: 0,
             unsettled: false,
             tending: tend::Tending::default(),
+            inhibitors: Vec::new(),
+            away: Away::default(),
+            alarm: 0,
+            last_lock: None,
         }
     }
 

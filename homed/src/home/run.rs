@@ -188,7 +188,7 @@ impl Home {
             task,
         };
         let progress = running.wanted.offer.progress.take();
-        let bound = super::lock::bound(running.work);
+        let bound = super::lock::bound(running.work, level);
         let start = StartJob { id: running.id, user, what: what(running.work), job, progress, bound };
         turn.effects.push(Effect::Start(Box::new(start)));
     }
@@ -331,18 +331,24 @@ impl Home {
         let failed = if running.phase == Phase::Ending { super::look::broken_off() } else { failed };
         let wanted = running.wanted;
         let is_fault = matches!(failed, Failed::Fault(_));
+        if running.work == Work::Locking {
+            let why = match &failed {
+                Failed::Refused(refused) => refused.sentence.clone(),
+                Failed::Fault(chain) => chain.clone(),
+            };
+            self.not_locked(wanted.waiter, &why, turn);
+        }
         turn.answer_after(wanted.waiter, Err(failed), wait);
         if wanted.is_attempt() && running.phase != Phase::Checking {
             self.save(turn);
         }
         match running.work {
             Work::Creating => return Fate::Goes,
-            Work::Deactivating => self.linger(turn),
+            Work::Deactivating | Work::GivingUp => self.linger(turn),
             Work::Locking | Work::Unlocking(_) if is_fault => self.settle(turn),
             Work::Settling => self.settle_later(turn),
             Work::Locking
             | Work::Unlocking(_)
-            | Work::GivingUp
             | Work::Fixating(_)
             | Work::Activating(_)
             | Work::Removing
@@ -358,11 +364,10 @@ impl Home {
         Fate::Stays
     }
 
-    /// It could not be deactivated: later again, unless somebody holds it.
+    /// It could not be deactivated or given up: later again, unless somebody holds it.
     fn linger(&mut self, turn: &mut Turn) {
-        if self.held() == Held::Yes
-            || turn.facts.whereabouts(&self.place).resting(self.known) != Resting::Active
-        {
+        let resting = turn.facts.whereabouts(&self.place).resting(self.known);
+        if self.held() == Held::Yes || !matches!(resting, Resting::Active | Resting::Locked) {
             self.failed_deactivations = None;
             return;
         }

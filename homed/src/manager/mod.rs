@@ -4,18 +4,23 @@
 
 mod create;
 mod discover;
+mod locks;
 pub mod names;
 mod rebalance;
 pub mod request;
 mod space;
 pub mod uids;
 mod update;
+pub mod weakness;
 
+#[cfg(test)]
+mod lock_tests;
 #[cfg(test)]
 mod tests;
 
 use crate::home::effect::{Announcement, Effect, Event, Failed, Found, JobId};
 use crate::home::facts::Facts;
+use crate::home::rules::LockRules;
 use crate::home::verdict::{Favour, Held, Verb};
 use crate::home::view::HomeView;
 use crate::home::{self, attempts::Trier};
@@ -46,6 +51,7 @@ pub struct Manager {
     /// Storage that was found, until its names and UID are checked.
     discoveries: BTreeMap<JobId, Found>,
     groups: BTreeMap<GroupId, Group>,
+    last_open_sleep: Option<request::OpenSleep>,
     next_job: u64,
 }
 
@@ -64,6 +70,8 @@ pub struct Defaults {
     pub lock_failure: LockFailure,
     /// How large all images of a disk may be together, in per cent of the disk.
     pub overcommit: u32,
+    /// What else is set about locks.
+    pub lock_rules: LockRules,
 }
 
 /// What follows where not every home could be locked before the machine sleeps.
@@ -85,6 +93,8 @@ struct Group {
     failed: Option<Failed>,
     /// Where sharing space is, if this is a part of that.
     phase: Option<space::Phase>,
+    /// Homes that could not be locked, and why.
+    not_locked: Vec<String>,
 }
 
 impl Manager {
@@ -97,6 +107,7 @@ impl Manager {
             homes: Homes::new(),
             discoveries: BTreeMap::new(),
             groups: BTreeMap::new(),
+            last_open_sleep: None,
             next_job: 0,
         }
     }
@@ -111,8 +122,10 @@ impl Manager {
             tuning: self.tuning,
             lock_level: self.defaults.lock_level,
             overcommit: self.defaults.overcommit,
+            rules: self.defaults.lock_rules,
             uids: self.homes.values().map(Home::uid).collect(),
             group_news: Vec::new(),
+            not_locked: Vec::new(),
             next_job: self.next_job,
             effects: Vec::new(),
         };
@@ -156,6 +169,14 @@ impl Manager {
                 home.rang(timer, turn);
                 Fate::Stays
             }),
+            Event::Alarm(user, alarm) => self.lock_event(&user, turn, |home, turn| home.alarmed(alarm, turn)),
+            Event::Inhibited(inhibitor) => {
+                // Its number is not given again.
+                turn.next_job = turn.next_job.max(inhibitor.id.0);
+                self.lock_event(&inhibitor.user.clone(), turn, |home, _| home.inhibited(*inhibitor));
+            }
+            Event::LetGo(user, id) => self.lock_event(&user, turn, |home, turn| home.let_go(id, turn)),
+            Event::Slept(usec) => self.slept(usec, turn),
         }
     }
 
@@ -180,13 +201,13 @@ impl Manager {
         let waiter = Waiter::Call(id);
         match operation {
             Operation::Look(key) => {
-                let view = self.find(&key, caller.uid).map(|home| home.view(turn.machine, turn.facts));
+                let view = self.find(&key, caller.uid).map(|home| home.view(turn));
                 let answer = view.map(|view| Answer::Home(Box::new(view))).ok_or_else(|| no_such_home(&key));
                 turn.answer(waiter, answer);
             }
             Operation::List => {
                 let shown = self.homes.values().filter(|home| !home.is_being_checked());
-                let views: Vec<HomeView> = shown.map(|home| home.view(turn.machine, turn.facts)).collect();
+                let views: Vec<HomeView> = shown.map(|home| home.view(turn)).collect();
                 turn.answer(waiter, Ok(Answer::Homes(views)));
             }
             Operation::Create(record, offer) => self.create(record, offer, id, caller, turn),
@@ -195,8 +216,14 @@ impl Manager {
             Operation::LockAll => self.all(Verb::LockAll, waiter, turn),
             Operation::GiveUpAll => self.all(Verb::GiveUp, waiter, turn),
             Operation::Rebalance => self.rebalance(waiter, turn),
-            // The loop answers these itself: keys and pictures are files.
-            Operation::Keys(_) | Operation::Stage(..) => {
+            Operation::Inhibit(key, wish) => self.inhibit((&key, wish), id, caller, turn),
+            Operation::Locks => turn.answer(waiter, Ok(Answer::Locks(Box::new(self.locks(turn))))),
+            Operation::Sessions(all) => {
+                let again = self.sessions(&all, turn);
+                turn.answer(waiter, Ok(Answer::LookAgain(again)));
+            }
+            // The loop answers these itself: they are asked from files.
+            Operation::Keys(_) | Operation::Stage(..) | Operation::Weaknesses => {
                 turn.answer(waiter, Err(Refusal::NotSupported.into()))
             }
             other => match of_one_home(other) {
@@ -264,14 +291,26 @@ impl Manager {
             return turn.answer(waiter, Ok(Answer::Done));
         }
         let phase = (verb == Verb::Tend).then_some(space::Phase::Tend);
-        self.groups.insert(id, Group { verb, waiter, left: users.len(), failed: None, phase });
+        let group = Group { verb, waiter, left: users.len(), failed: None, phase, not_locked: Vec::new() };
+        self.groups.insert(id, group);
         for user in users {
             let wanted = Wanted { waiter: Waiter::Group(id), ..Wanted::by_the_daemon(verb, turn.now_usec) };
-            self.on(&user, turn, |home, turn| home.want(wanted, turn));
+            self.on(&user, turn, |home, turn| match verb {
+                Verb::LockAll => {
+                    home.lock_unasked(wanted, turn);
+                    Fate::Stays
+                }
+                _ => home.want(wanted, turn),
+            });
         }
     }
 
     fn tell_groups(&mut self, turn: &mut Turn) {
+        for (id, which) in std::mem::take(&mut turn.not_locked) {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.not_locked.push(which);
+            }
+        }
         // One that is told may begin another.
         while !turn.group_news.is_empty() {
             let (id, news) = turn.group_news.remove(0);
@@ -289,21 +328,12 @@ impl Manager {
                     continue;
                 }
                 let ended = group.failed.map_or(Ok(Answer::Done), Err);
-                let ended = if group.verb == Verb::LockAll { self.not_locked(ended, turn) } else { ended };
+                let ended = match group.verb {
+                    Verb::LockAll => self.all_locked(ended, &group.not_locked, turn),
+                    _ => ended,
+                };
                 turn.answer(group.waiter, ended);
             }
-        }
-    }
-
-    /// Not every home could be locked: what was set for that.
-    fn not_locked(&self, ended: Result<Answer, Failed>, turn: &mut Turn) -> Result<Answer, Failed> {
-        match (ended, self.defaults.lock_failure) {
-            (Err(_), LockFailure::Ignore) => Ok(Answer::Done),
-            (Err(failed), LockFailure::PowerOff) => {
-                turn.effects.push(Effect::PowerOff);
-                Err(failed)
-            }
-            (ended, _) => ended,
         }
     }
 
@@ -389,6 +419,10 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         | Operation::GiveUpAll
         | Operation::Stage(..)
         | Operation::Rebalance
+        | Operation::Inhibit(..)
+        | Operation::Locks
+        | Operation::Weaknesses
+        | Operation::Sessions(_)
         | Operation::Keys(_) => return None,
     };
     Some(asked)

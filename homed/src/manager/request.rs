@@ -63,6 +63,38 @@ impl AtSuspend {
     pub const ALL: [Self; 2] = [Self::Stay, Self::Lock];
 }
 
+/// Names an inhibitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InhibitorId(pub u64);
+
+/// Somebody wants a home left out of locks that nobody asks for by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Who, in the asker's own words.
+    pub who: String,
+    /// Why.
+    pub why: String,
+    /// The process that asks.
+    pub pid: u32,
+    /// For how long, in µs.
+    pub for_usec: u64,
+}
+
+/// A session, as the login manager tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Whose.
+    pub uid: u32,
+    /// Whether it has a screen that can be locked: it is graphical, or on a seat.
+    pub has_screen: bool,
+    /// Whether it is locked, or was told to lock itself.
+    pub locked: bool,
+    /// Whether it is being ended.
+    pub closing: bool,
+    /// Since when nobody has touched it, µs since 1970; `None`: it is in use.
+    pub idle_since_usec: Option<u64>,
+}
+
 /// Everything a front may ask.
 pub enum Operation {
     /// One home. Answer: [`Answer::Home`].
@@ -128,6 +160,14 @@ pub enum Operation {
     GiveUpAll,
     /// Care for the space of all homes that are open, and share what is free among them.
     Rebalance,
+    /// Leave a home out of locks for a while. Answer: a file descriptor that holds it.
+    Inhibit(HomeKey, Wish),
+    /// What is to be known about locks. Answer: [`Answer::Locks`].
+    Locks,
+    /// What weakens locks on this machine. Answer: [`Answer::Done`] never; the loop looks itself.
+    Weaknesses,
+    /// All sessions there are. Answer: [`Answer::LookAgain`].
+    Sessions(Vec<Session>),
     /// Something a later version will do; refused by the state table where the state forbids it,
     /// as not supported otherwise.
     Later(HomeKey, Later),
@@ -164,6 +204,41 @@ pub struct SigningKey {
     pub pem: String,
 }
 
+/// What is to be known about locks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Locks {
+    /// Who has homes left out.
+    pub inhibitors: Vec<crate::home::inhibitor::Inhibitor>,
+    /// The homes, by name.
+    pub homes: Vec<HomeLock>,
+    /// The last sleep with homes that were open, since the daemon started.
+    pub open_sleep: Option<OpenSleep>,
+}
+
+/// One home's part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HomeLock {
+    /// Whose.
+    pub user: records::UserName,
+    /// Its state, as on the bus.
+    pub state: &'static str,
+    /// Whether its kind of storage can be locked.
+    pub lockable: bool,
+    /// When it was locked last, µs since 1970, and what was seen then; since the daemon started.
+    pub last_lock: Option<(u64, crate::home::seal::Verdict)>,
+}
+
+/// The machine has slept with homes that were open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSleep {
+    /// When it woke, µs since 1970.
+    pub woke_usec: u64,
+    /// For how long it slept, in µs.
+    pub slept_usec: u64,
+    /// Whose homes were open.
+    pub users: Vec<records::UserName>,
+}
+
 /// What the core answers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
@@ -175,4 +250,8 @@ pub enum Answer {
     Report(Box<records::health::Report>),
     /// Homes, by name.
     Homes(Vec<crate::home::view::HomeView>),
+    /// What is to be known about locks.
+    Locks(Box<Locks>),
+    /// When the sessions are to be told of again, even if nothing is heard of them.
+    LookAgain(Option<std::time::Duration>),
 }

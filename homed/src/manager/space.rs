@@ -86,7 +86,14 @@ impl Manager {
 
     pub(super) fn resize_all(&mut self, phase: Phase, waiter: Waiter, turn: &mut Turn) {
         let plan = self.plan(phase, turn);
-        let group = Group { verb: Verb::Fit, waiter, left: plan.len(), failed: None, phase: Some(phase) };
+        let group = Group {
+            verb: Verb::Fit,
+            waiter,
+            left: plan.len(),
+            failed: None,
+            phase: Some(phase),
+            not_locked: Vec::new(),
+        };
         if plan.is_empty() {
             return self.shared(phase, group, turn);
         }
@@ -253,6 +260,7 @@ mod tests {
                 lock_level: LockLevel::Cache,
                 lock_failure: LockFailure::Abort,
                 overcommit: 400,
+                lock_rules: crate::home::rules::LockRules::default(),
             };
             let machine = Machine { id: MachineId::parse(ID).expect("valid"), host: HostName("a".into()) };
             let figures = homes.iter().map(|(name, numbers, _)| (*name, *numbers)).collect();

@@ -114,6 +114,7 @@ fn manager() -> Manager {
         lock_level: LockLevel::Cache,
         lock_failure: LockFailure::Abort,
         overcommit: 400,
+        lock_rules: LockRules::default(),
     };
     let tuning = Tuning {
         grain: Duration::ZERO,
@@ -153,7 +154,13 @@ impl Scene {
                 self.references.push((user, kind));
             }
             Effect::Start(start) => self.running.push(*start),
-            Effect::Stop(_) | Effect::Announce(_) | Effect::Log(..) | Effect::PowerOff => {}
+            Effect::Stop(_)
+            | Effect::Announce(_)
+            | Effect::Log(..)
+            | Effect::Warn(_)
+            | Effect::SetAlarm(..)
+            | Effect::PowerOff => {}
+            Effect::Inhibit(id, _) => self.answered(id),
             Effect::Check(check) => self.checks.push((check.user, check.id, check.uids)),
             Effect::Save(record) => {
                 assert!(!self.running.iter().any(|job| job.user == *record.user()), "saved under a worker");

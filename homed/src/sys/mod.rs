@@ -22,6 +22,7 @@ pub mod mapped_files;
 pub mod memory;
 pub mod mount;
 pub mod pageout;
+pub mod probe;
 pub mod process;
 pub mod reactor;
 pub mod reclaim;

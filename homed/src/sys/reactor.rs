@@ -2,8 +2,11 @@
 #![allow(unsafe_code)]
 
 use nix::sys::inotify::{Inotify, InotifyEvent};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -37,4 +40,44 @@ impl AsyncInotify {
             }
         }
     }
+}
+
+/// Far enough in the future to never ring by itself: the year 2100, in seconds since 1970.
+const NEVER: i64 = 4_102_444_800;
+
+/// Tells when the wall clock is set anew, as it is when the machine wakes (timerfd_create(2),
+/// `TFD_TIMER_CANCEL_ON_SET`).
+pub struct WallClock(AsyncFd<OwnedFd>);
+
+impl WallClock {
+    /// Listens from now on. Only within the tokio runtime.
+    pub fn new() -> io::Result<Self> {
+        let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        arm(&timer)?;
+        // SAFETY: the descriptor is owned by what is registered, never changed, and dropped only after `AsyncFd`
+        // has taken it out of the reactor.
+        let registered = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) };
+        registered.map(Self).map_err(|failed| io::Error::other(failed.to_string()))
+    }
+
+    /// Returns when it is set.
+    pub async fn until_set(&self) -> io::Result<()> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            let read = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut [0; 8])?));
+            match read {
+                Err(_would_block) => {}
+                Ok(Err(error)) if error.raw_os_error() != Some(libc::ECANCELED) => return Err(error),
+                // Set; or it rang, in the year 2100.
+                Ok(_) => return arm(self.0.get_ref()),
+            }
+        }
+    }
+}
+
+fn arm(timer: &OwnedFd) -> io::Result<()> {
+    let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+    let at = |tv_sec| Timespec { tv_sec, tv_nsec: 0 };
+    timerfd_settime(timer, flags, &Itimerspec { it_interval: at(0), it_value: at(NEVER) })?;
+    Ok(())
 }

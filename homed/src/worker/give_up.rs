@@ -27,7 +27,8 @@ pub fn give_up<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.enter(Step::KillUser)?;
     kill_all(uid)?;
     backend.give_up(steps)?;
-    processes::forget(user);
+    // The slice outlives its processes, and who logs in next comes into it.
+    processes::thaw_for_good(user, uid);
     strict::forget(user);
     Ok(None)
 }

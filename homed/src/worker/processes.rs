@@ -71,10 +71,12 @@ pub fn thaw(user: &UserName, uid: u32) -> Result<(), Failure> {
     thaw_noted(&folder().join(user.as_str()), uid)
 }
 
-/// Forgets about them: they are gone.
-pub fn forget(user: &UserName) {
-    // Not there is just as good.
-    let _ = std::fs::remove_file(folder().join(user.as_str()));
+/// Thaws what they were in, and forgets about them: they are gone.
+pub fn thaw_for_good(user: &UserName, uid: u32) {
+    if thaw(user, uid).is_err() {
+        // It went away while it was thawed. Not there is just as good for the note.
+        let _ = std::fs::remove_file(folder().join(user.as_str()));
+    }
 }
 
 fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {

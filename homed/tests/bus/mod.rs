@@ -217,6 +217,7 @@ async fn daemon(
             home_root: folder.join("home"),
             references: folder.join("references"),
             jobs: folder.join("jobs"),
+            inhibitors: folder.join("inhibitors"),
         },
     };
     let (mut daemon, happened) = Daemon::new(parts, link.clone());
@@ -250,6 +251,15 @@ impl Client {
         B: serde::Serialize + DynamicType,
     {
         let interface = Some("org.freedesktop.home1.Manager");
+        self.0.call_method(Some(dbus::NAME), dbus::MANAGER, interface, method, body).await
+    }
+
+    /// Calls a method of homed's own interface.
+    pub async fn policy<B>(&self, method: &str, body: &B) -> zbus::Result<Message>
+    where
+        B: serde::Serialize + DynamicType,
+    {
+        let interface = Some("org.freedesktop.home1.LockPolicy");
         self.0.call_method(Some(dbus::NAME), dbus::MANAGER, interface, method, body).await
     }
 
@@ -313,7 +323,7 @@ impl Stranger<'_> {
             .args(["--reuid=65534", "--regid=65534", "--clear-groups", "dbus-send"])
             .arg(format!("--bus={}", self.0))
             .args(["--print-reply", "--dest=org.freedesktop.home1", "/org/freedesktop/home1"])
-            .arg(format!("org.freedesktop.home1.Manager.{method}"))
+            .arg(format!("org.freedesktop.home1.{method}"))
             .args(arguments)
             .output()
             .expect("dbus-send runs");

@@ -115,6 +115,7 @@ pub const ROOMS: &[Room] = &[
             "homed::sys::devmapper",
             "homed::sys::environment",
             "homed::sys::holders",
+            "homed::sys::probe",
             "homed::sys::reactor",
             "records",
         ],
@@ -129,6 +130,13 @@ pub const ROOMS: &[Room] = &[
             "tracing_subscriber",
         ],
     },
+    // Run for a sleep, whether the daemon lives or not.
+    Room {
+        name: "homed::sleep",
+        at: "homed/src/sleep",
+        rooms: &["homed::daemon", "homed::home", "homed::manager"],
+        crates: &["tokio", "tracing", "zbus"],
+    },
     // Fronts see the link to the loop, and nothing behind it.
     Room {
         name: "homed::front",
@@ -139,7 +147,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed",
         at: "homed/src/lib.rs",
-        rooms: &["homed::daemon::main", "homed::front::start", "homed::worker::main"],
+        rooms: &["homed::daemon::main", "homed::front::start", "homed::sleep", "homed::worker::main"],
         crates: &[],
     },
     Room { name: "homed", at: "homed/src/main.rs", rooms: &[], crates: &[] },
@@ -229,8 +237,9 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/src/sys/memory.rs", 6),
     ("homed/src/sys/mount.rs", 1),
     ("homed/src/sys/pageout.rs", 6),
+    ("homed/src/sys/probe.rs", 2),
     ("homed/src/sys/process.rs", 1),
-    ("homed/src/sys/reactor.rs", 1),
+    ("homed/src/sys/reactor.rs", 2),
     ("homed/src/sys/reclaim.rs", 3),
     ("homed/src/sys/swap.rs", 2),
     ("homed/src/sys/userns.rs", 3),

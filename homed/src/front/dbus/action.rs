@@ -16,5 +16,7 @@ pub const RESIZE: &str = "org.freedesktop.home1.resize-home";
 pub const PASSWD: &str = "org.freedesktop.home1.passwd-home";
 /// Mount.
 pub const ACTIVATE: &str = "org.freedesktop.home1.activate-home";
+/// Leave a home out of locks.
+pub const INHIBIT: &str = "org.freedesktop.home1.inhibit-lock";
 /// Add and remove keys.
 pub const KEYS: &str = "org.freedesktop.home1.manage-signing-keys";

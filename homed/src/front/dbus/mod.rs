@@ -11,6 +11,7 @@ mod home;
 mod log_control;
 mod manager;
 mod own;
+mod policy;
 mod update;
 
 use crate::daemon::link::{Caller, Change, Interactive, Operation, Reply};
@@ -18,6 +19,7 @@ use context::Front;
 use home::Home;
 use manager::Manager;
 use own::Own;
+use policy::Policy;
 use records::{UserName, buspath};
 use std::sync::Arc;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -41,6 +43,7 @@ pub async fn serve(address: &str, front: Arc<Front>) -> zbus::Result<Connection>
     let connection = zbus::connection::Builder::address(address)
         .serve_at(MANAGER, Manager(front.clone()))
         .serve_at(MANAGER, Own(front.clone()))
+        .serve_at(MANAGER, Policy(front.clone()))
         .serve_at(buspath::HOMES, ObjectManager)
         .serve_at(log_control::PATH, log_control::LogControl)
         .build()
@@ -58,6 +61,8 @@ async fn follow(connection: Connection, front: Arc<Front>, mut changes: Receiver
             Ok(Change::Appeared(user)) => show(&connection, &front, user).await,
             Ok(Change::Vanished(user, _)) => hide(&connection, &user).await,
             Ok(Change::Changed(user)) => changed(&connection, &user).await,
+            Ok(Change::NotLocked(user, why)) => not_locked(&connection, &user, &why).await,
+            Ok(Change::SleptOpen(users, usec)) => slept_open(&connection, &users, usec).await,
             Err(RecvError::Lagged(_)) => show_all(&connection, &front).await,
             Err(RecvError::Closed) => return,
         };
@@ -98,4 +103,15 @@ async fn changed(connection: &Connection, user: &UserName) -> zbus::Result<()> {
     home.u_i_d_changed(emitter).await?;
     home.unix_record_changed(emitter).await?;
     home.user_record_invalidate(emitter).await
+}
+
+async fn not_locked(connection: &Connection, user: &UserName, why: &str) -> zbus::Result<()> {
+    let object = connection.object_server().interface::<_, Policy>(MANAGER).await?;
+    Policy::not_locked(object.signal_emitter(), user.as_str(), why).await
+}
+
+async fn slept_open(connection: &Connection, users: &[UserName], usec: u64) -> zbus::Result<()> {
+    let object = connection.object_server().interface::<_, Policy>(MANAGER).await?;
+    let names = users.iter().map(UserName::to_string).collect();
+    Policy::slept_open(object.signal_emitter(), names, usec).await
 }

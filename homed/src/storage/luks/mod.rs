@@ -17,7 +17,7 @@ use super::spec::Spec;
 use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled};
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Unmount};
-use crate::sys::{cryptsetup, durable, holders, loopdev};
+use crate::sys::{cryptsetup, devmapper, durable, holders, loopdev};
 use records::{Refusal, Secret};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -82,7 +82,7 @@ impl Backend for Luks {
 
     fn give_up(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
         sealed::give_up(&self.spec, steps)?;
-        close(&self.spec, Force::Yes, steps)?;
+        unmount_and_detach(&self.spec, Force::Yes, steps)?;
         wait_until_closed(&self.spec)
     }
 
@@ -125,6 +125,22 @@ impl Backend for Luks {
 }
 
 fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
+    if is_cut_off(spec)? {
+        // Giving it up was broken off: there is no other way on.
+        sealed::give_up(spec, steps)?;
+        unmount_and_detach(spec, Force::Yes, steps)?;
+        return wait_until_closed(spec);
+    }
+    unmount_and_detach(spec, force, steps)
+}
+
+/// Whether something else than encryption answers in the place of the home's device.
+fn is_cut_off(spec: &Spec) -> Result<bool, Failure> {
+    let device = devmapper::device(&spec.mapper_name()).during("looking at the encrypted device")?;
+    Ok(device.is_some_and(|device| device.key.is_none()))
+}
+
+fn unmount_and_detach(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
     let target = &spec.home_directory;
     let node = mapped::node(&spec.mapper_name());
     let ours = |mount: &mount::Mounted| mount.source == node;

@@ -1,0 +1,148 @@
+//! Who is at his screen, and who leaves: logind's sessions, told to the loop whenever one of them changes.
+//!
+//! A session is locked when it says so (`LockedHint`), and from when logind told it to lock itself (the signal
+//! `Lock`, of `loginctl lock-session`) until it is told the reverse: a console has nothing that would say so.
+
+use crate::daemon::link::{Caller, Interactive, Link, Operation, Reply, Session};
+use futures_util::StreamExt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZero;
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use zbus::message::Type;
+use zbus::{Connection, MatchRule, Message, MessageStream, ObjectPath, OwnedObjectPath, OwnedVariant, Proxy};
+
+const SERVICE: &str = "org.freedesktop.login1";
+const MANAGER: &str = "/org/freedesktop/login1";
+const SESSION: &str = "org.freedesktop.login1.Session";
+/// Changes that come together are told together.
+const TOGETHER: Duration = Duration::from_millis(200);
+
+/// Signals that may wait.
+const KEPT: NonZero<usize> = NonZero::new(64).expect("more than none");
+
+/// id, UID, user, seat, path.
+type Row = (String, u32, String, String, OwnedObjectPath);
+
+/// Listens for as long as it is polled. Without logind nobody says anything.
+pub async fn follow(bus: Connection, link: Link) {
+    if let Err(error) = listen(&bus, &link).await {
+        tracing::warn!("homes are not locked by time: {error}");
+    }
+}
+
+async fn listen(bus: &Connection, link: &Link) -> zbus::Result<()> {
+    let mut news = signals(bus).await?;
+    let mut changes = link.changes();
+    let mut told: BTreeSet<String> = BTreeSet::new();
+    let mut hinted: BTreeMap<String, bool> = BTreeMap::new();
+    loop {
+        // Without a login manager there are no sessions; one that is started again is heard of.
+        let again = tell(bus, link, (&mut told, &mut hinted)).await.unwrap_or(None);
+        let again = async {
+            match again {
+                Some(after) => tokio::time::sleep(after).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            first = news.next() => match first {
+                Some(first) => note(&first?, &mut told),
+                None => return Ok(()),
+            },
+            // A home that is locked now: whether it is to be told of again is another question now.
+            change = changes.recv() => if change == Err(RecvError::Closed) { return Ok(()) },
+            () = again => continue,
+        }
+        while let Ok(Some(more)) = tokio::time::timeout(TOGETHER, news.next()).await {
+            note(&more?, &mut told);
+        }
+    }
+}
+
+/// All that logind says of its sessions.
+async fn signals(
+    bus: &Connection,
+) -> zbus::Result<impl futures_util::Stream<Item = zbus::Result<Message>> + Unpin> {
+    let rule = || MatchRule::builder().msg_type(Type::Signal);
+    let sessions = rule().sender(SERVICE).path_namespace("/org/freedesktop/login1/session").build()?;
+    let manager = rule().sender(SERVICE).path(MANAGER).interface("org.freedesktop.login1.Manager").build()?;
+    let sessions = MessageStream::for_match_rule(sessions, bus, Some(KEPT)).await?;
+    let manager = MessageStream::for_match_rule(manager, bus, Some(KEPT)).await?;
+    Ok(futures_util::stream::select(sessions, manager))
+}
+
+/// Remembers who was told to lock himself.
+fn note(message: &Message, told: &mut BTreeSet<String>) {
+    let header = message.header();
+    let (Some(path), Some(member)) = (header.path(), header.member()) else { return };
+    if header.interface().is_none_or(|interface| interface.as_str() != SESSION) {
+        return;
+    }
+    match member.as_str() {
+        "Lock" => drop(told.insert(path.to_string())),
+        "Unlock" => drop(told.remove(path.as_str())),
+        _ => {}
+    }
+}
+
+/// Tells the loop of all sessions; gives when to do so again though nothing is heard.
+async fn tell(
+    bus: &Connection,
+    link: &Link,
+    (told, hinted): (&mut BTreeSet<String>, &mut BTreeMap<String, bool>),
+) -> zbus::Result<Option<Duration>> {
+    let manager = Proxy::new(bus, SERVICE, MANAGER, "org.freedesktop.login1.Manager").await?;
+    let rows: Vec<Row> = manager.call("ListSessions", &()).await?;
+    let mut sessions = Vec::new();
+    let mut now = BTreeMap::new();
+    for (_, uid, _, seat, path) in rows {
+        // One that has ended meanwhile is none.
+        let Ok(mut facts) = facts(bus, &path).await else { continue };
+        if text(&mut facts, "Class").is_none_or(|class| !class.starts_with("user")) {
+            continue;
+        }
+        let hint = flag(&mut facts, "LockedHint");
+        // Unlocked by itself: it was told the reverse in its own way.
+        if hinted.get(path.as_str()) == Some(&true) && !hint {
+            told.remove(path.as_str());
+        }
+        now.insert(path.to_string(), hint);
+        sessions.push(session(uid, &seat, &mut facts, hint || told.contains(path.as_str())));
+    }
+    told.retain(|path| now.contains_key(path));
+    *hinted = now;
+    let daemon = Caller { uid: 0, bus_name: None, interactive: Interactive::No };
+    match link.ask(daemon, Operation::Sessions(sessions)).await {
+        Ok(Reply::LookAgain(after)) => Ok(after),
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+type Facts = HashMap<String, OwnedVariant>;
+
+async fn facts(bus: &Connection, path: &ObjectPath<'_>) -> zbus::Result<Facts> {
+    let properties = Proxy::new(bus, SERVICE, path, "org.freedesktop.DBus.Properties").await?;
+    properties.call("GetAll", &(SESSION,)).await
+}
+
+fn session(uid: u32, seat: &str, facts: &mut Facts, locked: bool) -> Session {
+    let graphical =
+        text(facts, "Type").is_some_and(|kind| matches!(kind.as_str(), "x11" | "wayland" | "mir"));
+    let since = facts.remove("IdleSinceHint").and_then(|value| u64::try_from(value).ok());
+    Session {
+        uid,
+        has_screen: graphical || !seat.is_empty(),
+        locked,
+        closing: text(facts, "State").is_some_and(|state| state == "closing"),
+        idle_since_usec: since.filter(|since| *since > 0 && flag(facts, "IdleHint")),
+    }
+}
+
+fn flag(facts: &mut Facts, name: &str) -> bool {
+    facts.remove(name).and_then(|value| bool::try_from(value).ok()).unwrap_or(false)
+}
+
+fn text(facts: &mut Facts, name: &str) -> Option<String> {
+    facts.remove(name).and_then(|value| String::try_from(value).ok())
+}

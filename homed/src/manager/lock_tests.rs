@@ -1,0 +1,398 @@
+//! Locks that nobody asked for by name: who is left out, what follows, and when.
+
+use super::*;
+use crate::home::effect::StartJob;
+use crate::home::facts::{Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::home::rules::{AtWake, Proof};
+use crate::home::seal::{Looked, Seal};
+use crate::job::{Outcome, Task};
+use records::refusal::Refused;
+use records::{HostName, MachineId, Record, Sections};
+use request::{InhibitorId, Interactive, Session, Wish};
+use std::cell::RefCell;
+
+const SECOND: u64 = 1_000_000;
+
+/// Homes that are open, and what is to be seen of their locks.
+struct Scene {
+    mounts: RefCell<BTreeMap<String, Mount>>,
+    seal: RefCell<Seal>,
+    manager: Manager,
+    now: u64,
+    calls: u64,
+    last: Vec<Effect>,
+}
+
+/// Facts apart from the manager, which is changed meanwhile.
+struct Seen<'a>(&'a RefCell<BTreeMap<String, Mount>>, &'a RefCell<Seal>);
+
+impl Facts for Seen<'_> {
+    fn whereabouts(&self, place: &Place) -> Whereabouts {
+        let mount = self.0.borrow().get(place.user.as_str()).copied().unwrap_or_default();
+        Whereabouts { storage: Storage::There, mount }
+    }
+    fn figures(&self, _: &Place) -> Figures {
+        Figures::default()
+    }
+    fn seal(&self, _: &Place) -> Seal {
+        self.1.borrow().clone()
+    }
+    fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
+        None
+    }
+}
+
+fn user(name: &str) -> UserName {
+    UserName::parse(name).expect("valid")
+}
+
+impl Scene {
+    /// alice, whose record says more, and bob; both are open.
+    fn new(members: &str, change: impl FnOnce(&mut Defaults)) -> Self {
+        let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid");
+        let mut defaults = Defaults {
+            storage: "luks".into(),
+            file_system_type: None,
+            home_root: "/home".into(),
+            lock_level: LockLevel::Cache,
+            lock_failure: LockFailure::Abort,
+            lock_rules: LockRules::default(),
+            overcommit: 400,
+        };
+        change(&mut defaults);
+        let clear = Seal {
+            device: Looked::Clear,
+            table: Looked::Clear,
+            keyring: Looked::Clear,
+            swap: Looked::Clear,
+            holders: Looked::Clear,
+            kernel: Looked::Clear,
+        };
+        let mut scene = Self {
+            mounts: RefCell::default(),
+            seal: RefCell::new(clear),
+            manager: Manager::new(Machine { id, host: HostName("a".into()) }, Tuning::default(), defaults),
+            now: 1_000 * SECOND,
+            calls: 0,
+            last: Vec::new(),
+        };
+        for (name, uid, more) in [("alice", 60001, members), ("bob", 60002, "")] {
+            scene.mounts.borrow_mut().insert(name.into(), Mount::Usable);
+            let text = format!(r#"{{"userName":"{name}","storage":"luks","uid":{uid}{more}}}"#);
+            let record = Record::parse(&text, Sections::HOST).expect("valid");
+            let interrupted = crate::home::effect::Interrupted::No;
+            scene.take(Event::Loaded(Box::new(record), interrupted, vec![AtSuspend::Stay]));
+        }
+        scene
+    }
+
+    fn take(&mut self, event: Event) -> &[Effect] {
+        let facts = Seen(&self.mounts, &self.seal);
+        self.last = self.manager.handle(event, &Now { usec: self.now, facts: &facts });
+        &self.last
+    }
+
+    fn ask(&mut self, uid: u32, operation: Operation) -> &[Effect] {
+        self.calls += 1;
+        let caller = Caller { uid, bus_name: None, interactive: Interactive::No };
+        self.take(Event::Asked(RequestId(self.calls), caller, Box::new(operation)))
+    }
+
+    fn wish(&mut self, for_usec: u64) -> Option<InhibitorId> {
+        let wish = Wish { who: "rsync".into(), why: "a copy".into(), pid: 7, for_usec };
+        let effects = self.ask(60001, Operation::Inhibit(HomeKey::Name("alice".into()), wish));
+        effects.iter().find_map(|effect| match effect {
+            Effect::Inhibit(_, inhibitor) => Some(inhibitor.id),
+            _ => None,
+        })
+    }
+
+    /// Whose homes are being locked now.
+    fn locking(&self) -> Vec<&str> {
+        let lock = |start: &StartJob| matches!(start.job.task, Task::Lock { .. });
+        self.starts().filter(|start| lock(start)).map(|start| start.user.as_str()).collect()
+    }
+
+    fn starts(&self) -> impl Iterator<Item = &StartJob> {
+        self.last.iter().filter_map(|effect| match effect {
+            Effect::Start(start) => Some(&**start),
+            _ => None,
+        })
+    }
+
+    /// Ends the jobs that were just started; gives what follows from the last.
+    fn end(&mut self, mut outcome: impl FnMut(&str) -> Outcome) {
+        let jobs: Vec<(UserName, JobId)> =
+            self.starts().map(|start| (start.user.clone(), start.id)).collect();
+        for (user, id) in jobs {
+            let outcome = outcome(user.as_str());
+            if matches!(outcome, Outcome::Done { .. }) {
+                self.mounts.borrow_mut().insert(user.to_string(), Mount::Suspended);
+            }
+            self.take(Event::Ended(user, id, outcome));
+        }
+    }
+
+    fn answer(&self) -> Option<Result<(), String>> {
+        self.last.iter().find_map(|effect| match effect {
+            Effect::Answer(_, Ok(_), _) => Some(Ok(())),
+            Effect::Answer(_, Err(Failed::Refused(refused)), _) => Some(Err(refused.sentence.clone())),
+            Effect::Answer(_, Err(Failed::Fault(chain)), _) => Some(Err(chain.clone())),
+            _ => None,
+        })
+    }
+
+    fn alarm(&self) -> Option<(UserName, u64, u64)> {
+        self.last.iter().rev().find_map(|effect| match effect {
+            Effect::SetAlarm(user, alarm, after) => {
+                Some((user.clone(), *alarm, u64::try_from(after.as_micros()).expect("short")))
+            }
+            _ => None,
+        })
+    }
+
+    fn has(&self, is_it: impl Fn(&Effect) -> bool) -> bool {
+        self.last.iter().any(is_it)
+    }
+}
+
+fn done(_: &str) -> Outcome {
+    Outcome::Done { record: None, warnings: Vec::new() }
+}
+
+fn busy(name: &str) -> Outcome {
+    match name {
+        "alice" => Outcome::Refused(Refused::new(records::Refusal::HomeBusy, "a nap cannot be stopped")),
+        _ => done(name),
+    }
+}
+
+#[test]
+fn an_inhibitor_leaves_its_home_out_until_its_time_is_over() {
+    let mut scene = Scene::new("", |_| {});
+    let id = scene.wish(3600 * SECOND).expect("given");
+    scene.ask(0, Operation::LockAll);
+    assert_eq!(scene.locking(), ["bob"]);
+    scene.end(done);
+    assert_eq!(scene.answer(), Some(Ok(())));
+    // Who names it is obeyed.
+    scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+    assert_eq!(scene.locking(), ["alice"]);
+    scene.end(done);
+    scene.mounts.borrow_mut().insert("alice".into(), Mount::Usable);
+    // Its time is over, and nobody has said so yet.
+    scene.now += 3600 * SECOND;
+    scene.ask(0, Operation::LockAll);
+    assert_eq!(scene.locking(), ["alice"]);
+    scene.end(done);
+    scene.mounts.borrow_mut().insert("alice".into(), Mount::Usable);
+    let id2 = scene.wish(3600 * SECOND).expect("given");
+    assert_ne!(id, id2);
+    scene.take(Event::LetGo(user("alice"), id2));
+    scene.ask(0, Operation::LockAll);
+    assert_eq!(scene.locking(), ["alice"]);
+}
+
+#[test]
+fn references_that_say_dont_suspend_are_no_inhibitors() {
+    let mut scene = Scene::new("", |_| {});
+    // Both are held by such ones.
+    scene.ask(0, Operation::LockAll);
+    assert_eq!(scene.locking(), ["alice", "bob"]);
+}
+
+#[test]
+fn inhibitors_without_reason_or_end_are_refused() {
+    let mut scene = Scene::new("", |_| {});
+    for (who, why, for_usec) in [
+        ("x", "", SECOND),
+        ("x", " ", SECOND),
+        ("", "y", SECOND),
+        ("x", "two\nlines", SECOND),
+        ("x", "y", 0),
+        ("x", "y", 8 * 3600 * SECOND + 1),
+        ("x", "y", u64::MAX),
+    ] {
+        let wish = Wish { who: who.into(), why: why.into(), pid: 7, for_usec };
+        scene.ask(60001, Operation::Inhibit(HomeKey::Name("alice".into()), wish));
+        assert!(matches!(scene.answer(), Some(Err(_))), "{who:?} {why:?} {for_usec}");
+        assert!(!scene.has(|effect| matches!(effect, Effect::Inhibit(..))));
+    }
+    for _ in 0..32 {
+        assert!(scene.wish(SECOND).is_some());
+    }
+    assert!(scene.wish(SECOND).is_none());
+}
+
+#[test]
+fn numbers_of_an_earlier_daemon_are_not_given_again() {
+    let mut scene = Scene::new("", |_| {});
+    let old = crate::home::inhibitor::Inhibitor {
+        id: InhibitorId(500),
+        user: user("alice"),
+        who: "x".into(),
+        why: "y".into(),
+        uid: 1,
+        pid: 1,
+        until_usec: u64::MAX,
+    };
+    scene.take(Event::Inhibited(Box::new(old)));
+    assert!(scene.wish(SECOND).is_some_and(|id| id.0 > 500));
+    scene.ask(0, Operation::LockAll);
+    assert_eq!(scene.locking(), ["bob"]);
+}
+
+#[test]
+fn a_failure_names_the_home_and_is_followed_by_what_is_set() {
+    for (failure, answer, power_off) in [
+        (LockFailure::Abort, false, false),
+        (LockFailure::PowerOff, false, true),
+        (LockFailure::Ignore, true, false),
+    ] {
+        let mut scene = Scene::new("", |defaults| defaults.lock_failure = failure);
+        scene.ask(0, Operation::LockAll);
+        scene.end(busy);
+        match scene.answer() {
+            Some(Ok(())) => assert!(answer),
+            Some(Err(why)) => {
+                assert_eq!(why, "Not every home is locked. alice: a nap cannot be stopped");
+                assert!(!answer);
+            }
+            None => panic!("{failure:?}: no answer"),
+        }
+        assert_eq!(scene.has(|effect| matches!(effect, Effect::PowerOff)), power_off, "{failure:?}");
+        assert_eq!(scene.has(|effect| matches!(effect, Effect::Warn(_))), answer, "{failure:?}");
+    }
+}
+
+#[test]
+fn what_is_seen_afterwards_decides_whether_it_counts_as_locked() {
+    let (unseen, found) = (Looked::Unseen("dark".into()), Looked::Found("it is there".into()));
+    for (kernel, proof, good) in [
+        (Looked::Clear, Proof::Wanted, true),
+        (Looked::Clear, Proof::Required, true),
+        (unseen.clone(), Proof::Wanted, true),
+        (unseen, Proof::Required, false),
+        (found.clone(), Proof::Wanted, false),
+        (found, Proof::Required, false),
+    ] {
+        let mut scene = Scene::new("", |defaults| defaults.lock_rules.proof = proof);
+        scene.seal.borrow_mut().kernel = kernel.clone();
+        scene.ask(0, Operation::LockAll);
+        scene.end(done);
+        assert_eq!(scene.answer().map(|answer| answer.is_ok()), Some(good), "{kernel:?} {proof:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_claims_a_lock_is_not_believed() {
+    let mut scene = Scene::new("", |_| {});
+    scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+    let job = scene.starts().next().map(|start| start.id).expect("begun");
+    scene.take(Event::Ended(user("alice"), job, done("alice")));
+    assert!(scene.answer().is_some_and(|answer| answer.is_err_and(|why| why.contains("still open"))));
+}
+
+#[test]
+fn homes_that_were_open_in_a_sleep_are_told_of_and_locked() {
+    for (at_wake, locked) in [(AtWake::Lock, vec!["bob"]), (AtWake::Say, vec![])] {
+        let mut scene = Scene::new("", |defaults| defaults.lock_rules.at_wake = at_wake);
+        scene.wish(3600 * SECOND).expect("given");
+        scene.take(Event::Slept(5 * SECOND));
+        assert_eq!(scene.locking(), locked);
+        let told = scene.has(|effect| {
+            matches!(effect, Effect::Announce(Announcement::SleptOpen(users, _)) if users.len() == 2)
+        });
+        assert!(told);
+    }
+    let mut scene = Scene::new("", |_| {});
+    for name in ["alice", "bob"] {
+        scene.mounts.borrow_mut().insert(name.into(), Mount::Suspended);
+    }
+    assert!(scene.take(Event::Slept(SECOND)).is_empty());
+}
+
+fn at_screen(locked: bool) -> Operation {
+    Operation::Sessions(vec![Session {
+        uid: 60001,
+        has_screen: true,
+        locked,
+        closing: false,
+        idle_since_usec: None,
+    }])
+}
+
+#[test]
+fn a_locked_screen_locks_the_home_after_its_time() {
+    let mut scene = Scene::new(r#","lockAfterScreenLockUSec":60000000"#, |_| {});
+    scene.ask(0, at_screen(true));
+    let (who, first, after) = scene.alarm().expect("set");
+    assert_eq!((who.as_str(), after), ("alice", 60 * SECOND));
+    // Unlocked in time.
+    scene.ask(0, at_screen(false));
+    assert_eq!(scene.alarm(), None);
+    scene.now += 60 * SECOND;
+    assert!(scene.take(Event::Alarm(user("alice"), first)).is_empty());
+    // And not.
+    scene.ask(0, at_screen(true));
+    let (_, second, _) = scene.alarm().expect("set");
+    scene.now += 59 * SECOND;
+    scene.take(Event::Alarm(user("alice"), second));
+    assert_eq!(scene.locking(), [""; 0]);
+    let (_, third, left) = scene.alarm().expect("set again");
+    assert_eq!(left, SECOND);
+    scene.now += SECOND;
+    scene.take(Event::Alarm(user("alice"), third));
+    assert_eq!(scene.locking(), ["alice"]);
+    // It fails, and is tried again.
+    let (_, fourth, again) = scene.alarm().expect("set for another try");
+    assert_eq!(again, 60 * SECOND);
+    scene.end(busy);
+    scene.now += again;
+    scene.take(Event::Alarm(user("alice"), fourth));
+    assert_eq!(scene.locking(), ["alice"]);
+}
+
+#[test]
+fn the_record_s_limit_comes_before_the_settings_and_never_is_never() {
+    let set = |defaults: &mut Defaults| defaults.lock_rules.after_screen_lock = Some(5 * SECOND);
+    for (members, after) in [
+        ("", Some(5 * SECOND)),
+        (r#","lockAfterScreenLockUSec":7000000"#, Some(7 * SECOND)),
+        (r#","lockAfterScreenLockUSec":18446744073709551615"#, None),
+    ] {
+        let mut scene = Scene::new(members, set);
+        scene.ask(0, at_screen(true));
+        assert_eq!(scene.alarm().map(|(_, _, after)| after), after, "{members}");
+    }
+}
+
+#[test]
+fn a_locked_home_is_given_up_when_all_its_sessions_are_ended() {
+    let session =
+        |closing| Session { uid: 60001, has_screen: false, locked: false, closing, idle_since_usec: None };
+    for (mount, sessions, given_up) in [
+        (Mount::Suspended, vec![session(true), session(true)], true),
+        (Mount::Suspended, vec![session(true), session(false)], false),
+        (Mount::Suspended, vec![], false),
+        (Mount::Usable, vec![session(true)], false),
+    ] {
+        let mut scene = Scene::new("", |_| {});
+        scene.mounts.borrow_mut().insert("alice".into(), mount);
+        scene.ask(0, Operation::Sessions(sessions.clone()));
+        let begun = scene.starts().any(|start| matches!(start.job.task, Task::GiveUp { .. }));
+        assert_eq!(begun, given_up, "{mount:?} {sessions:?}");
+    }
+}
+
+#[test]
+fn sessions_are_looked_at_again_only_where_idleness_counts() {
+    for (idle, again) in [(None, false), (Some(SECOND), true)] {
+        let mut scene = Scene::new("", |defaults| defaults.lock_rules.after_idle = idle);
+        let effects = scene.ask(0, Operation::Sessions(Vec::new()));
+        let asked = effects.iter().any(
+            |effect| matches!(effect, Effect::Answer(_, Ok(Answer::LookAgain(after)), _) if after.is_some() == again),
+        );
+        assert!(asked, "{idle:?}");
+    }
+}
