@@ -154,15 +154,9 @@ fn broken_unlocks(machine: &Ours, steps: &[&str]) -> Result<()> {
 #[test]
 fn a_daemon_killed_in_a_lock_finds_the_truth_in_the_kernel() -> Result<()> {
     let machine = counting()?;
-    for (words, step) in [
-        ("lock alice", "freeze-user"),
-        ("lock alice", "evict"),
-        ("lock alice", "suspend-device"),
-        ("lock alice", "scrub"),
-        ("unlock alice", "resume-device"),
-        ("unlock alice", "uncover"),
-        ("unlock alice", "thaw-user"),
-    ] {
+    let locks = LOCK.iter().map(|step| ("lock alice", *step));
+    let unlocks = UNLOCK.iter().map(|step| ("unlock alice", *step));
+    for (words, step) in locks.chain(unlocks) {
         let state = machine.state("alice")?;
         if words == "unlock alice" && state == "active" {
             machine.done("lock alice", "", "")?;

@@ -48,6 +48,11 @@ impl Machine {
             Init::Small => "echo mem > /sys/power/state",
             Init::Full => "systemctl suspend",
         };
+        self.suspend_by(script)
+    }
+
+    /// Sends it to sleep with a command of one's own.
+    pub fn suspend_by(&self, script: &str) -> Result<()> {
         // The answer may or may not come before the sleep.
         let running = self.command(script).spawn()?;
         self.kernel.await_sleep().with_context(|| self.last_words())?;
@@ -59,6 +64,12 @@ impl Machine {
     pub fn wake(&self) -> Result<()> {
         self.kernel.wake()?;
         self.check("true").context("after waking").map(drop)
+    }
+
+    /// Waits for an end that it comes to by itself.
+    pub fn ended(self) -> Result<Stopped> {
+        ensure!(self.kernel.wait_until_ended(SHUTDOWN), "the machine goes on; {}", self.last_words());
+        self.stopped()
     }
 
     fn stopped(self) -> Result<Stopped> {
