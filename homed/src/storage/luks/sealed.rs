@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The longest that compressors are washed: there must be time for what comes after.
-const WASHING: Duration = Duration::from_secs(6);
+const WASHING: Duration = Duration::from_secs(8);
 
 /// The source of a cover in the table of mounts.
 const COVER: &str = "homed-locked";
