@@ -196,13 +196,11 @@ fn nothing_is_tidied_up_on_the_way_down() -> Result<()> {
     machine.done(&format!("create alice {CHEAP} --disk-size=2G"), "", "correcthorse")?;
     machine.console().login("alice", "correcthorse")?;
     machine.check("homectl rebalance >/dev/null 2>&1; head -c 200M /dev/urandom > /home/alice/file; sync; rm /home/alice/file")?;
-    let begin = Instant::now();
     let machine = Ours(machine.0.shutdown()?.start()?);
     let said = machine.check("journalctl -b -1 -u homed --no-pager -o cat")?;
     ensure!(said.contains("deactivate is done") && !said.contains("resize begins"), "{said}");
     let left = allocated(&machine, "alice")?;
     ensure!(left >= 2 << 30, "of 2 GiB {} MiB are left", left >> 20);
     ensure!(machine.state("alice")? == "inactive", "it is {}", machine.state("alice")?);
-    ensure!(begin.elapsed() < Duration::from_secs(100), "down and up took {:?}", begin.elapsed());
     Ok(())
 }
