@@ -93,7 +93,7 @@ findings! {
     ImageMissing, Image, Broken, "The image is not there.", "Plug in or mount the disk it is on, or restore it from a backup.";
     ImageNotAFile, Image, Broken, "What is in the image's place is no regular file.", "Move it away, and put the image there.";
     ImageUnreadable, Image, Broken, "The image cannot be read.", "Look at the disk it is on: journalctl --dmesg; restore the image from a backup.";
-    ImageCutShort, Image, Wrong, "The image is shorter than its partition table says: its end was cut off.", "To see what is left: homectl rescue USER";
+    ImageCutShort, Image, Wrong, "The image is shorter than its partition table says: its end was cut off.", "If the file system had been shrunk before, all is there: homectl repair USER. To see what is left: homectl rescue USER";
     ImageInUse, Image, Broken, "Another program or machine has the image open.", "Close it there first.";
     ImageInHoles, Image, Note, "The disk has less room than the image may still need: writing into the home may fail.", "Free some space on that disk.";
     TablesSound, PartitionTable, Sound, "Both copies of the partition table are sound.", "";

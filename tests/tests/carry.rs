@@ -55,6 +55,8 @@ fn a_home_opens_on_another_machine_with_the_password_alone() -> Result<()> {
     second.done("activate alice", "correcthorse", "")?;
     let said = second.refused("passwd alice", "correcthorse", "batterystaple")?;
     assert!(said.contains("signed elsewhere"), "{said}");
+    let said = second.refused("update alice --real-name=Elsewhere", "correcthorse", "")?;
+    assert!(said.contains("signed elsewhere"), "{said}");
     second.done("deactivate alice", "", "")?;
 
     // And back, with what was written on the way.

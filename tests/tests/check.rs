@@ -220,3 +220,48 @@ fn an_open_home_and_one_that_is_checked_are_nobodys_hindrance() -> Result<()> {
     ensure!(checked.status == 3 && checked.stderr.contains("broken off"), "{}", checked.stderr);
     Ok(())
 }
+
+/// Runs a program on the decrypted file system of a closed home.
+fn on_device(command: &str) -> String {
+    format!(
+        "set -e\nloop=$(losetup --find --show --offset 1048576 /home/alice.home)\n\
+         printf correcthorse | cryptsetup open --key-file - $loop peek\n\
+         {command}\ncryptsetup close peek; losetup -d $loop"
+    )
+}
+
+#[test]
+fn a_damaged_file_system_is_told_rescued_and_repaired() -> Result<()> {
+    let machine = prepared("--fs-type=ext4")?;
+    // The journal is gone: the kernel does not mount that.
+    machine.check(&on_device("debugfs -w -R 'clri <8>' /dev/mapper/peek 2>/dev/null"))?;
+    let said = machine.refused("activate alice", "correcthorse", "")?;
+    ensure!(said.contains("The password was not the problem") && !said.contains("unexpectedly"), "{said}");
+    machine.nothing_open("alice")?;
+    machine.check("setfattr -x user.home-dirty /home/alice.home")?;
+    finds(&machine, "correcthorse", &["fileSystemErrors"], 1)?;
+    machine.check("setfattr -n user.home-dirty -v 1 /home/alice.home")?;
+    let before = machine.check("sha256sum /home/alice.home")?;
+    for words in ["rescue alice", "rescue alice /mnt"] {
+        machine.refused(words, "wrong", "")?;
+        machine.done(words, "correcthorse", "")?;
+        let at = if words.ends_with("mnt") { "/mnt" } else { "/home/alice" };
+        assert_eq!(machine.check(&format!("cat {at}/file"))?, "kept\n");
+        assert_ne!(machine.run(&format!("echo x > {at}/file"))?.status, 0, "it can be written");
+        match at {
+            "/mnt" => machine.check("umount /mnt").map(drop)?,
+            _ => machine.done("deactivate alice", "", "").map(drop)?,
+        }
+        machine.nothing_open("alice")?;
+    }
+    assert_eq!(machine.check("sha256sum /home/alice.home")?, before, "changed by a rescue");
+    assert_eq!(machine.state("alice")?, "dirty");
+    // By itself a repair leaves the file system alone.
+    machine.check("setfattr -x user.home-dirty /home/alice.home")?;
+    machine.homectl("repair --yes alice", "correcthorse", "")?;
+    assert_eq!(machine.check("sha256sum /home/alice.home")?, before, "repaired without being asked to");
+    let done = machine.homectl("repair --yes --file-system alice", "correcthorse", "")?;
+    ensure!(done.status == 0, "{}{}\n{}", done.stdout, done.stderr, machine.log());
+    finds(&machine, "correcthorse", &[], 0)?;
+    opens(&machine, "correcthorse")
+}

@@ -38,6 +38,8 @@ fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
         machine.done(&format!("passwd {user}"), "correcthorse", "batterystaple")?;
         machine.refused(&format!("activate {user}"), "correcthorse", "")?;
         writes(&machine, user, "batterystaple", "ours")?;
+        let words = format!("update {user} --real-name=Updated --password-hint=hint --recovery-key=yes");
+        machine.done(&words, "batterystaple", "")?;
     }
     for (user, kind) in [("carol", "btrfs"), ("dave", "ext4")] {
         machine.done(&format!("create {user} {CHEAP} --fs-type={kind}"), "", "correcthorse")?;
@@ -51,6 +53,8 @@ fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
         ("carol", "correcthorse", "ours"),
         ("dave", "correcthorse", "ours"),
     ] {
+        let record = machine.done(&format!("inspect -j {user}"), "", "")?;
+        ensure!(record.contains("Updated") == (password == "batterystaple"), "{user}: {record}");
         reads(&machine, user, password, diary).with_context(|| {
             machine.check("journalctl -b --no-pager -u systemd-homed | tail -40").unwrap_or_default()
         })?;

@@ -119,10 +119,34 @@ cryptsetup luksDump --dump-json-metadata $loop | jq --compact-output --raw-outpu
 losetup --detach $loop";
 
 #[test]
-fn pictures_follow_the_record() -> Result<()> {
+fn what_nobody_here_knows_stays_in_the_record() -> Result<()> {
     let machine = Ours::small()?;
     machine.create("alice", "correcthorse")?;
+    let unknown = r#".xFuture = {"a": [1, null]} | .privileged.xFuture = "p" | .perMachine += [{"matchHostname": "else", "xFuture": 1}]"#;
+    machine.check(&format!(
+        "homectl inspect -EE alice | jq '{unknown} | .lastChangeUSec += 1' > /root/record"
+    ))?;
+    machine.done("update alice --identity=/root/record", "correcthorse", "")?;
+    machine.done("update alice --real-name=Alice", "correcthorse", "")?;
+    machine.done("passwd alice", "correcthorse", "batterystaple")?;
+    machine.done("activate alice", "batterystaple", "")?;
+    for copy in
+        ["homectl inspect -j alice", "cat ~alice/.identity", "cat /var/lib/systemd/home/alice.identity"]
+    {
+        let kept = machine.check(&format!(
+            "{copy} | jq -c '[.xFuture, .privileged.xFuture, (.perMachine[] | .xFuture // empty)]'"
+        ))?;
+        assert_eq!(kept, "[{\"a\":[1,null]},\"p\",1]\n", "{copy}");
+    }
+    closed(&machine)
+}
+
+#[test]
+fn pictures_follow_the_record() -> Result<()> {
+    let machine = Ours::small()?;
     machine.check("echo one > /root/one; echo two > /root/two")?;
+    machine.done(&format!("create alice {} --avatar=/root/two", homed_tests::CHEAP), "", "correcthorse")?;
+    assert_eq!(machine.check("cat /var/cache/systemd/home/alice/avatar")?, "two\n");
     machine.done("update alice --avatar=/root/one", "correcthorse", "")?;
     assert_eq!(machine.check("cat /var/cache/systemd/home/alice/avatar")?, "one\n");
     machine.done("update alice --blob=extra=/root/two", "correcthorse", "")?;

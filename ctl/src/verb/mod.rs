@@ -77,7 +77,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "inhibit-lock", arguments: "USER [COMMAND…]", help: "Leave a home open at sleep while a command runs; needs --why= and --for=", group: LOCK, count: (1, MANY), run: inhibit::run },
     Verb { name: "inhibitors", arguments: "", help: "List who has homes left open at sleep", group: LOCK, count: (0, 0), run: inhibit::list },
     Verb { name: "security", arguments: "", help: "Show what weakens locks on this machine", group: LOCK, count: (0, 0), run: security::run },
-    Verb { name: "check", arguments: "USER…", help: "Tell what is right and wrong with homes", group: DAMAGE, count: (1, MANY), run: check::run },
+    Verb { name: "check", arguments: "USER…", help: "Tell what is right and wrong with homes; ends with 0: sound, 1: wrong, but it opens, 2: broken, 3: not looked at", group: DAMAGE, count: (1, MANY), run: check::run },
     Verb { name: "repair", arguments: "USER", help: "Rebuild what can be rebuilt of a home, after saying what", group: DAMAGE, count: (1, 1), run: repair::repair },
     Verb { name: "rescue", arguments: "USER [DIRECTORY]", help: "Open what is left of a home, to be read only", group: DAMAGE, count: (1, 2), run: repair::rescue },
     Verb { name: "rebalance", arguments: "", help: "Share the free space among the homes", group: OTHER, count: (0, 0), run: simple::rebalance },

@@ -125,7 +125,16 @@ impl Outside for Neighbours {
         match self.folders.load_all() {
             Ok((records, unusable)) => {
                 unusable.iter().for_each(|error| tracing::warn!("a host record cannot be used: {error}"));
-                records.into_iter().filter(|record| self.is_usable(record)).collect()
+                let usable: Vec<_> = records.into_iter().filter(|record| self.is_usable(record)).collect();
+                for record in &usable {
+                    if let Err(error) = self.folders.make_blob_folder(record.user()) {
+                        tracing::warn!(
+                            "the folder for pictures of {} cannot be made: {error}",
+                            record.user()
+                        );
+                    }
+                }
+                usable
             }
             Err(error) => {
                 tracing::error!("the host records cannot be read: {error}");

@@ -165,6 +165,8 @@ pub struct Wanted {
     pub repair: Repair,
     /// Where it is opened, for [`Verb::Rescue`].
     pub directory: Option<String>,
+    /// Folder with its pictures, for [`Verb::Create`].
+    pub blobs: Option<String>,
     /// Whether credentials are tried: fixed when it is asked, for they are handed on.
     pub attempt: bool,
     /// The size, for [`Verb::Resize`] and [`Verb::Fit`].
@@ -187,6 +189,7 @@ impl Wanted {
             change: None,
             repair: Repair::default(),
             directory: None,
+            blobs: None,
             attempt: false,
             size: None,
             at_suspend: AtSuspend::Stay,

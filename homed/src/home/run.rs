@@ -156,7 +156,9 @@ impl Home {
         let Some(running) = &mut self.running else { return };
         running.phase = Phase::Working;
         let task = match running.work {
-            Work::Creating => Task::Create { uid, overcommit: turn.overcommit },
+            Work::Creating => {
+                Task::Create { uid, overcommit: turn.overcommit, blobs: running.wanted.blobs.take() }
+            }
             Work::Activating(_) => Task::Activate { uid, known: Known::Yes },
             Work::Fixating(_) => Task::Activate { uid, known: Known::No },
             Work::Deactivating => Task::Deactivate { force: force(running.wanted.verb) },

@@ -48,6 +48,8 @@ pub enum Task {
         uid: u32,
         /// How large all images of the disk may be together, in per cent of the disk.
         overcommit: u32,
+        /// Folder with the pictures the record names.
+        blobs: Option<String>,
     },
     /// Unlock and mount at the home directory.
     Activate {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Verb {
-    Create { uid: u32, overcommit: u32 },
+    Create { uid: u32, overcommit: u32, blobs: Option<String> },
     Activate { uid: u32, known: Known },
     Deactivate { force: Force },
     Authenticate { resting: Mounted },
@@ -33,7 +33,9 @@ enum Verb {
 
 pub fn encode(job: &Job) -> Secret {
     let verb = match &job.task {
-        Task::Create { uid, overcommit } => Verb::Create { uid: *uid, overcommit: *overcommit },
+        Task::Create { uid, overcommit, blobs } => {
+            Verb::Create { uid: *uid, overcommit: *overcommit, blobs: blobs.clone() }
+        }
         Task::Activate { uid, known } => Verb::Activate { uid: *uid, known: *known },
         Task::Deactivate { force } => Verb::Deactivate { force: *force },
         Task::Authenticate { resting } => Verb::Authenticate { resting: *resting },
@@ -105,7 +107,7 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
     let secret = |name: &str| Credentials::from_value(&value[name]).map_err(|e| InvalidJob(e.to_string()));
     let verb = Verb::deserialize(&value["task"]).map_err(|e| InvalidJob(e.to_string()))?;
     let task = match verb {
-        Verb::Create { uid, overcommit } => Task::Create { uid, overcommit },
+        Verb::Create { uid, overcommit, blobs } => Task::Create { uid, overcommit, blobs },
         Verb::Activate { uid, known } => Task::Activate { uid, known },
         Verb::Deactivate { force } => Task::Deactivate { force },
         Verb::Authenticate { resting } => Task::Authenticate { resting },

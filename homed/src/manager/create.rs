@@ -16,7 +16,7 @@ const STORAGE: [&str; 5] = ["luks", "directory", "subvolume", "fscrypt", "cifs"]
 impl Manager {
     pub(super) fn create(
         &mut self,
-        record: Record,
+        (record, blobs): (Record, Option<String>),
         offer: Offer,
         id: RequestId,
         caller: &Caller,
@@ -31,6 +31,7 @@ impl Manager {
             waiter,
             trier: super::trier(caller, &home),
             offer,
+            blobs,
             ..Wanted::by_the_daemon(Verb::Create, turn.now_usec)
         };
         let fate = home.want(wanted, turn);

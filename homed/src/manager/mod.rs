@@ -210,7 +210,7 @@ impl Manager {
                 let views: Vec<HomeView> = shown.map(|home| home.view(turn)).collect();
                 turn.answer(waiter, Ok(Answer::Homes(views)));
             }
-            Operation::Create(record, offer) => self.create(record, offer, id, caller, turn),
+            Operation::Create(record, blobs, offer) => self.create((*record, blobs), offer, id, caller, turn),
             Operation::Register(record) => self.register(record, id, turn),
             Operation::DeactivateAll => self.all(Verb::DeactivateAll, waiter, turn),
             Operation::LockAll => self.all(Verb::LockAll, waiter, turn),
@@ -252,6 +252,7 @@ impl Manager {
             repair: asked.repair,
             directory: asked.directory,
             size: asked.size,
+            blobs: None,
             at_suspend: asked.at_suspend,
             asked_usec: turn.now_usec,
         };

@@ -101,8 +101,8 @@ pub enum Operation {
     Look(HomeKey),
     /// All homes. Answer: [`Answer::Homes`].
     List,
-    /// Make a home from a record without `secret`; answer [`Answer::Done`], as for all below that do not say.
-    Create(Record, Offer),
+    /// Make a home from a record without `secret`, with the pictures in a folder; answer [`Answer::Done`], as for all below that do not say.
+    Create(Box<Record>, Option<String>, Offer),
     /// Store a record, make no storage.
     Register(Record),
     /// Mount.

@@ -204,7 +204,11 @@ impl Scene {
         let operation = match what {
             What::Create => {
                 let text = format!(r#"{{"userName":"{}"}}"#, user(index));
-                Operation::Create(Record::parse(&text, Sections::EMBEDDED).expect("valid"), offer)
+                Operation::Create(
+                    Box::new(Record::parse(&text, Sections::EMBEDDED).expect("valid")),
+                    None,
+                    offer,
+                )
             }
             What::Activate => Operation::Activate(key, offer),
             What::Acquire => Operation::Acquire(key, AtSuspend::Stay, offer),

@@ -39,6 +39,13 @@ impl Folders {
         self.blobs.join(user.as_str())
     }
 
+    /// Makes a user's folder: the original's clients want one, be it empty.
+    pub fn make_blob_folder(&self, user: &UserName) -> io::Result<()> {
+        let folder = self.blob_folder(user);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
+    }
+
     /// Takes blobs in, into a folder of their own that [`Folders::publish_blobs`] puts in place. The
     /// descriptors may come from a stranger: only regular files are read.
     pub fn stage_blobs(

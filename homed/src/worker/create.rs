@@ -1,6 +1,7 @@
 //! Making a home.
 
-use super::{Done, blobs, state, steps::Reporter};
+use super::blobs::{self, Claimed};
+use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Step, Steps};
 use crate::storage::{self, HomeDirectory, NewHome, Spec};
 use crate::token::{self, Offer};
@@ -26,19 +27,34 @@ const PLAN: &[Step] = &[
 
 /// Makes storage for the job's record. The host's record is written last: without it the home is
 /// whole, and taken over at the first login.
-pub fn create<W: Write>(job: &Job, uid: u32, overcommit: u32, steps: &mut Reporter<W>) -> Done {
+pub fn create<W: Write>(
+    job: &Job,
+    (uid, overcommit): (u32, u32),
+    staged: Option<&str>,
+    steps: &mut Reporter<W>,
+) -> Done {
     steps.plan(PLAN);
+    let mut claimed = Claimed::new(staged)?;
     let offer = Offer::new(&job.credentials);
     let keys = token::all_keys(&job.record, &offer)?;
     let embedded = signed(&job.record.only(Sections::EMBEDDED))?;
     let spec = Spec::of(&job.record, &job.machine)?;
     let backend = storage::backend(spec)?;
+    claimed.publish(embedded.user())?;
     let mut fill = |home: &HomeDirectory| {
         home.write_record(&embedded)?;
         blobs::into_home(&embedded, home)
     };
     let mut request = NewHome { record: &embedded, keys: &keys, uid, overcommit, fill: &mut fill };
-    let mut binding = backend.create(&mut request, steps)?;
+    let created = backend.create(&mut request, steps);
+    if created.is_err() {
+        // Already failing: what matters is the first error.
+        let _ = state::forget_blobs(&embedded);
+    }
+    let mut binding = created?;
+    if embedded.members().contains_key("blobManifest") {
+        binding.insert("blobDirectory".into(), json!(state::blob_folder(&embedded)));
+    }
     binding.insert("uid".into(), json!(uid));
     binding.insert("gid".into(), json!(uid));
     let mut host = embedded.clone();

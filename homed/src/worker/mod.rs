@@ -74,7 +74,9 @@ fn read_job() -> Result<Job, Failure> {
 /// Does one job, in this process.
 fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
     let done = match &job.task {
-        Task::Create { uid, overcommit } => create::create(job, *uid, *overcommit, reporter),
+        Task::Create { uid, overcommit, blobs } => {
+            create::create(job, (*uid, *overcommit), blobs.as_deref(), reporter)
+        }
         Task::Activate { uid, known } => activate::activate(job, *uid, *known, reporter),
         Task::Deactivate { force } => deactivate::deactivate(job, *force, reporter),
         Task::Authenticate { resting } => authenticate::authenticate(job, *resting, reporter),

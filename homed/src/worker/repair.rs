@@ -37,6 +37,10 @@ const PLAN: &[Step] = &[
 /// What is done for a finding: without a key, and with one.
 fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
     let what = match kind {
+        Kind::ImageCutShort => (
+            Needs::Key,
+            "write the partition table anew, where the file system fits what there is of the image",
+        ),
         Kind::FirstTableDamaged | Kind::SecondTableDamaged | Kind::BothTablesDamaged => {
             (Needs::Nothing, "write the partition table anew, both copies")
         }
@@ -62,7 +66,6 @@ fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
         | Kind::ImageMissing
         | Kind::ImageNotAFile
         | Kind::ImageUnreadable
-        | Kind::ImageCutShort
         | Kind::ImageInUse
         | Kind::ImageInHoles
         | Kind::TablesSound
@@ -123,11 +126,13 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
         // What the layers above hid is seen now.
         let facts = look(job, (Seen::Closed, known), steps)?;
         let now = judge::judge(&facts);
-        if how.file_system && now.iter().any(|finding| needs(finding) == Some(Needs::Leave)) {
+        let broken = how.file_system && now.iter().any(|finding| needs(finding) == Some(Needs::Leave));
+        if broken {
             storage::backend(spec()?)?.repair_file_system(&token::candidates(&job.credentials), steps)?;
             actions.push("The file system was repaired by its own program.".into());
         }
-        if now.iter().any(|finding| needs(finding) == Some(Needs::Key)) {
+        // A repair of the file system is a use of the home too: its mark goes with the rest.
+        if broken || now.iter().any(|finding| needs(finding) == Some(Needs::Key)) {
             record = with_key(job, known, steps)?;
             actions.extend(now.iter().filter(|finding| needs(finding) == Some(Needs::Key)).map(done));
         }

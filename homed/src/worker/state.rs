@@ -25,7 +25,11 @@ pub fn private_key() -> Result<PrivateKey, Failure> {
 
 /// Writes the host's record, durably.
 pub fn save(record: &Record) -> Result<(), Failure> {
-    Folders::default().save(record).during("writing the record of this machine")
+    let folders = Folders::default();
+    folders.save(record).during("writing the record of this machine")?;
+    // Without it some clients cannot change the record; a cache that cannot be written is not worth more.
+    let _ = folders.make_blob_folder(record.user());
+    Ok(())
 }
 
 /// Where this machine keeps the user's pictures.
@@ -39,9 +43,14 @@ pub fn backup_path(record: &Record) -> Result<PathBuf, Failure> {
     Ok(Folders::default().state.join(format!("{}.home.{now}.backup", record.user())))
 }
 
+/// Removes the pictures on this machine.
+pub fn forget_blobs(record: &Record) -> Result<(), Failure> {
+    Folders::default().remove_blobs(record.user()).during("removing the pictures on this machine")
+}
+
 /// Removes the host's record and blobs, durably; what is not there is removed already.
 pub fn forget(record: &Record) -> Result<(), Failure> {
     let folders = Folders::default();
     folders.forget(record.user()).during("removing the record of this machine")?;
-    folders.remove_blobs(record.user()).during("removing the pictures on this machine")
+    forget_blobs(record)
 }

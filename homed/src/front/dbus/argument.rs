@@ -5,8 +5,6 @@ use crate::daemon::link::{Offer, ProgressSink};
 use records::secret::wipe_json;
 use records::{Credentials, Record, Secret, Sections};
 use serde_json::Value;
-use std::collections::HashMap;
-use zbus::wire::OwnedFd;
 
 /// Longest record or secret argument in bytes.
 pub const LONGEST: usize = 1 << 20;
@@ -71,16 +69,6 @@ fn offer(value: &Value, redeem: Redeem<'_>) -> Result<Offer, Error> {
 pub fn check_flags(flags: u64) -> Result<(), Error> {
     if flags != 0 {
         return Err(Error::invalid("No flags are known; pass 0."));
-    }
-    Ok(())
-}
-
-/// Refuses blobs: none can be stored yet.
-pub fn check_blobs(blobs: &HashMap<String, OwnedFd>) -> Result<(), Error> {
-    if !blobs.is_empty() {
-        return Err(Error::not_yet(
-            "Pictures and other blobs cannot be stored yet; create the home without them.",
-        ));
     }
     Ok(())
 }

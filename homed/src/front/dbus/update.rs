@@ -5,7 +5,7 @@ use super::context::{Call, Front, Rule};
 use super::error::Error;
 use crate::daemon::link::{Caller, HomeKey, HomeView, Operation, Reach, RecordChange, Reply, Staged};
 use crate::daemon::this_machine;
-use records::{Record, own_changes};
+use records::{Record, UserName, own_changes};
 use serde_json::Value;
 use std::collections::HashMap;
 use zbus::wire::OwnedFd;
@@ -37,7 +37,10 @@ impl Front {
             self.permit(call, &caller, Rule::Polkit(action::UPDATE), Some(&key)).await?;
         }
         let (record, staged) = match update.blobs {
-            Some(blobs) => self.with_blobs(&caller, &view, record, blobs).await?,
+            Some(blobs) => {
+                let known = (&view.unix.name, known_manifest(&view));
+                self.with_blobs(&caller, known, record, blobs).await?
+            }
             None => (with_known_blobs(&view, record)?, None),
         };
         if is_owner {
@@ -52,16 +55,17 @@ impl Front {
         done.map(|_| ())
     }
 
-    async fn with_blobs(
+    /// Takes the pictures in: the record that names them, and where they are, if they are others than
+    /// those that are known of the user.
+    pub async fn with_blobs(
         &self,
         caller: &Caller,
-        view: &HomeView,
+        (user, known): (&UserName, Option<&Value>),
         record: Record,
         blobs: HashMap<String, OwnedFd>,
     ) -> Result<(Record, Option<Staged>), Error> {
         let blobs = blobs.into_iter().map(|(name, fd)| (name, fd.into())).collect();
-        let user = view.unix.name.clone();
-        let staged = match self.link.ask(caller.clone(), Operation::Stage(user, blobs)).await? {
+        let staged = match self.link.ask(caller.clone(), Operation::Stage(user.clone(), blobs)).await? {
             Reply::Staged(staged) => staged,
             other => return Err(Error::unexpected(format!("the loop answered {other:?}"))),
         };
@@ -73,7 +77,7 @@ impl Front {
                 .clone()
                 .map_or(record.clone(), |manifest| record.with_member("blobManifest", manifest)),
         };
-        let same = manifest.as_ref() == known_manifest(view);
+        let same = manifest.as_ref() == known;
         Ok((record, (!same).then_some(staged)))
     }
 }

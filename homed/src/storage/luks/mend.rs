@@ -53,7 +53,8 @@ pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<Str
     steps.enter(Step::Backup)?;
     keep(&file, backup)?;
     done.push(format!(
-        "What was there is kept in {}: as sparse as it is, it has the beginning and the end of the image.",
+        "What was there is kept in {}: as sparse as it is, it has the beginning and the end of the image. \
+         Delete it once the home is well: old passwords open what it has.",
         backup.display()
     ));
     if table {

@@ -66,6 +66,8 @@ fn ways(kind: Kind) -> &'static [(&'static [&'static str], &'static str)] {
         Kind::Ext4 => &[
             (&["ro"], ""),
             (&["ro", "noload"], "what was written in the last seconds before it was cut off"),
+            // A journal that cannot even be found keeps the tables from being checked.
+            (&["ro", "noload", "noblock_validity"], "its journal, and a check of its own tables"),
         ],
         Kind::Xfs => &[
             (&["ro"], ""),

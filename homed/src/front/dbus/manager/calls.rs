@@ -5,7 +5,8 @@ use crate::daemon::link::{HomeKey, HomeView, KeyOperation, Operation, Reply, Sig
 use crate::front::dbus::action;
 use crate::front::dbus::context::{Call, Rule, visible};
 use crate::front::dbus::error::Error;
-use zbus::wire::OwnedObjectPath;
+use std::collections::HashMap;
+use zbus::wire::{OwnedFd, OwnedObjectPath};
 
 /// name, uid, state, gid, realName, homeDir, shell, path.
 pub(super) type Row = (String, u32, String, u32, String, String, String, OwnedObjectPath);
@@ -31,12 +32,26 @@ impl Manager {
         Ok((json, incomplete, path(&view)?))
     }
 
-    pub(super) async fn create(&self, call: Call<'_>, text: String) -> Result<(), Error> {
+    pub(super) async fn create(
+        &self,
+        call: Call<'_>,
+        text: String,
+        blobs: HashMap<String, OwnedFd>,
+    ) -> Result<(), Error> {
         let caller = self.0.caller(call).await?;
         // Asked first: a ticket of somebody who may not do it is not used up, a record not even read.
         self.0.permit(call, &caller, Rule::Polkit(action::CREATE), None).await?;
         let (record, offer) = self.0.record(call, text).await?;
-        self.0.ask(call, caller, Operation::Create(record, offer)).await.map(|_| ())
+        let user = record.user().clone();
+        let (record, staged) = match blobs.is_empty() && !record.members().contains_key("blobManifest") {
+            true => (record, None),
+            false => self.0.with_blobs(&caller, (&user, None), record, blobs).await?,
+        };
+        let folder = staged.as_ref().map(|staged| staged.folder.clone());
+        let done = self.0.ask(call, caller, Operation::Create(Box::new(record), folder, offer)).await;
+        // Taken on by the worker by now, or of no use.
+        drop(staged);
+        done.map(|_| ())
     }
 
     async fn homes(&self, call: Call<'_>, rule: Rule) -> Result<Vec<HomeView>, Error> {

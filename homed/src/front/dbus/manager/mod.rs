@@ -6,7 +6,7 @@
 mod calls;
 
 use super::action;
-use super::argument::{check_blobs, check_flags};
+use super::argument::check_flags;
 use super::context::{Call, Front, Rule, at_suspend};
 use super::error::Error;
 use super::update::Update;
@@ -161,7 +161,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         home_record: String,
     ) -> Result<(), Error> {
-        self.create(Call { connection, header: &header }, home_record).await
+        self.create(Call { connection, header: &header }, home_record, HashMap::new()).await
     }
 
     async fn create_home_ex(
@@ -173,8 +173,7 @@ impl Manager {
         flags: u64,
     ) -> Result<(), Error> {
         check_flags(flags)?;
-        check_blobs(&blobs)?;
-        self.create(Call { connection, header: &header }, home_record).await
+        self.create(Call { connection, header: &header }, home_record, blobs).await
     }
 
     async fn realize_home(
