@@ -63,7 +63,9 @@ fn strict_leaves_nothing_that_processes_hold_and_terminate_nothing_at_all() -> R
     println!("awake: {before:?}");
     ensure!(before.iter().flatten().all(|(_, pages)| *pages > 0), "not planted: {before:?}");
 
-    machine.suspend()?;
+    if let Err(error) = machine.suspend() {
+        return Err(error.context(machine.check("journalctl -b -u homed -u homed-lock -o cat | tail -n 40")?));
+    }
     let asleep = [pages(&machine, "alice")?, pages(&machine, "bob")?];
     let password = machine.find_in_ram(b"correcthorse")?;
     println!("asleep: {asleep:?}");
