@@ -1,0 +1,96 @@
+//! What a power cut can leave: from a log of every write and flush while a home is made, grown, shrunk, given another
+//! password and another record, states of the disk are made and opened. Nothing that was synced may be missing.
+//!
+//! The log is of the device that /home lies on, so a state holds the image and all that the file system around it
+//! keeps. The order of writes between two flushes is not relied on: any part of them may be missing.
+
+use anyhow::{Context, Result, ensure};
+use homed_tests::Ours;
+use machine::{Image, Init, Machine};
+use std::time::Duration;
+
+const RECORD: &str = include_str!("crash_states/record.py");
+const STATES: &str = include_str!("crash_states/states.py");
+
+/// /home and the state folder on a logged device.
+const LOGGED: &str = "\
+set -e
+mount -o remount,size=95% /dev/shm
+modprobe dm-log-writes; modprobe dm-snapshot
+truncate -s 700M /dev/shm/data /dev/shm/base
+truncate -s 3G /dev/shm/log
+data=$(losetup -f --show /dev/shm/data) log=$(losetup -f --show /dev/shm/log)
+echo \"0 $(blockdev --getsz $data) log-writes $data $log\" | dmsetup create logged
+dmsetup mknodes logged
+mkfs.ext4 -q /dev/mapper/logged
+mount /dev/mapper/logged /home
+mkdir -p /home/.state /var/lib/systemd/home
+mount --bind /home/.state /var/lib/systemd/home
+sync";
+
+/// The log is whole, and nothing of the devices is left.
+const ENDED: &str = "\
+umount /var/lib/systemd/home /home
+dmsetup remove logged
+losetup -D
+rm /dev/shm/data";
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// How many states are opened: a sample. Two thousand take most of an hour.
+fn states() -> u64 {
+    number("HOMED_STATES", 24)
+}
+
+/// Who writes the log and opens the states: `ours`, `original` (both), or `either`, where the original opens what we
+/// have written. The latter two are for comparison, and whatever they lose is printed and nobody's failure here.
+fn who() -> String {
+    std::env::var("HOMED_WHO").unwrap_or_else(|_| "ours".into())
+}
+
+/// Puts the original in our daemon's place, for one machine.
+const THEIRS: &str = "\
+cp -a /opt/peer/files/usr/lib/systemd/systemd-home* /usr/lib/systemd/
+cp -a /opt/peer/files/usr/bin/homectl /usr/bin/homectl";
+
+const START_THEIRS: &str = "\
+setsid /usr/lib/systemd/systemd-homed >>/run/homed.log 2>&1 </dev/null &
+echo $! > /run/homed.pid
+for try in $(seq 200); do busctl --quiet status org.freedesktop.home1 >/dev/null 2>&1 && exit 0; sleep 0.05; done
+exit 1";
+
+#[test]
+fn no_power_cut_loses_what_was_synced() -> Result<()> {
+    let who = who();
+    let machine = Machine::builder().image(Image::Ours).init(Init::Small).memory(2560).start()?;
+    machine.check(LOGGED)?;
+    machine.write_file("/root/record.py", RECORD.as_bytes())?;
+    machine.write_file("/root/states.py", STATES.as_bytes())?;
+    let machine = Ours(machine);
+    if who == "original" {
+        machine.check(&format!("{THEIRS}\n{START_THEIRS}"))?;
+    } else {
+        machine.start_daemon()?;
+    }
+    let record = format!("python3 /root/record.py {who}");
+    let recorded = machine.command(record).timeout(Duration::from_secs(600)).run()?;
+    ensure!(recorded.status == 0, "{}{}\n{}", recorded.stdout, recorded.stderr, machine.log());
+    machine.kill_daemon()?;
+    machine.check(ENDED)?;
+    if who == "either" {
+        machine.check(THEIRS)?;
+    }
+    let opener = if who == "ours" { "ours" } else { "original" };
+    let (seed, states) = (number("HOMED_SEED", 1), states());
+    let script = format!("python3 /root/states.py /dev/shm/log /dev/shm/base {seed} {states} 10 {opener}");
+    let done = machine.command(script).timeout(Duration::from_secs(60 + 20 * states)).run()?;
+    println!("{}", done.stdout);
+    ensure!(done.status == 0, "{}{}", done.stdout, done.stderr);
+    let summary = done.stdout.lines().last().context("no summary")?;
+    let summary: serde_json::Value = serde_json::from_str(summary)?;
+    ensure!(summary["states"].as_u64() == Some(states), "not that many states: {summary}");
+    ensure!(who != "ours" || summary["lost"] == 0, "{}", done.stdout);
+    Ok(())
+}

@@ -1,0 +1,95 @@
+"""Records every write and flush below /home while a home is made, grown, shrunk, given another password and record.
+
+Runs on the test machine as root, its daemon running, /home and its state on a device of dm-log-writes. Says what is
+known to be on disk by marks in the log: `want TEXT` before, `have TEXT` after.
+"""
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+
+ORIGINAL = sys.argv[1] == "original"
+CHEAP = (
+    "--luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 --enforce-password-policy=no "
+    "--rate-limit-burst=1000"
+)
+
+
+def mark(text):
+    subprocess.run(["dmsetup", "message", "logged", "0", "mark " + text], check=True)
+
+
+def homectl(words, password="", new=""):
+    environment = dict(os.environ)
+    if password:
+        environment["PASSWORD"] = password
+    if new:
+        environment["NEWPASSWORD"] = new
+    name = words.split()[0]
+    mark("want_" + name)
+    subprocess.run(["homectl"] + words.split(), env=environment, check=True, stdin=subprocess.DEVNULL)
+    mark("have_" + name)
+
+
+class Writer(threading.Thread):
+    """Writes files of its own into the open home, each synced and then marked."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name, self.going, self.written = name, True, 0
+
+    def run(self):
+        while self.going:
+            self.write_one()
+
+    def write_one(self):
+        name = f"{self.name}{self.written}"
+        content = os.urandom(4096 + 40960 * (self.written % 5))
+        path = "/home/alice/" + name
+        # As the owner: nobody else is known to the mount.
+        libc = ctypes.CDLL(None)
+        libc.setfsuid(os.stat("/home/alice").st_uid)
+        libc.setfsgid(os.stat("/home/alice").st_gid)
+        with open(path, "wb") as file:
+            file.write(content)
+            os.fsync(file.fileno())
+        libc.setfsuid(0)
+        libc.setfsgid(0)
+        mark(f"file_{name}_{hashlib.sha256(content).hexdigest()}")
+        self.written += 1
+
+
+def under_load(name, words, password=""):
+    writer = Writer(name)
+    writer.start()
+    try:
+        homectl(words, password)
+    finally:
+        writer.going = False
+        writer.join()
+
+
+homectl("create alice --disk-size=280M --luks-discard=no " + CHEAP, new="password0")
+homectl("activate alice", "password0")
+first = Writer("first")
+for _ in range(8):
+    first.write_one()
+under_load("grow", "resize alice 360M", "password0")
+under_load("shrink", "resize alice 300M", "password0")
+under_load("again", "resize alice 400M", "password0")
+mark("password_password1")
+homectl("passwd alice", "password0", "password1")
+if not ORIGINAL:
+    homectl("update alice --real-name=Alice", "password1")
+homectl("deactivate alice")
+homectl("resize alice 440M", "password1")
+homectl("resize alice 310M", "password1")
+homectl("activate alice", "password1")
+last = Writer("last")
+for _ in range(4):
+    last.write_one()
+under_load("least", "resize alice min", "password1")
+homectl("deactivate alice")

@@ -1,0 +1,218 @@
+"""Makes states that a power cut can leave from a log of dm-log-writes, and has each of them opened and checked.
+
+    states.py LOG BASE SEED COUNT SAMPLE WHO
+
+A state is all up to a flush, and of what was written after it a part: nothing, all, or as chance will have it. It is
+made of BASE, which follows the log, and a snapshot that is thrown away. Each line of the output is one state that was
+lost; the last line is the count. Every SAMPLEth state is opened through the daemon and homectl, the others by a worker
+alone, which does the same work without the bus. WHO is `ours`, or `original`: systemd-homed opens all of them.
+"""
+
+import hashlib
+import json
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+
+LOG, BASE, SEED, COUNT, SAMPLE, WHO = sys.argv[1:7]
+SEED, COUNT, SAMPLE = int(SEED), int(COUNT), int(SAMPLE)
+FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
+SECTOR = 512
+
+
+def read_log(path):
+    """The entries: flags, sector, sectors, where the data are in the log, text of a mark."""
+    log = open(path, "rb")
+    magic, _, number, size = struct.unpack("<QQQI", log.read(28))
+    assert magic == 0x6A736677736872 and size == SECTOR, (hex(magic), size)
+    entries, at = [], SECTOR
+    for _ in range(number):
+        log.seek(at)
+        block = log.read(SECTOR)
+        sector, sectors, flags, length = struct.unpack("<QQQQ", block[:32])
+        at += SECTOR
+        text = block[32 : 32 + length].rstrip(b"\0").decode() if flags & MARK else ""
+        entries.append((flags, sector, sectors, at, text))
+        if sectors and not flags & DISCARD:
+            at += sectors * SECTOR
+    return log, entries
+
+
+log, entries = read_log(LOG)
+
+
+def apply(entry, disk):
+    flags, sector, sectors, at, _ = entry
+    if flags & MARK or not sectors:
+        return
+    if flags & DISCARD:
+        data = bytes(sectors * SECTOR)
+    else:
+        log.seek(at)
+        data = log.read(sectors * SECTOR)
+    os.pwrite(disk, data, sector * SECTOR)
+
+
+def run(command, **more):
+    return subprocess.run(command, shell=True, capture_output=True, text=True, **more)
+
+
+def must(command):
+    done = run(command)
+    if done.returncode:
+        raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def choose():
+    """Distinct states: last entry of the prefix, and which of the writes after it are kept."""
+    random.seed(SEED)
+    begin = next(n for n, entry in enumerate(entries) if entry[4].startswith("want_create"))
+    flushes = [n for n in range(begin, len(entries)) if entries[n][0] & (FLUSH | FUA)]
+    states = {(n, ()) for n in flushes}
+    if len(states) > COUNT // 3:
+        states = set(random.sample(sorted(states), COUNT // 3))
+    tries = 0
+    while len(states) < COUNT and tries < 100 * COUNT:
+        tries += 1
+        cut = random.randrange(begin, len(entries))
+        flush = max((n for n in flushes if n <= cut), default=begin)
+        loose = [n for n in range(flush + 1, cut + 1) if entries[n][2]]
+        part = random.choice((0.1, 0.5, 0.9, 1.0))
+        states.add((flush, tuple(n for n in loose if random.random() < part)))
+    return sorted(states)
+
+
+def expected(prefix):
+    """What must be there: whether a home, which files, which passwords may open it."""
+    there, files, passwords = False, {}, ["password0"]
+    for _, _, _, _, text in entries[: prefix + 1]:
+        if text == "have_create":
+            there = True
+        elif text.startswith("file_"):
+            _, name, digest = text.split("_")
+            files[name] = digest
+        elif text.startswith("password_"):
+            passwords.append(text.split("_")[1])
+        elif text == "have_passwd":
+            passwords = passwords[-1:]
+    return there, files, passwords
+
+
+def open_by_worker(password):
+    host = "/var/lib/systemd/home/alice.identity"
+    machine = open("/etc/machine-id").read().strip()
+    known = os.path.exists(host) and os.path.getsize(host) > 0
+    if known:
+        record = json.load(open(host))
+    else:
+        record = {"userName": "alice", "binding": {machine: {"imagePath": "/home/alice.home", "storage": "luks"}}}
+    job = {
+        "version": 1,
+        "home": "alice",
+        "machine": machine,
+        "host": "machine",
+        "record": record,
+        "task": {"activate": {"uid": 60456, "known": "Yes" if known else "No"}},
+        "secret": {"password": [password]},
+    }
+    with open("/run/job", "w+") as file:
+        json.dump(job, file)
+        file.flush()
+        file.seek(0)
+        done = subprocess.run(
+            ["/usr/lib/homed/homed", "worker"], stdin=file, capture_output=True, text=True
+        )
+    return done.returncode == 0, done.stdout[-600:] + done.stderr[-300:]
+
+
+DAEMON = "/usr/lib/systemd/systemd-homed" if WHO == "original" else "/usr/lib/homed/homed"
+START = f"""mkdir -p /run/homed; setsid {DAEMON} >>/run/homed.log 2>&1 </dev/null & echo $! >/run/homed.pid
+for try in $(seq 600); do busctl --quiet status org.freedesktop.home1 >/dev/null 2>&1 && exit 0; sleep 0.05; done; exit 1"""
+STOP = "pid=$(cat /run/homed.pid); kill $pid; tail --pid=$pid -f /dev/null"
+
+
+def open_by_daemon(password):
+    done = run("homectl activate alice </dev/null", env={**os.environ, "PASSWORD": password})
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def close(by_daemon):
+    if by_daemon:
+        run("homectl deactivate alice")
+    run("while umount /home/alice 2>/dev/null; do :; done")
+    must("for n in $(seq 600); do dmsetup info home-alice >/dev/null 2>&1 || exit 0; sleep 0.02; done; exit 1")
+    must("for n in $(seq 600); do losetup -n -O BACK-FILE | grep -q alice || exit 0; sleep 0.02; done; exit 1")
+    run("rm -f /dev/mapper/home-alice")
+
+
+def check(prefix, by_daemon):
+    there, files, passwords = expected(prefix)
+    if not os.path.exists("/home/alice.home"):
+        return "the image is not there" if there else None
+    said = ""
+    for password in reversed(passwords):
+        opened, answer = (open_by_daemon if by_daemon else open_by_worker)(password)
+        said += answer
+        if opened:
+            break
+    else:
+        return "no password opens it: " + said
+    for name, digest in files.items():
+        try:
+            content = open("/home/alice/" + name, "rb").read()
+        except OSError as error:
+            return f"{name}: {error}"
+        if hashlib.sha256(content).hexdigest() != digest:
+            return f"{name} is not what was synced"
+    return None
+
+
+def main():
+    size = os.path.getsize(BASE)
+    disk = os.open(BASE, os.O_RDWR)
+    base = must(f"losetup -f --show {BASE}").strip()
+    with open("/dev/shm/cow", "wb") as file:
+        file.truncate(size)
+    cow = must("losetup -f --show /dev/shm/cow").strip()
+    applied, lost, seen = 0, 0, choose()
+    kinds = {"prefixes": sum(not kept for _, kept in seen), "by the daemon": 0}
+    for number, (prefix, kept) in enumerate(seen):
+        while applied <= prefix:
+            apply(entries[applied], disk)
+            applied += 1
+        must(f"blockdev --flushbufs {base}")
+        must(f"echo 0 {size // SECTOR} snapshot {base} {cow} N 8 | dmsetup create state && dmsetup mknodes state")
+        state = os.open("/dev/mapper/state", os.O_RDWR)
+        for entry in kept:
+            apply(entries[entry], state)
+        os.fsync(state)
+        os.close(state)
+        by_daemon = WHO == "original" or number % SAMPLE == 0
+        kinds["by the daemon"] += by_daemon
+        wrong = None
+        try:
+            must("mount /dev/mapper/state /home && mount --bind /home/.state /var/lib/systemd/home")
+            if by_daemon:
+                must(START)
+            try:
+                wrong = check(prefix, by_daemon)
+            finally:
+                close(by_daemon)
+                if by_daemon:
+                    run(STOP)
+        except (RuntimeError, OSError, ValueError) as error:
+            wrong = f"{error}"
+        run("umount /var/lib/systemd/home; umount /home")
+        must("for n in $(seq 100); do dmsetup remove state 2>/dev/null && exit 0; sleep 0.05; done; exit 1")
+        if wrong:
+            lost += 1
+            after = [entry[4] for entry in entries[:prefix] if entry[4] and not entry[4].startswith("file")]
+            print(f"LOST prefix {prefix} kept {kept} after {after[-1:]}: {wrong}", flush=True)
+    print(json.dumps({"states": len(seen), "lost": lost, "log": len(entries), **kinds}))
+
+
+main()

@@ -1,0 +1,188 @@
+//! A change of size that is broken off: workers and daemons killed, the power cut, others who want the home.
+
+use anyhow::{Result, ensure};
+use homed_tests::Ours;
+use machine::{Image, Init, Machine, Running};
+
+fn fault(machine: &Ours, text: &str) -> Result<()> {
+    match text {
+        "" => machine.check("rm -f /run/homed/fault"),
+        text => machine.check(&format!("echo {text} > /run/homed/fault")),
+    }
+    .map(drop)
+}
+
+/// A home with a file whose checksum is in it.
+fn home(machine: &Ours) -> Result<()> {
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    let fill = "head -c 30M /dev/urandom > ~/data; sha256sum ~/data > ~/sum; sync ~/data ~/sum";
+    machine.command(fill).user("alice").check().map(drop)
+}
+
+fn whole(machine: &Ours) -> Result<()> {
+    machine.command("sha256sum --quiet -c ~/sum").user("alice").check().map(drop)
+}
+
+/// What a cut has left opens, is whole, and is settled by that.
+fn settles(machine: &Ours) -> Result<()> {
+    if machine.state("alice")? == "active" {
+        whole(machine)?;
+        machine.done("deactivate alice", "", "")?;
+    }
+    machine.check(
+        "for n in $(seq 200); do dmsetup info home-alice >/dev/null 2>&1 || break; sleep 0.05; done",
+    )?;
+    machine.done("activate alice", "correcthorse", "")?;
+    whole(machine)?;
+    let attributes = machine.check("getfattr -d /home/alice.home 2>/dev/null || :")?;
+    ensure!(!attributes.contains("resize"), "a note stays: {attributes}");
+    let lengths = machine.check("stat -c %s /home/alice.home; df -B1 --output=size /home/alice | tail -1")?;
+    let lengths: Vec<u64> = lengths.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    ensure!(lengths[0] == lengths[1] + (18 << 20), "file and file system do not agree: {lengths:?}");
+    Ok(())
+}
+
+/// Returns when a worker has stopped, and when there is none.
+const WORKER_STOPPED: &str =
+    "until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done";
+const NO_WORKER: &str = "while ps -C exe,homed -o args= | grep -q ' worker'; do sleep 0.05; done";
+
+/// A change of size that has come to the file system, and stays there.
+fn stuck(machine: &Ours) -> Result<Running<'_>> {
+    fault(machine, "shrink-file-system stop")?;
+    let running = machine.command("exec setsid --wait homectl resize alice 300M").spawn()?;
+    machine.check(WORKER_STOPPED)?;
+    fault(machine, "")?;
+    Ok(running)
+}
+
+#[test]
+fn nobody_waits_for_a_change_of_size() -> Result<()> {
+    let machine = Ours::small()?;
+    home(&machine)?;
+    machine.done("resize alice 600M", "", "")?;
+    // A login, a lock, a deactivation.
+    for (words, password, state) in [
+        ("with alice -- true", "correcthorse", "active"),
+        ("lock alice", "", "locked"),
+        ("deactivate alice", "", "inactive"),
+    ] {
+        if machine.state("alice")? == "inactive" {
+            machine.done("activate alice", "correcthorse", "")?;
+        }
+        let running = stuck(&machine)?;
+        machine.done(words, password, "")?;
+        let said = running.wait()?;
+        ensure!(said.status != 0 && said.stderr.contains("nothing was lost"), "{}", said.stderr);
+        if words.starts_with("with") {
+            // Its last holder has gone with it.
+            machine
+                .check("until homectl list -j | jq -r .[].state | grep -q -x inactive; do sleep 0.1; done")?;
+        } else {
+            assert_eq!(machine.state("alice")?, state);
+        }
+        if state == "locked" {
+            ensure!(machine.check("grep -c logon /proc/keys || :")?.trim() == "0", "a key is left");
+            machine.refused("resize alice 310M", "", "")?;
+            machine.done("unlock alice", "correcthorse", "")?;
+            machine.done("resize alice 310M", "", "")?;
+            machine.done("resize alice 600M", "", "")?;
+        }
+        if machine.state("alice")? == "active" {
+            whole(&machine)?;
+        }
+    }
+    // A caller who goes away.
+    machine.done("activate alice", "correcthorse", "")?;
+    let running = stuck(&machine)?;
+    machine.check("pkill -KILL -x homectl")?;
+    running.wait()?;
+    machine.check(NO_WORKER)?;
+    settles(&machine)
+}
+
+/// Writes files, each synced; what is on disk is told outside of the machine's own disk, with the longest wait.
+const WRITER: &str = r#"
+import hashlib, os, sys, time
+name, list = sys.argv[1], os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+number, longest = 0, 0.0
+while not os.path.exists("/run/enough"):
+    content = os.urandom(65536)
+    begin = time.monotonic()
+    with open(f"{name}{number}", "wb") as file:
+        file.write(content)
+        os.fsync(file.fileno())
+    longest = max(longest, time.monotonic() - begin)
+    os.write(list, f"{hashlib.sha256(content).hexdigest()}  {name}{number}\n".encode())
+    os.fsync(list)
+    number += 1
+print(number, int(longest * 1000))
+"#;
+
+#[test]
+fn resizing_under_a_write_load_loses_no_byte() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.write_file("/root/writer.py", WRITER.as_bytes())?;
+    home(&machine)?;
+    machine.check("install -m 666 /dev/null /tmp/list; mv /root/writer.py /tmp; chmod 644 /tmp/writer.py")?;
+    let write = "cd && exec python3 /tmp/writer.py file /tmp/list";
+    let rest = machine.command(write).user("alice").spawn()?;
+    machine.check(
+        "until [ $(cat /tmp/list 2>/dev/null | wc -l) -gt 40 ]; do sleep 0.1; done; touch /run/enough",
+    )?;
+    let rest = rest.wait()?.stdout;
+    machine.check("rm /run/enough /home/alice/file*; : > /tmp/list")?;
+    let writer = machine.command(write).user("alice").spawn()?;
+    for size in ["500M", "350M", "600M", "400M"] {
+        machine.done(&format!("resize alice {size}"), "", "")?;
+    }
+    machine.check("touch /run/enough")?;
+    let busy = writer.wait()?.stdout;
+    println!("files and longest wait in ms: at rest {rest}, while resizing {busy}");
+    machine.check("cd /home/alice && sha256sum --quiet -c /tmp/list")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check("cd /home/alice && sha256sum --quiet -c /tmp/list && grep -q . /tmp/list")?;
+    whole(&machine)
+}
+
+/// How often the power is cut; a hundred times takes a quarter of an hour.
+fn cuts() -> u64 {
+    std::env::var("HOMED_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+}
+
+#[test]
+fn the_power_cut_while_resizing_under_load_loses_nothing_synced() -> Result<()> {
+    let shared = tempfile::tempdir()?;
+    let settings = Machine::builder().image(Image::Ours).init(Init::Small).shared(shared.path());
+    let mut machine = Ours::on(settings.start()?)?;
+    machine.write_file("/root/writer.py", WRITER.as_bytes())?;
+    home(&machine)?;
+    machine.check("sync")?;
+    for cut in 0..cuts() {
+        machine.check("rm -f /home/alice/file*; install -m 666 /dev/null /mnt/list; install -m 644 /root/writer.py /mnt/; sync",
+        )?;
+        let load =
+            machine.command("cd && exec python3 /mnt/writer.py file /mnt/list").user("alice").spawn()?;
+        let sizes = "while :; do homectl resize alice 500M; homectl resize alice 300M; done </dev/null >/dev/null 2>&1";
+        let resizing = machine.command(sizes).spawn()?;
+        // A moment that is another one each time: so many files are synced.
+        let files = 5 + (cut * 7919) % 60;
+        machine.check(&format!("until [ $(cat /mnt/list | wc -l) -ge {files} ]; do sleep 0.02; done"))?;
+        // They go on without anybody who waits for them.
+        drop((load, resizing));
+        let Ours(running) = machine;
+        let stopped = running.power_cut()?;
+        machine = Ours::on(stopped.start()?)?;
+        let length =
+            machine.check("stat -c %s /home/alice.home; getfattr -d /home/alice.home 2>/dev/null || :")?;
+        machine.done("activate alice", "correcthorse", "").map_err(|e| e.context(length.clone()))?;
+        machine
+            .check("cd /home/alice && sha256sum --quiet -c /mnt/list && grep -q . /mnt/list")
+            .map_err(|e| e.context(format!("cut {cut}: {length}")))?;
+        whole(&machine)?;
+        println!("cut {cut} after {files} files: {}", length.replace('\n', " "));
+    }
+    Ok(())
+}
