@@ -1,5 +1,5 @@
 //! `org.freedesktop.home1.Homed1`, beside the original's interface on the manager's object: what the original has
-//! no call for. Answers that have a shape of their own are JSON texts (`docs/decisions/0013-own-interface.md`).
+//! no call for. Answers that have a shape of their own are JSON texts (`docs/decisions/0018-own-interface.md`).
 
 use super::action;
 use super::context::{Call, Front, Rule};
