@@ -12,13 +12,13 @@ use records::refusal::Refused;
 use records::{LockLevel, Refusal};
 use std::time::Duration;
 
-/// Until a worker that locks has the key out of memory: its own ten seconds, what it does not bound itself, and
-/// some air. One that hangs is found out by this alone.
-const KEY_GONE: Duration = Duration::from_secs(20);
+/// Until a worker that locks has the key out of memory: its own ten seconds, twenty for the disk before, what it does
+/// not bound itself, and some air. One that hangs is found out by this alone.
+const KEY_GONE: Duration = Duration::from_secs(40);
 /// The same at the level `strict`.
-const STRICT: Duration = Duration::from_secs(45);
+const STRICT: Duration = Duration::from_secs(65);
 /// A worker that locks is killed after this: the former, the longest scrub, and some air.
-const LOCKING: Duration = Duration::from_secs(60);
+const LOCKING: Duration = Duration::from_secs(80);
 /// A home that could not be settled is settled again after this.
 const SETTLING: Duration = Duration::from_secs(1);
 /// One that mends or gives up.

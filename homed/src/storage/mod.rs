@@ -4,12 +4,12 @@
 //! and whose password counts is decided in `worker`.
 
 use crate::job::{Care, Failure, Force, Mounted, Size, Steps, refuse};
-use crate::sys::bounded::Deadline;
 use examined::{Examination, Examined};
 use records::kinds::Storage;
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value};
 use std::path::Path;
+use std::time::Duration;
 
 pub mod derive;
 mod directory;
@@ -168,8 +168,8 @@ pub struct KeyChange<'a> {
 
 /// How a home is sealed.
 pub struct Seal<'a> {
-    /// Until when; later it is taken back.
-    pub deadline: Deadline,
+    /// How long it may take once everything is written; later it is taken back.
+    pub bound: Duration,
     /// Throws the data of the files of this file system (`major:minor`, as in the table of mounts) out of memory;
     /// they are on disk then.
     pub evict: &'a mut dyn FnMut(&str) -> Result<(), Failure>,

@@ -5,7 +5,7 @@
 //!     → write over free memory → [wipe the key of the swap]
 //! ```
 //!
-//! Sealing has one bound, moving to swap another. What fails before the key is wiped is taken back; afterwards the home
+//! Freezing has a bound, moving to swap, writing out, and what follows it until the key is gone. What fails before the key is wiped is taken back; afterwards the home
 //! is locked, whatever else happens.
 
 use super::processes::Processes;
@@ -31,7 +31,8 @@ const PLAN: &[Step] = &[
     Step::SuspendSwap,
 ];
 
-/// Until the key must be out of memory: nobody waits longer for a machine to sleep.
+/// For freezing, and for all from what is written until the key is out of memory: nobody waits longer for a machine
+/// to sleep.
 const BOUND: Duration = Duration::from_secs(10);
 
 /// Less than so many hundredths of the free memory are told.
@@ -53,7 +54,6 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
         LockLevel::Strict => Some(Away::put(user, uid, steps)?),
         LockLevel::Key | LockLevel::Cache | LockLevel::Terminate => None,
     };
-    let deadline = Deadline::after(BOUND);
     let mut left = 0;
     let mut evict = |device: &str| {
         if level != LockLevel::Key {
@@ -61,7 +61,7 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
         }
         Ok(())
     };
-    backend.seal(Seal { deadline, evict: &mut evict }, steps)?;
+    backend.seal(Seal { bound: BOUND, evict: &mut evict }, steps)?;
     let is_away = away.map(Away::keep).is_some();
     frozen.keep();
     if left > 0 {

@@ -24,6 +24,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The longest that the disk may take for what is not written yet. How much that is, the user's programs have decided;
+/// without a lock the kernel would wait for it before a sleep, too.
+const WRITING: Duration = Duration::from_secs(20);
 /// The longest that compressors are washed: there must be time for what comes after.
 const WASHING: Duration = Duration::from_secs(8);
 
@@ -41,16 +44,17 @@ pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
     steps.enter(Step::Cover)?;
     let cover = Cover::put(target)?;
     steps.enter(Step::Sync)?;
-    in_time(seal.deadline, Late::Leave, "writing the home to disk", || {
+    in_time(Deadline::after(WRITING), Late::Leave, "writing the home to disk", || {
         durable::sync_file_system(&directory)
     })?;
+    let deadline = Deadline::after(seal.bound);
     steps.enter(Step::Evict)?;
-    wash_compressor((&directory, &mounted.options), seal.deadline, steps);
+    wash_compressor((&directory, &mounted.options), deadline, steps);
     (seal.evict)(&mounted.device)?;
     steps.enter(Step::FreezeFileSystem)?;
-    let frozen = Frozen::begin(directory, seal.deadline)?;
+    let frozen = Frozen::begin(directory, deadline)?;
     steps.enter(Step::SuspendDevice)?;
-    in_time(seal.deadline, Late::Kill, "suspending the encrypted device", || cryptsetup::suspend(&name))?;
+    in_time(deadline, Late::Kill, "suspending the encrypted device", || cryptsetup::suspend(&name))?;
     frozen.keep();
     cover.keep();
     resize::key::revoke(spec)
