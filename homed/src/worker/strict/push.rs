@@ -86,17 +86,25 @@ fn slice_out(uid: u32) {
 
 /// Swap that is in use by anybody else, in bytes: what grows meanwhile must not be in a space that is sealed.
 pub fn of_others(uid: u32) -> u64 {
-    let own = holders::of_user(uid);
-    let others = holders::all().filter(|pid| !own.contains(pid));
+    let frozen = frozen(uid);
+    let others = holders::all().filter(|pid| !frozen.contains(pid));
     others.filter_map(pageout::of_process).map(|held| held.swapped).sum()
 }
 
 /// Brings the command lines back: whoever lists processes reads them, and must not have to wait.
 pub fn command_lines(uid: u32) {
-    for pid in holders::of_user(uid) {
+    for pid in frozen(uid) {
         // One that ends meanwhile has none.
         let _ = std::fs::read(format!("/proc/{pid}/cmdline"));
     }
+}
+
+/// All that stand still: his own, and what else is in his slice (login(1) runs as root there).
+fn frozen(uid: u32) -> Vec<u32> {
+    let slice = Slice::of(uid);
+    let own = holders::of_user(uid);
+    let stands = |pid: &u32| own.contains(pid) || slice.as_ref().is_some_and(|slice| slice.has(*pid));
+    holders::all().filter(stands).collect()
 }
 
 /// Fills what is left of the space, so that nothing else ever gets in. Zeros cost next to no time and no disk.
