@@ -67,10 +67,11 @@ fn at_work(machine: &Machine) -> Result<()> {
         console.send(PASSWORD)?;
         console.expect("in\r\n")?;
     }
-    // No key that anybody could read back.
-    machine.check("awk '$8 == \"user\" && /home|crypt/ { exit 1 }' /proc/keys")?;
     Ok(())
 }
+
+/// Succeeds where no keyring has a key that root could read back.
+const NO_READABLE_KEY: &str = "awk '$8 == \"user\" && /home|crypt/ { exit 1 }' /proc/keys";
 
 /// What is found of her in all of its memory.
 #[derive(Debug)]
@@ -142,6 +143,7 @@ fn where_the_kernel_overwrites_what_is_freed_no_names_are_left_either() -> Resul
 /// She works, the machine sleeps and is searched, she types her password and works on.
 fn sleep_and_wake(machine: &Ours) -> Result<Traces> {
     at_work(machine)?;
+    machine.check(NO_READABLE_KEY)?;
     let key = volume_key(machine, "alice", PASSWORD)?;
     let before = Traces::of(machine, &key)?;
     ensure!(!before.key.is_empty(), "the search does not find the key of an open home");
@@ -176,6 +178,7 @@ fn the_original_beside_it() -> Result<()> {
     let machine = Machine::builder().image(Image::Peer).init(Init::Full).start()?;
     machine.check(&format!("NEWPASSWORD='{PASSWORD}' homectl create alice {}", homed_tests::CHEAP))?;
     at_work(&machine)?;
+    assert_eq!(machine.run(NO_READABLE_KEY)?.status, 1);
     let key = volume_key(&machine, "alice", PASSWORD)?;
     machine.suspend()?;
     let asleep = Traces::of(&machine, &key)?;

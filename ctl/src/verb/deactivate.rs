@@ -28,6 +28,8 @@ fn deactivate(ctx: &Context<'_>, name: &str) -> Result<(), Failure> {
                 left -= 1;
                 (ctx.pause)(PAUSE);
             }
+            // What it was busy with was this.
+            Err(Failure::Refused(Refusal::HomeNotActive, _)) if left < TRIES => return Ok(()),
             other => return other,
         }
     }

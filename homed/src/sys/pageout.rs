@@ -77,6 +77,11 @@ pub fn take_back(pid: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the kernel fetch what a file of a process shows of its memory (`cmdline`, `environ`).
+pub fn fetch(pid: u32, file: &str) -> io::Result<()> {
+    fs::read(format!("/proc/{pid}/{file}")).map(|mut text| text.zeroize())
+}
+
 /// Reads a byte of each page, for the kernel to fetch it.
 fn touch(pid: u32, pages: &[usize]) {
     let Ok(pid) = i32::try_from(pid) else { return };

@@ -8,7 +8,7 @@
 //!
 //! Once the space is sealed, whoever needs a page of it waits without end, and the machine cannot sleep. So nothing but
 //! the user's own memory may get in: it is filled up with zeros before it is sealed, in a file that is there as long as
-//! the lock. And what others read of frozen processes is brought back: their command lines.
+//! the lock. And what others read of frozen processes is brought back: command lines and environments.
 //!
 //! Who settles a lock or unlock that was broken off asks the kernel: a space beside an open home is taken out, one
 //! beside a sealed home is sealed.
@@ -78,7 +78,7 @@ impl Away {
         let settings = Changed::begin("swap", reclaim::FOR_SWAP)?;
         push::out(uid, deadline)?;
         push::fill(&space, &ballast(user), deadline)?;
-        push::command_lines(uid);
+        push::what_is_listed(uid);
         push::fill(&space, &ballast(user), deadline)?;
         drop(settings);
         memory::hold(SEALED, reclaim::WHILE_SEALED)?;

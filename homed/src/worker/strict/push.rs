@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Pages that are being written are given up the next time round.
 const ROUNDS: usize = 12;
+/// Rounds without any success, after which what is left stays.
+const IDLE: usize = 5;
 /// How long what is moved out may be on its way before it is looked at again.
 const WRITING: Duration = Duration::from_millis(20);
 /// Zeros that are added at a time.
@@ -42,7 +44,7 @@ pub fn room(uid: u32) -> u64 {
 pub fn out(uid: u32, deadline: Deadline) -> Result<(), Failure> {
     let push = || {
         others_out(&others(uid), deadline)?;
-        slice_out(uid);
+        slice_out(uid, deadline);
         Ok::<(), std::io::Error>(())
     };
     within(deadline, Late::Kill, push).during("moving the processes' memory to swap")
@@ -68,19 +70,22 @@ fn others_out(others: &[u32], deadline: Deadline) -> std::io::Result<()> {
 }
 
 /// The slice as a whole, with what is in a tmpfs and mapped by nobody; then what its processes have of other groups'.
-fn slice_out(uid: u32) {
+fn slice_out(uid: u32, deadline: Deadline) {
     let Some(slice) = Slice::of(uid) else { return };
-    let mut before = u64::MAX;
-    for _ in 0..ROUNDS {
+    let (mut least, mut idle) = (u64::MAX, 0);
+    while idle < IDLE && !deadline.left().is_zero() {
         pageout::group(slice.folder(), held(uid).bytes);
         for pid in holders::of_user(uid) {
             let _ = pageout::process(pid);
         }
-        let now = held(uid).bytes;
-        if now <= held(uid).locked || now >= before {
+        let now = held(uid);
+        if now.bytes <= now.locked {
             break;
         }
-        before = now;
+        idle = if now.bytes < least { 0 } else { idle + 1 };
+        least = least.min(now.bytes);
+        // What is being written is let go of afterwards only.
+        std::thread::sleep(WRITING);
     }
 }
 
@@ -91,11 +96,14 @@ pub fn of_others(uid: u32) -> u64 {
     others.filter_map(pageout::of_process).map(|held| held.swapped).sum()
 }
 
-/// Brings the command lines back: whoever lists processes reads them, and must not have to wait.
-pub fn command_lines(uid: u32) {
+/// Brings command lines and environments back: whoever lists processes (ps(1), pgrep(1)) reads them, and would wait
+/// where no signal reaches him, and keep the machine from sleeping.
+pub fn what_is_listed(uid: u32) {
     for pid in frozen(uid) {
-        // One that ends meanwhile has none.
-        let _ = std::fs::read(format!("/proc/{pid}/cmdline"));
+        for file in ["cmdline", "environ"] {
+            // One that ends meanwhile has none.
+            let _ = pageout::fetch(pid, file);
+        }
     }
 }
 
