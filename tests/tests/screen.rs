@@ -1,8 +1,8 @@
 //! The machine with a screen: a true suspend, and the prompt that a person sees after it.
 
 use anyhow::{Result, ensure};
+use homed_tests::Ours;
 use homed_tests::secrets::{traces_of_key, volume_key};
-use homed_tests::{CHEAP, Ours};
 use machine::{Hardware, Image, Init, Machine, Screen};
 use std::path::Path;
 
@@ -23,9 +23,7 @@ fn picture(screen: &Screen<'_>, name: &str) -> Result<()> {
 fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> Result<()> {
     let settings = Machine::builder().image(Image::Ours).init(Init::Full).hardware(Hardware::Screen);
     let machine = Ours(settings.start()?);
-    // The work areas of a compressor take longer to be overwritten than a computed processor has.
-    let options = format!("create alice {CHEAP} --luks-extra-mount-options=compress=none");
-    machine.done(&options, "", "correcthorse")?;
+    machine.create("alice", "correcthorse")?;
     let screen = machine.screen()?;
     screen.write("alice\n")?;
     screen.await_text("tty1", "Password")?;

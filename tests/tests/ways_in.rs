@@ -8,9 +8,6 @@ use std::time::{Duration, Instant};
 /// Nothing may hang: ended after so many seconds, with status 124.
 const BOUND: &str = "timeout 30 setsid --wait";
 
-/// Nothing is searched for here: no work area of a compressor has to be overwritten, which takes most of a lock.
-const QUICK: &str = "--luks-extra-mount-options=compress=none";
-
 /// The options of an ssh that trusts every host.
 const SSH: &str = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
 
@@ -18,7 +15,7 @@ const SSH: &str = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
 fn counting() -> Result<Ours> {
     let machine = Ours::full()?;
     machine.check("ssh-keygen -q -t ed25519 -N '' -f /root/key")?;
-    let options = format!("create alice {CHEAP} {QUICK} --ssh-authorized-keys=@/root/key.pub");
+    let options = format!("create alice {CHEAP} --ssh-authorized-keys=@/root/key.pub");
     machine.done(&options, "", "correcthorse")?;
     machine.console().login("alice", "correcthorse")?;
     machine
@@ -161,7 +158,7 @@ expect eof
 #[test]
 fn wrong_passwords_cost_their_owner_time_and_nobody_else() -> Result<()> {
     let machine = counting()?;
-    machine.done(&format!("create bob {CHEAP} {QUICK}"), "", "batterystaple")?;
+    machine.create("bob", "batterystaple")?;
     machine.second_console().login("bob", "batterystaple")?;
     machine.done("lock-all", "", "")?;
     machine.write_file("/root/wrong", "wrong\n")?;

@@ -2,10 +2,11 @@
 
 use linux_raw_sys::btrfs::{
     BTRFS_BLOCK_GROUP_DATA, BTRFS_BLOCK_GROUP_METADATA, BTRFS_BLOCK_GROUP_SYSTEM, BTRFS_CHUNK_ITEM_KEY,
-    BTRFS_CHUNK_TREE_OBJECTID, BTRFS_FIRST_CHUNK_TREE_OBJECTID, btrfs_ioctl_search_args,
+    BTRFS_CHUNK_TREE_OBJECTID, BTRFS_FEATURE_INCOMPAT_COMPRESS_LZO, BTRFS_FEATURE_INCOMPAT_COMPRESS_ZSTD,
+    BTRFS_FIRST_CHUNK_TREE_OBJECTID, btrfs_ioctl_feature_flags, btrfs_ioctl_search_args,
     btrfs_ioctl_vol_args,
 };
-use linux_raw_sys::ioctl::{BTRFS_IOC_SUBVOL_CREATE, BTRFS_IOC_TREE_SEARCH};
+use linux_raw_sys::ioctl::{BTRFS_IOC_GET_FEATURES, BTRFS_IOC_SUBVOL_CREATE, BTRFS_IOC_TREE_SEARCH};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
@@ -23,6 +24,21 @@ pub fn create_subvolume(parent: impl AsFd, name: &str) -> io::Result<()> {
     // SAFETY: the fd is open for the call, the argument is the struct this ioctl reads, NUL-terminated.
     let answer = unsafe { libc::ioctl(parent.as_fd().as_raw_fd(), BTRFS_IOC_SUBVOL_CREATE as _, &arguments) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether files on a mounted btrfs have ever been compressed with zstd or lzo; its superblock says so from then on, for
+/// good. Of zlib, which nothing chooses by itself, it says nothing. `ENOTTY` elsewhere.
+pub fn was_compressed(mounted: impl AsFd) -> io::Result<bool> {
+    const COMPRESSED: u32 = BTRFS_FEATURE_INCOMPAT_COMPRESS_LZO | BTRFS_FEATURE_INCOMPAT_COMPRESS_ZSTD;
+    // SAFETY: the struct is plain old data; all zero is a valid value.
+    let mut features: btrfs_ioctl_feature_flags = unsafe { std::mem::zeroed() };
+    // SAFETY: the fd is open for the call, and the struct is the one this ioctl writes.
+    let answer =
+        unsafe { libc::ioctl(mounted.as_fd().as_raw_fd(), BTRFS_IOC_GET_FEATURES as _, &mut features) };
+    match answer {
+        0.. => Ok(features.incompat_flags & u64::from(COMPRESSED) != 0),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// What a chunk holds.

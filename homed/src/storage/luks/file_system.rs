@@ -118,13 +118,8 @@ pub fn settings(kind: Kind, spec: &Spec) -> Vec<Setting> {
     let mut all = match kind {
         Kind::Ext4 => vec![flag("noquota"), flag("user_xattr")],
         Kind::Xfs => vec![flag("noquota")],
-        Kind::Btrfs => {
-            vec![
-                ("compress".to_owned(), Some("zstd:1".to_owned())),
-                flag("noacl"),
-                flag("user_subvol_rm_allowed"),
-            ]
-        }
+        // Without compression: what goes through its work areas cannot be taken out of memory for certain (0015).
+        Kind::Btrfs => vec![flag("noacl"), flag("user_subvol_rm_allowed")],
     };
     // What is unused is given back while nobody waits (tend.rs); file by file it would take its time, and take from
     // the metadata too.

@@ -66,7 +66,8 @@ fn wash_compressor((directory, options): (&OwnedFd, &str), deadline: Deadline, s
     if !wash::is_needed(directory, options) {
         return;
     }
-    if let Err(error) = within(deadline.at_most(WASHING), Late::Kill, || wash::compressor(directory)) {
+    if let Err(error) = within(deadline.at_most(WASHING), Late::Kill, || wash::compressor(directory, options))
+    {
         steps.warn(format!("Fragments of compressed files may be left in memory: {error}."));
     }
 }
@@ -108,7 +109,7 @@ fn uncover_and_thaw(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     thaw(&directory)?;
     let mounted = mount::at(&spec.home_directory).during("reading the table of mounts")?;
     // It compresses more slowly at worst.
-    let _ = mounted.map(|mounted| wash::settle(&directory, &mounted.options));
+    let _ = mounted.map(|mounted| wash::settle(&directory, &mounted.options, &spec.extra));
     Ok(())
 }
 

@@ -1,15 +1,19 @@
 //! What btrfs keeps of files apart from their pages: the work areas of its compressor, which are not given back
-//! before they have been idle for five minutes.
+//! before they have been idle for five minutes. Our homes are mounted without compression; those that the original
+//! has mounted, or whose owner wants it, have been through it.
 
-use crate::sys::{durable, file, mount};
+use crate::sys::mount::{self, Setting};
+use crate::sys::{btrfs, durable, file};
 use rustix::fs::{Advice, Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 
-/// The level that our homes are mounted with, and one above it.
+/// The level that the original mounts with, and one above it.
 const USUAL: &str = "1";
 const ABOVE: &str = "3";
+/// What has a single file compressed, however the file system is mounted (btrfs(5)).
+const PROPERTY: &str = "btrfs.compression";
 /// What the compressor is given at most in one piece.
 const WINDOW: usize = 128 << 10;
 /// A block.
@@ -22,27 +26,33 @@ const MOST_WORKERS: usize = 8;
 
 /// Has text of no meaning take the place of the user's in the work areas for compression and decompression. It
 /// is in a file without a name, and gone afterwards.
-pub fn compressor(directory: impl AsFd) -> io::Result<()> {
+pub fn compressor(directory: impl AsFd, options: &str) -> io::Result<()> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = MOST_WORKERS.min(processors + MORE_WORKERS);
     let text = meaningless(TOGETHER / workers)?;
     push(&directory, &text, workers)?;
+    if !has(options, USUAL) {
+        return Ok(());
+    }
     // One work area, made when the file system was mounted, is for the highest level: used once, before there
     // were others, and then only when all others are busy. Whoever asks for a higher level than they have gets it.
-    let compression = |level: &str| [("compress".to_owned(), Some(format!("zstd:{level}")))];
     mount::reconfigure(&directory, &compression(ABOVE))?;
     let done = push(&directory, &text[..WINDOW], 1);
     mount::reconfigure(&directory, &compression(USUAL))?;
     done
 }
 
-/// Restores what a killed run has left: the options of the mount tell.
-pub fn settle(directory: impl AsFd, options: &str) -> io::Result<()> {
-    let left = format!("compress=zstd:{ABOVE}");
-    match file::is_btrfs(&directory) && options.split(',').any(|option| option == left) {
-        true => mount::reconfigure(&directory, &[("compress".to_owned(), Some(format!("zstd:{USUAL}")))]),
+/// Restores what a killed run has left in the options of the mount, where that is not what is wished for.
+pub fn settle(directory: impl AsFd, options: &str, wished: &[Setting]) -> io::Result<()> {
+    let usual = compression(USUAL);
+    match has(options, ABOVE) && usual.iter().all(|setting| wished.contains(setting)) {
+        true => mount::reconfigure(&directory, &usual),
         false => Ok(()),
     }
+}
+
+fn compression(level: &str) -> [Setting; 1] {
+    [("compress".to_owned(), Some(format!("zstd:{level}")))]
 }
 
 /// Writes files of all lengths, and reads them again.
@@ -52,6 +62,7 @@ fn push(directory: impl AsFd, text: &[u8], workers: usize) -> io::Result<()> {
         // The compressor divides its work area by the length of what it is given: up to its window, and more.
         for length in (STEP..=WINDOW).step_by(STEP).chain([text.len()]) {
             let mut file = unnamed(&directory)?;
+            file::set_attribute(&file, PROPERTY, b"zstd")?;
             file.write_all(&text[..length])?;
             files.push(file);
         }
@@ -69,9 +80,16 @@ fn read_again(mut file: File) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the directory lies on btrfs that compresses as our homes do.
+/// Whether anything on the file system of the directory has been compressed, or will be.
 pub fn is_needed(directory: impl AsFd, options: &str) -> bool {
-    file::is_btrfs(directory) && options.split(',').any(|option| option == format!("compress=zstd:{USUAL}"))
+    let wanted = options.split(',').any(|option| option.starts_with("compress"));
+    file::is_btrfs(&directory) && (wanted || btrfs::was_compressed(directory).unwrap_or(true))
+}
+
+/// Whether it is mounted with zstd at that level. A home of the original's is; and whoever has just washed it may have
+/// been killed at the level above.
+fn has(options: &str, level: &str) -> bool {
+    options.split(',').any(|option| option == format!("compress=zstd:{level}"))
 }
 
 fn unnamed(directory: impl AsFd) -> io::Result<File> {

@@ -12,10 +12,10 @@ use crate::prepare;
 /// How often it is measured.
 const RUNS: usize = 3;
 
-/// A home that is open. The work areas of a compressor take longer to be overwritten than such a processor has.
+/// A home that is open.
 const OPEN: &str = "export NEWPASSWORD=correcthorse PASSWORD=correcthorse
 homectl create alice --disk-size=256M --luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 \
-    --enforce-password-policy=no --luks-extra-mount-options=compress=none
+    --enforce-password-policy=no
 homectl activate alice";
 
 pub const LINES: &[Line] =
