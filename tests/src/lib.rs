@@ -3,6 +3,7 @@
 
 pub mod aes;
 pub mod frames;
+pub mod resizing;
 pub mod secrets;
 
 use std::ops::Deref;

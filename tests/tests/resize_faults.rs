@@ -2,51 +2,8 @@
 
 use anyhow::{Result, ensure};
 use homed_tests::Ours;
+use homed_tests::resizing::{NO_WORKER, WORKER_STOPPED, WRITER, fault, home, settles, whole};
 use machine::{Image, Init, Machine, Running};
-
-fn fault(machine: &Ours, text: &str) -> Result<()> {
-    match text {
-        "" => machine.check("rm -f /run/homed/fault"),
-        text => machine.check(&format!("echo {text} > /run/homed/fault")),
-    }
-    .map(drop)
-}
-
-/// A home with a file whose checksum is in it.
-fn home(machine: &Ours) -> Result<()> {
-    machine.create("alice", "correcthorse")?;
-    machine.done("activate alice", "correcthorse", "")?;
-    let fill = "head -c 30M /dev/urandom > ~/data; sha256sum ~/data > ~/sum; sync ~/data ~/sum";
-    machine.command(fill).user("alice").check().map(drop)
-}
-
-fn whole(machine: &Ours) -> Result<()> {
-    machine.command("sha256sum --quiet -c ~/sum").user("alice").check().map(drop)
-}
-
-/// What a cut has left opens, is whole, and is settled by that.
-fn settles(machine: &Ours) -> Result<()> {
-    if machine.state("alice")? == "active" {
-        whole(machine)?;
-        machine.done("deactivate alice", "", "")?;
-    }
-    machine.check(
-        "for n in $(seq 200); do dmsetup info home-alice >/dev/null 2>&1 || break; sleep 0.05; done",
-    )?;
-    machine.done("activate alice", "correcthorse", "")?;
-    whole(machine)?;
-    let attributes = machine.check("getfattr -d /home/alice.home 2>/dev/null || :")?;
-    ensure!(!attributes.contains("resize"), "a note stays: {attributes}");
-    let lengths = machine.check("stat -c %s /home/alice.home; df -B1 --output=size /home/alice | tail -1")?;
-    let lengths: Vec<u64> = lengths.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-    ensure!(lengths[0] == lengths[1] + (18 << 20), "file and file system do not agree: {lengths:?}");
-    Ok(())
-}
-
-/// Returns when a worker has stopped, and when there is none.
-const WORKER_STOPPED: &str =
-    "until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done";
-const NO_WORKER: &str = "while ps -C exe,homed -o args= | grep -q ' worker'; do sleep 0.05; done";
 
 /// A change of size that has come to the file system, and stays there.
 fn stuck(machine: &Ours) -> Result<Running<'_>> {
@@ -99,26 +56,8 @@ fn nobody_waits_for_a_change_of_size() -> Result<()> {
     machine.check("pkill -KILL -x homectl")?;
     running.wait()?;
     machine.check(NO_WORKER)?;
-    settles(&machine)
+    settles(&machine).map(drop)
 }
-
-/// Writes files, each synced; what is on disk is told outside of the machine's own disk, with the longest wait.
-const WRITER: &str = r#"
-import hashlib, os, sys, time
-name, list = sys.argv[1], os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-number, longest = 0, 0.0
-while not os.path.exists("/run/enough"):
-    content = os.urandom(65536)
-    begin = time.monotonic()
-    with open(f"{name}{number}", "wb") as file:
-        file.write(content)
-        os.fsync(file.fileno())
-    longest = max(longest, time.monotonic() - begin)
-    os.write(list, f"{hashlib.sha256(content).hexdigest()}  {name}{number}\n".encode())
-    os.fsync(list)
-    number += 1
-print(number, int(longest * 1000))
-"#;
 
 #[test]
 fn resizing_under_a_write_load_loses_no_byte() -> Result<()> {
