@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use homed_tests::Ours;
 use homed_tests::resizing::{NO_WORKER, WORKER_STOPPED, WRITER, fault, home, settles, whole};
-use machine::{Image, Init, Machine, Running};
+use machine::{Image, Init, Machine, Running, Stopped};
 
 /// A change of size that has come to the file system, and stays there.
 fn stuck(machine: &Ours) -> Result<Running<'_>> {
@@ -86,10 +86,29 @@ fn resizing_under_a_write_load_loses_no_byte() -> Result<()> {
     whole(&machine)
 }
 
-/// How often the power is cut; a hundred times takes a quarter of an hour.
+/// How often the power is cut; a hundred times takes ten minutes.
 fn cuts() -> u64 {
     std::env::var("HOMED_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
 }
+
+/// The longest time between the note of a change of size and the cut, in ms: less than most changes take.
+const LONGEST: u64 = 100;
+
+/// Says so on a serial line when a change of size has been noted and so many milliseconds have passed: nobody on the
+/// way to the switch takes time of its own.
+const SIGNAL: &str = r#"
+import os, sys, time
+line = os.open("/dev/ttyS1", os.O_WRONLY | os.O_NOCTTY)
+print("ready", flush=True)
+while True:
+    try:
+        os.getxattr("/home/alice.home", "user.home-resize")
+        break
+    except OSError:
+        time.sleep(0.001)
+time.sleep(int(sys.argv[1]) / 1000)
+os.write(line, b"now\n")
+"#;
 
 #[test]
 fn the_power_cut_while_resizing_under_load_loses_nothing_synced() -> Result<()> {
@@ -97,31 +116,42 @@ fn the_power_cut_while_resizing_under_load_loses_nothing_synced() -> Result<()> 
     let settings = Machine::builder().image(Image::Ours).init(Init::Small).shared(shared.path());
     let mut machine = Ours::on(settings.start()?)?;
     machine.write_file("/root/writer.py", WRITER.as_bytes())?;
+    machine.write_file("/root/signal.py", SIGNAL.as_bytes())?;
     home(&machine)?;
     machine.check("sync")?;
+    let mut inside = 0;
     for cut in 0..cuts() {
-        machine.check("rm -f /home/alice/file*; install -m 666 /dev/null /mnt/list; install -m 644 /root/writer.py /mnt/; sync",
+        let delay = cut * 7919 % LONGEST;
+        machine = under_load_until(machine, delay)?.start().and_then(Ours::on)?;
+        let left = machine.check(
+            "getfattr --only-values -n user.home-resize /home/alice.home 2>/dev/null; stat -c ' %s' /home/alice.home",
         )?;
-        let load =
-            machine.command("cd && exec python3 /mnt/writer.py file /mnt/list").user("alice").spawn()?;
-        let sizes = "while :; do homectl resize alice 500M; homectl resize alice 300M; done </dev/null >/dev/null 2>&1";
-        let resizing = machine.command(sizes).spawn()?;
-        // A moment that is another one each time: so many files are synced.
-        let files = 5 + (cut * 7919) % 60;
-        machine.check(&format!("until [ $(cat /mnt/list | wc -l) -ge {files} ]; do sleep 0.02; done"))?;
-        // They go on without anybody who waits for them.
-        drop((load, resizing));
-        let Ours(running) = machine;
-        let stopped = running.power_cut()?;
-        machine = Ours::on(stopped.start()?)?;
-        let length =
-            machine.check("stat -c %s /home/alice.home; getfattr -d /home/alice.home 2>/dev/null || :")?;
-        machine.done("activate alice", "correcthorse", "").map_err(|e| e.context(length.clone()))?;
+        inside += u64::from(!left.starts_with(' '));
+        let found = format!("cut {cut}, {delay} ms after the note; note and length: {}", left.trim());
+        println!("{found}");
+        settles(&machine).map_err(|e| e.context(found.clone()))?;
         machine
             .check("cd /home/alice && sha256sum --quiet -c /mnt/list && grep -q . /mnt/list")
-            .map_err(|e| e.context(format!("cut {cut}: {length}")))?;
-        whole(&machine)?;
-        println!("cut {cut} after {files} files: {}", length.replace('\n', " "));
+            .map_err(|e| e.context(found))?;
     }
+    println!("{inside} of {} cuts fell inside a change of size", cuts());
+    ensure!(inside > 0 && (cuts() < 20 || inside * 2 >= cuts()), "only {inside} cuts fell inside");
     Ok(())
+}
+
+/// Writes files and changes the size until the power is cut, so long after a change was noted.
+fn under_load_until(machine: Ours, delay: u64) -> Result<Stopped> {
+    machine.check(
+        "rm -f /home/alice/file*; install -m 666 /dev/null /mnt/list; install -m 644 /root/writer.py /mnt/; sync",
+    )?;
+    let load = machine.command("cd && exec python3 /mnt/writer.py file /mnt/list").user("alice").spawn()?;
+    machine.check("until [ $(cat /mnt/list | wc -l) -ge 5 ]; do sleep 0.02; done")?;
+    let signal = machine.command(format!("exec python3 /root/signal.py {delay}")).spawn()?;
+    let sizes =
+        "while :; do homectl resize alice 500M; homectl resize alice 300M; done </dev/null >/dev/null 2>&1";
+    let resizing = machine.command(sizes).spawn()?;
+    machine.second_console().expect("now")?;
+    // They go on without anybody who waits for them.
+    drop((load, resizing, signal));
+    machine.0.power_cut()
 }
