@@ -9,7 +9,7 @@ exec 3<&0
 
 [ -e "$machine/disk.img" ] || cp --sparse=always --reflink=auto "$image" "$machine/disk.img"
 # All of its RAM is a file without a name, which the host can search.
-qemu-system-x86_64 -M q35,memory-backend=ram -global ICH9-LPC.disable_s3=0 \
+qemu-system-x86_64 -M q35,smm=off,memory-backend=ram -global ICH9-LPC.disable_s3=0 \
     -accel tcg,thread=multi -cpu max -smp 2 -m "$memory" -object "memory-backend-memfd,id=ram,size=${memory}M,share=on" \
     -nodefaults -vga std -vnc "unix:$machine/vnc" \
     -serial "$first" -serial "$second" -serial "$third" -serial stdio \

@@ -9,6 +9,7 @@ mod figures;
 mod housekeeping;
 mod lid;
 mod prompt;
+mod resize;
 mod verbs;
 
 use std::time::Duration;
@@ -35,6 +36,7 @@ const PARTS: &[Part] = &[
     Part { name: "verbs", lines: verbs::LINES, measure: verbs::measure },
     Part { name: "lid", lines: lid::LINES, measure: lid::measure },
     Part { name: "prompt", lines: prompt::LINES, measure: prompt::measure },
+    Part { name: "resize", lines: resize::LINES, measure: resize::measure },
     Part { name: "housekeeping", lines: housekeeping::LINES, measure: housekeeping::measure },
     Part { name: "data", lines: data::LINES, measure: data::measure },
 ];
