@@ -221,6 +221,41 @@ fn an_open_home_and_one_that_is_checked_are_nobodys_hindrance() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn an_image_that_was_cut_before_its_table_was_written_opens() -> Result<()> {
+    let machine = prepared("")?;
+    // As far as a shrinking comes that writes the table last: the file system, then the file.
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("resize alice 320M", "correcthorse", "")?;
+    machine.check("btrfs filesystem resize -40M /home/alice >&2")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.check("truncate --size=-20M /home/alice.home; cp --sparse=always /home/alice.home /root/")?;
+    assert_eq!(machine.run("blkid -p -o value -s PTTYPE /home/alice.home")?.stdout, "PMBR\n");
+    finds(&machine, "correcthorse", &["imageCutShort"], 1)?;
+    // Without the password nobody can tell whether all is there.
+    machine.homectl("repair --yes alice", "", "")?;
+    finds(&machine, "correcthorse", &["imageCutShort"], 1)?;
+    let done = machine.homectl("repair --yes alice", "correcthorse", "")?;
+    ensure!(done.status == 0, "{}{}\n{}", done.stdout, done.stderr, machine.log());
+    finds(&machine, "correcthorse", &[], 0)?;
+    opens(&machine, "correcthorse")?;
+    // A login does the same.
+    machine.check("cp --sparse=always /root/alice.home /home/")?;
+    opens(&machine, "correcthorse")?;
+    finds(&machine, "correcthorse", &[], 0)?;
+    machine.check(
+        "sgdisk --version >/dev/null 2>&1 && sgdisk -v /home/alice.home; blkid -p /home/alice.home >&2",
+    )?;
+    // Where a part of the file system is gone, that is said, and nothing is made worse.
+    machine.check("cp --sparse=always /root/alice.home /home/; truncate --size=-30M /home/alice.home")?;
+    let before = machine.check("sha256sum /home/alice.home")?;
+    let said = machine.refused("activate alice", "correcthorse", "")?;
+    ensure!(said.contains("cut short") && said.contains("MiB of it are missing"), "{said}");
+    machine.nothing_open("alice")?;
+    ensure!(machine.check("sha256sum /home/alice.home")? == before, "it was changed");
+    Ok(())
+}
+
 /// Runs a program on the decrypted file system of a closed home.
 fn on_device(command: &str) -> String {
     format!(

@@ -82,14 +82,27 @@ fn the_originals_homectl_works_with_our_daemon() -> Result<()> {
     theirs("activate alice", "correcthorse", "")?;
     assert_eq!(machine.state("alice")?, "active");
     theirs("authenticate alice", "correcthorse", "")?;
+    for (words, size) in [("resize alice 320M", 320), ("resize alice 300M", 300)] {
+        theirs(words, "correcthorse", "")?;
+        assert_eq!(machine.check("stat -c %s /home/alice.home")?.trim(), (size << 20).to_string());
+    }
     let wrong =
         machine.run("PASSWORD=wrong timeout 20 setsid --wait /root/homectl authenticate alice </dev/null")?;
     assert_ne!(wrong.status, 0, "{}", wrong.stdout);
     theirs("passwd alice", "correcthorse", "batterystaple")?;
+    theirs("update alice --real-name=While --shell=/bin/sh", "batterystaple", "")?;
     theirs("deactivate alice", "", "")?;
     machine.nothing_open("alice")?;
     assert_eq!(theirs("with alice -- pwd", "batterystaple", "")?.trim(), "/home/alice");
     machine.check("until homectl list | grep -q inactive; do sleep 0.1; done")?;
+    machine.check("echo picture > /root/picture")?;
+    theirs("update alice --location=here --avatar=/root/picture", "batterystaple", "")?;
+    let record = theirs("inspect alice --json=short --no-pager", "", "")?;
+    assert!(["While", "/bin/sh", "here"].iter().all(|value| record.contains(value)), "{record}");
+    assert_eq!(machine.check("cat /var/cache/systemd/home/alice/avatar")?, "picture\n");
+    theirs("update alice --offline --real-name=Offline", "", "")?;
+    theirs("resize alice 340M", "batterystaple", "")?;
+    assert_eq!(machine.check("stat -c %s /home/alice.home")?.trim(), (340 << 20).to_string());
     theirs("remove alice", "", "")?;
     assert_eq!(machine.state("alice")?, "none");
     Ok(())

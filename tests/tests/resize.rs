@@ -1,7 +1,7 @@
 //! Another size for a home: open and closed, under load, refused, broken off.
 
 use anyhow::{Context, Result, ensure};
-use homed_tests::Ours;
+use homed_tests::{CHEAP, Ours};
 
 const MIB: u64 = 1 << 20;
 
@@ -92,5 +92,48 @@ fn sizes_that_cannot_be_are_refused_with_the_limits_named() -> Result<()> {
     let before = size(&machine, "alice")?;
     machine.done("resize alice max", "", "")?;
     ensure!(size(&machine, "alice")? > before, "max is no more than before");
+    Ok(())
+}
+
+#[test]
+fn other_file_systems_grow() -> Result<()> {
+    let machine = Ours::small()?;
+    for kind in ["ext4", "xfs"] {
+        machine.done(
+            &format!("create alice {CHEAP} --fs-type={kind} --disk-size=330M"),
+            "",
+            "correcthorse",
+        )?;
+        machine.done("activate alice", "correcthorse", "")?;
+        let fill = "head -c 60M /dev/urandom > ~/data; sha256sum ~/data > ~/sum; sync ~/data ~/sum";
+        machine.command(fill).user("alice").check()?;
+        let before = inside(&machine, "alice")?;
+        machine.done("resize alice 500M", "", "")?;
+        let after = inside(&machine, "alice")?;
+        ensure!(after >= before + 150 * MIB, "{kind}: {} MiB inside, then {}", before / MIB, after / MIB);
+        // What is new can be written.
+        let more =
+            "cat ~/data ~/data ~/data ~/data ~/data > ~/more; sha256sum ~/more >> ~/sum; sync ~/more ~/sum";
+        machine.command(more).user("alice").check()?;
+        let said = machine.refused("resize alice 480M", "", "")?;
+        ensure!(said.contains("nothing was changed"), "{said}");
+        // Broken off before the file system knows of it: the next login finishes it.
+        machine.check("echo grow-file-system kill > /run/homed/fault")?;
+        machine.refused("resize alice 550M", "", "")?;
+        machine.check("rm /run/homed/fault")?;
+        machine.done("deactivate alice", "", "")?;
+        machine.done("activate alice", "correcthorse", "")?;
+        let settled = inside(&machine, "alice")?;
+        ensure!(settled >= after + 40 * MIB, "{kind}: {} MiB inside, not more", settled / MIB);
+        machine.command("sha256sum --quiet -c ~/sum").user("alice").check()?;
+        machine.done("deactivate alice", "", "")?;
+        machine.done("resize alice 600M", "correcthorse", "")?;
+        assert_eq!(size(&machine, "alice")?, 600 * MIB);
+        machine.done("check alice", "correcthorse", "")?;
+        machine.done("activate alice", "correcthorse", "")?;
+        machine.command("sha256sum --quiet -c ~/sum").user("alice").check()?;
+        machine.done("deactivate alice", "", "")?;
+        machine.done("remove alice", "", "")?;
+    }
     Ok(())
 }
