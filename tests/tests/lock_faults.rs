@@ -211,6 +211,53 @@ fn a_locked_home_is_given_up_without_its_password_and_loses_nothing_that_was_wri
     Ok(())
 }
 
+/// Of a home that is given up; it begins again where it was broken off.
+const GIVE_UP: &[&str] = &["kill-user", "cut-off", "uncover", "thaw-file-system", "unmount", "detach"];
+
+#[test]
+fn giving_up_can_be_broken_off_anywhere_and_is_finished_later() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    let all = std::env::var("HOMED_STEPS").is_ok_and(|text| text == "all");
+    let ways = ["fail", "kill", "stop"];
+    for (place, step) in GIVE_UP.iter().enumerate() {
+        // By itself one way a step, in turns; all of them once nothing is mounted any more, where nobody asks again.
+        let tried = ways.iter().enumerate().filter(|(i, _)| all || *step == "detach" || place % 3 == *i);
+        for (_, how) in tried {
+            given_up_twice(&machine, step, how)
+                .map_err(|e| e.context(format!("{step} {how}\n{}", machine.log())))?;
+        }
+    }
+    Ok(())
+}
+
+/// The first time it is broken off: `stop` means that the daemon is killed while the worker stands there.
+fn given_up_twice(machine: &Ours, step: &str, how: &str) -> Result<()> {
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.command("echo kept > ~/file").user("alice").check()?;
+    machine.done("lock alice", "", "")?;
+    fault(machine, &format!("{step} {how}"))?;
+    let running = machine.command("exec setsid --wait homectl deactivate-all").spawn()?;
+    if how == "stop" {
+        machine.check("until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done")?;
+        machine.kill_daemon()?;
+    }
+    ensure!(running.wait()?.status != 0, "done in spite of it");
+    fault(machine, "")?;
+    if how == "stop" {
+        machine.start_daemon()?;
+    }
+    machine.check(
+        "for try in $(seq 100); do homectl deactivate-all && exit 0; sleep 0.1; done; homectl list; exit 1",
+    )?;
+    machine.nothing_open("alice")?;
+    machine.check("[ -z \"$(ls /run/homed/locked)\" ]")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.command("grep -q kept ~/file && rm ~/file").user("alice").check()?;
+    machine.done("deactivate alice", "", "")?;
+    Ok(())
+}
+
 #[test]
 fn a_strictly_locked_home_is_given_up_in_time_and_leaves_no_swap() -> Result<()> {
     let machine = counting_at("strict")?;

@@ -101,6 +101,8 @@ impl Daemon {
             let _ = std::fs::remove_file(self.marker(&user));
             let interrupted = if job.as_deref().is_some_and(crate::home::is_lock) {
                 Interrupted::Lock
+            } else if job.as_deref().is_some_and(crate::home::is_close) {
+                Interrupted::Close
             } else if job.as_deref().is_some_and(crate::home::is_resize) {
                 Interrupted::Resize
             } else if job

@@ -53,8 +53,10 @@ pub enum Interrupted {
     No,
     /// The home's last holder went while no daemon ran.
     HolderGone,
-    /// A job was running that opens or closes.
+    /// A job was running that opens or changes something.
     Job,
+    /// A home was being closed or given up.
+    Close,
     /// A lock or unlock was under way.
     Lock,
     /// A change of size was under way.

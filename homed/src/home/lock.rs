@@ -55,6 +55,11 @@ pub fn is_lock(what: &str) -> bool {
         .any(|work| super::run::what(*work) == what)
 }
 
+/// Whether a job of that name closes a home: broken off, it may leave something to be settled as well.
+pub fn is_close(what: &str) -> bool {
+    [Work::Deactivating, Work::GivingUp].iter().any(|work| super::run::what(*work) == what)
+}
+
 impl Home {
     /// Locks it as nobody has asked for by name: not while somebody has it left out.
     pub fn lock_unasked(&mut self, wanted: Wanted, turn: &mut Turn) {

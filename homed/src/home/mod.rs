@@ -32,7 +32,7 @@ use attempts::{Attempts, Trier};
 use effect::{Announcement, Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
 use inhibitor::Inhibitor;
-pub use lock::{Bound, is_lock};
+pub use lock::{Bound, is_close, is_lock};
 pub use look::{is_look, tries};
 use presence::Away;
 use records::refusal::Refused;

@@ -366,11 +366,16 @@ impl Home {
         Fate::Stays
     }
 
-    /// It could not be deactivated or given up: later again, unless somebody holds it.
+    /// It could not be deactivated or given up: later again, unless somebody holds it. Once it is unmounted, nothing
+    /// of a lock may stay either.
     fn linger(&mut self, turn: &mut Turn) {
         let resting = turn.facts.whereabouts(&self.place).resting(self.known);
-        if self.held() == Held::Yes || !matches!(resting, Resting::Active | Resting::Locked) {
+        let mounted = matches!(resting, Resting::Active | Resting::Locked);
+        if self.held() == Held::Yes || !mounted {
             self.failed_deactivations = None;
+            if !mounted {
+                self.settle(turn);
+            }
             return;
         }
         let failures = self.failed_deactivations.map_or(0, |n| n.saturating_add(1));

@@ -375,7 +375,9 @@ fn deactivate(resting: Resting, held: Held, verb: Verb) -> Verdict {
 
 fn lock(resting: Resting, verb: Verb) -> Verdict {
     match (verb, resting) {
-        (Verb::Settle, Resting::Active | Resting::Locked) => Verdict::Start(Work::Settling),
+        // Closing a locked home may have been broken off as well.
+        (Verb::Settle, Resting::Unfixated) => Verdict::AlreadySo,
+        (Verb::Settle, _) => Verdict::Start(Work::Settling),
         (Verb::GiveUp, Resting::Locked) => Verdict::Start(Work::GivingUp),
         (Verb::Unlock, Resting::Locked) => Verdict::Start(Work::Unlocking(Purpose::Itself)),
         (Verb::Unlock, _) => Verdict::Refuse(Refusal::HomeNotLocked),

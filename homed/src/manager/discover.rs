@@ -35,20 +35,22 @@ impl Manager {
         let mut home = Home::new(record, uid, Known::Yes, turn);
         held.into_iter().for_each(|at_suspend| home.hold(at_suspend));
         turn.effects.push(Effect::Announce(Announcement::Appeared(user.clone())));
-        if interrupted == Interrupted::Job {
+        let mounted = turn.facts.whereabouts(home.place()).mount != Mount::None;
+        if matches!(interrupted, Interrupted::Job | Interrupted::Close) {
             let text = "a job was interrupted; what is left of it is cleaned up at the next use";
             turn.effects.push(Effect::Log(user.clone(), text.into()));
         }
-        if turn.facts.whereabouts(home.place()).mount != Mount::None {
+        if mounted {
             home.tend_after(turn.tuning.tend_first, turn);
         }
-        if interrupted == Interrupted::Lock {
+        if interrupted == Interrupted::Lock || (interrupted == Interrupted::Close && !mounted) {
             home.settle(turn);
         }
         if interrupted == Interrupted::Resize {
             home.settle_size(turn);
         }
-        if matches!(interrupted, Interrupted::Job | Interrupted::HolderGone) && home.held() == Held::No {
+        let left = matches!(interrupted, Interrupted::Job | Interrupted::Close | Interrupted::HolderGone);
+        if left && home.held() == Held::No {
             home.nobody_holds_it(turn);
         }
         self.homes.insert(user, home);

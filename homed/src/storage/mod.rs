@@ -182,6 +182,8 @@ pub enum Settled {
     Open,
     /// Its key is out of memory.
     Sealed,
+    /// It is not mounted any more: nobody needs what the lock has left.
+    Closed,
 }
 
 /// What became of a change of keys that was cut short.

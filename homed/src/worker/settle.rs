@@ -1,4 +1,4 @@
-//! What a lock or unlock that was broken off has left: asked from the kernel, and finished or taken back.
+//! What a lock, an unlock or giving up has left that was broken off: asked from the kernel, and finished or taken back.
 
 use super::{Done, memory, processes, steps::Reporter, strict};
 use crate::job::{Job, Step, Steps};
@@ -7,7 +7,8 @@ use std::io::Write;
 
 const PLAN: &[Step] = &[Step::Uncover, Step::ThawFileSystem, Step::ThawUser];
 
-/// Where the key is in the kernel, the processes go on; where it is not, it is gone for good, and they wait for it.
+/// Where the key is in the kernel, the processes go on; where it is not, it is gone for good, and they wait for it. Of
+/// a home that is closed nobody is locked any more.
 pub fn settle<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     memory::settle();
@@ -20,6 +21,10 @@ pub fn settle<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
             strict::bring_back(user)?;
         }
         Settled::Sealed => strict::settle(user)?,
+        Settled::Closed => {
+            strict::forget(user);
+            processes::thaw_for_good(user, uid);
+        }
     }
     Ok(None)
 }

@@ -90,7 +90,16 @@ pub fn settle(spec: &Spec, steps: &mut dyn Steps) -> Result<Settled, Failure> {
         resize::key::revoke(spec)?;
         return Ok(Settled::Sealed);
     }
-    uncover_and_thaw(spec, steps)?;
+    steps.enter(Step::Uncover)?;
+    uncover(&spec.home_directory)?;
+    let mounted = mount::at(&spec.home_directory).during("reading the table of mounts")?;
+    if mounted.is_none_or(|mounted| mounted.source != mapped::node(&name)) {
+        if let Err(failure) = mapped::remove_stale(&name) {
+            steps.warn(format!("Of the closed home something stays open: {}.", failure.text()));
+        }
+        return Ok(Settled::Closed);
+    }
+    thaw_home(spec, steps)?;
     Ok(Settled::Open)
 }
 
@@ -104,6 +113,10 @@ pub fn give_up(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
 fn uncover_and_thaw(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     steps.enter(Step::Uncover)?;
     uncover(&spec.home_directory)?;
+    thaw_home(spec, steps)
+}
+
+fn thaw_home(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     steps.enter(Step::ThawFileSystem)?;
     let directory = durable::directory(&spec.home_directory).during("opening the home directory")?;
     thaw(&directory)?;
