@@ -88,6 +88,9 @@ where
     if let Err(error) = watch::start(&Paths::default().home_root, daemon.events()) {
         tracing::warn!("new homes are not seen by themselves: watching the home root: {error}");
     }
+    if let Err(error) = watch::mounts(daemon.events()) {
+        tracing::warn!("storage that is pulled out is not noticed: watching the table of mounts: {error}");
+    }
     if let Err(error) = slept::start(daemon.events()) {
         tracing::warn!("a sleep with open homes is not noticed afterwards: {error}");
     }

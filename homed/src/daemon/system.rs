@@ -4,6 +4,7 @@ use crate::home::facts::{Facts, Figures, Mount, Place, SignedLocally, Storage, W
 use crate::home::seal::Seal;
 use records::Record;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+use std::io::{self, ErrorKind};
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
 
@@ -38,7 +39,9 @@ impl Facts for System {
 }
 
 fn storage(image: &Path) -> Storage {
-    if std::fs::symlink_metadata(image).is_err() && std::fs::metadata(image).is_err() {
+    // A disk that gives no answer now may give one later: only what is not there is missing.
+    let not_there = |error: io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    if std::fs::symlink_metadata(image).is_err_and(not_there) {
         return Storage::Missing;
     }
     let mut value = [0; 16];

@@ -1,9 +1,9 @@
-//! Watches the home root: storage that appears or goes.
+//! Watches the home root: storage that appears or goes; and the table of mounts: what holds storage may go.
 
 use super::events::Events;
 use super::scan;
 use crate::home::effect::Event;
-use crate::sys::reactor::AsyncInotify;
+use crate::sys::reactor::{AsyncInotify, MountTable};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,18 @@ pub fn start(root: &Path, events: Events) -> io::Result<()> {
     watcher.add_watch(root, seen)?;
     let watcher = AsyncInotify::new(watcher)?;
     tokio::spawn(follow(watcher, root.to_owned(), events));
+    Ok(())
+}
+
+/// Begins to watch the table of mounts; reports until the daemon ends.
+pub fn mounts(events: Events) -> io::Result<()> {
+    let table = MountTable::new()?;
+    tokio::spawn(async move {
+        while table.until_changed().await.is_ok() {
+            events.event(Event::MountsChanged);
+        }
+        tracing::warn!("the table of mounts cannot be watched: storage that is pulled out is not noticed");
+    });
     Ok(())
 }
 

@@ -32,6 +32,8 @@ pub enum Event {
     Found(Found),
     /// Storage may have gone.
     Vanished(String),
+    /// Something was mounted or unmounted: with it, storage of open homes may have gone.
+    MountsChanged,
     /// The last reference of its kind has gone.
     Released(UserName, AtSuspend),
     /// A timer of [`Effect::SetTimer`] rang.

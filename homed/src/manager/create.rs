@@ -100,20 +100,21 @@ impl Manager {
     }
 
     /// Where the parts of a new home will be on this machine.
-    fn binding(&self, record: &Record, uid: u32) -> Map<String, Value> {
-        let text = |name: &str| record.members().get(name).and_then(Value::as_str).map(str::to_owned);
+    pub(super) fn binding(&self, record: &Record, uid: u32) -> Map<String, Value> {
+        let asked = record.on(&self.machine);
         let root = &self.defaults.home_root;
-        let storage = text("storage").unwrap_or_else(|| self.defaults.storage.clone());
+        let storage =
+            asked.storage.map_or_else(|| self.defaults.storage.clone(), |kind| kind.as_str().into());
         let suffix = if matches!(storage.as_str(), "luks") { "home" } else { "homedir" };
-        let image = text("imagePath").unwrap_or_else(|| format!("{root}/{}.{suffix}", record.full_name()));
-        let directory = text("homeDirectory").unwrap_or_else(|| format!("{root}/{}", record.user()));
+        let image = asked.image_path.unwrap_or_else(|| format!("{root}/{}.{suffix}", record.full_name()));
+        let directory = asked.home_directory.unwrap_or_else(|| format!("{root}/{}", record.user()));
         let mut binding = Map::new();
         binding.insert("uid".into(), uid.into());
         binding.insert("gid".into(), uid.into());
         binding.insert("storage".into(), storage.into());
         binding.insert("imagePath".into(), image.into());
         binding.insert("homeDirectory".into(), directory.into());
-        if let Some(kind) = text("fileSystemType").or_else(|| self.defaults.file_system_type.clone()) {
+        if let Some(kind) = asked.file_system_type.or_else(|| self.defaults.file_system_type.clone()) {
             binding.insert("fileSystemType".into(), kind.into());
         }
         binding

@@ -3,7 +3,7 @@
 use super::request::AtSuspend;
 use super::{MOST_HOMES, Manager, names, uids};
 use crate::home::effect::{Announcement, Check, Effect, Findings, Found, Interrupted};
-use crate::home::facts::Mount;
+use crate::home::facts::{Mount, Storage};
 use crate::home::verdict::{Held, Verb};
 use crate::home::{Home, Turn, Wanted};
 use crate::job::Known;
@@ -105,7 +105,7 @@ impl Manager {
         let Some(user) = self.homes.values().find(at).map(|home| home.user().clone()) else { return };
         let Some(home) = self.homes.get(&user) else { return };
         let whereabouts = turn.facts.whereabouts(home.place());
-        if whereabouts.storage != crate::home::facts::Storage::Missing {
+        if whereabouts.storage != Storage::Missing {
             return;
         }
         match (whereabouts.mount, home.known()) {
@@ -115,6 +115,16 @@ impl Manager {
                 turn.effects.push(Effect::Announce(Announcement::Changed(user)));
             }
         }
+    }
+
+    /// What an open home lies on may have been pulled out.
+    pub(super) fn look_for_storage(&mut self, turn: &mut Turn) {
+        let is_gone = |home: &&Home| {
+            let whereabouts = turn.facts.whereabouts(home.place());
+            whereabouts.storage == Storage::Missing && whereabouts.mount != Mount::None
+        };
+        let gone: Vec<_> = self.homes.values().filter(is_gone).map(|home| home.user().clone()).collect();
+        gone.iter().for_each(|user| self.detach(user, turn));
     }
 
     fn detach(&mut self, user: &UserName, turn: &mut Turn) {

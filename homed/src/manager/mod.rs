@@ -161,6 +161,7 @@ impl Manager {
             }),
             Event::Found(found) => self.found(found, turn),
             Event::Vanished(image) => self.vanished(&image, turn),
+            Event::MountsChanged => self.look_for_storage(turn),
             Event::Released(user, at_suspend) => self.on(&user, turn, |home, turn| {
                 home.released(at_suspend, turn);
                 Fate::Stays

@@ -1,7 +1,7 @@
 //! Random sequences on the core, with invariants checked after each step.
 
 use super::*;
-use crate::home::effect::{Findings, StartJob};
+use crate::home::effect::{Findings, Interrupted, StartJob};
 use crate::home::facts::{Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::seal::{Looked, Seal};
 use crate::job::{Outcome, RecordChange, Task};
@@ -370,6 +370,33 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Ring),
         1 => Just(Op::Tend),
     ]
+}
+
+#[test]
+fn an_open_home_is_detached_when_its_disk_is_pulled_out() {
+    let (mut manager, mut scene) = (manager(), Scene::default());
+    let record = Record::parse(r#"{"userName":"alice","storage":"luks","uid":60001}"#, Sections::HOST);
+    let record = Box::new(record.expect("valid"));
+    scene.take(&mut manager, Event::Loaded(record, Interrupted::No, vec![AtSuspend::Stay]));
+    let mut put = |storage, mount| {
+        scene.disks.borrow_mut().insert(user(0), Whereabouts { storage, mount });
+        scene.take(&mut manager, Event::MountsChanged);
+        scene.running.pop().map(|start| start.job.task)
+    };
+    assert!(put(Storage::There, Mount::Usable).is_none());
+    assert!(put(Storage::Missing, Mount::None).is_none());
+    let task = put(Storage::Missing, Mount::Usable);
+    assert!(matches!(task, Some(Task::Deactivate { force: crate::job::Force::Yes })));
+}
+
+#[test]
+fn a_new_home_lies_where_this_machine_is_told() {
+    let text = r#"{"userName":"alice","perMachine":[{"matchMachineId":"0123456789abcdef0123456789abcdef",
+        "imagePath":"/media/stick/alice.home"}]}"#;
+    let record = Record::parse(text, Sections::EMBEDDED).expect("valid");
+    let binding = manager().binding(&record, 60001);
+    assert_eq!(binding["imagePath"], "/media/stick/alice.home");
+    assert_eq!((&binding["storage"], &binding["homeDirectory"]), (&"luks".into(), &"/home/alice".into()));
 }
 
 proptest! {

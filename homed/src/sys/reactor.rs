@@ -5,6 +5,7 @@ use nix::sys::inotify::{Inotify, InotifyEvent};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use tokio::io::Interest;
@@ -39,6 +40,25 @@ impl AsyncInotify {
                 return events;
             }
         }
+    }
+}
+
+/// Tells when something is mounted or unmounted (proc_pid_mountinfo(5): `POLLPRI`).
+pub struct MountTable(AsyncFd<File>);
+
+impl MountTable {
+    /// Listens from now on. Only within the tokio runtime.
+    pub fn new() -> io::Result<Self> {
+        let table = File::open("/proc/self/mountinfo")?;
+        // SAFETY: the descriptor is owned by what is registered, never changed, and dropped only after `AsyncFd`
+        // has taken it out of the reactor.
+        let registered = unsafe { AsyncFd::register_with_interest(table, Interest::PRIORITY) };
+        registered.map(Self).map_err(|failed| io::Error::other(failed.to_string()))
+    }
+
+    /// Returns when it has changed.
+    pub async fn until_changed(&self) -> io::Result<()> {
+        self.0.ready(Interest::PRIORITY).await.map(|mut ready| ready.clear_ready())
     }
 }
 

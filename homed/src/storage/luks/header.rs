@@ -51,6 +51,7 @@ pub enum Health {
 /// Finds the encrypted part: all of the image, or the partition named after the user.
 pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
     let size = file.metadata().during("looking at the image")?.len();
+    refuse_unreadable(file, spec)?;
     if image::bytes(file, 0, MAGIC.len()).is_some_and(|head| head.starts_with(&MAGIC[..6])) {
         return Ok(Place { offset: 0, size, table: None });
     }
@@ -65,6 +66,21 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
         return damaged(spec, "its partition belongs to another home");
     }
     Ok(Place { offset: table.start, size: table.end - table.start, table: Some((table, health)) })
+}
+
+/// What gives no answer is not damaged: its disk may have been pulled out.
+fn refuse_unreadable(file: &File, spec: &Spec) -> Result<(), Failure> {
+    match file.read_at(&mut [0; 512], 0) {
+        Ok(_) => Ok(()),
+        Err(error) => refuse(
+            Refusal::HomeAbsent,
+            format!(
+                "The home's image {} cannot be read ({error}): is its disk still plugged in? The password was not \
+                 tried and nothing was changed.",
+                spec.image.display()
+            ),
+        ),
+    }
 }
 
 /// Without any sound copy of the table: the one layout homes are made with, if a LUKS header is

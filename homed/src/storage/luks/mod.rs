@@ -72,6 +72,10 @@ impl Backend for Luks {
         close(&self.spec, force, steps)
     }
 
+    fn answers(&self) -> bool {
+        mapped::answers(&self.spec.mapper_name())
+    }
+
     fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
         sealed::seal(&self.spec, seal, steps)
     }

@@ -5,7 +5,7 @@ use crate::sys::cryptsetup::{self, Discard, Luks, Removal};
 use crate::sys::{file, holders, loopdev::LoopDevice};
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// An active device, held by an open file; the loop device below is held by the device.
@@ -86,6 +86,16 @@ enum Way {
 /// Where the device of a name is.
 pub fn node(name: &str) -> PathBuf {
     Path::new("/dev/mapper").join(name)
+}
+
+/// Whether the first page of a device can be read: from the disk, not from memory.
+pub fn answers(name: &str) -> bool {
+    const PAGE: usize = 4096;
+    let mut options = File::options();
+    let Ok(device) = options.read(true).custom_flags(libc::O_DIRECT).open(node(name)) else { return false };
+    let mut buffer = vec![0; 2 * PAGE];
+    let start = buffer.as_ptr().align_offset(PAGE);
+    device.read_exact_at(&mut buffer[start..start + PAGE], 0).is_ok()
 }
 
 /// Removes the node of a device that is gone, where no udev does it.
