@@ -91,6 +91,45 @@ fn a_full_home_can_be_opened_changed_and_emptied() -> Result<()> {
     machine.nothing_open("alice")
 }
 
+/// Files made one after the other, none of them synced.
+const UNSYNCED: &str = "for user in alice bob carol; do (cd /home/$user; n=0
+while head -c 100K /dev/urandom > new$n; do n=$((n + 1)); done) & done >/dev/null 2>&1
+until [ -e /home/alice/new20 ] && [ -e /home/bob/new20 ] && [ -e /home/carol/new20 ]; do sleep 0.05; done";
+
+#[test]
+fn large_homes_open_at_once_after_a_power_cut() -> Result<()> {
+    let machine = Machine::builder().image(Image::Ours).init(Init::Small).start()?;
+    machine.check(
+        "truncate -s 400G /root/disk && mkfs.xfs -q -K -l size=64m /root/disk && mount -o loop /root/disk /home",
+    )?;
+    let machine = Ours::on(machine)?;
+    for (user, kind, size) in [("alice", "btrfs", 200), ("bob", "ext4", 60), ("carol", "xfs", 60)] {
+        let words = format!("create {user} {CHEAP} --fs-type={kind} --disk-size={size}G --luks-discard=yes");
+        machine.done(&words, "", "correcthorse")?;
+        machine.done(&format!("activate {user}"), "correcthorse", "")?;
+        machine.check(&format!(
+            "cd /home/{user}; head -c 20M /dev/urandom > old; sync old; sha256sum $PWD/old >> /root/sum; sync /root/sum"
+        ))?;
+    }
+    machine.check(UNSYNCED)?;
+    let machine = machine.0.power_cut()?.start()?;
+    machine.check("mount -o loop /root/disk /home")?;
+    let machine = Ours::on(machine)?;
+    for user in ["alice", "bob", "carol"] {
+        ensure!(machine.state(user)? == "dirty", "the power was cut, and {user} is {}", machine.state(user)?);
+        let begin = Instant::now();
+        machine.done(&format!("activate {user}"), "correcthorse", "")?;
+        println!("{user}: {:?}", begin.elapsed());
+        ensure!(begin.elapsed() < Duration::from_secs(10), "a login took {:?}", begin.elapsed());
+    }
+    machine.check("sha256sum --quiet -c /root/sum")?;
+    for user in ["alice", "bob", "carol"] {
+        machine.done(&format!("deactivate {user}"), "", "")?;
+        machine.done(&format!("check {user}"), "correcthorse", "")?;
+    }
+    Ok(())
+}
+
 #[test]
 fn absurd_sizes_are_refused_or_made_to_fit() -> Result<()> {
     let machine = machine()?;

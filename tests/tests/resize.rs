@@ -1,5 +1,7 @@
 //! Another size for a home: open and closed, under load, refused, broken off.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use homed_tests::{CHEAP, Ours};
 
@@ -71,6 +73,14 @@ fn a_home_grows_and_shrinks_open_and_closed() -> Result<()> {
     whole()
 }
 
+/// Nothing of a change of size is left for a lock to wait for.
+fn locks_at_once(machine: &Ours) -> Result<()> {
+    let begin = Instant::now();
+    machine.done("lock alice", "", "")?;
+    ensure!(begin.elapsed() < Duration::from_secs(15), "the lock took {:?}", begin.elapsed());
+    machine.done("unlock alice", "correcthorse", "").map(drop)
+}
+
 #[test]
 fn sizes_that_cannot_be_are_refused_with_the_limits_named() -> Result<()> {
     let machine = Ours::small()?;
@@ -89,10 +99,11 @@ fn sizes_that_cannot_be_are_refused_with_the_limits_named() -> Result<()> {
     ensure!(!machine.check("getfattr -d /home/alice.home")?.contains("resize"), "a note stays");
     machine.done("resize alice min", "", "")?;
     ensure!(size(&machine, "alice")? < 700 * MIB, "min: {}", size(&machine, "alice")?);
+    locks_at_once(&machine)?;
     let before = size(&machine, "alice")?;
     machine.done("resize alice max", "", "")?;
     ensure!(size(&machine, "alice")? > before, "max is no more than before");
-    Ok(())
+    locks_at_once(&machine)
 }
 
 #[test]
