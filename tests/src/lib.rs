@@ -127,6 +127,18 @@ impl Ours {
         let home = homes.as_array().into_iter().flatten().find(|home| home["name"] == user);
         Ok(home.and_then(|home| home["state"].as_str()).unwrap_or("none").to_owned())
     }
+
+    /// Waits until a home is in that state, for a minute.
+    pub fn becomes(&self, user: &str, state: &str) -> Result<()> {
+        self.check(&format!(
+            "for try in $(seq 600); do
+                homectl list -j | jq -e 'any(.[]; .name == \"{user}\" and .state == \"{state}\")' >&2 && exit 0
+                sleep 0.1
+            done 2>/dev/null
+            {{ homectl list; ps -u {user} -o pid,stat,args; journalctl -o cat -n 40; }} >&2; exit 1"
+        ))
+        .map(drop)
+    }
 }
 
 /// A script that prints what is open of a user's home.

@@ -5,6 +5,9 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+/// What a call tells at most, in bytes: a pipe takes that without anybody who reads (POSIX: `PIPE_BUF`).
+const MOST: usize = 4096;
+
 /// What becomes of a call that is late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {
@@ -55,6 +58,15 @@ pub fn within<E: Display>(
     late: Late,
     act: impl FnOnce() -> Result<(), E>,
 ) -> Result<(), Unfinished> {
+    ask(deadline, late, || act().map(|()| String::new())).map(drop)
+}
+
+/// The same for what has an answer, of some 4000 bytes at most.
+pub fn ask<E: Display>(
+    deadline: Deadline,
+    late: Late,
+    act: impl FnOnce() -> Result<String, E>,
+) -> Result<String, Unfinished> {
     let (output, input) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
     // SAFETY: the process has one thread, so the copy can do whatever this one can.
@@ -74,15 +86,15 @@ pub fn within<E: Display>(
     }
 }
 
-fn report<E: Display>(done: Result<(), E>, input: OwnedFd) -> i32 {
-    match done {
-        Ok(()) => 0,
-        Err(error) => {
-            // Nobody listening any more is fine.
-            let _ = std::fs::File::from(input).write_all(error.to_string().as_bytes());
-            1
-        }
-    }
+fn report<E: Display>(done: Result<String, E>, input: OwnedFd) -> i32 {
+    let (text, status) = match done {
+        Ok(answer) => (answer, 0),
+        Err(error) => (error.to_string(), 1),
+    };
+    // Nobody listening any more is fine. What does not fit must not make it wait.
+    let bytes = text.as_bytes();
+    let _ = std::fs::File::from(input).write_all(&bytes[..bytes.len().min(MOST)]);
+    status
 }
 
 struct Child(libc::pid_t);
@@ -97,7 +109,7 @@ impl Child {
     }
 }
 
-fn wait(child: Child, output: OwnedFd, deadline: Deadline, late: Late) -> Result<(), Unfinished> {
+fn wait(child: Child, output: OwnedFd, deadline: Deadline, late: Late) -> Result<String, Unfinished> {
     let raw = rustix::process::Pid::from_raw(child.0).ok_or_else(|| io::Error::other("no process id"))?;
     let handle =
         rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty()).map_err(io::Error::from)?;
@@ -113,11 +125,12 @@ fn wait(child: Child, output: OwnedFd, deadline: Deadline, late: Late) -> Result
         return Err(Unfinished::Late);
     }
     let status = child.status();
+    let mut text = Vec::new();
+    std::fs::File::from(output).read_to_end(&mut text)?;
+    let mut text = String::from_utf8_lossy(&text).into_owned();
     if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
-        return Ok(());
+        return Ok(text);
     }
-    let mut text = String::new();
-    std::fs::File::from(output).take(4096).read_to_string(&mut text)?;
     if libc::WIFSIGNALED(status) {
         text = format!("it was ended by signal {}", libc::WTERMSIG(status));
     }

@@ -48,11 +48,18 @@ pub fn find(program: &str) -> Option<PathBuf> {
 
 /// Runs a program to its end; its output is part of the error only.
 pub fn run(program: &str, arguments: &[&str]) -> Result<(), ToolFailed> {
+    output(program, arguments).map(drop)
+}
+
+/// Runs a program to its end, which must succeed; the first lines of its output.
+pub fn output(program: &str, arguments: &[&str]) -> Result<String, ToolFailed> {
     let path = find(program).ok_or_else(|| ToolFailed::Missing(program.to_owned()))?;
     let (status, said) = run_found(&path, arguments).map_err(|e| ToolFailed::Start(program.to_owned(), e))?;
     if status.success() {
-        return Ok(());
+        return Ok(said);
     }
+    let said = said.trim().replace('\n', "; ");
+    let said = status.signal().map_or(said.clone(), |signal| format!("(signal {signal}) {said}"));
     Err(ToolFailed::Status { program: program.to_owned(), status, said })
 }
 
@@ -86,11 +93,7 @@ fn run_found(path: &Path, arguments: &[&str]) -> io::Result<(ExitStatus, String)
     // What is too much is read all the same, or the program would wait for us.
     io::copy(&mut output, &mut io::sink())?;
     let status = child.wait()?;
-    let mut said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
-    if let Some(signal) = status.signal() {
-        said = format!("(signal {signal}) {said}");
-    }
-    Ok((status, said))
+    Ok((status, String::from_utf8_lossy(&said).into_owned()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Where systemd runs, it does the freezing and thawing, or it would put right what others have written;
 //! elsewhere the control group's own files do.
 
-use super::bounded::{Deadline, Late, Unfinished, within};
+use super::bounded::{Deadline, Late, Unfinished, ask, within};
 use super::holders::Holder;
 use super::process;
 use std::fs;
@@ -48,20 +48,22 @@ impl Slice {
     /// Lets it go on, and returns when it does.
     ///
     /// Before a sleep systemd freezes the slice of all users as well. It may then take the units in here for frozen
-    /// by somebody's wish, and leave them so when the slice is thawed: each is asked for by its own name, until the
-    /// kernel shows none that stands still.
+    /// by somebody's wish, and does so still when the slice is thawed: then they stand still, or they run and can
+    /// never be stopped, so that nobody gets logged out. Each is asked for by its own name, until neither the kernel
+    /// nor systemd takes any for frozen.
     pub fn thaw(&self, deadline: Deadline) -> Result<(), Unfinished> {
         if !has_systemd() {
             return Ok(fs::write(self.folder.join("cgroup.freeze"), "0")?);
         }
+        let thaw = |unit: &str| within(deadline, Late::Kill, || process::run("systemctl", &["thaw", unit]));
         loop {
-            let units = self.frozen_units();
-            let words: Vec<&str> =
-                ["thaw", &self.name].into_iter().chain(units.iter().map(String::as_str)).collect();
-            within(deadline, Late::Kill, || process::run("systemctl", &words))?;
-            if !self.is_frozen() && self.frozen_units().is_empty() {
+            thaw(&self.name)?;
+            let units = self.frozen_units(deadline)?;
+            if !self.is_frozen() && units.is_empty() {
                 return Ok(());
             }
+            // One that has just ended cannot be thawed.
+            units.iter().for_each(|unit| drop(thaw(unit)));
             if deadline.left().is_zero() {
                 return Err(Unfinished::Late);
             }
@@ -69,17 +71,27 @@ impl Slice {
         }
     }
 
-    /// The units right in it (sessions, the user manager) that are frozen by themselves. Below them the user's own
-    /// manager rules.
-    fn frozen_units(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let frozen = |folder: &Path| {
-            fs::read_to_string(folder.join("cgroup.freeze")).is_ok_and(|text| text.trim() == "1")
+    /// The units right in it (sessions, the user manager) that are frozen by themselves, or that systemd takes for
+    /// that. Below them the user's own manager rules.
+    fn frozen_units(&self, deadline: Deadline) -> Result<Vec<String>, Unfinished> {
+        let units = self.units();
+        let words = ["show", "--property=Id", "--property=FreezerState", "--"];
+        let words: Vec<&str> = words.into_iter().chain(units.iter().map(String::as_str)).collect();
+        let taken = match units.is_empty() {
+            true => Vec::new(),
+            false => taken_for_frozen(&ask(deadline, Late::Kill, || process::output("systemctl", &words))?),
         };
-        entries
-            .filter(|entry| frozen(&entry.path()))
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect()
+        let frozen = |unit: &String| {
+            let kernel = fs::read_to_string(self.folder.join(unit).join("cgroup.freeze"));
+            taken.contains(unit) || kernel.is_ok_and(|text| text.trim() == "1")
+        };
+        Ok(units.into_iter().filter(frozen).collect())
+    }
+
+    fn units(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names = entries.filter(|entry| entry.path().is_dir());
+        names.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     /// Whether all of it is frozen.
@@ -112,6 +124,15 @@ impl Slice {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// Of what `systemctl show` tells of several units: those that do not run. One that cannot be frozen has no state.
+fn taken_for_frozen(text: &str) -> Vec<String> {
+    let value = |block: &str, name: &str| {
+        block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+    };
+    let frozen = |block: &&str| value(block, "FreezerState").is_some_and(|state| state != "running");
+    text.split("\n\n").filter(frozen).filter_map(|block| value(block, "Id")).collect()
 }
 
 /// Has systemd stop everything that belongs to a user, his run-time directory too.
@@ -172,4 +193,16 @@ fn stuck(pid: u32) -> Option<Holder> {
         let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         Holder { pid, name: format!("{} in {}", read("comm").trim_end(), read("wchan")) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_systemd_takes_for_frozen_is_read_unit_by_unit() {
+        let text = "Id=session-1.scope\nFreezerState=frozen\n\nFreezerState=running\nId=user@60456.service\n\n\
+                    Id=session-2.scope\nFreezerState=frozen-by-parent\n\nId=old.scope\n";
+        assert_eq!(taken_for_frozen(text), ["session-1.scope", "session-2.scope"]);
+    }
 }

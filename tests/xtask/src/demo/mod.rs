@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the main job, live. Two disposable machines, real logins; every claim is checked, and the first
 //! one that does not hold ends it. In between the lid is closed, and all of the sleeping machine's memory is searched.
 
+mod beside;
 mod show;
 
 use std::path::Path;
@@ -14,6 +15,10 @@ use show::Show;
 
 /// Alice's password: she types it at the consoles.
 const PASSWORD: &str = "Blaue-Giraffe-42-tanzt";
+
+/// A file and a line of it, which is nowhere in what is typed.
+const DIARY: &str = "seq -f 'line %g of my diary' 3000 > diary; grep -c diary diary";
+const LINE: &str = "line 1777 of my diary";
 
 /// Prints what is open of alice's home.
 const OPEN: &str = "\
@@ -42,6 +47,7 @@ pub fn run(words: &[String]) -> Result<()> {
     let mut show = Show::default();
     let owners = on_the_first(&mut show, &image, &key)?;
     on_the_second(&mut show, &image, &key, &owners)?;
+    beside::the_original(&mut show)?;
     show.end();
     Ok(())
 }
@@ -91,6 +97,7 @@ fn on_the_first(show: &mut Show, image: &Path, key: &Path) -> Result<Vec<String>
     show.holds("her home is mounted, its owners mapped", mount.trim(), mount.contains("idmapped"))?;
 
     lid(show, &machine)?;
+    grows(show, &machine)?;
     show.step("alice logs out");
     console.send("exit")?;
     console.expect("login:")?;
@@ -108,11 +115,9 @@ fn lid(show: &mut Show, machine: &Machine) -> Result<()> {
     show.step("the lid is closed while alice is logged in");
     let console = machine.console();
     let key = volume_key(machine, "alice", PASSWORD)?;
-    // The line that is looked for is nowhere in what she types.
-    let line = "line 1777 of my diary";
-    console.shell("seq -f 'line %g of my diary' 3000 > diary; grep -c diary diary")?;
+    console.shell(DIARY)?;
     console.shell("(i=0; while :; do echo $((i++)); sleep 0.1; done) > count & echo $! > counter")?;
-    let before = (traces_of_key(machine, &key)?.len(), machine.count_in_ram(line.as_bytes())?);
+    let before = (traces_of_key(machine, &key)?.len(), machine.count_in_ram(LINE.as_bytes())?);
     let words = format!("{} traces of the key, {} of the diary", before.0, before.1);
     show.holds("while she works they are in memory", &words, before.0 > 0 && before.1 > 0)?;
     machine.suspend()?;
@@ -122,7 +127,7 @@ fn lid(show: &mut Show, machine: &Machine) -> Result<()> {
         &asleep.join(", "),
         asleep.is_empty(),
     )?;
-    let lines = machine.count_in_ram(line.as_bytes())?;
+    let lines = machine.count_in_ram(LINE.as_bytes())?;
     show.holds("asleep: no line of the diary", &lines.to_string(), lines == 0)?;
     let passwords = machine.count_in_ram(PASSWORD.as_bytes())?;
     show.holds("asleep: no password", &passwords.to_string(), passwords == 0)?;
@@ -140,6 +145,25 @@ fn lid(show: &mut Show, machine: &Machine) -> Result<()> {
                    && awk '$1 != NR - 1 { exit 1 }' count; echo $?; kill $(cat counter)";
     let (said, _) = console.shell(goes_on)?;
     show.holds("what she had running goes on, and has lost nothing", "", said.starts_with('0'))
+}
+
+/// Her home gets another size while she writes.
+fn grows(show: &mut Show, machine: &Machine) -> Result<()> {
+    show.step("her home grows and shrinks while she writes");
+    let console = machine.console();
+    console.shell("(while :; do sha256sum diary count; sync; done) > sums 2>&1 & echo $! > writer")?;
+    let size =
+        || machine.check("df -h --output=size /home/alice | tail -n 1").map(|text| text.trim().to_owned());
+    let before = size()?;
+    show.screen(&machine.check("homectl resize alice 900M 2>&1")?);
+    let grown = size()?;
+    show.screen(&machine.check("homectl resize alice 512M 2>&1")?);
+    let shrunk = size()?;
+    show.holds("it did", &format!("{before}, {grown}, {shrunk}"), before != grown && before == shrunk)?;
+    console.shell("kill $(cat writer)")?;
+    let read = machine.check("cd /home/alice; grep -c diary sums; grep diary sums | sort -u | wc -l")?;
+    let (times, sums) = read.trim().split_once('\n').context("how often she has read it")?;
+    show.holds("each time the diary was read, it was the same", &format!("{times} times"), sums == "1")
 }
 
 fn on_the_second(show: &mut Show, image: &Path, key: &Path, owners: &[String]) -> Result<()> {
