@@ -45,13 +45,18 @@ fn counts(machine: &Ours) -> Result<()> {
     Ok(())
 }
 
-/// Waits until no job runs; the home is open and its process runs, or it is locked and nobody comes in.
-fn settled(machine: &Ours) -> Result<String> {
+/// Waits until no job runs.
+fn settled_state(machine: &Ours) -> Result<String> {
     machine.check(
         "until state=$(homectl list -j | jq -r '.[0].state'); [ $state = active ] || [ $state = locked ]; do sleep 0.05; done
         while ps -C exe,homed -o args= | grep -q ' worker'; do sleep 0.05; done",
     )?;
-    let state = machine.state("alice")?;
+    machine.state("alice")
+}
+
+/// Waits until no job runs; the home is open and its process runs, or it is locked and nobody comes in.
+fn settled(machine: &Ours) -> Result<String> {
+    let state = settled_state(machine)?;
     if state == "active" {
         counts(machine)?;
         machine.check("[ -z \"$(ls /run/homed/locked)\" ]")?;
@@ -270,6 +275,37 @@ fn a_strictly_locked_home_is_given_up_in_time_and_leaves_no_swap() -> Result<()>
     machine.check(NO_SWAP)?;
     machine.done("activate alice", "correcthorse", "")?;
     machine.check("tail -n 1 /home/alice/count")?;
+    Ok(())
+}
+
+#[test]
+fn who_syncs_while_a_home_is_locked_does_not_wait_for_it() -> Result<()> {
+    let machine = Ours::small()?;
+    for kind in ["btrfs", "ext4", "xfs"] {
+        let words = format!("create alice {} --disk-size=512M --fs-type={kind}", homed_tests::CHEAP);
+        machine.done(&words, "", "correcthorse")?;
+        machine.done("activate alice", "correcthorse", "")?;
+        let options = machine.check("findmnt -no FS-OPTIONS /home/alice")?;
+        machine
+            .command("head -c 20M /dev/urandom > ~/big; sha256sum ~/big > ~/sum; sync")
+            .user("alice")
+            .check()?;
+        machine.done("lock alice", "", "")?;
+        machine.check(
+            "sync & for try in $(seq 100); do kill -0 $! 2>/dev/null || exit 0; sleep 0.1; done; exit 1",
+        )?;
+        machine.done("unlock alice", "correcthorse", "")?;
+        machine.command("sha256sum --quiet -c ~/sum").user("alice").check()?;
+        assert_eq!(machine.check("findmnt -no FS-OPTIONS /home/alice")?, options, "{kind}");
+        // As before a lock that fails.
+        fault(&machine, "suspend-device fail")?;
+        machine.refused("lock alice", "", "")?;
+        fault(&machine, "")?;
+        assert_eq!(settled_state(&machine)?, "active");
+        assert_eq!(machine.check("findmnt -no FS-OPTIONS /home/alice")?, options, "{kind}");
+        machine.done("deactivate alice", "", "")?;
+        machine.done("remove alice", "", "")?;
+    }
     Ok(())
 }
 

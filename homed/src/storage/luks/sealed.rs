@@ -12,11 +12,11 @@
 
 use super::resize;
 use crate::job::{Context, Failure, Step, Steps, refuse};
-use crate::storage::parts::{mapped, wash};
+use crate::storage::parts::{barrier, mapped, wash};
 use crate::storage::spec::Spec;
 use crate::storage::{Seal, Settled};
 use crate::sys::bounded::{Deadline, Late, Unfinished, within};
-use crate::sys::mount::{self, Attributes, Unmount};
+use crate::sys::mount::{self, Attributes, Mounted, Setting, Unmount};
 use crate::sys::{cryptsetup, devmapper, durable, file, loopdev};
 use records::{Refusal, Secret};
 use std::fs::File;
@@ -52,9 +52,14 @@ pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
     wash_compressor((&directory, &mounted.options), deadline, steps);
     (seal.evict)(&mounted.device)?;
     steps.enter(Step::FreezeFileSystem)?;
+    let unasked = Unasked::begin(&directory, spec, mounted)?;
     let frozen = Frozen::begin(directory, deadline)?;
+    in_time(deadline, Late::Leave, "flushing the encrypted device", || {
+        File::open(mapped::node(&name)).and_then(|device| device.sync_all())
+    })?;
     steps.enter(Step::SuspendDevice)?;
     in_time(deadline, Late::Kill, "suspending the encrypted device", || cryptsetup::suspend(&name))?;
+    unasked.keep();
     frozen.keep();
     cover.keep();
     resize::key::revoke(spec)
@@ -120,9 +125,16 @@ fn thaw_home(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     steps.enter(Step::ThawFileSystem)?;
     let directory = durable::directory(&spec.home_directory).during("opening the home directory")?;
     thaw(&directory)?;
-    let mounted = mount::at(&spec.home_directory).during("reading the table of mounts")?;
+    let Some(mounted) = mount::at(&spec.home_directory).during("reading the table of mounts")? else {
+        return Ok(());
+    };
     // It compresses more slowly at worst.
-    let _ = mounted.map(|mounted| wash::settle(&directory, &mounted.options, &spec.extra));
+    let _ = wash::settle(&directory, &mounted.options, &spec.extra);
+    if let Err(error) = barrier::restore(&directory, &mounted, &spec.extra) {
+        steps.warn(format!(
+            "Until it is closed, the home does without barriers, which keep it whole: {error}."
+        ));
+    }
     Ok(())
 }
 
@@ -200,6 +212,36 @@ impl Drop for Cover {
         if let Some(target) = &self.0 {
             // What stays is taken away when the daemon settles it.
             let _ = uncover(target);
+        }
+    }
+}
+
+/// A file system that does not have its device flushed; it does again unless this is kept.
+struct Unasked<'a> {
+    directory: Option<OwnedFd>,
+    mounted: Mounted,
+    wished: &'a [Setting],
+}
+
+impl<'a> Unasked<'a> {
+    fn begin(directory: &OwnedFd, spec: &'a Spec, mut mounted: Mounted) -> Result<Self, Failure> {
+        let again = directory.try_clone().during("opening the home directory again")?;
+        barrier::leave_out(directory, &mounted)
+            .during("having the file system ask its device for nothing")?;
+        mounted.options.push_str(",nobarrier");
+        Ok(Self { directory: Some(again), mounted, wished: &spec.extra })
+    }
+
+    fn keep(mut self) {
+        self.directory = None;
+    }
+}
+
+impl Drop for Unasked<'_> {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.directory {
+            // What stays is put right when the daemon settles it.
+            let _ = barrier::restore(directory, &self.mounted, self.wished);
         }
     }
 }

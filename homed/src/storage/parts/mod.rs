@@ -1,5 +1,6 @@
 //! What backends are built from. Parts know nothing of users.
 
+pub mod barrier;
 pub mod gpt;
 pub mod idmap;
 pub mod image;

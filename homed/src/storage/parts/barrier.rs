@@ -1,0 +1,35 @@
+//! What ext4 asks of its device at every sync, though it is frozen and has nothing to write: to flush its cache. A
+//! suspended device never answers; whoever syncs then waits where nothing reaches him, and the machine cannot sleep.
+//! So ext4 is frozen without barriers, and whoever freezes it flushes the device himself. Others ask for nothing.
+
+use crate::sys::mount::{self, Mounted, Setting};
+use std::io;
+use std::os::fd::AsFd;
+
+/// As ext4(5) shows and takes it.
+const OFF: &str = "nobarrier";
+
+/// Has it ask no more, from a directory on it. What is written from here on must be flushed by the caller.
+pub fn leave_out(directory: impl AsFd, mounted: &Mounted) -> io::Result<()> {
+    match asks(mounted) {
+        true => mount::reconfigure(directory, &setting("0")),
+        false => Ok(()),
+    }
+}
+
+/// Has it ask again, unless it is mounted otherwise by wish.
+pub fn restore(directory: impl AsFd, mounted: &Mounted, wished: &[Setting]) -> io::Result<()> {
+    let by_wish = wished.contains(&(OFF.to_owned(), None)) || wished.contains(&setting("0")[0]);
+    match mounted.kind == "ext4" && !asks(mounted) && !by_wish {
+        true => mount::reconfigure(directory, &setting("1")),
+        false => Ok(()),
+    }
+}
+
+fn asks(mounted: &Mounted) -> bool {
+    mounted.kind == "ext4" && !mounted.options.split(',').any(|option| option == OFF)
+}
+
+fn setting(value: &str) -> [Setting; 1] {
+    [("barrier".to_owned(), Some(value.to_owned()))]
+}
