@@ -12,6 +12,7 @@ const THREAD: c_long = -1;
 const PROCESS: c_long = -2;
 const OF_USER: c_long = -4;
 const REVOKE: c_long = 3;
+const CLEAR: c_long = 7;
 const LINK: c_long = 8;
 const UNLINK: c_long = 9;
 const SEARCH: c_long = 10;
@@ -31,6 +32,11 @@ pub fn lend(name: &str, key: &[u8]) -> io::Result<()> {
 pub fn borrow(name: &str) -> io::Result<()> {
     let key = find(name)?;
     control(LINK, key, THREAD).map(drop)
+}
+
+/// What was lent to this thread, it has no more.
+pub fn give_back() -> io::Result<()> {
+    control(CLEAR, THREAD, 0).map(drop)
 }
 
 /// Makes a key void that is kept: the kernel wipes it. One that is not there is void already.

@@ -31,6 +31,8 @@ pub fn keep(spec: &Spec, key: &Secret, steps: &mut dyn Steps) {
 /// Makes it void, and returns when the kernel has wiped it.
 pub fn revoke(spec: &Spec) -> Result<(), Failure> {
     let Some(name) = name(spec) else { return Ok(()) };
+    // Else it would be there for as long as we are.
+    keyring::give_back().during("giving the key back")?;
     keyring::revoke(&name).during("taking the key out of the keyring")?;
     let begin = Instant::now();
     // The kernel collects what nobody holds in its own time.
