@@ -148,3 +148,62 @@ fn other_file_systems_grow() -> Result<()> {
     }
     Ok(())
 }
+
+/// Where a shrinking ext4 can be cut.
+const COPYING: &[&str] = &["shrink-file-system", "first-table", "publish", "write-header"];
+
+#[test]
+fn ext4_shrinks_while_it_is_closed() -> Result<()> {
+    let machine = Ours::small()?;
+    // First by a copy of all of it, then on a disk where files can share blocks.
+    for shares in [false, true] {
+        if shares {
+            machine.check(
+                "truncate -s 2G /root/disk && mkfs.xfs -q /root/disk && mount -o loop /root/disk /home",
+            )?;
+        }
+        machine.done(&format!("create alice {CHEAP} --fs-type=ext4 --disk-size=320M"), "", "correcthorse")?;
+        machine.done("activate alice", "correcthorse", "")?;
+        let fill = "mkdir a; for n in $(seq 30); do head -c 2M /dev/urandom > a/$n; done; ln a/1 hard; \
+                    setfattr -n user.kind -v text a/2; sha256sum a/* > sum; sync";
+        machine.command(format!("cd; {fill}")).user("alice").check()?;
+        let whole = || -> Result<()> {
+            machine.done("activate alice", "correcthorse", "")?;
+            let look =
+                "cd; sha256sum --quiet -c sum && [ a/1 -ef hard ] && getfattr -n user.kind a/2 >/dev/null";
+            machine.command(look).user("alice").check()?;
+            machine.done("deactivate alice", "", "").map(drop)
+        };
+        let said = machine.refused("resize alice 250M", "correcthorse", "")?;
+        ensure!(said.contains("only while it is closed"), "{said}");
+        machine.done("deactivate alice", "", "")?;
+        for step in if shares { &COPYING[2..3] } else { COPYING } {
+            let before = size(&machine, "alice")?;
+            let to = before - 10 * MIB;
+            machine.check(&format!("echo {step} kill > /run/homed/fault"))?;
+            machine.refused(&format!("resize alice {to}"), "correcthorse", "")?;
+            machine.check("rm /run/homed/fault")?;
+            machine.nothing_open("alice").context(*step)?;
+            let now = size(&machine, "alice")?;
+            let expected = if step.starts_with("write") { to } else { before };
+            ensure!(now == expected, "{step}: {} MiB, not {}", now / MIB, expected / MIB);
+            whole().context(*step)?;
+            ensure!(
+                machine.check("ls -A /home")?.trim() == "alice\nalice.home",
+                "something is left at {step}"
+            );
+        }
+        let said = machine.refused("resize alice 60M", "correcthorse", "")?;
+        ensure!(said.contains("nothing was changed"), "{said}");
+        machine.done("resize alice 200M", "correcthorse", "")?;
+        assert_eq!(size(&machine, "alice")?, 200 * MIB);
+        machine.done("check alice", "correcthorse", "")?;
+        whole()?;
+        machine.done("resize alice min", "correcthorse", "")?;
+        ensure!(size(&machine, "alice")? < 200 * MIB, "min: {} MiB", size(&machine, "alice")? / MIB);
+        machine.done("resize alice 250M", "correcthorse", "")?;
+        whole()?;
+        machine.done("remove alice", "", "")?;
+    }
+    Ok(())
+}

@@ -82,6 +82,36 @@ pub fn check(found: &FileSystem, device: &Path) -> Result<(), Failure> {
     }
 }
 
+/// What is not sound is not moved about.
+pub fn check_before_shrinking(device: &Path) -> Result<(), Failure> {
+    match process::run("e2fsck", &["-f", "-p", &device.to_string_lossy()]) {
+        Ok(()) => Ok(()),
+        Err(failed) if matches!(failed.code(), Some(1..=3)) => Ok(()),
+        Err(failed) => refuse(
+            Refusal::HomeDamaged,
+            format!(
+                "The home's file system is not sound, and so is not made smaller ({failed}). Nothing was changed."
+            ),
+        ),
+    }
+}
+
+/// Gives an ext4 that is not mounted another size.
+pub fn resize_ext4(device: &Path, bytes: u64) -> Result<(), ToolFailed> {
+    process::run("resize2fs", &[&device.to_string_lossy(), &format!("{}K", bytes / 1024)])
+}
+
+/// Makes it as small as it can be.
+pub fn minimize_ext4(device: &Path) -> Result<(), ToolFailed> {
+    process::run("resize2fs", &["-M", &device.to_string_lossy()])
+}
+
+/// Fails unless it is sound in every respect.
+pub fn sound_ext4(device: &Path) -> Result<(), Failure> {
+    let looked = process::run("e2fsck", &["-f", "-n", &device.to_string_lossy()]);
+    looked.during("looking at the smaller file system")
+}
+
 /// Has the file system's own program look at it, and change nothing.
 pub fn look(kind: Kind, device: &Path, named: String) -> Looked {
     let path = device.to_string_lossy();

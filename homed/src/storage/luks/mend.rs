@@ -21,7 +21,7 @@ use crate::sys::{durable, file};
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
@@ -109,13 +109,13 @@ fn rebuild_header(file: &File, place: &header::Place, spec: &Spec) -> Result<(),
 }
 
 /// Keeps beginning and end of the image in a sparse file of the same size, durably.
-fn keep(image: &File, backup: &Path) -> Result<(), Failure> {
+fn keep(file: &File, backup: &Path) -> Result<(), Failure> {
     let kept = || -> io::Result<()> {
         let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(backup)?;
-        let size = image.metadata()?.len();
+        let size = file.metadata()?.len();
         copy.set_len(size)?;
-        copy_range(image, &copy, 0, HEAD.min(size))?;
-        copy_range(image, &copy, size.saturating_sub(TAIL), size)?;
+        image::copy_range(file, &copy, 0..HEAD.min(size))?;
+        image::copy_range(file, &copy, size.saturating_sub(TAIL)..size)?;
         copy.sync_all()?;
         match backup.parent() {
             Some(folder) => durable::directory(folder).and_then(durable::sync_directory),
@@ -123,21 +123,6 @@ fn keep(image: &File, backup: &Path) -> Result<(), Failure> {
         }
     };
     kept().during(format!("keeping what was there in {}", backup.display()))
-}
-
-fn copy_range(from: &File, to: &File, begin: u64, end: u64) -> io::Result<()> {
-    let mut block = vec![0; MIB as usize];
-    let mut at = begin;
-    while at < end {
-        let part = usize::try_from((end - at).min(MIB)).map_err(io::Error::other)?;
-        from.read_exact_at(&mut block[..part], at)?;
-        // Holes stay holes.
-        if block[..part].iter().any(|byte| *byte != 0) {
-            to.write_all_at(&block[..part], at)?;
-        }
-        at += part as u64;
-    }
-    Ok(())
 }
 
 /// Shows what is left.

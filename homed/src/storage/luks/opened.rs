@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use std::fs::File;
 
 mod sizes;
+mod smaller;
 
 /// Bytes that a disk has left which is full.
 const NEARLY_FULL: u64 = 16 << 20;
@@ -281,7 +282,13 @@ impl Opened for LuksOpened {
         if is_mounted(self.how) {
             // It was opened to be read: whoever has it mounted has the lock.
             self.image = image::open(&self.spec.image, image::Access::Beside)?;
+            return self.layers(directory).resize(size, steps);
         }
+        let smaller = self.layers(directory).only_as_copy(size, steps)?;
+        if let Some(smaller) = smaller {
+            return self.shrink_as_copy(smaller, steps);
+        }
+        let directory = self.directory(steps)?.reopen()?;
         self.layers(directory).resize(size, steps)
     }
 

@@ -4,11 +4,12 @@
 use crate::job::{Context, Failure, refuse};
 use crate::sys::{durable, file, loopdev};
 use records::Refusal;
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, SeekFrom};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Set to `1` while the image may be changed; still there after a crash.
@@ -177,18 +178,54 @@ pub struct NewImage {
     target: PathBuf,
     /// Where the file system cannot make a file without a name.
     temporary: Option<String>,
+    instead: Instead,
+}
+
+/// Whether something has its name already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Instead {
+    Nothing,
+    /// The image as it was, which stays until the new one is on disk.
+    TheOld,
 }
 
 impl NewImage {
     /// Begins one that will be `target`. Refuses where something has that name.
     pub fn begin(target: &Path) -> Result<Self, Failure> {
+        if target.symlink_metadata().is_ok() {
+            return exists(target);
+        }
+        Self::make(target, Instead::Nothing)
+    }
+
+    /// Begins one with the content of `old`, which will take its name; the blocks are shared where the file system can.
+    pub fn copy(target: &Path, old: &File) -> Result<Self, Failure> {
+        let new = Self::make(target, Instead::TheOld)?;
+        if rustix::fs::ioctl_ficlone(&new.file, old).is_ok() {
+            return Ok(new);
+        }
+        let facts = old.metadata().during("looking at the image")?;
+        let (needed, free) = (facts.blocks() * 512, file::space(old).during("asking for free space")?.free);
+        if needed > free {
+            return refuse(
+                Refusal::NoDiskSpace,
+                format!(
+                    "The image has to be copied for this, and the disk has no room for that: {} MiB are needed, {} MiB \
+                     are free. Nothing was changed.",
+                    needed >> 20,
+                    free >> 20
+                ),
+            );
+        }
+        let copied = new.file.set_len(facts.len()).and_then(|()| copy_range(old, &new.file, 0..facts.len()));
+        copied.during("copying the image").map(|()| new)
+    }
+
+    fn make(target: &Path, instead: Instead) -> Result<Self, Failure> {
         let (folder, name) = match (target.parent(), target.file_name().and_then(|n| n.to_str())) {
             (Some(folder), Some(name)) => (folder, name),
             _ => return refuse(Refusal::InvalidArgs, format!("{} cannot be an image.", target.display())),
         };
-        if target.symlink_metadata().is_ok() {
-            return exists(target);
-        }
         let opened = durable::directory(folder).during(format!("opening {}", folder.display()))?;
         collect_unfinished(&opened, folder, name);
         let (file, temporary) =
@@ -196,7 +233,7 @@ impl NewImage {
         // Best effort: only btrfs knows the flag, and only for files that are still empty.
         let _ = file::write_in_place(&file);
         file::lock(&file).during("locking the new image")?;
-        Ok(Self { file, folder: opened, target: target.to_owned(), temporary })
+        Ok(Self { file, folder: opened, target: target.to_owned(), temporary, instead })
     }
 
     /// The open image.
@@ -209,18 +246,25 @@ impl NewImage {
         give_size(&self.file, size, blocks).during("allocating the image")
     }
 
-    /// Puts it in place, whole and durable. Refuses where something has appeared there meanwhile.
+    /// Puts it in place, whole and durable. Refuses where something has appeared there meanwhile, unless it is to
+    /// take its place.
     pub fn publish(mut self) -> Result<File, Failure> {
         self.file.sync_all().during("writing the image to disk")?;
+        if self.instead == Instead::TheOld && self.temporary.is_none() {
+            // Only what has a name can take another's.
+            let name = self.target.file_name().unwrap_or_default().to_string_lossy();
+            let name = temporary(&name);
+            let linked = link(&self.file, &self.folder, Path::new(&name));
+            linked.during(format!("naming the new {}", self.target.display()))?;
+            self.temporary = Some(name);
+        }
         let target = &self.target;
-        let named = match &self.temporary {
-            Some(name) => rename(&self.folder, name, target),
-            None => {
-                let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                let flags = AtFlags::SYMLINK_FOLLOW;
-                rustix::fs::linkat(rustix::fs::CWD, path, rustix::fs::CWD, target, flags)
-                    .map_err(io::Error::from)
+        let named = match (&self.temporary, self.instead) {
+            (Some(name), Instead::Nothing) => rename(&self.folder, name, target),
+            (Some(name), Instead::TheOld) => {
+                rustix::fs::renameat(&self.folder, name, rustix::fs::CWD, target).map_err(io::Error::from)
             }
+            (None, _) => link(&self.file, rustix::fs::CWD, target),
         };
         match named {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => return exists(target),
@@ -271,9 +315,44 @@ fn nameless(folder: &OwnedFd, name: &str) -> io::Result<(File, Option<String>)> 
     if let Ok(fd) = rustix::fs::openat(folder, ".", flags | OFlags::TMPFILE, mode) {
         return Ok((fd.into(), None));
     }
-    let temporary = format!("{UNFINISHED}{name}{}", uuid::Uuid::new_v4().simple());
+    let temporary = temporary(name);
     let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
     Ok((rustix::fs::openat(folder, &temporary, flags, mode)?.into(), Some(temporary)))
+}
+
+fn temporary(name: &str) -> String {
+    format!("{UNFINISHED}{name}{}", uuid::Uuid::new_v4().simple())
+}
+
+fn link(file: &File, folder: impl AsFd, name: &Path) -> io::Result<()> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::linkat(rustix::fs::CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+/// Copies bytes; holes stay holes, and what is zero becomes one.
+pub fn copy_range(from: &File, to: &File, range: Range<u64>) -> io::Result<()> {
+    const BLOCK: u64 = 1 << 20;
+    let mut block = vec![0; BLOCK as usize];
+    let mut at = range.start;
+    while let Some(data) = next_data(from, at)?.filter(|data| *data < range.end) {
+        at = data;
+        let part = usize::try_from((range.end - at).min(BLOCK)).map_err(io::Error::other)?;
+        from.read_exact_at(&mut block[..part], at)?;
+        if block[..part].iter().any(|byte| *byte != 0) {
+            to.write_all_at(&block[..part], at)?;
+        }
+        at += part as u64;
+    }
+    Ok(())
+}
+
+/// Where the next bytes are that are no hole; `None`: nowhere.
+fn next_data(file: &File, from: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, SeekFrom::Data(from)) {
+        Ok(data) => Ok(Some(data)),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn rename(folder: &OwnedFd, name: &str, target: &Path) -> io::Result<()> {

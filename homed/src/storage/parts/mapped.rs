@@ -7,6 +7,12 @@ use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to take a device down.
+const GOING: Duration = Duration::from_secs(30);
+/// How often it is looked at meanwhile: there is no event for it without udev.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// An active device, held by an open file; the loop device below is held by the device.
 pub struct Mapped {
@@ -69,6 +75,11 @@ impl Mapped {
         &self.path
     }
 
+    /// What was written to the device is on disk.
+    pub fn sync(&self) -> Result<(), Failure> {
+        self.node.sync_all().during("writing the decrypted device to disk")
+    }
+
     /// The first bytes of the device.
     pub fn head(&self, length: usize) -> Result<Vec<u8>, Failure> {
         let mut bytes = vec![0; length];
@@ -96,6 +107,19 @@ pub fn answers(name: &str) -> bool {
     let mut buffer = vec![0; 2 * PAGE];
     let start = buffer.as_ptr().align_offset(PAGE);
     device.read_exact_at(&mut buffer[start..start + PAGE], 0).is_ok()
+}
+
+/// Waits until the kernel has taken down a device that nobody uses any more.
+pub fn wait_until_gone(name: &str) -> Result<(), Failure> {
+    let begin = Instant::now();
+    while cryptsetup::is_active(name).during("looking for the encrypted device")? {
+        if begin.elapsed() > GOING {
+            return remove_stale(name);
+        }
+        std::thread::sleep(LOOK);
+    }
+    forget_node(name);
+    Ok(())
 }
 
 /// Removes the node of a device that is gone, where no udev does it.

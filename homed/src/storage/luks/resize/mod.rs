@@ -38,6 +38,17 @@ pub struct Layers<'a> {
     pub blocks: Blocks,
 }
 
+/// An image that is to be smaller.
+#[derive(Debug, Clone, Copy)]
+pub struct Smaller {
+    /// Bytes of the file system in it, if that is possible.
+    pub inside: u64,
+    /// Bytes around that.
+    pub around: u64,
+    /// What was asked for.
+    pub wish: Size,
+}
+
 impl Layers<'_> {
     /// Gives the home this size.
     pub fn resize(&self, wish: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
@@ -67,6 +78,20 @@ impl Layers<'_> {
             Goal::Grow(size) | Goal::Shrink(size) => size,
         };
         Ok(Resized { size })
+    }
+
+    /// How small an ext4 is to be, if this makes one smaller: that is done on a copy.
+    pub fn only_as_copy(&self, wish: Size, steps: &mut dyn Steps) -> Result<Option<Smaller>, Failure> {
+        let crypt = key::ready(self.spec, self.key)?;
+        self.level(&crypt, steps)?;
+        let facts = self.facts(&crypt)?;
+        match (facts.kind, facts.goal(wish)) {
+            (Kind::Ext4, Ok(Goal::Shrink(to))) => {
+                let inside = facts.data(to);
+                Ok(Some(Smaller { inside, around: to - inside, wish }))
+            }
+            (Kind::Btrfs | Kind::Ext4 | Kind::Xfs, _) => Ok(None),
+        }
     }
 
     fn facts(&self, crypt: &Crypt) -> Result<Facts, Failure> {
@@ -174,9 +199,13 @@ fn unfit_for<T>(unfit: Unfit, limits: Limits) -> Result<T, Failure> {
 
 fn refuse_what_the_kind_cannot(kind: Kind, goal: Goal) -> Result<(), Failure> {
     match (kind, goal) {
-        (Kind::Ext4 | Kind::Xfs, Goal::Shrink(_)) => refuse(
+        (Kind::Ext4, Goal::Shrink(_)) => refuse(
             Refusal::NotSupported,
-            format!("A home with {kind} inside can grow but not shrink; nothing was changed."),
+            "A home with ext4 inside shrinks only while it is closed; nothing was changed.",
+        ),
+        (Kind::Xfs, Goal::Shrink(_)) => refuse(
+            Refusal::NotSupported,
+            "A home with xfs inside can grow but not shrink; nothing was changed.",
         ),
         (Kind::Btrfs | Kind::Ext4 | Kind::Xfs, _) => Ok(()),
     }
