@@ -121,7 +121,9 @@ impl Manager {
     pub(super) fn look_for_storage(&mut self, turn: &mut Turn) {
         let is_gone = |home: &&Home| {
             let whereabouts = turn.facts.whereabouts(home.place());
-            whereabouts.storage == Storage::Missing && whereabouts.mount != Mount::None
+            // Kinds that are not kept here have no image.
+            let has_image = !home.place().image.is_empty();
+            has_image && whereabouts.storage == Storage::Missing && whereabouts.mount != Mount::None
         };
         let gone: Vec<_> = self.homes.values().filter(is_gone).map(|home| home.user().clone()).collect();
         gone.iter().for_each(|user| self.detach(user, turn));

@@ -36,8 +36,8 @@ pub trait Backend {
     /// Unmounts the home and closes what is below.
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure>;
 
-    /// Whether the storage of the mounted home can be read: a disk that was pulled out cannot.
-    fn answers(&self) -> bool;
+    /// Whether the home is open, and its storage cannot be read: its disk was pulled out.
+    fn has_lost_its_disk(&self) -> bool;
 
     /// Takes the key of the mounted home out of memory: what is not on disk yet is written, and nobody can use the
     /// home before [`Opened::unseal`]. `evict` throws its data out of memory, at the right moment. What fails

@@ -14,7 +14,7 @@ pub fn deactivate<W: Write>(job: &Job, force: Force, steps: &mut Reporter<W>) ->
     let uid = job.record.on(&job.machine).uid;
     match uid {
         // They could save nothing any more, and would keep the devices of a disk that is gone.
-        Some(uid) if force == Force::Yes && !backend.answers() => {
+        Some(uid) if force == Force::Yes && backend.has_lost_its_disk() => {
             give_up::end_processes(uid, steps)?;
             steps.warn("The disk that holds the home is gone: its user's processes were ended.".into());
         }

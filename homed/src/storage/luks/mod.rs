@@ -72,8 +72,8 @@ impl Backend for Luks {
         close(&self.spec, force, steps)
     }
 
-    fn answers(&self) -> bool {
-        mapped::answers(&self.spec.mapper_name())
+    fn has_lost_its_disk(&self) -> bool {
+        mapped::is_dead(&self.spec.mapper_name())
     }
 
     fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {

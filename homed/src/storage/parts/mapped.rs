@@ -5,6 +5,7 @@ use crate::sys::cryptsetup::{self, Discard, Luks, Removal};
 use crate::sys::{file, holders, loopdev::LoopDevice};
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -65,7 +66,7 @@ impl Mapped {
     /// Without udev libdevmapper takes the node away with the request, though the device stays.
     fn restore_node(&self) -> Result<(), Failure> {
         match file::make_block_node(&self.path, &self.node) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             other => other.during(format!("making {}", self.path.display())),
         }
     }
@@ -99,14 +100,17 @@ pub fn node(name: &str) -> PathBuf {
     Path::new("/dev/mapper").join(name)
 }
 
-/// Whether the first page of a device can be read: from the disk, not from memory.
-pub fn answers(name: &str) -> bool {
+/// Whether there is such a device, and its first page cannot be read: from the disk, not from memory.
+pub fn is_dead(name: &str) -> bool {
     const PAGE: usize = 4096;
     let mut options = File::options();
-    let Ok(device) = options.read(true).custom_flags(libc::O_DIRECT).open(node(name)) else { return false };
+    let device = match options.read(true).custom_flags(libc::O_DIRECT).open(node(name)) {
+        Ok(device) => device,
+        Err(error) => return error.kind() != ErrorKind::NotFound,
+    };
     let mut buffer = vec![0; 2 * PAGE];
     let start = buffer.as_ptr().align_offset(PAGE);
-    device.read_exact_at(&mut buffer[start..start + PAGE], 0).is_ok()
+    device.read_exact_at(&mut buffer[start..start + PAGE], 0).is_err()
 }
 
 /// Waits until the kernel has taken down a device that nobody uses any more.
