@@ -1,0 +1,97 @@
+//! Everything that holds a home is locked with it and goes on after one unlock; the package may change meanwhile.
+
+use anyhow::{Result, ensure};
+use homed_tests::Ours;
+use machine::our_package;
+
+/// Kinds of holders, each counting in a file of its name.
+const HOLDERS: [&str; 5] = ["console", "ssh", "manager", "service", "shell"];
+
+/// Counts in the home.
+const COUNT: &str = "#!/bin/sh\ni=0; while :; do echo $((i = i + 1)); sleep 0.1; done > /home/alice/$1\n";
+
+/// Her slice is frozen, and what runs as she elsewhere is stopped.
+const STAND_STILL: &str = "
+slice=user-$(id -u alice).slice
+grep -qx 'frozen 1' /sys/fs/cgroup/user.slice/$slice/cgroup.events
+for pid in $(pgrep -u alice); do
+    grep -q $slice /proc/$pid/cgroup || grep -q '^State:.[TZ]' /proc/$pid/status || { ps -fp $pid; exit 1; }
+done
+[ $(pgrep -u alice | wc -l) -ge 5 ]";
+
+/// Numbers each holder has counted.
+fn counted(machine: &Ours) -> Result<Vec<usize>> {
+    let text =
+        machine.check(&format!("cd /home/alice && wc -l {} | awk '{{ print $1 }}'", HOLDERS.join(" ")))?;
+    Ok(text.lines().take(HOLDERS.len()).map(|line| line.parse()).collect::<Result<_, _>>()?)
+}
+
+/// All of them count on, with no number left out.
+fn all_count(machine: &Ours) -> Result<()> {
+    machine.check(&format!(
+        "cd /home/alice; for who in {}; do
+            before=$(cat $who 2>/dev/null | wc -l)
+            for try in $(seq 200); do [ $(cat $who 2>/dev/null | wc -l) -gt $((before + 2)) ] && break; sleep 0.1; done
+            [ $(wc -l < $who) -gt $((before + 2)) ] || {{ echo $who stands still; exit 1; }}
+            awk '$1 != NR {{ exit 1 }}' $who || {{ echo $who has a gap; exit 1; }}
+        done",
+        HOLDERS.join(" ")
+    ))?;
+    Ok(())
+}
+
+#[test]
+fn all_kinds_of_holders_stand_still_and_go_on_after_one_unlock() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", "correcthorse")?;
+    machine.write_file("/usr/local/bin/count", COUNT)?;
+    machine.check("chmod 755 /usr/local/bin/count; loginctl enable-linger alice")?;
+    let console = machine.console();
+    console.login("alice", "correcthorse")?;
+    console.shell("count console & systemd-run --user -q count manager; :")?;
+    machine.write_file(
+        "/run/ssh",
+        "set timeout -1\nspawn ssh -o StrictHostKeyChecking=no alice@localhost\nexpect assword\n\
+         send \"correcthorse\\r\"\nexpect \"\\$ \"\nsend \"count ssh\\r\"\nexpect eof\n",
+    )?;
+    machine.check(
+        "expect /run/ssh > /run/ssh.log 2>&1 &
+        systemd-run -q --uid=alice count service
+        setsid setpriv --reuid=alice --regid=alice --clear-groups count shell </dev/null >/dev/null 2>&1 &",
+    )?;
+    all_count(&machine)?;
+
+    // Twice, the second time from the prompt.
+    for _ in 0..2 {
+        machine.suspend()?;
+        machine.wake()?;
+        assert_eq!(machine.state("alice")?, "locked");
+    }
+    ensure!(machine.run("ls /home/alice/console")?.status != 0, "somebody comes in");
+    machine.check(STAND_STILL)?;
+
+    // The package is installed again, and another daemon is started, while it is locked and while it is open.
+    machine.copy_in(&our_package()?, "/run/homed.deb")?;
+    let install = "DEBIAN_FRONTEND=noninteractive dpkg -i /run/homed.deb 2>&1; systemctl is-active homed";
+    machine.check(install)?;
+    machine.check(
+        "! env -u JOURNAL_STREAM /usr/lib/homed/homed 2> /run/second; grep -q 'runs already' /run/second",
+    )?;
+    assert_eq!(machine.state("alice")?, "locked");
+    console.expect("assword")?;
+    console.send("correcthorse")?;
+    console.expect("alice is unlocked")?;
+    all_count(&machine)?;
+    let before = counted(&machine)?;
+    machine.check(install)?;
+    assert_eq!(machine.state("alice")?, "active");
+    all_count(&machine)?;
+    ensure!(counted(&machine)?.iter().zip(before).all(|(now, before)| *now > before), "one began anew");
+    assert_eq!(console.shell("id -un")?.0, "alice\n");
+
+    // The homes are still known as held: the last session closes hers.
+    machine.check("loginctl disable-linger alice; systemctl stop 'run-*.service'; pkill -u alice -f 'count shell'; pkill expect")?;
+    console.send("kill %1; exit")?;
+    machine.check("for try in $(seq 300); do homectl list -j | jq -e '.[0].state == \"inactive\"' && exit 0; sleep 0.1; done; homectl list; exit 1")?;
+    machine.nothing_open("alice")
+}
