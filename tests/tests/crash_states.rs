@@ -53,7 +53,10 @@ fn who() -> String {
 /// Puts the original in our daemon's place, for one machine.
 const THEIRS: &str = "\
 cp -a /opt/peer/files/usr/lib/systemd/systemd-home* /usr/lib/systemd/
-cp -a /opt/peer/files/usr/bin/homectl /usr/bin/homectl";
+cp -a /opt/peer/files/usr/bin/homectl /usr/bin/homectl
+# What systemd would have made; homectl asks whether it runs before it looks for the bus, sd_booted(3).
+mkdir -p /run/systemd/system /var/cache/systemd/home
+mount --make-rshared /";
 
 const START_THEIRS: &str = "\
 setsid /usr/lib/systemd/systemd-homed >>/run/homed.log 2>&1 </dev/null &

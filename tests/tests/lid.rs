@@ -1,6 +1,6 @@
 //! The lid: what is in memory while the machine sleeps, and what goes on afterwards.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use homed_tests::secrets::{pages_with, traces_of_key, traces_of_password, volume_key};
 use homed_tests::{Ours, frames};
 use machine::{Console, Image, Init, Machine};
@@ -241,7 +241,7 @@ fn two_users_sleep_often_under_a_write_load_and_lose_nothing() -> Result<()> {
         for console in consoles.into_iter().rev() {
             console.expect("assword")?;
             console.send(PASSWORD)?;
-            console.expect("is unlocked")?;
+            console.expect("is unlocked").with_context(|| log(&machine))?;
         }
     }
     for user in ["alice", "bob"] {
@@ -259,6 +259,10 @@ fn two_users_sleep_often_under_a_write_load_and_lose_nothing() -> Result<()> {
         logs_out(&machine, user, console)?;
     }
     Ok(())
+}
+
+fn log(machine: &Ours) -> String {
+    machine.check("journalctl -b -o short-monotonic -n 120").unwrap_or_default()
 }
 
 /// The counter counts on, as the same process, with no number left out.

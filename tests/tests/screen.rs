@@ -21,7 +21,9 @@ fn picture(screen: &Screen<'_>, name: &str) -> Result<()> {
 
 #[test]
 fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> Result<()> {
-    let settings = Machine::builder().image(Image::Ours).init(Init::Full).hardware(Hardware::Screen);
+    // Little memory: all that is free is written over, and its processor is computed.
+    let settings =
+        Machine::builder().image(Image::Ours).init(Init::Full).hardware(Hardware::Screen).memory(768);
     let machine = Ours(settings.start()?);
     machine.create("alice", "correcthorse")?;
     let screen = machine.screen()?;
@@ -59,5 +61,53 @@ fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> R
     screen.write("echo as-be''fore\n")?;
     screen.await_text("tty1", "as-before")?;
     println!("{}", machine.check("uname -r; journalctl -b -u homed | grep -E 'locked[:,]'")?);
+    its_keys_do_what_they_say(&machine, &screen)
+}
+
+/// Two users are locked: one changes between them, to other logins, to sleep and off.
+fn its_keys_do_what_they_say(machine: &Ours, screen: &Screen<'_>) -> Result<()> {
+    machine.create("bob", "batterystaple")?;
+    machine.done("activate bob", "batterystaple", "")?;
+    machine.check("homectl lock-all")?;
+    let ours = screen.await_front(|front| front != "tty1")?;
+    let seen = screen.await_text(&ours, "Password:")?;
+    ensure!(seen.contains("> alice is locked") && seen.contains("  bob is locked"), "{seen}");
+    screen.press("tab")?;
+    screen.await_text(&ours, "> bob is locked")?;
+    picture(screen, "two.png")?;
+    screen.write("batterystaple\n")?;
+    machine.becomes("bob", "active")?;
+    assert_eq!(machine.state("alice")?, "locked");
+
+    // Killed, it is there again.
+    machine.check("systemctl kill --signal=KILL homed-prompt.service")?;
+    let ours = screen.await_front(|front| front != "tty1")?;
+    screen.await_text(&ours, "alice is locked since")?;
+    screen.await_text(&ours, "Password:")?;
+    screen.press("f2")?;
+    let other = screen.await_front(|front| front != "tty1" && front != ours)?;
+    screen.await_text(&other, "login:")?;
+    screen.press(&format!("ctrl-alt-f{}", ours.trim_start_matches("tty")))?;
+    screen.await_front(|front| front == ours)?;
+
+    // qemu's PC wakes at once from a second sleep, and does not go off after a first: that it is asked for is enough.
+    machine.check("systemctl mask --runtime suspend.target poweroff.target 2>&1")?;
+    presses(machine, screen, "f3", "suspend")?;
+    screen.press("f5")?;
+    screen.await_text(&ours, "Press F5 again to power it off")?;
+    presses(machine, screen, "f5", "power off")
+}
+
+/// logind is asked to do it by that key.
+fn presses(machine: &Ours, screen: &Screen<'_>, key: &str, what: &str) -> Result<()> {
+    let since = machine.check("date +@%s.%6N")?;
+    screen.press(key)?;
+    machine.check(&format!(
+        "for try in $(seq 100); do
+            journalctl -q -u systemd-logind -S {} -g 'The system will {what} now' | grep . && exit 0; sleep 0.1
+        done
+        journalctl -n 20 >&2; exit 1",
+        since.trim()
+    ))?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long thawing may take.
-const THAWING: Duration = Duration::from_secs(5);
+const THAWING: Duration = Duration::from_secs(20);
 
 /// Notes about homes that are locked, and being locked.
 pub fn folder() -> PathBuf {
