@@ -31,12 +31,8 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     if crate::sys::mount::at(&spec.home_directory).is_ok_and(|mount| mount.is_some()) {
         return Err(Refusal::HomeAlreadyActive.into());
     }
-    let offer = Offer::new(&job.credentials);
-    let mut copies = Copies::new(job, known, Rule::Any)?;
-    let keys = token::candidates(&job.credentials);
-    let mut opened = open(spec, Opening::Activate, &keys, (&copies, &offer), steps)?;
-    steps.enter(Step::ReadCopies)?;
-    copies.see_header(opened.record(), steps)?;
+    let Unlocked { offer, keys, mut copies, mut opened } =
+        unlocked(job, (known, Rule::Any), Opening::Activate, steps)?;
     // A key that does not fit what is known by now is refused before anything is touched. A header
     // without a record leaves the home's own copy to decide.
     let known_by_now = copies.winner().is_ok();
@@ -115,7 +111,40 @@ pub fn open<W: Write>(
     }
 }
 
-/// How an opening for a change is called.
-pub fn for_change(resting: Mounted) -> Opening {
-    Opening::Change(resting)
+/// A home whose storage is open, and what is known of the copies of its record.
+pub struct Unlocked<'a> {
+    /// What was given to prove who asks.
+    pub offer: Offer<'a>,
+    /// The keys that this may be.
+    pub keys: Vec<Secret>,
+    /// The host's copy, if there is one, and that in the header.
+    pub copies: Copies,
+    /// The storage.
+    pub opened: Box<dyn Opened>,
+}
+
+/// Opens a home. A key fits; who asks is not proven yet.
+pub fn unlocked<'a, W: Write>(
+    job: &'a Job,
+    (known, rule): (Known, Rule),
+    how: Opening,
+    steps: &mut Reporter<W>,
+) -> Result<Unlocked<'a>, Failure> {
+    let offer = Offer::new(&job.credentials);
+    let mut copies = Copies::new(job, known, rule)?;
+    let keys = token::candidates(&job.credentials);
+    let spec = Spec::of(&job.record, &job.machine)?;
+    let opened = open(spec, how, &keys, (&copies, &offer), steps)?;
+    steps.enter(Step::ReadCopies)?;
+    copies.see_header(opened.record(), steps)?;
+    Ok(Unlocked { offer, keys, copies, opened })
+}
+
+/// The same to change a home that this machine knows.
+pub fn for_change<'a, W: Write>(
+    job: &'a Job,
+    resting: Mounted,
+    steps: &mut Reporter<W>,
+) -> Result<Unlocked<'a>, Failure> {
+    unlocked(job, (Known::Yes, Rule::HostNotOlder), Opening::Change(resting), steps)
 }

@@ -8,14 +8,12 @@
 //! the old key slots are removed
 //! ```
 
-use super::activate::{for_change, open};
-use super::copies::Copies;
+use super::activate::{Unlocked, for_change};
 use super::{Done, heal, state, steps::Reporter};
-use crate::job::{Context, Failure, Job, Known, Mounted, Step, Steps, refuse};
-use crate::storage::{KeyChange, Opened, Spec};
+use crate::job::{Context, Failure, Job, Mounted, Step, Steps, refuse};
+use crate::storage::{KeyChange, Opened};
 use crate::sys::crypt3;
-use crate::token::{self, Offer};
-use records::reconcile::Rule;
+use crate::token::{self};
 use records::{Credentials, Record, Refusal, Secret, signature};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -39,13 +37,7 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
     if new.passwords.is_empty() {
         return refuse(Refusal::InvalidArgs, "No new password was given.");
     }
-    let offer = Offer::new(&job.credentials);
-    let mut copies = Copies::new(job, Known::Yes, Rule::HostNotOlder)?;
-    let keys = token::candidates(&job.credentials);
-    let spec = Spec::of(&job.record, &job.machine)?;
-    let mut opened = open(spec, for_change(resting), &keys, (&copies, &offer), steps)?;
-    steps.enter(Step::ReadCopies)?;
-    copies.see_header(opened.record(), steps)?;
+    let Unlocked { offer, keys, mut copies, mut opened } = for_change(job, resting, steps)?;
     if !copies.is_local()? {
         return Err(Refusal::RecordSigned.into());
     }

@@ -7,13 +7,12 @@
 //!
 //! Each step leaves a home that opens as well as before, so a power cut in between costs nothing.
 
-use super::activate::{for_change, open};
+use super::activate::{Unlocked, unlocked};
 use super::check::{judge, look};
-use super::copies::Copies;
 use super::{Looked, heal, state, steps::Reporter};
-use crate::job::{Failure, Job, Known, Mounted, Repair, Seen, Step, Steps};
-use crate::storage::{self, Spec};
-use crate::token::{self, Offer};
+use crate::job::{Failure, Job, Known, Mounted, Repair, Seen, Step};
+use crate::storage::{self, Opening, Spec};
+use crate::token::{self};
 use records::health::{Finding, Kind, Report};
 use records::reconcile::Rule;
 use records::{Record, Refusal};
@@ -185,13 +184,8 @@ fn planned(findings: &[Finding], how: Repair, has_key: bool) -> Vec<String> {
 
 /// Records, key slots and mark, as a login does it, without showing the home to anybody.
 fn with_key<W: Write>(job: &Job, known: Known, steps: &mut Reporter<W>) -> Result<Option<Record>, Failure> {
-    let offer = Offer::new(&job.credentials);
-    let mut copies = Copies::new(job, known, Rule::Any)?;
-    let keys = token::candidates(&job.credentials);
-    let spec = Spec::of(&job.record, &job.machine)?;
-    let mut opened = open(spec, for_change(Mounted::No), &keys, (&copies, &offer), steps)?;
-    steps.enter(Step::ReadCopies)?;
-    copies.see_header(opened.record(), steps)?;
+    let how = Opening::Change(Mounted::No);
+    let Unlocked { offer, keys, mut copies, mut opened } = unlocked(job, (known, Rule::Any), how, steps)?;
     if copies.winner().is_ok() {
         copies.prove(&offer)?;
     }

@@ -3,12 +3,11 @@
 //! With credentials all is done as for any other change. Without, which is for who may do it anyway and for the
 //! daemon itself, the home has to be open, and the copies of the record inside wait for the next login.
 
-use super::activate::{for_change, open};
+use super::activate::{Unlocked, for_change};
 use super::copies::Copies;
 use super::{Done, state, steps::Reporter};
-use crate::job::{Context, Failure, Job, Known, Mounted, Remember, Size, Step, Steps};
+use crate::job::{Context, Failure, Job, Known, Mounted, Remember, Size, Step};
 use crate::storage::{self, Spec};
-use crate::token::{self, Offer};
 use records::edit::{Changes, Match};
 use records::reconcile::Rule;
 use records::{Record, Refusal, signature};
@@ -46,13 +45,7 @@ pub fn resize<W: Write>(
     if job.credentials.is_empty() && resting == Mounted::Yes {
         return without_password(job, (size, remember), steps);
     }
-    let offer = Offer::new(&job.credentials);
-    let mut copies = Copies::new(job, Known::Yes, Rule::HostNotOlder)?;
-    let keys = token::candidates(&job.credentials);
-    let spec = Spec::of(&job.record, &job.machine)?;
-    let mut opened = open(spec, for_change(resting), &keys, (&copies, &offer), steps)?;
-    steps.enter(Step::ReadCopies)?;
-    copies.see_header(opened.record(), steps)?;
+    let Unlocked { offer, keys: _, mut copies, mut opened } = for_change(job, resting, steps)?;
     copies.prove(&offer)?;
     may_change(&copies, remember)?;
     let resized = opened.resize(size, steps)?;

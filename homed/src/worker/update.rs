@@ -8,13 +8,13 @@
 //! the old key slots are removed
 //! ```
 
-use super::activate::{for_change, open};
+use super::activate::{Unlocked, for_change};
 use super::blobs::{self, Claimed};
 use super::copies::Copies;
 use super::passwd::used_and_proven;
 use super::{Done, heal, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Known, Mounted, Reach, RecordChange, Step, Steps};
-use crate::storage::{KeyChange, Opened, Spec};
+use crate::storage::{KeyChange, Opened};
 use crate::token::{self, Offer};
 use records::reconcile::Rule;
 use records::signature::{self, Verdict};
@@ -61,13 +61,7 @@ fn everywhere<W: Write>(
     mut claimed: Claimed,
     steps: &mut Reporter<W>,
 ) -> Done {
-    let offer = Offer::new(&job.credentials);
-    let mut copies = Copies::new(job, Known::Yes, Rule::HostNotOlder)?;
-    let keys = token::candidates(&job.credentials);
-    let spec = Spec::of(&job.record, &job.machine)?;
-    let mut opened = open(spec, for_change(resting), &keys, (&copies, &offer), steps)?;
-    steps.enter(Step::ReadCopies)?;
-    copies.see_header(opened.record(), steps)?;
+    let Unlocked { offer, keys, mut copies, mut opened } = for_change(job, resting, steps)?;
     let proven = copies.prove(&offer)?;
     heal::keys(&copies, opened.as_mut(), (&keys, &proven, &offer), steps);
     let before = copies.winner()?.clone();
