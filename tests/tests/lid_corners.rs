@@ -11,15 +11,6 @@ fn unlock_at(console: &Console) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a home is in that state.
-fn becomes(machine: &Ours, user: &str, state: &str) -> Result<()> {
-    machine.check(&format!(
-        "for try in $(seq 300); do homectl list -j | jq -e 'any(.[]; .name == \"{user}\" and .state == \"{state}\")' && exit 0; sleep 0.1; done
-        homectl list; journalctl -o cat -n 40 -u homed; exit 1"
-    ))?;
-    Ok(())
-}
-
 #[test]
 fn homes_are_locked_by_time() -> Result<()> {
     let machine = Ours::full()?;
@@ -36,7 +27,7 @@ fn homes_are_locked_by_time() -> Result<()> {
 
     // The screen is locked for two seconds, and bob's for ever.
     machine.check("loginctl lock-sessions")?;
-    becomes(&machine, "alice", "locked")?;
+    machine.becomes("alice", "locked")?;
     machine
         .check("journalctl -q -u homed -g \"alice: its user's screen is locked for long enough\" | grep .")?;
     assert_eq!(machine.state("bob")?, "active");
@@ -50,7 +41,7 @@ fn homes_are_locked_by_time() -> Result<()> {
 
     // bob has not touched his terminal for an hour, as logind sees it: it looks once a minute, and when something is said.
     machine.check("touch -a -d '1 hour ago' /dev/ttyS1; loginctl unlock-sessions")?;
-    becomes(&machine, "bob", "locked")?;
+    machine.becomes("bob", "locked")?;
     machine.check("journalctl -q -u homed -g 'bob: its user is idle for long enough' | grep .")?;
     assert_eq!(machine.state("alice")?, "active");
     unlock_at(bob)?;
