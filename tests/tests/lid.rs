@@ -221,7 +221,7 @@ fn the_original_beside_it() -> Result<()> {
 
 /// How often two users' machine sleeps; a hundred times takes a quarter of an hour.
 fn rounds() -> usize {
-    std::env::var("HOMED_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
+    std::env::var("HOMED_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
 }
 
 #[test]
