@@ -102,6 +102,13 @@ impl Kernel {
         bail!("the machine's tasks are frozen, but its kernel does not sleep")
     }
 
+    /// Returns when the kernel has written memory to disk and stands still (`HibernateMode=shutdown`): this hardware is
+    /// not switched off from there.
+    pub fn await_hibernation(&self) -> Result<()> {
+        self.log.expect("PM: Image saving done").context("the machine did not hibernate")?;
+        self.log.expect("reboot: System halted").map(drop).context("the machine goes on")
+    }
+
     /// Wakes the suspended machine: to this kernel SIGUSR1 is the power button of a sleeping machine.
     pub fn wake(&self) -> Result<()> {
         if let Some(monitor) = &self.monitor {

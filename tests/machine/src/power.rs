@@ -60,6 +60,14 @@ impl Machine {
         Ok(())
     }
 
+    /// Sends a machine with a screen into hibernation with a command of one's own, and takes its power away then.
+    pub fn hibernate_by(self, script: &str) -> Result<Stopped> {
+        let running = self.command(script).spawn()?;
+        self.kernel.await_hibernation().with_context(|| self.last_words())?;
+        drop(running);
+        self.power_cut()
+    }
+
     /// Wakes it and returns when commands are run again.
     pub fn wake(&self) -> Result<()> {
         self.kernel.wake()?;
@@ -85,6 +93,18 @@ impl Stopped {
     /// Gives it power again: the same disk.
     pub fn start(self) -> Result<Machine> {
         self.settings.start_on(self.image, self.wreck)
+    }
+
+    /// Will start with one more word on its kernel's command line.
+    #[must_use]
+    pub fn kernel_argument(mut self, word: impl Into<String>) -> Self {
+        self.settings.arguments.push(word.into());
+        self
+    }
+
+    /// The disk of a machine with a screen.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.wreck.path().join("disk.img")
     }
 
     /// Will start with another init next time.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use memchr::memmem;
 
 use crate::builder::Machine;
+use crate::power::Stopped;
 
 /// Read at once; patterns that lie across two pieces are found too.
 const PIECE: usize = 4 << 20;
@@ -28,27 +29,41 @@ impl Machine {
 
     /// Where any of `patterns` occurs in the machine's RAM: which, and where.
     pub fn find_all_in_ram(&self, patterns: &[&[u8]]) -> Result<Vec<(usize, u64)>> {
-        let longest = patterns.iter().map(|pattern| pattern.len()).max().unwrap_or(0);
-        let shortest = patterns.iter().map(|pattern| pattern.len()).min().unwrap_or(0);
-        ensure!(shortest > 0 && longest < PIECE, "a pattern has 1 byte to 4 MiB");
         let memory = File::open(self.kernel.memory()?).context("cannot open the machine's RAM")?;
-        let finders: Vec<_> = patterns.iter().map(|pattern| memmem::Finder::new(*pattern)).collect();
-        let overlap = longest - 1;
-        let mut buffer = vec![0; overlap + PIECE];
-        let (mut places, mut offset) = (Vec::new(), 0);
-        loop {
-            let count = read_fully(&memory, &mut buffer, offset)?;
-            for (which, finder) in finders.iter().enumerate() {
-                // What begins in the overlap is found with the next piece.
-                let own = |place: &usize| *place < PIECE;
-                let found = finder.find_iter(&buffer[..count]).filter(own);
-                places.extend(found.map(|place| (which, offset + place as u64)));
-            }
-            if count < buffer.len() {
-                return Ok(places);
-            }
-            offset += PIECE as u64;
+        find_all(&memory, patterns)
+    }
+}
+
+impl Stopped {
+    /// Where any of `patterns` occurs on the disk of a machine with a screen: which, and where.
+    pub fn find_all_on_disk(&self, patterns: &[&[u8]]) -> Result<Vec<(usize, u64)>> {
+        find_all(&File::open(self.disk()).context("cannot open the machine's disk")?, patterns)
+    }
+}
+
+fn find_all(file: &File, patterns: &[&[u8]]) -> Result<Vec<(usize, u64)>> {
+    let longest = patterns.iter().map(|pattern| pattern.len()).max().unwrap_or(0);
+    let shortest = patterns.iter().map(|pattern| pattern.len()).min().unwrap_or(0);
+    ensure!(shortest > 0 && longest < PIECE, "a pattern has 1 byte to 4 MiB");
+    // A disk is for the most part empty.
+    let nothing_is_zero = patterns.iter().all(|pattern| pattern.iter().any(|byte| *byte != 0));
+    let finders: Vec<_> = patterns.iter().map(|pattern| memmem::Finder::new(*pattern)).collect();
+    let overlap = longest - 1;
+    let mut buffer = vec![0; overlap + PIECE];
+    let (mut places, mut offset) = (Vec::new(), 0);
+    loop {
+        let count = read_fully(file, &mut buffer, offset)?;
+        let empty = nothing_is_zero && buffer[..count].iter().all(|byte| *byte == 0);
+        for (which, finder) in finders.iter().enumerate().filter(|_| !empty) {
+            // What begins in the overlap is found with the next piece.
+            let own = |place: &usize| *place < PIECE;
+            let found = finder.find_iter(&buffer[..count]).filter(own);
+            places.extend(found.map(|place| (which, offset + place as u64)));
         }
+        if count < buffer.len() {
+            return Ok(places);
+        }
+        offset += PIECE as u64;
     }
 }
 
@@ -60,7 +75,7 @@ fn read_fully(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize> {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).context("cannot read the machine's RAM"),
+            Err(error) => return Err(error).context("cannot read the machine's RAM or disk"),
         }
     }
     Ok(filled)

@@ -35,7 +35,7 @@ rm "$tree/etc/systemd/system/modprobe@drm.service"
 
 # The first steps: the modules of the disk, then the disk.
 initrd=$new/initrd
-mkdir -p "$initrd/bin" "$initrd/dev" "$initrd/proc" "$initrd/root" "$initrd/modules"
+mkdir -p "$initrd/bin" "$initrd/dev" "$initrd/proc" "$initrd/sys" "$initrd/root" "$initrd/modules"
 busybox=$initrd/bin/busybox
 install -m 755 "$kernel/usr/bin/busybox" "$busybox"
 install -m 755 "$recipe/initrd.sh" "$initrd/init"

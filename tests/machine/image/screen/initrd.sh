@@ -8,6 +8,16 @@ done
 until [ -b /dev/vda ]; do
     /bin/busybox sleep 0.1
 done
+# Where a hibernation has written memory to, it goes on from there, and this never comes back.
+for word in $(/bin/busybox cat /proc/cmdline); do
+    case $word in
+    resume=*)
+        /bin/busybox mount -t sysfs sys /sys
+        echo "${word#resume=}" > /sys/power/resume
+        /bin/busybox umount /sys
+        ;;
+    esac
+done
 /bin/busybox mount -t ext4 /dev/vda /root
 /bin/busybox umount /proc
 exec /bin/busybox switch_root /root /usr/lib/machine/init
