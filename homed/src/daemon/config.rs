@@ -2,7 +2,6 @@
 //!
 //! Fragments (all optional) in the original's order; later ones win, so a `.d` file overrides the main file.
 
-use crate::home::rules::LockRules;
 use crate::manager::{Defaults, LockFailure};
 use records::LockLevel;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ const STORAGE: [&str; 5] = ["luks", "fscrypt", "directory", "subvolume", "cifs"]
 
 /// The settings in force, and what was wrong with those that were left out.
 pub fn read() -> (Defaults, Vec<String>) {
-    let mut defaults = built_in();
+    let mut defaults = Defaults::default();
     let mut complaints = Vec::new();
     for file in files(&FOLDERS.map(PathBuf::from)) {
         if let Ok(text) = std::fs::read_to_string(&file) {
@@ -25,19 +24,6 @@ pub fn read() -> (Defaults, Vec<String>) {
         }
     }
     (defaults, complaints)
-}
-
-/// What is used where no file says otherwise.
-pub fn built_in() -> Defaults {
-    Defaults {
-        storage: "luks".into(),
-        file_system_type: None,
-        home_root: "/home".into(),
-        lock_level: LockLevel::Cache,
-        lock_failure: LockFailure::Abort,
-        overcommit: 400,
-        lock_rules: LockRules::default(),
-    }
 }
 
 /// The main file, then the fragments by name.
@@ -79,13 +65,13 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
             ("LockFailure", "abort" | "") => defaults.lock_failure = LockFailure::Abort,
             ("LockFailure", "poweroff") => defaults.lock_failure = LockFailure::PowerOff,
             ("LockFailure", "ignore") => defaults.lock_failure = LockFailure::Ignore,
-            ("Overcommit", "") => defaults.overcommit = built_in().overcommit,
+            ("Overcommit", "") => defaults.overcommit = Defaults::default().overcommit,
             ("Overcommit", text) if percent(text).is_some() => {
                 defaults.overcommit = percent(text).unwrap_or(defaults.overcommit);
             }
-            ("LockLevel", "") => defaults.lock_level = built_in().lock_level,
+            ("LockLevel", "") => defaults.lock_level = Defaults::default().lock_level,
             (key, "") if key.starts_with("Default") => {
-                let fresh = built_in();
+                let fresh = Defaults::default();
                 match key {
                     "DefaultStorage" => defaults.storage = fresh.storage,
                     _ => defaults.file_system_type = fresh.file_system_type,
@@ -109,7 +95,7 @@ mod tests {
 
     #[test]
     fn known_settings_are_taken_and_others_are_named() {
-        let mut defaults = built_in();
+        let mut defaults = Defaults::default();
         let text = "[Home]\n# no\nDefaultStorage=luks\nDefaultFileSystemType = ext4\nDefaultFileSystemType=zfs\n[Other]\nX=1\n";
         let complaints = apply(&mut defaults, text);
         assert_eq!(defaults.file_system_type.as_deref(), Some("ext4"));

@@ -50,15 +50,7 @@ impl Scene {
     /// alice, whose record says more, and bob; both are open.
     fn new(members: &str, change: impl FnOnce(&mut Defaults)) -> Self {
         let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid");
-        let mut defaults = Defaults {
-            storage: "luks".into(),
-            file_system_type: None,
-            home_root: "/home".into(),
-            lock_level: LockLevel::Cache,
-            lock_failure: LockFailure::Abort,
-            lock_rules: LockRules::default(),
-            overcommit: 400,
-        };
+        let mut defaults = Defaults::default();
         change(&mut defaults);
         let clear = Seal {
             device: Looked::Clear,

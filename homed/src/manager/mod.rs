@@ -74,6 +74,21 @@ pub struct Defaults {
     pub lock_rules: LockRules,
 }
 
+/// What is used where no file says otherwise.
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            storage: "luks".into(),
+            file_system_type: None,
+            home_root: "/home".into(),
+            lock_level: LockLevel::Cache,
+            lock_failure: LockFailure::Abort,
+            overcommit: 400,
+            lock_rules: LockRules::default(),
+        }
+    }
+}
+
 /// What follows where not every home could be locked before the machine sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockFailure {

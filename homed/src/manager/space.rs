@@ -201,8 +201,8 @@ mod tests {
     use crate::home::seal::{Looked, Seal};
     use crate::job::{Outcome, Remember, Task};
     use crate::manager::request::{Caller, Interactive, Operation, RequestId};
-    use crate::manager::{Defaults, LockFailure, Now};
-    use records::{HostName, LockLevel, Machine, MachineId, Record, Sections};
+    use crate::manager::{Defaults, Now};
+    use records::{HostName, Machine, MachineId, Record, Sections};
     use serde_json::json;
     use std::collections::BTreeMap;
 
@@ -253,15 +253,7 @@ mod tests {
 
     impl Scene {
         fn new(homes: &[(&'static str, (u64, u64, u64), u64)], outside: u64) -> Self {
-            let defaults = Defaults {
-                storage: "luks".into(),
-                file_system_type: None,
-                home_root: "/home".into(),
-                lock_level: LockLevel::Cache,
-                lock_failure: LockFailure::Abort,
-                overcommit: 400,
-                lock_rules: crate::home::rules::LockRules::default(),
-            };
+            let defaults = Defaults::default();
             let machine = Machine { id: MachineId::parse(ID).expect("valid"), host: HostName("a".into()) };
             let figures = homes.iter().map(|(name, numbers, _)| (*name, *numbers)).collect();
             let mut scene = Self {

@@ -107,15 +107,7 @@ impl Facts for Scene {
 
 fn manager() -> Manager {
     let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid");
-    let defaults = Defaults {
-        storage: "luks".into(),
-        file_system_type: None,
-        home_root: "/home".into(),
-        lock_level: LockLevel::Cache,
-        lock_failure: LockFailure::Abort,
-        overcommit: 400,
-        lock_rules: LockRules::default(),
-    };
+    let defaults = Defaults::default();
     let tuning = Tuning {
         grain: Duration::ZERO,
         tend_first: TEND,

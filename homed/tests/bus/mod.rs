@@ -1,6 +1,5 @@
 //! A private bus, a daemon on it with a simulated machine, and clients.
 
-use homed::daemon::config;
 use homed::daemon::link::Link;
 use homed::daemon::paths::Paths;
 use homed::daemon::run::{Daemon, Parts};
@@ -209,7 +208,7 @@ async fn daemon(
     let brief = Duration::from_millis(20);
     let tuning = Tuning { grain: Duration::ZERO, retry: brief, retry_longest: brief, ..Tuning::default() };
     let parts = Parts {
-        manager: Manager::new(this, tuning, config::built_in()),
+        manager: Manager::new(this, tuning, homed::manager::Defaults::default()),
         facts: Box::new(machine.clone()),
         outside: Arc::new(machine.clone()),
         spawner: Box::new(machine),
