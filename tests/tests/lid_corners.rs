@@ -66,7 +66,7 @@ fn what_weakens_locks_is_named_and_memory_is_not_written_in_the_clear() -> Resul
 
     // Swap in the clear: named, and no hibernation while somebody is in.
     machine.check(
-        "truncate -s 64M /swap; chmod 600 /swap; mkswap -q /swap; swapon $(losetup -f --show /swap)",
+        "head -c 64M /dev/zero > /swap; chmod 600 /swap; mkswap -q /swap; swapon $(losetup -f --show /swap)",
     )?;
     let plain = ids()?;
     ensure!(plain.contains("swap") && plain.contains("hibernation"), "{plain}");
@@ -100,8 +100,11 @@ fn what_weakens_locks_is_named_and_memory_is_not_written_in_the_clear() -> Resul
 
     the_unit_is_looked_at(&machine, &ids)?;
 
-    // What the last lock came to.
+    // What the last lock came to. It takes all the memory that is free, and drives nobody into swap for that.
+    let swapped = || machine.check("awk '$1 == \"pswpout\" { print $2 }' /proc/vmstat");
+    let before = swapped()?;
     machine.check("homectl lock alice")?;
+    assert_eq!(swapped()?, before);
     let locked = machine.check("homectl security")?;
     ensure!(locked.contains("alice (locked): last lock: key absent, checked "), "{locked}");
     Ok(())

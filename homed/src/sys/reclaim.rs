@@ -20,7 +20,8 @@ const SLABS: [&str; 8] = [
     "btrfs_extent_buffer",
     "buffer_head",
 ];
-/// Asked for at a time while free memory is written over.
+/// Asked for at a time while free memory is written over, and no more than half of what can be had: others need memory
+/// in the meantime.
 const PIECE: usize = 64 << 20;
 /// Left free, in bytes, over what the kernel keeps for itself.
 const MARGIN: u64 = 2 << 20;
@@ -45,9 +46,15 @@ pub fn is_overwritten_when_freed() -> bool {
 /// A file of the kernel, and what is written to it.
 type Setting = (&'static str, &'static str);
 
-/// What the kernel keeps free is out of reach otherwise.
-pub const FOR_SCRUB: &[Setting] =
-    &[("/proc/sys/vm/min_free_kbytes", "1024"), ("/proc/sys/vm/watermark_scale_factor", "10")];
+/// What the kernel keeps free is out of reach otherwise, and it must not begin to keep more while we are at it: for more,
+/// others are driven into swap, and with that little free, swap that needs memory itself (a file, a loop device) may never
+/// come to an end.
+pub const FOR_SCRUB: &[Setting] = &[
+    ("/proc/sys/vm/swappiness", "0"),
+    ("/proc/sys/vm/watermark_boost_factor", "0"),
+    ("/proc/sys/vm/min_free_kbytes", "1024"),
+    ("/proc/sys/vm/watermark_scale_factor", "10"),
+];
 /// Nothing is kept compressed in memory instead of being swapped, and nothing is read back but what is asked for.
 pub const FOR_SWAP: &[Setting] =
     &[("/proc/sys/vm/page-cluster", "0"), ("/sys/module/zswap/parameters/enabled", "N")];
@@ -135,15 +142,15 @@ fn fill(account: &File) -> io::Result<()> {
     // Whatever limit our own control group has; the first of all has none, and it is not for long.
     let _ = fs::write("/sys/fs/cgroup/cgroup.procs", "0");
     let mut done = Scrubbed { free: field("MemFree:")?, written: 0 };
-    let kept = kept_free()? + MARGIN;
     loop {
         let numbers = [done.free.to_ne_bytes(), done.written.to_ne_bytes()];
         account.write_all_at(numbers.as_flattened(), 0)?;
         let free = field("MemFree:")?;
+        let kept = kept_free()? + MARGIN;
         let Some(room) = free.checked_sub(kept).and_then(|room| usize::try_from(room).ok()) else {
             return Ok(());
         };
-        let length = room.min(PIECE) & !0xffff;
+        let length = (room / 2).min(PIECE) & !0xffff;
         if length == 0 || populate(length).is_err() {
             return Ok(());
         }
@@ -168,7 +175,8 @@ fn populate(length: usize) -> io::Result<()> {
     }
 }
 
-/// What the kernel gives to nobody without taking from others: the sum of the zones' high watermarks, in bytes.
+/// What the kernel gives to nobody without taking from others: the sum of the zones' high watermarks, in bytes. They rise
+/// by themselves where memory is in many pieces (`watermark_boost_factor`).
 fn kept_free() -> io::Result<u64> {
     let text = fs::read_to_string("/proc/zoneinfo")?;
     let high = |line: &str| line.trim().strip_prefix("high ")?.trim().parse::<u64>().ok();
