@@ -3,16 +3,13 @@
 use anyhow::{Result, ensure};
 use homed_tests::Ours;
 use homed_tests::secrets::{traces_of_key, volume_key};
-use machine::{Hardware, Image, Init, Machine, Screen};
+use machine::{Hardware, Image, Init, Machine, Screen, past_processor_faults};
 use std::path::Path;
 
 /// Counts in a file, as long as it may.
 const COUNT: &str = "#!/bin/bash
 cd; echo $$ > counter; i=0; while :; do echo $((i++)); sleep 0.1; done > count
 ";
-
-/// How often the machine is begun with anew where qemu, and nothing else, has failed.
-const TRIES: usize = 4;
 
 /// Where pictures go: `HOMED_PICTURES`, else nowhere.
 fn picture(screen: &Screen<'_>, name: &str) -> Result<()> {
@@ -48,24 +45,9 @@ fn slept() -> Result<Ours> {
     Ok(machine)
 }
 
-/// The computed processor comes back from S3 with rubbish among its flags now and then, and the kernel dies of it. Those
-/// above bit 21 are always 0 on a real one (Intel SDM, volume 1, 3.4.3).
-fn is_qemus_fault(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}");
-    let flags = |rest: &str| u32::from_str_radix(rest.get(..8)?, 16).ok();
-    text.split("EFLAGS: ").skip(1).filter_map(flags).any(|flags| flags >> 22 != 0)
-}
-
 #[test]
 fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> Result<()> {
-    let mut tried = 1;
-    let machine = loop {
-        match slept() {
-            Err(error) if tried < TRIES && is_qemus_fault(&error) => println!("try {tried}: qemu: {error}"),
-            done => break done?,
-        }
-        tried += 1;
-    };
+    let machine = past_processor_faults(slept)?;
     let screen = machine.screen()?;
     let ours = screen.await_front(|front| front != "tty1")?;
     let seen = screen.await_text(&ours, "Password:")?;

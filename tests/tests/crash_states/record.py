@@ -31,6 +31,9 @@ def homectl(words, password="", new=""):
     name = words.split()[0]
     mark("want_" + name)
     subprocess.run(["homectl"] + words.split(), env=environment, check=True, stdin=subprocess.DEVNULL)
+    if ORIGINAL:
+        # What udev would do; the original looks for the device's node before it changes the size.
+        subprocess.run(["dmsetup", "mknodes"], check=True)
     mark("have_" + name)
 
 

@@ -13,18 +13,19 @@ use super::figures::{Figures, Line, Unit};
 use super::{Daemon, script};
 use crate::steps;
 
-/// The device is what our homes lie on: direct I/O on a loop device with blocks of 4096 bytes, AES-256 in XTS mode,
-/// sectors of 4096 bytes, no queues.
+/// The device is what our homes lie on: direct I/O on a loop device with blocks of 4096 bytes, AES in XTS mode, sectors of
+/// 4096 bytes, no queues. `bits` is the size of its key, `options` what the home is made with,
+/// `name` what its figures are called.
 const MEASURE: &str = r#"
 set -e
 export PASSWORD=correcthorse NEWPASSWORD=correcthorse
 homectl create alice --disk-size=1G --luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 \
-    --enforce-password-policy=no --rate-limit-burst=1000 >/dev/null
+    --enforce-password-policy=no --rate-limit-burst=1000 $options >/dev/null
 homectl activate alice >/dev/null
 fallocate --length 1G /home/bare
 loop=$(losetup --find --show --direct-io=on --sector-size 4096 /home/bare)
 echo -n key | cryptsetup luksFormat --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --sector-size 4096 \
-    --cipher aes-xts-plain64 --key-size 512 --key-file - $loop
+    --cipher aes-xts-plain64 --key-size $bits --key-file - $loop
 echo -n key | cryptsetup open --perf-no_read_workqueue --perf-no_write_workqueue --key-file - $loop bare
 home=/home/alice
 for file in seq rand; do /root/iorate $home/$file seq-write cached 256 60 >/dev/null; done
@@ -37,7 +38,7 @@ measure() {
 for round in $(seq 5); do
     for kind in seq-write seq-read rand-read rand-write; do
         for way in cached direct; do
-            measure home $home/${kind%-*} $kind $way
+            measure $name $home/${kind%-*} $kind $way
             measure bare /dev/mapper/bare $kind $way
         done
     done
@@ -69,6 +70,17 @@ pub const LINES: &[Line] = &[
     share("share-rand-read-direct", "  of the bare device: read at random, direct"),
 ];
 
+pub const SAME_CIPHER: &[Line] = &[
+    rate("same-seq-write-cached", "AES-128 both: write in order, with fsync"),
+    rate("same-seq-read-cached", "AES-128 both: read in order, cold"),
+    rate("same-rand-write-cached", "AES-128 both: write 4 KiB at random, fsync"),
+    rate("same-rand-read-cached", "AES-128 both: read 4 KiB at random, cold"),
+    rate("same-seq-write-direct", "AES-128 both: write in order, direct"),
+    rate("same-seq-read-direct", "AES-128 both: read in order, direct"),
+    rate("same-rand-write-direct", "AES-128 both: write at random, direct"),
+    rate("same-rand-read-direct", "AES-128 both: read at random, direct"),
+];
+
 const fn rate(name: &'static str, words: &'static str) -> Line {
     Line { name, words, unit: Unit::Rate }
 }
@@ -78,15 +90,28 @@ const fn share(name: &'static str, words: &'static str) -> Line {
 }
 
 pub fn measure(machine: &Machine, _daemon: Daemon) -> Result<Figures> {
-    machine.copy_in(&program()?, "/root/iorate")?;
-    machine.check("chmod 755 /root/iorate")?;
-    let mut figures = script(machine, MEASURE)?;
-    for (kind, way) in KINDS.iter().flat_map(|kind| WAYS.map(|way| (kind, way))) {
+    let mut figures = turns(machine, "bits=512 options= name=home")?;
+    for (kind, way) in lines() {
         let median = |of: &str| figures.median(&format!("{of}-{kind}-{way}")).context("was not measured");
         let share = 1000.0 * median("home")? / median("bare")?;
         figures.put(&format!("share-{kind}-{way}"), share as u64);
     }
     Ok(figures)
+}
+
+/// The same with the cipher that is the original's default, for both.
+pub fn measure_same_cipher(machine: &Machine, _daemon: Daemon) -> Result<Figures> {
+    turns(machine, "bits=256 options=--luks-volume-key-size=32 name=same")
+}
+
+fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KINDS.iter().flat_map(|kind| WAYS.map(|way| (*kind, way)))
+}
+
+fn turns(machine: &Machine, settings: &str) -> Result<Figures> {
+    machine.copy_in(&program()?, "/root/iorate")?;
+    machine.check("chmod 755 /root/iorate")?;
+    script(machine, &settings.split(' ').chain([MEASURE]).collect::<Vec<_>>().join("\n"))
 }
 
 /// The measuring program, built as what the test machine runs is.

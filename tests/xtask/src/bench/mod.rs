@@ -39,6 +39,7 @@ const PARTS: &[Part] = &[
     Part { name: "resize", lines: resize::LINES, measure: resize::measure },
     Part { name: "housekeeping", lines: housekeeping::LINES, measure: housekeeping::measure },
     Part { name: "data", lines: data::LINES, measure: data::measure },
+    Part { name: "cipher", lines: data::SAME_CIPHER, measure: data::measure_same_cipher },
 ];
 
 /// Which daemon runs.

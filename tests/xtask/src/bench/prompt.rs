@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use machine::{Hardware, Image, Init, Machine};
+use machine::{Hardware, Image, Init, Machine, past_processor_faults};
 
 use super::Daemon;
 use super::figures::{Figures, Line, Unit};
@@ -29,7 +29,7 @@ pub fn measure(_machine: &Machine, daemon: Daemon) -> Result<Figures> {
     }
     prepare::screen()?;
     for _ in 0..RUNS {
-        figures.put("prompt", u64::try_from(once()?.as_micros())?);
+        figures.put("prompt", u64::try_from(past_processor_faults(once)?.as_micros())?);
     }
     Ok(figures)
 }
