@@ -1,5 +1,6 @@
 //! What a power cut can leave: from a log of every write and flush while a home is made, grown, shrunk, given another
 //! password and another record, states of the disk are made and opened. Nothing that was synced may be missing.
+//! `HOMED_FILE_SYSTEM=ext4` has one with ext4 grown, locked and unlocked, and shrunk while it is closed.
 //!
 //! The log is of the device that /home lies on, so a state holds the image and all that the file system around it
 //! keeps. The order of writes between two flushes is not relied on: any part of them may be missing.
@@ -77,7 +78,8 @@ fn no_power_cut_loses_what_was_synced() -> Result<()> {
     } else {
         machine.start_daemon()?;
     }
-    let record = format!("python3 /root/record.py {who}");
+    let file_system = std::env::var("HOMED_FILE_SYSTEM").unwrap_or_else(|_| "btrfs".into());
+    let record = format!("python3 /root/record.py {who} {file_system}");
     let recorded = machine.command(record).timeout(Duration::from_secs(600)).run()?;
     ensure!(recorded.status == 0, "{}{}\n{}", recorded.stdout, recorded.stderr, machine.log());
     machine.kill_daemon()?;

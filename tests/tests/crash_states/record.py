@@ -12,9 +12,10 @@ import sys
 import threading
 
 ORIGINAL = sys.argv[1] == "original"
+FILE_SYSTEM = sys.argv[2]
 CHEAP = (
     "--luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 --enforce-password-policy=no "
-    "--rate-limit-burst=1000"
+    f"--rate-limit-burst=1000 --luks-discard=no --fs-type={FILE_SYSTEM}"
 )
 
 
@@ -75,24 +76,55 @@ def under_load(name, words, password=""):
         writer.join()
 
 
-homectl("create alice --disk-size=280M --luks-discard=no " + CHEAP, new="password0")
-homectl("activate alice", "password0")
-first = Writer("first")
-for _ in range(8):
-    first.write_one()
-under_load("grow", "resize alice 360M", "password0")
-under_load("shrink", "resize alice 300M", "password0")
-under_load("again", "resize alice 400M", "password0")
-mark("password_password1")
-homectl("passwd alice", "password0", "password1")
-if not ORIGINAL:
-    homectl("update alice --real-name=Alice", "password1")
-homectl("deactivate alice")
-homectl("resize alice 440M", "password1")
-homectl("resize alice 310M", "password1")
-homectl("activate alice", "password1")
-last = Writer("last")
-for _ in range(4):
-    last.write_one()
-under_load("least", "resize alice min", "password1")
-homectl("deactivate alice")
+def some_files(name, number):
+    writer = Writer(name)
+    for _ in range(number):
+        writer.write_one()
+
+
+def btrfs():
+    """Grows and shrinks, used and not."""
+    homectl("create alice --disk-size=280M " + CHEAP, new="password0")
+    homectl("activate alice", "password0")
+    some_files("first", 8)
+    under_load("grow", "resize alice 360M", "password0")
+    under_load("shrink", "resize alice 300M", "password0")
+    under_load("again", "resize alice 400M", "password0")
+    mark("password_password1")
+    homectl("passwd alice", "password0", "password1")
+    if not ORIGINAL:
+        homectl("update alice --real-name=Alice", "password1")
+    homectl("deactivate alice")
+    homectl("resize alice 440M", "password1")
+    homectl("resize alice 310M", "password1")
+    homectl("activate alice", "password1")
+    some_files("last", 4)
+    under_load("least", "resize alice min", "password1")
+    homectl("deactivate alice")
+
+
+def ext4():
+    """Grows while it is used, shrinks while it is not; is locked, which takes its barriers away for the time."""
+    homectl("create alice --disk-size=96M " + CHEAP, new="password0")
+    homectl("activate alice", "password0")
+    some_files("first", 8)
+    under_load("grow", "resize alice 160M", "password0")
+    for time in range(4):
+        some_files(f"locked{time}", 2)
+        homectl("lock alice")
+        homectl("unlock alice", "password0")
+    some_files("unlocked", 2)
+    homectl("deactivate alice")
+    homectl("resize alice 112M", "password0")
+    homectl("resize alice 144M", "password0")
+    homectl("activate alice", "password0")
+    some_files("again", 4)
+    homectl("lock alice")
+    homectl("deactivate-all")
+    homectl("resize alice 104M", "password0")
+    homectl("activate alice", "password0")
+    some_files("last", 4)
+    homectl("deactivate alice")
+
+
+{"btrfs": btrfs, "ext4": ext4}[FILE_SYSTEM]()

@@ -52,6 +52,11 @@ pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
     wash_compressor((&directory, &mounted.options), deadline, steps);
     (seal.evict)(&mounted.device)?;
     steps.enter(Step::FreezeFileSystem)?;
+    if barrier::asks(&mounted) {
+        // Frozen and thawed it is clean on disk.
+        let again = directory.try_clone().during("opening the home directory again")?;
+        drop(Frozen::begin(again, deadline)?);
+    }
     let unasked = Unasked::begin(&directory, spec, mounted)?;
     let frozen = Frozen::begin(directory, deadline)?;
     in_time(deadline, Late::Leave, "flushing the encrypted device", || {

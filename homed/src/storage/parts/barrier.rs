@@ -1,6 +1,7 @@
 //! What ext4 asks of its device at every sync, though it is frozen and has nothing to write: to flush its cache. A
 //! suspended device never answers; whoever syncs then waits where nothing reaches him, and the machine cannot sleep.
-//! So ext4 is frozen without barriers, and whoever freezes it flushes the device himself. Others ask for nothing.
+//! So ext4 is frozen without barriers, and whoever freezes it flushes the device himself; before, it has to be clean on
+//! disk, or its journal is written without an order that a power cut keeps. Others ask for nothing.
 
 use crate::sys::mount::{self, Mounted, Setting};
 use std::io;
@@ -9,7 +10,8 @@ use std::os::fd::AsFd;
 /// As ext4(5) shows and takes it.
 const OFF: &str = "nobarrier";
 
-/// Has it ask no more, from a directory on it. What is written from here on must be flushed by the caller.
+/// Has it ask no more, from a directory on it. Nothing may be on its way to the disk, and what is written from here on
+/// must be flushed by the caller.
 pub fn leave_out(directory: impl AsFd, mounted: &Mounted) -> io::Result<()> {
     match asks(mounted) {
         true => mount::reconfigure(directory, &setting("0")),
@@ -26,7 +28,8 @@ pub fn restore(directory: impl AsFd, mounted: &Mounted, wished: &[Setting]) -> i
     }
 }
 
-fn asks(mounted: &Mounted) -> bool {
+/// Whether it does.
+pub fn asks(mounted: &Mounted) -> bool {
     mounted.kind == "ext4" && !mounted.options.split(',').any(|option| option == OFF)
 }
 
