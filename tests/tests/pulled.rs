@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use homed_tests::resizing::{NO_WORKER, WORKER_STOPPED, fault};
 use homed_tests::{CHEAP, Ours};
 use machine::{Image, Init, Machine};
+use std::time::{Duration, Instant};
 
 /// A disk of its own, mounted as one that was plugged in.
 const STICK: &str = r#"set -e
@@ -22,6 +23,9 @@ const REPLUG: &str = "set -e
 dmsetup load stick < /root/there; dmsetup suspend --noflush --nolockfs stick; dmsetup resume stick
 e2fsck -p /dev/mapper/stick >&2 || [ $? -eq 1 ]
 mount /dev/mapper/stick /media/stick";
+
+/// What a lock may take that cannot succeed: ten seconds for what cannot be frozen, and the way there and back.
+const BOUND: Duration = Duration::from_secs(30);
 
 /// A machine with a home on such a disk.
 fn machine() -> Result<Ours> {
@@ -115,4 +119,36 @@ fn a_disk_that_gives_no_answer_is_told_and_the_home_can_be_closed() -> Result<()
     machine.done("unlock alice", "correcthorse", "")?;
     machine.command("sha256sum --quiet -c ~/sum").user("alice").check()?;
     machine.done("deactivate alice", "", "").map(drop)
+}
+
+#[test]
+fn a_lid_that_is_closed_after_the_disk_was_pulled_out_ends_well() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.check(STICK)?;
+    let words = format!("create alice {CHEAP} --image-path=/media/stick/alice.home");
+    machine.done(&words, "", "correcthorse")?;
+    let console = machine.console();
+    console.login("alice", "correcthorse")?;
+    console.shell("echo kept > file; sync file; head -c 20M /dev/urandom > dirty")?;
+    machine.check(PULL)?;
+
+    // What she has not saved is lost, so it is said; nobody waits for a disk that is gone.
+    let begin = Instant::now();
+    ensure!(
+        machine.run("systemctl start homed-lock.service")?.status != 0,
+        "locked, with data that is not on disk"
+    );
+    println!("refused after {:?}", begin.elapsed());
+    ensure!(begin.elapsed() < BOUND, "it took {:?}", begin.elapsed());
+    console.expect("homed: The machine does not sleep: ")?;
+    machine.check("systemctl reset-failed; umount -l /media/stick")?;
+    machine.check("until homectl list -j | jq -r .[].state | grep -qx absent; do sleep 0.05; done")?;
+    machine.nothing_open("alice")?;
+    // With nothing left open it sleeps.
+    machine.suspend()?;
+    machine.wake()?;
+    machine.check(REPLUG)?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check("grep -q kept /home/alice/file")?;
+    Ok(())
 }
