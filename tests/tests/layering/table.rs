@@ -223,7 +223,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/prompt/src/clock.rs", 2),
     ("homed/prompt/src/pam.rs", 17),
     ("homed/prompt/src/vt.rs", 4),
-    ("homed/src/sys/bounded.rs", 3),
+    ("homed/src/sys/bounded.rs", 4),
     ("homed/src/sys/btrfs.rs", 6),
     ("homed/src/sys/crypt3.rs", 8),
     ("homed/src/sys/cryptsetup.rs", 6),
