@@ -96,7 +96,7 @@ fn its_keys_do_what_they_say(machine: &Ours, screen: &Screen<'_>) -> Result<()> 
     screen.press(&format!("ctrl-alt-f{}", ours.trim_start_matches("tty")))?;
     screen.await_front(|front| front == ours)?;
 
-    // qemu's PC wakes at once from a second sleep, and does not go off after a first: that it is asked for is enough.
+    // Carried out they would take the machine away: that it is asked for is enough.
     machine.check("systemctl mask --runtime suspend.target poweroff.target 2>&1")?;
     presses(machine, screen, "f3", "suspend")?;
     screen.press("f5")?;

@@ -80,15 +80,24 @@ impl Kernel {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Returns when the machine sleeps: its tasks are frozen, and its kernel waits for a signal.
+    /// Returns when the machine sleeps: its tasks are frozen, and its kernel waits for a signal or a key, or its hardware
+    /// sleeps.
     pub fn await_sleep(&self) -> Result<()> {
-        if let Some(monitor) = &self.monitor {
-            return monitor.await_sleep(SLEEP);
+        let Some(monitor) = &self.monitor else {
+            self.log
+                .expect("Freezing remaining freezable tasks completed")
+                .context("the machine did not suspend")?;
+            return self.await_standstill();
+        };
+        let states = ["PM: suspend-to-idle", "PM: Preparing to enter system sleep state S3"];
+        match self.log.expect_any(&states).context("the machine did not suspend")?.0 {
+            0 => self.await_standstill(),
+            _ => monitor.await_sleep(SLEEP),
         }
-        self.log
-            .expect("Freezing remaining freezable tasks completed")
-            .context("the machine did not suspend")?;
-        // The kernel says nothing after that: it sleeps when it uses no more time.
+    }
+
+    /// The kernel says nothing after that: it sleeps when it uses no more time.
+    fn await_standstill(&self) -> Result<()> {
         let deadline = Instant::now() + SLEEP;
         let mut before = None;
         while Instant::now() < deadline {
@@ -112,8 +121,8 @@ impl Kernel {
     /// Wakes the suspended machine: to this kernel SIGUSR1 is the power button of a sleeping machine.
     pub fn wake(&self) -> Result<()> {
         if let Some(monitor) = &self.monitor {
-            monitor.execute("system_wakeup", &serde_json::json!({}))?;
-            // What is typed on a serial line before that is lost: the hardware has been reset.
+            monitor.wake()?;
+            // What is typed on a serial line before that is lost: from S3 the hardware comes reset.
             return self.log.expect("PM: suspend exit").map(drop).context("the machine did not wake");
         }
         kill(Pid::from_raw(self.process()?.try_into()?), Signal::SIGUSR1).context("cannot signal the kernel")

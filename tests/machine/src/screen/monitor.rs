@@ -63,15 +63,28 @@ impl Monitor {
         }
     }
 
-    /// Returns when the machine sleeps.
+    /// Returns when the hardware sleeps.
     pub fn await_sleep(&self, bound: Duration) -> Result<()> {
-        let deadline = Instant::now() + bound * 4;
+        let deadline = Instant::now() + bound;
         while Instant::now() < deadline {
-            if self.execute("query-status", &json!({}))?["status"] == "suspended" {
+            if self.sleeps()? {
                 return Ok(());
             }
             std::thread::sleep(GLANCE);
         }
-        bail!("the machine did not suspend")
+        bail!("the hardware does not sleep")
+    }
+
+    /// Has the hardware wake; where it does not sleep, and only the kernel waits, a key does.
+    pub fn wake(&self) -> Result<()> {
+        if self.sleeps()? {
+            return self.execute("system_wakeup", &json!({})).map(drop);
+        }
+        let shift = json!({"keys": [{"type": "qcode", "data": "shift"}]});
+        self.execute("send-key", &shift).map(drop)
+    }
+
+    fn sleeps(&self) -> Result<bool> {
+        Ok(self.execute("query-status", &json!({}))?["status"] == "suspended")
     }
 }

@@ -9,7 +9,7 @@ use super::Daemon;
 use super::figures::{Figures, Line, Unit};
 use crate::prepare;
 
-/// How often it is measured, each time on a fresh machine: from a second sleep this hardware wakes at once.
+/// How often it is measured, each time on a fresh machine.
 const RUNS: usize = 3;
 
 /// A home that is open.
