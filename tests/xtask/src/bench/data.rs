@@ -79,6 +79,14 @@ pub const SAME_CIPHER: &[Line] = &[
     rate("same-seq-read-direct", "AES-128 both: read in order, direct"),
     rate("same-rand-write-direct", "AES-128 both: write at random, direct"),
     rate("same-rand-read-direct", "AES-128 both: read at random, direct"),
+    share("same-share-seq-write-cached", "  of the bare device: write in order"),
+    share("same-share-seq-read-cached", "  of the bare device: read in order"),
+    share("same-share-rand-write-cached", "  of the bare device: write at random"),
+    share("same-share-rand-read-cached", "  of the bare device: read at random"),
+    share("same-share-seq-write-direct", "  of the bare device: write in order, direct"),
+    share("same-share-seq-read-direct", "  of the bare device: read in order, direct"),
+    share("same-share-rand-write-direct", "  of the bare device: write at random, direct"),
+    share("same-share-rand-read-direct", "  of the bare device: read at random, direct"),
 ];
 
 const fn rate(name: &'static str, words: &'static str) -> Line {
@@ -90,18 +98,22 @@ const fn share(name: &'static str, words: &'static str) -> Line {
 }
 
 pub fn measure(machine: &Machine, _daemon: Daemon) -> Result<Figures> {
-    let mut figures = turns(machine, "bits=512 options= name=home")?;
-    for (kind, way) in lines() {
-        let median = |of: &str| figures.median(&format!("{of}-{kind}-{way}")).context("was not measured");
-        let share = 1000.0 * median("home")? / median("bare")?;
-        figures.put(&format!("share-{kind}-{way}"), share as u64);
-    }
-    Ok(figures)
+    with_shares(turns(machine, "bits=512 options= name=home")?, "home", "share")
 }
 
 /// The same with the cipher that is the original's default, for both.
 pub fn measure_same_cipher(machine: &Machine, _daemon: Daemon) -> Result<Figures> {
-    turns(machine, "bits=256 options=--luks-volume-key-size=32 name=same")
+    with_shares(turns(machine, "bits=256 options=--luks-volume-key-size=32 name=same")?, "same", "same-share")
+}
+
+/// What a home reaches of the bare device, in the figures called `of`, under the name `share`.
+fn with_shares(mut figures: Figures, of: &str, share: &str) -> Result<Figures> {
+    for (kind, way) in lines() {
+        let median = |of: &str| figures.median(&format!("{of}-{kind}-{way}")).context("was not measured");
+        let reached = 1000.0 * median(of)? / median("bare")?;
+        figures.put(&format!("{share}-{kind}-{way}"), reached as u64);
+    }
+    Ok(figures)
 }
 
 fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
