@@ -30,7 +30,9 @@ echo $device $offset"#;
 fn a_timed_wake_leads_to_hibernation_with_no_key_in_the_image() -> Result<()> {
     let settings =
         Machine::builder().image(Image::Ours).init(Init::Full).hardware(Hardware::Screen).memory(768);
-    let machine = Ours(settings.kernel_argument("hibernate=nocompress").start()?);
+    let machine = Ours(
+        settings.kernel_argument("hibernate=nocompress").kernel_argument("mem_sleep_default=deep").start()?,
+    );
     machine.create("alice", "correcthorse")?;
     machine.done("activate alice", "correcthorse", "")?;
     machine.write_file("/run/count", COUNT)?;

@@ -4,7 +4,7 @@
 //! answer is awaited; the answer is one datagram, `+` and the password, or `-` where there is nobody. Only root may
 //! answer.
 
-use crate::pam::{self, Conversation, Echo};
+use crate::sys::pam::{self, Conversation, Echo};
 use crate::{Ended, locked};
 use records::Secret;
 use rustix::event::{PollFd, PollFlags, poll};

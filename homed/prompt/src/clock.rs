@@ -1,8 +1,8 @@
 //! The time of day, and how long the machine has slept.
-#![allow(unsafe_code)]
 
+use crate::sys::time::local;
 use rustix::time::{ClockId, clock_gettime};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// A moment in words: the time of day, with the date in front if it is not today's.
 pub fn in_words(moment: SystemTime) -> String {
@@ -20,16 +20,6 @@ pub fn now_in_words() -> String {
     let now = local(SystemTime::now());
     let date = format!("{}-{:02}-{:02}", now.tm_year + 1900, now.tm_mon + 1, now.tm_mday);
     format!("{date} {:02}:{:02}", now.tm_hour, now.tm_min)
-}
-
-fn local(moment: SystemTime) -> libc::tm {
-    let seconds = moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let seconds = libc::time_t::try_from(seconds).unwrap_or_default();
-    // SAFETY: numbers and a pointer that is not looked at; all zeroes are a valid value.
-    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both point to values that live for the call.
-    unsafe { libc::localtime_r(&seconds, &mut parts) };
-    parts
 }
 
 /// How long the machine has slept since its start: one of these clocks stands still meanwhile, the other does not.

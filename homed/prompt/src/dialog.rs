@@ -1,6 +1,6 @@
 //! The conversation on one terminal, until nobody is locked that it is for.
 
-use crate::pam::{self, Echo};
+use crate::sys::pam::{self, Echo};
 use crate::terminal::Terminal;
 use crate::{Ended, sessions};
 use std::path::Path;

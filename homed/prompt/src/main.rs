@@ -16,12 +16,12 @@ mod agent;
 mod clock;
 mod dialog;
 mod locked;
-mod pam;
 mod power;
 mod screen;
 mod sessions;
 mod settings;
 mod supervise;
+mod sys;
 mod terminal;
 mod vt;
 

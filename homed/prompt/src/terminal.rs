@@ -1,7 +1,7 @@
 //! A terminal: one question at a time, and its settings put back after each.
 
 use crate::locked;
-use crate::pam::{Conversation, Echo};
+use crate::sys::pam::{Conversation, Echo};
 use records::Secret;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, QueueSelector, Termios};

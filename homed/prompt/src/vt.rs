@@ -2,21 +2,14 @@
 //!
 //! `/run/homed/prompt` says which is ours and which was in front before, a line each: for a worker that waits for us
 //! before it freezes what is in front now, and for ourselves when we were killed.
-#![allow(unsafe_code)]
 
+use crate::sys::console::Console;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-// linux/vt.h.
-const VT_OPENQRY: u32 = 0x5600;
-const VT_GETSTATE: u32 = 0x5603;
-const VT_ACTIVATE: u32 = 0x5606;
-const VT_DISALLOCATE: u32 = 0x5608;
 
 /// Which terminal is in front, for whoever may read; it can be waited for.
 const FRONT: &str = "/sys/class/tty/tty0/active";
@@ -36,26 +29,16 @@ pub struct Vt {
     front: File,
 }
 
-#[repr(C)]
-#[derive(Default)]
-struct State {
-    active: u16,
-    signal: u16,
-    state: u16,
-}
-
 impl Vt {
     /// Takes a free one, or the one that was ours; an error where there are none at all.
     pub fn take() -> io::Result<Self> {
-        let console = console()?;
-        let mut state = State::default();
-        // SAFETY: the struct has the layout of `vt_stat`.
-        check(unsafe { libc::ioctl(console.as_raw_fd(), VT_GETSTATE as _, &mut state) })?;
+        let console = Console::open()?;
+        let state = console.state()?;
         let active = u32::from(state.active);
         let (number, before) = match noted() {
             // We were killed in front.
             Some((ours, before)) if ours == active => (ours, before),
-            _ => (free(&console, state.state)?, active),
+            _ => (free(&console, state.open)?, active),
         };
         let held = File::options()
             .read(true)
@@ -116,11 +99,9 @@ impl Drop for Vt {
         }
         // It is forgotten as soon as nobody is in front of it.
         drop(self.held.take());
-        if let Ok(console) = console() {
-            // SAFETY: the fd is open for the call, whose argument is a number.
-            unsafe {
-                libc::ioctl(console.as_raw_fd(), VT_DISALLOCATE as _, libc::c_ulong::from(self.number))
-            };
+        if let Ok(console) = Console::open() {
+            // Whoever has it open now keeps it.
+            let _ = console.forget(self.number);
         }
         let _ = std::fs::remove_file(NOTE);
     }
@@ -128,9 +109,7 @@ impl Drop for Vt {
 
 /// Brings a terminal to the front, and does not wait for it.
 pub fn activate(number: u32) -> io::Result<()> {
-    let console = console()?;
-    // SAFETY: the fd is open for the call, whose argument is a number.
-    check(unsafe { libc::ioctl(console.as_raw_fd(), VT_ACTIVATE as _, libc::c_ulong::from(number)) })
+    Console::open()?.activate(number)
 }
 
 /// Returns when another terminal than this one is in front, or it is too late.
@@ -145,19 +124,12 @@ pub fn await_other(device: &str, patience: Duration) {
     }
 }
 
-fn console() -> io::Result<File> {
-    File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open("/dev/tty0")
-}
-
 /// The highest of ours that nobody has open; else whichever the kernel finds.
-fn free(console: &File, taken: u16) -> io::Result<u32> {
+fn free(console: &Console, taken: u16) -> io::Result<u32> {
     if let Some(number) = OURS.rev().find(|number| taken & 1 << number == 0) {
         return Ok(number);
     }
-    let mut free: libc::c_int = -1;
-    // SAFETY: the fd is open for the call, which writes one int.
-    check(unsafe { libc::ioctl(console.as_raw_fd(), VT_OPENQRY as _, &mut free) })?;
-    u32::try_from(free).map_err(|_| io::ErrorKind::NotFound.into())
+    console.free()
 }
 
 fn noted() -> Option<(u32, u32)> {
@@ -168,8 +140,4 @@ fn noted() -> Option<(u32, u32)> {
 
 fn number(text: &str) -> Option<u32> {
     text.trim().strip_prefix("tty")?.parse().ok()
-}
-
-fn check(answer: libc::c_int) -> io::Result<()> {
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

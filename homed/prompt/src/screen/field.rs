@@ -1,6 +1,6 @@
 //! What is typed: kept in one place, wiped when it goes, never longer than that place.
 
-use crate::pam::Echo;
+use crate::sys::pam::Echo;
 use records::Secret;
 
 /// More bytes are no password.

@@ -12,9 +12,9 @@ mod idle;
 mod keys;
 mod view;
 
-use crate::pam::{self, Conversation, Echo};
 use crate::power::Wish;
 use crate::settings::Settings;
+use crate::sys::pam::{self, Conversation, Echo};
 use crate::{Ended, clock, locked, sessions, vt};
 use display::Display;
 use field::{Added, Field};

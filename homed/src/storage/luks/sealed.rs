@@ -52,12 +52,7 @@ pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
     wash_compressor((&directory, &mounted.options), deadline, steps);
     (seal.evict)(&mounted.device)?;
     steps.enter(Step::FreezeFileSystem)?;
-    if barrier::asks(&mounted) {
-        // Frozen and thawed it is clean on disk.
-        let again = directory.try_clone().during("opening the home directory again")?;
-        drop(Frozen::begin(again, deadline)?);
-    }
-    let unasked = Unasked::begin(&directory, spec, mounted)?;
+    let unasked = Unasked::begin(&directory, spec, mounted, deadline)?;
     let frozen = Frozen::begin(directory, deadline)?;
     in_time(deadline, Late::Leave, "flushing the encrypted device", || {
         File::open(mapped::node(&name)).and_then(|device| device.sync_all())
@@ -229,8 +224,18 @@ struct Unasked<'a> {
 }
 
 impl<'a> Unasked<'a> {
-    fn begin(directory: &OwnedFd, spec: &'a Spec, mut mounted: Mounted) -> Result<Self, Failure> {
-        let again = directory.try_clone().during("opening the home directory again")?;
+    fn begin(
+        directory: &OwnedFd,
+        spec: &'a Spec,
+        mut mounted: Mounted,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
+        let another = || directory.try_clone().during("opening the home directory again");
+        if barrier::asks(&mounted) {
+            // Frozen and thawed it is clean on disk.
+            drop(Frozen::begin(another()?, deadline)?);
+        }
+        let again = another()?;
         barrier::leave_out(directory, &mounted)
             .during("having the file system ask its device for nothing")?;
         mounted.options.push_str(",nobarrier");

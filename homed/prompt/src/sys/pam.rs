@@ -1,5 +1,4 @@
 //! The PAM stack `homed-unlock`, from the application's side.
-#![allow(unsafe_code)]
 
 use records::Secret;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
