@@ -13,7 +13,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest line the daemon sends.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -60,14 +60,20 @@ impl Client {
 
     /// Hands a secret over; the ticket stands for it once.
     pub fn deposit(&mut self, secret: &Secret) -> Result<String, HandoffError> {
-        let fd = memory::offer(secret)?;
-        self.send(&Deposit { version: VERSION, length: secret.open().len() }, fd.as_fd())?;
+        // Wiped when this function ends: whatever the daemon says, it needs the memory no longer.
+        let memory = memory::offer(secret)?;
+        self.send(&Deposit { version: VERSION, length: secret.open().len() }, memory.as_fd())?;
+        let deadline = Instant::now() + self.patience;
         loop {
-            match self.next(self.patience)? {
+            match self.next(deadline)? {
                 Some(Reply::Ticket(ticket)) => return Ok(ticket),
                 Some(Reply::Refused(why)) => return Err(HandoffError::Refused(why)),
-                Some(Reply::Progress(progress)) => self.progress.push_back(progress),
-                None => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                Some(Reply::Progress(progress)) if Instant::now() < deadline => {
+                    self.progress.push_back(progress);
+                }
+                Some(Reply::Progress(_)) | None => {
+                    return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+                }
             }
         }
     }
@@ -77,7 +83,7 @@ impl Client {
         if let Some(progress) = self.progress.pop_front() {
             return Ok(Some(progress));
         }
-        match self.next(wait)? {
+        match self.next(Instant::now() + wait)? {
             Some(Reply::Progress(progress)) => Ok(Some(progress)),
             Some(Reply::Ticket(_) | Reply::Refused(_)) | None => Ok(None),
         }
@@ -100,8 +106,8 @@ impl Client {
         }
     }
 
-    /// The next whole line, if one comes within `wait`.
-    fn next(&mut self, wait: Duration) -> Result<Option<Reply>, HandoffError> {
+    /// The next whole line, if one comes before `deadline`.
+    fn next(&mut self, deadline: Instant) -> Result<Option<Reply>, HandoffError> {
         loop {
             if let Some(end) = self.received.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.received.drain(..=end).collect();
@@ -110,7 +116,7 @@ impl Client {
             if self.received.len() > LONGEST_LINE {
                 return Err(io::Error::from(io::ErrorKind::InvalidData).into());
             }
-            if !self.readable(wait)? {
+            if !self.readable(deadline)? {
                 return Ok(None);
             }
             let mut chunk = [0; 4096];
@@ -123,13 +129,18 @@ impl Client {
         }
     }
 
-    fn readable(&self, wait: Duration) -> Result<bool, HandoffError> {
-        let wait = Timespec::try_from(wait).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let mut watched = [PollFd::new(&self.socket, PollFlags::IN)];
-        match rustix::event::poll(&mut watched, Some(&wait)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(e) => Err(io::Error::from(e).into()),
+    /// Waits until there is something to read. A signal, of which `sudo` and `login` get many, does not end the
+    /// wait: poll(2) is begun anew with what is left of the time.
+    fn readable(&self, deadline: Instant) -> Result<bool, HandoffError> {
+        loop {
+            let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now()))
+                .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+            let mut watched = [PollFd::new(&self.socket, PollFlags::IN)];
+            match rustix::event::poll(&mut watched, Some(&left)) {
+                Ok(ready) => return Ok(ready > 0),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(io::Error::from(e).into()),
+            }
         }
     }
 }
@@ -159,7 +170,8 @@ mod tests {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,
         });
-        memory::receive(fd.expect("a descriptor"), deposit.length).expect("a secret")
+        let memory = memory::Memory::recognise(fd.expect("a descriptor")).expect("memory");
+        memory.take(deposit.length).expect("a secret")
     }
 
     #[test]
@@ -181,6 +193,43 @@ mod tests {
         assert_eq!((ticket.as_str(), progress.step.as_str()), ("aa", "Formatting"));
         assert_eq!(server.join().expect("ends").open(), b"geheim");
         std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    /// A client and its peer, without a daemon.
+    fn pair(patience: Duration) -> (Client, UnixStream) {
+        let (near, far) = UnixStream::pair().expect("made");
+        near.set_nonblocking(true).expect("set");
+        (Client { socket: near.into(), received: Vec::new(), progress: VecDeque::new(), patience }, far)
+    }
+
+    #[test]
+    fn signals_do_not_end_the_wait_for_a_ticket() {
+        crate::sys::signals::heed();
+        let (mut client, mut far) = pair(Duration::from_secs(60));
+        let waiting = rustix::thread::gettid();
+        let server = std::thread::spawn(move || {
+            let secret = take(&far);
+            for _ in 0..10 {
+                crate::sys::signals::interrupt(waiting);
+            }
+            far.write_all(b"{\"ticket\":\"aa\"}\n").expect("written");
+            secret
+        });
+        assert_eq!(client.deposit(&Secret::from_text("geheim".into())).expect("taken"), "aa");
+        assert_eq!(server.join().expect("ends").open(), b"geheim");
+    }
+
+    #[test]
+    fn a_daemon_that_says_other_things_does_not_make_it_wait_for_ever() {
+        let (mut client, mut far) = pair(Duration::from_millis(100));
+        let server = std::thread::spawn(move || {
+            let word = b"{\"progress\":{\"step\":\"\",\"done\":0,\"of\":0}}\n";
+            while far.write_all(word).is_ok() {}
+        });
+        let waited = client.deposit(&Secret::from_text("geheim".into()));
+        assert!(matches!(waited, Err(HandoffError::Broken(e)) if e.kind() == io::ErrorKind::TimedOut));
+        drop(client);
+        server.join().expect("ends");
     }
 
     #[test]

@@ -10,4 +10,4 @@ mod memory;
 mod sys;
 
 pub use client::{Client, HandoffError};
-pub use memory::{offer, receive};
+pub use memory::{Memory, offer};

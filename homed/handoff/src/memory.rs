@@ -1,20 +1,32 @@
 //! A secret in a file descriptor: in `memfd_secret` where the kernel has it, else in a memfd whose
-//! size is sealed. The receiver wipes it: a memfd's pages are not zeroed when they are freed.
+//! size is sealed. Both ends wipe it when they are done, however that was: a memfd's pages are not zeroed
+//! when they are freed.
 
-use crate::sys;
+use crate::sys::{self, Mapping};
 use records::Secret;
 use records::handoff::MAX_SECRET;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// statfs type of `memfd_secret` (linux/magic.h: SECRETMEM_MAGIC).
-const SECRETMEM_MAGIC: i64 = 0x5345_434d;
-/// statfs type of memfds (linux/magic.h: TMPFS_MAGIC).
-const TMPFS_MAGIC: i64 = 0x0102_1994;
+/// Which of the two kinds of memory a descriptor is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `memfd_secret(2)`: can be mapped, not read.
+    Secret,
+    /// `memfd_create(2)`: can be read and written.
+    Plain,
+}
+
+/// Secret bytes in a descriptor, wiped when it is dropped.
+#[derive(Debug)]
+pub struct Memory {
+    fd: OwnedFd,
+    kind: Kind,
+}
 
 /// A descriptor with a copy of the secret in it.
-pub fn offer(secret: &Secret) -> io::Result<OwnedFd> {
+pub fn offer(secret: &Secret) -> io::Result<Memory> {
     let bytes = secret.open();
     if bytes.is_empty() || bytes.len() > MAX_SECRET {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a secret must have 1 to 65536 bytes"));
@@ -22,49 +34,109 @@ pub fn offer(secret: &Secret) -> io::Result<OwnedFd> {
     if let Some(fd) = sys::memfd_secret() {
         rustix::fs::ftruncate(&fd, bytes.len() as u64)?;
         // Where locked memory is limited (RLIMIT_MEMLOCK) the mapping fails: then the other kind.
-        if sys::with_mapped(&fd, bytes.len(), |memory| memory.copy_from_slice(bytes)).is_ok() {
-            return Ok(fd);
+        if let Ok(mapping) = Mapping::new(&fd, bytes.len()) {
+            mapping.write(bytes);
+            return Ok(Memory { fd, kind: Kind::Secret });
         }
     }
     plain(bytes)
 }
 
-fn plain(bytes: &[u8]) -> io::Result<OwnedFd> {
+fn plain(bytes: &[u8]) -> io::Result<Memory> {
+    let memory = Memory { fd: plain_descriptor()?, kind: Kind::Plain };
+    write_all(&memory.fd, bytes)?;
+    rustix::fs::fcntl_add_seals(&memory.fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(memory)
+}
+
+fn plain_descriptor() -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // NOEXEC_SEAL is unknown to kernels before 6.3.
-    let fd = rustix::fs::memfd_create(c"secret", flags | MemfdFlags::NOEXEC_SEAL)
-        .or_else(|_| rustix::fs::memfd_create(c"secret", flags))?;
+    Ok(rustix::fs::memfd_create(c"secret", flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|_| rustix::fs::memfd_create(c"secret", flags))?)
+}
+
+impl Memory {
+    /// Looks whether a descriptor that a stranger has sent is memory of one of the two kinds; gives it back
+    /// if not.
+    ///
+    /// Never blocks: nothing is asked of the file itself, whose file system may be a FUSE program of the
+    /// stranger's that never answers `fstat(2)`. All memfds are on one mount of the kernel's own, and so
+    /// are those of `memfd_secret`; a descriptor's mount is in `/proc/self/fdinfo` (proc(5)). Closing such
+    /// a foreign descriptor can block as well (FUSE is told by `close(2)`): that is left to the caller.
+    pub fn recognise(fd: OwnedFd) -> Result<Self, OwnedFd> {
+        let Ok(mount) = mount_id(&fd) else { return Err(fd) };
+        let is_mount_of = |own: Option<OwnedFd>| own.and_then(|own| mount_id(&own).ok()) == Some(mount);
+        if is_mount_of(plain_descriptor().ok()) {
+            return Ok(Self { fd, kind: Kind::Plain });
+        }
+        if is_mount_of(sys::memfd_secret()) {
+            return Ok(Self { fd, kind: Kind::Secret });
+        }
+        Err(fd)
+    }
+
+    /// Takes the secret of `length` bytes out.
+    pub fn take(self, length: usize) -> io::Result<Secret> {
+        let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+        if length == 0 || length > MAX_SECRET {
+            return Err(invalid("a secret must have 1 to 65536 bytes"));
+        }
+        if self.size()? < length as u64 {
+            return Err(invalid("the secret is shorter than announced"));
+        }
+        match self.kind {
+            Kind::Secret => Ok(Secret::new(Mapping::new(&self.fd, length)?.read())),
+            Kind::Plain => read_exact(&self.fd, length),
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(u64::try_from(rustix::fs::fstat(&self.fd)?.st_size).unwrap_or(0))
+    }
+
+    fn wipe(&self) -> io::Result<()> {
+        let length = usize::try_from(self.size()?).unwrap_or(usize::MAX).min(MAX_SECRET);
+        match self.kind {
+            Kind::Secret => Mapping::new(&self.fd, length)?.wipe(),
+            Kind::Plain => write_all(&self.fd, &vec![0; length])?,
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // A sender that sealed it against writing keeps its own pages: its loss.
+        let _ = self.wipe();
+    }
+}
+
+impl AsFd for Memory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The mount that an open file is on, by the kernel's number.
+fn mount_id(fd: impl AsFd) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()))?;
+    let number = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    number.and_then(|number| number.trim().parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+fn write_all(fd: impl AsFd, bytes: &[u8]) -> io::Result<()> {
     let mut done = 0;
     while done < bytes.len() {
-        done += rustix::io::pwrite(&fd, &bytes[done..], done as u64)?;
+        match rustix::io::pwrite(&fd, &bytes[done..], done as u64)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            more => done += more,
+        }
     }
-    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok(fd)
+    Ok(())
 }
 
-/// Takes the secret of `length` bytes out of a descriptor that a stranger may have sent, and wipes it
-/// there. Never blocks, never faults: only the two kinds of memory that [`offer`] makes are read.
-pub fn receive(fd: OwnedFd, length: usize) -> io::Result<Secret> {
-    let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
-    if length == 0 || length > MAX_SECRET {
-        return Err(invalid("a secret must have 1 to 65536 bytes"));
-    }
-    let size = rustix::fs::fstat(&fd)?.st_size;
-    if u64::try_from(size).unwrap_or(0) < length as u64 {
-        return Err(invalid("the secret is shorter than announced"));
-    }
-    match rustix::fs::fstatfs(&fd)?.f_type {
-        SECRETMEM_MAGIC => sys::with_mapped(&fd, length, |memory| {
-            let secret = Secret::new(memory.to_vec());
-            memory.fill(0);
-            secret
-        }),
-        TMPFS_MAGIC => take_from_file(&fd, length),
-        _ => Err(invalid("the secret is not in a memfd")),
-    }
-}
-
-fn take_from_file(fd: impl AsFd, length: usize) -> io::Result<Secret> {
+fn read_exact(fd: impl AsFd, length: usize) -> io::Result<Secret> {
     let mut buffer = vec![0; length];
     let mut done = 0;
     while done < length {
@@ -80,10 +152,7 @@ fn take_from_file(fd: impl AsFd, length: usize) -> io::Result<Secret> {
             }
         }
     }
-    let secret = Secret::new(buffer);
-    // A sender that sealed it against writing keeps its own pages: its loss.
-    let _ = rustix::io::pwrite(&fd, &vec![0; length], 0);
-    Ok(secret)
+    Ok(Secret::new(buffer))
 }
 
 #[cfg(test)]
@@ -94,25 +163,50 @@ mod tests {
         Secret::from_text("{\"password\":[\"geheim\"]}".into())
     }
 
+    fn both_kinds() -> [Memory; 2] {
+        [offer(&secret()).expect("made"), plain(secret().open()).expect("made")]
+    }
+
+    /// The same memory, as it arrives over a socket.
+    fn received(memory: &Memory) -> Memory {
+        Memory::recognise(memory.fd.try_clone().expect("cloned")).expect("memory")
+    }
+
+    fn is_wiped(memory: &Memory) -> bool {
+        let length = secret().open().len();
+        received(memory).take(length).expect("still readable").open().iter().all(|byte| *byte == 0)
+    }
+
     #[test]
     fn both_kinds_arrive_and_are_wiped() {
-        let length = secret().open().len();
-        for fd in [offer(&secret()).expect("made"), plain(secret().open()).expect("made")] {
-            let copy = fd.try_clone().expect("cloned");
-            assert_eq!(receive(fd, length).expect("taken").open(), secret().open());
-            let left = receive(copy, length).expect("still readable");
-            assert!(left.open().iter().all(|b| *b == 0), "the source is not wiped");
+        for memory in both_kinds() {
+            let taken = received(&memory).take(secret().open().len()).expect("taken");
+            assert_eq!(taken.open(), secret().open());
+            assert!(is_wiped(&memory), "the source is not wiped");
         }
     }
 
     #[test]
-    fn other_files_and_false_lengths_are_refused() {
-        let file = || OwnedFd::from(std::fs::File::open("/proc/self/stat").expect("opens"));
-        let (reader, _writer) = rustix::pipe::pipe().expect("made");
-        assert!(receive(file(), 4).is_err());
-        assert!(receive(reader, 4).is_err());
+    fn what_is_not_taken_is_wiped_as_well() {
         for length in [0, 1000, MAX_SECRET + 1] {
-            assert!(receive(plain(b"short").expect("made"), length).is_err(), "{length}");
+            for memory in both_kinds() {
+                assert!(received(&memory).take(length).is_err(), "{length}");
+                assert!(is_wiped(&memory), "refused for its length of {length}, and not wiped");
+            }
+        }
+        for memory in both_kinds() {
+            drop(received(&memory));
+            assert!(is_wiped(&memory), "nobody asked for it, and it is not wiped");
+        }
+    }
+
+    #[test]
+    fn other_files_are_given_back_unasked() {
+        let (reader, _writer) = rustix::pipe::pipe().expect("made");
+        let file = OwnedFd::from(std::fs::File::open("/proc/self/stat").expect("opens"));
+        let path = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).expect("opens");
+        for other in [reader, file, path] {
+            assert!(Memory::recognise(other).is_err());
         }
     }
 }

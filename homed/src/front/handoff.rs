@@ -4,10 +4,11 @@
 //! Every UID has its own limits, so a flood by one does not hurt the others.
 
 use crate::daemon::link::{Progress, ProgressSink};
+use handoff::Memory;
 use records::Secret;
 use records::handoff::{Deposit, Reply, VERSION};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -160,9 +161,24 @@ async fn turn_away(mut stream: UnixStream) {
     let _ = stream.shutdown().await;
 }
 
-async fn converse(mut stream: UnixStream, place: Place) -> io::Result<()> {
-    let (progress, mut steps) = mpsc::channel(PROGRESS_KEPT);
+/// Serves one client. Descriptors of its that are no memory are closed on another thread, and the client's
+/// place is taken until that is done: close(2) asks the file's own file system, which may be a program of the
+/// client's that never answers.
+async fn converse(stream: UnixStream, place: Place) -> io::Result<()> {
     let mut input = Input::default();
+    let ended = answer(stream, &place, &mut input).await;
+    let foreign = std::mem::take(&mut input.foreign);
+    if !foreign.is_empty() {
+        tokio::task::spawn_blocking(move || {
+            drop(foreign);
+            drop(place);
+        });
+    }
+    ended
+}
+
+async fn answer(mut stream: UnixStream, place: &Place, input: &mut Input) -> io::Result<()> {
+    let (progress, mut steps) = mpsc::channel(PROGRESS_KEPT);
     loop {
         tokio::select! {
             Some(step) = steps.recv() => stream.write_all(&line(&Reply::Progress(step))).await?,
@@ -171,8 +187,8 @@ async fn converse(mut stream: UnixStream, place: Place) -> io::Result<()> {
                 if !input.take(&stream)? {
                     return Ok(());
                 }
-                while let Some((deposit, fd)) = input.next()? {
-                    let reply = accept(&place, &deposit, fd, &progress);
+                while let Some((deposit, memory)) = input.next()? {
+                    let reply = accept(place, &deposit, memory, &progress);
                     stream.write_all(&line(&reply)).await?;
                 }
             }
@@ -180,11 +196,12 @@ async fn converse(mut stream: UnixStream, place: Place) -> io::Result<()> {
     }
 }
 
-fn accept(place: &Place, deposit: &Deposit, fd: OwnedFd, progress: &mpsc::Sender<Progress>) -> Reply {
+fn accept(place: &Place, deposit: &Deposit, memory: Memory, progress: &mpsc::Sender<Progress>) -> Reply {
     if deposit.version != VERSION {
         return Reply::Refused(format!("version {} of the protocol is not known here", deposit.version));
     }
-    let ticket = handoff::receive(fd, deposit.length)
+    let ticket = memory
+        .take(deposit.length)
         .map_err(|e| e.to_string())
         .and_then(|secret| place.keep(secret, progress.clone()).map_err(str::to_owned));
     match ticket {
@@ -203,7 +220,8 @@ fn line(reply: &Reply) -> Vec<u8> {
 #[derive(Default)]
 struct Input {
     bytes: Vec<u8>,
-    fds: std::collections::VecDeque<OwnedFd>,
+    memory: VecDeque<Memory>,
+    foreign: Vec<OwnedFd>,
 }
 
 impl Input {
@@ -223,23 +241,27 @@ impl Input {
         };
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = message {
-                self.fds.extend(fds);
+                fds.for_each(|fd| match Memory::recognise(fd) {
+                    Ok(memory) => self.memory.push_back(memory),
+                    Err(other) => self.foreign.push(other),
+                });
             }
         }
         self.bytes.extend_from_slice(&chunk[..length]);
-        if self.bytes.len() > LONGEST_LINE || self.fds.len() > TICKETS_PER_CONNECTION {
+        let too_much = self.bytes.len() > LONGEST_LINE || self.memory.len() > TICKETS_PER_CONNECTION;
+        if too_much || !self.foreign.is_empty() {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(length > 0)
     }
 
-    /// The next whole line with its descriptor.
-    fn next(&mut self) -> io::Result<Option<(Deposit, OwnedFd)>> {
+    /// The next whole line with its memory.
+    fn next(&mut self) -> io::Result<Option<(Deposit, Memory)>> {
         let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
         let line: Vec<u8> = self.bytes.drain(..=end).collect();
         let deposit = serde_json::from_slice(&line)?;
-        let fd = self.fds.pop_front().ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Some((deposit, fd)))
+        let memory = self.memory.pop_front().ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Some((deposit, memory)))
     }
 }
 
@@ -247,7 +269,9 @@ impl Input {
 mod tests {
     use super::*;
     use handoff::Client;
+    use std::os::fd::AsFd;
     use std::time::Duration;
+    use tokio::io::AsyncReadExt;
 
     fn own_uid() -> u32 {
         rustix::process::geteuid().as_raw()
@@ -307,6 +331,27 @@ mod tests {
         assert!(tickets.store().kept.is_empty() && tickets.store().connections.is_empty());
         drop(path);
         with_server(run).await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_memory_ends_the_connection_and_takes_its_place_until_it_is_closed() {
+        let tickets = Tickets::default();
+        let (mut near, far) = UnixStream::pair().expect("made");
+        let (reader, _writer) = rustix::pipe::pipe().expect("made");
+        let fds = [reader.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
+        control.push(rustix::net::SendAncillaryMessage::ScmRights(&fds));
+        let line = [io::IoSlice::new(b"{\"version\":1,\"length\":4}\n")];
+        rustix::net::sendmsg(&near, &line, &mut control, rustix::net::SendFlags::empty()).expect("sent");
+        let place = tickets.open(own_uid()).expect("a place");
+        assert!(converse(far, place).await.is_err());
+        let mut said = String::new();
+        near.read_to_string(&mut said).await.expect("closed");
+        assert_eq!(said, "", "nothing was asked of the file");
+        while !tickets.store().connections.is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
