@@ -1,6 +1,7 @@
 //! The host's copies of the records: `NAME.identity`.
 
-use super::{Folders, Replace, remove_file, write_whole};
+use super::{Folders, remove_file, write_whole};
+use crate::sys::durable::Existing;
 use records::{Record, Sections, UserName};
 use std::io;
 use std::path::PathBuf;
@@ -68,7 +69,7 @@ impl Folders {
     /// Writes a host record, whole or not at all.
     pub fn save(&self, record: &Record) -> io::Result<()> {
         let text = format!("{}\n", record.only(Sections::HOST).to_pretty());
-        write_whole(&self.record_path(record.user()), text.as_bytes(), 0o600, Replace::Yes)
+        write_whole(&self.record_path(record.user()), text.as_bytes(), 0o600, Existing::Replace)
     }
 
     /// Removes a host record; whether there was one.

@@ -3,7 +3,8 @@
 //! A file of a name in a folder of more importance hides those below it; an empty file or a link to
 //! `/dev/null` hides and is none itself. Only files that root alone can write are taken.
 
-use super::{Folders, Replace, remove_file, write_whole};
+use super::{Folders, remove_file, write_whole};
+use crate::sys::durable::Existing;
 use records::refusal::{Refusal, Refused};
 use records::signature::{PrivateKey, PublicKey, Trust};
 use records::{Secret, kinds};
@@ -54,8 +55,8 @@ impl Folders {
         }
         let key = PrivateKey::from_seed(seed()?);
         // The public half first: a private key without it would never be shown to anybody.
-        write_whole(&self.state.join(PUBLIC), key.public().to_pem().as_bytes(), 0o444, Replace::Yes)?;
-        match write_whole(&self.state.join(PRIVATE), key.to_pem().open(), 0o400, Replace::No) {
+        write_whole(&self.state.join(PUBLIC), key.public().to_pem().as_bytes(), 0o444, Existing::Replace)?;
+        match write_whole(&self.state.join(PRIVATE), key.to_pem().open(), 0o400, Existing::Keep) {
             Ok(()) => Ok(key),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => self
                 .private_key()?
@@ -118,7 +119,7 @@ impl Folders {
         if others.iter().any(|other| other.name == name) {
             return refuse("A key of that name is known already.");
         }
-        match write_whole(&self.state.join(name), pem.as_bytes(), 0o444, Replace::No) {
+        match write_whole(&self.state.join(name), pem.as_bytes(), 0o444, Existing::Keep) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 refuse("A file of that name exists already.")
             }

@@ -9,6 +9,7 @@
 //! Used by the daemon and by the worker; the daemon writes a home's record only while no worker runs
 //! for it. Not here: what is in a record (`records`), the copies inside the home (`worker/copies.rs`).
 
+use crate::sys::durable::{self, Existing, New, Owner};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -46,40 +47,16 @@ impl Folders {
     }
 }
 
-/// Whether a file may be replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replace {
-    /// The new one takes the old one's place.
-    Yes,
-    /// An old one is an error ([`io::ErrorKind::AlreadyExists`]).
-    No,
-}
-
-/// Writes a file so that at every moment the old or the new one is there, whole: temporary, sync,
-/// rename, sync of the folder.
-pub fn write_whole(path: &Path, bytes: &[u8], mode: u32, replace: Replace) -> io::Result<()> {
-    use rustix::fs::{Mode, OFlags, RenameFlags};
+/// Writes a file of root's, whole or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags};
     let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-    let (folder, name) = (path.parent().ok_or_else(invalid)?, path.file_name().ok_or_else(invalid)?);
+    let folder = path.parent().ok_or_else(invalid)?;
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(invalid)?;
     let folder =
         rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let temporary = format!(".#{}{}", name.to_string_lossy(), uuid::Uuid::new_v4().simple());
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&folder, &temporary, flags, Mode::from_raw_mode(mode))?;
-    let written = (|| {
-        // The umask must not decide who can read it.
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-        io::Write::write_all(&mut std::fs::File::from(file.try_clone()?), bytes)?;
-        rustix::fs::fsync(&file)?;
-        let flags = if replace == Replace::Yes { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-        rustix::fs::renameat_with(&folder, &temporary, &folder, name, flags)?;
-        Ok(rustix::fs::fsync(&folder)?)
-    })();
-    if written.is_err() {
-        // Already failing: what matters is the first error. After a rename there is nothing to remove.
-        let _ = rustix::fs::unlinkat(&folder, &temporary, rustix::fs::AtFlags::empty());
-    }
-    written
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    durable::write(folder, name, bytes, New { owner: Owner { uid, gid, mode }, existing })
 }
 
 /// Removes a file for good; whether it was there.

@@ -49,8 +49,9 @@ fn crypt(password: &Secret, setting: &CStr) -> io::Result<String> {
     if password.open().contains(&0) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    let mut phrase = password.open().to_vec();
-    phrase.reserve_exact(1);
+    // Made in its final size: a vector that grows moves, and what it leaves behind is not wiped.
+    let mut phrase = Vec::with_capacity(password.open().len() + 1);
+    phrase.extend_from_slice(password.open());
     phrase.push(0);
     let mut data: *mut c_void = std::ptr::null_mut();
     let mut size: c_int = 0;

@@ -1,7 +1,8 @@
 //! libcryptsetup: LUKS2 headers, key slots, tokens, dm-crypt devices.
 //!
 //! Volume keys go to the kernel as `logon` keys (keyring mode, the library's default): no copy of
-//! them can be read back from a device-mapper table.
+//! them can be read back from a device-mapper table. The raw calls here do not take the mutex of the wrapper's
+//! feature `mutex`: a worker calls the library from one thread.
 
 use libcryptsetup_rs::consts::flags::{CryptActivate, CryptDeactivate, CryptPbkdf, CryptVolumeKey};
 use libcryptsetup_rs::consts::vals::{

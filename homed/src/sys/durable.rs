@@ -1,6 +1,6 @@
 //! Files that are there whole or not at all, also after a power cut.
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,13 +30,41 @@ pub fn directory_at(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }
 
-/// Replaces a file: temporary, fsync, rename, fsync of the directory.
+/// What becomes of a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// The new one takes its place.
+    Replace,
+    /// It stays, and writing fails with `EEXIST`.
+    Keep,
+}
+
+/// Replaces a file, or makes it.
 pub fn replace(directory: impl AsFd, name: &str, content: &[u8], owner: Owner) -> io::Result<()> {
+    write(directory, name, content, New { owner, existing: Existing::Replace })
+}
+
+/// What [`write`] makes.
+#[derive(Debug, Clone, Copy)]
+pub struct New {
+    /// Whose it is.
+    pub owner: Owner,
+    /// What becomes of the one that is there.
+    pub existing: Existing,
+}
+
+/// Writes a file so that at every moment the old or the new one is there, whole: temporary, fsync, rename, fsync of
+/// the directory. A power cut can leave the temporary: its name begins with `.#`.
+pub fn write(directory: impl AsFd, name: &str, content: &[u8], new: New) -> io::Result<()> {
     let temporary = format!(".#{name}.{}", uuid::Uuid::new_v4().simple());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let fd = rustix::fs::openat(&directory, &temporary, flags, Mode::from_raw_mode(0o600))?;
-    let written = fill(fd, content, owner)
-        .and_then(|()| Ok(rustix::fs::renameat(&directory, &temporary, &directory, name)?));
+    let rename = match new.existing {
+        Existing::Replace => RenameFlags::empty(),
+        Existing::Keep => RenameFlags::NOREPLACE,
+    };
+    let written = fill(fd, content, new.owner)
+        .and_then(|()| Ok(rustix::fs::renameat_with(&directory, &temporary, &directory, name, rename)?));
     if let Err(error) = written {
         let _ = rustix::fs::unlinkat(&directory, &temporary, AtFlags::empty());
         return Err(error);
@@ -100,6 +128,21 @@ mod tests {
         assert_eq!(read_foreign(&directory, "x", 10).expect("read"), b"two");
         assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1);
         assert!(read_foreign(&directory, "x", 2).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_to_be_kept_is_not_replaced_and_no_temporary_stays() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let directory = directory(folder.path()).expect("opens");
+        let me = folder.path().metadata().expect("stat");
+        let owner = Owner { uid: me.uid(), gid: me.gid(), mode: 0o400 };
+        let new = New { owner, existing: Existing::Keep };
+        write(&directory, "x", b"one", new).expect("written");
+        let refused = write(&directory, "x", b"two", new).expect_err("it is there");
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(read_foreign(&directory, "x", 10).expect("read"), b"one");
+        assert_eq!(folder.path().join("x").metadata().expect("stat").mode() & 0o777, 0o400);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1);
     }
 
     #[test]

@@ -58,11 +58,12 @@ fn take_mapped(input: impl AsFd, mut bytes: Vec<u8>) -> io::Result<Secret> {
     if map == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the mapping has `length` readable and writable bytes and nobody else in this process uses it.
-    let content = unsafe { std::slice::from_raw_parts_mut(map.cast::<u8>(), length) };
-    bytes.copy_from_slice(content);
-    content.zeroize();
-    // SAFETY: unmaps exactly what was mapped; `content` is not used any more.
+    // SAFETY: `length` bytes are mapped readable at `map` and writable in the vector, another allocation. They
+    // are copied through raw pointers, without a reference: another process may have the memory mapped.
+    unsafe { std::ptr::copy_nonoverlapping(map.cast::<u8>(), bytes.as_mut_ptr(), length) };
+    // SAFETY: `length` bytes are mapped writable at `map`.
+    unsafe { std::ptr::write_bytes(map.cast::<u8>(), 0, length) };
+    // SAFETY: unmaps exactly what was mapped; no reference to it was made.
     unsafe { libc::munmap(map, length) };
     Ok(Secret::new(bytes))
 }
@@ -81,6 +82,17 @@ mod tests {
         assert_eq!(read_and_wipe(file).expect("read").open(), b"secret job");
         let mut after = [1; 10];
         kept.read_exact_at(&mut after, 0).expect("read");
+        assert_eq!(after, [0; 10]);
+    }
+
+    #[test]
+    fn memory_that_can_only_be_mapped_is_read_and_wiped() {
+        let fd = rustix::fs::memfd_create("job", rustix::fs::MemfdFlags::CLOEXEC).expect("memfd");
+        let mut file = File::from(fd);
+        file.write_all(b"secret job").expect("written");
+        assert_eq!(take_mapped(&file, vec![0; 10]).expect("read").open(), b"secret job");
+        let mut after = [1; 10];
+        file.read_exact_at(&mut after, 0).expect("read");
         assert_eq!(after, [0; 10]);
     }
 

@@ -56,7 +56,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::statedir",
         at: "homed/src/statedir",
-        rooms: &["records"],
+        rooms: &["homed::sys::durable", "records"],
         crates: &["rustix", "sha2", "thiserror", "uuid"],
     },
     Room {
@@ -219,7 +219,7 @@ pub const PURE: &[&str] = &["records", "homed::home", "homed::manager"];
 
 /// Every file with `unsafe`, and in how many places.
 pub const UNSAFE: &[(&str, usize)] = &[
-    ("homed/handoff/src/sys.rs", 5),
+    ("homed/handoff/src/sys.rs", 10),
     ("homed/prompt/src/sys/console.rs", 4),
     ("homed/prompt/src/sys/pam.rs", 17),
     ("homed/prompt/src/sys/time.rs", 2),
@@ -231,7 +231,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/src/sys/environment.rs", 1),
     ("homed/src/sys/file.rs", 2),
     ("homed/src/sys/filesystem.rs", 5),
-    ("homed/src/sys/input.rs", 3),
+    ("homed/src/sys/input.rs", 4),
     ("homed/src/sys/keyring.rs", 3),
     ("homed/src/sys/loopdev.rs", 7),
     ("homed/src/sys/memory.rs", 6),
@@ -242,7 +242,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/src/sys/reactor.rs", 3),
     ("homed/src/sys/reclaim.rs", 3),
     ("homed/src/sys/swap.rs", 2),
-    ("homed/src/sys/userns.rs", 3),
+    ("homed/src/sys/userns.rs", 6),
     ("pam/src/handle.rs", 9),
     ("pam/src/lib.rs", 1),
 ];
