@@ -3,6 +3,7 @@
 //! The ioctl interface of linux/dm-ioctl.h. Buffers may hold a key: the kernel is told to wipe its own, and
 //! ours is wiped here.
 
+use super::mount::Number;
 use records::Secret;
 use std::fs::File;
 use std::io;
@@ -44,6 +45,20 @@ pub fn device(name: &str) -> io::Result<Option<Device>> {
     let kind = target.get(24..40).ok_or_else(malformed)?;
     let key = kind.starts_with(b"crypt\0").then(|| target.get(40..).map(place_of_key)).flatten();
     Ok(Some(Device { suspended, sectors: sectors.ok_or_else(malformed)?, key }))
+}
+
+/// The number of the block device of a name; `None`: there is none.
+pub fn number(name: &str) -> io::Result<Option<Number>> {
+    let mut request = Request::new(name, NO_FLUSH)?;
+    match request.send(DEV_STATUS) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        Err(error) => Err(error),
+        Ok(()) => {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&request.header[DEVICE..DEVICE + 8]);
+            Ok(Some(Number::of(u64::from_ne_bytes(bytes))))
+        }
+    }
 }
 
 /// A dm-crypt device: what it lies on, and how much of it.
@@ -174,6 +189,7 @@ pub fn cut_off(name: &str) -> io::Result<()> {
 
 // linux/dm-ioctl.h: commands, flags, offsets in struct dm_ioctl.
 const DEV_SUSPEND: u8 = 6;
+const DEV_STATUS: u8 = 7;
 const TABLE_LOAD: u8 = 9;
 const TABLE_STATUS: u8 = 12;
 const TARGET_MSG: u8 = 14;
@@ -187,6 +203,7 @@ const DATA_SIZE: usize = 12;
 const DATA_START: usize = 16;
 const TARGET_COUNT: usize = 20;
 const FLAGS: usize = 28;
+const DEVICE: usize = 40;
 const NAME: usize = 48;
 const NAME_ROOM: usize = 128;
 /// Room for the table of a device that libcryptsetup made.

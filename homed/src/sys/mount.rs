@@ -1,16 +1,20 @@
-//! Mounts: the file-descriptor based mount interface, ID maps, namespaces, the table of mounts.
+//! Mounts: the file-descriptor based mount interface, ID maps, namespaces; in `table`, what is mounted where.
 
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, UnmountFlags,
 };
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+mod elsewhere;
+mod table;
+
+pub use elsewhere::{Elsewhere, elsewhere};
+pub use table::{Found, Mounted, Number, at, find, id_of, of_device, ours_at, table};
 
 /// A mount option of a file system: a flag, or a name with a value.
 pub type Setting = (String, Option<String>);
@@ -140,7 +144,8 @@ pub fn unmount(target: &Path, how: Unmount) -> io::Result<()> {
 
 /// A mount namespace of this process's own, left again on drop.
 ///
-/// A mount attached here is seen by nobody else, and goes with the namespace.
+/// A mount attached here is seen by nobody else, and goes with the namespace. What is unmounted on the machine meanwhile
+/// goes here, too: the copy of a mount would keep its device from being closed as long as this process lives.
 pub struct PrivateNamespace {
     host: File,
 }
@@ -150,9 +155,8 @@ impl PrivateNamespace {
     pub fn enter() -> io::Result<Self> {
         let host = File::open("/proc/self/ns/mnt")?;
         unshare(CloneFlags::CLONE_NEWNS)?;
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         let entered = Self { host };
-        rustix::mount::mount_change("/", private)?;
+        rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
         Ok(entered)
     }
 }
@@ -164,83 +168,5 @@ impl Drop for PrivateNamespace {
             eprintln!("cannot return to the machine's mount namespace: {error}");
             std::process::abort();
         }
-    }
-}
-
-/// A line of the table of mounts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mounted {
-    /// The directory it is at.
-    pub target: PathBuf,
-    /// Device number, `major:minor`.
-    pub device: String,
-    /// File system type.
-    pub kind: String,
-    /// What is mounted: `/dev/mapper/…`.
-    pub source: PathBuf,
-    /// The file system's own options, as `a,b=c`.
-    pub options: String,
-}
-
-/// The mounts of a process's namespace (`self`, or a process id), in order.
-pub fn table(process: &str) -> io::Result<Vec<Mounted>> {
-    let text = std::fs::read(format!("/proc/{process}/mountinfo"))?;
-    Ok(text.split(|b| *b == b'\n').filter_map(parse).collect())
-}
-
-/// The topmost mount at exactly this directory, if any.
-pub fn at(target: &Path) -> io::Result<Option<Mounted>> {
-    Ok(table("self")?.into_iter().rev().find(|mount| mount.target == target))
-}
-
-/// proc(5), mountinfo: `id parent major:minor root target options [optional…] - type source options`.
-fn parse(line: &[u8]) -> Option<Mounted> {
-    let mut fields = line.split(|b| *b == b' ');
-    let device = String::from_utf8(fields.nth(2)?.to_vec()).ok()?;
-    let target = unescaped(fields.nth(1)?);
-    fields.find(|field| *field == b"-")?;
-    let kind = String::from_utf8(fields.next()?.to_vec()).ok()?;
-    let source = unescaped(fields.next()?);
-    let options = String::from_utf8_lossy(fields.next().unwrap_or_default()).trim_end().to_owned();
-    Some(Mounted { target, device, kind, source, options })
-}
-
-/// Blanks and backslashes are written as `\ooo`.
-fn unescaped(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = if first == b'\\' { tail.get(..3) } else { None };
-        let code =
-            octal.and_then(|o| std::str::from_utf8(o).ok()).and_then(|o| u8::from_str_radix(o, 8).ok());
-        if let Some(code) = code {
-            bytes.push(code);
-            rest = &tail[3..];
-        } else {
-            bytes.push(first);
-            rest = tail;
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_the_table_is_read() {
-        let line = b"36 35 254:0 /alice /home/a\\040b rw,nosuid shared:1 - btrfs /dev/mapper/home-alice rw";
-        let mount = parse(line).expect("a mount");
-        assert_eq!(mount.target, Path::new("/home/a b"));
-        assert_eq!((mount.kind.as_str(), mount.device.as_str()), ("btrfs", "254:0"));
-        assert_eq!(mount.source, Path::new("/dev/mapper/home-alice"));
-        assert_eq!(parse(b""), None);
-        assert_eq!(parse(b"1 2 3"), None);
-    }
-
-    #[test]
-    fn the_root_is_mounted() {
-        assert!(table("self").expect("table").iter().any(|mount| mount.target == Path::new("/")));
     }
 }

@@ -36,9 +36,7 @@ fn remove_mount_point(home: &Path) -> Result<(), Failure> {
         Err(error) => return Err(error).during(format!("removing {}", home.display())),
     }
     match home.parent() {
-        Some(folder) => {
-            durable::directory(folder).and_then(durable::sync_directory).during("writing to disk")
-        }
+        Some(folder) => durable::folder(folder).and_then(durable::sync_directory).during("writing to disk"),
         None => Ok(()),
     }
 }

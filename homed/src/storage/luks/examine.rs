@@ -9,7 +9,7 @@ use crate::storage::examined::{Examination, Examined, FileSystem, Header, Image,
 use crate::storage::parts::{gpt, image, mapped, superblock};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::{self, Priority};
-use crate::sys::{file, loopdev, mount};
+use crate::sys::{devmapper, file, loopdev, mount};
 use records::Refusal;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -91,8 +91,10 @@ fn stale(spec: &Spec) -> Vec<String> {
     if loopdev::is_attached(&spec.image).unwrap_or(false) {
         all.push(format!("a loop device of {}", spec.image.display()));
     }
-    let mounts = mount::table("self").unwrap_or_default().into_iter().filter(|mount| mount.source == node);
-    all.extend(mounts.map(|mount| format!("a mount at {}", mount.target.display())));
+    if let Ok(Some(device)) = devmapper::number(&spec.mapper_name()) {
+        let mounts = mount::of_device(device).unwrap_or_default();
+        all.extend(mounts.iter().map(|found| format!("a mount at {}", found.mount.target.display())));
+    }
     all
 }
 

@@ -118,7 +118,7 @@ fn keep(file: &File, backup: &Path) -> Result<(), Failure> {
         image::copy_range(file, &copy, size.saturating_sub(TAIL)..size)?;
         copy.sync_all()?;
         match backup.parent() {
-            Some(folder) => durable::directory(folder).and_then(durable::sync_directory),
+            Some(folder) => durable::folder(folder).and_then(durable::sync_directory),
             None => Ok(()),
         }
     };

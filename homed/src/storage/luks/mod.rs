@@ -12,12 +12,12 @@
 
 use super::examined::{Examination, Examined};
 use super::parts::image::Blocks;
-use super::parts::{image, mapped};
+use super::parts::{image, mapped, unmount};
 use super::spec::Spec;
 use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled};
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
-use crate::sys::mount::{self, Unmount};
-use crate::sys::{cryptsetup, devmapper, durable, holders, loopdev};
+use crate::sys::mount::{self, Found};
+use crate::sys::{cryptsetup, devmapper, durable, loopdev};
 use records::{Refusal, Secret};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -114,7 +114,10 @@ impl Backend for Luks {
     fn resize(&self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
         let spec = &self.spec;
         let image = image::open(&spec.image, image::Access::Beside)?;
-        let directory = durable::directory(&spec.home_directory).during("opening the home directory")?;
+        let Some(home) = mounted_home(spec)? else {
+            return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
+        };
+        let directory = home.open().during("opening the home directory")?;
         let blocks = blocks(spec, Mounted::Yes);
         resize::Layers { spec, image: &image, directory, key: None, blocks }.resize(size, steps)
     }
@@ -145,18 +148,12 @@ fn is_cut_off(spec: &Spec) -> Result<bool, Failure> {
 }
 
 fn unmount_and_detach(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
-    let target = &spec.home_directory;
-    let node = mapped::node(&spec.mapper_name());
-    let ours = |mount: &mount::Mounted| mount.source == node;
-    let first = mount::at(target).during("reading the table of mounts")?.filter(ours);
-    let mut mounted = first.is_some();
-    // Opened for rescue: nothing of it is changed, the mark of an unclean end included.
-    let read_only = first.as_ref().is_some_and(|mount| mount.options.split(',').any(|option| option == "ro"));
     steps.enter(Step::Unmount)?;
-    while mounted {
-        unmount(spec, force)?;
-        mounted = mount::at(target).during("reading the table of mounts")?.is_some_and(|m| ours(&m));
-    }
+    let device = devmapper::number(&spec.mapper_name()).during("looking for the encrypted device")?;
+    let was = match device {
+        Some(device) => unmount::all(device, force, steps)?,
+        None => unmount::Was::default(),
+    };
     steps.enter(Step::Detach)?;
     let closed = wait_until_closed(spec);
     if force == Force::Yes {
@@ -164,7 +161,8 @@ fn unmount_and_detach(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Resul
         return Ok(());
     }
     closed?;
-    if read_only {
+    // Opened for rescue: nothing of it is changed, the mark of an unclean end included.
+    if was.read_only {
         return Ok(());
     }
     let file = open_when_free(spec)?;
@@ -187,18 +185,13 @@ fn open_when_free(spec: &Spec) -> Result<std::fs::File, Failure> {
     }
 }
 
-fn unmount(spec: &Spec, force: Force) -> Result<(), Failure> {
-    let target = &spec.home_directory;
-    let how = if force == Force::Yes { Unmount::Lazy } else { Unmount::Idle };
-    match mount::unmount(target, how) {
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-            let holding = holders::of_directory(target);
-            let by =
-                if holding.is_empty() { String::new() } else { format!(" by {}", holders::names(&holding)) };
-            refuse(Refusal::HomeBusy, format!("The home is still in use{by}. End that and try again."))
-        }
-        other => other.during(format!("unmounting {}", target.display())),
-    }
+/// The home's mount at its home directory, whatever lies over it; `None`: it is not mounted there from its encrypted device.
+fn mounted_home(spec: &Spec) -> Result<Option<Found>, Failure> {
+    let Some(device) = devmapper::number(&spec.mapper_name()).during("looking for the encrypted device")?
+    else {
+        return Ok(None);
+    };
+    mount::ours_at(&spec.home_directory, device).during("reading the table of mounts")
 }
 
 /// Waits until the kernel has taken down what was below the mount.
@@ -231,9 +224,9 @@ fn remove(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     std::fs::remove_file(&spec.image).during(format!("deleting {}", spec.image.display()))?;
     drop(file);
     match spec.image.parent() {
-        Some(folder) => durable::directory(folder)
-            .and_then(durable::sync_directory)
-            .during("writing the deletion to disk"),
+        Some(folder) => {
+            durable::folder(folder).and_then(durable::sync_directory).during("writing the deletion to disk")
+        }
         None => Ok(()),
     }
 }

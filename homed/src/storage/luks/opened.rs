@@ -110,8 +110,10 @@ impl LuksOpened {
 
     fn mount(&mut self, steps: &mut dyn Steps) -> Result<HomeDirectory, Failure> {
         if is_mounted(self.how) {
-            let fd = durable::directory(&self.spec.home_directory).during("opening the home directory")?;
-            return HomeDirectory::new(fd);
+            let Some(home) = super::mounted_home(&self.spec)? else {
+                return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
+            };
+            return HomeDirectory::new(home.open().during("opening the home directory")?);
         }
         self.map(steps)?;
         let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };

@@ -12,11 +12,11 @@
 
 use super::resize;
 use crate::job::{Context, Failure, Step, Steps, refuse};
-use crate::storage::parts::{barrier, mapped, wash};
+use crate::storage::parts::{barrier, cover, mapped, wash};
 use crate::storage::spec::Spec;
 use crate::storage::{Seal, Settled};
 use crate::sys::bounded::{Deadline, Late, Unfinished, within};
-use crate::sys::mount::{self, Attributes, Mounted, Setting, Unmount};
+use crate::sys::mount::{self, Mounted, Setting, Unmount};
 use crate::sys::{cryptsetup, devmapper, durable, file, loopdev};
 use records::{Refusal, Secret};
 use std::fs::File;
@@ -30,17 +30,14 @@ const WRITING: Duration = Duration::from_secs(20);
 /// The longest that compressors are washed: there must be time for what comes after.
 const WASHING: Duration = Duration::from_secs(8);
 
-/// The source of a cover in the table of mounts.
-const COVER: &str = "homed-locked";
-
 pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
     let (target, name) = (&spec.home_directory, spec.mapper_name());
-    let mounted = mount::at(target).during("reading the table of mounts")?;
-    let Some(mounted) = mounted.filter(|mount| mount.source == mapped::node(&name)) else {
+    let Some(home) = super::mounted_home(spec)? else {
         return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
     };
     refuse_what_needs_the_key(target)?;
-    let directory = durable::directory(target).during("opening the home directory")?;
+    let directory = home.open().during("opening the home directory")?;
+    let mounted = home.mount;
     steps.enter(Step::Cover)?;
     let cover = Cover::put(target)?;
     steps.enter(Step::Sync)?;
@@ -97,8 +94,7 @@ pub fn settle(spec: &Spec, steps: &mut dyn Steps) -> Result<Settled, Failure> {
     }
     steps.enter(Step::Uncover)?;
     uncover(&spec.home_directory)?;
-    let mounted = mount::at(&spec.home_directory).during("reading the table of mounts")?;
-    if mounted.is_none_or(|mounted| mounted.source != mapped::node(&name)) {
+    if super::mounted_home(spec)?.is_none() {
         if let Err(failure) = mapped::remove_stale(&name) {
             steps.warn(format!("Of the closed home something stays open: {}.", failure.text()));
         }
@@ -123,11 +119,10 @@ fn uncover_and_thaw(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
 
 fn thaw_home(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     steps.enter(Step::ThawFileSystem)?;
-    let directory = durable::directory(&spec.home_directory).during("opening the home directory")?;
+    let Some(home) = super::mounted_home(spec)? else { return Ok(()) };
+    let directory = home.open().during("opening the home directory")?;
+    let mounted = home.mount;
     thaw(&directory)?;
-    let Some(mounted) = mount::at(&spec.home_directory).during("reading the table of mounts")? else {
-        return Ok(());
-    };
     // It compresses more slowly at worst.
     let _ = wash::settle(&directory, &mounted.options, &spec.extra);
     if let Err(error) = barrier::restore(&directory, &mounted, &spec.extra) {
@@ -149,7 +144,7 @@ fn thaw(directory: impl AsFd) -> Result<(), Failure> {
 }
 
 fn uncover(target: &Path) -> Result<(), Failure> {
-    let covered = || mount::at(target).map(|top| top.is_some_and(|top| top.source == Path::new(COVER)));
+    let covered = || mount::at(target).map(|top| top.is_some_and(|top| cover::is_one(&top)));
     while covered().during("reading the table of mounts")? {
         mount::unmount(target, Unmount::Lazy).during("uncovering the home directory")?;
     }
@@ -193,12 +188,7 @@ struct Cover(Option<PathBuf>);
 
 impl Cover {
     fn put(target: &Path) -> Result<Self, Failure> {
-        let settings =
-            [("mode", "000"), ("size", "4k")].map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
-        let attributes = Attributes { no_suid: true, no_devices: true, no_execute: true };
-        let cover = mount::open_file_system("tmpfs", Path::new(COVER), &settings, attributes)
-            .during("making a cover for the home directory")?;
-        mount::attach(cover, target).during("covering the home directory")?;
+        cover::put(target)?;
         Ok(Self(Some(target.to_owned())))
     }
 

@@ -11,10 +11,10 @@
 use super::header::{self, HeaderCopy};
 use crate::job::{Care, Context, Failure, Step, Steps, refuse};
 use crate::storage::parts::image::{self, Access};
-use crate::storage::parts::{mapped, room};
+use crate::storage::parts::room;
 use crate::storage::spec::Spec;
 use crate::sys::btrfs::{self, Chunk, Holds};
-use crate::sys::{durable, file, mount};
+use crate::sys::file;
 use records::Refusal;
 use std::fs::File;
 use std::ops::Range;
@@ -60,12 +60,10 @@ struct Tended {
 
 impl Tended {
     fn open(spec: &Spec) -> Result<Self, Failure> {
-        let node = mapped::node(&spec.mapper_name());
-        let mounted = mount::at(&spec.home_directory).during("reading the table of mounts")?;
-        if mounted.is_none_or(|mounted| mounted.source != node) {
+        let Some(home) = super::mounted_home(spec)? else {
             return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
-        }
-        let directory = durable::directory(&spec.home_directory).during("opening the home directory")?;
+        };
+        let directory = home.open().during("opening the home directory")?;
         let image = image::open(&spec.image, Access::Beside)?;
         let place = header::locate(&image, spec)?;
         let mut header = HeaderCopy::read(&image, &place, spec)?;

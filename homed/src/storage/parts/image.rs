@@ -226,7 +226,7 @@ impl NewImage {
             (Some(folder), Some(name)) => (folder, name),
             _ => return refuse(Refusal::InvalidArgs, format!("{} cannot be an image.", target.display())),
         };
-        let opened = durable::directory(folder).during(format!("opening {}", folder.display()))?;
+        let opened = durable::folder(folder).during(format!("opening {}", folder.display()))?;
         collect_unfinished(&opened, folder, name);
         let (file, temporary) =
             nameless(&opened, name).during(format!("making a file in {}", folder.display()))?;
@@ -368,7 +368,7 @@ fn rename(folder: &OwnedFd, name: &str, target: &Path) -> io::Result<()> {
 /// Unfinished images of this name that nobody works on.
 pub fn unfinished(target: &Path) -> Vec<String> {
     match (target.parent(), target.file_name().and_then(|name| name.to_str())) {
-        (Some(path), Some(name)) => match durable::directory(path) {
+        (Some(path), Some(name)) => match durable::folder(path) {
             Ok(folder) => list_unfinished(&folder, path, name),
             Err(_) => Vec::new(),
         },
@@ -379,7 +379,7 @@ pub fn unfinished(target: &Path) -> Vec<String> {
 /// Removes them.
 pub fn remove_unfinished(target: &Path) -> Result<(), Failure> {
     if let (Some(path), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) {
-        let folder = durable::directory(path).during(format!("opening {}", path.display()))?;
+        let folder = durable::folder(path).during(format!("opening {}", path.display()))?;
         collect_unfinished(&folder, path, name);
     }
     Ok(())

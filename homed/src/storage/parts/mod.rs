@@ -1,6 +1,7 @@
 //! What backends are built from. Parts know nothing of users.
 
 pub mod barrier;
+pub mod cover;
 pub mod gpt;
 pub mod idmap;
 pub mod image;
@@ -9,4 +10,5 @@ pub mod room;
 pub mod size;
 pub mod superblock;
 pub mod tree;
+pub mod unmount;
 pub mod wash;

@@ -1,0 +1,24 @@
+//! An empty file system over a home directory while its key is away: whoever comes to it gets an error at once. Without
+//! it the process would wait in the kernel where no signal reaches it, and the machine could not sleep.
+
+use crate::job::{Context, Failure};
+use crate::sys::mount::{self, Attributes, Mounted};
+use std::path::Path;
+
+/// The source of a cover in the table of mounts.
+const COVER: &str = "homed-locked";
+
+/// Whether this mount is one.
+pub fn is_one(mount: &Mounted) -> bool {
+    mount.kind == "tmpfs" && mount.source == Path::new(COVER)
+}
+
+/// Covers a directory, over whatever lies there.
+pub fn put(target: &Path) -> Result<(), Failure> {
+    let settings =
+        [("mode", "000"), ("size", "4k")].map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+    let attributes = Attributes { no_suid: true, no_devices: true, no_execute: true };
+    let cover = mount::open_file_system("tmpfs", Path::new(COVER), &settings, attributes)
+        .during("making a cover for the home directory")?;
+    mount::attach(cover, target).during("covering the home directory")
+}

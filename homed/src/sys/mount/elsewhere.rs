@@ -1,0 +1,53 @@
+//! Mounts in mount namespaces other than ours: of containers, services and `unshare -m`.
+//!
+//! A namespace begins with a copy of all mounts. Where it is cut off from the machine's (`MS_PRIVATE`), what is unmounted
+//! on the machine stays mounted there, and keeps its device open.
+
+use super::{Mounted, Number, Unmount, table, unmount};
+use crate::sys::bounded::{Deadline, Late, within};
+use nix::sched::{CloneFlags, setns};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+/// A namespace in which a file system is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// One of its processes.
+    pub process: u32,
+    /// Where the file system is mounted there; the mount that was made last comes last.
+    pub mounts: Vec<Mounted>,
+}
+
+/// The namespaces other than ours in which the file system on this device is mounted. What ends meanwhile is left out.
+pub fn elsewhere(device: Number) -> io::Result<Vec<Elsewhere>> {
+    let namespace =
+        |process: &str| Ok::<_, io::Error>(std::fs::metadata(format!("/proc/{process}/ns/mnt"))?.ino());
+    let own = namespace("self")?;
+    let mut one_of_each = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        match namespace(&process.to_string()) {
+            Ok(namespace) if namespace != own => drop(one_of_each.entry(namespace).or_insert(process)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let found = one_of_each.into_values().map(|process| {
+        let mounts = table(&process.to_string()).unwrap_or_default();
+        Elsewhere { process, mounts: mounts.into_iter().filter(|mount| mount.is_of(device)).collect() }
+    });
+    Ok(found.filter(|found| !found.mounts.is_empty()).collect())
+}
+
+impl Elsewhere {
+    /// Unmounts it there, as far as nobody uses it. The process must have one thread.
+    pub fn unmount(&self, deadline: Deadline) -> Result<(), crate::sys::bounded::Unfinished> {
+        within(deadline, Late::Leave, || {
+            let namespace = File::open(format!("/proc/{}/ns/mnt", self.process))?;
+            setns(&namespace, CloneFlags::CLONE_NEWNS)?;
+            self.mounts.iter().rev().try_for_each(|mount| unmount(&mount.target, Unmount::Idle))
+        })
+    }
+}

@@ -1,0 +1,337 @@
+//! What is mounted where, by the ids that the kernel gives to mounts.
+//!
+//! A path says little: `/home` may be a symlink, a bind mount or mounted twice, and anything may lie over a home. So a
+//! mount is found by the device below its file system, and a place by the id of the mount that a walk to it ends in
+//! (`mnt_id` in proc_pid_fdinfo(5), which asks no file system). Both lead to lines of mountinfo (proc_pid_mountinfo(5)).
+
+use super::{PrivateNamespace, Unmount, unmount};
+use rustix::fs::{Mode, OFlags};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// File systems whose `source` is the block device they are on. That of others is any text: with FUSE its user's.
+const ON_DEVICES: &[&str] = &["btrfs", "ext4", "xfs"];
+
+/// The number of a block device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Number {
+    /// Its driver's.
+    pub major: u32,
+    /// The device's own.
+    pub minor: u32,
+}
+
+impl Number {
+    /// Of a device number as stat(2) gives it.
+    pub fn of(device: u64) -> Self {
+        Self { major: rustix::fs::major(device), minor: rustix::fs::minor(device) }
+    }
+
+    /// Of a node: `/dev/mapper/…`. The error is `NotFound` where there is none.
+    pub fn of_node(node: &Path) -> io::Result<Self> {
+        Ok(Self::of(std::fs::metadata(node)?.rdev()))
+    }
+}
+
+/// A line of the table of mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// The mount's id, of which there is one at a time on the whole machine.
+    pub id: u64,
+    /// The id of the mount that it is on.
+    pub parent: u64,
+    /// The directory it is at.
+    pub target: PathBuf,
+    /// What applies to this mount alone, as `rw,nosuid`.
+    pub attributes: String,
+    /// Device number, `major:minor`: one without a device for btrfs.
+    pub device: String,
+    /// File system type.
+    pub kind: String,
+    /// What is mounted: `/dev/mapper/…`.
+    pub source: PathBuf,
+    /// The file system's own options, as `a,b=c`.
+    pub options: String,
+}
+
+impl Mounted {
+    /// Whether it is of the file system on this device.
+    pub fn is_of(&self, device: Number) -> bool {
+        ON_DEVICES.contains(&self.kind.as_str())
+            && (self.device == format!("{}:{}", device.major, device.minor)
+                || Number::of_node(&self.source).is_ok_and(|number| number == device))
+    }
+
+    /// Whether nothing can be written, in this mount or in the file system.
+    pub fn is_read_only(&self) -> bool {
+        let has = |options: &str| options.split(',').any(|option| option == "ro");
+        has(&self.attributes) || has(&self.options)
+    }
+
+    /// The user who has mounted it, where that was no administrator (mount.fuse(8), `user_id`).
+    pub fn mounted_by(&self) -> Option<u32> {
+        let is_fuse = self.kind == "fuse" || self.kind.starts_with("fuse.");
+        let by = self.options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
+        by.filter(|_| is_fuse)
+    }
+}
+
+/// "fuse.sshfs at /home/alice/far".
+impl std::fmt::Display for Mounted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {}", self.kind, self.target.display())
+    }
+}
+
+/// A mount that was looked for, and what is on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The mount.
+    pub mount: Mounted,
+    /// What lies over all of it, at the same place; the topmost comes last.
+    pub over: Vec<Mounted>,
+    /// What is mounted below it, or below what lies over it; what is deeper comes later.
+    pub below: Vec<Mounted>,
+    /// Whether a walk to its place ends here, or in what lies over it. Not so where something lies over a folder above.
+    pub reachable: bool,
+}
+
+impl Found {
+    /// What a walk to its place ends in, as long as it is reachable.
+    pub fn top(&self) -> &Mounted {
+        self.over.last().unwrap_or(&self.mount)
+    }
+
+    /// Opens the directory that is mounted, whatever lies over it. The process must have one thread.
+    pub fn open(&self) -> io::Result<OwnedFd> {
+        let target = &self.mount.target;
+        if self.reachable && self.over.is_empty() {
+            let directory = directory(target)?;
+            if id(&directory)? == self.mount.id {
+                return Ok(directory);
+            }
+        }
+        // In a copy of all mounts what hides it is taken away, and the machine's stays as it is.
+        let _copy = PrivateNamespace::enter()?;
+        for _ in 0..DEEPEST {
+            let copies = table("self")?;
+            let top = id_of(target)?;
+            let top = copies.iter().find(|mount| mount.id == top).ok_or(io::ErrorKind::NotFound)?;
+            if top.target == *target && top.device == self.mount.device {
+                return directory(target);
+            }
+            unmount(&top.target, Unmount::Lazy)?;
+        }
+        Err(io::Error::other("too much is mounted over it"))
+    }
+}
+
+/// So many mounts over each other are looked through.
+const DEEPEST: usize = 64;
+
+/// The mounts of a process's namespace (`self`, or a process id), in order.
+pub fn table(process: &str) -> io::Result<Vec<Mounted>> {
+    let text = std::fs::read(format!("/proc/{process}/mountinfo"))?;
+    Ok(text.split(|b| *b == b'\n').filter_map(parse).collect())
+}
+
+/// The topmost mount at exactly this place, if any.
+pub fn at(place: &Path) -> io::Result<Option<Mounted>> {
+    let missing =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let top = match id_of(place) {
+        Err(error) if missing(&error) => return Ok(None),
+        other => other?,
+    };
+    // A place where nothing is mounted is in the mount that the folder around it is in.
+    if let Some(around) = place.parent()
+        && id(&walk(around, OFlags::empty())?)? == top
+    {
+        return Ok(None);
+    }
+    Ok(table("self")?.into_iter().find(|mount| mount.id == top))
+}
+
+/// All mounts of the file system on this device, in this process's namespace.
+pub fn of_device(device: Number) -> io::Result<Vec<Found>> {
+    let mut found = find(&table("self")?, |mount| mount.is_of(device));
+    for one in &mut found {
+        let top = one.top().id;
+        one.reachable = id_of(&one.mount.target).is_ok_and(|id| id == top);
+    }
+    Ok(found)
+}
+
+/// The mount of the file system on this device that is at a place, whatever lies over it.
+pub fn ours_at(place: &Path, device: Number) -> io::Result<Option<Found>> {
+    let top = match id_of(place) {
+        Ok(top) => top,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(of_device(device)?.into_iter().rev().find(|found| found.top().id == top))
+}
+
+/// The mounts of a table that are looked for, with what is on them; whether they are reachable is not known.
+pub fn find(table: &[Mounted], ours: impl Fn(&Mounted) -> bool) -> Vec<Found> {
+    table.iter().filter(|mount| ours(mount)).map(|mount| with_what_is_on_it(table, mount)).collect()
+}
+
+fn with_what_is_on_it(table: &[Mounted], mount: &Mounted) -> Found {
+    let mut over: Vec<Mounted> = Vec::new();
+    let mut top = mount.id;
+    while let Some(next) = table.iter().find(|next| next.parent == top && next.target == mount.target) {
+        if next.id == top || over.len() == DEEPEST {
+            break;
+        }
+        top = next.id;
+        over.push(next.clone());
+    }
+    let stack: BTreeSet<u64> = over.iter().map(|mount| mount.id).chain([mount.id]).collect();
+    let (mut known, mut below) = (stack.clone(), Vec::new());
+    loop {
+        let before = below.len();
+        for child in table.iter().filter(|child| known.contains(&child.parent)) {
+            if !stack.contains(&child.id) && !below.contains(child) {
+                below.push(child.clone());
+            }
+        }
+        if below.len() == before {
+            return Found { mount: mount.clone(), over, below, reachable: false };
+        }
+        known.extend(below.iter().map(|mount| mount.id));
+    }
+}
+
+/// The id of the mount that a walk to this path ends in; symlinks among the folders are followed, the last name is not.
+pub fn id_of(path: &Path) -> io::Result<u64> {
+    id(walk(path, OFlags::NOFOLLOW)?)
+}
+
+fn walk(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, flags | OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The id of the mount that an open file is in. No file system is asked for it, so none can be waited for.
+fn id(file: impl AsFd) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    line.and_then(|id| id.trim().parse().ok())
+        .ok_or_else(|| io::Error::other("the kernel shows no id of a mount"))
+}
+
+fn directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// proc_pid_mountinfo(5): `id parent major:minor root target attributes [optional…] - type source options`.
+fn parse(line: &[u8]) -> Option<Mounted> {
+    let mut fields = line.split(|b| *b == b' ');
+    let text =
+        |fields: &mut dyn Iterator<Item = &[u8]>| Some(String::from_utf8_lossy(fields.next()?).into_owned());
+    let (id, parent) = (text(&mut fields)?.parse().ok()?, text(&mut fields)?.parse().ok()?);
+    let device = text(&mut fields)?;
+    let target = unescaped(fields.nth(1)?);
+    let attributes = text(&mut fields)?;
+    fields.find(|field| *field == b"-")?;
+    let kind = text(&mut fields)?;
+    let source = unescaped(fields.next()?);
+    let options = text(&mut fields).unwrap_or_default().trim_end().to_owned();
+    Some(Mounted { id, parent, target, attributes, device, kind, source, options })
+}
+
+/// Blanks and backslashes are written as `\ooo`.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = if first == b'\\' { tail.get(..3) } else { None };
+        let code =
+            octal.and_then(|o| std::str::from_utf8(o).ok()).and_then(|o| u8::from_str_radix(o, 8).ok());
+        if let Some(code) = code {
+            bytes.push(code);
+            rest = &tail[3..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: &str = "36 35 254:0 /alice /home/a\\040b rw,nosuid shared:1 - ext4 /dev/mapper/home-alice rw";
+
+    fn lines(lines: &[&str]) -> Vec<Mounted> {
+        lines.iter().map(|line| parse(line.as_bytes()).expect("a mount")).collect()
+    }
+
+    #[test]
+    fn a_line_of_the_table_is_read() {
+        let mount = parse(HOME.as_bytes()).expect("a mount");
+        assert_eq!((mount.id, mount.parent), (36, 35));
+        assert_eq!(mount.target, Path::new("/home/a b"));
+        assert_eq!((mount.kind.as_str(), mount.device.as_str()), ("ext4", "254:0"));
+        assert_eq!(mount.source, Path::new("/dev/mapper/home-alice"));
+        assert!(
+            mount.is_of(Number { major: 254, minor: 0 }) && !mount.is_of(Number { major: 254, minor: 1 })
+        );
+        assert!(!mount.is_read_only());
+        assert_eq!(mount.to_string(), "ext4 at /home/a b");
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"1 2 3"), None);
+    }
+
+    #[test]
+    fn who_mounts_with_fuse_may_call_the_source_as_they_like() {
+        let line = "40 36 0:50 / /home/a rw shared:1 - fuse.x /dev/mapper/home-alice rw,user_id=60001,group_id=60001";
+        let mount = parse(line.as_bytes()).expect("a mount");
+        assert_eq!(mount.mounted_by(), Some(60001));
+        assert!(!mount.is_of(Number { major: 254, minor: 0 }));
+        let of_root = parse(HOME.replace("rw,nosuid", "ro,nosuid").as_bytes()).expect("a mount");
+        assert_eq!(of_root.mounted_by(), None);
+        assert!(of_root.is_read_only());
+    }
+
+    #[test]
+    fn what_lies_over_a_mount_and_below_it_is_found() {
+        let table = lines(&[
+            "35 1 8:1 / / rw - ext4 /dev/sda1 rw",
+            HOME,
+            "40 36 0:50 / /home/a\\040b/far rw - fuse.sshfs x rw,user_id=60001",
+            "41 36 0:51 / /home/a\\040b rw - tmpfs first rw",
+            "42 41 0:52 / /home/a\\040b rw - tmpfs second rw",
+            "43 42 0:53 / /home/a\\040b/deep rw - tmpfs third rw",
+            "44 35 0:54 / /home/other rw - tmpfs other rw",
+        ]);
+        let found = find(&table, |mount| mount.kind == "ext4" && mount.id == 36);
+        let ids = |mounts: &[Mounted]| mounts.iter().map(|mount| mount.id).collect::<Vec<_>>();
+        assert_eq!(found.len(), 1);
+        assert_eq!((ids(&found[0].over), ids(&found[0].below)), (vec![41, 42], vec![40, 43]));
+        assert_eq!(found[0].top().id, 42);
+    }
+
+    #[test]
+    fn places_are_known_by_the_id_of_their_mount() {
+        let root = at(Path::new("/")).expect("table").expect("the root is mounted");
+        assert_eq!((root.target.as_path(), id_of(Path::new("/")).expect("an id")), (Path::new("/"), root.id));
+        let folder = tempfile::tempdir().expect("scratch folder");
+        std::fs::create_dir(folder.path().join("real")).expect("made");
+        std::os::unix::fs::symlink("real", folder.path().join("link")).expect("linked");
+        std::fs::create_dir(folder.path().join("real/home")).expect("made");
+        assert_eq!(at(&folder.path().join("link/home")).expect("table"), None);
+        assert_eq!(at(&folder.path().join("nothing")).expect("table"), None);
+        let proc = at(Path::new("/proc")).expect("table").expect("mounted");
+        std::os::unix::fs::symlink("/", folder.path().join("top")).expect("linked");
+        assert_eq!(at(&folder.path().join("top/proc")).expect("table"), Some(proc));
+    }
+}
