@@ -20,6 +20,8 @@ const ENTRIES: u64 = 128;
 const ENTRY: u64 = 128;
 const HEADER: usize = 92;
 const SIGNATURE: &[u8; 8] = b"EFI PART";
+/// Room for a partition's name, in UTF-16 units.
+const NAME: usize = 36;
 
 /// A table with one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +50,24 @@ impl Table {
     pub fn covering(size: u64, sector: u64, disk: Uuid, partition: Uuid, label: &str) -> Self {
         let last_usable = size / sector - 2 - ENTRIES * ENTRY / sector;
         let end = (last_usable + 1) * sector / ALIGNMENT * ALIGNMENT;
-        Self { sector, size, disk, partition, label: label.to_owned(), start: ALIGNMENT, end }
+        Self { sector, size, disk, partition, label: Self::name_of(label), start: ALIGNMENT, end }
+    }
+
+    /// The name a partition has for this text: as much of it as there is room for, in whole characters, up to the first
+    /// NUL. What is written and what is compared both go through here.
+    pub fn name_of(text: &str) -> String {
+        let mut room = NAME;
+        let fits = |character: &char| {
+            let left = room.checked_sub(character.len_utf16());
+            room = left.unwrap_or(0);
+            left.is_some() && *character != '\0'
+        };
+        text.chars().take_while(fits).collect()
+    }
+
+    /// Whether the partition is named after this text.
+    pub fn is_named(&self, text: &str) -> bool {
+        self.label == Self::name_of(text)
     }
 
     /// The same table for an image of another size: the partition begins where it did, and ends as alignment allows.
@@ -99,7 +118,7 @@ impl Table {
         let [entry] = used[..] else { return None };
         let disk = guid(header.get(56..72)?)?;
         let last = number(24)?.max(number(32)?);
-        Self::from_entry(entry, disk, (last + 1).checked_mul(sector)?, sector)
+        Self::from_entry(entry, disk, last.checked_add(1)?.checked_mul(sector)?, sector)
     }
 
     fn from_entry(entry: &[u8], disk: Uuid, size: u64, sector: u64) -> Option<Self> {
@@ -110,8 +129,8 @@ impl Table {
         let start = number(32)?.checked_mul(sector)?;
         let end = number(40)?.checked_add(1)?.checked_mul(sector)?;
         let units = entry[56..].chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]]));
-        let units: Vec<_> = units.take_while(|unit| *unit != 0).collect();
-        let label = String::from_utf16(&units).ok()?;
+        // Another program may have cut the name in the middle of a pair of units: what is left of one is not read.
+        let label = char::decode_utf16(units.take_while(|unit| *unit != 0)).map_while(Result::ok).collect();
         (start < end && end <= size).then_some(Self {
             sector,
             size,
@@ -139,7 +158,6 @@ impl Table {
         all[16..32].copy_from_slice(&self.partition.to_bytes_le());
         all[32..40].copy_from_slice(&(self.start / self.sector).to_le_bytes());
         all[40..48].copy_from_slice(&(self.end / self.sector - 1).to_le_bytes());
-        // The name has room for 36 UTF-16 units.
         for (place, unit) in all[56..128].chunks_exact_mut(2).zip(self.label.encode_utf16()) {
             place.copy_from_slice(&unit.to_le_bytes());
         }
@@ -291,6 +309,73 @@ mod tests {
             let odd = read(&bytes[..(40 << 20) + 100]).expect("found").0;
             assert_eq!(odd.end, 39 << 20);
             assert_eq!(read(&bytes[..1 << 20]), None);
+        }
+    }
+
+    #[test]
+    fn a_name_is_cut_between_characters_and_known_by_its_beginning() {
+        let long = "alice@students.engineering.university.example";
+        assert_eq!(Table::name_of(long), "alice@students.engineering.universit");
+        let table =
+            |label: &str| Table::covering(64 << 20, 512, Uuid::from_u128(1), Uuid::from_u128(2), label);
+        assert!(table(long).is_named(long) && !table(long).is_named("alice@students.engineering.uni"));
+        // A character of two units that would be cut in two is left out.
+        let pair = format!("{}\u{1F3E0}", "a".repeat(35));
+        assert_eq!(Table::name_of(&pair), "a".repeat(35));
+        assert!(table(&pair).is_named(&pair));
+        assert_eq!(table("a\0b").label, "a");
+    }
+
+    /// What libfdisk does: it writes 36 units, whatever they are.
+    #[test]
+    fn a_name_that_another_program_cut_in_the_middle_of_a_character_is_known() {
+        let pair = format!("{}\u{1F3E0}", "a".repeat(35));
+        let (table, _) = image(512);
+        let mut entry = table.entries();
+        for (place, unit) in entry[56..128].chunks_exact_mut(2).zip(pair.encode_utf16()) {
+            place.copy_from_slice(&unit.to_le_bytes());
+        }
+        let read = Table::from_entry(&entry[..ENTRY as usize], table.disk, table.size, 512).expect("read");
+        assert!(read.is_named(&pair));
+    }
+
+    #[test]
+    fn places_beyond_all_numbers_are_no_table() {
+        let (table, mut bytes) = image(512);
+        let entries = table.entries();
+        for last in [u64::MAX, u64::MAX / 512 + 1] {
+            // A header whose other copy is at that sector.
+            let header = table.header(1, last, 2, &entries);
+            bytes[512..1024].copy_from_slice(&header);
+            assert_eq!(read(&bytes).map(|found| found.1), Some(Copies::SecondOnly), "{last}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, cases: 200, ..Default::default() })]
+
+        #[test]
+        fn any_table_that_is_written_is_found(
+            mib in 4_u64..6 << 20,
+            sector in proptest::sample::select(vec![512_u64, 4096]),
+            label in ".{0,80}",
+        ) {
+            let size = mib << 20;
+            let table = Table::covering(size, sector, Uuid::new_v4(), Uuid::new_v4(), &label);
+            proptest::prop_assert!(table.is_named(&label));
+            let pieces = table.pieces();
+            let found = find(size, &mut |at, length| {
+                let mut bytes = vec![0; length];
+                for (begin, piece) in &pieces {
+                    for (place, byte) in (*begin..).zip(piece) {
+                        if let Some(into) = place.checked_sub(at).and_then(|i| bytes.get_mut(i as usize)) {
+                            *into = *byte;
+                        }
+                    }
+                }
+                (at + length as u64 <= size).then_some(bytes)
+            });
+            proptest::prop_assert_eq!(found, Some((table, Copies::Both)));
         }
     }
 
