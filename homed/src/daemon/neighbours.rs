@@ -122,6 +122,7 @@ impl Outside for Neighbours {
             tracing::error!("the state folder cannot be made: {error}");
         }
         self.folders.collect_staged();
+        self.folders.collect_unfinished();
         match self.folders.load_all() {
             Ok((records, unusable)) => {
                 unusable.iter().for_each(|error| tracing::warn!("a host record cannot be used: {error}"));

@@ -4,7 +4,7 @@ use super::{Folders, remove_file, write_whole};
 use crate::sys::durable::Existing;
 use records::{Record, Sections, UserName};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a host record cannot be used. The file stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,51 @@ impl Folders {
     pub fn forget(&self, user: &UserName) -> io::Result<bool> {
         remove_file(&self.record_path(user))
     }
+
+    /// Where a repair of this second keeps what it writes over.
+    pub fn backup_path(&self, user: &UserName, seconds: u64) -> PathBuf {
+        self.state.join(format!("{user}.home.{seconds}.backup"))
+    }
+
+    /// Removes what repairs have kept of a home, with the key slots of then; how many there were.
+    pub fn forget_backups(&self, user: &UserName) -> io::Result<usize> {
+        let begin = format!("{user}.home.");
+        let is_ours = |name: &str| {
+            let date = name.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(".backup"));
+            date.is_some_and(|date| !date.is_empty() && date.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let found = names(&self.state, &is_ours)?;
+        for name in &found {
+            remove_file(&self.state.join(name))?;
+        }
+        Ok(found.len())
+    }
+
+    /// Removes what a power cut has left of files that were being written, which have hashes of passwords: for a daemon
+    /// that starts, when nobody else writes here.
+    pub fn collect_unfinished(&self) {
+        let is_unfinished = |name: &str| {
+            name.starts_with(super::UNFINISHED)
+                && name.len() > 34
+                && name.bytes().rev().take(32).all(|byte| byte.is_ascii_hexdigit())
+        };
+        for name in names(&self.state, &is_unfinished).unwrap_or_default() {
+            // Tried again at the next start.
+            let _ = remove_file(&self.state.join(name));
+        }
+    }
+}
+
+fn names(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        all.extend(entry?.file_name().into_string().ok().filter(|name| wanted(name)));
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -103,6 +148,24 @@ mod tests {
         assert!(folders.forget(&alice()).expect("removed"));
         assert_eq!(folders.load(&alice()).expect("reads"), None);
         assert_eq!(fs::read_dir(&folders.state).expect("reads").count(), 0);
+    }
+
+    #[test]
+    fn what_was_cut_short_is_collected_and_backups_go_with_their_home() {
+        let (_scratch, folders) = scratch();
+        let unfinished = format!(".#alice.identity{}", "0".repeat(32));
+        let backup = folders.backup_path(&alice(), 1_700_000_000);
+        let others =
+            ["alice.identity", "alice.home.x.backup", "alice2.home.17.backup", ".#odd", "local.public"];
+        for name in others.into_iter().chain([unfinished.as_str()]) {
+            fs::write(folders.state.join(name), "x").expect("written");
+        }
+        fs::write(&backup, "key slots").expect("written");
+        folders.collect_unfinished();
+        assert!(!folders.state.join(unfinished).exists() && backup.exists());
+        assert_eq!(folders.forget_backups(&alice()).expect("removed"), 1);
+        assert!(!backup.exists() && others.iter().all(|name| folders.state.join(name).exists()));
+        assert_eq!(folders.forget_backups(&alice()).expect("removed"), 0);
     }
 
     #[test]

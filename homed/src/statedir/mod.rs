@@ -17,6 +17,9 @@ pub mod blobs;
 pub mod hosted;
 pub mod keys;
 
+/// How the names of files begin that are not whole yet.
+const UNFINISHED: &str = ".#";
+
 /// Where everything is; tests use scratch folders.
 #[derive(Debug, Clone)]
 pub struct Folders {

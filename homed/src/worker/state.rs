@@ -40,7 +40,7 @@ pub fn blob_folder(record: &Record) -> String {
 /// Where a repair keeps what it writes over: a name that nothing has yet.
 pub fn backup_path(record: &Record) -> Result<PathBuf, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).during("reading the clock")?.as_secs();
-    Ok(Folders::default().state.join(format!("{}.home.{now}.backup", record.user())))
+    Ok(Folders::default().backup_path(record.user(), now))
 }
 
 /// Removes the pictures on this machine.
@@ -48,9 +48,11 @@ pub fn forget_blobs(record: &Record) -> Result<(), Failure> {
     Folders::default().remove_blobs(record.user()).during("removing the pictures on this machine")
 }
 
-/// Removes the host's record and blobs, durably; what is not there is removed already.
+/// Removes the host's record, blobs and what repairs have kept of the home, durably; what is not there is removed already.
 pub fn forget(record: &Record) -> Result<(), Failure> {
     let folders = Folders::default();
+    // The record is last: while it is there, removing the home again finishes.
+    folders.forget_backups(record.user()).during("removing what a repair has kept of the home")?;
     folders.forget(record.user()).during("removing the record of this machine")?;
     forget_blobs(record)
 }
