@@ -96,6 +96,7 @@ findings! {
     ImageCutShort, Image, Wrong, "The image is shorter than its partition table says: its end was cut off.", "If the file system had been shrunk before, all is there: homectl repair USER. To see what is left: homectl rescue USER";
     ImageInUse, Image, Broken, "Another program or machine has the image open.", "Close it there first.";
     ImageInHoles, Image, Note, "The disk has less room than the image may still need: writing into the home may fail.", "Free some space on that disk.";
+    ImageCopiedOnWrite, Image, Note, "The disk's btrfs writes each change of the image to another place: the home is slower, and writing into it needs room on that disk.", "To end that, with the home closed, copy the image into a file made with: chattr +C";
     TablesSound, PartitionTable, Sound, "Both copies of the partition table are sound.", "";
     TableNotNeeded, PartitionTable, Sound, "The image has no partition table, and needs none.", "";
     FirstTableDamaged, PartitionTable, Wrong, "The first copy of the partition table is damaged; the second one is sound.", "To mend it: homectl repair USER";
@@ -107,6 +108,7 @@ findings! {
     SecondHeaderDamaged, Header, Wrong, "The second copy of the encryption header is damaged; the first one is sound.", "To mend it: homectl repair USER";
     HeadersDiffer, Header, Wrong, "The copies of the encryption header are of different age.", "To mend it: homectl repair USER";
     HeadersDamaged, Header, Broken, "Both copies of the encryption header are damaged or missing: without one nobody can decrypt the home.", "Restore the image, or its first 17 MiB, from a backup.";
+    HeaderNewer, Header, Broken, "The record in the encryption header is in the form of a newer systemd, which is not known here. The home is not damaged.", "Open it with that systemd, or with a newer homed.";
     HeaderOfAnother, Header, Broken, "The encryption header is not the one this machine knows.", "Put the right image there; or, if it is right, have it known anew: homectl unregister USER";
     SlotsSound, KeySlots, Sound, "There is a key slot for each password and key of the record.", "";
     SlotsNone, KeySlots, Broken, "There are no key slots: no password opens the home.", "Restore the image, or its first 17 MiB, from a backup.";
@@ -128,6 +130,7 @@ findings! {
     HomeRecordOlder, Records, Wrong, "The record in the home (.identity) is older than another copy.", "It follows at the next login, or now: homectl repair USER";
     FileSystemSound, FileSystem, Sound, "The file system is sound.", "";
     FileSystemOpen, FileSystem, Note, "The file system is in use, and was not checked.", "Close the home to have it checked: homectl deactivate USER";
+    FileSystemNotVouched, FileSystem, Note, "The file system was not looked at: no record signed by a key this machine trusts vouches for it.", "Add that machine's key: homectl add-signing-key FILE. To look at it all the same, to be read only: homectl rescue USER";
     FileSystemUnsettled, FileSystem, Note, "The file system was cut off while it was in use, and was not checked: opening it puts it right.", "";
     FileSystemNoChecker, FileSystem, Note, "The file system was not checked: the program for it is not installed.", "Install it.";
     FileSystemUnknown, FileSystem, Broken, "There is no file system inside that is known.", "To see what is left: homectl rescue USER";

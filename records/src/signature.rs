@@ -100,7 +100,46 @@ pub enum Verdict {
     Rejected,
 }
 
+/// Proof that a record was seen with a signature that counts here. No file system that came with a home is mounted, and
+/// none is checked by its program, without one: both are code that reads what a stranger may have made.
+///
+/// There are two ways to have one: [`Trust::vouch`], and the wish of an administrator who names the home
+/// ([`Vouched::by_administrator`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vouched {
+    by: By,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    ThisMachine,
+    AnotherMachine,
+    Administrator,
+}
+
+impl Vouched {
+    /// For what an administrator asks for by name, knowing that nobody else vouches for it.
+    pub fn by_administrator() -> Self {
+        Self { by: By::Administrator }
+    }
+
+    /// Whether this machine alone signed the record: then what it says of how the home is mounted is believed.
+    pub fn is_local(self) -> bool {
+        self.by == By::ThisMachine
+    }
+}
+
 impl Trust {
+    /// The proof, if a signature of the record counts here.
+    pub fn vouch(&self, record: &Record) -> Option<Vouched> {
+        let by = match self.verdict(record) {
+            Verdict::Local => By::ThisMachine,
+            Verdict::LocalAmongOthers | Verdict::Foreign => By::AnotherMachine,
+            Verdict::Unsigned | Verdict::Rejected => return None,
+        };
+        Some(Vouched { by })
+    }
+
     /// Judges a record.
     pub fn verdict(&self, record: &Record) -> Verdict {
         let signatures = signatures(record);

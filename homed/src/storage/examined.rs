@@ -1,6 +1,7 @@
 //! What is to be seen of a home's storage, as data: nothing of it is judged here.
 
 use crate::job::Seen;
+use records::signature::Vouched;
 use records::{Record, Secret};
 
 /// What to look at.
@@ -9,6 +10,8 @@ pub struct Examination<'a> {
     pub seen: Seen,
     /// Keys to try; without any, what lies behind them stays unseen.
     pub keys: &'a [Secret],
+    /// Who vouches for the file system, given the record in the header; `None`: nobody, and it is not looked at.
+    pub vouch: &'a dyn Fn(Option<&Record>) -> Option<Vouched>,
 }
 
 /// All that was seen. What could not be reached has its default.
@@ -54,6 +57,8 @@ pub enum Image {
         wanting: u64,
         /// Bytes that disk has left.
         room: u64,
+        /// Whether each write goes to another place of that disk.
+        copied: bool,
     },
 }
 
@@ -90,6 +95,8 @@ pub struct Headers {
 pub struct Header {
     /// Whether it is the one the record knows.
     pub is_ours: bool,
+    /// Whether its record is in a form that only a newer systemd knows.
+    pub is_newer: bool,
     /// Key slots.
     pub slots: usize,
     /// Whether some of them are marked as being changed.
@@ -106,8 +113,28 @@ pub struct Unlocked {
     pub slot: u32,
     /// The record in the header, or why it cannot be read.
     pub record: Result<Record, String>,
-    /// The file system; `None` where it was not looked at, for the home is in use.
-    pub inside: Option<Inside>,
+    /// The file system.
+    pub inside: Looked,
+}
+
+/// Whether the file system was looked at.
+pub enum Looked {
+    /// It was.
+    At(Inside),
+    /// It was not: the home is in use.
+    InUse,
+    /// It was not: no signature that counts vouches for it.
+    NotVouched,
+}
+
+impl Looked {
+    /// What was seen.
+    pub fn seen(&self) -> Option<&Inside> {
+        match self {
+            Self::At(inside) => Some(inside),
+            Self::InUse | Self::NotVouched => None,
+        }
+    }
 }
 
 /// The file system and the home in it.

@@ -6,6 +6,7 @@
 use crate::job::{Care, Failure, Force, Mounted, Size, Steps, refuse};
 use examined::{Examination, Examined};
 use records::kinds::Storage;
+use records::signature::Vouched;
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -58,7 +59,12 @@ pub trait Backend {
     fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure>;
 
     /// Has the file system repaired by its own program.
-    fn repair_file_system(&self, keys: &[Secret], steps: &mut dyn Steps) -> Result<(), Failure>;
+    fn repair_file_system(
+        &self,
+        keys: &[Secret],
+        vouched: Vouched,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure>;
 
     /// Opens what is left, to be read only, and shows it at the target (`None`: at the home directory), with this
     /// UID.
@@ -66,6 +72,7 @@ pub trait Backend {
         &self,
         keys: &[Secret],
         shown: (u32, Option<&Path>),
+        vouched: Vouched,
         steps: &mut dyn Steps,
     ) -> Result<(), Failure>;
 
@@ -97,6 +104,8 @@ pub struct NewHome<'a> {
     pub record: &'a Record,
     /// The passphrases that shall open it.
     pub keys: &'a [Secret],
+    /// The proof that this machine signed it.
+    pub vouched: Vouched,
     /// The UID of the user on this machine.
     pub uid: u32,
     /// How large all images of the disk may be together, in per cent of the disk.
@@ -117,7 +126,10 @@ pub trait Opened {
     /// Replaces that record, durably.
     fn write_record(&mut self, record: &Record) -> Result<(), Failure>;
 
-    /// The home directory; mounted privately if need be.
+    /// A signature that counts here was seen: from now on the file system may be mounted.
+    fn vouch(&mut self, vouched: Vouched);
+
+    /// The home directory; mounted privately if need be. `BadSignature`: nobody has vouched for it.
     fn directory(&mut self, steps: &mut dyn Steps) -> Result<&HomeDirectory, Failure>;
 
     /// What the record's binding has to say of the storage.

@@ -58,7 +58,13 @@ pub fn remove_attribute(file: impl AsFd, name: &str) -> io::Result<()> {
 /// Asks for no copy-on-write and no compression, where the file system knows that (btrfs).
 pub fn write_in_place(file: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::ioctl_getflags(&file)?;
-    Ok(rustix::fs::ioctl_setflags(&file, flags | IFlags::NOCOW)?)
+    // A folder that compresses hands that down to its new files, and the kernel refuses both together.
+    Ok(rustix::fs::ioctl_setflags(&file, (flags - IFlags::COMPRESSED) | IFlags::NOCOW)?)
+}
+
+/// Whether each write of the file goes to another place of the disk: on btrfs, unless the file says otherwise.
+pub fn is_copied_on_write(file: impl AsFd) -> bool {
+    is_btrfs(&file) && rustix::fs::ioctl_getflags(&file).is_ok_and(|flags| !flags.contains(IFlags::NOCOW))
 }
 
 /// Reserves disk blocks for a part of a file; the file is as long as that afterwards, or longer.

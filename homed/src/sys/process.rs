@@ -20,7 +20,7 @@ pub enum ToolFailed {
     #[error("{0} could not be run")]
     Start(String, #[source] io::Error),
     /// It ended with another status than 0.
-    #[error("{program} ended with {status}: {said}")]
+    #[error("{program} ended with {status}{}", words(.said))]
     Status {
         /// Its name.
         program: String,
@@ -31,7 +31,19 @@ pub enum ToolFailed {
     },
 }
 
+fn words(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {said}") }
+}
+
 impl ToolFailed {
+    /// The same without what the program said: that may name files of the user, which are nobody's business here.
+    pub fn without_output(self) -> Self {
+        match self {
+            Self::Status { program, status, .. } => Self::Status { program, status, said: String::new() },
+            other => other,
+        }
+    }
+
     /// The exit code, where it ended with one.
     pub fn code(&self) -> Option<i32> {
         match self {
@@ -105,6 +117,7 @@ mod tests {
         let failed = run("sh", &["-c", "echo it broke; exit 3"]).expect_err("fails");
         assert_eq!(failed.code(), Some(3));
         assert!(failed.to_string().contains("it broke"));
+        assert_eq!(failed.without_output().to_string(), "sh ended with exit status: 3");
     }
 
     #[test]

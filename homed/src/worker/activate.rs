@@ -33,10 +33,8 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     }
     let Unlocked { offer, keys, mut copies, mut opened } =
         unlocked(job, (known, Rule::Any), Opening::Activate, steps)?;
-    // A key that does not fit what is known by now is refused before anything is touched. A header
-    // without a record leaves the home's own copy to decide.
-    let known_by_now = copies.winner().is_ok();
-    if known_by_now {
+    // A key that does not fit what is known by now is refused before anything is touched.
+    if copies.winner().is_ok() {
         copies.prove(&offer)?;
     }
     let home = opened.directory(steps)?;
@@ -134,9 +132,12 @@ pub fn unlocked<'a, W: Write>(
     let mut copies = Copies::new(job, known, rule)?;
     let keys = token::candidates(&job.credentials);
     let spec = Spec::of(&job.record, &job.machine)?;
-    let opened = open(spec, how, &keys, (&copies, &offer), steps)?;
+    let mut opened = open(spec, how, &keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;
     copies.see_header(opened.record(), steps)?;
+    if let Some(vouched) = copies.vouched() {
+        opened.vouch(vouched);
+    }
     Ok(Unlocked { offer, keys, copies, opened })
 }
 

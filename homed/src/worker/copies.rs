@@ -9,12 +9,13 @@ use crate::job::{Failure, Job, Known, Step, Steps, refuse};
 use crate::storage::{HomeDirectory, Opened};
 use crate::token::{self, Offer};
 use records::reconcile::{self, Choice, Rule};
-use records::signature::{Trust, Verdict};
+use records::signature::{Trust, Verdict, Vouched};
 use records::{Record, Refusal, Secret, Sections};
 
 /// The record in force, found so far.
 pub struct Copies {
     trust: Trust,
+    vouched: Option<Vouched>,
     rule: Rule,
     winner: Option<Record>,
     host: Option<Record>,
@@ -32,12 +33,16 @@ enum Staleness {
 }
 
 impl Copies {
-    /// Begins with the host's copy, where there is one.
+    /// Begins with the host's copy, where there is one. One without a signature that counts (it was registered so, or
+    /// this machine's key was replaced) decides nothing, and is written anew from the home's.
     pub fn new(job: &Job, known: Known, rule: Rule) -> Result<Self, Failure> {
+        let trust = state::trust()?;
         let host = (known == Known::Yes).then(|| job.record.clone());
-        let winner = host.as_ref().map(|record| record.only(Sections::EMBEDDED));
+        let counts = host.as_ref().filter(|record| trust.vouch(record).is_some());
+        let winner = counts.map(|record| record.only(Sections::EMBEDDED));
         Ok(Self {
-            trust: state::trust()?,
+            vouched: counts.and_then(|record| trust.vouch(record)),
+            trust,
             rule,
             winner,
             host,
@@ -60,6 +65,8 @@ impl Copies {
                  Add that machine's key with \"homectl add-signing-key\" and try again.",
             ),
             Ok(copy) => {
+                // How the home is mounted is read from the host's record, where that counts: it is the one to judge.
+                self.vouched = self.vouched.or_else(|| self.trust.vouch(copy));
                 self.weigh(copy)?;
                 self.stale_header = self.staleness(copy);
                 Ok(())
@@ -110,10 +117,12 @@ impl Copies {
     }
 
     fn trusts(&self, copy: &Record) -> bool {
-        match self.trust.verdict(copy) {
-            Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign => true,
-            Verdict::Unsigned | Verdict::Rejected => false,
-        }
+        self.trust.vouch(copy).is_some()
+    }
+
+    /// The proof that a copy outside of the file system is signed by a key that counts, if one is.
+    pub fn vouched(&self) -> Option<Vouched> {
+        self.vouched
     }
 
     /// The record in force, embedded sections only.
@@ -212,6 +221,11 @@ impl Copies {
         self.host = Some(host.clone());
         Ok(Some(host))
     }
+}
+
+/// Who vouches for the file system of a home: its host record, else the record in its header.
+pub fn vouched(trust: &Trust, host: &Record, header: Option<&Record>) -> Option<Vouched> {
+    trust.vouch(host).or_else(|| trust.vouch(header?))
 }
 
 /// The record in force with what this host alone knows: bindings and status.

@@ -45,7 +45,8 @@ pub fn create<W: Write>(
         home.write_record(&embedded)?;
         blobs::into_home(&embedded, home)
     };
-    let mut request = NewHome { record: &embedded, keys: &keys, uid, overcommit, fill: &mut fill };
+    let vouched = state::trust()?.vouch(&embedded).ok_or(records::Refusal::BadSignature)?;
+    let mut request = NewHome { record: &embedded, keys: &keys, vouched, uid, overcommit, fill: &mut fill };
     let created = backend.create(&mut request, steps);
     if created.is_err() {
         // Already failing: what matters is the first error.

@@ -67,11 +67,13 @@ fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
         | Kind::ImageUnreadable
         | Kind::ImageInUse
         | Kind::ImageInHoles
+        | Kind::ImageCopiedOnWrite
         | Kind::TablesSound
         | Kind::TableNotNeeded
         | Kind::TableOfAnother
         | Kind::HeadersSound
         | Kind::HeadersDamaged
+        | Kind::HeaderNewer
         | Kind::HeaderOfAnother
         | Kind::SlotsSound
         | Kind::SlotsNone
@@ -84,6 +86,7 @@ fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
         | Kind::HeaderRecordUntrusted
         | Kind::FileSystemSound
         | Kind::FileSystemOpen
+        | Kind::FileSystemNotVouched
         | Kind::FileSystemUnsettled
         | Kind::FileSystemNoChecker
         | Kind::FileSystemUnknown
@@ -127,7 +130,13 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
         let now = judge::judge(&facts);
         let broken = how.file_system && now.iter().any(|finding| needs(finding) == Some(Needs::Leave));
         if broken {
-            storage::backend(spec()?)?.repair_file_system(&token::candidates(&job.credentials), steps)?;
+            // The look before has mounted it: somebody vouches for it.
+            let vouched = facts.vouched.ok_or(Refusal::BadSignature)?;
+            storage::backend(spec()?)?.repair_file_system(
+                &token::candidates(&job.credentials),
+                vouched,
+                steps,
+            )?;
             actions.push("The file system was repaired by its own program.".into());
         }
         // A repair of the file system is a use of the home too: its mark goes with the rest.

@@ -10,7 +10,7 @@ use crate::storage::parts::image::{self, Blocks, NewImage};
 use crate::storage::parts::mapped::{self, Mapped};
 use crate::storage::parts::size::Wish;
 use crate::storage::parts::superblock::Kind;
-use crate::storage::parts::tree::{self, PrivateMount, STORED_UID};
+use crate::storage::parts::tree::{self, Device, PrivateMount, STORED_UID};
 use crate::storage::parts::{room, size};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::{Discard, Layout, Luks};
@@ -225,8 +225,8 @@ fn populate(
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
     steps.enter(Step::Mount)?;
-    let settings = file_system::settings(plan.kind, spec);
-    let mount = PrivateMount::new(plan.kind.name(), mapped.path(), &settings, spec.attributes)?;
+    let way = file_system::way(plan.kind, spec, request.vouched);
+    let mount = PrivateMount::new(Device { kind: plan.kind, path: mapped.path() }, &way, request.vouched)?;
     let directory = mount.make(&spec.name)?;
     let stored = if mount.can_map_ids(&directory, request.uid) { STORED_UID } else { request.uid };
     tree::give(&directory, stored)?;

@@ -5,12 +5,15 @@ use super::opened::{is_ours, read_record};
 use super::read_only::{Decrypted, Mounted};
 use super::{file_system, header_copies, record_token, slots};
 use crate::job::{Failure, Seen, Step, Steps};
-use crate::storage::examined::{Examination, Examined, FileSystem, Header, Image, Inside, Table, Unlocked};
+use crate::storage::examined::{
+    Examination, Examined, FileSystem, Header, Image, Inside, Looked, Table, Unlocked,
+};
 use crate::storage::parts::{gpt, image, mapped, superblock};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::{self, Priority};
 use crate::sys::{devmapper, file, loopdev, mount};
 use records::Refusal;
+use records::signature::Vouched;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
@@ -18,9 +21,13 @@ use std::os::unix::fs::MetadataExt;
 pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {
     steps.enter(Step::Check)?;
     let mut found = Examined { leftovers: image::unfinished(&spec.image), ..Examined::default() };
+    let mut held = None;
     if wish.seen == Seen::Closed {
         found.stale = stale(spec);
-        found.locked_elsewhere = found.stale.is_empty() && image::is_locked(&spec.image);
+        // Held until the end, so that nobody begins to write while it is looked at. What is attached is another open
+        // file: a loop device that goes a moment later than this process keeps nobody out.
+        held = found.stale.is_empty().then(|| image::hold(&spec.image));
+        found.locked_elsewhere = held.as_ref().is_some_and(is_in_use);
     }
     let file = match image::open(&spec.image, image::Access::Read) {
         Ok(file) => file,
@@ -38,7 +45,8 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     found.headers = Some(header_copies::look(&mut { at }));
     let Ok(mut header) = HeaderCopy::read(&file, &place, spec) else { return Ok(found) };
     found.header = described(&mut header, spec);
-    if wish.keys.is_empty() || found.header.as_ref().is_none_or(|header| !header.is_ours) {
+    let is_known = |header: &Header| header.is_ours && !header.is_newer;
+    if wish.keys.is_empty() || !found.header.as_ref().is_some_and(is_known) {
         return Ok(found);
     }
     steps.enter(Step::Unlock)?;
@@ -49,17 +57,21 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     };
     let facts = header.luks.facts().map_err(|error| Failure::fault(error.to_string()))?;
     let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
-    let is_free = wish.seen == Seen::Closed && found.stale.is_empty();
-    let inside = match is_free {
-        true => {
+    let inside = match ((wish.vouch)(record.as_ref().ok()), held) {
+        (Some(vouched), Some(Ok(_held))) => {
             let name = format!("{}-check", spec.mapper_name());
             let device = Decrypted::new(&file, (&header, &place), &name, &unlocked.volume_key)?;
-            Some(inside(spec, &device, found.dirty, steps)?)
+            Looked::At(inside(spec, &device, (found.dirty, vouched), steps)?)
         }
-        false => None,
+        (None, Some(Ok(_))) => Looked::NotVouched,
+        (_, Some(Err(_)) | None) => Looked::InUse,
     };
     found.unlocked = Some(Unlocked { key: unlocked.key, slot: unlocked.slot, record, inside });
     Ok(found)
+}
+
+fn is_in_use(held: &Result<File, Failure>) -> bool {
+    matches!(held, Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeInUse)
 }
 
 fn unopened(failure: Failure) -> Image {
@@ -76,6 +88,7 @@ fn facts(file: &File) -> Image {
             size: facts.len(),
             wanting: facts.len().saturating_sub(facts.blocks() * 512),
             room: file::space(file).map_or(u64::MAX, |space| space.free),
+            copied: file::is_copied_on_write(file),
         },
         Err(error) => Image::Unreadable(error.to_string()),
     }
@@ -133,6 +146,7 @@ fn described(header: &mut HeaderCopy, spec: &Spec) -> Option<Header> {
     let slots = header.luks.slots().ok()?;
     Some(Header {
         is_ours: is_ours(spec, &facts),
+        is_newer: header.is_newer(),
         marked: slots.iter().any(|slot| slot.1 != Priority::Normal) || slots::is_marked(&mut header.luks),
         slots: slots.len(),
         has_record: !header.luks.tokens(record_token::KIND).is_empty(),
@@ -140,7 +154,12 @@ fn described(header: &mut HeaderCopy, spec: &Spec) -> Option<Header> {
 }
 
 /// The file system, checked by its own program and mounted to be read only.
-fn inside(spec: &Spec, device: &Decrypted, dirty: bool, steps: &mut dyn Steps) -> Result<Inside, Failure> {
+fn inside(
+    spec: &Spec,
+    device: &Decrypted,
+    (dirty, vouched): (bool, Vouched),
+    steps: &mut dyn Steps,
+) -> Result<Inside, Failure> {
     let bad = |file_system| Ok(Inside { file_system, record: Err("it was not reached".into()) });
     let Some(found) = device.probe() else { return bad(FileSystem::Unknown) };
     if spec.uuids.file_system.is_some_and(|uuid| uuid != found.uuid) {
@@ -153,9 +172,9 @@ fn inside(spec: &Spec, device: &Decrypted, dirty: bool, steps: &mut dyn Steps) -
     let checked = if unsettled {
         FileSystem::Unsettled(named)
     } else {
-        file_system::look(found.kind, device.path(), named)
+        file_system::look(found.kind, device.path(), named, vouched)
     };
-    let mounted = match Mounted::new(spec, device, found.kind, steps) {
+    let mounted = match Mounted::new(spec, device, (found.kind, vouched), steps) {
         Ok(mounted) => mounted,
         Err(failure) => return bad(FileSystem::NotMounted(failure.text().to_owned())),
     };

@@ -3,10 +3,12 @@
 use crate::job::{Context, Failure, refuse};
 use crate::storage::examined::FileSystem as Looked;
 use crate::storage::parts::superblock::{Check, FileSystem, Kind};
+use crate::storage::parts::tree::Way;
 use crate::storage::spec::Spec;
-use crate::sys::mount::Setting;
+use crate::sys::mount::{Attributes, Setting};
 use crate::sys::process::{self, ToolFailed};
 use records::Refusal;
+use records::signature::Vouched;
 use std::path::Path;
 use uuid::Uuid;
 
@@ -39,7 +41,8 @@ pub fn make(kind: Kind, device: &Path, uuid: Uuid, spec: &Spec) -> Result<(), Fa
             "-L", &label, "-U", &uuid, "-I", "256", "-m", "0", "-E", &extended, "-b", "4096", "-T",
             "default", "-q",
         ],
-        Kind::Btrfs => vec!["-L", &label, "-U", &uuid, "-q"],
+        // Before 6.7 mkfs.btrfs took the page of the machine, and such a home opens on no machine with smaller ones.
+        Kind::Btrfs => vec!["-L", &label, "-U", &uuid, "--sectorsize", "4096", "-q"],
         Kind::Xfs => vec!["-L", &label, "-m", &xfs_uuid, "-m", "reflink=1", "-q"],
     };
     match kind {
@@ -61,12 +64,17 @@ fn label(kind: Kind, name: &str) -> String {
     name.chars().take(room).collect()
 }
 
+/// Runs a checker. It names the files that it finds damaged: none of that goes into a refusal, a report or the journal.
+fn checker(program: &str, arguments: &[&str]) -> Result<(), ToolFailed> {
+    process::run(program, arguments).map_err(ToolFailed::without_output)
+}
+
 /// Repairs what a check can repair by itself, where the superblock asks for a check.
 pub fn check(found: &FileSystem, device: &Path) -> Result<(), Failure> {
     if found.check == Check::NotNeeded {
         return Ok(());
     }
-    match process::run("e2fsck", &["-p", &device.to_string_lossy()]) {
+    match checker("e2fsck", &["-p", &device.to_string_lossy()]) {
         // 1: errors were corrected. 2: and a reboot is due, which for us means: mount it afresh.
         Err(failed) if matches!(failed.code(), Some(1..=3)) => Ok(()),
         Err(failed @ ToolFailed::Status { .. }) => refuse(
@@ -84,7 +92,7 @@ pub fn check(found: &FileSystem, device: &Path) -> Result<(), Failure> {
 
 /// What is not sound is not moved about.
 pub fn check_before_shrinking(device: &Path) -> Result<(), Failure> {
-    match process::run("e2fsck", &["-f", "-p", &device.to_string_lossy()]) {
+    match checker("e2fsck", &["-f", "-p", &device.to_string_lossy()]) {
         Ok(()) => Ok(()),
         Err(failed) if matches!(failed.code(), Some(1..=3)) => Ok(()),
         Err(failed) => refuse(
@@ -108,19 +116,19 @@ pub fn minimize_ext4(device: &Path) -> Result<(), ToolFailed> {
 
 /// Fails unless it is sound in every respect.
 pub fn sound_ext4(device: &Path) -> Result<(), Failure> {
-    let looked = process::run("e2fsck", &["-f", "-n", &device.to_string_lossy()]);
+    let looked = checker("e2fsck", &["-f", "-n", &device.to_string_lossy()]);
     looked.during("looking at the smaller file system")
 }
 
 /// Has the file system's own program look at it, and change nothing.
-pub fn look(kind: Kind, device: &Path, named: String) -> Looked {
+pub fn look(kind: Kind, device: &Path, named: String, _vouched: Vouched) -> Looked {
     let path = device.to_string_lossy();
     let (program, arguments): (_, Vec<&str>) = match kind {
         Kind::Btrfs => ("btrfs", vec!["check", "--readonly", "--force", &path]),
         Kind::Ext4 => ("e2fsck", vec!["-n", "-f", &path]),
         Kind::Xfs => ("xfs_repair", vec!["-n", &path]),
     };
-    match process::run(program, &arguments) {
+    match checker(program, &arguments) {
         Ok(()) => Looked::Sound(named),
         Err(ToolFailed::Missing(program)) => Looked::NoChecker(program),
         Err(failed) => Looked::Errors(failed.to_string()),
@@ -128,22 +136,62 @@ pub fn look(kind: Kind, device: &Path, named: String) -> Looked {
 }
 
 /// Has the file system's own program repair it: what cannot be saved is thrown away.
-pub fn repair(kind: Kind, device: &Path) -> Result<(), Failure> {
+pub fn repair(kind: Kind, device: &Path, _vouched: Vouched) -> Result<(), Failure> {
     let path = device.to_string_lossy();
     let (program, arguments): (_, Vec<&str>) = match kind {
         Kind::Btrfs => ("btrfs", vec!["check", "--repair", "--force", &path]),
         Kind::Ext4 => ("e2fsck", vec!["-f", "-y", &path]),
         Kind::Xfs => ("xfs_repair", vec![&path]),
     };
-    match process::run(program, &arguments) {
+    match checker(program, &arguments) {
         // e2fsck: errors were corrected.
         Err(failed) if kind == Kind::Ext4 && matches!(failed.code(), Some(1..=3)) => Ok(()),
         other => other.during("repairing the file system"),
     }
 }
 
+/// Options that a record which another machine signed may ask for: they are about speed and room alone.
+const HARMLESS: [&str; 6] = ["compress", "noatime", "nodiratime", "relatime", "autodefrag", "noautodefrag"];
+
+/// For a file system that nobody vouches for.
+pub fn not_vouched<T>(spec: &Spec) -> Result<T, Failure> {
+    refuse(
+        Refusal::BadSignature,
+        format!(
+            "No record of the home in {} is signed by a key this machine trusts, not here and not in its header: what is \
+             inside may have been made to attack this machine, and was not mounted. To look at it all the same, to be \
+             read only: homectl rescue.",
+            spec.image.display()
+        ),
+    )
+}
+
 /// How it is mounted.
-pub fn settings(kind: Kind, spec: &Spec) -> Vec<Setting> {
+pub fn way(kind: Kind, spec: &Spec, vouched: Vouched) -> Way {
+    let mut way = plain(kind, spec, vouched);
+    // What the machine needs comes last: nothing that a record says overrides it.
+    way.settings = [settings(kind, spec, vouched), way.settings].concat();
+    way
+}
+
+/// What holds however it is mounted. `mountNoSuid=false` and the like are believed of this machine's own records alone:
+/// who can sign here could otherwise be root here, by a program in a home that belongs to root.
+pub fn plain(kind: Kind, spec: &Spec, vouched: Vouched) -> Way {
+    let foreign = !vouched.is_local();
+    let attributes = Attributes {
+        no_suid: foreign || spec.attributes.no_suid,
+        no_devices: foreign || spec.attributes.no_devices,
+        no_execute: spec.attributes.no_execute,
+    };
+    let settings = match kind {
+        // Its superblock may say "panic" instead.
+        Kind::Ext4 => vec![("errors".to_owned(), Some("remount-ro".to_owned()))],
+        Kind::Btrfs | Kind::Xfs => Vec::new(),
+    };
+    Way { settings, attributes }
+}
+
+fn settings(kind: Kind, spec: &Spec, vouched: Vouched) -> Vec<Setting> {
     let flag = |name: &str| (name.to_owned(), None);
     let mut all = match kind {
         Kind::Ext4 => vec![flag("noquota"), flag("user_xattr")],
@@ -154,16 +202,19 @@ pub fn settings(kind: Kind, spec: &Spec) -> Vec<Setting> {
     // What is unused is given back while nobody waits (tend.rs); file by file it would take its time, and take from
     // the metadata too.
     all.push(flag("nodiscard"));
-    all.extend(spec.extra.iter().cloned());
+    let believed = |setting: &&Setting| vouched.is_local() || HARMLESS.contains(&setting.0.as_str());
+    all.extend(spec.extra.iter().filter(believed).cloned());
     all
 }
 
 /// How it is mounted where it cannot be mounted for writing: nothing is written, the journal's content neither.
-pub fn read_only(kind: Kind) -> Vec<Setting> {
+pub fn read_only(kind: Kind, spec: &Spec, vouched: Vouched) -> Way {
     let journal = match kind {
         Kind::Btrfs => ("rescue".to_owned(), Some("nologreplay".to_owned())),
         Kind::Ext4 => ("noload".to_owned(), None),
         Kind::Xfs => ("norecovery".to_owned(), None),
     };
-    vec![("ro".to_owned(), None), journal]
+    let mut way = plain(kind, spec, vouched);
+    way.settings.extend([("ro".to_owned(), None), journal]);
+    way
 }

@@ -3,6 +3,7 @@
 //! Passwords are tried on the copy: no loop device, no lock, nothing of the image is touched by a
 //! wrong one, and it does not matter whether the home is mounted.
 
+use super::record_token;
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::parts::gpt::{self, Copies, Table};
 use crate::storage::parts::image;
@@ -62,7 +63,7 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
         Some((table, Copies::CutShort)) => (table, Health::CutShort),
         None => (guess(file, size, spec)?, Health::Damaged),
     };
-    if table.label != spec.name || spec.uuids.partition.is_some_and(|wanted| wanted != table.partition) {
+    if !table.is_named(&spec.name) || spec.uuids.partition.is_some_and(|wanted| wanted != table.partition) {
         return damaged(spec, "its partition belongs to another home");
     }
     Ok(Place { offset: table.start, size: table.end - table.start, table: Some((table, health)) })
@@ -166,6 +167,27 @@ impl HeaderCopy {
             Some(Metadata { first: false, .. }) | None => Health::Damaged,
         };
         Ok(Self { luks, sector, first_copy, _memory: memory })
+    }
+
+    /// Whether its record is in a form that only a newer systemd knows.
+    pub fn is_newer(&mut self) -> bool {
+        self.luks.tokens(record_token::KIND).iter().any(|(_, token)| record_token::is_newer(token))
+    }
+
+    /// Refuses what a newer systemd wrote: it is not damaged, and must not be written over.
+    pub fn refuse_newer(&mut self, spec: &Spec) -> Result<(), Failure> {
+        if !self.is_newer() {
+            return Ok(());
+        }
+        refuse(
+            Refusal::NotSupported,
+            format!(
+                "The record in the header of {} was written by a newer systemd, in a form that is not known here. The \
+                 home is not damaged, the password was not tried and nothing was changed. Open it with that systemd, or \
+                 with a newer homed.",
+                spec.image.display()
+            ),
+        )
     }
 
     /// Tries keys: which one fits which slot, and the volume key.

@@ -16,8 +16,9 @@ use crate::storage::parts::mapped::{self, Mapped};
 use crate::storage::parts::{image, superblock, tree};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::{Discard, Luks};
+use crate::sys::durable;
 use crate::sys::loopdev::{self, LoopDevice};
-use crate::sys::{durable, file};
+use records::signature::Vouched;
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -122,23 +123,24 @@ fn keep(file: &File, backup: &Path) -> Result<(), Failure> {
             None => Ok(()),
         }
     };
-    kept().during(format!("keeping what was there in {}", backup.display()))
+    let kept = kept();
+    if kept.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
+        // Half a backup would be taken for a whole one. Already failing: what matters is the first error.
+        let _ = std::fs::remove_file(backup);
+    }
+    kept.during(format!("keeping what was there in {}", backup.display()))
 }
 
 /// Shows what is left.
 pub fn rescue(
     spec: &Spec,
     keys: &[Secret],
-    (uid, target): (u32, Option<&Path>),
+    (uid, target, vouched): (u32, Option<&Path>, Vouched),
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
     steps.enter(Step::Unlock)?;
     mapped::remove_stale(&spec.mapper_name())?;
-    // Open for reading, and locked: nobody else writes meanwhile.
-    let file = image::open(&spec.image, image::Access::Read)?;
-    if file::lock(&file).during("locking the image")? == file::Lock::Elsewhere {
-        return refuse(Refusal::HomeInUse, format!("{} is in use.", spec.image.display()));
-    }
+    let file = image::hold(&spec.image)?;
     let place = header::locate(&file, spec)?;
     let mut header = HeaderCopy::read(&file, &place, spec)?;
     let unlocked = header.unlock(keys, spec)?;
@@ -147,7 +149,7 @@ pub fn rescue(
     let Some(found) = device.probe() else {
         return header::damaged(spec, "there is no file system inside that is known");
     };
-    let mounted = Mounted::new(spec, &device, found.kind, steps)?;
+    let mounted = Mounted::new(spec, &device, (found.kind, vouched), steps)?;
     if !mounted.without.is_empty() {
         steps.warn(format!("It is opened without {}.", mounted.without));
     }
@@ -159,7 +161,12 @@ pub fn rescue(
 }
 
 /// Has the file system repaired.
-pub fn repair_file_system(spec: &Spec, keys: &[Secret], steps: &mut dyn Steps) -> Result<(), Failure> {
+pub fn repair_file_system(
+    spec: &Spec,
+    keys: &[Secret],
+    vouched: Vouched,
+    steps: &mut dyn Steps,
+) -> Result<(), Failure> {
     steps.enter(Step::Unlock)?;
     let file = image::open(&spec.image, image::Access::Write)?;
     let place = header::locate(&file, spec)?;
@@ -176,7 +183,7 @@ pub fn repair_file_system(spec: &Spec, keys: &[Secret], steps: &mut dyn Steps) -
         return header::damaged(spec, "there is no file system inside that is known");
     };
     steps.enter(Step::RepairFileSystem)?;
-    file_system::repair(found.kind, mapped.path())?;
+    file_system::repair(found.kind, mapped.path(), vouched)?;
     file.sync_all().during("writing the image to disk")?;
     drop((mapped, luks, device));
     super::wait_until_closed(spec)

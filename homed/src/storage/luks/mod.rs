@@ -18,6 +18,7 @@ use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled};
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
 use crate::sys::{cryptsetup, devmapper, durable, loopdev};
+use records::signature::Vouched;
 use records::{Refusal, Secret};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -102,13 +103,19 @@ impl Backend for Luks {
         &self,
         keys: &[Secret],
         (uid, target): (u32, Option<&Path>),
+        vouched: Vouched,
         steps: &mut dyn Steps,
     ) -> Result<(), Failure> {
-        mend::rescue(&self.spec, keys, (uid, target), steps)
+        mend::rescue(&self.spec, keys, (uid, target, vouched), steps)
     }
 
-    fn repair_file_system(&self, keys: &[Secret], steps: &mut dyn Steps) -> Result<(), Failure> {
-        mend::repair_file_system(&self.spec, keys, steps)
+    fn repair_file_system(
+        &self,
+        keys: &[Secret],
+        vouched: Vouched,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure> {
+        mend::repair_file_system(&self.spec, keys, vouched, steps)
     }
 
     fn resize(&self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {

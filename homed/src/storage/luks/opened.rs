@@ -10,12 +10,13 @@ use crate::storage::parts::image;
 use crate::storage::parts::mapped::{self, Mapped};
 use crate::storage::parts::room::Room;
 use crate::storage::parts::superblock::{self, FileSystem};
-use crate::storage::parts::tree::{self, Ids, PrivateMount};
+use crate::storage::parts::tree::{self, Device, Ids, PrivateMount, Way};
 use crate::storage::spec::Spec;
 use crate::storage::{Healed, KeyChange, Opened, Opening, Resized, derive};
 use crate::sys::cryptsetup::{Discard, Facts, Luks};
 use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
+use records::signature::Vouched;
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -45,6 +46,7 @@ pub struct LuksOpened {
     volume_key: Secret,
     record: Result<Record, String>,
     prepared: Prepared,
+    vouched: Option<Vouched>,
 }
 
 impl LuksOpened {
@@ -61,6 +63,7 @@ impl LuksOpened {
         let mut header = HeaderCopy::read(&image, &place, spec)?;
         let facts = header.luks.facts().during("reading the encryption header")?;
         refuse_another(spec, &facts)?;
+        header.refuse_newer(spec)?;
         let unlocked = header.unlock(keys, spec)?;
         let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
         let key = keys.get(unlocked.key).map(Secret::duplicate).unwrap_or_else(|| Secret::new(Vec::new()));
@@ -82,6 +85,7 @@ impl LuksOpened {
             volume_key: unlocked.volume_key,
             record,
             prepared: Prepared::default(),
+            vouched: None,
         })
     }
 
@@ -115,6 +119,7 @@ impl LuksOpened {
             };
             return HomeDirectory::new(home.open().during("opening the home directory")?);
         }
+        let Some(vouched) = self.vouched else { return file_system::not_vouched(&self.spec) };
         self.map(steps)?;
         let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };
         let found = probe(mapped, &self.spec)?;
@@ -123,14 +128,13 @@ impl LuksOpened {
         steps.enter(Step::CheckFileSystem)?;
         file_system::check(&found, mapped.path())?;
         steps.enter(Step::Mount)?;
-        let settings = file_system::settings(found.kind, &self.spec);
-        let at_hand = |settings: &[_]| {
-            PrivateMount::new(found.kind.name(), mapped.path(), settings, self.spec.attributes)
-        };
-        let mount = at_hand(&settings).or_else(|failure| {
+        let device = Device { kind: found.kind, path: mapped.path() };
+        let at_hand = |way: &Way| PrivateMount::new(device, way, vouched);
+        let mount = at_hand(&file_system::way(found.kind, &self.spec, vouched)).or_else(|failure| {
             // Where the disk outside has no block left, nothing is damaged, and there is still something to read.
             let full = Room::of(&self.image).is_ok_and(|room| room.missing() > 0 && room.free < NEARLY_FULL);
-            let mount = full.then(|| at_hand(&file_system::read_only(found.kind)).ok()).flatten();
+            let read_only = file_system::read_only(found.kind, &self.spec, vouched);
+            let mount = full.then(|| at_hand(&read_only).ok()).flatten();
             match mount {
                 Some(mount) => {
                     let why = failure.text();
@@ -201,6 +205,10 @@ impl Opened for LuksOpened {
         }
         self.record = Ok(record.clone());
         self.image.sync_all().during("writing the header to disk")
+    }
+
+    fn vouch(&mut self, vouched: Vouched) {
+        self.vouched = Some(vouched);
     }
 
     fn directory(&mut self, steps: &mut dyn Steps) -> Result<&HomeDirectory, Failure> {
@@ -327,7 +335,8 @@ pub fn is_ours(spec: &Spec, facts: &Facts) -> bool {
     spec.uuids.luks.is_none_or(|uuid| uuid == facts.uuid)
         && encryption.cipher.as_ref().is_none_or(|cipher| *cipher == facts.cipher)
         && encryption.mode.as_ref().is_none_or(|mode| *mode == facts.mode)
-        && encryption.key_size.is_none_or(|size| size == facts.key_size)
+        // Without key slots the header does not say: 0.
+        && encryption.key_size.is_none_or(|size| facts.key_size == 0 || size == facts.key_size)
 }
 
 /// The record in the header.

@@ -1,16 +1,18 @@
 //! An image opened to be read only: nothing of it is changed, whatever state it is in.
 
+use super::file_system;
 use super::header::{self, HeaderCopy, Place};
 use crate::job::{Context, Failure, Step, Steps};
 use crate::storage::directory::HomeDirectory;
 use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::superblock::{self, FileSystem, Kind};
-use crate::storage::parts::tree::{Ids, PrivateMount};
+use crate::storage::parts::tree::{Device, Ids, PrivateMount};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::LoopDevice;
 use crate::sys::mount::Setting;
 use records::Secret;
+use records::signature::Vouched;
 use std::fs::File;
 use std::path::Path;
 
@@ -78,12 +80,18 @@ fn ways(kind: Kind) -> &'static [(&'static [&'static str], &'static str)] {
 
 impl Mounted {
     /// Mounts it in the first way that works.
-    pub fn new(spec: &Spec, device: &Decrypted, kind: Kind, steps: &mut dyn Steps) -> Result<Self, Failure> {
+    pub fn new(
+        spec: &Spec,
+        device: &Decrypted,
+        (kind, vouched): (Kind, Vouched),
+        steps: &mut dyn Steps,
+    ) -> Result<Self, Failure> {
         steps.enter(Step::Mount)?;
         let mut last = Failure::fault("there is no way to mount it");
         for (options, without) in ways(kind) {
-            let settings: Vec<Setting> = options.iter().map(|option| setting(option)).collect();
-            match PrivateMount::new(kind.name(), device.path(), &settings, spec.attributes) {
+            let mut way = file_system::plain(kind, spec, vouched);
+            way.settings.extend(options.iter().map(|option| setting(option)));
+            match PrivateMount::new(Device { kind, path: device.path() }, &way, vouched) {
                 Ok(mount) => return Ok(Self { mount, without }),
                 Err(failure) => last = failure,
             }

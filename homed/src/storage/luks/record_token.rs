@@ -42,6 +42,12 @@ pub fn seal(record: &Record, algorithm: Algorithm<'_>, key: &Secret) -> Result<V
     }))
 }
 
+/// Whether the token is in a form that came after the one that is known here: those say so by a `version` beyond 1. It
+/// is neither read nor written over.
+pub fn is_newer(token: &Value) -> bool {
+    token.get("version").is_some_and(|version| version.as_u64() != Some(1))
+}
+
 /// Takes the record out of a token.
 pub fn open(token: &Value, algorithm: Algorithm<'_>, key: &Secret) -> Result<Record, Failure> {
     let bytes = |name: &str| {
@@ -114,6 +120,17 @@ mod tests {
         assert_eq!(token["keyslots"], json!([]));
         let sealed = BASE64_STANDARD.decode(token["record"].as_str().expect("text")).expect("base64");
         assert_eq!(sealed.len(), r#"{"userName":"alice"}"#.len());
+    }
+
+    #[test]
+    fn a_token_of_a_newer_program_is_known_as_that() {
+        let token = seal(&record(r#"{"userName":"alice"}"#), XTS, &key(64)).expect("sealed");
+        for (version, newer) in [(json!(1), false), (json!(2), true), (json!("2"), true), (json!(-1), true)] {
+            let mut token = token.clone();
+            token["version"] = version;
+            assert_eq!(is_newer(&token), newer);
+        }
+        assert!(!is_newer(&token));
     }
 
     #[test]

@@ -34,6 +34,29 @@ pub enum Access {
 /// Opens an image that should exist.
 pub fn open(path: &Path, access: Access) -> Result<File, Failure> {
     let way = if access == Access::Read { OFlags::RDONLY } else { OFlags::RDWR };
+    open_as(path, way, access)
+}
+
+/// Opens an image that is only looked at, and keeps everybody else from writing to it meanwhile. Nothing of it, and no
+/// device of a killed run, is changed for that. `HomeInUse`: somebody has it open.
+pub fn hold(path: &Path) -> Result<File, Failure> {
+    let image = open_lockable(path)?;
+    match file::lock(&image).during(format!("locking {}", path.display()))? {
+        file::Lock::Taken => Ok(image),
+        file::Lock::Elsewhere => in_use(path),
+    }
+}
+
+/// NFS and CIFS lock byte ranges, and an exclusive lock there needs a file that is open for writing (`EBADF`).
+fn open_lockable(path: &Path) -> Result<File, Failure> {
+    match open_as(path, OFlags::RDWR, Access::Read) {
+        // A disk that can only be read: there nobody writes.
+        Err(Failure::Fault(_)) => open_as(path, OFlags::RDONLY, Access::Read),
+        other => other,
+    }
+}
+
+fn open_as(path: &Path, way: OFlags, access: Access) -> Result<File, Failure> {
     let flags = way | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => {
@@ -74,6 +97,10 @@ fn lock(image: &File, path: &Path) -> Result<(), Failure> {
     {
         return Ok(());
     }
+    in_use(path)
+}
+
+fn in_use<T>(path: &Path) -> Result<T, Failure> {
     refuse(
         Refusal::HomeInUse,
         format!("{} is in use, here or on another machine that shares it.", path.display()),
@@ -119,12 +146,6 @@ pub fn clear_dirty(image: &File) -> Result<(), Failure> {
 /// Whether it is marked as in use.
 pub fn is_dirty(image: &File) -> bool {
     matches!(file::attribute(image, DIRTY), Ok(Some(value)) if value == b"1")
-}
-
-/// Whether somebody has it locked, here or on a machine that shares it.
-pub fn is_locked(path: &Path) -> bool {
-    let opened = open(path, Access::Read);
-    opened.is_ok_and(|image| matches!(file::lock(&image), Ok(file::Lock::Elsewhere)))
 }
 
 /// A change of size that has begun.
@@ -232,7 +253,9 @@ impl NewImage {
             nameless(&opened, name).during(format!("making a file in {}", folder.display()))?;
         // Best effort: only btrfs knows the flag, and only for files that are still empty.
         let _ = file::write_in_place(&file);
-        file::lock(&file).during("locking the new image")?;
+        if file::lock(&file).during("locking the new image")? == file::Lock::Elsewhere {
+            return in_use(target);
+        }
         Ok(Self { file, folder: opened, target: target.to_owned(), temporary, instead })
     }
 
@@ -454,7 +477,23 @@ mod tests {
         let Err(Failure::Refused(refused)) = open(&path, Access::Write) else { panic!("opened twice") };
         assert_eq!(refused.refusal, Refusal::HomeInUse);
         open(&path, Access::Read).expect("reading needs no lock");
+        let Err(Failure::Refused(refused)) = hold(&path) else { panic!("held beside a writer") };
+        assert_eq!(refused.refusal, Refusal::HomeInUse);
         drop(first);
+        let held = hold(&path).expect("free again");
+        assert!(open(&path, Access::Write).is_err(), "written beside one who looks");
+        drop(held);
         open(&path, Access::Write).expect("free again");
+    }
+
+    /// An exclusive lock on NFS and CIFS needs it.
+    #[test]
+    fn what_is_locked_is_open_for_writing() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let path = folder.path().join("alice.home");
+        std::fs::write(&path, "x").expect("written");
+        let mode = |file: &File| rustix::fs::fcntl_getfl(file).expect("asked") & OFlags::RWMODE;
+        assert_eq!(mode(&hold(&path).expect("held")), OFlags::RDWR);
+        assert_eq!(mode(&open(&path, Access::Read).expect("opened")), OFlags::RDONLY);
     }
 }

@@ -2,9 +2,11 @@
 //! the machine's tree when all is ready.
 
 use super::idmap;
+use super::superblock::Kind;
 use crate::job::{Context, Failure};
 use crate::sys::mount::{self, Attributes, PrivateNamespace, Setting};
 use crate::sys::{btrfs, durable};
+use records::signature::Vouched;
 use rustix::fs::{Gid, Mode, Uid};
 use std::fs::DirBuilder;
 use std::io;
@@ -15,6 +17,24 @@ use std::path::Path;
 /// Where file systems are mounted in the private namespace; also there, empty, outside of it.
 const WORKPLACE: &str = "/run/homed/mount";
 
+/// What is mounted.
+#[derive(Debug, Clone, Copy)]
+pub struct Device<'a> {
+    /// The file system on it.
+    pub kind: Kind,
+    /// Its node.
+    pub path: &'a Path,
+}
+
+/// How it is mounted.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// Options of the file system; of two that contradict, the later one counts.
+    pub settings: Vec<Setting>,
+    /// What holds for every mount.
+    pub attributes: Attributes,
+}
+
 /// A file system that is mounted for this process alone.
 pub struct PrivateMount {
     root: OwnedFd,
@@ -22,15 +42,10 @@ pub struct PrivateMount {
 }
 
 impl PrivateMount {
-    /// Mounts it.
-    pub fn new(
-        kind: &str,
-        source: &Path,
-        settings: &[Setting],
-        attributes: Attributes,
-    ) -> Result<Self, Failure> {
-        let mount =
-            mount::open_file_system(kind, source, settings, attributes).during("mounting the home")?;
+    /// Mounts it. From here on the kernel reads what is on the device, so somebody has to vouch for it.
+    pub fn new(device: Device<'_>, way: &Way, _vouched: Vouched) -> Result<Self, Failure> {
+        let mount = mount::open_file_system(device.kind.name(), device.path, &way.settings, way.attributes)
+            .during("mounting the home")?;
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(WORKPLACE).during(format!("making {WORKPLACE}"))?;

@@ -1,8 +1,9 @@
 //! What was seen, judged: facts in, findings out. No IO.
 
 use crate::job::{Known, Seen};
-use crate::storage::examined::{Examined, FileSystem, Headers, Image, Table};
+use crate::storage::examined::{Examined, FileSystem, Headers, Image, Looked, Table};
 use records::health::{Finding, Kind};
+use records::signature::Vouched;
 
 /// All that a check has seen.
 pub struct Facts {
@@ -22,6 +23,8 @@ pub struct Facts {
     pub home: Option<Copy>,
     /// How many passwords and keys the record in force has.
     pub keys: Option<usize>,
+    /// Who vouches for the file system; `None`: nobody, or what may was not reached.
+    pub vouched: Option<Vouched>,
     /// What the credentials fit; `None`: none were offered, or there is nothing to try them on.
     pub fit: Option<Fit>,
 }
@@ -69,8 +72,11 @@ fn image(facts: &Facts) -> Vec<Finding> {
         Image::Missing => vec![Finding::with(Kind::ImageMissing, path)],
         Image::NotAFile => vec![Finding::with(Kind::ImageNotAFile, path)],
         Image::Unreadable(why) => vec![Finding::with(Kind::ImageUnreadable, format!("{path}: {why}"))],
-        Image::There { size, wanting, room } => {
+        Image::There { size, wanting, room, copied } => {
             let mut all = vec![Finding::with(Kind::ImageSound, format!("{path}, {} MiB", size >> 20))];
+            if *copied {
+                all.push(Finding::plain(Kind::ImageCopiedOnWrite));
+            }
             if wanting > room {
                 let detail = format!("{} MiB may be wanted, {} MiB are free", wanting >> 20, room >> 20);
                 all.push(Finding::with(Kind::ImageInHoles, detail));
@@ -102,6 +108,9 @@ fn header(facts: &Facts) -> Option<Finding> {
     let examined = &facts.examined;
     if examined.header.as_ref().is_some_and(|header| !header.is_ours) {
         return Some(Finding::plain(Kind::HeaderOfAnother));
+    }
+    if examined.header.as_ref().is_some_and(|header| header.is_newer) {
+        return Some(Finding::plain(Kind::HeaderNewer));
     }
     let kind = match (examined.headers, &examined.header) {
         (None, _) | (Some(Headers { first: None, second: None }), _) | (_, None) => Kind::HeadersDamaged,
@@ -163,7 +172,7 @@ fn copies(facts: &Facts) -> Vec<Finding> {
         Some(Copy::Trusted(_)) | None => {}
     }
     let reached = facts.seen == Seen::Open
-        || facts.examined.unlocked.as_ref().and_then(|unlocked| unlocked.inside.as_ref()).is_some_and(
+        || facts.examined.unlocked.as_ref().and_then(|unlocked| unlocked.inside.seen()).is_some_and(
             |inside| {
                 !matches!(
                     inside.file_system,
@@ -198,7 +207,11 @@ fn file_system(facts: &Facts) -> Option<Finding> {
     if facts.seen != Seen::Closed {
         return Some(Finding::plain(Kind::FileSystemOpen));
     }
-    let inside = facts.examined.unlocked.as_ref()?.inside.as_ref()?;
+    let inside = match &facts.examined.unlocked.as_ref()?.inside {
+        Looked::At(inside) => inside,
+        Looked::NotVouched => return Some(Finding::plain(Kind::FileSystemNotVouched)),
+        Looked::InUse => return None,
+    };
     Some(match &inside.file_system {
         FileSystem::Sound(named) => Finding::with(Kind::FileSystemSound, named),
         FileSystem::Unknown => Finding::plain(Kind::FileSystemUnknown),
@@ -242,11 +255,17 @@ mod tests {
         Facts {
             image_path: "/home/alice.home".into(),
             examined: Examined {
-                image: Image::There { size: 256 << 20, wanting: 0, room: 1 },
+                image: Image::There { size: 256 << 20, wanting: 0, room: 1, copied: false },
                 table: Some(Table::Sound),
                 headers: Some(Headers { first: Some(5), second: Some(5) }),
-                header: Some(Header { is_ours: true, slots: 1, marked: false, has_record: true }),
-                unlocked: Some(Unlocked { key: 0, slot: 0, record: Ok(record), inside: Some(inside) }),
+                header: Some(Header {
+                    is_ours: true,
+                    is_newer: false,
+                    slots: 1,
+                    marked: false,
+                    has_record: true,
+                }),
+                unlocked: Some(Unlocked { key: 0, slot: 0, record: Ok(record), inside: Looked::At(inside) }),
                 ..Examined::default()
             },
             seen: Seen::Closed,
@@ -255,6 +274,7 @@ mod tests {
             header: Some(Copy::Trusted(7)),
             home: Some(Copy::Trusted(7)),
             keys: Some(1),
+            vouched: None,
             fit: Some(Fit::Both(0)),
         }
     }
@@ -272,7 +292,10 @@ mod tests {
     }
 
     fn inside(facts: &mut Facts) -> &mut Inside {
-        facts.examined.unlocked.as_mut().and_then(|unlocked| unlocked.inside.as_mut()).expect("there")
+        match facts.examined.unlocked.as_mut().map(|unlocked| &mut unlocked.inside) {
+            Some(Looked::At(inside)) => inside,
+            _ => panic!("not there"),
+        }
     }
 
     /// Nothing but the image was reached.
@@ -309,6 +332,25 @@ mod tests {
         ),
         (unreached, &[Kind::HeadersDamaged]),
         (|f| f.examined.locked_elsewhere = true, &[Kind::ImageInUse]),
+        (
+            |f| f.examined.image = Image::There { size: 1, wanting: 0, room: 1, copied: true },
+            &[Kind::ImageCopiedOnWrite],
+        ),
+        (
+            |f| {
+                header(f).is_newer = true;
+                f.examined.unlocked = None;
+                (f.header, f.home, f.fit) = (None, None, None);
+            },
+            &[Kind::HeaderNewer, Kind::PasswordNotGiven],
+        ),
+        (
+            |f| {
+                f.examined.unlocked.as_mut().expect("there").inside = Looked::NotVouched;
+                f.home = None;
+            },
+            &[Kind::FileSystemNotVouched],
+        ),
         (|f| f.examined.table = Some(Table::FirstDamaged), &[Kind::FirstTableDamaged]),
         (|f| f.examined.table = Some(Table::SecondDamaged), &[Kind::SecondTableDamaged]),
         (|f| f.examined.table = Some(Table::BothDamaged), &[Kind::BothTablesDamaged]),

@@ -1,6 +1,7 @@
 //! Looking at every part of a home, and changing nothing. Who wants the home meanwhile gets it: the daemon
 //! ends this worker then, and what it had open goes with it.
 
+use super::copies::vouched;
 use super::{Looked, state, steps::Reporter};
 use crate::job::{Failure, Job, Known, Seen, Step};
 use crate::storage::examined::{Examination, Examined};
@@ -34,15 +35,18 @@ pub fn look<W: Write>(
     let keys = token::candidates(&job.credentials);
     let home_directory = spec.home_directory.clone();
     let image = spec.image.clone();
-    let examined = storage::backend(spec)?.examine(&Examination { seen, keys: &keys }, steps)?;
     let trust = state::trust()?;
+    let vouch = |header: Option<&Record>| vouched(&trust, &job.record, header);
+    let wish = Examination { seen, keys: &keys, vouch: &vouch };
+    let examined = storage::backend(spec)?.examine(&wish, steps)?;
     let host = (known == Known::Yes).then_some(&job.record);
     let home = match (&examined.unlocked, seen) {
         (_, Seen::Open) => Some(open_home(&home_directory)),
-        (Some(unlocked), Seen::Closed) => unlocked.inside.as_ref().map(|inside| inside.record.clone()),
+        (Some(unlocked), Seen::Closed) => unlocked.inside.seen().map(|inside| inside.record.clone()),
         (_, Seen::Closed | Seen::Locked) => None,
     };
     let header = header_record(&examined);
+    let vouched = vouch(header.as_ref().and_then(|copy| copy.as_ref().ok()));
     let fit = fit(job, &examined, [host, header.as_ref().and_then(|copy| copy.as_ref().ok())])?;
     Ok(Facts {
         image_path: image.display().to_string(),
@@ -53,6 +57,7 @@ pub fn look<W: Write>(
         header: header.map(|copy| judged(&trust, copy)),
         home: home.map(|copy| judged(&trust, copy)),
         fit,
+        vouched,
         examined,
     })
 }

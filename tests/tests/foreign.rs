@@ -1,0 +1,122 @@
+//! Homes from elsewhere: nothing in them is believed, and no file system in them is mounted, before a signature that
+//! counts here was seen.
+
+use anyhow::{Result, ensure};
+use homed_tests::{CHEAP, Ours};
+use machine::Machine;
+
+/// Takes the record's token out of the header of /home/alice.home.
+const STRIP_TOKEN: &str = "\
+set -e
+loop=$(losetup --find --show --offset 1048576 /home/alice.home)
+cryptsetup token remove --token-id 0 $loop
+losetup --detach $loop";
+/// How often the kernel has mounted a file system of a home.
+const MOUNTED: &str = "dmesg | grep -c 'BTRFS.*first mount\\|EXT4-fs.*mounted filesystem' || true";
+
+/// A machine with the closed home of alice, which another one has made.
+fn with_a_strangers_home(kind: &str) -> Result<Ours> {
+    let first = Ours::small()?;
+    first.done(&format!("create alice {CHEAP} --fs-type={kind}"), "", "correcthorse")?;
+    let folder = tempfile::tempdir()?;
+    let image = folder.path().join("alice.home");
+    first.copy_out("/home/alice.home", &image)?;
+    let second = Ours::small_with(Machine::builder().machine_id("22222222222222222222222222222222"))?;
+    second.copy_in(&image, "/home/alice.home")?;
+    Ok(second)
+}
+
+#[test]
+fn without_a_record_in_its_header_a_strangers_home_is_not_mounted() -> Result<()> {
+    let machine = with_a_strangers_home("btrfs")?;
+    machine.check(STRIP_TOKEN)?;
+    let before = (machine.check(MOUNTED)?, machine.check("sha256sum /home/alice.home")?);
+    let said = machine.refused("activate alice", "correcthorse", "")?;
+    ensure!(said.contains("signed by a key this machine trusts"), "{said}");
+    let found = machine.homectl("check alice", "correcthorse", "")?;
+    ensure!(found.stdout.contains("vouches"), "{}{}", found.stdout, found.stderr);
+    machine.homectl("repair --yes --file-system alice", "correcthorse", "")?;
+    let after = (machine.check(MOUNTED)?, machine.check("sha256sum /home/alice.home")?);
+    ensure!(before == after, "it was mounted or changed: {before:?} {after:?}\n{}", machine.log());
+    machine.nothing_open("alice")?;
+    // The count that did not change is one that can: an administrator who asks by name sees it.
+    machine.done("rescue alice /root/look", "correcthorse", "")?;
+    ensure!(machine.check(MOUNTED)? != after.0, "a mount is not counted");
+    Ok(())
+}
+
+#[test]
+fn a_header_of_a_newer_systemd_is_called_that_and_left_alone() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.check(
+        "set -e; cd /root; loop=$(losetup --find --show --offset 1048576 /home/alice.home)
+         cryptsetup token export --token-id 0 $loop | sed 's/{/{\"version\":2,/' > token
+         cryptsetup token remove --token-id 0 $loop; cryptsetup token import --token-id 0 --json-file token $loop
+         losetup --detach $loop",
+    )?;
+    let before = machine.check("sha256sum /home/alice.home")?;
+    for words in ["activate alice", "authenticate alice", "repair --yes alice"] {
+        let said = machine.homectl(words, "correcthorse", "")?;
+        ensure!(said.status != 0, "{words}: {}", said.stdout);
+        let all = said.stdout + &said.stderr;
+        ensure!(all.contains("newer systemd") && all.contains("not damaged"), "{words}: {all}");
+    }
+    let said = machine.refused("passwd alice", "correcthorse", "batterystaple")?;
+    ensure!(said.contains("newer systemd"), "{said}");
+    ensure!(machine.check("sha256sum /home/alice.home")? == before, "changed");
+    Ok(())
+}
+
+#[test]
+fn how_a_foreign_home_is_mounted_is_not_for_its_record_to_say() -> Result<()> {
+    let first = Ours::small()?;
+    let wishes = "--nosuid=no --nodev=no --luks-extra-mount-options=compress=zstd:1,commit=299";
+    first.done(&format!("create alice {CHEAP} {wishes}"), "", "correcthorse")?;
+    first.done("activate alice", "correcthorse", "")?;
+    let options = first.check("findmnt -n -o OPTIONS /home/alice")?;
+    ensure!(!options.contains("nosuid") && options.contains("commit=299"), "its own machine: {options}");
+    first.done("deactivate alice", "", "")?;
+    let folder = tempfile::tempdir()?;
+    let (image, key) = (folder.path().join("alice.home"), folder.path().join("first.public"));
+    first.copy_out("/home/alice.home", &image)?;
+    first.copy_out("/var/lib/systemd/home/local.public", &key)?;
+    let second = Ours::small_with(Machine::builder().machine_id("22222222222222222222222222222222"))?;
+    second.copy_in(&image, "/home/alice.home")?;
+    second.copy_in(&key, "/root/first.public")?;
+    second.check("homectl add-signing-key /root/first.public")?;
+    // The first time there is no record here, the second time there is.
+    for _ in 0..2 {
+        second.done("activate alice", "correcthorse", "")?;
+        let options = second.check("findmnt -n -o OPTIONS /home/alice")?;
+        ensure!(options.contains("nosuid") && options.contains("nodev"), "{options}");
+        ensure!(!options.contains("commit="), "{options}");
+        second.done("deactivate alice", "", "")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_ext4_that_wishes_a_panic_does_not_get_it() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.done(&format!("create alice {CHEAP} --fs-type=ext4"), "", "correcthorse")?;
+    machine.check(
+        "set -e; loop=$(losetup --find --show --offset 1048576 /home/alice.home)
+         printf correcthorse | cryptsetup open --key-file - $loop peek
+         tune2fs -e panic /dev/mapper/peek; cryptsetup close peek; losetup --detach $loop",
+    )?;
+    machine.done("activate alice", "correcthorse", "")?;
+    let options = machine.check("findmnt -n -o OPTIONS /home/alice; cat /proc/fs/ext4/dm-*/options")?;
+    ensure!(options.contains("errors=remount-ro"), "{options}");
+    Ok(())
+}
+
+#[test]
+fn a_name_longer_than_a_partition_s_opens() -> Result<()> {
+    let machine = Ours::small()?;
+    let name = "alice@students.engineering.university.example";
+    machine.done(&format!("create {name} {CHEAP}"), "", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}
