@@ -256,8 +256,7 @@ impl Daemon {
             }
             Effect::Forget(user, call) => self.forget(user, call),
             Effect::DropReferences(user) => self.references.drop_all(&user),
-            Effect::SetTimer(user, timer, after) => self.ring(after, Event::Rang(user, timer)),
-            Effect::SetAlarm(user, alarm, after) => self.ring(after, Event::Alarm(user, alarm)),
+            Effect::SetTimer(timer, after) => self.ring(after, Event::Rang(timer)),
             Effect::Inhibit(id, inhibitor) => self.inhibit(id, &inhibitor),
             Effect::Announce(change) => self.link.announce(change),
             Effect::Log(user, text) => tracing::warn!(home = %user, "{text}"),

@@ -1,6 +1,6 @@
 //! What the core wants done, and what happens to it: the closed list of both.
 
-use super::Bound;
+use super::{Bound, HomeTimer};
 use super::inhibitor::Inhibitor;
 use crate::job::{Job, Outcome};
 use crate::manager::request::{Answer, AtSuspend, Caller, InhibitorId, Operation, ProgressSink, RequestId};
@@ -11,6 +11,13 @@ use std::time::Duration;
 /// Names a job; also a question that is asked before one starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
+
+/// Whose timer it is, and which.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// One home's.
+    Home(UserName, HomeTimer),
+}
 
 /// Something happened.
 pub enum Event {
@@ -37,9 +44,7 @@ pub enum Event {
     /// The last reference of its kind has gone.
     Released(UserName, AtSuspend),
     /// A timer of [`Effect::SetTimer`] rang.
-    Rang(UserName, u64),
-    /// An alarm of [`Effect::SetAlarm`] rang.
-    Alarm(UserName, u64),
+    Rang(Timer),
     /// An inhibitor of an earlier daemon is still held.
     Inhibited(Box<Inhibitor>),
     /// An inhibitor was let go of, or its time is over.
@@ -94,10 +99,8 @@ pub enum Effect {
     Forget(UserName, Option<RequestId>),
     /// Close and delete the home's references: it is deactivated or gone.
     DropReferences(UserName),
-    /// Ring after a while, with this number.
-    SetTimer(UserName, u64, Duration),
-    /// Ring after a while, to look whether its user is still away.
-    SetAlarm(UserName, u64, Duration),
+    /// Ring after a while.
+    SetTimer(Timer, Duration),
     /// Answer a call with something to hold this inhibitor by.
     Inhibit(RequestId, Box<Inhibitor>),
     /// Tell the fronts.

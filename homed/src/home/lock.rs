@@ -130,9 +130,7 @@ impl Home {
 
     /// It could not be settled: soon again, for somebody may be frozen.
     pub(super) fn settle_later(&mut self, turn: &mut Turn) {
-        self.unsettled = true;
-        self.timer += 1;
-        turn.effects.push(Effect::SetTimer(self.user().clone(), self.timer, SETTLING));
+        self.set_timer(super::TimerKind::Settle, SETTLING, turn);
     }
 
     /// Finishes or takes back a lock or unlock that was broken off: nobody stays frozen, and what is locked

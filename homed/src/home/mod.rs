@@ -22,6 +22,7 @@ mod run;
 pub mod seal;
 pub mod state;
 mod tend;
+mod timer;
 mod update;
 pub mod verdict;
 pub mod view;
@@ -44,6 +45,7 @@ use state::{Lingering, State};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 pub use tend::is_tending;
+pub use timer::{HomeTimer, TimerKind};
 use verdict::{Favour, Held, Situation, Verb, Verdict, verdict};
 
 /// Operations that may wait for one home.
@@ -214,15 +216,11 @@ pub struct Home {
     held: BTreeSet<AtSuspend>,
     /// Deactivations that failed since the last holder went; a timer is set.
     failed_deactivations: Option<u32>,
-    timer: u64,
-    /// Settling failed; a timer is set.
-    unsettled: bool,
+    timers: timer::Timers,
     tending: tend::Tending,
     inhibitors: Vec<Inhibitor>,
     /// Since when its user is away.
     away: Away,
-    /// The alarm that counts.
-    alarm: u64,
     /// When it was locked last, and what was seen then.
     last_lock: Option<(u64, seal::Verdict)>,
     attempts: Attempts,
@@ -253,12 +251,10 @@ impl Home {
             waiting: VecDeque::new(),
             held: BTreeSet::new(),
             failed_deactivations: None,
-            timer: 0,
-            unsettled: false,
+            timers: timer::Timers::default(),
             tending: tend::Tending::default(),
             inhibitors: Vec::new(),
             away: Away::default(),
-            alarm: 0,
             last_lock: None,
         }
     }
@@ -421,22 +417,6 @@ impl Home {
         }
         let wanted = Wanted::by_the_daemon(Verb::HolderGone, turn.now_usec);
         let Fate::Stays = self.want(wanted, turn) else { return };
-    }
-
-    /// What failed is tried again.
-    pub fn rang(&mut self, timer: u64, turn: &mut Turn) {
-        if self.tending.is_due(timer) {
-            return self.tend(turn);
-        }
-        if timer != self.timer {
-            return;
-        }
-        if std::mem::take(&mut self.unsettled) {
-            self.settle(turn);
-        }
-        if self.failed_deactivations.is_some() {
-            self.nobody_holds_it(turn);
-        }
     }
 
     fn enqueue(&mut self, wanted: Wanted, turn: &mut Turn) {

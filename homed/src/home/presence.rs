@@ -3,11 +3,10 @@
 //! The login manager tells of the sessions, the core sets an alarm clock for the earlier of both ends, and looks
 //! again when it rings.
 
-use super::effect::Effect;
 use super::rules::unless_never;
 use super::state::Resting;
 use super::verdict::Verb;
-use super::{Fate, Home, Turn, Wanted};
+use super::{Fate, Home, TimerKind, Turn, Wanted};
 use crate::manager::request::Session;
 use std::time::Duration;
 
@@ -101,29 +100,21 @@ impl Home {
 
     /// Sets the alarm clock for the end of the earlier limit; an older alarm counts no longer.
     pub(super) fn set_clock(&mut self, turn: &mut Turn) {
-        self.alarm += 1;
+        self.stop_timer(TimerKind::Away);
         if let Some((end, _)) = self.limits(turn).end(self.away) {
-            self.ring_in(end.saturating_sub(turn.now_usec), turn);
+            let left = Duration::from_micros(end.saturating_sub(turn.now_usec));
+            self.set_timer(TimerKind::Away, left, turn);
         }
-    }
-
-    fn ring_in(&mut self, usec: u64, turn: &mut Turn) {
-        let after = Duration::from_micros(usec);
-        turn.effects.push(Effect::SetAlarm(self.user().clone(), self.alarm, after));
     }
 
     /// The alarm clock rings: it is locked, if its user is still away.
-    pub fn alarmed(&mut self, alarm: u64, turn: &mut Turn) {
+    pub(super) fn alarmed(&mut self, turn: &mut Turn) {
         let open = turn.facts.whereabouts(&self.place).resting(self.known) == Resting::Active;
-        let Some((end, why)) = self.limits(turn).end(self.away).filter(|_| open && alarm == self.alarm)
-        else {
-            return;
-        };
+        let Some((end, why)) = self.limits(turn).end(self.away).filter(|_| open) else { return };
         if end > turn.now_usec {
             return self.set_clock(turn);
         }
-        self.alarm += 1;
-        self.ring_in(AGAIN, turn);
+        self.set_timer(TimerKind::Away, Duration::from_micros(AGAIN), turn);
         self.log(turn, &format!("{}: {why} for long enough", self.user()));
         self.lock_unasked(Wanted::by_the_daemon(Verb::LockAll, turn.now_usec), turn);
     }

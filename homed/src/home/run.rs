@@ -8,7 +8,7 @@
 use super::effect::{Announcement, Check, Effect, Failed, Findings, JobId, Quality, StartJob};
 use super::state::{Purpose, Resting, Work};
 use super::verdict::{Held, Verb};
-use super::{Fate, Home, Turn, Waiter, Wanted};
+use super::{Fate, Home, TimerKind, Turn, Waiter, Wanted};
 use crate::job::{Force, Job, Known, Mounted, Outcome, Remember, Size, Task};
 use crate::manager::request::Answer;
 use records::refusal::Refused;
@@ -381,8 +381,7 @@ impl Home {
         let failures = self.failed_deactivations.map_or(0, |n| n.saturating_add(1));
         self.failed_deactivations = Some(failures);
         let wait = turn.tuning.retry.saturating_mul(1 << failures.min(8)).min(turn.tuning.retry_longest);
-        self.timer += 1;
-        turn.effects.push(Effect::SetTimer(self.user().clone(), self.timer, wait));
+        self.set_timer(TimerKind::Deactivate, wait, turn);
     }
 
     /// The worker's record becomes the host's.

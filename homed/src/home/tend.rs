@@ -1,7 +1,6 @@
 //! When the space of a home is cared for: after it was opened, from time to time, and when its last holder has gone.
 //! Never when somebody waits, and never on the way down.
 
-use super::effect::Effect;
 use super::state::{Resting, Work};
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Waiter, Wanted};
@@ -19,8 +18,6 @@ const THOROUGH: u32 = 16;
 /// What is remembered of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tending {
-    /// The timer that counts; those set before ring in vain.
-    timer: Option<u64>,
     /// How often it was cared for since it was opened.
     times: u32,
     /// Whether it was cared for since the last holder has gone.
@@ -37,12 +34,6 @@ pub(super) enum Left {
     Yes,
 }
 
-impl Tending {
-    pub fn is_due(&self, timer: u64) -> bool {
-        self.timer == Some(timer)
-    }
-}
-
 /// Whether a job of that name leaves nothing behind when it is broken off.
 pub fn is_tending(what: &str) -> bool {
     what == super::run::what(Work::Tending(Care::InUse))
@@ -51,9 +42,7 @@ pub fn is_tending(what: &str) -> bool {
 impl Home {
     /// Cares for its space after a while.
     pub fn tend_after(&mut self, wait: Duration, turn: &mut Turn) {
-        let timer = turn.job_id().0;
-        self.tending.timer = Some(timer);
-        turn.effects.push(Effect::SetTimer(self.user().clone(), timer, wait));
+        self.set_timer(super::TimerKind::Tend, wait, turn);
     }
 
     /// Whether it is long enough open to be given another size: what starts with a session has started.
@@ -63,7 +52,6 @@ impl Home {
 
     /// Cares for its space now, and again later as long as it is open.
     pub(super) fn tend(&mut self, turn: &mut Turn) {
-        self.tending.timer = None;
         let resting = turn.facts.whereabouts(self.place()).resting(self.known());
         if !matches!(resting, Resting::Active | Resting::Locked) {
             return;

@@ -1,6 +1,7 @@
 //! Locks that nobody asked for by name: who is left out, what follows, and when.
 
 use super::*;
+use crate::home::TimerKind;
 use crate::home::effect::StartJob;
 use crate::home::facts::{Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::rules::{AtWake, Proof};
@@ -125,6 +126,29 @@ impl Scene {
         }
     }
 
+    /// Ends the jobs that were just started; nothing moves.
+    fn end_as_it_is(&mut self, mut outcome: impl FnMut(&str) -> Outcome) {
+        let jobs: Vec<(UserName, JobId)> =
+            self.starts().map(|start| (start.user.clone(), start.id)).collect();
+        for (user, id) in jobs {
+            let outcome = outcome(user.as_str());
+            self.take(Event::Ended(user, id, outcome));
+        }
+    }
+
+    /// Whether a settling has just been started.
+    fn settles(&self) -> bool {
+        self.starts().any(|start| matches!(start.job.task, Task::Settle { .. }))
+    }
+
+    /// The look-up that was just asked for, and the first UID it is about.
+    fn check(&self) -> Option<(JobId, u32)> {
+        self.last.iter().find_map(|effect| match effect {
+            Effect::Check(check) => Some((check.id, check.uids.first().copied().unwrap_or(0))),
+            _ => None,
+        })
+    }
+
     fn answer(&self) -> Option<Result<(), String>> {
         self.last.iter().find_map(|effect| match effect {
             Effect::Answer(_, Ok(_), _) => Some(Ok(())),
@@ -134,18 +158,28 @@ impl Scene {
         })
     }
 
-    fn alarm(&self) -> Option<(UserName, u64, u64)> {
+    /// The last timer that was set for that kind: whose, itself, and after how many µs it rings.
+    fn timer(&self, kind: TimerKind) -> Option<(UserName, Timer, u64)> {
         self.last.iter().rev().find_map(|effect| match effect {
-            Effect::SetAlarm(user, alarm, after) => {
-                Some((user.clone(), *alarm, u64::try_from(after.as_micros()).expect("short")))
+            Effect::SetTimer(timer @ Timer::Home(user, which), after) if which.kind == kind => {
+                Some((user.clone(), timer.clone(), u64::try_from(after.as_micros()).expect("short")))
             }
             _ => None,
         })
     }
 
+    fn alarm(&self) -> Option<(UserName, Timer, u64)> {
+        self.timer(TimerKind::Away)
+    }
+
     fn has(&self, is_it: impl Fn(&Effect) -> bool) -> bool {
         self.last.iter().any(is_it)
     }
+}
+
+fn offer(password: &str) -> Offer {
+    let password = records::Secret::new(password.as_bytes().to_vec());
+    Offer { credentials: records::Credentials { passwords: vec![password], ..Default::default() }, progress: None }
 }
 
 fn done(_: &str) -> Outcome {
@@ -324,24 +358,24 @@ fn a_locked_screen_locks_the_home_after_its_time() {
     scene.ask(0, at_screen(false));
     assert_eq!(scene.alarm(), None);
     scene.now += 60 * SECOND;
-    assert!(scene.take(Event::Alarm(user("alice"), first)).is_empty());
+    assert!(scene.take(Event::Rang(first)).is_empty());
     // And not.
     scene.ask(0, at_screen(true));
     let (_, second, _) = scene.alarm().expect("set");
     scene.now += 59 * SECOND;
-    scene.take(Event::Alarm(user("alice"), second));
+    scene.take(Event::Rang(second));
     assert_eq!(scene.locking(), [""; 0]);
     let (_, third, left) = scene.alarm().expect("set again");
     assert_eq!(left, SECOND);
     scene.now += SECOND;
-    scene.take(Event::Alarm(user("alice"), third));
+    scene.take(Event::Rang(third));
     assert_eq!(scene.locking(), ["alice"]);
     // It fails, and is tried again.
     let (_, fourth, again) = scene.alarm().expect("set for another try");
     assert_eq!(again, 60 * SECOND);
     scene.end(busy);
     scene.now += again;
-    scene.take(Event::Alarm(user("alice"), fourth));
+    scene.take(Event::Rang(fourth));
     assert_eq!(scene.locking(), ["alice"]);
 }
 
@@ -386,5 +420,38 @@ fn sessions_are_looked_at_again_only_where_idleness_counts() {
             |effect| matches!(effect, Effect::Answer(_, Ok(Answer::LookAgain(after)), _) if after.is_some() == again),
         );
         assert!(asked, "{idle:?}");
+    }
+}
+
+/// A settling that fails is tried again whatever else was timed meanwhile, and however many timers of other kinds
+/// were set before: else the user of a home stays frozen.
+#[test]
+fn the_retry_of_a_failed_settling_is_taken_for_nothing_else() {
+    let fault = |_: &str| Outcome::Fault { chain: "power cut".into() };
+    // Numbers of other timers that may be in use at the same time.
+    for others in 0..40 {
+        let mut scene = Scene::new("", |_| {});
+        for _ in 0..others {
+            scene.ask(0, Operation::Look(HomeKey::Name("alice".into())));
+            scene.manager.next_job += 1;
+        }
+        scene.mounts.borrow_mut().insert("alice".into(), Mount::None);
+        scene.ask(0, Operation::Activate(HomeKey::Name("alice".into()), offer("right")));
+        let (id, uid) = scene.check().expect("asked");
+        scene.take(Event::Checked(user("alice"), id, crate::home::effect::Findings { uid: Some(uid), ..Default::default() }));
+        scene.mounts.borrow_mut().insert("alice".into(), Mount::Usable);
+        scene.end_as_it_is(done);
+        let (_, tend, _) = scene.timer(TimerKind::Tend).expect("it is cared for later");
+        scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+        scene.end_as_it_is(fault);
+        assert!(scene.settles(), "after a lock that failed");
+        scene.end_as_it_is(fault);
+        let (_, again, _) = scene.timer(TimerKind::Settle).expect("another try");
+        assert_ne!(tend, again);
+        scene.take(Event::Rang(again));
+        assert!(scene.settles(), "{others}");
+        scene.end_as_it_is(done);
+        scene.take(Event::Rang(tend));
+        assert!(scene.starts().any(|start| matches!(start.job.task, Task::Tend { .. })), "{others}");
     }
 }

@@ -18,7 +18,7 @@ mod lock_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::home::effect::{Announcement, Effect, Event, Failed, Found, JobId};
+use crate::home::effect::{Announcement, Effect, Event, Failed, Found, JobId, Timer};
 use crate::home::facts::Facts;
 use crate::home::rules::LockRules;
 use crate::home::verdict::{Favour, Held, Verb};
@@ -181,11 +181,9 @@ impl Manager {
                 home.released(at_suspend, turn);
                 Fate::Stays
             }),
-            Event::Rang(user, timer) => self.on(&user, turn, |home, turn| {
-                home.rang(timer, turn);
-                Fate::Stays
-            }),
-            Event::Alarm(user, alarm) => self.lock_event(&user, turn, |home, turn| home.alarmed(alarm, turn)),
+            Event::Rang(Timer::Home(user, timer)) => {
+                self.lock_event(&user, turn, |home, turn| home.rang(timer, turn));
+            }
             Event::Inhibited(inhibitor) => {
                 // Its number is not given again.
                 turn.next_job = turn.next_job.max(inhibitor.id.0);

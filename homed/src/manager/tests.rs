@@ -74,8 +74,8 @@ struct Scene {
     running: Vec<StartJob>,
     checks: Vec<(UserName, JobId, Vec<u32>)>,
     references: Vec<(UserName, AtSuspend)>,
-    timers: Vec<(UserName, u64)>,
-    tendings: Vec<(UserName, u64)>,
+    timers: Vec<Timer>,
+    tendings: Vec<Timer>,
     open_calls: BTreeSet<RequestId>,
     left: BTreeSet<RequestId>,
     calls: u64,
@@ -150,7 +150,6 @@ impl Scene {
             | Effect::Announce(_)
             | Effect::Log(..)
             | Effect::Warn(_)
-            | Effect::SetAlarm(..)
             | Effect::PowerOff => {}
             Effect::Inhibit(id, _) => self.answered(id),
             Effect::Check(check) => self.checks.push((check.user, check.id, check.uids)),
@@ -166,8 +165,8 @@ impl Scene {
                 assert!(!mounted, "a mounted home forgot its references");
             }
             // These ring for as long as a home is open.
-            Effect::SetTimer(user, timer, wait) if wait == TEND => self.tendings.push((user, timer)),
-            Effect::SetTimer(user, timer, _) => self.timers.push((user, timer)),
+            Effect::SetTimer(timer, wait) if wait == TEND => self.tendings.push(timer),
+            Effect::SetTimer(timer, _) => self.timers.push(timer),
         }
     }
 
@@ -294,13 +293,13 @@ impl Scene {
                 }
             }
             Op::Tend => {
-                if let Some((user, timer)) = self.tendings.pop() {
-                    self.take(manager, Event::Rang(user, timer));
+                if let Some(timer) = self.tendings.pop() {
+                    self.take(manager, Event::Rang(timer));
                 }
             }
             Op::Ring => {
-                if let Some((user, timer)) = self.timers.pop() {
-                    self.take(manager, Event::Rang(user, timer));
+                if let Some(timer) = self.timers.pop() {
+                    self.take(manager, Event::Rang(timer));
                 }
             }
         }
