@@ -24,7 +24,7 @@ pub use crate::home::view::{HomeView, UnixRecord};
 pub use crate::job::{Progress, Reach, RecordChange, Repair};
 pub use crate::manager::request::{
     AtSuspend, Caller, HomeKey, HomeLock, Interactive, KeyOperation, Later, Locks, Offer, OpenSleep,
-    Operation, ProgressSink, RequestId, Session, SigningKey, Wish,
+    Operation, ProgressSink, RequestId, Session, SigningKey, Then, Wish,
 };
 
 pub use crate::home::inhibitor::Inhibitor;
@@ -55,6 +55,8 @@ pub enum Reply {
     Locks(Box<Locks>),
     /// What weakens locks on this machine, the worst first.
     Weaknesses(Vec<Weakness>),
+    /// All homes are locked but these, which somebody has left out.
+    LeftOut(Vec<records::UserName>),
     /// When the sessions are to be told of again.
     LookAgain(Option<std::time::Duration>),
     /// Signing keys.
@@ -190,7 +192,9 @@ struct Place {
 
 impl Place {
     fn take(waiting: &Waiting, uid: u32, operation: &Operation) -> Result<Option<Self>, Failure> {
-        if matches!(operation, Operation::Look(_) | Operation::List | Operation::Locks) {
+        if matches!(operation, Operation::Look(_) | Operation::List | Operation::Locks)
+            || is_about_sleep(operation)
+        {
             return Ok(None);
         }
         let limit = if uid == 0 { WAITING_FOR_ROOT } else { WAITING_PER_UID };
@@ -202,6 +206,11 @@ impl Place {
         *count += 1;
         Ok(Some(Self { waiting: waiting.clone(), uid }))
     }
+}
+
+/// What a sleep depends on, and root alone may ask: it always has room.
+fn is_about_sleep(operation: &Operation) -> bool {
+    matches!(operation, Operation::LockAll(_) | Operation::SleepPrepared | Operation::SleepOver)
 }
 
 impl Drop for Place {

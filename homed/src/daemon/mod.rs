@@ -5,8 +5,10 @@
 
 pub mod config;
 pub mod events;
+pub mod hold;
 mod inhibitors;
 pub mod link;
+mod load;
 mod neighbours;
 mod notify;
 pub mod outside;

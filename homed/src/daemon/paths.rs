@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// There while the machine is going to sleep; whoever has it sleep takes it away, too.
+pub const HOLD: &str = "/run/homed/hold";
+
 /// Folders and files.
 #[derive(Debug, Clone)]
 pub struct Paths {
@@ -13,6 +16,8 @@ pub struct Paths {
     pub jobs: PathBuf,
     /// Who has homes left out of locks.
     pub inhibitors: PathBuf,
+    /// There while the machine is going to sleep.
+    pub hold: PathBuf,
 }
 
 impl Default for Paths {
@@ -22,6 +27,7 @@ impl Default for Paths {
             references: "/run/systemd/home".into(),
             jobs: "/run/homed/jobs".into(),
             inhibitors: "/run/homed/inhibitors".into(),
+            hold: HOLD.into(),
         }
     }
 }

@@ -13,9 +13,9 @@ use super::link::{Call, Failure, Link, Reply};
 use super::outside::{self, Outside};
 use super::pace::Pace;
 use super::paths::Paths;
-use super::references::{Found, References};
+use super::references::References;
 use super::worker::{Report, Spawner};
-use crate::home::effect::{Effect, Event, Failed, Interrupted, JobId, StartJob};
+use crate::home::effect::{Effect, Event, Failed, JobId, StartJob};
 use crate::home::facts::Facts;
 use crate::home::inhibitor::Inhibitor;
 use crate::job::{Outcome, Step};
@@ -51,11 +51,11 @@ pub struct Parts {
 
 /// The loop's state: only what the core cannot have.
 pub struct Daemon {
-    parts: Parts,
+    pub(super) parts: Parts,
     link: Link,
     events: Events,
-    references: References,
-    inhibitors: Inhibitors,
+    pub(super) references: References,
+    pub(super) inhibitors: Inhibitors,
     answers: HashMap<RequestId, AnswerTo>,
     /// Host records being written: a worker of that home waits for them.
     saves: HashMap<UserName, JoinHandle<()>>,
@@ -86,50 +86,6 @@ impl Daemon {
     /// The way for other tasks of the daemon (disk watchers) to report.
     pub fn events(&self) -> Events {
         self.events.clone()
-    }
-
-    /// Reads host records, storage, and what an earlier daemon left behind.
-    pub fn load(&mut self) -> std::io::Result<()> {
-        std::fs::create_dir_all(&self.parts.paths.references)?;
-        std::fs::create_dir_all(&self.parts.paths.jobs)?;
-        for record in self.parts.outside.load() {
-            let user = record.user().clone();
-            let found: Vec<(AtSuspend, Found)> =
-                AtSuspend::ALL.into_iter().map(|kind| (kind, self.references.find(&user, kind))).collect();
-            let job = std::fs::read_to_string(self.marker(&user)).ok();
-            // Not there is just as good.
-            let _ = std::fs::remove_file(self.marker(&user));
-            let interrupted = if job.as_deref().is_some_and(crate::home::is_lock) {
-                Interrupted::Lock
-            } else if job.as_deref().is_some_and(crate::home::is_close) {
-                Interrupted::Close
-            } else if job.as_deref().is_some_and(crate::home::is_resize) {
-                Interrupted::Resize
-            } else if job
-                .as_deref()
-                .is_some_and(|what| !crate::home::is_look(what) && !crate::home::is_tending(what))
-            {
-                Interrupted::Job
-            } else if found.iter().any(|(_, found)| *found == Found::Gone) {
-                Interrupted::HolderGone
-            } else {
-                Interrupted::No
-            };
-            let holds = |(kind, found): (AtSuspend, Found)| (found == Found::Holder).then_some(kind);
-            let held = found.into_iter().filter_map(holds).collect();
-            self.take(Event::Loaded(Box::new(record), interrupted, held));
-        }
-        for inhibitor in self.inhibitors.load(now_usec()) {
-            self.take(Event::Inhibited(Box::new(inhibitor)));
-        }
-        self.look_for_storage();
-        Ok(())
-    }
-
-    fn look_for_storage(&mut self) {
-        for found in super::scan::folder(&self.parts.paths.home_root) {
-            self.take(Event::Found(found));
-        }
     }
 
     /// Runs until told to stop, then waits for workers that run.
@@ -212,7 +168,7 @@ impl Daemon {
         }
     }
 
-    fn take(&mut self, event: Event) {
+    pub(super) fn take(&mut self, event: Event) {
         if let Event::Ended(user, job, _) = &event {
             self.stops.remove(job);
             // Not there is just as good.
@@ -262,6 +218,12 @@ impl Daemon {
             Effect::Log(user, text) => tracing::warn!(home = %user, "{text}"),
             Effect::Warn(text) => tracing::error!("{text}"),
             Effect::PowerOff => power_off(),
+            Effect::Hold(sleep) => super::hold::note(&self.parts.paths.hold, sleep),
+            Effect::LookForStorage => {
+                for found in super::scan::folder(&self.parts.paths.home_root) {
+                    self.events.event(Event::Found(found));
+                }
+            }
         }
     }
 
@@ -296,6 +258,7 @@ impl Daemon {
             Ok(Answer::Homes(homes)) => Ok(Reply::Homes(homes)),
             Ok(Answer::Report(report)) => Ok(Reply::Report(report)),
             Ok(Answer::Locks(locks)) => Ok(Reply::Locks(locks)),
+            Ok(Answer::LeftOut(users)) => Ok(Reply::LeftOut(users)),
             Ok(Answer::LookAgain(after)) => Ok(Reply::LookAgain(after)),
             Err(failed) => Err(self.failure(failed)),
         };
@@ -426,7 +389,7 @@ impl Daemon {
         });
     }
 
-    fn marker(&self, user: &UserName) -> std::path::PathBuf {
+    pub(super) fn marker(&self, user: &UserName) -> std::path::PathBuf {
         self.parts.paths.jobs.join(user.as_str())
     }
 }
@@ -437,7 +400,7 @@ fn fault_id(number: u64) -> String {
 }
 
 /// The wall clock, µs since 1970.
-fn now_usec() -> u64 {
+pub(super) fn now_usec() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

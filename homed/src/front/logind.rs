@@ -1,6 +1,6 @@
-//! The machine going down: whoever is locked then is given up before systemd waits for frozen processes.
-//!
-//! logind says so first, and waits a moment for who has asked it to.
+//! The machine going down, or to sleep. Going down: whoever is locked then is given up before systemd waits for frozen
+//! processes; logind says so first, and waits a moment for who has asked it to. Going to sleep: whoever has all homes
+//! locked meanwhile does so for that, and when it is over all may be opened again.
 
 use crate::daemon::link::{Caller, Interactive, Link, Operation};
 use futures_util::StreamExt;
@@ -20,13 +20,37 @@ trait Logind {
     /// The machine is about to go down, or does not after all.
     #[zbus(signal)]
     fn prepare_for_shutdown(&self, start: bool) -> zbus::Result<()>;
+
+    /// The machine is about to sleep, or has woken, or does not sleep after all.
+    #[zbus(signal)]
+    fn prepare_for_sleep(&self, start: bool) -> zbus::Result<()>;
 }
 
 /// Listens for as long as it is polled. Without logind nobody says anything.
 pub async fn follow(bus: Connection, link: Link) {
-    if let Err(error) = listen(&bus, &link).await {
+    let (down, sleep) = tokio::join!(listen(&bus, &link), sleeps(&bus, &link));
+    if let Err(error) = down {
         tracing::warn!("locked homes are not given up before a shutdown: {error}");
     }
+    if let Err(error) = sleep {
+        tracing::warn!("what the login manager says of sleeps is not heard: {error}");
+    }
+}
+
+async fn sleeps(bus: &Connection, link: &Link) -> zbus::Result<()> {
+    let logind = LogindProxy::new(bus).await?;
+    let mut news = logind.receive_prepare_for_sleep().await?;
+    while let Some(news) = news.next().await {
+        let operation = if *news.args()?.start() { Operation::SleepPrepared } else { Operation::SleepOver };
+        if let Err(failure) = link.ask(daemon(), operation).await {
+            tracing::error!("a sleep is not taken into account: {failure}");
+        }
+    }
+    Ok(())
+}
+
+fn daemon() -> Caller {
+    Caller { uid: 0, bus_name: None, interactive: Interactive::No }
 }
 
 async fn listen(bus: &Connection, link: &Link) -> zbus::Result<()> {
@@ -35,8 +59,7 @@ async fn listen(bus: &Connection, link: &Link) -> zbus::Result<()> {
     let mut delay = inhibit(&logind).await;
     while let Some(news) = news.next().await {
         if *news.args()?.start() {
-            let daemon = Caller { uid: 0, bus_name: None, interactive: Interactive::No };
-            if let Err(failure) = link.ask(daemon, Operation::GiveUpAll).await {
+            if let Err(failure) = link.ask(daemon(), Operation::GiveUpAll).await {
                 tracing::error!("a locked home could not be given up before the shutdown: {failure}");
             }
             delay = None;

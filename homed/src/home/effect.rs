@@ -1,7 +1,7 @@
 //! What the core wants done, and what happens to it: the closed list of both.
 
-use super::{Bound, HomeTimer};
 use super::inhibitor::Inhibitor;
+use super::{Bound, GroupId, HomeTimer, Sleep};
 use crate::job::{Job, Outcome};
 use crate::manager::request::{Answer, AtSuspend, Caller, InhibitorId, Operation, ProgressSink, RequestId};
 use records::refusal::Refused;
@@ -17,6 +17,10 @@ pub struct JobId(pub u64);
 pub enum Timer {
     /// One home's.
     Home(UserName, HomeTimer),
+    /// A call that stands for several homes is to be answered.
+    Group(GroupId),
+    /// The machine is not going to sleep any more, or has woken and nobody says so.
+    Hold(u64),
 }
 
 /// Something happened.
@@ -51,6 +55,8 @@ pub enum Event {
     LetGo(UserName, InhibitorId),
     /// The machine has slept, for so many µs.
     Slept(u64),
+    /// An earlier daemon was killed while the machine was going to sleep; for how long it may go on holding.
+    Held(Duration),
 }
 
 /// What a daemon that was stopped or killed left behind.
@@ -62,6 +68,8 @@ pub enum Interrupted {
     HolderGone,
     /// A job was running that opens or changes something.
     Job,
+    /// A job was running that leaves the home where it rests.
+    Look,
     /// A home was being closed or given up.
     Close,
     /// A lock or unlock was under way.
@@ -111,6 +119,10 @@ pub enum Effect {
     Warn(String),
     /// Shut the machine down.
     PowerOff,
+    /// Note, or forget, for a daemon that is started again, that the machine is going to sleep.
+    Hold(Sleep),
+    /// Look whether storage is there that nobody knows.
+    LookForStorage,
 }
 
 /// A worker to be run.

@@ -70,7 +70,7 @@ impl Home {
     }
 
     /// Whether there is a key that could be taken out of memory.
-    fn is_lockable(&self, machine: &Machine) -> bool {
+    pub(super) fn is_lockable(&self, machine: &Machine) -> bool {
         self.record.on(machine).effective_storage() == records::Storage::Luks
     }
 

@@ -113,7 +113,7 @@ impl Home {
         }
     }
 
-    fn failed_lock(&self, why: &str) -> Failed {
+    pub(super) fn failed_lock(&self, why: &str) -> Failed {
         Failed::Refused(Refused::new(
             Refusal::NotLocked,
             format!("The home of {} is not locked as it should be: {why}.", self.user()),
@@ -136,7 +136,10 @@ impl Home {
     /// Finishes or takes back a lock or unlock that was broken off: nobody stays frozen, and what is locked
     /// stays locked.
     pub fn settle(&mut self, turn: &mut Turn) {
-        let wanted = Wanted::by_the_daemon(Verb::Settle, turn.now_usec);
-        let Fate::Stays = self.want(wanted, turn) else { return };
+        // Other kinds of storage have nothing that could be left.
+        if self.is_lockable(turn.machine) {
+            let wanted = Wanted::by_the_daemon(Verb::Settle, turn.now_usec);
+            let Fate::Stays = self.want(wanted, turn) else { return };
+        }
     }
 }

@@ -8,14 +8,17 @@
 //! Invariants: one job runs at a time; the host record is saved only while none runs; every call is
 //! answered once; a home nobody holds, whose last holder has gone, is deactivated or tried again.
 
+mod after;
 pub mod attempts;
 pub mod effect;
 pub mod facts;
+mod hold;
 pub mod inhibitor;
 mod live;
 mod lock;
 mod look;
 pub mod presence;
+mod queue;
 pub mod resize;
 pub mod rules;
 mod run;
@@ -24,6 +27,7 @@ pub mod state;
 mod tend;
 mod timer;
 mod update;
+mod urgent;
 pub mod verdict;
 pub mod view;
 
@@ -32,6 +36,7 @@ use crate::manager::request::{Answer, AtSuspend, Offer, RequestId};
 use attempts::{Attempts, Trier};
 use effect::{Announcement, Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
+pub use hold::Sleep;
 use inhibitor::Inhibitor;
 pub use lock::{Bound, is_close, is_lock};
 pub use look::{is_look, tries};
@@ -42,18 +47,11 @@ pub use resize::is_resize;
 use rules::LockRules;
 use run::Running;
 use state::{Lingering, State};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 pub use tend::is_tending;
 pub use timer::{HomeTimer, TimerKind};
 use verdict::{Favour, Held, Situation, Verb, Verdict, verdict};
-
-/// Operations that may wait for one home.
-const WAITING: usize = 100;
-/// How many of them may be strangers'.
-const WAITING_STRANGERS: usize = 20;
-/// How many of them may be of one stranger.
-const WAITING_ONE_STRANGER: usize = 2;
 
 /// Times that tests shorten.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +99,8 @@ pub struct Turn<'a> {
     pub overcommit: u32,
     /// What else is set about locks.
     pub rules: LockRules,
+    /// Whether the machine is going to sleep.
+    pub sleep: Sleep,
     /// UIDs of the homes that are known: none is given twice.
     pub uids: BTreeSet<u32>,
     /// Answers to calls that stand for several homes: group, and what became of one home.
@@ -171,6 +171,10 @@ pub struct Wanted {
     pub blobs: Option<String>,
     /// Whether credentials are tried: fixed when it is asked, for they are handed on.
     pub attempt: bool,
+    /// Whether that was counted already.
+    pub counted: bool,
+    /// Whether it has waited: then it is not refused for a job that came before it, but waits again.
+    pub waited: bool,
     /// The size, for [`Verb::Resize`] and [`Verb::Fit`].
     pub size: Option<resize::Asked>,
     /// Kind of reference, for the verbs that give one.
@@ -193,6 +197,8 @@ impl Wanted {
             directory: None,
             blobs: None,
             attempt: false,
+            counted: false,
+            waited: false,
             size: None,
             at_suspend: AtSuspend::Stay,
             asked_usec: now_usec,
@@ -212,7 +218,7 @@ pub struct Home {
     uid: u32,
     known: Known,
     running: Option<Running>,
-    waiting: VecDeque<Wanted>,
+    queue: queue::Queue,
     held: BTreeSet<AtSuspend>,
     /// Deactivations that failed since the last holder went; a timer is set.
     failed_deactivations: Option<u32>,
@@ -224,6 +230,8 @@ pub struct Home {
     /// When it was locked last, and what was seen then.
     last_lock: Option<(u64, seal::Verdict)>,
     attempts: Attempts,
+    /// Making it was broken off: it goes once that is cleaned up.
+    going: Option<after::Going>,
     signed_locally: Option<SignedLocally>,
 }
 
@@ -248,7 +256,8 @@ impl Home {
             uid,
             known,
             running: None,
-            waiting: VecDeque::new(),
+            queue: queue::Queue::default(),
+            going: None,
             held: BTreeSet::new(),
             failed_deactivations: None,
             timers: timer::Timers::default(),
@@ -277,6 +286,12 @@ impl Home {
     /// Whether this host has a record of it.
     pub fn known(&self) -> Known {
         self.known
+    }
+
+    /// The job that runs.
+    #[cfg(test)]
+    pub fn job(&self) -> Option<JobId> {
+        self.running.as_ref().map(|running| running.id)
     }
 
     /// Where its parts are.
@@ -309,9 +324,15 @@ impl Home {
     /// Does what is wanted, now or when its turn comes.
     pub fn want(&mut self, wanted: Wanted, turn: &mut Turn) -> Fate {
         match verdict(self.situation(turn.facts), wanted.verb) {
+            Verdict::Start(_) | Verdict::AtOnce if self.must_stay(wanted.verb) => {
+                let sentence =
+                    "What is left of a job that was broken off is not cleaned up yet; try again in a moment.";
+                let refused = Refused::new(Refusal::HomeBusy, sentence);
+                turn.answer(wanted.waiter, Err(Failed::Refused(refused)));
+            }
             Verdict::Start(work) => match self.unfit(&wanted, turn) {
                 Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
-                None => self.start(self.before(work, (wanted.verb, wanted.waiter), turn), wanted, turn),
+                None => self.begin(self.before(work, (wanted.verb, wanted.waiter), turn), wanted, turn),
             },
             Verdict::AtOnce => return self.at_once(wanted, turn),
             Verdict::Queue => {
@@ -322,6 +343,9 @@ impl Home {
                 self.make_way(turn);
                 self.enqueue(wanted, turn);
             }
+            Verdict::Refuse(Refusal::HomeBusy) if wanted.waited && self.running.is_some() => {
+                self.enqueue(wanted, turn);
+            }
             Verdict::AlreadySo => turn.answer(wanted.waiter, Ok(Answer::Done)),
             Verdict::Refuse(refusal) => {
                 let refused = Refused::new(refusal, self.sentence(refusal, wanted.verb));
@@ -329,6 +353,11 @@ impl Home {
             }
         }
         Fate::Stays
+    }
+
+    /// Whether it may not go: settling it has failed and is tried again.
+    fn must_stay(&self, verb: Verb) -> bool {
+        matches!(verb, Verb::Remove | Verb::Unregister) && self.is_timed(TimerKind::Settle)
     }
 
     /// Why it need not even be tried.
@@ -412,40 +441,27 @@ impl Home {
 
     /// Deactivates a home that was held, or mounted for somebody who has gone.
     pub fn nobody_holds_it(&mut self, turn: &mut Turn) {
-        if self.waiting.iter().any(|waiting| waiting.verb == Verb::HolderGone) {
+        if self.queue.wants(Verb::HolderGone) {
             return;
         }
         let wanted = Wanted::by_the_daemon(Verb::HolderGone, turn.now_usec);
         let Fate::Stays = self.want(wanted, turn) else { return };
     }
 
-    fn enqueue(&mut self, wanted: Wanted, turn: &mut Turn) {
-        let is_stranger = |waiting: &&Wanted| waiting.trier.favour == Favour::Stranger;
-        let strangers = self.waiting.iter().filter(is_stranger);
-        let (all, own) = strangers.fold((0, 0), |(all, own), waiting| {
-            (all + 1, own + usize::from(waiting.trier.uid == wanted.trier.uid))
-        });
-        let full = match wanted.trier.favour {
-            // What the daemon itself wants always has room: it is one of a kind.
-            Favour::Owner => {
-                self.waiting.len() >= WAITING + WAITING_STRANGERS && wanted.waiter != Waiter::Nobody
-            }
-            Favour::Stranger => all >= WAITING_STRANGERS || own >= WAITING_ONE_STRANGER,
-        };
-        if full {
+    pub(super) fn enqueue(&mut self, wanted: Wanted, turn: &mut Turn) {
+        let is_urgent = wanted.class() == queue::Class::Urgent;
+        if let Err(wanted) = self.queue.push(Wanted { waited: true, ..wanted }) {
             return turn.answer(wanted.waiter, Err(Refusal::TooManyOperations.into()));
         }
-        let end = self.waiting.len();
-        let place = match wanted.trier.favour {
-            Favour::Owner => end - self.waiting.iter().filter(is_stranger).count(),
-            Favour::Stranger => end,
-        };
-        self.waiting.insert(place, wanted);
+        if is_urgent {
+            self.hurry(turn);
+        }
     }
 
     /// Looks at the queue again after a job has ended.
     fn run_queue(&mut self, turn: &mut Turn) -> Fate {
-        let mut waiting = std::mem::take(&mut self.waiting);
+        self.no_hurry();
+        let mut waiting = self.queue.take();
         while let Some(wanted) = waiting.pop_front() {
             if self.want(wanted, turn) == Fate::Goes {
                 for wanted in waiting {
@@ -459,7 +475,7 @@ impl Home {
 
     /// Nobody waits for that call any more.
     pub fn abandoned(&mut self, call: RequestId, turn: &mut Turn) -> Fate {
-        self.waiting.retain(|waiting| waiting.waiter != Waiter::Call(call));
+        self.queue.abandon(call);
         match &mut self.running {
             Some(running) if running.wanted.waiter == Waiter::Call(call) => self.abandon_running(turn),
             Some(_) | None => Fate::Stays,

@@ -2,11 +2,10 @@
 
 use super::effect::Effect;
 use super::facts::SignedLocally;
-use super::run::Running;
 use super::state::Work;
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Wanted};
-use crate::job::{Outcome, Remember, Size};
+use crate::job::{Remember, Size};
 use records::kinds::RebalanceWeight;
 use records::refusal::Refused;
 use records::{Machine, Refusal};
@@ -79,7 +78,8 @@ impl Home {
     /// Finishes or takes back a change of size that a daemon left unfinished; of a home that is not open that waits
     /// for the next use.
     pub fn settle_size(&mut self, turn: &mut Turn) {
-        let wanted = Wanted::by_the_daemon(Verb::Fit, turn.now_usec);
+        // What was left of it is settled first.
+        let wanted = Wanted { waited: true, ..Wanted::by_the_daemon(Verb::Fit, turn.now_usec) };
         let Fate::Stays = self.want(wanted, turn) else { return };
     }
 
@@ -97,17 +97,6 @@ impl Home {
 /// Whether a job of that name ([`super::effect::StartJob::what`]) is a change of size.
 pub fn is_resize(what: &str) -> bool {
     super::run::what(Work::Resizing) == what
-}
-
-/// What became of a change of size that had to make way: its end is no surprise.
-pub(super) fn after_making_way(running: &Running, outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Fault { .. } | Outcome::Stopped if running.makes_way => Outcome::Refused(Refused::new(
-            Refusal::HomeBusy,
-            "The change of size was broken off, for the home was needed; nothing was lost. Try again later.",
-        )),
-        other => other,
-    }
 }
 
 /// Whether somebody who wants this does not wait for a change of size.

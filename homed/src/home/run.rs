@@ -5,10 +5,10 @@
 //!             └── refused ──────────────────────────────────────────┘
 //! ```
 
-use super::effect::{Announcement, Check, Effect, Failed, Findings, JobId, Quality, StartJob};
-use super::state::{Purpose, Resting, Work};
-use super::verdict::{Held, Verb};
-use super::{Fate, Home, TimerKind, Turn, Waiter, Wanted};
+use super::effect::{Check, Effect, Failed, Findings, JobId, Quality, StartJob};
+use super::state::{Resting, Work};
+use super::verdict::Verb;
+use super::{Fate, Home, Turn, Waiter, Wanted};
 use crate::job::{Force, Job, Known, Mounted, Outcome, Remember, Size, Task};
 use crate::manager::request::Answer;
 use records::refusal::Refused;
@@ -23,6 +23,8 @@ pub(super) struct Running {
     pub wanted: Wanted,
     /// Somebody waits who is not to wait: the worker was told to stop.
     pub makes_way: bool,
+    /// Its worker ended without an outcome.
+    pub broke_off: bool,
     pub phase: Phase,
 }
 
@@ -39,15 +41,18 @@ pub(super) enum Phase {
 }
 
 impl Home {
-    pub(super) fn start(&mut self, work: Work, wanted: Wanted, turn: &mut Turn) {
+    pub(super) fn start(&mut self, work: Work, mut wanted: Wanted, turn: &mut Turn) {
         if wanted.is_attempt()
+            && !wanted.counted
             && let Err(wait) = self.attempts.take(wanted.trier, turn.now_usec)
         {
             return turn.answer(wanted.waiter, Err(limit_hit(wait)));
         }
+        wanted.counted = wanted.is_attempt();
         let id = turn.job_id();
         let check = self.check_before(work, &wanted, id, turn);
-        self.running = Some(Running { id, work, wanted, makes_way: false, phase: Phase::Checking });
+        let (makes_way, broke_off) = (false, false);
+        self.running = Some(Running { id, work, wanted, makes_way, broke_off, phase: Phase::Checking });
         self.changed(turn);
         match check {
             Some(check) => turn.effects.push(Effect::Check(Box::new(check))),
@@ -222,12 +227,16 @@ impl Home {
 
     /// The job has ended, with whatever follows.
     pub fn ended(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn) -> Fate {
-        let Some(running) = self.running.take_if(|running| running.id == id) else { return Fate::Stays };
+        let Some(mut running) = self.running.take_if(|running| running.id == id) else { return Fate::Stays };
         if let Work::Tending(care) = running.work {
             self.tended(care, running.wanted, outcome, turn);
             return self.run_queue(turn);
         }
-        let fate = match super::resize::after_making_way(&running, outcome) {
+        let work = running.work;
+        running.broke_off = matches!(outcome, Outcome::Stopped | Outcome::Fault { .. });
+        let broke_off = running.broke_off;
+        let well = matches!(outcome, Outcome::Done { .. });
+        let fate = match outcome {
             Outcome::Done { record, warnings } => {
                 for warning in warnings {
                     turn.effects.push(Effect::Log(self.user().clone(), warning));
@@ -247,141 +256,15 @@ impl Home {
             }
             Outcome::Fault { chain } => self.failed(running, Failed::Fault(chain), Duration::ZERO, turn),
         };
+        if fate == Fate::Stays && broke_off {
+            self.clean_up_after(work, turn);
+        }
+        let fate = if fate == Fate::Stays { self.goes(work, well, turn) } else { fate };
         if fate == Fate::Stays {
             self.changed(turn);
             return self.run_queue(turn);
         }
-        self.refuse_queue(turn);
         fate
-    }
-
-    fn done(&mut self, running: Running, record: Option<Value>, turn: &mut Turn) -> Fate {
-        let wanted = running.wanted;
-        if let Some(value) = record {
-            self.take_record(value, turn);
-        }
-        if wanted.is_attempt() {
-            self.attempts.succeeded(wanted.trier, turn.now_usec);
-            self.save(turn);
-        }
-        match running.work {
-            Work::Removing => {
-                turn.answer(wanted.waiter, Ok(Answer::Done));
-                return Fate::Goes;
-            }
-            Work::Deactivating | Work::GivingUp => {
-                self.failed_deactivations = None;
-                self.drop_unused_references(turn);
-                turn.answer(wanted.waiter, Ok(Answer::Done));
-            }
-            Work::Locking => self.locked(&wanted, turn),
-            Work::Settling => turn.answer(wanted.waiter, Ok(Answer::Done)),
-            Work::Creating => {
-                turn.effects.push(Effect::Announce(Announcement::Appeared(self.user().clone())));
-                turn.answer(wanted.waiter, Ok(Answer::Done));
-            }
-            Work::Fixating(Purpose::Itself) if wanted.verb == Verb::Fixate => {
-                // It was mounted only to be looked into.
-                let close = Wanted {
-                    verb: Verb::Deactivate,
-                    waiter: wanted.waiter,
-                    ..Wanted::by_the_daemon(Verb::Deactivate, turn.now_usec)
-                };
-                return self.want(close, turn);
-            }
-            Work::Fixating(purpose) | Work::Activating(purpose) => {
-                self.opened(turn);
-                self.usable_now(purpose, &wanted, turn);
-            }
-            Work::Authenticating(purpose) | Work::Unlocking(purpose) => {
-                self.usable_now(purpose, &wanted, turn);
-            }
-            Work::ChangingPassword
-            | Work::Updating
-            | Work::Resizing
-            | Work::Checking
-            | Work::Repairing
-            | Work::Rescuing
-            | Work::Tending(_) => turn.answer(wanted.waiter, Ok(Answer::Done)),
-        }
-        Fate::Stays
-    }
-
-    fn usable_now(&mut self, purpose: Purpose, wanted: &Wanted, turn: &mut Turn) {
-        let asked_to_stay = matches!(wanted.verb, Verb::Activate | Verb::ActivateIfReferenced);
-        if asked_to_stay {
-            self.failed_deactivations = None;
-        }
-        match (purpose, wanted.waiter) {
-            (Purpose::Reference, Waiter::Call(_)) => self.hand_over(wanted, turn),
-            (Purpose::Reference, _) if self.held() == Held::No => self.nobody_holds_it(turn),
-            (Purpose::Reference, _) => {}
-            (Purpose::Itself, waiter) => turn.answer(waiter, Ok(Answer::Done)),
-        }
-    }
-
-    fn refused(&mut self, running: Running, refused: Refused, turn: &mut Turn) -> Fate {
-        let mut wait = Duration::ZERO;
-        if refused.refusal.is_bad_authentication() && running.wanted.is_attempt() {
-            let elapsed = Duration::from_micros(turn.now_usec.saturating_sub(running.wanted.asked_usec));
-            wait = self.attempts.failed(running.wanted.trier, turn.now_usec, turn.tuning.grain, elapsed);
-        }
-        self.failed(running, Failed::Refused(refused), wait, turn)
-    }
-
-    fn failed(&mut self, running: Running, failed: Failed, wait: Duration, turn: &mut Turn) -> Fate {
-        let failed = if running.phase == Phase::Ending { super::look::broken_off() } else { failed };
-        let wanted = running.wanted;
-        let is_fault = matches!(failed, Failed::Fault(_));
-        if running.work == Work::Locking {
-            let why = match &failed {
-                Failed::Refused(refused) => refused.sentence.clone(),
-                Failed::Fault(chain) => chain.clone(),
-            };
-            self.not_locked(wanted.waiter, &why, turn);
-        }
-        turn.answer_after(wanted.waiter, Err(failed), wait);
-        if wanted.is_attempt() && running.phase != Phase::Checking {
-            self.save(turn);
-        }
-        match running.work {
-            Work::Creating => return Fate::Goes,
-            Work::Deactivating | Work::GivingUp => self.linger(turn),
-            Work::Locking | Work::Unlocking(_) if is_fault => self.settle(turn),
-            Work::Settling => self.settle_later(turn),
-            Work::Locking
-            | Work::Unlocking(_)
-            | Work::Fixating(_)
-            | Work::Activating(_)
-            | Work::Removing
-            | Work::ChangingPassword
-            | Work::Updating
-            | Work::Checking
-            | Work::Repairing
-            | Work::Rescuing
-            | Work::Resizing
-            | Work::Authenticating(_)
-            | Work::Tending(_) => {}
-        }
-        Fate::Stays
-    }
-
-    /// It could not be deactivated or given up: later again, unless somebody holds it. Once it is unmounted, nothing
-    /// of a lock may stay either.
-    fn linger(&mut self, turn: &mut Turn) {
-        let resting = turn.facts.whereabouts(&self.place).resting(self.known);
-        let mounted = matches!(resting, Resting::Active | Resting::Locked);
-        if self.held() == Held::Yes || !mounted {
-            self.failed_deactivations = None;
-            if !mounted {
-                self.settle(turn);
-            }
-            return;
-        }
-        let failures = self.failed_deactivations.map_or(0, |n| n.saturating_add(1));
-        self.failed_deactivations = Some(failures);
-        let wait = turn.tuning.retry.saturating_mul(1 << failures.min(8)).min(turn.tuning.retry_longest);
-        self.set_timer(TimerKind::Deactivate, wait, turn);
     }
 
     /// The worker's record becomes the host's.
@@ -426,8 +309,9 @@ impl Home {
         self.record.with_status(&turn.machine.id, counters)
     }
 
-    fn refuse_queue(&mut self, turn: &mut Turn) {
-        for wanted in std::mem::take(&mut self.waiting) {
+    /// It is taken out: whoever waits for it hears so.
+    pub fn refuse_queue(&mut self, turn: &mut Turn) {
+        for wanted in self.queue.take() {
             let answer = match wanted.verb {
                 Verb::Release | Verb::DeactivateAll | Verb::Tend => Ok(Answer::Done),
                 _ => Err(Refusal::NoSuchHome.into()),

@@ -3,7 +3,7 @@
 
 use super::state::{Resting, Work};
 use super::verdict::Verb;
-use super::{Fate, Home, Turn, Waiter, Wanted};
+use super::{Fate, Home, Sleep, Turn, Waiter, Wanted};
 use crate::job::{Care, Outcome};
 use crate::manager::request::Answer;
 use records::Storage;
@@ -74,6 +74,8 @@ impl Home {
         // Giving back takes its time where much is free in many pieces.
         let thorough = waiter != Waiter::Nobody || self.tending.times % THOROUGH == 2;
         match work {
+            // Nothing is started for it while the machine is going to sleep.
+            Work::Deactivating if turn.sleep == Sleep::Holding => Work::Deactivating,
             Work::Deactivating if gives_back => Work::Tending(Care::Left),
             Work::Tending(Care::InUse) if thorough => Work::Tending(Care::Thorough),
             other => other,
@@ -89,7 +91,7 @@ impl Home {
             Care::InUse | Care::Thorough => turn.answer(wanted.waiter, Ok(Answer::Done)),
             Care::Left => {
                 self.tending.left = Left::Yes;
-                self.waiting.push_back(wanted);
+                self.queue.push_last(wanted);
             }
         }
     }

@@ -17,6 +17,10 @@ pub enum TimerKind {
     Tend,
     /// Its user may have been away for long enough.
     Away,
+    /// A job for whose end a lock waits had its time.
+    Hurry,
+    /// A lock has waited for a job for long enough.
+    Late,
 }
 
 /// A timer of a home.
@@ -56,6 +60,11 @@ impl Home {
         self.timers.0.remove(&kind);
     }
 
+    /// Whether a timer of that kind is set.
+    pub(super) fn is_timed(&self, kind: TimerKind) -> bool {
+        self.timers.0.contains_key(&kind)
+    }
+
     /// A timer rang.
     pub fn rang(&mut self, timer: HomeTimer, turn: &mut Turn) {
         if !self.timers.take(timer) {
@@ -67,6 +76,8 @@ impl Home {
             TimerKind::Settle => self.settle(turn),
             TimerKind::Tend => self.tend(turn),
             TimerKind::Away => self.alarmed(turn),
+            TimerKind::Hurry => self.hurried(turn),
+            TimerKind::Late => self.late(turn),
         }
     }
 }

@@ -222,6 +222,7 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::HolderGone
         | Verb::DeactivateAll
         | Verb::StorageGone
+        | Verb::Lock
         | Verb::LockAll
         | Verb::Settle
         | Verb::GiveUp => Verdict::Queue,
@@ -251,7 +252,6 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::Fit
         | Verb::Remove
         | Verb::Unregister
-        | Verb::Lock
         | Verb::Unlock
         | Verb::Later(_) => match situation.favour {
             Favour::Stranger => Verdict::Queue,
@@ -376,7 +376,6 @@ fn deactivate(resting: Resting, held: Held, verb: Verb) -> Verdict {
 fn lock(resting: Resting, verb: Verb) -> Verdict {
     match (verb, resting) {
         // Closing a locked home may have been broken off as well.
-        (Verb::Settle, Resting::Unfixated) => Verdict::AlreadySo,
         (Verb::Settle, _) => Verdict::Start(Work::Settling),
         (Verb::GiveUp, Resting::Locked) => Verdict::Start(Work::GivingUp),
         (Verb::Unlock, Resting::Locked) => Verdict::Start(Work::Unlocking(Purpose::Itself)),

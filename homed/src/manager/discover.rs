@@ -43,7 +43,8 @@ impl Manager {
         if mounted {
             home.tend_after(turn.tuning.tend_first, turn);
         }
-        if interrupted == Interrupted::Lock || (interrupted == Interrupted::Close && !mounted) {
+        // A worker that was killed with the daemon may have left devices: they are seen to before anything starts.
+        if !matches!(interrupted, Interrupted::No | Interrupted::HolderGone) {
             home.settle(turn);
         }
         if interrupted == Interrupted::Resize {

@@ -12,6 +12,8 @@ use records::{HostName, MachineId, Record, Sections};
 use request::{InhibitorId, Interactive, Session, Wish};
 use std::cell::RefCell;
 
+mod sleep;
+
 const SECOND: u64 = 1_000_000;
 
 /// Homes that are open, and what is to be seen of their locks.
@@ -30,7 +32,8 @@ struct Seen<'a>(&'a RefCell<BTreeMap<String, Mount>>, &'a RefCell<Seal>);
 impl Facts for Seen<'_> {
     fn whereabouts(&self, place: &Place) -> Whereabouts {
         let mount = self.0.borrow().get(place.user.as_str()).copied().unwrap_or_default();
-        Whereabouts { storage: Storage::There, mount }
+        let storage = if place.user.as_str() == "carol" { Storage::Missing } else { Storage::There };
+        Whereabouts { storage, mount }
     }
     fn figures(&self, _: &Place) -> Figures {
         Figures::default()
@@ -179,7 +182,10 @@ impl Scene {
 
 fn offer(password: &str) -> Offer {
     let password = records::Secret::new(password.as_bytes().to_vec());
-    Offer { credentials: records::Credentials { passwords: vec![password], ..Default::default() }, progress: None }
+    Offer {
+        credentials: records::Credentials { passwords: vec![password], ..Default::default() },
+        progress: None,
+    }
 }
 
 fn done(_: &str) -> Outcome {
@@ -197,7 +203,7 @@ fn busy(name: &str) -> Outcome {
 fn an_inhibitor_leaves_its_home_out_until_its_time_is_over() {
     let mut scene = Scene::new("", |_| {});
     let id = scene.wish(3600 * SECOND).expect("given");
-    scene.ask(0, Operation::LockAll);
+    scene.ask(0, Operation::LockAll(request::Then::GoOn));
     assert_eq!(scene.locking(), ["bob"]);
     scene.end(done);
     assert_eq!(scene.answer(), Some(Ok(())));
@@ -208,14 +214,14 @@ fn an_inhibitor_leaves_its_home_out_until_its_time_is_over() {
     scene.mounts.borrow_mut().insert("alice".into(), Mount::Usable);
     // Its time is over, and nobody has said so yet.
     scene.now += 3600 * SECOND;
-    scene.ask(0, Operation::LockAll);
+    scene.ask(0, Operation::LockAll(request::Then::GoOn));
     assert_eq!(scene.locking(), ["alice"]);
     scene.end(done);
     scene.mounts.borrow_mut().insert("alice".into(), Mount::Usable);
     let id2 = scene.wish(3600 * SECOND).expect("given");
     assert_ne!(id, id2);
     scene.take(Event::LetGo(user("alice"), id2));
-    scene.ask(0, Operation::LockAll);
+    scene.ask(0, Operation::LockAll(request::Then::GoOn));
     assert_eq!(scene.locking(), ["alice"]);
 }
 
@@ -223,7 +229,7 @@ fn an_inhibitor_leaves_its_home_out_until_its_time_is_over() {
 fn references_that_say_dont_suspend_are_no_inhibitors() {
     let mut scene = Scene::new("", |_| {});
     // Both are held by such ones.
-    scene.ask(0, Operation::LockAll);
+    scene.ask(0, Operation::LockAll(request::Then::GoOn));
     assert_eq!(scene.locking(), ["alice", "bob"]);
 }
 
@@ -264,7 +270,7 @@ fn numbers_of_an_earlier_daemon_are_not_given_again() {
     };
     scene.take(Event::Inhibited(Box::new(old)));
     assert!(scene.wish(SECOND).is_some_and(|id| id.0 > 500));
-    scene.ask(0, Operation::LockAll);
+    scene.ask(0, Operation::LockAll(request::Then::GoOn));
     assert_eq!(scene.locking(), ["bob"]);
 }
 
@@ -276,7 +282,7 @@ fn a_failure_names_the_home_and_is_followed_by_what_is_set() {
         (LockFailure::Ignore, true, false),
     ] {
         let mut scene = Scene::new("", |defaults| defaults.lock_failure = failure);
-        scene.ask(0, Operation::LockAll);
+        scene.ask(0, Operation::LockAll(request::Then::GoOn));
         scene.end(busy);
         match scene.answer() {
             Some(Ok(())) => assert!(answer),
@@ -304,7 +310,7 @@ fn what_is_seen_afterwards_decides_whether_it_counts_as_locked() {
     ] {
         let mut scene = Scene::new("", |defaults| defaults.lock_rules.proof = proof);
         scene.seal.borrow_mut().kernel = kernel.clone();
-        scene.ask(0, Operation::LockAll);
+        scene.ask(0, Operation::LockAll(request::Then::GoOn));
         scene.end(done);
         assert_eq!(scene.answer().map(|answer| answer.is_ok()), Some(good), "{kernel:?} {proof:?}");
     }
@@ -431,14 +437,15 @@ fn the_retry_of_a_failed_settling_is_taken_for_nothing_else() {
     // Numbers of other timers that may be in use at the same time.
     for others in 0..40 {
         let mut scene = Scene::new("", |_| {});
-        for _ in 0..others {
-            scene.ask(0, Operation::Look(HomeKey::Name("alice".into())));
-            scene.manager.next_job += 1;
-        }
+        scene.manager.next_job += others;
         scene.mounts.borrow_mut().insert("alice".into(), Mount::None);
         scene.ask(0, Operation::Activate(HomeKey::Name("alice".into()), offer("right")));
         let (id, uid) = scene.check().expect("asked");
-        scene.take(Event::Checked(user("alice"), id, crate::home::effect::Findings { uid: Some(uid), ..Default::default() }));
+        scene.take(Event::Checked(
+            user("alice"),
+            id,
+            crate::home::effect::Findings { uid: Some(uid), ..Default::default() },
+        ));
         scene.mounts.borrow_mut().insert("alice".into(), Mount::Usable);
         scene.end_as_it_is(done);
         let (_, tend, _) = scene.timer(TimerKind::Tend).expect("it is cared for later");

@@ -4,10 +4,12 @@
 
 mod create;
 mod discover;
+mod groups;
 mod locks;
 pub mod names;
 mod rebalance;
 pub mod request;
+pub mod sleep;
 mod space;
 pub mod uids;
 mod update;
@@ -27,6 +29,7 @@ use crate::home::{self, attempts::Trier};
 use crate::home::{Fate, GroupId, Home, Homes, Tuning, Turn, Waiter, Wanted};
 use crate::job::Outcome;
 use crate::job::Reach;
+use groups::Group;
 use records::{LockLevel, Machine, Refusal, UserName};
 use request::{Answer, AtSuspend, Caller, HomeKey, Offer, Operation, RequestId};
 use std::collections::BTreeMap;
@@ -51,6 +54,7 @@ pub struct Manager {
     /// Storage that was found, until its names and UID are checked.
     discoveries: BTreeMap<JobId, Found>,
     groups: BTreeMap<GroupId, Group>,
+    sleeping: sleep::Sleeping,
     last_open_sleep: Option<request::OpenSleep>,
     next_job: u64,
 }
@@ -100,18 +104,6 @@ pub enum LockFailure {
     Ignore,
 }
 
-/// A call that stands for several homes: answered when all have answered; the first failure wins.
-struct Group {
-    verb: Verb,
-    waiter: Waiter,
-    left: usize,
-    failed: Option<Failed>,
-    /// Where sharing space is, if this is a part of that.
-    phase: Option<space::Phase>,
-    /// Homes that could not be locked, and why.
-    not_locked: Vec<String>,
-}
-
 impl Manager {
     /// No homes yet.
     pub fn new(machine: Machine, tuning: Tuning, defaults: Defaults) -> Self {
@@ -122,6 +114,7 @@ impl Manager {
             homes: Homes::new(),
             discoveries: BTreeMap::new(),
             groups: BTreeMap::new(),
+            sleeping: sleep::Sleeping::default(),
             last_open_sleep: None,
             next_job: 0,
         }
@@ -138,6 +131,7 @@ impl Manager {
             lock_level: self.defaults.lock_level,
             overcommit: self.defaults.overcommit,
             rules: self.defaults.lock_rules,
+            sleep: self.sleeping.sleep,
             uids: self.homes.values().map(Home::uid).collect(),
             group_news: Vec::new(),
             not_locked: Vec::new(),
@@ -184,13 +178,19 @@ impl Manager {
             Event::Rang(Timer::Home(user, timer)) => {
                 self.lock_event(&user, turn, |home, turn| home.rang(timer, turn));
             }
+            Event::Rang(Timer::Group(group)) => self.group_is_late(group, turn),
+            Event::Rang(Timer::Hold(timer)) => self.held_too_long(timer, turn),
+            Event::Held(left) => self.held_for(left, turn),
             Event::Inhibited(inhibitor) => {
                 // Its number is not given again.
                 turn.next_job = turn.next_job.max(inhibitor.id.0);
                 self.lock_event(&inhibitor.user.clone(), turn, |home, _| home.inhibited(*inhibitor));
             }
             Event::LetGo(user, id) => self.lock_event(&user, turn, |home, turn| home.let_go(id, turn)),
-            Event::Slept(usec) => self.slept(usec, turn),
+            Event::Slept(usec) => {
+                self.slept(usec, turn);
+                self.has_slept(turn);
+            }
         }
     }
 
@@ -203,8 +203,17 @@ impl Manager {
         }
     }
 
+    /// Does something with all of them.
+    fn each(&mut self, turn: &mut Turn, act: impl Fn(&mut Home, &mut Turn) -> Fate) {
+        let users: Vec<UserName> = self.homes.keys().cloned().collect();
+        for user in users {
+            self.on(&user, turn, &act);
+        }
+    }
+
     fn take_out(&mut self, user: &UserName, was_shown: bool, turn: &mut Turn) {
-        let Some(home) = self.homes.remove(user) else { return };
+        let Some(mut home) = self.homes.remove(user) else { return };
+        home.refuse_queue(turn);
         if was_shown {
             turn.effects.push(Effect::DropReferences(user.clone()));
             turn.effects.push(Effect::Announce(Announcement::Vanished(user.clone(), home.uid())));
@@ -213,6 +222,7 @@ impl Manager {
 
     fn asked(&mut self, id: RequestId, caller: &Caller, operation: Operation, turn: &mut Turn) {
         let waiter = Waiter::Call(id);
+        let Some(operation) = self.about_sleep(id, operation, turn) else { return };
         match operation {
             Operation::Look(key) => {
                 let view = self.find(&key, caller.uid).map(|home| home.view(turn));
@@ -226,9 +236,8 @@ impl Manager {
             }
             Operation::Create(record, blobs, offer) => self.create((*record, blobs), offer, id, caller, turn),
             Operation::Register(record) => self.register(record, id, turn),
-            Operation::DeactivateAll => self.all(Verb::DeactivateAll, waiter, turn),
-            Operation::LockAll => self.all(Verb::LockAll, waiter, turn),
-            Operation::GiveUpAll => self.all(Verb::GiveUp, waiter, turn),
+            Operation::DeactivateAll => drop(self.all(Verb::DeactivateAll, waiter, turn)),
+            Operation::GiveUpAll => drop(self.all(Verb::GiveUp, waiter, turn)),
             Operation::Rebalance => self.rebalance(waiter, turn),
             Operation::Inhibit(key, wish) => self.inhibit((&key, wish), id, caller, turn),
             Operation::Locks => turn.answer(waiter, Ok(Answer::Locks(Box::new(self.locks(turn))))),
@@ -260,6 +269,8 @@ impl Manager {
             trier: trier(caller, home),
             verb: asked.verb,
             attempt: crate::home::tries(asked.verb, !asked.offer.credentials.is_empty()),
+            counted: false,
+            waited: false,
             offer: asked.offer,
             new: asked.new,
             change: asked.change,
@@ -289,67 +300,8 @@ impl Manager {
     }
 
     fn abandoned(&mut self, call: RequestId, turn: &mut Turn) {
-        for group in self.groups.values_mut().filter(|group| group.waiter == Waiter::Call(call)) {
-            group.waiter = Waiter::Nobody;
-        }
-        let users: Vec<UserName> = self.homes.keys().cloned().collect();
-        for user in users {
-            self.on(&user, turn, |home, turn| home.abandoned(call, turn));
-        }
-    }
-
-    /// Wants the same of every home; `waiter` is answered when all are through.
-    fn all(&mut self, verb: Verb, waiter: Waiter, turn: &mut Turn) {
-        let id = GroupId(turn.job_id().0);
-        let users: Vec<UserName> = self.homes.keys().cloned().collect();
-        if users.is_empty() {
-            return turn.answer(waiter, Ok(Answer::Done));
-        }
-        let phase = (verb == Verb::Tend).then_some(space::Phase::Tend);
-        let group = Group { verb, waiter, left: users.len(), failed: None, phase, not_locked: Vec::new() };
-        self.groups.insert(id, group);
-        for user in users {
-            let wanted = Wanted { waiter: Waiter::Group(id), ..Wanted::by_the_daemon(verb, turn.now_usec) };
-            self.on(&user, turn, |home, turn| match verb {
-                Verb::LockAll => {
-                    home.lock_unasked(wanted, turn);
-                    Fate::Stays
-                }
-                _ => home.want(wanted, turn),
-            });
-        }
-    }
-
-    fn tell_groups(&mut self, turn: &mut Turn) {
-        for (id, which) in std::mem::take(&mut turn.not_locked) {
-            if let Some(group) = self.groups.get_mut(&id) {
-                group.not_locked.push(which);
-            }
-        }
-        // One that is told may begin another.
-        while !turn.group_news.is_empty() {
-            let (id, news) = turn.group_news.remove(0);
-            let Some(group) = self.groups.get_mut(&id) else { continue };
-            group.left = group.left.saturating_sub(1);
-            if let (Err(failed), None) = (news, &group.failed) {
-                group.failed = Some(failed);
-            }
-            if group.left > 0 {
-                continue;
-            }
-            if let Some(group) = self.groups.remove(&id) {
-                if let Some(phase) = group.phase {
-                    self.shared(phase, group, turn);
-                    continue;
-                }
-                let ended = group.failed.map_or(Ok(Answer::Done), Err);
-                let ended = match group.verb {
-                    Verb::LockAll => self.all_locked(ended, &group.not_locked, turn),
-                    _ => ended,
-                };
-                turn.answer(group.waiter, ended);
-            }
-        }
+        self.abandon_groups(call, turn);
+        self.each(turn, |home, turn| home.abandoned(call, turn));
     }
 
     /// Whether anything is mounted, held or being done: for whoever wants to stop the daemon.
@@ -430,7 +382,9 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         | Operation::Create(..)
         | Operation::Register(_)
         | Operation::DeactivateAll
-        | Operation::LockAll
+        | Operation::LockAll(_)
+        | Operation::SleepPrepared
+        | Operation::SleepOver
         | Operation::GiveUpAll
         | Operation::Stage(..)
         | Operation::Rebalance

@@ -95,6 +95,16 @@ pub struct Session {
     pub idle_since_usec: Option<u64>,
 }
 
+/// What comes after all homes were locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Then {
+    /// Nothing in particular: whoever knows a password may open one again.
+    #[default]
+    GoOn,
+    /// The machine sleeps: nothing starts that takes a key into memory, until [`Operation::SleepOver`].
+    Hold,
+}
+
 /// Everything a front may ask.
 pub enum Operation {
     /// One home. Answer: [`Answer::Home`].
@@ -152,8 +162,12 @@ pub enum Operation {
     Unregister(HomeKey),
     /// Take the volume key out of memory.
     Lock(HomeKey),
-    /// The same of all homes.
-    LockAll,
+    /// The same of all homes. Answer: [`Answer::Done`], or [`Answer::LeftOut`] where the machine is to sleep then.
+    LockAll(Then),
+    /// logind prepares a sleep: whoever has all homes locked now does so for that.
+    SleepPrepared,
+    /// The machine has woken for good, or the sleep was given up.
+    SleepOver,
     /// Put it back.
     Unlock(HomeKey, Offer),
     /// Close what is locked, without the keys: the machine goes down.
@@ -252,6 +266,8 @@ pub enum Answer {
     Homes(Vec<crate::home::view::HomeView>),
     /// What is to be known about locks.
     Locks(Box<Locks>),
+    /// All homes are locked but these, which somebody has left out.
+    LeftOut(Vec<records::UserName>),
     /// When the sessions are to be told of again, even if nothing is heard of them.
     LookAgain(Option<std::time::Duration>),
 }

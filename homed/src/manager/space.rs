@@ -8,8 +8,9 @@
 //! make way for somebody is made the next time. The record stays as it is, so that a home is shared with for ever, and
 //! no more than a timer and the kernel's numbers decide: nothing is remembered.
 
+use super::Manager;
+use super::groups::Group;
 use super::rebalance::{Disk, Share, Shrinks, is_worth, sizes};
-use super::{Group, Manager};
 use crate::home::effect::Failed;
 use crate::home::facts::Figures;
 use crate::home::resize::Asked;
@@ -52,7 +53,7 @@ impl Manager {
         if self.homes.is_empty() {
             return turn.answer(waiter, Err(Refusal::RebalanceNotNeeded.into()));
         }
-        self.all(Verb::Tend, waiter, turn);
+        let _ = self.all(Verb::Tend, waiter, turn);
     }
 
     /// Whether this home's own turn of being tended is about to end.
@@ -86,14 +87,7 @@ impl Manager {
 
     pub(super) fn resize_all(&mut self, phase: Phase, waiter: Waiter, turn: &mut Turn) {
         let plan = self.plan(phase, turn);
-        let group = Group {
-            verb: Verb::Fit,
-            waiter,
-            left: plan.len(),
-            failed: None,
-            phase: Some(phase),
-            not_locked: Vec::new(),
-        };
+        let group = Group { phase: Some(phase), ..Group::of(Verb::Fit, waiter, plan.len()) };
         if plan.is_empty() {
             return self.shared(phase, group, turn);
         }
@@ -347,10 +341,18 @@ mod tests {
         let mut scene = Scene::new(&[("alice", (60, 2, 58), 100)], 20);
         scene.ask(Operation::Rebalance);
         assert_eq!(scene.end(), ["tend alice"]);
-        scene.ask(Operation::LockAll);
+        scene.ask(Operation::LockAll(Default::default()));
         assert_eq!(scene.stopped, 1);
         let resize = scene.running.remove(0);
         scene.take(Event::Ended(resize.user, resize.id, Outcome::Stopped));
+        // What the worker left is seen to first.
+        let settle = scene.running.remove(0);
+        assert!(matches!(settle.job.task, Task::Settle { .. }));
+        scene.take(Event::Ended(
+            settle.user,
+            settle.id,
+            Outcome::Done { record: None, warnings: Vec::new() },
+        ));
         assert!(matches!(scene.running[0].job.task, Task::Lock { .. }));
         assert!(matches!(scene.answers[..], [Err(_)]), "{:?}", scene.answers);
     }

@@ -1,6 +1,6 @@
 //! Asks the daemon to lock all homes, and sees whether it lives meanwhile.
 //!
-//! The lock has bounds of its own in the daemon. A daemon that hangs is found out by asking it something that costs
+//! The lock has bounds of its own in the daemon, all in all 95 s. A daemon that hangs is found out by asking it something that costs
 //! nothing, again and again.
 
 use std::time::Duration;
@@ -9,6 +9,7 @@ use zbus::{Connection, Proxy};
 
 const NAME: &str = "org.freedesktop.home1";
 const MANAGER: &str = "/org/freedesktop/home1";
+const OWN: &str = "org.freedesktop.home1.Homed1";
 /// How long the bus may take to be there.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How often the daemon is asked whether it lives.
@@ -18,20 +19,45 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// What came of it.
 pub enum Asked {
-    /// All homes are locked, as far as is wanted.
-    Locked,
+    /// All homes are locked but these, which somebody has left out; none is opened before the sleep is over.
+    Locked(Vec<String>),
     /// The daemon says no, in these words.
     Refused(String),
     /// It does not answer, for this reason.
     Unheard(String),
 }
 
+/// All homes have to be locked within so long, or the daemon counts as one that does not answer: homed-lock.service
+/// has 110 s for this and what follows.
+const LONGEST: Duration = Duration::from_secs(100);
+
 /// Has all homes locked.
 pub fn lock_all() -> Asked {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(ask()),
+    let bounded = async {
+        match tokio::time::timeout(LONGEST, ask()).await {
+            Ok(asked) => asked,
+            Err(_) => Asked::Unheard(format!("not all is locked within {} s", LONGEST.as_secs())),
+        }
+    };
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(bounded),
         Err(error) => Asked::Unheard(format!("an event loop cannot be started: {error}")),
+    }
+}
+
+/// Tells the daemon that homes may be opened again.
+pub fn sleep_is_over() -> Result<(), String> {
+    let call = async {
+        let connection = Connection::system().await?;
+        let own = Proxy::new(&connection, NAME, MANAGER, OWN).await?;
+        own.call::<_, _, ()>("SleepIsOver", &()).await
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("an event loop cannot be started: {error}"))?;
+    match runtime.block_on(async { tokio::time::timeout(SILENCE, call).await }) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("it has been silent for {} s", SILENCE.as_secs())),
     }
 }
 
@@ -49,11 +75,11 @@ async fn ask() -> Asked {
 
 async fn lock(connection: &Connection) -> Asked {
     let call = async {
-        let manager = Proxy::new(connection, NAME, MANAGER, "org.freedesktop.home1.Manager").await?;
-        manager.call::<_, _, ()>("LockAllHomes", &()).await
+        let own = Proxy::new(connection, NAME, MANAGER, OWN).await?;
+        own.call::<_, _, Vec<String>>("LockAllForSleep", &()).await
     };
     match call.await {
-        Ok(()) => Asked::Locked,
+        Ok(left_out) => Asked::Locked(left_out),
         Err(zbus::Error::MethodError(name, text, _)) if name.starts_with(NAME) => {
             Asked::Refused(text.unwrap_or_else(|| name.to_string()))
         }

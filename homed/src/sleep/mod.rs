@@ -1,10 +1,10 @@
 //! What is run around a sleep, by `homed-lock.service` and by tools that send a machine to sleep without systemd.
 //!
 //! ```text
-//! before-sleep        have the daemon lock all homes ──→ locked: the machine may sleep
-//!                         └── it cannot, or does not answer ──→ LockFailure=: break off, power off, go on
+//! before-sleep        have the daemon lock all homes and hold ──→ the kernel shows none open ──→ it may sleep
+//!                         └── it cannot, or does not answer          └── LockFailure=: break off, power off, go on
 //! before-hibernation  where would memory be written to? ──→ HibernateUnencrypted=: break off, go on
-//! after-sleep         give back what was changed for the sleep
+//! after-sleep         give back what was changed for the sleep; homes may be opened again
 //! ```
 //!
 //! A process of its own, so that policy is kept when the daemon hangs or is gone: what is open is asked from the
@@ -14,18 +14,28 @@ mod ask;
 mod file_systems;
 mod tell;
 
+use crate::daemon::paths::HOLD;
 use crate::daemon::surroundings::{hibernation_target, homes_in_use, open_homes};
-use crate::daemon::{POWER_OFF, config};
+use crate::daemon::{POWER_OFF, config, hold};
+use crate::home::Sleep;
 use crate::home::rules::Hibernation;
 use crate::manager::{LockFailure, weakness};
 use ask::Asked;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// Locks all homes. Success means that the machine may sleep.
+/// Locks all homes. Success means that the machine may sleep, and that no home is opened before that is over.
 pub fn before() -> ExitCode {
     crate::daemon::start_log();
-    let locked = match ask::lock_all() {
-        Asked::Locked => true,
+    // A daemon that is only starting now holds as well.
+    hold::note(Path::new(HOLD), Sleep::Holding);
+    let may_sleep = match ask::lock_all() {
+        // The daemon's word is not enough: the kernel has the last one.
+        Asked::Locked(left_out) => {
+            let open = open_homes();
+            let open: Vec<String> = open.into_iter().filter(|user| !left_out.contains(user)).collect();
+            open.is_empty() || still_open(&open)
+        }
         // The daemon has taken the setting into account already.
         Asked::Refused(why) => {
             tell::everybody(&format!("The machine does not sleep: {why}"));
@@ -33,18 +43,28 @@ pub fn before() -> ExitCode {
         }
         Asked::Unheard(why) => unheard(&why),
     };
-    if !locked {
+    if !may_sleep {
+        over();
         return ExitCode::FAILURE;
     }
     file_systems::freeze_them();
     ExitCode::SUCCESS
 }
 
-/// Gives back what was changed for the sleep.
+/// Gives back what was changed for the sleep, and lets homes be opened again.
 pub fn after() -> ExitCode {
     crate::daemon::start_log();
     file_systems::leave_them();
+    over();
     ExitCode::SUCCESS
+}
+
+/// Lets homes be opened again; a daemon that is only starting now finds no note of the sleep.
+fn over() {
+    hold::note(Path::new(HOLD), Sleep::Awake);
+    if let Err(why) = ask::sleep_is_over() {
+        tracing::warn!("homed could not be told that the sleep is over ({why}); it goes by the clock");
+    }
 }
 
 /// The daemon does not answer: the kernel knows what is open, and the settings what follows.
@@ -54,7 +74,16 @@ fn unheard(why: &str) -> bool {
         tracing::warn!("homed does not answer ({why}); no home is open, so the machine may sleep");
         return true;
     }
-    let what = format!("homed does not answer ({why}), and these homes are open: {}.", open.join(", "));
+    follow_failure(&format!("homed does not answer ({why}), and these homes are open: {}.", open.join(", ")))
+}
+
+fn still_open(open: &[String]) -> bool {
+    let homes = open.join(", ");
+    follow_failure(&format!("homed says that all homes are locked, and the kernel has these open: {homes}."))
+}
+
+/// What the settings say where a home is open that should not be: whether the machine may sleep.
+fn follow_failure(what: &str) -> bool {
     match config::read().0.lock_failure {
         LockFailure::Abort => {
             tell::everybody(&format!("The machine does not sleep: {what}"));

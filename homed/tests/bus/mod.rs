@@ -217,6 +217,7 @@ async fn daemon(
             references: folder.join("references"),
             jobs: folder.join("jobs"),
             inhibitors: folder.join("inhibitors"),
+            hold: folder.join("hold"),
         },
     };
     let (mut daemon, happened) = Daemon::new(parts, link.clone());

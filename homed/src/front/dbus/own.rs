@@ -4,7 +4,7 @@
 use super::action;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
-use crate::daemon::link::{HomeKey, Operation, Repair, Reply};
+use crate::daemon::link::{HomeKey, Operation, Repair, Reply, Then};
 use std::sync::Arc;
 use zbus::Connection;
 use zbus::message::Header;
@@ -78,6 +78,33 @@ impl Own {
             Some(directory) => Ok(directory),
             None => Ok(self.0.look(&caller, key).await?.unix.home_directory),
         }
+    }
+
+    /// Has all homes locked because the machine is to sleep: nothing starts that takes a key into memory, until
+    /// `SleepIsOver`, logind's own word, or 300 s awake without a sleep. Gives the homes that somebody has left out.
+    #[zbus(out_args("left_out"))]
+    async fn lock_all_for_sleep(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<String>, Error> {
+        let call = Call { connection, header: &header };
+        let caller = self.0.caller(call).await?;
+        self.0.permit(call, &caller, Rule::Root, None).await?;
+        match self.0.ask(call, caller, Operation::LockAll(Then::Hold)).await? {
+            Reply::LeftOut(users) => Ok(users.iter().map(ToString::to_string).collect()),
+            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
+        }
+    }
+
+    /// The machine has woken, or does not sleep after all.
+    async fn sleep_is_over(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        self.0.done(call, Rule::Root, None, Operation::SleepOver).await
     }
 }
 

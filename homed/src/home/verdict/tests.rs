@@ -135,7 +135,7 @@ const AT_REST: &str = "
     Lock                 NotActive NotActive NotActive NotActive lock   lock   Locked
     LockAll              so       so        so       so       lock     lock     so
     Unlock               NotLocked NotLocked NotLocked NotLocked NotLocked NotLocked unlock
-    Settle               so       settle    settle   settle   settle   settle   settle
+    Settle               settle   settle    settle   settle   settle   settle   settle
     GiveUp               so       so        so       so       so       so       giveup
     Tend                 so       so        so       so       tend     tend     so
     Later(Realize)       Exists   NotSupported Exists Exists  Busy     Busy     Busy";

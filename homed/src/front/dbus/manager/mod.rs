@@ -10,7 +10,7 @@ use super::argument::check_flags;
 use super::context::{Call, Front, Rule, at_suspend};
 use super::error::Error;
 use super::update::Update;
-use crate::daemon::link::{HomeKey, KeyOperation, Later, Operation};
+use crate::daemon::link::{HomeKey, KeyOperation, Later, Operation, Then};
 use calls::{Row, name, row};
 use records::Refusal;
 use records::refusal::Refused;
@@ -404,7 +404,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        self.0.done(call, Rule::Root, None, Operation::LockAll).await
+        self.0.done(call, Rule::Root, None, Operation::LockAll(Then::GoOn)).await
     }
 
     async fn deactivate_all_homes(

@@ -1,0 +1,56 @@
+//! The note that the machine is going to sleep: a daemon that is killed meanwhile and started again holds on, for as
+//! long as the first would have.
+
+use crate::home::Sleep;
+use crate::manager::sleep::LONGEST;
+use nix::time::ClockId;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+/// Writes the note, or takes it away. Its text is CLOCK_MONOTONIC in µs: how long this machine was awake.
+pub fn note(path: &Path, sleep: Sleep) {
+    let done = match sleep {
+        Sleep::Holding => std::fs::write(path, awake().as_micros().to_string()),
+        Sleep::Awake => std::fs::remove_file(path),
+    };
+    match done {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound && sleep == Sleep::Awake => {}
+        Err(error) => tracing::error!("{}: {error}", path.display()),
+    }
+}
+
+/// For how long it goes on holding, where there is a note. One that cannot be read is taken for a new one.
+pub fn left(path: &Path) -> Option<Duration> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let since = text.trim().parse().map_or_else(|_| awake(), Duration::from_micros);
+    Some(LONGEST.saturating_sub(awake().saturating_sub(since)))
+}
+
+fn awake() -> Duration {
+    // Kernels without this clock are older than any that is supported.
+    ClockId::CLOCK_MONOTONIC.now().map_or(Duration::ZERO, Duration::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_lasts_no_longer_than_a_sleep_may_be_prepared() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("hold");
+        assert_eq!(left(&path), None);
+        note(&path, Sleep::Holding);
+        assert!(left(&path).is_some_and(|left| left <= LONGEST && left + Duration::from_secs(60) > LONGEST));
+        std::fs::write(&path, "torn\n").expect("written");
+        assert!(left(&path).is_some_and(|left| left <= LONGEST));
+        std::fs::write(&path, "0").expect("written");
+        let long_awake = awake() > LONGEST;
+        assert_eq!(left(&path).is_some_and(|left| left.is_zero()), long_awake);
+        note(&path, Sleep::Awake);
+        note(&path, Sleep::Awake);
+        assert_eq!(left(&path), None);
+    }
+}

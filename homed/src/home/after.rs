@@ -1,0 +1,209 @@
+//! What follows from the end of a job.
+
+use super::effect::{Announcement, Effect, Failed};
+use super::run::{Phase, Running};
+use super::state::{Purpose, Resting, Work};
+use super::verdict::{Held, Verb};
+use super::{Fate, Home, TimerKind, Turn, Waiter, Wanted};
+use crate::manager::request::Answer;
+use records::refusal::Refused;
+use serde_json::Value;
+use std::time::Duration;
+
+impl Work {
+    /// Whether its worker opens devices for itself: broken off, it may leave one with the key in it.
+    fn opens_devices(self) -> bool {
+        match self {
+            Self::Fixating(_)
+            | Self::Activating(_)
+            | Self::Creating
+            | Self::ChangingPassword
+            | Self::Updating
+            | Self::Checking
+            | Self::Repairing
+            | Self::Rescuing
+            | Self::Resizing
+            | Self::Authenticating(_)
+            | Self::Locking
+            | Self::Unlocking(_) => true,
+            // These are tried again themselves, or have nothing of their own open.
+            Self::Deactivating | Self::Removing | Self::Settling | Self::GivingUp | Self::Tending(_) => false,
+        }
+    }
+}
+
+/// A home whose making was broken off: it is taken out when what is left of that has been cleaned up.
+pub(super) struct Going {
+    /// Who made it, and what is to be told; the first cleaning up is waited for.
+    untold: Option<(Waiter, Failed)>,
+}
+
+impl Home {
+    /// A worker that ended without an outcome may have left devices: they are seen to before anything else starts.
+    pub(super) fn clean_up_after(&mut self, work: Work, turn: &mut Turn) {
+        if work.opens_devices() {
+            self.settle(turn);
+        }
+    }
+
+    /// What was left of making it is cleaned up: it goes, and whole storage of it is found again. Where it could not
+    /// be, it stays until it is.
+    pub(super) fn goes(&mut self, work: Work, well: bool, turn: &mut Turn) -> Fate {
+        let Some(going) = self.going.as_mut().filter(|_| self.running.is_none()) else { return Fate::Stays };
+        // Other kinds of storage have nothing to clean up.
+        let is_over = match work {
+            Work::Settling => well,
+            Work::Creating => true,
+            _ => return Fate::Stays,
+        };
+        if let Some((waiter, failed)) = going.untold.take() {
+            turn.answer(waiter, Err(failed));
+        }
+        if !is_over {
+            return Fate::Stays;
+        }
+        turn.effects.push(Effect::LookForStorage);
+        Fate::Goes
+    }
+
+    pub(super) fn done(&mut self, running: Running, record: Option<Value>, turn: &mut Turn) -> Fate {
+        let wanted = running.wanted;
+        if let Some(value) = record {
+            self.take_record(value, turn);
+        }
+        if wanted.is_attempt() {
+            self.attempts.succeeded(wanted.trier, turn.now_usec);
+            self.save(turn);
+        }
+        match running.work {
+            Work::Removing => {
+                turn.answer(wanted.waiter, Ok(Answer::Done));
+                return Fate::Goes;
+            }
+            Work::Deactivating | Work::GivingUp => {
+                self.failed_deactivations = None;
+                self.drop_unused_references(turn);
+                turn.answer(wanted.waiter, Ok(Answer::Done));
+            }
+            Work::Locking => self.locked(&wanted, turn),
+            Work::Settling => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            Work::Creating => {
+                turn.effects.push(Effect::Announce(Announcement::Appeared(self.user().clone())));
+                turn.answer(wanted.waiter, Ok(Answer::Done));
+            }
+            Work::Fixating(Purpose::Itself) if wanted.verb == Verb::Fixate => {
+                // It was mounted only to be looked into.
+                let close = Wanted {
+                    verb: Verb::Deactivate,
+                    waiter: wanted.waiter,
+                    ..Wanted::by_the_daemon(Verb::Deactivate, turn.now_usec)
+                };
+                return self.want(close, turn);
+            }
+            Work::Fixating(purpose) | Work::Activating(purpose) => {
+                self.opened(turn);
+                self.usable_now(purpose, &wanted, turn);
+            }
+            Work::Authenticating(purpose) | Work::Unlocking(purpose) => {
+                self.usable_now(purpose, &wanted, turn);
+            }
+            Work::ChangingPassword
+            | Work::Updating
+            | Work::Resizing
+            | Work::Checking
+            | Work::Repairing
+            | Work::Rescuing
+            | Work::Tending(_) => turn.answer(wanted.waiter, Ok(Answer::Done)),
+        }
+        Fate::Stays
+    }
+
+    fn usable_now(&mut self, purpose: Purpose, wanted: &Wanted, turn: &mut Turn) {
+        let asked_to_stay = matches!(wanted.verb, Verb::Activate | Verb::ActivateIfReferenced);
+        if asked_to_stay {
+            self.failed_deactivations = None;
+        }
+        match (purpose, wanted.waiter) {
+            (Purpose::Reference, Waiter::Call(_)) => self.hand_over(wanted, turn),
+            (Purpose::Reference, _) if self.held() == Held::No => self.nobody_holds_it(turn),
+            (Purpose::Reference, _) => {}
+            (Purpose::Itself, waiter) => turn.answer(waiter, Ok(Answer::Done)),
+        }
+    }
+
+    pub(super) fn refused(&mut self, running: Running, refused: Refused, turn: &mut Turn) -> Fate {
+        let mut wait = Duration::ZERO;
+        if refused.refusal.is_bad_authentication() && running.wanted.is_attempt() {
+            let elapsed = Duration::from_micros(turn.now_usec.saturating_sub(running.wanted.asked_usec));
+            wait = self.attempts.failed(running.wanted.trier, turn.now_usec, turn.tuning.grain, elapsed);
+        }
+        self.failed(running, Failed::Refused(refused), wait, turn)
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        running: Running,
+        failed: Failed,
+        wait: Duration,
+        turn: &mut Turn,
+    ) -> Fate {
+        let failed = match running.phase {
+            Phase::Ending => super::look::broken_off(),
+            Phase::Working if running.makes_way && running.broke_off => super::urgent::made_way(running.work),
+            Phase::Checking | Phase::Working | Phase::Committed => failed,
+        };
+        let wanted = running.wanted;
+        if running.work == Work::Creating && running.broke_off {
+            self.going = Some(Going { untold: Some((wanted.waiter, failed)) });
+            return Fate::Stays;
+        }
+        if running.work == Work::Locking {
+            let why = match &failed {
+                Failed::Refused(refused) => refused.sentence.clone(),
+                Failed::Fault(chain) => chain.clone(),
+            };
+            self.not_locked(wanted.waiter, &why, turn);
+        }
+        turn.answer_after(wanted.waiter, Err(failed), wait);
+        if wanted.is_attempt() && running.phase != Phase::Checking {
+            self.save(turn);
+        }
+        match running.work {
+            Work::Creating => return Fate::Goes,
+            Work::Deactivating | Work::GivingUp => self.linger(turn),
+            Work::Settling => self.settle_later(turn),
+            Work::Locking
+            | Work::Unlocking(_)
+            | Work::Fixating(_)
+            | Work::Activating(_)
+            | Work::Removing
+            | Work::ChangingPassword
+            | Work::Updating
+            | Work::Checking
+            | Work::Repairing
+            | Work::Rescuing
+            | Work::Resizing
+            | Work::Authenticating(_)
+            | Work::Tending(_) => {}
+        }
+        Fate::Stays
+    }
+
+    /// It could not be deactivated or given up: later again, unless somebody holds it. Once it is unmounted, nothing
+    /// of a lock may stay either.
+    fn linger(&mut self, turn: &mut Turn) {
+        let resting = turn.facts.whereabouts(&self.place).resting(self.known);
+        let mounted = matches!(resting, Resting::Active | Resting::Locked);
+        if self.held() == Held::Yes || !mounted {
+            self.failed_deactivations = None;
+            if !mounted {
+                self.settle(turn);
+            }
+            return;
+        }
+        let failures = self.failed_deactivations.map_or(0, |n| n.saturating_add(1));
+        self.failed_deactivations = Some(failures);
+        let wait = turn.tuning.retry.saturating_mul(1 << failures.min(8)).min(turn.tuning.retry_longest);
+        self.set_timer(TimerKind::Deactivate, wait, turn);
+    }
+}

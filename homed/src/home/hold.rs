@@ -1,0 +1,84 @@
+//! While the machine is going to sleep: nothing starts that takes a key into memory.
+
+use super::effect::Failed;
+use super::run::Phase;
+use super::state::Work;
+use super::verdict::Verb;
+use super::{Fate, Home, Turn, Wanted};
+use crate::job::Outcome;
+use crate::manager::request::Answer;
+use records::Refusal;
+use records::refusal::Refused;
+
+/// Whether the machine is going to sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sleep {
+    /// It is not.
+    #[default]
+    Awake,
+    /// From the first lock of a sleep until it has slept and woken, or the sleep was given up.
+    Holding,
+}
+
+impl Work {
+    /// Whether its worker has a volume key in memory, or puts one into the kernel.
+    fn takes_key(self, wanted: &Wanted) -> bool {
+        match self {
+            Self::Fixating(_)
+            | Self::Activating(_)
+            | Self::Creating
+            | Self::ChangingPassword
+            | Self::Rescuing
+            | Self::Resizing
+            | Self::Authenticating(_)
+            | Self::Unlocking(_)
+            | Self::Tending(_) => true,
+            Self::Updating | Self::Checking | Self::Repairing => !wanted.offer.credentials.is_empty(),
+            Self::Deactivating | Self::Removing | Self::Locking | Self::Settling | Self::GivingUp => false,
+        }
+    }
+}
+
+impl Home {
+    /// Starts it, unless the machine is going to sleep and it takes a key: then it starts after the wake.
+    pub(super) fn begin(&mut self, work: Work, wanted: Wanted, turn: &mut Turn) {
+        if turn.sleep == Sleep::Awake || !work.takes_key(&wanted) {
+            return self.start(work, wanted, turn);
+        }
+        match wanted.verb {
+            // There is always another time.
+            Verb::Tend | Verb::Fit => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            Verb::Create => turn.answer(wanted.waiter, Err(Failed::Refused(going_to_sleep()))),
+            _ => self.enqueue(wanted, turn),
+        }
+    }
+
+    /// The machine is going to sleep: what has not begun yet goes back into the queue.
+    pub fn hold_back(&mut self, turn: &mut Turn) -> Fate {
+        let waits = |running: &mut super::run::Running| {
+            running.phase == Phase::Checking && running.work.takes_key(&running.wanted)
+        };
+        let Some(running) = self.running.take_if(waits) else { return Fate::Stays };
+        if running.work == Work::Creating {
+            let id = running.id;
+            self.running = Some(running);
+            return self.ended(id, Outcome::Refused(going_to_sleep()), turn);
+        }
+        self.queue.push_front(running.wanted);
+        self.changed(turn);
+        Fate::Stays
+    }
+
+    /// The machine is awake: what waited for that starts.
+    pub fn go_on(&mut self, turn: &mut Turn) -> Fate {
+        if self.running.is_some() {
+            return Fate::Stays;
+        }
+        self.run_queue(turn)
+    }
+}
+
+fn going_to_sleep() -> Refused {
+    let sentence = "The machine is going to sleep; nothing was started. Try again when it is awake.";
+    Refused::new(Refusal::HomeBusy, sentence)
+}

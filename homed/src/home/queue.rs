@@ -1,0 +1,221 @@
+//! What waits for one home, and what comes first. Pure: nothing here starts anything.
+//!
+//! ```text
+//! urgent    what takes a key out of memory, or mends:  lock, give up, settle, storage gone
+//! owner     what its owner, root or the daemon wants
+//! stranger  what anybody else wants
+//! ```
+//!
+//! Each class has room of its own, so that no class keeps another out; within a class the first to come is the first.
+
+use super::verdict::{Favour, Verb};
+use super::{GroupId, Waiter, Wanted};
+use crate::manager::request::RequestId;
+use std::collections::VecDeque;
+
+/// Calls of each class that may wait for one home.
+const URGENT: usize = 64;
+const OWNER: usize = 100;
+const STRANGER: usize = 20;
+/// How many of the last may be of one UID.
+const ONE_STRANGER: usize = 2;
+
+/// Which of them come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Before everybody else.
+    Urgent,
+    /// Then.
+    Owner,
+    /// Last.
+    Stranger,
+}
+
+impl Class {
+    /// The class of what is wanted.
+    pub fn of(verb: Verb, favour: Favour) -> Self {
+        match (verb, favour) {
+            (Verb::Lock | Verb::LockAll | Verb::GiveUp | Verb::StorageGone | Verb::Settle, _) => Self::Urgent,
+            (_, Favour::Owner) => Self::Owner,
+            (_, Favour::Stranger) => Self::Stranger,
+        }
+    }
+}
+
+/// All that waits, in the order in which it is looked at.
+#[derive(Default)]
+pub(super) struct Queue {
+    urgent: VecDeque<Wanted>,
+    owner: VecDeque<Wanted>,
+    stranger: VecDeque<Wanted>,
+}
+
+impl Queue {
+    /// Takes it in, behind others of its class; gives it back where there is no room. What the daemon itself wants
+    /// always has room, and is wanted once.
+    pub fn push(&mut self, wanted: Wanted) -> Result<(), Box<Wanted>> {
+        if wanted.waiter == Waiter::Nobody && self.wants(wanted.verb) {
+            return Ok(());
+        }
+        let class = wanted.class();
+        let is_call = matches!(wanted.waiter, Waiter::Call(_));
+        if is_call && self.is_full(class, wanted.trier.uid) {
+            return Err(Box::new(wanted));
+        }
+        self.of(class).push_back(wanted);
+        Ok(())
+    }
+
+    /// Takes it back in, before others of its class: it had its turn already.
+    pub fn push_front(&mut self, wanted: Wanted) {
+        self.of(wanted.class()).push_front(wanted);
+    }
+
+    /// Takes it in behind everything else.
+    pub fn push_last(&mut self, wanted: Wanted) {
+        self.stranger.push_back(wanted);
+    }
+
+    /// All of it, the most urgent first; nothing waits then.
+    pub fn take(&mut self) -> VecDeque<Wanted> {
+        let mut all = std::mem::take(&mut self.urgent);
+        all.append(&mut self.owner);
+        all.append(&mut self.stranger);
+        all
+    }
+
+    /// Takes out the locks: for which it is too late.
+    pub fn take_locks(&mut self) -> Vec<Wanted> {
+        let is_lock = |wanted: &Wanted| matches!(wanted.verb, Verb::Lock | Verb::LockAll);
+        let (locks, others) = std::mem::take(&mut self.urgent).into_iter().partition(is_lock);
+        self.urgent = others;
+        Vec::from_iter::<VecDeque<Wanted>>(locks)
+    }
+
+    /// Whether anything urgent waits.
+    pub fn is_urgent(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
+    /// Whether that is wanted already, by whomever.
+    pub fn wants(&self, verb: Verb) -> bool {
+        self.all().any(|wanted| wanted.verb == verb)
+    }
+
+    /// Whether anything waits for that group.
+    pub fn waits_for(&self, group: GroupId) -> bool {
+        self.all().any(|wanted| wanted.waiter == Waiter::Group(group))
+    }
+
+    /// Nobody waits for that call any more.
+    pub fn abandon(&mut self, call: RequestId) {
+        self.keep(|wanted| wanted.waiter != Waiter::Call(call));
+    }
+
+    /// Nobody waits for that group any more.
+    pub fn abandon_group(&mut self, group: GroupId) {
+        self.keep(|wanted| wanted.waiter != Waiter::Group(group));
+    }
+
+    fn keep(&mut self, keep: impl Fn(&Wanted) -> bool) {
+        for class in [&mut self.urgent, &mut self.owner, &mut self.stranger] {
+            class.retain(&keep);
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Wanted> {
+        self.urgent.iter().chain(&self.owner).chain(&self.stranger)
+    }
+
+    fn of(&mut self, class: Class) -> &mut VecDeque<Wanted> {
+        match class {
+            Class::Urgent => &mut self.urgent,
+            Class::Owner => &mut self.owner,
+            Class::Stranger => &mut self.stranger,
+        }
+    }
+
+    fn is_full(&self, class: Class, uid: u32) -> bool {
+        let calls = |queue: &VecDeque<Wanted>| {
+            queue.iter().filter(|wanted| matches!(wanted.waiter, Waiter::Call(_))).count()
+        };
+        match class {
+            Class::Urgent => calls(&self.urgent) >= URGENT,
+            Class::Owner => calls(&self.owner) >= OWNER,
+            Class::Stranger => {
+                let own = self.stranger.iter().filter(|wanted| wanted.trier.uid == uid).count();
+                calls(&self.stranger) >= STRANGER || own >= ONE_STRANGER
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::attempts::Trier;
+
+    fn wanted(verb: Verb, uid: u32, waiter: Waiter) -> Wanted {
+        let favour = if uid < 2 { Favour::Owner } else { Favour::Stranger };
+        Wanted { trier: Trier { uid, favour }, waiter, ..Wanted::by_the_daemon(verb, 0) }
+    }
+
+    fn call(number: u64) -> Waiter {
+        Waiter::Call(RequestId(number))
+    }
+
+    #[test]
+    fn locks_come_first_and_strangers_last() {
+        let mut queue = Queue::default();
+        for (number, (verb, uid)) in
+            [(Verb::Acquire, 7), (Verb::Acquire, 0), (Verb::Unlock, 1), (Verb::Lock, 1), (Verb::LockAll, 0)]
+                .into_iter()
+                .enumerate()
+        {
+            let number = u64::try_from(number).expect("small");
+            assert!(queue.push(wanted(verb, uid, call(number))).is_ok());
+        }
+        let verbs: Vec<Verb> = queue.take().into_iter().map(|wanted| wanted.verb).collect();
+        assert_eq!(verbs, [Verb::Lock, Verb::LockAll, Verb::Acquire, Verb::Unlock, Verb::Acquire]);
+        assert!(queue.take().is_empty());
+    }
+
+    #[test]
+    fn no_class_takes_the_room_of_another() {
+        let mut queue = Queue::default();
+        let mut fill = |verb, uids: std::ops::Range<u32>| {
+            uids.map(|uid| queue.push(wanted(verb, uid, call(uid.into()))).is_ok())
+                .filter(|taken| *taken)
+                .count()
+        };
+        assert_eq!(fill(Verb::Acquire, 2..500), STRANGER);
+        let mut own = |verb, most: usize| {
+            (0..500_u64).map(|number| fill_one(&mut queue, verb, number)).filter(|taken| *taken).count()
+                == most
+        };
+        assert!(own(Verb::Acquire, OWNER));
+        assert!(own(Verb::Lock, URGENT));
+        // The daemon and its groups always have room.
+        assert!(queue.push(wanted(Verb::LockAll, 0, Waiter::Group(GroupId(1)))).is_ok());
+        assert!(queue.waits_for(GroupId(1)));
+        assert_eq!(queue.take_locks().len(), URGENT + 1);
+        assert!(!queue.is_urgent());
+    }
+
+    fn fill_one(queue: &mut Queue, verb: Verb, number: u64) -> bool {
+        queue.push(wanted(verb, 0, call(number))).is_ok()
+    }
+
+    #[test]
+    fn one_stranger_has_two_places_and_the_daemon_wants_everything_once() {
+        let mut queue = Queue::default();
+        let taken =
+            (0..9).filter(|number| queue.push(wanted(Verb::Acquire, 7, call(*number))).is_ok()).count();
+        assert_eq!(taken, ONE_STRANGER);
+        for _ in 0..3 {
+            assert!(queue.push(wanted(Verb::Settle, 0, Waiter::Nobody)).is_ok());
+        }
+        queue.abandon(RequestId(0));
+        assert_eq!(queue.take().len(), 2);
+    }
+}

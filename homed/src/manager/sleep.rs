@@ -1,0 +1,162 @@
+//! The machine going to sleep: from the first lock until it has woken nothing starts that takes a key into memory.
+//!
+//! ```text
+//! awake ── before-sleep has all homes locked ──→ holding ── after-sleep, or logind: it is over ───────→ awake
+//!          (or anybody has, while logind prepares          ├─ not every home is locked, or the asker is gone
+//!           a sleep)                                       └─ it has not slept for long, or slept and nobody says so
+//! ```
+//!
+//! A sleep that wakes in between (suspend-then-hibernate) is over when systemd says so, not at the first wake.
+
+use super::{Manager, Operation};
+use crate::home::effect::{Effect, Failed, Timer};
+use crate::home::state::Resting;
+use crate::home::verdict::Verb;
+use crate::home::{GroupId, Home, Sleep, Turn, Waiter};
+use crate::manager::request::{Answer, RequestId, Then};
+use records::refusal::Refused;
+use records::{Refusal, UserName};
+use std::time::Duration;
+
+/// The machine has to sleep within so long, counted while it is awake: what else prepares for a sleep has its own 90 s
+/// of systemd, one after the other.
+pub const LONGEST: Duration = Duration::from_secs(300);
+/// Once it has slept, somebody says that it is over within so long, or it sleeps again.
+const WOKEN: Duration = Duration::from_secs(60);
+/// A call that locks all homes is answered after so long, whatever still runs: homed-lock.service has 110 s.
+const LOCKED: Duration = Duration::from_secs(95);
+
+/// What the core knows of a sleep.
+#[derive(Debug, Default)]
+pub(super) struct Sleeping {
+    /// Whether nothing may start.
+    pub sleep: Sleep,
+    /// Whether logind prepares a sleep.
+    prepared: bool,
+    /// The timer that counts.
+    timer: u64,
+}
+
+impl Manager {
+    /// Takes what is about a sleep; gives other operations back.
+    pub(super) fn about_sleep(
+        &mut self,
+        id: RequestId,
+        operation: Operation,
+        turn: &mut Turn,
+    ) -> Option<Operation> {
+        let waiter = Waiter::Call(id);
+        match operation {
+            Operation::LockAll(then) => self.lock_all(then, waiter, turn),
+            Operation::SleepPrepared => {
+                self.sleeping.prepared = true;
+                turn.answer(waiter, Ok(Answer::Done));
+            }
+            Operation::SleepOver => {
+                self.sleeping.prepared = false;
+                self.let_go(turn);
+                turn.answer(waiter, Ok(Answer::Done));
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn lock_all(&mut self, then: Then, waiter: Waiter, turn: &mut Turn) {
+        let holds = then == Then::Hold || self.sleeping.prepared;
+        if holds {
+            self.hold(turn);
+        }
+        let group = self.all(Verb::LockAll, waiter, turn);
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.holds = holds;
+        }
+        turn.effects.push(Effect::SetTimer(Timer::Group(group), LOCKED));
+    }
+
+    fn hold(&mut self, turn: &mut Turn) {
+        self.held_for(LONGEST, turn);
+        turn.effects.push(Effect::Hold(Sleep::Holding));
+        self.each(turn, Home::hold_back);
+    }
+
+    /// An earlier daemon held, and was killed.
+    pub(super) fn held_for(&mut self, left: Duration, turn: &mut Turn) {
+        self.sleeping.sleep = Sleep::Holding;
+        turn.sleep = Sleep::Holding;
+        self.ring_in(left, turn);
+    }
+
+    fn ring_in(&mut self, left: Duration, turn: &mut Turn) {
+        self.sleeping.timer = turn.job_id().0;
+        turn.effects.push(Effect::SetTimer(Timer::Hold(self.sleeping.timer), left));
+    }
+
+    /// The machine has slept. It may sleep again before it is over.
+    pub(super) fn has_slept(&mut self, turn: &mut Turn) {
+        if self.sleeping.sleep == Sleep::Holding {
+            self.ring_in(WOKEN, turn);
+        }
+    }
+
+    /// Nobody said that the sleep is over, and it must be.
+    pub(super) fn held_too_long(&mut self, timer: u64, turn: &mut Turn) {
+        if self.sleeping.sleep == Sleep::Holding && timer == self.sleeping.timer {
+            let text =
+                "The machine was going to sleep, and has not, or nobody said that it woke: homes open again";
+            turn.effects.push(Effect::Warn(text.into()));
+            self.let_go(turn);
+        }
+    }
+
+    /// Whoever waited for it gets in.
+    fn let_go(&mut self, turn: &mut Turn) {
+        if self.sleeping.sleep == Sleep::Awake {
+            return;
+        }
+        self.sleeping.sleep = Sleep::Awake;
+        turn.sleep = Sleep::Awake;
+        turn.effects.push(Effect::Hold(Sleep::Awake));
+        // What was locked may be opened now: nobody is to sleep who waits for the rest.
+        for group in self.groups.values_mut().filter(|group| group.holds) {
+            (group.holds, group.given_up) = (false, true);
+        }
+        self.each(turn, Home::go_on);
+    }
+
+    /// A call that locks all homes has ended, or its caller has gone: a sleep that is given up is over.
+    pub(super) fn gave_up(&mut self, turn: &mut Turn) {
+        if !self.groups.values().any(|group| group.holds) {
+            self.let_go(turn);
+        }
+    }
+
+    /// A call that locks all homes is answered now.
+    pub(super) fn group_is_late(&mut self, id: GroupId, turn: &mut Turn) {
+        if !self.groups.contains_key(&id) {
+            return;
+        }
+        let late: Vec<String> = self.homes.values_mut().filter_map(|home| home.too_late_for(id)).collect();
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let why = format!("that has not ended in {} s", LOCKED.as_secs());
+        group.failed.get_or_insert_with(|| Failed::Fault(why.clone()));
+        group.not_locked.extend(late.into_iter().map(|text| format!("{text}, and {why}.")));
+        self.group_ends(id, turn);
+    }
+
+    /// Homes that are open nonetheless: somebody has them left out.
+    pub(super) fn left_out(&self, turn: &Turn) -> Vec<UserName> {
+        let open = |home: &&Home| {
+            home.inhibitors(turn.now_usec).next().is_some()
+                && home.state(turn.facts).resting == Resting::Active
+        };
+        self.homes.values().filter(open).map(|home| home.user().clone()).collect()
+    }
+}
+
+/// What is said to whoever has all homes locked for a sleep that is none any more.
+pub(super) fn given_up() -> Failed {
+    let sentence =
+        "Meanwhile the sleep was said to be over or given up; homes may be opened again. Try again.";
+    Failed::Refused(Refused::new(Refusal::NotLocked, sentence))
+}
