@@ -1,4 +1,8 @@
-//! The machine with a screen: a true suspend, and the prompt that a person sees after it.
+//! The machine with a screen: a true suspend, the prompt that a person sees after it, and what passes between the keyboard and a
+//! session that is locked.
+
+#[path = "screen/typed.rs"]
+mod typed;
 
 use anyhow::{Result, ensure};
 use homed_tests::Ours;
@@ -67,6 +71,7 @@ fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> R
     screen.write("echo as-be''fore\n")?;
     screen.await_text("tty1", "as-before")?;
     println!("{}", machine.check("uname -r; journalctl -b -u homed | grep -E 'locked[:,]'")?);
+    typed::nothing_reaches_a_locked_session(&machine, &screen)?;
     its_keys_do_what_they_say(&machine, &screen)
 }
 
@@ -74,6 +79,7 @@ fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> R
 fn its_keys_do_what_they_say(machine: &Ours, screen: &Screen<'_>) -> Result<()> {
     machine.create("bob", "batterystaple")?;
     machine.done("activate bob", "batterystaple", "")?;
+    typed::who_works_is_not_disturbed(machine, screen)?;
     machine.check("homectl lock-all")?;
     let ours = screen.await_front(|front| front != "tty1")?;
     let seen = screen.await_text(&ours, "Password:")?;

@@ -13,8 +13,10 @@
 //! to PAM and nowhere else; what is right and what is wrong is the daemon's business.
 
 mod agent;
+mod attempts;
 mod clock;
 mod dialog;
+mod hushed;
 mod locked;
 mod power;
 mod screen;

@@ -1,8 +1,9 @@
 //! One dialog in each place that needs one, as long as somebody is locked.
 
+use crate::attempts::Attempts;
 use crate::settings::{Agents, Settings, Style};
 use crate::vt::Vt;
-use crate::{Ended, agent, locked, sessions};
+use crate::{Ended, agent, hushed, locked, sessions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,7 @@ struct Supervisor {
     given_up: BTreeSet<Place>,
     /// Who was locked at the last look.
     known: Vec<String>,
+    attempts: Attempts,
 }
 
 /// Runs until nobody is locked.
@@ -62,7 +64,9 @@ pub fn run() -> Ended<()> {
         dialogs: BTreeMap::new(),
         given_up: BTreeSet::new(),
         known: Vec::new(),
+        attempts: Attempts::default(),
     };
+    hushed::again();
     while supervisor.turn()? {
         supervisor.wait()?;
     }
@@ -92,16 +96,24 @@ impl Supervisor {
         Ok(!self.dialogs.is_empty() || !locked::users().is_empty())
     }
 
-    /// Comes to the front when somebody is newly locked, or when a frozen session is all there is to see. Other
-    /// terminals are left alone: nobody is kept from switching.
+    /// Comes to the front when somebody is newly locked, unless somebody else works there, and when it is the terminal of a
+    /// session that is locked. Other terminals are left alone: nobody is kept from switching.
     fn stay_in_front(&mut self, new: bool, sessions: &[sessions::Session]) {
         let Some(vt) = &mut self.vt else { return };
         let front = vt.in_front().unwrap_or(0);
-        let frozen = |session: &sessions::Session| {
-            session.vt == front && session.class == "user" && self.known.contains(&session.user)
+        let there = sessions.iter().find(|session| session.vt == front && session.class.starts_with("user"));
+        let shown = match there {
+            Some(session) if self.known.contains(&session.user) => {
+                if !new && self.attempts.is_news(front) {
+                    eprintln!("somebody came to tty{front}, where the session of {} is locked", session.user);
+                }
+                vt.take_over(SWITCHING)
+            }
+            None if new => vt.show(SWITCHING),
+            Some(_) | None => return,
         };
-        if (new || sessions.iter().any(frozen)) && vt.show(SWITCHING).is_err() {
-            eprintln!("another terminal stays in front of the prompt");
+        if let Err(why) = shown {
+            eprintln!("tty{front} stays in front of the prompt: {why}");
         }
     }
 

@@ -15,8 +15,14 @@ use std::time::{Duration, Instant};
 const FRONT: &str = "/sys/class/tty/tty0/active";
 /// Between two looks at it.
 const GLANCE: Duration = Duration::from_millis(20);
+/// So long whoever owns a terminal may take to leave it before we agree in its place.
+const AGREEING: Duration = Duration::from_millis(300);
 /// What is ours.
 const NOTE: &str = "/run/homed/prompt";
+/// A worker that could not wait for us has brought an empty terminal to the front, and says what was there.
+const BEFORE: &str = "/run/homed/before";
+/// The number of the empty one, as in `homed/src/worker/front.rs`.
+const EMPTY: u32 = 62;
 /// Those that a person reaches with Ctrl-Alt-F7 to F12, above those where logind starts logins.
 const OURS: std::ops::RangeInclusive<u32> = 7..=12;
 
@@ -38,7 +44,7 @@ impl Vt {
         let (number, before) = match noted() {
             // We were killed in front.
             Some((ours, before)) if ours == active => (ours, before),
-            _ => (free(&console, state.open)?, active),
+            _ => (free(&console, state.open)?, left().filter(|_| active == EMPTY).unwrap_or(active)),
         };
         let held = File::options()
             .read(true)
@@ -62,16 +68,40 @@ impl Vt {
 
     /// Brings it to the front. Who is there now may have to agree: waited for, but not for longer than that.
     pub fn show(&mut self, patience: Duration) -> io::Result<()> {
-        let deadline = Instant::now() + patience;
         activate(self.number)?;
+        self.await_front(patience, || {})
+    }
+
+    /// The same where a session is in front that is frozen: who should agree may be frozen, too, and where its text is not to
+    /// be seen the kernel does not leave it. We agree then.
+    pub fn take_over(&mut self, patience: Duration) -> io::Result<()> {
+        let front = Console::one(self.in_front()?)?;
+        let held = front.is_held()?;
+        if held {
+            front.ask_us(true)?;
+        } else if self.show(AGREEING).is_ok() {
+            return Ok(());
+        }
+        activate(self.number)?;
+        // The kernel asks a moment after that.
+        let done = self.await_front(patience, || drop(front.agree()));
+        if held {
+            front.ask_us(false)?;
+        }
+        done
+    }
+
+    fn await_front(&mut self, patience: Duration, meanwhile: impl Fn()) -> io::Result<()> {
+        let deadline = Instant::now() + patience;
         while self.in_front()? != self.number {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            let left = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()).max(1_000_000) };
+            meanwhile();
+            let left = i64::from(left.min(GLANCE).subsec_nanos());
             // A change that came between the look and this shows at once: the file is read above.
-            poll(&mut [self.changes()], Some(&left))?;
+            poll(&mut [self.changes()], Some(&Timespec { tv_sec: 0, tv_nsec: left }))?;
         }
         Ok(())
     }
@@ -130,6 +160,10 @@ fn free(console: &Console, taken: u16) -> io::Result<u32> {
         return Ok(number);
     }
     console.free()
+}
+
+fn left() -> Option<u32> {
+    number(&std::fs::read_to_string(BEFORE).ok()?)
 }
 
 fn noted() -> Option<(u32, u32)> {

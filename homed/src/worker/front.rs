@@ -1,37 +1,71 @@
-//! The prompt comes to the front before what is in front is frozen.
+//! A session leaves the screen before it is frozen.
 //!
 //! A compositor that has the virtual terminal must agree to a switch, and a frozen one agrees to nothing. The note about
-//! the lock starts the prompt; it says in a note of its own which terminal it has.
+//! the lock starts the prompt; it says in a note of its own which terminal it has. Where the prompt does not come in time,
+//! an empty terminal comes to the front, and the prompt later. Who is not on the screen is not waited for: somebody else
+//! may be working there, whom the prompt does not disturb.
 
 use crate::sys::bounded::Deadline;
+use crate::sys::seats;
+use crate::sys::terminal::{self, Terminal};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 /// Nobody's sleep is delayed for longer by a prompt that does not come.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// After that, the same for an empty terminal.
+const AGREEING: Duration = Duration::from_millis(500);
+/// The number of the empty terminal: of those that the kernel has (63) one that nobody takes, since all begin with the lowest. No login
+/// starts there by itself.
+const EMPTY: u32 = 62;
+/// The terminal that was in front before the empty one.
+const BEFORE: &str = "/run/homed/before";
 /// Between two looks.
 const GLANCE: Duration = Duration::from_millis(20);
 /// The terminal in front, where there are virtual terminals.
 const FRONT: &str = "/sys/class/tty/tty0/active";
-/// What the prompt says: its terminal in the first line.
-const PROMPT: &str = "/run/homed/prompt";
 /// There where systemd runs, which starts the prompt.
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// Waits until the prompt is in front, not longer than that; at once where there is nothing to wait for.
-pub fn await_prompt() {
+/// Returns when no session of this user is on the screen, which whoever is there may delay for [`PATIENCE`] and
+/// [`AGREEING`]; at once where there is no screen.
+pub fn clear(uid: u32) {
     if !Path::new(SYSTEMD).exists() || !Path::new(FRONT).exists() {
         return;
     }
-    let deadline = Deadline::after(PATIENCE);
-    while !is_in_front() && !deadline.left().is_zero() {
-        std::thread::sleep(GLANCE);
+    let own: Vec<u32> =
+        seats::all().iter().filter(|session| session.uid == uid).filter_map(|session| session.vt).collect();
+    let on_screen = || front().is_some_and(|front| own.contains(&front));
+    if !wait(Deadline::after(PATIENCE), || !on_screen()) && empty_terminal().is_ok() {
+        wait(Deadline::after(AGREEING), || !on_screen());
     }
 }
 
-fn is_in_front() -> bool {
-    let (Ok(front), Ok(prompt)) = (std::fs::read_to_string(FRONT), std::fs::read_to_string(PROMPT)) else {
-        return false;
-    };
-    prompt.lines().next() == Some(front.trim())
+/// Brings a terminal to the front on which there is nothing, and notes for the prompt what was there.
+fn empty_terminal() -> io::Result<()> {
+    if let Some(before) = front().filter(|before| *before != EMPTY) {
+        std::fs::write(BEFORE, format!("tty{before}\n"))?;
+    }
+    Terminal::open(&terminal::of_number(0))?.activate(EMPTY)
+}
+
+/// Waits until it is so, not longer than that; whether it is.
+fn wait(deadline: Deadline, is_so: impl Fn() -> bool) -> bool {
+    while !is_so() {
+        if deadline.left().is_zero() {
+            return false;
+        }
+        std::thread::sleep(GLANCE);
+    }
+    true
+}
+
+/// Whether this virtual terminal is in front.
+pub fn is_in_front(vt: u32) -> bool {
+    front() == Some(vt)
+}
+
+fn front() -> Option<u32> {
+    std::fs::read_to_string(FRONT).ok()?.trim().strip_prefix("tty")?.parse().ok()
 }

@@ -10,7 +10,7 @@
 
 use super::processes::Processes;
 use super::strict::{self, Away};
-use super::{Done, memory, steps::Reporter, terminate};
+use super::{Done, memory, steps::Reporter, terminals, terminate};
 use crate::job::{Failure, Job, Step, Steps};
 use crate::storage::{self, Seal, Spec};
 use crate::sys::bounded::Deadline;
@@ -50,6 +50,9 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     }
     steps.enter(Step::FreezeUser)?;
     let frozen = Processes::freeze(user, uid, deadline)?;
+    for what in terminals::hush(user, uid) {
+        steps.warn(format!("Somebody at the keyboard may reach the locked session: {what}."));
+    }
     let away = match level {
         LockLevel::Strict => Some(Away::put(user, uid, steps)?),
         LockLevel::Key | LockLevel::Cache | LockLevel::Terminate => None,

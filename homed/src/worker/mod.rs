@@ -37,6 +37,7 @@ mod state;
 mod steps;
 mod strict;
 mod tend;
+mod terminals;
 mod terminate;
 mod unlock;
 mod update;

@@ -3,6 +3,7 @@
 //! Those of his sessions are in his slice. Others that run as he (a shell of `su`, a service) are stopped one by
 //! one; which, is remembered in `/run/homed/locked/USER`, which nobody could tell afterwards.
 
+use super::terminals;
 use crate::job::{Context, Failure, refuse};
 use crate::sys::bounded::{Deadline, Unfinished};
 use crate::sys::holders;
@@ -34,7 +35,7 @@ impl Processes {
         std::fs::create_dir_all(folder()).during("making the folder for notes about locked homes")?;
         let processes = Self { note: folder().join(user.as_str()), uid, kept: false };
         processes.remember(&[])?;
-        super::front::await_prompt();
+        super::front::clear(uid);
         if let Some(slice) = Slice::of(uid) {
             slice.freeze(deadline).or_else(|why| not_frozen(&slice, why))?;
         }
@@ -81,9 +82,11 @@ pub fn thaw_for_good(user: &UserName, uid: u32) {
 
 fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {
     let Ok(text) = std::fs::read_to_string(note) else { return Ok(()) };
+    terminals::forget_typed(uid);
     if let Some(slice) = Slice::of(uid) {
         slice.thaw(Deadline::after(THAWING)).during("letting the user's processes go on")?;
     }
+    terminals::give_back(note);
     let own = holders::of_user(uid);
     for pid in text.lines().filter_map(|line| line.parse().ok()).filter(|pid| own.contains(pid)) {
         stop(pid, Signal::SIGCONT).during(format!("letting process {pid} go on"))?;

@@ -46,4 +46,4 @@ pub use console::Console;
 pub use fault::past_processor_faults;
 pub use image::{Image, our_package};
 pub use power::Stopped;
-pub use screen::Screen;
+pub use screen::{Picture, Screen};

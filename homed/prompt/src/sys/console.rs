@@ -5,14 +5,52 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 
-// linux/vt.h.
+// linux/kd.h and linux/vt.h.
+const KDSETMODE: u32 = 0x4B3A;
+const KDGETMODE: u32 = 0x4B3B;
+const KDSKBMODE: u32 = 0x4B45;
 const VT_OPENQRY: u32 = 0x5600;
+const VT_GETMODE: u32 = 0x5601;
+const VT_SETMODE: u32 = 0x5602;
 const VT_GETSTATE: u32 = 0x5603;
+const VT_RELDISP: u32 = 0x5605;
 const VT_ACTIVATE: u32 = 0x5606;
 const VT_DISALLOCATE: u32 = 0x5608;
 
-/// The way to all of them.
+/// The kernel switches such a terminal by itself.
+const VT_AUTO: libc::c_char = 0;
+/// It asks a process first.
+const VT_PROCESS: libc::c_char = 1;
+/// The kernel draws no text.
+const KD_GRAPHICS: libc::c_int = 1;
+/// Keys go nowhere.
+const K_OFF: libc::c_int = 4;
+
+/// The way to all of them, or one of them.
 pub struct Console(File);
+
+/// `vt_mode`: who is asked before another terminal comes to the front, and by which signals (none).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct Switching {
+    mode: libc::c_char,
+    wait: libc::c_char,
+    signals: [libc::c_short; 3],
+}
+
+/// What a text terminal does with its keys (`K_…`) and its text (`KD_…`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Modes {
+    /// Keys.
+    pub keyboard: i32,
+    /// Text.
+    pub picture: i32,
+}
+
+impl Modes {
+    /// Nothing with either.
+    pub const DEAF_AND_BLANK: Self = Self { keyboard: K_OFF, picture: KD_GRAPHICS };
+}
 
 /// Which is in front, and which of the first 15 are open, a bit each.
 #[repr(C)]
@@ -28,8 +66,54 @@ pub struct State {
 impl Console {
     /// Opens it; an error where there are none at all.
     pub fn open() -> io::Result<Self> {
-        let file = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open("/dev/tty0")?;
-        Ok(Self(file))
+        Self::at("/dev/tty0")
+    }
+
+    /// One of them, by its number.
+    pub fn one(number: u32) -> io::Result<Self> {
+        Self::at(&format!("/dev/tty{number}"))
+    }
+
+    /// One of them, by its device.
+    pub fn at(device: &str) -> io::Result<Self> {
+        Ok(Self(File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(device)?))
+    }
+
+    /// Whether the kernel refuses to leave this one: nobody draws there, and nobody can be asked.
+    pub fn is_held(&self) -> io::Result<bool> {
+        let mut picture: libc::c_int = 0;
+        // SAFETY: the fd is open for the call, which writes one int.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), KDGETMODE as _, &mut picture) })?;
+        Ok(picture == KD_GRAPHICS && self.switching()?.mode == VT_AUTO)
+    }
+
+    /// We are asked before another comes to the front in this one's place, from now on; or nobody is.
+    pub fn ask_us(&self, asked: bool) -> io::Result<()> {
+        let switching = Switching { mode: if asked { VT_PROCESS } else { VT_AUTO }, ..Switching::default() };
+        // SAFETY: the struct has the layout of `vt_mode` and is only read.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), VT_SETMODE as _, &switching) })
+    }
+
+    /// Agrees that another comes to the front in this one's place, for whoever should; an error where nobody asks.
+    pub fn agree(&self) -> io::Result<()> {
+        // SAFETY: the fd is open for the call, whose argument is a number.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), VT_RELDISP as _, 1 as libc::c_long) })
+    }
+
+    /// Changes what a text terminal does with keys and text.
+    pub fn set_modes(&self, modes: Modes) -> io::Result<()> {
+        for (request, mode) in [(KDSKBMODE, modes.keyboard), (KDSETMODE, modes.picture)] {
+            // SAFETY: the fd is open for the call, whose argument is a number.
+            check(unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, libc::c_long::from(mode)) })?;
+        }
+        Ok(())
+    }
+
+    fn switching(&self) -> io::Result<Switching> {
+        let mut switching = Switching::default();
+        // SAFETY: the struct has the layout of `vt_mode`.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), VT_GETMODE as _, &mut switching) })?;
+        Ok(switching)
     }
 
     /// What is open and in front.

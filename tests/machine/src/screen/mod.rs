@@ -5,6 +5,7 @@
 
 mod keys;
 mod monitor;
+mod picture;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::image;
 use crate::wreck::Wreck;
 
 pub use monitor::Monitor;
+pub use picture::Picture;
 
 /// How long [`Screen::await_front`] waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,6 +78,19 @@ impl Screen<'_> {
         self.monitor.execute("send-key", &json!({"keys": keys, "hold-time": 20}))?;
         std::thread::sleep(Duration::from_millis(40));
         Ok(())
+    }
+
+    /// The same without a pause: the next key comes while this one is down.
+    pub fn hurry(&self, keys: &str) -> Result<()> {
+        let keys: Vec<_> = keys.split('-').map(|key| json!({"type": "qcode", "data": key})).collect();
+        self.monitor.execute("send-key", &json!({"keys": keys, "hold-time": 2})).map(drop)
+    }
+
+    /// What is seen now.
+    pub fn look(&self) -> Result<Picture> {
+        let file = self.machine.wreck.path().join("seen.ppm");
+        self.monitor.execute("screendump", &json!({"filename": file}))?;
+        Picture::read(&std::fs::read(file)?)
     }
 
     /// Where a VNC viewer sees it and can type: the path of a socket.

@@ -1,0 +1,64 @@
+//! Whose session is on which terminal, as logind notes it: the files that sd-login(3) reads, which need no bus.
+
+use std::fs;
+
+/// One file for each session.
+const SESSIONS: &str = "/run/systemd/sessions";
+
+/// A session, as far as it has to do with terminals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Whose.
+    pub uid: u32,
+    /// Its terminal without `/dev/`, if it has one.
+    pub terminal: Option<String>,
+    /// The number of its virtual terminal, if it has one.
+    pub vt: Option<u32>,
+    /// The kind: `tty`, `x11`, `wayland`.
+    pub kind: String,
+}
+
+/// All sessions of people; none without logind.
+pub fn all() -> Vec<Session> {
+    let entries = fs::read_dir(SESSIONS).into_iter().flatten().flatten();
+    // Beside each is a pipe, which nobody ever writes to.
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    files.filter_map(|file| parse(&fs::read_to_string(file.path()).ok()?)).collect()
+}
+
+fn parse(text: &str) -> Option<Session> {
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.map(str::to_owned).filter(|value| !value.is_empty())
+    };
+    value("CLASS")?.starts_with("user").then_some(())?;
+    Some(Session {
+        uid: value("UID")?.parse().ok()?,
+        terminal: value("TTY"),
+        vt: value("VTNR").and_then(|number| number.parse().ok()).filter(|number| *number != 0),
+        kind: value("TYPE").unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_at_a_screen_on_a_line_and_on_none() {
+        let screen =
+            "# Private\nUID=60001\nUSER=alice\nTYPE=x11\nCLASS=user\nDISPLAY=:0\nVTNR=7\nSEAT=seat0\nTTY=\n";
+        let (uid, kind) = (60_001, "x11".to_owned());
+        let there = Session { uid, terminal: None, vt: Some(7), kind };
+        assert_eq!(parse(screen), Some(there));
+        let line = parse("UID=1\nTYPE=tty\nCLASS=user-early\nTTY=ttyS0\nVTNR=0\n").expect("a session");
+        assert_eq!((line.terminal.as_deref(), line.vt), (Some("ttyS0"), None));
+    }
+
+    #[test]
+    fn greeters_managers_and_what_is_no_session_are_nobody() {
+        assert_eq!(parse("UID=100\nTYPE=x11\nCLASS=greeter\nVTNR=7\n"), None);
+        assert_eq!(parse("UID=1\nCLASS=manager\n"), None);
+        assert_eq!(parse("CLASS=user\nUID=many\n"), None);
+    }
+}

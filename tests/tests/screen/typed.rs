@@ -1,0 +1,97 @@
+//! Somebody at the keyboard goes to the terminal of a locked session, types, and looks.
+
+use anyhow::{Result, bail, ensure};
+use homed_tests::Ours;
+use machine::{Picture, Screen};
+
+/// How often it is tried.
+const TIMES: usize = 20;
+/// So many pictures until it is painted.
+const PATIENCE: usize = 200;
+/// What is typed: in no word that is seen there otherwise.
+const TYPED: &str = "zqzq";
+/// The session has all of its terminal in green, which the prompt has nothing of.
+const GREEN: &str = "printf '\\033[42m\\033[2J\\033[H'";
+/// And as it was.
+const PLAIN: &str = "printf '\\033[0m\\033[2J\\033[H'";
+
+/// Dots that are green.
+fn green(picture: &Picture) -> usize {
+    picture.dots().filter(|[red, green, blue]| *green > 100 && *red < 60 && *blue < 60).count()
+}
+
+/// bob is locked while alice, who works at the first terminal, is not: she is not disturbed. The prompt is found.
+pub fn who_works_is_not_disturbed(machine: &Ours, screen: &Screen<'_>) -> Result<()> {
+    machine.check("homectl lock bob")?;
+    screen.write("echo undis''turbed\n")?;
+    screen.await_text("tty1", "undisturbed")?;
+    machine.check("until [ -e /run/homed/prompt ]; do sleep 0.1; done")?;
+    assert_eq!(machine.check("cat /sys/class/tty/tty0/active")?.trim(), "tty1");
+    screen.press("ctrl-alt-f12")?;
+    screen.await_text("tty12", "bob is locked since")?;
+    screen.await_text("tty12", "Password:")?;
+    screen.write("batterystaple\n")?;
+    machine.becomes("bob", "active")?;
+    screen.press("ctrl-alt-f1")?;
+    screen.await_front(|front| front == "tty1").map(drop)
+}
+
+/// alice works at the first terminal. Locked, her session gets no key, and no picture shows it.
+pub fn nothing_reaches_a_locked_session(machine: &Ours, screen: &Screen<'_>) -> Result<()> {
+    machine.write_file("/tmp/green", GREEN)?;
+    screen.write("sh /tmp/green\n")?;
+    until_green(screen)?;
+
+    machine.check("homectl lock alice")?;
+    let ours = screen.await_front(|front| front != "tty1")?;
+    screen.await_text(&ours, "Password:")?;
+    let since = machine.check("date +@%s.%6N")?;
+    for time in 0..TIMES {
+        go_there(machine, screen, time)?;
+        screen.hurry("ctrl-alt-f1")?;
+        let early = screen.look()?;
+        TYPED.chars().try_for_each(|letter| screen.hurry(&letter.to_string()))?;
+        let late = screen.look()?;
+        ensure!(green(&early) + green(&late) == 0, "attempt {time}: the session was seen");
+    }
+    let ours = screen.await_front(|front| front != "tty1")?;
+    let log =
+        machine.check(&format!("journalctl -q -o cat -u homed-prompt -S {} -g 'came to'", since.trim()))?;
+    println!("{log}");
+    ensure!(log.contains("somebody came to tty1, where the session of alice is locked"), "{log}");
+    ensure!(log.lines().count() < TIMES, "one line each time: {log}");
+
+    screen.await_text(&ours, "Password:")?;
+    screen.press("ctrl-u")?;
+    screen.write("correcthorse\n")?;
+    screen.await_front(|front| front == "tty1")?;
+    screen.write("echo go''es on\n")?;
+    let seen = screen.await_text("tty1", "goes on")?;
+    ensure!(!seen.contains("zq"), "the session has got what was typed: {seen}");
+    until_green(screen)?;
+    machine.write_file("/tmp/plain", PLAIN)?;
+    screen.write("sh /tmp/plain\n")
+}
+
+/// Besides the keyboard: root's `chvt`, logind, and that while the prompt is killed.
+fn go_there(machine: &Ours, screen: &Screen<'_>, time: usize) -> Result<()> {
+    match time % 5 {
+        1 => machine.run("systemctl kill -s KILL homed-prompt.service; chvt 1 & sleep 0.1").map(drop),
+        3 => machine.run("chvt 1 & sleep 0.1").map(drop),
+        4 => machine
+            .run("loginctl activate $(loginctl -j | jq -r '.[] | select(.tty == \"tty1\").session')")
+            .map(drop),
+        _ => screen.await_front(|front| front != "tty1").map(drop),
+    }
+}
+
+/// It is seen where it may be.
+fn until_green(screen: &Screen<'_>) -> Result<()> {
+    for _ in 0..PATIENCE {
+        let all = screen.look()?;
+        if green(&all) > all.dots().count() / 2 {
+            return Ok(());
+        }
+    }
+    bail!("the session is not green")
+}
