@@ -5,10 +5,20 @@ use anyhow::{Result, ensure};
 use homed_tests::Ours;
 use std::time::{Duration, Instant};
 
-const LOCK: &[&str] =
-    &["freeze-user", "cover", "sync", "evict", "freeze-file-system", "suspend-device", "scrub"];
+const LOCK: &[&str] = &[
+    "freeze-user",
+    "cover",
+    "sync",
+    "evict",
+    "freeze-file-system",
+    "flush-device",
+    "suspend-device",
+    "wipe-key",
+    "revoke-key",
+    "scrub",
+];
 const UNLOCK: &[&str] =
-    &["unlock", "read-copies", "resume-device", "uncover", "thaw-file-system", "thaw-user"];
+    &["unlock", "read-copies", "resume-device", "thaw-file-system", "uncover", "keep-key", "thaw-user"];
 
 /// At the level "strict" there are these besides, and the steps around them.
 const LOCK_STRICT: &[&str] = &["make-swap", "swap-out", "suspend-device", "scrub", "suspend-swap"];
@@ -121,8 +131,10 @@ fn broken_locks(machine: &Ours, steps: &[&str]) -> Result<()> {
             fault(machine, "")?;
             let state =
                 settled(machine).map_err(|e| e.context(format!("{step} {how}\n{}", machine.log())))?;
-            // The key is wiped after the last of these begins, and before the first that follows.
-            let expected = if ["scrub", "suspend-swap"].contains(step) { "locked" } else { "active" };
+            // Killed with its device suspended, the key goes for good; what follows the wipe cannot fail.
+            let is_wiped = ["revoke-key", "scrub", "suspend-swap"].contains(step)
+                || (*step, how) == ("wipe-key", "kill");
+            let expected = if is_wiped { "locked" } else { "active" };
             ensure!(state == expected, "{step} {how}: it is {state}");
             ensure!(!done || state == "locked", "{step} {how}: done, and {state}");
             if state == "locked" {

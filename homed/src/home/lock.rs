@@ -12,9 +12,9 @@ use records::refusal::Refused;
 use records::{LockLevel, Refusal};
 use std::time::Duration;
 
-/// Until a worker that locks has the key out of memory: its own ten seconds, twenty for the disk before, what it does
-/// not bound itself, and some air. One that hangs is found out by this alone.
-const KEY_GONE: Duration = Duration::from_secs(40);
+/// Until a worker that locks has the key out of memory: ten seconds for freezing the processes, twenty for the disk, eight
+/// for compressors, five for caches, and ten for the file system and the device. One that hangs is found out by this alone.
+const KEY_GONE: Duration = Duration::from_secs(55);
 /// The same at the level `strict`.
 const STRICT: Duration = Duration::from_secs(65);
 /// A worker that locks is killed after this: the former, the longest scrub, and some air.

@@ -42,8 +42,8 @@ pub trait Backend {
 
     /// Takes the key of the mounted home out of memory: what is not on disk yet is written, and nobody can use the
     /// home before [`Opened::unseal`]. `evict` throws its data out of memory, at the right moment. What fails
-    /// leaves the home as it was.
-    fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure>;
+    /// leaves the home as it was, unless the kernel cannot say so.
+    fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Unsealed>;
 
     /// Finishes or takes back a seal that was broken off at any point.
     fn settle(&self, steps: &mut dyn Steps) -> Result<Settled, Failure>;
@@ -188,6 +188,15 @@ pub struct Seal<'a> {
     /// Throws the data of the files of this file system (`major:minor`, as in the table of mounts) out of memory;
     /// they are on disk then.
     pub evict: &'a mut dyn FnMut(&str) -> Result<(), Failure>,
+}
+
+/// A seal that has failed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Unsealed {
+    /// It was taken back: the home can be used.
+    Open(Failure),
+    /// It may be sealed, or half so, until [`Backend::settle`] has been able to tell: nobody may go on.
+    Unknown(Failure),
 }
 
 /// What became of a seal that was broken off.

@@ -26,6 +26,8 @@ pub enum Key {
 pub struct Device {
     /// It takes no requests.
     pub suspended: bool,
+    /// A second table waits to be swapped in. It has a key of its own, which a suspension does not wipe.
+    pub inactive: bool,
     /// Its size in sectors of 512 bytes.
     pub sectors: u64,
     /// Where its one target is `crypt`: the place of the key.
@@ -40,11 +42,12 @@ pub fn device(name: &str) -> io::Result<Option<Device>> {
         other => other?,
     }
     let suspended = request.flags() & SUSPEND != 0;
+    let inactive = request.flags() & INACTIVE_PRESENT != 0;
     let target = request.data().ok_or_else(malformed)?;
     let sectors = target.get(8..16).and_then(|b| b.try_into().ok()).map(u64::from_ne_bytes);
     let kind = target.get(24..40).ok_or_else(malformed)?;
     let key = kind.starts_with(b"crypt\0").then(|| target.get(40..).map(place_of_key)).flatten();
-    Ok(Some(Device { suspended, sectors: sectors.ok_or_else(malformed)?, key }))
+    Ok(Some(Device { suspended, inactive, sectors: sectors.ok_or_else(malformed)?, key }))
 }
 
 /// The number of the block device of a name; `None`: there is none.
@@ -134,6 +137,11 @@ pub fn resize(name: &str, sectors: u64) -> io::Result<()> {
     Request::new(name, SKIP_LOCK_FS)?.send(DEV_SUSPEND)
 }
 
+/// Throws away a table that was loaded and not swapped in, with its key; one that is not there is gone already.
+pub fn clear_inactive(name: &str) -> io::Result<()> {
+    Request::new(name, 0)?.send(TABLE_CLEAR)
+}
+
 /// Has a suspended dm-crypt device forget its key.
 pub fn wipe_key(name: &str) -> io::Result<()> {
     let mut request = Request::new(name, 0)?;
@@ -191,10 +199,12 @@ pub fn cut_off(name: &str) -> io::Result<()> {
 const DEV_SUSPEND: u8 = 6;
 const DEV_STATUS: u8 = 7;
 const TABLE_LOAD: u8 = 9;
+const TABLE_CLEAR: u8 = 10;
 const TABLE_STATUS: u8 = 12;
 const TARGET_MSG: u8 = 14;
 const SUSPEND: u32 = 1 << 1;
 const STATUS_TABLE: u32 = 1 << 4;
+const INACTIVE_PRESENT: u32 = 1 << 6;
 const SKIP_LOCK_FS: u32 = 1 << 10;
 const NO_FLUSH: u32 = 1 << 11;
 const SECURE_DATA: u32 = 1 << 15;

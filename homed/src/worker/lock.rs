@@ -5,15 +5,16 @@
 //!     → write over free memory → [wipe the key of the swap]
 //! ```
 //!
-//! Freezing has a bound, moving to swap, writing out, and what follows it until the key is gone. What fails before the key is wiped is taken back; afterwards the home
-//! is locked, whatever else happens.
+//! Freezing has a bound, and so have moving to swap, writing out, dropping caches, and what follows until the key is
+//! gone. What fails before the key is wiped is taken back; afterwards the home is locked, whatever else happens. Which of
+//! both it is, the kernel says: nobody is thawed before it was asked.
 
 use super::processes::Processes;
 use super::strict::{self, Away};
 use super::{Done, memory, steps::Reporter, terminals, terminate};
 use crate::job::{Failure, Job, Step, Steps};
-use crate::storage::{self, Seal, Spec};
-use crate::sys::bounded::Deadline;
+use crate::storage::{self, Seal, Spec, Unsealed};
+use crate::sys::bounded::{self, Deadline, Late};
 use records::LockLevel;
 use std::io::Write;
 use std::time::Duration;
@@ -26,7 +27,10 @@ const PLAN: &[Step] = &[
     Step::Sync,
     Step::Evict,
     Step::FreezeFileSystem,
+    Step::FlushDevice,
     Step::SuspendDevice,
+    Step::WipeKey,
+    Step::RevokeKey,
     Step::Scrub,
     Step::SuspendSwap,
 ];
@@ -34,6 +38,9 @@ const PLAN: &[Step] = &[
 /// For freezing, and for all from what is written until the key is out of memory: nobody waits longer for a machine
 /// to sleep.
 const BOUND: Duration = Duration::from_secs(10);
+
+/// The longest that caches are dropped. How large they are, others have decided: the key does not wait for them.
+const EVICTING: Duration = Duration::from_secs(5);
 
 /// Less than so many hundredths of the free memory are told.
 const ENOUGH: u64 = 90;
@@ -57,24 +64,45 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
         LockLevel::Strict => Some(Away::put(user, uid, steps)?),
         LockLevel::Key | LockLevel::Cache | LockLevel::Terminate => None,
     };
-    let mut left = 0;
+    let mut evicted = None;
     let mut evict = |device: &str| {
         if level != LockLevel::Key {
-            left = memory::evict(uid, device)?;
+            evicted = Some(evict(uid, device));
         }
         Ok(())
     };
-    backend.seal(Seal { bound: BOUND, evict: &mut evict }, steps)?;
+    match backend.seal(Seal { bound: BOUND, evict: &mut evict }, steps) {
+        Ok(()) => {}
+        Err(Unsealed::Open(failure)) => return Err(failure),
+        Err(Unsealed::Unknown(failure)) => {
+            // The daemon settles it. Whoever went on now might wait for what is sealed, where no signal reaches.
+            frozen.keep();
+            let _ = away.map(Away::keep);
+            return Err(failure);
+        }
+    }
     let is_away = away.map(Away::keep).is_some();
     frozen.keep();
-    if left > 0 {
-        steps.warn(format!("{left} pages of files that are in use stay in memory."));
+    match evicted {
+        Some(Ok(0)) | None => {}
+        Some(Ok(left)) => steps.warn(format!("{left} pages of files that are in use stay in memory.")),
+        Some(Err(why)) => steps.warn(format!("Data of the home's files may stay in memory: {why}.")),
     }
     if level != LockLevel::Key {
         scrub(steps)?;
     }
     // Last: nobody may be short of memory while its pages cannot be had.
     if is_away { strict::seal(user, steps).map(|()| None) } else { Ok(None) }
+}
+
+/// How many pages stay; or why nobody knows.
+fn evict(uid: u32, device: &str) -> Result<usize, String> {
+    let act = || match memory::evict(uid, device) {
+        Ok(left) => Ok(left.to_string()),
+        Err(failure) => Err(failure.text().to_owned()),
+    };
+    let left = bounded::ask(Deadline::after(EVICTING), Late::Kill, act).map_err(|why| why.to_string())?;
+    left.parse().map_err(|_| "it is not known how much".to_owned())
 }
 
 /// The home is locked: what cannot be written over is told, and changes nothing.

@@ -35,7 +35,7 @@ const PLAN: &[Step] = &[
 
 /// What is done for a finding: without a key, and with one.
 fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
-    let what = match kind {
+    Some(match kind {
         Kind::ImageCutShort => (
             Needs::Key,
             "write the partition table anew, where the file system fits what there is of the image",
@@ -92,8 +92,7 @@ fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
         | Kind::FileSystemUnknown
         | Kind::FileSystemOfAnother
         | Kind::FileSystemNoHome => return None,
-    };
-    Some(what)
+    })
 }
 
 /// What it takes.

@@ -14,8 +14,9 @@ const PLAN: &[Step] = &[
     Step::ReadCopies,
     Step::ResumeSwap,
     Step::ResumeDevice,
-    Step::Uncover,
     Step::ThawFileSystem,
+    Step::Uncover,
+    Step::KeepKey,
     Step::ThawUser,
     Step::BringBack,
 ];

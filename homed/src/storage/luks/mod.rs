@@ -12,9 +12,9 @@
 
 use super::examined::{Examination, Examined};
 use super::parts::image::Blocks;
-use super::parts::{image, mapped, unmount};
+use super::parts::{image, mapped};
 use super::spec::Spec;
-use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled};
+use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled, Unsealed};
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
 use crate::sys::{cryptsetup, devmapper, durable, loopdev};
@@ -30,7 +30,11 @@ mod file_system;
 mod header;
 mod header_copies;
 mod mend;
+#[cfg(test)]
+mod model;
 mod opened;
+mod perform;
+mod plan;
 mod read_only;
 mod record_token;
 mod resize;
@@ -39,8 +43,9 @@ mod slots;
 mod stretching;
 mod tend;
 
-/// How long the kernel may take to close the devices below an unmounted home.
-const CLOSING: Duration = Duration::from_secs(30);
+/// How long the kernel may take to close the devices below an unmounted home: less than a worker has that gives one up,
+/// or it could not say what is in the way.
+const CLOSING: Duration = Duration::from_secs(15);
 /// How often it is looked at meanwhile: there is no event for it without udev.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -77,7 +82,7 @@ impl Backend for Luks {
         mapped::is_dead(&self.spec.mapper_name())
     }
 
-    fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
+    fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Unsealed> {
         sealed::seal(&self.spec, seal, steps)
     }
 
@@ -86,9 +91,7 @@ impl Backend for Luks {
     }
 
     fn give_up(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        sealed::give_up(&self.spec, steps)?;
-        unmount_and_detach(&self.spec, Force::Yes, steps)?;
-        wait_until_closed(&self.spec)
+        sealed::give_up(&self.spec, steps)
     }
 
     fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {
@@ -139,37 +142,9 @@ impl Backend for Luks {
 }
 
 fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
-    if is_cut_off(spec)? {
-        // Giving it up was broken off: there is no other way on.
-        sealed::give_up(spec, steps)?;
-        unmount_and_detach(spec, Force::Yes, steps)?;
-        return wait_until_closed(spec);
-    }
-    unmount_and_detach(spec, force, steps)
-}
-
-/// Whether something else than encryption answers in the place of the home's device.
-fn is_cut_off(spec: &Spec) -> Result<bool, Failure> {
-    let device = devmapper::device(&spec.mapper_name()).during("looking at the encrypted device")?;
-    Ok(device.is_some_and(|device| device.key.is_none()))
-}
-
-fn unmount_and_detach(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
-    steps.enter(Step::Unmount)?;
-    let device = devmapper::number(&spec.mapper_name()).during("looking for the encrypted device")?;
-    let was = match device {
-        Some(device) => unmount::all(device, force, steps)?,
-        None => unmount::Was::default(),
-    };
-    steps.enter(Step::Detach)?;
-    let closed = wait_until_closed(spec);
-    if force == Force::Yes {
-        // The storage may be gone, and with it the way to say that it is clean.
-        return Ok(());
-    }
-    closed?;
-    // Opened for rescue: nothing of it is changed, the mark of an unclean end included.
-    if was.read_only {
+    let seen = sealed::close(spec, force, steps)?;
+    // Opened for rescue, nothing of it is changed, the mark of an unclean end included; cut off, it has had one.
+    if force == Force::Yes || seen.read_only || seen.cut_off {
         return Ok(());
     }
     let file = open_when_free(spec)?;

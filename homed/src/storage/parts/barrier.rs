@@ -21,15 +21,39 @@ pub fn leave_out(directory: impl AsFd, mounted: &Mounted) -> io::Result<()> {
 
 /// Has it ask again, unless it is mounted otherwise by wish.
 pub fn restore(directory: impl AsFd, mounted: &Mounted, wished: &[Setting]) -> io::Result<()> {
-    let by_wish = wished.contains(&(OFF.to_owned(), None)) || wished.contains(&setting("0")[0]);
-    match mounted.kind == "ext4" && !asks(mounted) && !by_wish {
-        true => mount::reconfigure(directory, &setting("1")),
-        false => Ok(()),
+    match asking(mounted, wished) {
+        Asking::LeftOut => mount::reconfigure(directory, &setting("1")),
+        Asking::Never | Asking::Yes => Ok(()),
     }
 }
 
+/// Whether it does, and whether it was told not to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// It never does, or not by wish.
+    Never,
+    /// It does.
+    Yes,
+    /// It would.
+    LeftOut,
+}
+
+/// How a file system is mounted in this respect.
+pub fn asking(mounted: &Mounted, wished: &[Setting]) -> Asking {
+    match (mounted.kind == "ext4", asks(mounted)) {
+        (false, _) => Asking::Never,
+        (true, true) => Asking::Yes,
+        (true, false) if by_wish(wished) => Asking::Never,
+        (true, false) => Asking::LeftOut,
+    }
+}
+
+fn by_wish(wished: &[Setting]) -> bool {
+    wished.contains(&(OFF.to_owned(), None)) || wished.contains(&setting("0")[0])
+}
+
 /// Whether it does.
-pub fn asks(mounted: &Mounted) -> bool {
+fn asks(mounted: &Mounted) -> bool {
     mounted.kind == "ext4" && !mounted.options.split(',').any(|option| option == OFF)
 }
 

@@ -2,7 +2,7 @@
 //! it the process would wait in the kernel where no signal reaches it, and the machine could not sleep.
 
 use crate::job::{Context, Failure};
-use crate::sys::mount::{self, Attributes, Mounted};
+use crate::sys::mount::{self, Attributes, Mounted, Unmount};
 use std::path::Path;
 
 /// The source of a cover in the table of mounts.
@@ -21,4 +21,9 @@ pub fn put(target: &Path) -> Result<(), Failure> {
     let cover = mount::open_file_system("tmpfs", Path::new(COVER), &settings, attributes)
         .during("making a cover for the home directory")?;
     mount::attach(cover, target).during("covering the home directory")
+}
+
+/// Takes the topmost cover at a directory away.
+pub fn take(target: &Path) -> Result<(), Failure> {
+    mount::unmount(target, Unmount::Lazy).during("uncovering the home directory")
 }

@@ -3,13 +3,16 @@
 //! A namespace begins with a copy of all mounts. Where it is cut off from the machine's (`MS_PRIVATE`), what is unmounted
 //! on the machine stays mounted there, and keeps its device open.
 
+use super::table::{directory, id};
 use super::{Mounted, Number, Unmount, table, unmount};
 use crate::sys::bounded::{Deadline, Late, within};
 use nix::sched::{CloneFlags, setns};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// A namespace in which a file system is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,21 @@ pub fn elsewhere(device: Number) -> io::Result<Vec<Elsewhere>> {
 }
 
 impl Elsewhere {
+    /// Opens the directory that is mounted there.
+    pub fn open(&self) -> io::Result<OwnedFd> {
+        let mut error = io::Error::from(io::ErrorKind::NotFound);
+        for mount in &self.mounts {
+            // Through the root of a process that is there. What its user has put in the way has another id.
+            let there = mount.target.strip_prefix("/").unwrap_or(&mount.target);
+            match directory(&Path::new(&format!("/proc/{}/root", self.process)).join(there)) {
+                Ok(opened) if id(&opened)? == mount.id => return Ok(opened),
+                Ok(_) => {}
+                Err(why) => error = why,
+            }
+        }
+        Err(error)
+    }
+
     /// Unmounts it there, as far as nobody uses it. The process must have one thread.
     pub fn unmount(&self, deadline: Deadline) -> Result<(), crate::sys::bounded::Unfinished> {
         within(deadline, Late::Leave, || {

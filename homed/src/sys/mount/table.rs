@@ -73,6 +73,11 @@ impl Mounted {
         has(&self.attributes) || has(&self.options)
     }
 
+    /// Whether nothing can be written to the file system, in any of its mounts.
+    pub fn has_read_only_file_system(&self) -> bool {
+        self.options.split(',').any(|option| option == "ro")
+    }
+
     /// The user who has mounted it, where that was no administrator (mount.fuse(8), `user_id`).
     pub fn mounted_by(&self) -> Option<u32> {
         let is_fuse = self.kind == "fuse" || self.kind.starts_with("fuse.");
@@ -218,14 +223,14 @@ fn walk(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
 }
 
 /// The id of the mount that an open file is in. No file system is asked for it, so none can be waited for.
-fn id(file: impl AsFd) -> io::Result<u64> {
+pub(super) fn id(file: impl AsFd) -> io::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()))?;
     let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
     line.and_then(|id| id.trim().parse().ok())
         .ok_or_else(|| io::Error::other("the kernel shows no id of a mount"))
 }
 
-fn directory(path: &Path) -> io::Result<OwnedFd> {
+pub(super) fn directory(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }

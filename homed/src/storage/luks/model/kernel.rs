@@ -1,0 +1,211 @@
+//! A model of what the kernel has of one home, with the worker's verbs on it: each can be cut (its process killed, a step
+//! failing, a step that is told to have failed and has happened) before, in the midst of or after every step.
+//!
+//! The planner and the loop that do the work are those that run on a real machine.
+
+use crate::storage::luks::plan::lock::{Barriers, Device, Key};
+use run::Run;
+
+mod run;
+
+/// The processes of the home's user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Processes {
+    Running,
+    Frozen,
+    Gone,
+}
+
+/// What stands in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    home: Option<Device>,
+    others: Vec<Device>,
+    /// The home is mounted.
+    mounted: bool,
+    covered: bool,
+    /// What somebody has mounted over the home, below covers.
+    foreign: bool,
+    frozen: bool,
+    barriers: Barriers,
+    keyring: bool,
+    processes: Processes,
+    /// Whether the kernel has keyrings at all.
+    pub keyrings: bool,
+    /// Of the kind that writes when it is thawed, and has its device flushed at every sync (ext4).
+    writes_at_thaw: bool,
+}
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    Lock,
+    Unlock,
+    Settle,
+    GiveUp,
+    Deactivate,
+    Activate,
+    /// A check that is killed while its device is there.
+    KilledCheck,
+    /// A change of size that is killed between its two requests.
+    KilledResize,
+    /// Root mounts something over the home, or takes it away.
+    MountOver,
+}
+
+pub const VERBS: [Verb; 9] = [
+    Verb::Lock,
+    Verb::Unlock,
+    Verb::Settle,
+    Verb::GiveUp,
+    Verb::Deactivate,
+    Verb::Activate,
+    Verb::KilledCheck,
+    Verb::KilledResize,
+    Verb::MountOver,
+];
+
+/// How a step is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum How {
+    KilledBefore,
+    KilledWithin,
+    KilledAfter,
+    Fails,
+    /// Told to have failed, and has happened.
+    Late,
+    /// And every step that follows fails, too.
+    AllFail,
+}
+
+pub const WAYS: [How; 6] =
+    [How::KilledBefore, How::KilledWithin, How::KilledAfter, How::Fails, How::Late, How::AllFail];
+
+/// A verb, and which of its steps is cut, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Act {
+    pub verb: Verb,
+    pub cut: Option<(usize, How)>,
+}
+
+/// What came of it.
+pub struct Came {
+    pub kernel: Kernel,
+    /// Whether the cut was reached.
+    pub cut: bool,
+    /// Whether the verb was answered with success.
+    pub done: bool,
+}
+
+const RUNNING: Device = Device { suspended: false, key: Key::Present, second_table: false };
+
+fn has_key(device: &Device) -> bool {
+    device.key == Key::Present || device.second_table
+}
+
+impl Kernel {
+    /// A home that is closed.
+    pub fn closed(writes_at_thaw: bool, keyrings: bool) -> Self {
+        Self {
+            home: None,
+            others: Vec::new(),
+            mounted: false,
+            covered: false,
+            foreign: false,
+            frozen: false,
+            barriers: Barriers::Never,
+            keyring: false,
+            processes: Processes::Gone,
+            keyrings,
+            writes_at_thaw,
+        }
+    }
+
+    /// Does it. An error is what must never be.
+    pub fn act(&self, act: Act) -> Result<Came, String> {
+        let mut run = Run::new(self.clone(), act.cut);
+        let done = run.verb(act.verb);
+        match run.broken {
+            Some(broken) => return Err(broken),
+            None if done && !run.dead => run.kernel.check(act.verb, run.reached)?,
+            None => {}
+        }
+        Ok(Came { cut: run.reached, done: done && !run.dead, kernel: run.kernel })
+    }
+
+    fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.home.iter().chain(&self.others)
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.home.is_some_and(Device::is_sealed)
+    }
+
+    fn has_key(&self) -> bool {
+        self.keyring || self.devices().any(has_key)
+    }
+
+    fn is_usable(&self) -> bool {
+        self.home.is_some_and(|home| !home.suspended && home.key == Key::Present)
+            && self.mounted
+            && !self.covered
+            && !self.frozen
+            && self.processes != Processes::Frozen
+    }
+
+    /// What holds after a verb that was answered with success.
+    fn check(&self, verb: Verb, some_failed: bool) -> Result<(), String> {
+        // A key that cannot be taken out of a keyring is told by the proof: nothing fails after the wipe.
+
+        let wrong = match verb {
+            Verb::Lock if self.devices().any(has_key) || self.keyring && !some_failed => {
+                "locked, and there is a key"
+            }
+            Verb::Lock if !self.covered && self.mounted => "locked, and somebody can come in",
+            Verb::Unlock if !self.is_usable() => "unlocked, and it cannot be used",
+            Verb::Unlock | Verb::Settle
+                if self.barriers == Barriers::LeftOut && !self.is_sealed() && !some_failed =>
+            {
+                "open, and without barriers"
+            }
+            Verb::Settle if self.processes == Processes::Frozen && !self.is_sealed() => {
+                "settled, and processes are frozen over a home that is not locked"
+            }
+            Verb::GiveUp | Verb::Deactivate
+                if self.home.is_some() || self.mounted || self.covered || self.has_key() && !some_failed =>
+            {
+                "closed, and something is left"
+            }
+            _ => return Ok(()),
+        };
+        Err(wrong.into())
+    }
+
+    /// Whoever comes after gets everybody in, and closes the home so that nothing is left.
+    pub fn ends_well(&self) -> Result<(), String> {
+        let act = |kernel: &Self, verb| kernel.act(Act { verb, cut: None });
+        let settled = act(self, Verb::Settle)?;
+        let mut kernel = settled.kernel;
+        if !settled.done {
+            return Err("it cannot be settled".into());
+        }
+        if kernel.is_sealed() {
+            let opened = act(&kernel, Verb::Unlock)?;
+            if !opened.done {
+                return Err("the owner cannot unlock it".into());
+            }
+            kernel = opened.kernel;
+        }
+        if kernel.foreign {
+            kernel.foreign = false;
+        }
+        let closed = act(&kernel, Verb::Deactivate)?;
+        if !closed.done {
+            return Err("it cannot be closed".into());
+        }
+        if kernel.mounted && kernel.home.is_some_and(|home| home.key == Key::Present) && !kernel.is_usable() {
+            return Err("it is open, and cannot be used".into());
+        }
+        Ok(())
+    }
+}

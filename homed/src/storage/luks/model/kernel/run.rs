@@ -1,0 +1,339 @@
+//! A process that does one verb on the model, step by step, until it is done or cut.
+
+use super::{How, Kernel, Processes, RUNNING, Verb};
+use crate::job::{self, Failure, Steps};
+use crate::storage::Unsealed;
+use crate::storage::luks::perform::lock::{Locks, reach, seal};
+use crate::storage::luks::plan::lock::{
+    Barriers, Device, FileSystem, Frozen, Kept, Key, Mounts, Prepared, Reached, Situation, Step, Which, Wish,
+};
+
+/// One process that does a verb.
+pub struct Run {
+    pub kernel: Kernel,
+    cut: Option<(usize, How)>,
+    at: usize,
+    /// Whether it came to the cut.
+    pub reached: bool,
+    pub dead: bool,
+    /// What must never be, and was.
+    pub broken: Option<String>,
+    frozen: Frozen,
+    kept: Kept,
+    prepared: Prepared,
+    seen_closed: bool,
+}
+
+struct Silent;
+
+impl Steps for Silent {
+    fn enter(&mut self, _step: job::Step) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn warn(&mut self, _text: String) {}
+}
+
+impl Run {
+    pub fn new(kernel: Kernel, cut: Option<(usize, How)>) -> Self {
+        let (frozen, kept, prepared) = (Frozen::Unknown, Kept::Unknown, Prepared::Nothing);
+        Self {
+            kernel,
+            cut,
+            at: 0,
+            reached: false,
+            dead: false,
+            broken: None,
+            frozen,
+            kept,
+            prepared,
+            seen_closed: false,
+        }
+    }
+
+    /// Whether it was done.
+    pub fn verb(&mut self, verb: Verb) -> bool {
+        match verb {
+            Verb::Lock => self.lock(),
+            Verb::Unlock => self.unlock(),
+            Verb::Settle => self.settle(),
+            Verb::GiveUp => self.give_up(),
+            Verb::Deactivate => self.deactivate(),
+            Verb::Activate => self.activate(),
+            Verb::KilledCheck => {
+                if self.kernel.home.is_none() && self.kernel.others.is_empty() {
+                    self.kernel.others.push(RUNNING);
+                }
+                true
+            }
+            Verb::KilledResize => {
+                let open = |home: &&mut Device| **home == RUNNING;
+                if let Some(home) = self.kernel.home.as_mut().filter(open) {
+                    home.second_table = true;
+                }
+                true
+            }
+            Verb::MountOver => {
+                self.kernel.foreign = self.kernel.mounted && !self.kernel.foreign;
+                true
+            }
+        }
+    }
+
+    /// As `worker/lock.rs`.
+    fn lock(&mut self) -> bool {
+        let open = self.kernel.home.is_some_and(|home| !home.suspended && home.key == Key::Present);
+        if !open || !self.step(|run| run.freeze_processes()) {
+            return false;
+        }
+        match seal(self, &mut Silent) {
+            Ok(()) => !self.dead,
+            Err(Unsealed::Open(_)) => {
+                self.step(Self::thaw_processes);
+                false
+            }
+            Err(Unsealed::Unknown(_)) => false,
+        }
+    }
+
+    fn unlock(&mut self) -> bool {
+        self.kernel.is_sealed() && self.reach(Wish::Open).is_ok() && self.step(|run| run.thaw_processes())
+    }
+
+    fn settle(&mut self) -> bool {
+        match self.reach(Wish::Settled) {
+            Ok(Reached::Sealed) => !self.dead,
+            Ok(Reached::Open | Reached::Closed) => self.step(|run| run.thaw_processes()),
+            Err(_) => false,
+        }
+    }
+
+    fn give_up(&mut self) -> bool {
+        if self.kernel.home.is_none() {
+            return false;
+        }
+        self.step(|run| run.kernel.processes = Processes::Gone) && self.reach(Wish::GivenUp).is_ok()
+    }
+
+    fn deactivate(&mut self) -> bool {
+        // Who has gone is not waited for.
+        self.reach(Wish::Closed).is_ok() && self.step(|run| run.kernel.processes = Processes::Gone)
+    }
+
+    /// As `luks/opened.rs`, as far as the kernel sees it.
+    fn activate(&mut self) -> bool {
+        if self.kernel.mounted || self.kernel.home.is_some_and(|home| home.suspended) {
+            return false;
+        }
+        self.step(|run| run.kernel.home = None)
+            && self.step(|run| run.kernel.home = Some(RUNNING))
+            && self.step(|run| run.mount())
+            && self.step(|run| run.kernel.keyring = run.kernel.keyrings)
+    }
+
+    fn mount(&mut self) {
+        let kernel = &mut self.kernel;
+        (kernel.mounted, kernel.processes, kernel.frozen) = (true, Processes::Running, false);
+        kernel.barriers = if kernel.writes_at_thaw { Barriers::Asked } else { Barriers::Never };
+    }
+
+    fn freeze_processes(&mut self) {
+        if self.kernel.processes == Processes::Running {
+            self.kernel.processes = Processes::Frozen;
+        }
+    }
+
+    fn thaw_processes(&mut self) {
+        if self.kernel.processes == Processes::Frozen {
+            self.kernel.processes = Processes::Running;
+            if self.kernel.home.is_some_and(|home| home.suspended) {
+                self.broken = Some("processes are thawed over a suspended device".into());
+            }
+        }
+    }
+
+    fn reach(&mut self, wish: Wish) -> Result<Reached, Failure> {
+        reach(self, wish, &mut Silent)
+    }
+
+    /// A step outside of the plan: it has no middle.
+    fn step(&mut self, act: impl FnOnce(&mut Self)) -> bool {
+        match self.cut_here() {
+            None | Some(How::AllFail) => act(self),
+            Some(How::KilledBefore | How::KilledWithin) => self.dead = true,
+            Some(How::KilledAfter) => {
+                act(self);
+                self.dead = true;
+            }
+            Some(How::Fails) => return false,
+            Some(How::Late) => {
+                act(self);
+                return false;
+            }
+        }
+        !self.dead
+    }
+
+    fn cut_here(&mut self) -> Option<How> {
+        if self.dead {
+            return Some(How::KilledBefore);
+        }
+        let is_here = |cut: &(usize, How)| cut.0 == self.at || cut.1 == How::AllFail && cut.0 <= self.at;
+        let here = self.cut.filter(is_here).map(|(_, how)| how);
+        self.at += 1;
+        self.reached |= here.is_some();
+        here
+    }
+}
+
+fn failed<T>() -> Result<T, Failure> {
+    Err(Failure::Fault(String::new()))
+}
+
+impl Locks for Run {
+    fn look(&mut self) -> Result<Situation, Failure> {
+        if self.dead || self.broken.is_some() {
+            return failed();
+        }
+        let kernel = &self.kernel;
+        Ok(Situation {
+            home: kernel.home,
+            others: kernel.others.clone(),
+            mounts: Mounts {
+                any: kernel.mounted,
+                open: kernel.mounted && !kernel.covered,
+                covered: kernel.covered,
+            },
+            file_system: if kernel.mounted { FileSystem::Writable } else { FileSystem::Unmounted },
+            frozen: self.frozen,
+            barriers: kernel.barriers,
+            prepared: self.prepared,
+            kept: self.kept,
+            seen_closed: self.seen_closed,
+        })
+    }
+
+    fn perform(&mut self, step: Step, _steps: &mut dyn Steps) -> Result<(), Failure> {
+        match self.cut_here() {
+            None => self.whole(step),
+            Some(How::KilledBefore) => {
+                self.dead = true;
+                failed()
+            }
+            Some(How::KilledWithin) => {
+                self.half(step);
+                self.dead = true;
+                failed()
+            }
+            Some(How::KilledAfter) => {
+                let _ = self.whole(step);
+                self.dead = true;
+                failed()
+            }
+            Some(How::Fails | How::AllFail) => failed(),
+            Some(How::Late) => {
+                let known = (self.frozen, self.kept, self.prepared);
+                let _ = self.whole(step);
+                (self.frozen, self.kept, self.prepared) = known;
+                failed()
+            }
+        }
+    }
+}
+
+impl Run {
+    fn device(&mut self, which: Which) -> Option<&mut Device> {
+        match which {
+            Which::Home => self.kernel.home.as_mut(),
+            Which::Other(place) => self.kernel.others.get_mut(place),
+        }
+    }
+
+    /// What a step leaves that is killed in the midst, where that is neither before nor after it.
+    fn half(&mut self, step: Step) {
+        match step {
+            Step::LeaveOutBarriers => self.kernel.frozen = true,
+            Step::GiveKey => {
+                if let Some(home) = &mut self.kernel.home {
+                    home.key = Key::Present;
+                }
+            }
+            Step::Unmount => (self.kernel.foreign, self.kernel.covered) = (false, false),
+            _ => {}
+        }
+    }
+
+    fn whole(&mut self, step: Step) -> Result<(), Failure> {
+        let suspended = self.kernel.home.is_some_and(|home| home.suspended);
+        match step {
+            Step::Cover => self.kernel.covered = true,
+            Step::Uncover => self.kernel.covered = false,
+            Step::Sync | Step::Wash | Step::Evict | Step::Flush => {
+                if suspended {
+                    self.broken = Some(format!("{step:?} waits for a suspended device"));
+                }
+                self.prepared = match step {
+                    Step::Sync => Prepared::Synced,
+                    Step::Wash => Prepared::Washed,
+                    Step::Evict => Prepared::Evicted,
+                    _ => Prepared::Flushed,
+                };
+            }
+            Step::LeaveOutBarriers => {
+                (self.kernel.barriers, self.kernel.frozen) = (Barriers::LeftOut, false);
+            }
+            Step::AskBarriers => self.kernel.barriers = Barriers::Asked,
+            Step::Freeze => (self.kernel.frozen, self.frozen) = (true, Frozen::Yes),
+            Step::Thaw => {
+                if suspended && self.kernel.writes_at_thaw && self.kernel.frozen {
+                    self.broken = Some("a thaw over a suspended device never comes back".into());
+                }
+                (self.kernel.frozen, self.frozen) = (false, Frozen::No);
+            }
+            Step::Revoke if !self.kernel.keyrings => return failed(),
+            Step::Revoke => (self.kernel.keyring, self.kept) = (false, Kept::No),
+            Step::KeepKey => (self.kernel.keyring, self.kept) = (self.kernel.keyrings, Kept::Yes),
+            Step::Unmount => self.unmount(),
+            Step::AwaitClosed => return self.await_closed(),
+            Step::Remove(Which::Other(place)) => drop(self.kernel.others.remove(place)),
+            Step::Remove(Which::Home) if self.kernel.mounted || self.kernel.frozen => return failed(),
+            Step::Remove(Which::Home) => self.kernel.home = None,
+            Step::ClearTable(which) | Step::Suspend(which) | Step::Wipe(which) => self.of_device(step, which),
+            Step::Resume | Step::GiveKey | Step::CutOff => self.of_device(step, Which::Home),
+        }
+        Ok(())
+    }
+
+    fn of_device(&mut self, step: Step, which: Which) {
+        let Some(device) = self.device(which) else { return };
+        match step {
+            Step::ClearTable(_) => device.second_table = false,
+            Step::Suspend(_) => device.suspended = true,
+            Step::Wipe(_) if device.suspended => device.key = Key::Wiped,
+            Step::Resume | Step::GiveKey => {
+                // A second table is swapped in, with its key.
+                *device = RUNNING;
+            }
+            Step::CutOff => *device = Device { suspended: false, key: Key::CutOff, second_table: false },
+            _ => {}
+        }
+    }
+
+    fn unmount(&mut self) {
+        let kernel = &mut self.kernel;
+        (kernel.mounted, kernel.covered, kernel.foreign) = (false, false, false);
+        // A frozen file system stays when its last mount goes, and keeps its device.
+        if !kernel.frozen {
+            kernel.barriers = Barriers::Never;
+            kernel.home = None;
+        }
+    }
+
+    fn await_closed(&mut self) -> Result<(), Failure> {
+        if self.kernel.home.is_some() && self.kernel.frozen {
+            return failed();
+        }
+        (self.kernel.home, self.kernel.others, self.seen_closed) = (None, Vec::new(), true);
+        Ok(())
+    }
+}

@@ -1,0 +1,431 @@
+//! The lock's steps on this machine. What may never come back has a bound.
+
+use super::super::plan::lock::{
+    Barriers, Device, FileSystem, Frozen, Kept, Key, Mounts, Prepared, Situation, Step, Which,
+};
+use super::super::{resize, wait_until_closed};
+use super::lock::Locks;
+use crate::job::{Context, Failure, Force, Steps};
+use crate::storage::Seal;
+use crate::storage::parts::{barrier, cover, mapped, unmount, wash};
+use crate::storage::spec::Spec;
+use crate::sys::bounded::{Deadline, Late, Unfinished, within};
+use crate::sys::mount::{self, Elsewhere, Found, Mounted, Number};
+use crate::sys::{cryptsetup, devmapper, durable, file};
+use records::Secret;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// The longest that the disk may take for what is not written yet. How much that is, the user's programs have decided;
+/// without a lock the kernel would wait for it before a sleep, too.
+const WRITING: Duration = Duration::from_secs(20);
+/// The longest that compressors are washed: there must be time for what comes after.
+const WASHING: Duration = Duration::from_secs(8);
+/// The longest for what the kernel does at once, or never.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// What a run has at hand.
+#[derive(Default)]
+pub struct Means<'a> {
+    /// How the home is sealed.
+    pub seal: Option<Seal<'a>>,
+    /// The volume key.
+    pub key: Option<&'a Secret>,
+    /// What is still used is closed all the same.
+    pub by_force: bool,
+}
+
+/// What a close has seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// All of it was mounted for reading only: nothing of the home has been changed.
+    pub read_only: bool,
+    /// Its device was cut off: what was not written is lost.
+    pub cut_off: bool,
+    /// The kernel has taken down what was below.
+    pub closed: bool,
+}
+
+/// The home of a spec on this machine.
+pub struct Machine<'a, 'm> {
+    spec: &'a Spec,
+    means: Means<'m>,
+    /// Until when the key must be out of memory, from the first step that keeps programs waiting.
+    deadline: Option<Deadline>,
+    root: Option<OwnedFd>,
+    /// Mounts in other namespaces, as they were when the run began.
+    elsewhere: Option<Vec<Elsewhere>>,
+    frozen: Frozen,
+    kept: Kept,
+    prepared: Prepared,
+    others: Vec<String>,
+    /// What this run has seen of a close.
+    pub seen: Seen,
+}
+
+impl<'a, 'm> Machine<'a, 'm> {
+    /// Nothing is looked at yet.
+    pub fn new(spec: &'a Spec, means: Means<'m>) -> Self {
+        Self {
+            spec,
+            means,
+            deadline: None,
+            root: None,
+            elsewhere: None,
+            frozen: Frozen::Unknown,
+            kept: Kept::Unknown,
+            prepared: Prepared::Nothing,
+            others: Vec::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    fn name(&self, which: Which) -> String {
+        match which {
+            Which::Home => self.spec.mapper_name(),
+            Which::Other(place) => self.others.get(place).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn number(&self) -> Result<Option<Number>, Failure> {
+        devmapper::number(&self.spec.mapper_name()).during("looking for the encrypted device")
+    }
+
+    /// The home's mounts here.
+    fn here(&self) -> Result<Vec<Found>, Failure> {
+        match self.number()? {
+            Some(number) => mount::of_device(number).during("reading the table of mounts"),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn elsewhere(&self) -> impl Iterator<Item = &Elsewhere> {
+        self.elsewhere.iter().flatten()
+    }
+
+    /// One of its mounts, to be asked for options.
+    fn mounted(&self) -> Result<Option<Mounted>, Failure> {
+        let here = self.here()?.into_iter().map(|found| found.mount).next();
+        Ok(here.or_else(|| self.elsewhere().flat_map(|found| &found.mounts).next().cloned()))
+    }
+
+    /// A directory of the home's file system, wherever that is mounted and whatever lies over it.
+    fn root(&mut self) -> Result<OwnedFd, Failure> {
+        if self.root.is_none() {
+            let here = self.here()?;
+            let mut opened = Err(io::Error::from(io::ErrorKind::NotFound));
+            for found in &here {
+                opened = opened.or_else(|_| found.open());
+            }
+            for found in self.elsewhere() {
+                opened = opened.or_else(|_| found.open());
+            }
+            self.root = Some(opened.during("opening the home directory")?);
+        }
+        let root = self.root.as_ref().ok_or_else(|| Failure::fault("the home directory was not opened"))?;
+        root.try_clone().during("opening the home directory again")
+    }
+
+    /// Whether the home is mounted here.
+    pub fn is_mounted(&self) -> bool {
+        self.here().is_ok_and(|here| !here.is_empty())
+    }
+
+    fn deadline(&mut self) -> Deadline {
+        let bound = self.means.seal.as_ref().map_or(AT_ONCE, |seal| seal.bound);
+        *self.deadline.get_or_insert_with(|| Deadline::after(bound))
+    }
+}
+
+impl Locks for Machine<'_, '_> {
+    fn look(&mut self) -> Result<Situation, Failure> {
+        if self.elsewhere.is_none() {
+            self.elsewhere = Some(match self.number()? {
+                Some(number) => mount::elsewhere(number).during("looking into other mount namespaces")?,
+                None => Vec::new(),
+            });
+        }
+        self.others = others(self.spec).during("looking for the home's devices")?;
+        let home = device(&self.spec.mapper_name())?;
+        self.seen.cut_off |= home.is_some_and(|home| home.key == Key::CutOff);
+        let others = self.others.iter().filter_map(|name| device(name).transpose());
+        let here = self.here()?;
+        let at = mount::at(&self.spec.home_directory).during("reading the table of mounts")?;
+        let is_covered = |found: &Found| cover::is_one(found.top());
+        let mounted = self.mounted()?;
+        let read_only = mounted.as_ref().is_some_and(Mounted::has_read_only_file_system);
+        Ok(Situation {
+            home,
+            others: others.collect::<Result<_, _>>()?,
+            mounts: Mounts {
+                any: mounted.is_some(),
+                open: here.iter().any(|found| found.reachable && !is_covered(found)),
+                covered: here.iter().any(|found| found.reachable && is_covered(found))
+                    || at.is_some_and(|top| cover::is_one(&top)),
+            },
+            file_system: match &mounted {
+                None => FileSystem::Unmounted,
+                Some(_) if read_only => FileSystem::ReadOnly,
+                Some(_) => FileSystem::Writable,
+            },
+            frozen: self.frozen,
+            barriers: mounted.map_or(Barriers::Never, |mounted| barriers(&mounted, self.spec)),
+            prepared: self.prepared,
+            kept: self.kept,
+            seen_closed: self.seen.closed,
+        })
+    }
+
+    fn perform(&mut self, step: Step, steps: &mut dyn Steps) -> Result<(), Failure> {
+        match step {
+            Step::Cover => self.cover(),
+            Step::Sync => self.sync(),
+            Step::Wash => self.wash(steps),
+            Step::Evict => self.evict(),
+            Step::LeaveOutBarriers => self.leave_out_barriers(),
+            Step::Freeze => self.freeze(),
+            Step::Flush => self.flush(),
+            Step::ClearTable(which) => {
+                devmapper::clear_inactive(&self.name(which)).during("clearing the device's second table")
+            }
+            Step::Suspend(which) => self.suspend(which),
+            Step::Wipe(which) => {
+                let name = self.name(which);
+                in_time(Deadline::after(AT_ONCE), Late::Kill, "taking the key out of memory", || {
+                    devmapper::wipe_key(&name)
+                })
+            }
+            Step::Revoke => resize::key::revoke(self.spec).map(|()| self.kept = Kept::No),
+            Step::Resume => {
+                devmapper::go_on(&self.name(Which::Home)).during("letting the encrypted device go on")
+            }
+            Step::GiveKey => self.give_key(),
+            Step::Uncover => self.uncover(),
+            Step::Thaw => self.thaw(),
+            Step::AskBarriers => self.ask_barriers(),
+            Step::KeepKey => {
+                if let Some(key) = self.means.key {
+                    resize::key::keep(self.spec, key, steps);
+                }
+                self.kept = Kept::Yes;
+                Ok(())
+            }
+            Step::Remove(which) => mapped::remove_stale(&self.name(which)),
+            Step::CutOff => {
+                let name = self.name(Which::Home);
+                in_time(Deadline::after(AT_ONCE), Late::Kill, "cutting the encrypted device off", || {
+                    devmapper::cut_off(&name)
+                })
+            }
+            Step::Unmount => self.unmount(steps),
+            Step::AwaitClosed => wait_until_closed(self.spec).map(|()| self.seen.closed = true),
+        }
+    }
+}
+
+impl Machine<'_, '_> {
+    fn cover(&mut self) -> Result<(), Failure> {
+        // Looked at anew each time: a cover of one mount may have come to others by itself.
+        while let Some(open) =
+            self.here()?.into_iter().find(|found| found.reachable && !cover::is_one(found.top()))
+        {
+            cover::put(&open.mount.target)?;
+        }
+        Ok(())
+    }
+
+    fn uncover(&mut self) -> Result<(), Failure> {
+        while let Some(covered) =
+            self.here()?.into_iter().find(|found| found.reachable && cover::is_one(found.top()))
+        {
+            cover::take(&covered.mount.target)?;
+        }
+        let place = &self.spec.home_directory;
+        while mount::at(place).during("reading the table of mounts")?.is_some_and(|top| cover::is_one(&top)) {
+            cover::take(place)?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Failure> {
+        let root = self.root()?;
+        in_time(Deadline::after(WRITING), Late::Leave, "writing the home to disk", || {
+            durable::sync_file_system(&root)
+        })?;
+        self.prepared = Prepared::Synced;
+        Ok(())
+    }
+
+    /// A full file system has no room for it; what stays then is told. Who is late must not go on: the process would
+    /// wait for what is sealed by then, where no signal reaches it, and the machine could not sleep.
+    fn wash(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let (root, mounted) = (self.root()?, self.mounted()?);
+        self.prepared = Prepared::Washed;
+        let Some(options) = mounted.map(|mounted| mounted.options) else { return Ok(()) };
+        if !wash::is_needed(&root, &options) {
+            return Ok(());
+        }
+        let washed = within(Deadline::after(WASHING), Late::Kill, || wash::compressor(&root, &options));
+        if let Err(error) = washed {
+            steps.warn(format!("Fragments of compressed files may be left in memory: {error}."));
+        }
+        Ok(())
+    }
+
+    fn evict(&mut self) -> Result<(), Failure> {
+        let device = self.mounted()?.map(|mounted| mounted.device);
+        self.prepared = Prepared::Evicted;
+        match (&mut self.means.seal, device) {
+            (Some(seal), Some(device)) => (seal.evict)(&device),
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    fn leave_out_barriers(&mut self) -> Result<(), Failure> {
+        let (root, deadline) = (self.root()?, self.deadline());
+        let Some(mounted) = self.mounted()? else { return Ok(()) };
+        in_time(deadline, Late::Leave, "having the file system ask its device for nothing", || {
+            // Frozen and thawed it is clean on disk.
+            file::freeze(&root)?;
+            file::thaw(&root)?;
+            barrier::leave_out(&root, &mounted)
+        })
+    }
+
+    fn freeze(&mut self) -> Result<(), Failure> {
+        let (root, deadline) = (self.root()?, self.deadline());
+        in_time(deadline, Late::Leave, "freezing the file system of the home", || {
+            match file::freeze(&root) {
+                // An earlier run has frozen it, and was killed.
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+                other => other?,
+            }
+            // Nobody waits any more: nobody would thaw it.
+            if deadline.left().is_zero() { file::thaw(&root) } else { Ok(()) }
+        })?;
+        self.frozen = Frozen::Yes;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        let (node, deadline) = (mapped::node(&self.name(Which::Home)), self.deadline());
+        in_time(deadline, Late::Leave, "flushing the encrypted device", || {
+            File::open(&node).and_then(|device| device.sync_all())
+        })?;
+        self.prepared = Prepared::Flushed;
+        Ok(())
+    }
+
+    fn suspend(&mut self, which: Which) -> Result<(), Failure> {
+        let (name, deadline) = (self.name(which), self.deadline());
+        in_time(deadline, Late::Kill, "suspending the encrypted device", || {
+            devmapper::suspend(&name)?;
+            // Nobody waits any more: nobody would wipe the key.
+            if deadline.left().is_zero() { devmapper::go_on(&name) } else { Ok(()) }
+        })
+    }
+
+    fn give_key(&mut self) -> Result<(), Failure> {
+        let Some(key) = self.means.key else { return Err(Failure::fault("there is no key")) };
+        cryptsetup::resume(&self.name(Which::Home), key).during("giving the encrypted device its key back")
+    }
+
+    fn thaw(&mut self) -> Result<(), Failure> {
+        let (root, mounted) = (self.root()?, self.mounted()?);
+        let wished = &self.spec.extra;
+        // ext4 and xfs write when they are thawed: on a device that does not answer they never come back.
+        in_time(Deadline::after(AT_ONCE), Late::Leave, "thawing the file system of the home", || {
+            thaw(&root)?;
+            // Else it compresses more slowly at worst.
+            let _ = mounted.as_ref().map(|mounted| wash::settle(&root, &mounted.options, wished));
+            Ok::<(), io::Error>(())
+        })?;
+        self.frozen = Frozen::No;
+        Ok(())
+    }
+
+    fn ask_barriers(&mut self) -> Result<(), Failure> {
+        let (root, mounted) = (self.root()?, self.mounted()?);
+        let Some(mounted) = mounted else { return Ok(()) };
+        let restored = within(Deadline::after(AT_ONCE), Late::Leave, || {
+            barrier::restore(&root, &mounted, &self.spec.extra)
+        });
+        restored.during("until it is closed, the home does without barriers, which keep it whole")
+    }
+
+    fn unmount(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        // It would keep the file system from going.
+        self.root = None;
+        let Some(number) = self.number()? else { return Ok(()) };
+        let force = if self.means.by_force { Force::Yes } else { Force::No };
+        self.seen.read_only = unmount::all(number, force, steps)?.read_only;
+        // What is used in other namespaces stays there, and keeps the device.
+        self.elsewhere = Some(Vec::new());
+        Ok(())
+    }
+}
+
+/// One that is not frozen is thawed already.
+fn thaw(directory: impl AsFd) -> io::Result<()> {
+    match file::thaw(directory) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        other => other,
+    }
+}
+
+fn barriers(mounted: &Mounted, spec: &Spec) -> Barriers {
+    match barrier::asking(mounted, &spec.extra) {
+        barrier::Asking::Never => Barriers::Never,
+        barrier::Asking::Yes => Barriers::Asked,
+        barrier::Asking::LeftOut => Barriers::LeftOut,
+    }
+}
+
+/// The names of other devices with the content of the home's LUKS header.
+fn others(spec: &Spec) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/sys/block")? {
+        let word =
+            |file: &str| std::fs::read_to_string(entry.as_ref().ok()?.path().join("dm").join(file)).ok();
+        if let (Some(name), Some(uuid)) = (word("name"), word("uuid")) {
+            found.push((name.trim_end().to_owned(), uuid));
+        }
+    }
+    // `CRYPT-LUKS2-`, the UUID without dashes, `-` and the name.
+    let of_home = |uuid: &str| uuid.split('-').nth(2).map(str::to_owned);
+    let own =
+        found.iter().find(|device| device.0 == spec.mapper_name()).and_then(|device| of_home(&device.1));
+    let wanted = own.or(spec.uuids.luks.map(|uuid| uuid.simple().to_string()));
+    let is_other = |device: &(String, String)| {
+        wanted.is_some() && of_home(&device.1) == wanted && device.0 != spec.mapper_name()
+    };
+    Ok(found.into_iter().filter(is_other).map(|device| device.0).collect())
+}
+
+fn device(name: &str) -> Result<Option<Device>, Failure> {
+    let found = devmapper::device(name).during("looking at the encrypted device")?;
+    Ok(found.map(|device| Device {
+        suspended: device.suspended,
+        key: match device.key {
+            Some(devmapper::Key::Wiped) => Key::Wiped,
+            Some(devmapper::Key::InKeyring | devmapper::Key::Plain) => Key::Present,
+            None => Key::CutOff,
+        },
+        second_table: device.inactive,
+    }))
+}
+
+/// Something bounded, with its name in the error.
+fn in_time<E: std::fmt::Display>(
+    deadline: Deadline,
+    late: Late,
+    what: &str,
+    act: impl FnOnce() -> Result<(), E>,
+) -> Result<(), Failure> {
+    match within(deadline, late, act) {
+        Err(Unfinished::Late) => Err(Failure::fault(format!("{what} takes too long"))),
+        other => other.during(what),
+    }
+}

@@ -1,0 +1,454 @@
+//! Locking, unlocking and giving up a mounted home: which step is next.
+//!
+//! ```text
+//! sealed:   cover → sync → wash → evict → leave out barriers → freeze → flush → clear second table → suspend → wipe │ revoke
+//! open:     clear second table → key back, device goes on → uncover → thaw → barriers → keep the key
+//! given up: revoke → cut the device off → uncover → thaw → unmount → all gone
+//! closed:   uncover → thaw → barriers → unmount → revoke → all gone
+//! ```
+//!
+//! What a killed worker has left is settled by the same steps. Three rules hold in every order of events:
+//!
+//! * A suspended device without a key is sealed: nothing that follows may fail, and nobody is thawed over it.
+//! * A file system is thawed only over a device that goes on: ext4 and xfs write when they are thawed, and would never return.
+//! * A device with a second (inactive) table keeps a key there; it is cleared before the device is suspended or goes on.
+
+use mends::{Mend, has};
+
+pub mod mends;
+
+/// How a device's table has its volume key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// It can decrypt.
+    Present,
+    /// Zeros are in its place.
+    Wiped,
+    /// The table is not one of encryption: the device was cut off, and answers with errors.
+    CutOff,
+}
+
+/// A device-mapper device with the volume key of the home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Device {
+    /// It takes no requests.
+    pub suspended: bool,
+    /// In its live table.
+    pub key: Key,
+    /// A second table was loaded, which has a key of its own.
+    pub second_table: bool,
+}
+
+/// Which device a step is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Which {
+    /// The one that the home is mounted from.
+    Home,
+    /// One that a killed run has left, by its place in the list.
+    Other(usize),
+}
+
+/// The file system of the home, as far as the kernel has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileSystem {
+    /// It is mounted nowhere.
+    Unmounted,
+    /// Nothing is ever written.
+    ReadOnly,
+    /// It may have something to write.
+    Writable,
+}
+
+/// Whether a file system is frozen. Nobody can ask the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Frozen {
+    /// This run has frozen it.
+    Yes,
+    /// This run has thawed it.
+    No,
+    /// An earlier run may have frozen it.
+    Unknown,
+}
+
+/// Whether a file system has its device flushed at every sync, frozen or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Barriers {
+    /// Not this kind, or not by wish.
+    Never,
+    /// It does.
+    Asked,
+    /// It would, and was told to leave it out.
+    LeftOut,
+}
+
+/// How far the contents of the home are on disk and out of memory, in this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Prepared {
+    /// Nothing was done.
+    Nothing,
+    /// What was written is on disk.
+    Synced,
+    /// The file system's compressors have nothing of it.
+    Washed,
+    /// The page cache has as little of it as can be.
+    Evicted,
+    /// The encrypted device has nothing left to write.
+    Flushed,
+}
+
+/// Whether a keyring has the volume key, too. The kernel is not asked: a key that was voided is seen for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// This run has put it there.
+    Yes,
+    /// This run has voided it.
+    No,
+    /// An earlier run may have put it there.
+    Unknown,
+}
+
+/// Which mounts of the home there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mounts {
+    /// There are some.
+    pub any: bool,
+    /// One can be reached, and is not covered.
+    pub open: bool,
+    /// There is a cover.
+    pub covered: bool,
+}
+
+/// What stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Situation {
+    /// The device the home is mounted from.
+    pub home: Option<Device>,
+    /// Devices of killed runs.
+    pub others: Vec<Device>,
+    /// Of the home.
+    pub mounts: Mounts,
+    /// Of the home.
+    pub file_system: FileSystem,
+    /// Whether it is frozen.
+    pub frozen: Frozen,
+    /// Whether it has its device flushed.
+    pub barriers: Barriers,
+    /// How far this run has come.
+    pub prepared: Prepared,
+    /// Whether a keyring has the volume key as well.
+    pub kept: Kept,
+    /// This run has seen that the kernel has taken all down.
+    pub seen_closed: bool,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wish {
+    /// The key out of memory.
+    Sealed,
+    /// As before a seal that did not succeed; what is sealed stays sealed.
+    TakenBack,
+    /// What somebody has left is finished or taken back, whichever is nearer without a key.
+    Settled,
+    /// The key is at hand, and goes back.
+    Open,
+    /// Closed without a key; what was not written is lost.
+    GivenUp,
+    /// Closed.
+    Closed,
+}
+
+/// One step. Cut in two it leaves what one of its neighbours left, or what the step itself says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// An empty file system over every mount: who comes gets an error at once.
+    Cover,
+    /// The file system is written out.
+    Sync,
+    /// The compressors of the file system get something else to do.
+    Wash,
+    /// The page cache is emptied.
+    Evict,
+    /// The file system has its device flushed no more.
+    LeaveOutBarriers,
+    /// The file system takes no writes.
+    Freeze,
+    /// The encrypted device writes what it has.
+    Flush,
+    /// The second table is cleared, and with it its key.
+    ClearTable(Which),
+    /// The device takes no requests. It may happen after it was given up waiting for.
+    Suspend(Which),
+    /// The key of the suspended device is wiped. From here on there is no way back but the key.
+    Wipe(Which),
+    /// The keyring has the key no more.
+    Revoke,
+    /// The suspended device, which has its key, goes on.
+    Resume,
+    /// The suspended device gets its key and goes on; cut in two it is suspended with its key.
+    GiveKey,
+    /// All covers are taken away.
+    Uncover,
+    /// The file system takes writes again.
+    Thaw,
+    /// The file system has its device flushed again.
+    AskBarriers,
+    /// The keyring gets the key.
+    KeepKey,
+    /// A device that nobody uses is removed.
+    Remove(Which),
+    /// The device answers everything with an error.
+    CutOff,
+    /// All mounts are taken away.
+    Unmount,
+    /// The kernel has taken all down.
+    AwaitClosed,
+}
+
+/// How the home is when nothing is left to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reached {
+    /// Its processes may go on.
+    Open,
+    /// Its key is out of memory.
+    Sealed,
+    /// It is mounted no more.
+    Closed,
+}
+
+/// Why a wish cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unfit {
+    /// The home is not open.
+    NotOpen,
+    /// Its device was cut off: it can only be closed.
+    CutOff,
+    /// It is sealed: it can be given up, or opened with its key.
+    Sealed,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Next {
+    /// A step.
+    Do(Step),
+    /// Nothing.
+    Done(Reached),
+    /// The wish cannot be.
+    Refuse(Unfit),
+}
+
+impl Device {
+    /// Whether its key is out of the kernel, and it waits for it.
+    pub fn is_sealed(self) -> bool {
+        self.suspended && self.key == Key::Wiped
+    }
+}
+
+impl Situation {
+    /// Whether the home's key is out of the kernel, and it waits for it.
+    pub fn is_sealed(&self) -> bool {
+        self.home.is_some_and(Device::is_sealed)
+    }
+}
+
+/// What is next. Steps that were tried in this run and have failed are not tried again where the rest can go on
+/// without them.
+pub fn next(stands: &Situation, wish: Wish, failed: &[Step]) -> Next {
+    let plan = Plan { stands, failed };
+    let step = match wish {
+        Wish::Sealed => plan.sealed(),
+        Wish::TakenBack => plan.settled(Halfway::GoesOn),
+        Wish::Settled => plan.settled(Halfway::IsSealed),
+        Wish::Open => plan.open(),
+        Wish::GivenUp => Ok(plan.given_up()),
+        Wish::Closed => plan.closed(),
+    };
+    step.unwrap_or_else(Next::Refuse)
+}
+
+/// What becomes of a device that is suspended and has its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Halfway {
+    GoesOn,
+    IsSealed,
+}
+
+struct Plan<'a> {
+    stands: &'a Situation,
+    failed: &'a [Step],
+}
+
+impl Plan<'_> {
+    /// The first of the steps that is due.
+    fn first(&self, steps: &[(bool, Step)]) -> Option<Next> {
+        steps.iter().find(|(due, step)| *due && !self.failed.contains(step)).map(|(_, step)| Next::Do(*step))
+    }
+
+    fn sealed(&self) -> Result<Next, Unfit> {
+        let Some(home) = self.stands.home else { return Ok(self.without_home()) };
+        if home.key == Key::CutOff {
+            return Err(Unfit::CutOff);
+        }
+        if let Some(step) = self.nobodys() {
+            return Ok(step);
+        }
+        if home.suspended {
+            return Ok(self.wiped(home));
+        }
+        let stands = self.stands;
+        let writes = stands.file_system == FileSystem::Writable;
+        let due = |state| stands.prepared < state;
+        let prepare = [
+            (stands.mounts.open, Step::Cover),
+            (writes && due(Prepared::Synced), Step::Sync),
+            (writes && due(Prepared::Washed), Step::Wash),
+            (due(Prepared::Evicted), Step::Evict),
+            (writes && stands.barriers == Barriers::Asked, Step::LeaveOutBarriers),
+            (writes && stands.frozen != Frozen::Yes, Step::Freeze),
+            (due(Prepared::Flushed), Step::Flush),
+        ];
+        let step = self.first(&prepare).or_else(|| self.others());
+        Ok(step.unwrap_or_else(|| match home.second_table && has(Mend::SecondTable) {
+            true => Next::Do(Step::ClearTable(Which::Home)),
+            false => Next::Do(Step::Suspend(Which::Home)),
+        }))
+    }
+
+    /// A suspended device loses its key, and what else has one.
+    fn wiped(&self, home: Device) -> Next {
+        let rest = [
+            (home.second_table && has(Mend::SecondTable), Step::ClearTable(Which::Home)),
+            (home.key == Key::Present, Step::Wipe(Which::Home)),
+            (self.stands.mounts.open, Step::Cover),
+            (self.stands.kept != Kept::No && has(Mend::RevokedWhenSealed), Step::Revoke),
+        ];
+        self.first(&rest).or_else(|| self.others()).unwrap_or(Next::Done(Reached::Sealed))
+    }
+
+    /// Devices of killed runs are removed; one that somebody has open loses its key all the same.
+    fn others(&self) -> Option<Next> {
+        if !has(Mend::Others) {
+            return None;
+        }
+        let devices = self.stands.others.iter().enumerate();
+        devices.into_iter().find_map(|(place, device)| {
+            let which = Which::Other(place);
+            self.first(&[
+                (true, Step::Remove(which)),
+                (device.second_table, Step::ClearTable(which)),
+                (!device.suspended, Step::Suspend(which)),
+                (device.key == Key::Present, Step::Wipe(which)),
+            ])
+        })
+    }
+
+    fn settled(&self, halfway: Halfway) -> Result<Next, Unfit> {
+        let stands = self.stands;
+        let Some(home) = stands.home else { return Ok(self.without_home()) };
+        if let Some(step) = self.nobodys() {
+            return Ok(step);
+        }
+        if home.suspended && home.key != Key::CutOff && has(Mend::AsksTheKernel) {
+            if home.key == Key::Present && halfway == Halfway::GoesOn {
+                return Ok(Next::Do(match home.second_table && has(Mend::SecondTable) {
+                    true => Step::ClearTable(Which::Home),
+                    false => Step::Resume,
+                }));
+            }
+            return Ok(self.wiped(home));
+        }
+        let back = [
+            (home.second_table && has(Mend::SecondTable), Step::ClearTable(Which::Home)),
+            (home.suspended && has(Mend::AsksTheKernel), Step::CutOff),
+        ];
+        if let Some(step) = self.first(&back).or_else(|| self.usable()).or_else(|| self.removed()) {
+            return Ok(step);
+        }
+        Ok(Next::Done(if stands.mounts.any { Reached::Open } else { Reached::Closed }))
+    }
+
+    /// A device that is mounted nowhere needs no key: it is what a killed run has left.
+    fn nobodys(&self) -> Option<Next> {
+        self.first(&[(!self.stands.mounts.any, Step::Remove(Which::Home))])
+    }
+
+    fn without_home(&self) -> Next {
+        let stands = self.stands;
+        let rest = [(stands.mounts.covered, Step::Uncover), (stands.kept != Kept::No, Step::Revoke)];
+        self.first(&rest).or_else(|| self.others()).unwrap_or(Next::Done(Reached::Closed))
+    }
+
+    /// What lies over the home and what holds it up is taken away; its device goes on.
+    fn usable(&self) -> Option<Next> {
+        let stands = self.stands;
+        let there = stands.file_system != FileSystem::Unmounted;
+        self.first(&[
+            (there && stands.frozen != Frozen::No && has(Mend::Thaws), Step::Thaw),
+            (there && stands.barriers == Barriers::LeftOut && has(Mend::Barriers), Step::AskBarriers),
+            (stands.mounts.covered && has(Mend::Uncovers), Step::Uncover),
+        ])
+    }
+
+    /// Devices of killed runs, as far as nobody has them open.
+    fn removed(&self) -> Option<Next> {
+        (0..self.stands.others.len())
+            .find_map(|place| self.first(&[(true, Step::Remove(Which::Other(place)))]))
+    }
+
+    fn open(&self) -> Result<Next, Unfit> {
+        let stands = self.stands;
+        let Some(home) = stands.home else { return Err(Unfit::NotOpen) };
+        if home.key == Key::CutOff {
+            return Err(Unfit::CutOff);
+        }
+        if !stands.mounts.any {
+            return Err(Unfit::NotOpen);
+        }
+        let key = [
+            (home.second_table && has(Mend::SecondTable), Step::ClearTable(Which::Home)),
+            (home.is_sealed(), Step::GiveKey),
+            (home.suspended, Step::Resume),
+        ];
+        let step = self.first(&key).or_else(|| self.usable());
+        let step = step.or_else(|| self.first(&[(stands.kept != Kept::Yes, Step::KeepKey)]));
+        Ok(step.or_else(|| self.removed()).unwrap_or(Next::Done(Reached::Open)))
+    }
+
+    fn given_up(&self) -> Next {
+        let stands = self.stands;
+        let there = stands.file_system != FileSystem::Unmounted;
+        let off = stands.home.is_some_and(|home| home.key != Key::CutOff || home.suspended);
+        let step = self.first(&[
+            (stands.kept != Kept::No, Step::Revoke),
+            (off, Step::CutOff),
+            (stands.mounts.covered, Step::Uncover),
+            (there && stands.frozen != Frozen::No, Step::Thaw),
+            (stands.mounts.any, Step::Unmount),
+        ]);
+        step.or_else(|| self.removed()).unwrap_or_else(|| self.gone())
+    }
+
+    fn closed(&self) -> Result<Next, Unfit> {
+        let stands = self.stands;
+        match stands.home {
+            // Giving it up was broken off: there is no other way on.
+            Some(home) if home.key == Key::CutOff => return Ok(self.given_up()),
+            Some(home) if home.suspended => return Err(Unfit::Sealed),
+            Some(_) | None => {}
+        }
+        if let Some(step) = self.usable() {
+            return Ok(step);
+        }
+        let revoked = (stands.kept != Kept::No && has(Mend::RevokedWhenClosed), Step::Revoke);
+        let step = self.first(&[(stands.mounts.any, Step::Unmount), revoked]);
+        Ok(step.or_else(|| self.removed()).unwrap_or_else(|| self.gone()))
+    }
+
+    fn gone(&self) -> Next {
+        match self.stands.seen_closed {
+            true => Next::Done(Reached::Closed),
+            false => Next::Do(Step::AwaitClosed),
+        }
+    }
+}
