@@ -1,9 +1,18 @@
 //! Homes from elsewhere: nothing in them is believed, and no file system in them is mounted, before a signature that
 //! counts here was seen.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use homed_tests::{CHEAP, Ours};
 use machine::Machine;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+/// Where the encryption header is in an image.
+const HEADER: u64 = 1 << 20;
 
 /// Takes the record's token out of the header of /home/alice.home.
 const STRIP_TOKEN: &str = "\
@@ -119,4 +128,71 @@ fn a_name_longer_than_a_partition_s_opens() -> Result<()> {
     machine.done("activate alice", "correcthorse", "")?;
     machine.done("deactivate alice", "", "")?;
     machine.nothing_open("alice")
+}
+
+/// Changes what both copies of an image's header say, and makes their checksums hold.
+fn rewrite_header(image: &Path, change: fn(&mut Value)) -> Result<()> {
+    let file = File::options().read(true).write(true).open(image)?;
+    let mut size = [0; 8];
+    file.read_exact_at(&mut size, HEADER + 8)?;
+    let size = u64::from_be_bytes(size);
+    for offset in [HEADER, HEADER + size] {
+        let mut whole = vec![0; usize::try_from(size)?];
+        file.read_exact_at(&mut whole, offset)?;
+        let text = whole[4096..].split(|byte| *byte == 0).next().unwrap_or_default();
+        let mut text: Value = serde_json::from_slice(text)?;
+        change(&mut text);
+        let text = serde_json::to_vec(&text)?;
+        whole[4096..].fill(0);
+        whole[4096..4096 + text.len()].copy_from_slice(&text);
+        whole[448..512].fill(0);
+        let sum = sha256(&whole)?;
+        whole[448..480].copy_from_slice(&sum);
+        file.write_all_at(&whole, offset)?;
+    }
+    Ok(())
+}
+
+fn sha256(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(bytes)?;
+    let said = Command::new("sha256sum").arg(file.path()).output()?.stdout;
+    let digits = said.get(..64).context("no sum")?;
+    digits.chunks(2).map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?)).collect()
+}
+
+#[test]
+fn a_header_that_would_take_the_machine_is_not_tried() -> Result<()> {
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 4] = [
+        (|h| h["keyslots"]["0"]["kdf"] = argon2(4, 64 << 20), "MiB of memory"),
+        (|h| h["keyslots"]["0"]["kdf"] = argon2(u32::MAX, 1024), "very long"),
+        (|h| h["keyslots"]["0"]["kdf"]["iterations"] = u32::MAX.into(), "very long"),
+        (|h| h["digests"]["0"]["iterations"] = u32::MAX.into(), "very long"),
+    ];
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    let folder = tempfile::tempdir()?;
+    let (sound, image) = (folder.path().join("sound"), folder.path().join("alice.home"));
+    machine.copy_out("/home/alice.home", &sound)?;
+    for (change, words) in cases {
+        std::fs::copy(&sound, &image)?;
+        rewrite_header(&image, change)?;
+        machine.copy_in(&image, "/home/alice.home")?;
+        let said = machine.refused("activate alice", "correcthorse", "")?;
+        ensure!(said.contains("not tried") && said.contains(words), "{said}\n{}", machine.log());
+        let found = machine.homectl("check alice", "correcthorse", "")?;
+        ensure!(found.status < 128, "{}", found.stderr);
+    }
+    // A header that was changed like that and asks for no more than it should opens the home.
+    std::fs::copy(&sound, &image)?;
+    rewrite_header(&image, |_| {})?;
+    machine.copy_in(&image, "/home/alice.home")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}
+
+fn argon2(time: u32, memory: u64) -> Value {
+    json!({"type": "argon2id", "time": time, "memory": memory, "cpus": 1, "salt": "AAAAAAAAAAAAAAAAAAAAAA=="})
 }

@@ -3,13 +3,15 @@
 //! Passwords are tried on the copy: no loop device, no lock, nothing of the image is touched by a
 //! wrong one, and it does not matter whether the home is mounted.
 
-use super::record_token;
+use super::header_copies::{self, Contents, MAGIC};
+use super::{cost, record_token};
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::parts::gpt::{self, Copies, Table};
 use crate::storage::parts::image;
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::Window;
+use crate::sys::{memory, oom};
 use records::{Refusal, Secret};
 use rustix::fs::MemfdFlags;
 use serde_json::Value;
@@ -20,12 +22,12 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 const MIB: u64 = 1 << 20;
-/// What the original reserves for a header; also how far a header is copied that does not say.
+/// How much of a header is copied at a time, in bytes.
+const BLOCK: usize = 64 << 10;
+/// What the original reserves for a header: how far one is copied that does not say.
 const USUAL: u64 = 16 * MIB;
 /// Largest header there is: 2 × 4 MiB of metadata and 128 MiB of key slots.
 const MOST: u64 = 144 * MIB;
-const MAGIC: &[u8] = b"LUKS\xba\xbe\x00\x02";
-const SECOND_MAGIC: &[u8] = b"SKUL\xba\xbe\x00\x02";
 
 /// Where the encrypted part is.
 #[derive(Debug, Clone)]
@@ -53,7 +55,7 @@ pub enum Health {
 pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
     let size = file.metadata().during("looking at the image")?.len();
     refuse_unreadable(file, spec)?;
-    if image::bytes(file, 0, MAGIC.len()).is_some_and(|head| head.starts_with(&MAGIC[..6])) {
+    if image::bytes(file, 0, MAGIC.len()).is_some_and(|head| head == MAGIC) {
         return Ok(Place { offset: 0, size, table: None });
     }
     let found = gpt::find(size, &mut |offset, length| image::bytes(file, offset, length));
@@ -87,10 +89,8 @@ fn refuse_unreadable(file: &File, spec: &Spec) -> Result<(), Failure> {
 /// Without any sound copy of the table: the one layout homes are made with, if a LUKS header is
 /// where it puts one.
 fn guess(file: &File, size: u64, spec: &Spec) -> Result<Table, Failure> {
-    let at =
-        |offset: u64, magic: &[u8]| image::bytes(file, offset, magic.len()).is_some_and(|head| head == magic);
-    let second = |shift: u32| at(MIB + (0x4000 << shift), SECOND_MAGIC);
-    if size < 4 * MIB || !size.is_multiple_of(MIB) || !(at(MIB, MAGIC) || (0..=8).any(second)) {
+    let is_here = header_copies::is_here(&mut |offset, length| image::bytes(file, MIB + offset, length));
+    if size < 4 * MIB || !size.is_multiple_of(MIB) || !is_here {
         return damaged(spec, "it has no partition table and no LUKS header where one should be");
     }
     let partition = spec.uuids.partition.unwrap_or_else(uuid::Uuid::new_v4);
@@ -142,15 +142,17 @@ pub struct HeaderCopy {
     pub sector: u32,
     /// Whether the first of its two copies on disk is damaged (the second one was read).
     pub first_copy: Health,
+    /// What its copies say.
+    texts: Vec<Value>,
     _memory: File,
 }
 
 impl HeaderCopy {
     /// Copies the header and reads it.
     pub fn read(file: &File, place: &Place, spec: &Spec) -> Result<Self, Failure> {
-        let metadata = Metadata::read(file, place);
-        let length = metadata.as_ref().map_or(USUAL, |m| m.data_offset).clamp(USUAL, MOST).min(place.size);
-        let memory = copy(file, place, length).during("copying the encryption header")?;
+        let contents =
+            Contents::read(&mut |offset, length| image::bytes(file, place.offset + offset, length));
+        let memory = copy(file, place, &contents).during("copying the encryption header")?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", memory.as_raw_fd()));
         let luks = match Luks::load(&path) {
             Ok(luks) => luks,
@@ -161,12 +163,9 @@ impl HeaderCopy {
                 );
             }
         };
-        let sector = metadata.as_ref().map_or(512, |m| m.sector);
-        let first_copy = match metadata {
-            Some(Metadata { first: true, .. }) => Health::Sound,
-            Some(Metadata { first: false, .. }) | None => Health::Damaged,
-        };
-        Ok(Self { luks, sector, first_copy, _memory: memory })
+        let sector = contents.sector().unwrap_or(512);
+        let first_copy = if contents.first { Health::Sound } else { Health::Damaged };
+        Ok(Self { luks, sector, first_copy, texts: contents.texts, _memory: memory })
     }
 
     /// Whether its record is in a form that only a newer systemd knows.
@@ -196,6 +195,8 @@ impl HeaderCopy {
         if slots.is_empty() {
             return damaged(spec, "its encryption header has no key slots");
         }
+        self.refuse_costly(spec)?;
+        let _expendable = oom::expendable();
         // First the slots that count, then those of a change that was cut short.
         let prepared =
             slots.iter().filter(|s| s.1 == crate::sys::cryptsetup::Priority::Ignore).map(|s| Some(s.0));
@@ -209,6 +210,22 @@ impl HeaderCopy {
             }
         }
         Err(Refusal::BadPassword.into())
+    }
+
+    /// Refuses to try keys on a header that would cost more than there is.
+    fn refuse_costly(&self, spec: &Spec) -> Result<(), Failure> {
+        let available = memory::available().during("asking how much memory there is")?;
+        match self.texts.iter().find_map(|text| cost::too_costly(text, available)) {
+            None => Ok(()),
+            Some(why) => refuse(
+                Refusal::NotSupported,
+                format!(
+                    "The password was not tried on {}: {why}. Nothing was changed. Close programs that take much memory, or \
+                     open the home on another machine.",
+                    spec.image.display()
+                ),
+            ),
+        }
     }
 
     /// The window a loop device has to show.
@@ -229,57 +246,26 @@ pub struct Unlocked {
     pub volume_key: Secret,
 }
 
-/// The two numbers of the LUKS2 metadata that are needed before the library sees the device.
-struct Metadata {
-    sector: u32,
-    data_offset: u64,
-    first: bool,
-}
-
-impl Metadata {
-    /// LUKS2 on-disk format 1.1.3, chapter 2: binary header (size at byte 8, big endian), JSON from
-    /// byte 4096; the second copy follows the first, which may have any of nine sizes.
-    fn read(file: &File, place: &Place) -> Option<Self> {
-        let at = |offset: u64, length: usize| image::bytes(file, place.offset + offset, length);
-        let json = |offset: u64, magic: &[u8]| {
-            let head = at(offset, 4096)?;
-            let size = u64::from_be_bytes(*head.get(8..)?.first_chunk()?);
-            let length = usize::try_from(size.checked_sub(4096)?).ok()?;
-            if !head.starts_with(magic) || !(0x4000..=4 * MIB).contains(&size) {
-                return None;
-            }
-            let area = at(offset + 4096, length)?;
-            serde_json::from_slice::<Value>(area.split(|b| *b == 0).next()?).ok()
-        };
-        let first = json(0, MAGIC);
-        let second = || (0..=8).find_map(|shift| json(0x4000 << shift, SECOND_MAGIC));
-        let (json, first) = match first {
-            Some(json) => (json, true),
-            None => (second()?, false),
-        };
-        let segment = json.get("segments")?.get("0")?;
-        Some(Self {
-            sector: u32::try_from(segment.get("sector_size")?.as_u64()?).ok()?,
-            data_offset: segment.get("offset")?.as_str()?.parse().ok()?,
-            first,
-        })
-    }
-}
-
-/// A file in memory as long as the encrypted part, of which only the header is filled.
-fn copy(file: &File, place: &Place, length: u64) -> io::Result<File> {
+/// A file in memory as long as the encrypted part, of which only what is needed of the header is filled.
+fn copy(file: &File, place: &Place, contents: &Contents) -> io::Result<File> {
     let memory = File::from(rustix::fs::memfd_create("luks-header", MemfdFlags::CLOEXEC)?);
     memory.set_len(place.size)?;
-    let mut block = vec![0; MIB as usize];
-    let mut done = 0;
-    while done < length {
-        let part = usize::try_from((length - done).min(MIB)).map_err(io::Error::other)?;
-        file.read_exact_at(&mut block[..part], place.offset + done)?;
-        // Holes stay holes.
-        if block[..part].iter().any(|b| *b != 0) {
-            memory.write_all_at(&block[..part], done)?;
+    let mut areas = contents.areas();
+    if areas.is_empty() {
+        // Nothing of it can be read here. The library has the last word.
+        areas.push(0..USUAL);
+    }
+    let mut block = vec![0; BLOCK];
+    for area in areas {
+        let end = area.end.min(place.size).min(MOST);
+        for at in (area.start..end).step_by(BLOCK) {
+            let part = usize::try_from((end - at).min(BLOCK as u64)).map_err(io::Error::other)?;
+            file.read_exact_at(&mut block[..part], place.offset + at)?;
+            // Holes stay holes.
+            if block[..part].iter().any(|b| *b != 0) {
+                memory.write_all_at(&block[..part], at)?;
+            }
         }
-        done += part as u64;
     }
     Ok(memory)
 }

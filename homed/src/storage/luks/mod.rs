@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+mod cost;
 mod create;
 mod examine;
 mod file_system;
