@@ -89,7 +89,7 @@ fn what_is_mounted_at_the_home_directory_stays() -> Result<()> {
 #[test]
 fn a_full_disk_refuses_a_new_home_and_leaves_nothing() -> Result<()> {
     let machine = Ours::small()?;
-    machine.check("mount -t tmpfs -o size=200M none /home")?;
+    machine.check("truncate -s 200M /disk; mkfs.ext4 -q /disk; mount /disk /home; rmdir /home/lost+found")?;
     let said = machine.refused(&format!("create alice {CHEAP}"), "", "correcthorse")?;
     assert!(said.to_lowercase().contains("space"), "{said}");
     assert_eq!(machine.check("ls -A /home; ls /var/lib/systemd/home | grep identity || :")?, "");

@@ -297,10 +297,11 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
             deactivate(resting, situation.held, verb)
         }
         Verb::Create => match resting {
-            Resting::Absent => Verdict::Start(Work::Creating),
-            Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Active | Resting::Locked => {
-                Verdict::Refuse(Refusal::HomeExists)
+            // No home of that name is known, so what lies in its place may be anything: the worker looks, and names it.
+            Resting::Absent | Resting::Unfixated | Resting::Inactive | Resting::Dirty => {
+                Verdict::Start(Work::Creating)
             }
+            Resting::Active | Resting::Locked => Verdict::Refuse(Refusal::HomeExists),
         },
         Verb::Remove | Verb::Unregister => forget(resting, verb),
         Verb::Lock | Verb::LockAll | Verb::Unlock | Verb::Settle | Verb::GiveUp => lock(resting, verb),

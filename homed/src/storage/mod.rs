@@ -17,6 +17,7 @@ mod directory;
 pub mod examined;
 mod luks;
 mod parts;
+pub mod site;
 mod spec;
 pub mod swap;
 

@@ -3,7 +3,7 @@
 use super::blobs::{self, Claimed};
 use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Step, Steps};
-use crate::storage::{self, HomeDirectory, NewHome, Spec};
+use crate::storage::{self, HomeDirectory, NewHome, Spec, site};
 use crate::token::{self, Offer};
 use records::signature::{self, Verdict};
 use records::{Record, Sections};
@@ -39,6 +39,8 @@ pub fn create<W: Write>(
     let keys = token::all_keys(&job.record, &offer)?;
     let embedded = signed(&job.record.only(Sections::EMBEDDED))?;
     let spec = Spec::of(&job.record, &job.machine)?;
+    steps.enter(Step::Check)?;
+    site::examine(&spec, &state::neighbours(job)?)?;
     let backend = storage::backend(spec)?;
     claimed.publish(embedded.user())?;
     let mut fill = |home: &HomeDirectory| {

@@ -1,7 +1,9 @@
 //! The host's side of a home: its record, the keys it is judged and signed by.
 
-use crate::job::{Context, Failure};
+use crate::job::{Context, Failure, Job};
 use crate::statedir::Folders;
+use crate::storage::Spec;
+use crate::storage::site::Neighbour;
 use records::Record;
 use records::signature::{PrivateKey, Trust};
 use std::io;
@@ -21,6 +23,17 @@ pub fn private_key() -> Result<PrivateKey, Failure> {
         Ok(seed)
     };
     Folders::default().private_key_or_new(seed).during("reading this machine's private key")
+}
+
+/// Where the other homes lie that this machine knows.
+pub fn neighbours(job: &Job) -> Result<Vec<Neighbour>, Failure> {
+    let (records, _unusable) = Folders::default().load_all().during("reading the records of this machine")?;
+    let others = records.iter().filter(|record| record.user() != job.record.user());
+    // A record of a kind that cannot be opened here has no place either.
+    Ok(others
+        .filter_map(|record| Spec::of(record, &job.machine).ok())
+        .map(|spec| Neighbour::of(&spec))
+        .collect())
 }
 
 /// Writes the host's record, durably.

@@ -121,7 +121,7 @@ const AT_REST: &str = "
     Deactivate           NotActive NotActive NotActive NotActive unmount unmount Locked
     DeactivateAll        so       so        so       so       unmount  unmount  giveup
     StorageGone          so       so        so       so       unmount  unmount  giveup
-    Create               Exists   create    Exists   Exists   Exists   Exists   Exists
+    Create               create   create    create   create   Exists   Exists   Exists
     ChangePassword       Unfixated Absent   passwd   passwd   passwd   passwd   Locked
     Update               Unfixated Absent   update   update   update   update   Locked
     UpdateOffline        Unfixated update   update   update   update   update   Locked

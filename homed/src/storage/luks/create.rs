@@ -53,8 +53,7 @@ pub fn create(
     request: &mut NewHome<'_>,
     steps: &mut dyn Steps,
 ) -> Result<Map<String, Value>, Failure> {
-    steps.enter(Step::Check)?;
-    refuse_what_is_in_the_way(spec)?;
+    mapped::remove_stale(&spec.mapper_name())?;
     let image = NewImage::begin(&spec.image)?;
     let plan = plan(spec, &image, request.overcommit, steps)?;
     steps.enter(Step::Allocate)?;
@@ -76,20 +75,11 @@ pub fn create(
     Ok(binding(spec, &plan, &key))
 }
 
-fn refuse_what_is_in_the_way(spec: &Spec) -> Result<(), Failure> {
-    let target = &spec.home_directory;
-    let in_use = std::fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some());
-    if in_use || (target.symlink_metadata().is_ok() && !target.is_dir()) {
-        return refuse(
-            Refusal::HomeExists,
-            format!("{} exists already and is not empty; nothing was changed.", target.display()),
-        );
-    }
-    mapped::remove_stale(&spec.mapper_name())
-}
-
 fn plan(spec: &Spec, image: &NewImage, overcommit: u32, steps: &mut dyn Steps) -> Result<Plan, Failure> {
     let kind = file_system::choose(spec.file_system)?;
+    let cipher = spec.encryption.cipher.clone().unwrap_or_else(|| "aes".into());
+    let mode = spec.encryption.mode.clone().unwrap_or_else(|| "xts-plain64".into());
+    record_token::refuse_unknown(Algorithm { cipher: &cipher, mode: &mode }, key_size(spec)?)?;
     let size = size(spec, image, (kind, overcommit), steps)?;
     let or_random = |uuid: Option<Uuid>| uuid.unwrap_or_else(Uuid::new_v4);
     let partition = or_random(spec.uuids.partition);
@@ -99,8 +89,8 @@ fn plan(spec: &Spec, image: &NewImage, overcommit: u32, steps: &mut dyn Steps) -
         table: Table::covering(size, TABLE_SECTOR, Uuid::new_v4(), partition, &spec.name),
         luks_uuid: or_random(spec.uuids.luks),
         file_system_uuid: or_random(spec.uuids.file_system),
-        cipher: spec.encryption.cipher.clone().unwrap_or_else(|| "aes".into()),
-        mode: spec.encryption.mode.clone().unwrap_or_else(|| "xts-plain64".into()),
+        cipher,
+        mode,
         sector: spec.encryption.sector.unwrap_or(4096),
     })
 }
@@ -136,16 +126,26 @@ fn size(
             steps.warn(format!("The home gets {} MiB instead of {} MiB: {there}.", mib(size), mib(asked)));
             Ok(size)
         }
+        (Ok(size), Wish::Bytes(asked)) if size > asked.next_multiple_of(1 << 20) => {
+            let least = mib(size);
+            steps.warn(format!("The home gets {least} MiB: with less its file system cannot be made."));
+            Ok(size)
+        }
         (Ok(size), _) => Ok(size),
     }
 }
 
-fn volume_key(spec: &Spec) -> Result<Secret, Failure> {
+/// Bytes of the volume key.
+fn key_size(spec: &Spec) -> Result<usize, Failure> {
     let size = spec.encryption.key_size.unwrap_or(KEY_SIZE);
-    if !(16..=128).contains(&size) {
-        return refuse(Refusal::InvalidArgs, format!("A volume key of {size} bytes is not possible."));
+    match usize::try_from(size) {
+        Ok(bytes) if (16..=128).contains(&size) => Ok(bytes),
+        _ => refuse(Refusal::InvalidArgs, format!("A volume key of {size} bytes is not possible.")),
     }
-    let mut key = vec![0; usize::try_from(size).unwrap_or(64)];
+}
+
+fn volume_key(spec: &Spec) -> Result<Secret, Failure> {
+    let mut key = vec![0; key_size(spec)?];
     let drawn = openssl::rand::rand_priv_bytes(&mut key);
     let key = Secret::new(key);
     drawn.during("drawing a volume key")?;

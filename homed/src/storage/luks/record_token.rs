@@ -5,11 +5,11 @@
 //! its length). There is no authentication tag in this format: what comes out is believed only as
 //! far as its signature goes.
 
-use crate::job::{Context, Failure};
+use crate::job::{Context, Failure, refuse};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use openssl::symm::Cipher;
-use records::{Record, Secret, Sections};
+use records::{Record, Refusal, Secret, Sections};
 use serde_json::{Value, json};
 
 /// The token's type.
@@ -24,6 +24,21 @@ pub struct Algorithm<'a> {
     pub cipher: &'a str,
     /// Mode.
     pub mode: &'a str,
+}
+
+/// Refuses a cipher, a mode or a length of the key (in bytes) that a record cannot be kept with.
+pub fn refuse_unknown(algorithm: Algorithm<'_>, key_size: usize) -> Result<(), Failure> {
+    match named(algorithm, key_size) {
+        Some(_) => Ok(()),
+        None => refuse(
+            Refusal::InvalidArgs,
+            format!(
+                "Homes are not encrypted with {}-{} and a key of {key_size} bytes: it can be aes-xts-plain64 with 32 or \
+                 64 bytes, or aes-cbc-essiv:sha256 with 16, 24 or 32.",
+                algorithm.cipher, algorithm.mode
+            ),
+        ),
+    }
 }
 
 /// Puts a record into a token; `iv` fresh random bytes.
@@ -72,20 +87,27 @@ pub fn open(token: &Value, algorithm: Algorithm<'_>, key: &Secret) -> Result<Rec
     Record::parse(text, Sections::EMBEDDED).during("reading the decrypted record")
 }
 
-/// libcrypto's name of an algorithm is `<cipher>-<bits>-<first part of the mode>`; XTS has two keys.
 fn find(algorithm: Algorithm<'_>, key: &Secret) -> Result<Cipher, Failure> {
+    named(algorithm, key.open().len()).ok_or_else(|| {
+        Failure::fault(format!(
+            "no cipher {}-{} for the record in the header",
+            algorithm.cipher, algorithm.mode
+        ))
+    })
+}
+
+/// libcrypto's name of an algorithm is `<cipher>-<bits>-<first part of the mode>`; XTS has two keys.
+fn named(algorithm: Algorithm<'_>, key_size: usize) -> Option<Cipher> {
     let mode = algorithm.mode.split('-').next().unwrap_or_default();
-    let bits = key.open().len() * 8 / if mode == "xts" { 2 } else { 1 };
-    let name = format!("{}-{bits}-{mode}", algorithm.cipher);
-    let cipher = match name.as_str() {
-        "aes-128-xts" => Cipher::aes_128_xts(),
-        "aes-256-xts" => Cipher::aes_256_xts(),
-        "aes-128-cbc" => Cipher::aes_128_cbc(),
-        "aes-192-cbc" => Cipher::aes_192_cbc(),
-        "aes-256-cbc" => Cipher::aes_256_cbc(),
-        _ => return Err(Failure::fault(format!("no cipher {name} for the record in the header"))),
-    };
-    Ok(cipher)
+    let bits = key_size * 8 / if mode == "xts" { 2 } else { 1 };
+    match format!("{}-{bits}-{mode}", algorithm.cipher).as_str() {
+        "aes-128-xts" => Some(Cipher::aes_128_xts()),
+        "aes-256-xts" => Some(Cipher::aes_256_xts()),
+        "aes-128-cbc" => Some(Cipher::aes_128_cbc()),
+        "aes-192-cbc" => Some(Cipher::aes_192_cbc()),
+        "aes-256-cbc" => Some(Cipher::aes_256_cbc()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
