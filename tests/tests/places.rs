@@ -109,6 +109,12 @@ fn copies_of_the_mounts_elsewhere_keep_no_home_open() -> Result<()> {
     machine.check("echo kept > /home/alice/kept; unshare -m --propagation private setsid sleep 1000 </dev/null >/dev/null 2>&1 & :")?;
     machine.check("until [ \"$(readlink /proc/$(pidof sleep)/ns/mnt)\" != \"$(readlink /proc/self/ns/mnt)\" ]; do sleep 0.05; done")?;
     locked_and_unlocked(&machine)?;
+    // Who comes to it there gets an error at once, and would wait without end otherwise.
+    machine.done("lock alice", "", "")?;
+    let there = "timeout -s KILL 10 nsenter -m -t $(pidof sleep) cat /home/alice/kept";
+    ensure!(machine.run(there)?.status == 1, "it is not covered there");
+    machine.done("unlock alice", "correcthorse", "")?;
+    ensure!(machine.check(there)?.contains("kept"));
     machine.done("deactivate alice", "", "")?;
     machine.nothing_open("alice")?;
     used(&machine)?;

@@ -2,7 +2,7 @@
 //! it the process would wait in the kernel where no signal reaches it, and the machine could not sleep.
 
 use crate::job::{Context, Failure};
-use crate::sys::mount::{self, Attributes, Mounted, Unmount};
+use crate::sys::mount::{self, Attributes, Found, Mounted, Number, Unmount};
 use std::path::Path;
 
 /// The source of a cover in the table of mounts.
@@ -26,4 +26,26 @@ pub fn put(target: &Path) -> Result<(), Failure> {
 /// Takes the topmost cover at a directory away.
 pub fn take(target: &Path) -> Result<(), Failure> {
     mount::unmount(target, Unmount::Lazy).during("uncovering the home directory")
+}
+
+/// Covers all mounts of the file system on a device that can be reached.
+pub fn put_over(device: Number) -> Result<(), Failure> {
+    // Looked at anew each time: a cover of one mount may have come to others by itself.
+    while let Some(found) = next(device, |found| !is_one(found.top()))? {
+        put(&found.mount.target)?;
+    }
+    Ok(())
+}
+
+/// Takes the covers of all of them away.
+pub fn take_from(device: Number) -> Result<(), Failure> {
+    while let Some(found) = next(device, |found| is_one(found.top()))? {
+        take(&found.mount.target)?;
+    }
+    Ok(())
+}
+
+fn next(device: Number, wanted: impl Fn(&Found) -> bool) -> Result<Option<Found>, Failure> {
+    let all = mount::of_device(device).during("reading the table of mounts")?;
+    Ok(all.into_iter().find(|found| found.reachable && wanted(found)))
 }

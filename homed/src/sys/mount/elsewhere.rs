@@ -4,10 +4,11 @@
 //! on the machine stays mounted there, and keeps its device open.
 
 use super::table::{directory, id};
-use super::{Mounted, Number, Unmount, table, unmount};
-use crate::sys::bounded::{Deadline, Late, within};
+use super::{Found, Number, Unmount, find, table, unmount};
+use crate::sys::bounded::{Deadline, Late, Unfinished, within};
 use nix::sched::{CloneFlags, setns};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,8 +20,8 @@ use std::path::Path;
 pub struct Elsewhere {
     /// One of its processes.
     pub process: u32,
-    /// Where the file system is mounted there; the mount that was made last comes last.
-    pub mounts: Vec<Mounted>,
+    /// Where the file system is mounted there, and what lies on it; the mount that was made last comes last.
+    pub mounts: Vec<Found>,
 }
 
 /// The namespaces other than ours in which the file system on this device is mounted. What ends meanwhile is left out.
@@ -39,7 +40,7 @@ pub fn elsewhere(device: Number) -> io::Result<Vec<Elsewhere>> {
     }
     let found = one_of_each.into_values().map(|process| {
         let mounts = table(&process.to_string()).unwrap_or_default();
-        Elsewhere { process, mounts: mounts.into_iter().filter(|mount| mount.is_of(device)).collect() }
+        Elsewhere { process, mounts: find(&mounts, |mount| mount.is_of(device)) }
     });
     Ok(found.filter(|found| !found.mounts.is_empty()).collect())
 }
@@ -48,7 +49,7 @@ impl Elsewhere {
     /// Opens the directory that is mounted there.
     pub fn open(&self) -> io::Result<OwnedFd> {
         let mut error = io::Error::from(io::ErrorKind::NotFound);
-        for mount in &self.mounts {
+        for Found { mount, .. } in &self.mounts {
             // Through the root of a process that is there. What its user has put in the way has another id.
             let there = mount.target.strip_prefix("/").unwrap_or(&mount.target);
             match directory(&Path::new(&format!("/proc/{}/root", self.process)).join(there)) {
@@ -60,12 +61,24 @@ impl Elsewhere {
         Err(error)
     }
 
-    /// Unmounts it there, as far as nobody uses it. The process must have one thread.
-    pub fn unmount(&self, deadline: Deadline) -> Result<(), crate::sys::bounded::Unfinished> {
+    /// Does something in that namespace, in a copy of this process, which must have one thread.
+    pub fn inside<E: Display>(
+        &self,
+        deadline: Deadline,
+        act: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), Unfinished> {
         within(deadline, Late::Leave, || {
-            let namespace = File::open(format!("/proc/{}/ns/mnt", self.process))?;
-            setns(&namespace, CloneFlags::CLONE_NEWNS)?;
-            self.mounts.iter().rev().try_for_each(|mount| unmount(&mount.target, Unmount::Idle))
+            let namespace =
+                File::open(format!("/proc/{}/ns/mnt", self.process)).map_err(|e| e.to_string())?;
+            setns(&namespace, CloneFlags::CLONE_NEWNS).map_err(|error| error.to_string())?;
+            act().map_err(|error| error.to_string())
+        })
+    }
+
+    /// Unmounts it there, as far as nobody uses it.
+    pub fn unmount(&self, deadline: Deadline) -> Result<(), Unfinished> {
+        self.inside(deadline, || {
+            self.mounts.iter().rev().try_for_each(|found| unmount(&found.mount.target, Unmount::Idle))
         })
     }
 }

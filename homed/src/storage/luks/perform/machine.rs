@@ -61,6 +61,8 @@ pub struct Machine<'a, 'm> {
     kept: Kept,
     prepared: Prepared,
     others: Vec<String>,
+    /// Whether this run has covered the mounts in other namespaces, as far as that can be, or uncovered them.
+    covered_elsewhere: Option<bool>,
     /// What this run has seen of a close.
     pub seen: Seen,
 }
@@ -78,6 +80,7 @@ impl<'a, 'm> Machine<'a, 'm> {
             kept: Kept::Unknown,
             prepared: Prepared::Nothing,
             others: Vec::new(),
+            covered_elsewhere: None,
             seen: Seen::default(),
         }
     }
@@ -108,7 +111,31 @@ impl<'a, 'm> Machine<'a, 'm> {
     /// One of its mounts, to be asked for options.
     fn mounted(&self) -> Result<Option<Mounted>, Failure> {
         let here = self.here()?.into_iter().map(|found| found.mount).next();
-        Ok(here.or_else(|| self.elsewhere().flat_map(|found| &found.mounts).next().cloned()))
+        Ok(here.or_else(|| {
+            self.elsewhere().flat_map(|found| &found.mounts).next().map(|found| found.mount.clone())
+        }))
+    }
+
+    fn mounts(&self, any: bool) -> Result<Mounts, Failure> {
+        let here = self.here()?;
+        let is_covered = |found: &&Found| cover::is_one(found.top());
+        let of_here = || here.iter().filter(|found| found.reachable);
+        let of_others = || self.elsewhere().flat_map(|there| &there.mounts);
+        // They are as this run has left them, where it has come to them: more than that cannot be had.
+        let (open, covered) = match self.covered_elsewhere {
+            Some(covered) => (false, covered && of_others().next().is_some()),
+            None => {
+                (of_others().any(|found| !is_covered(&found)), of_others().any(|found| is_covered(&found)))
+            }
+        };
+        let at = mount::at(&self.spec.home_directory).during("reading the table of mounts")?;
+        Ok(Mounts {
+            any,
+            open: open || of_here().any(|found| !is_covered(&found)),
+            covered: covered
+                || of_here().any(|found| is_covered(&found))
+                || at.is_some_and(|top| cover::is_one(&top)),
+        })
     }
 
     /// A directory of the home's file system, wherever that is mounted and whatever lies over it.
@@ -151,20 +178,12 @@ impl Locks for Machine<'_, '_> {
         let home = device(&self.spec.mapper_name())?;
         self.seen.cut_off |= home.is_some_and(|home| home.key == Key::CutOff);
         let others = self.others.iter().filter_map(|name| device(name).transpose());
-        let here = self.here()?;
-        let at = mount::at(&self.spec.home_directory).during("reading the table of mounts")?;
-        let is_covered = |found: &Found| cover::is_one(found.top());
         let mounted = self.mounted()?;
         let read_only = mounted.as_ref().is_some_and(Mounted::has_read_only_file_system);
         Ok(Situation {
             home,
             others: others.collect::<Result<_, _>>()?,
-            mounts: Mounts {
-                any: mounted.is_some(),
-                open: here.iter().any(|found| found.reachable && !is_covered(found)),
-                covered: here.iter().any(|found| found.reachable && is_covered(found))
-                    || at.is_some_and(|top| cover::is_one(&top)),
-            },
+            mounts: self.mounts(mounted.is_some())?,
             file_system: match &mounted {
                 None => FileSystem::Unmounted,
                 Some(_) if read_only => FileSystem::ReadOnly,
@@ -227,26 +246,29 @@ impl Locks for Machine<'_, '_> {
 
 impl Machine<'_, '_> {
     fn cover(&mut self) -> Result<(), Failure> {
-        // Looked at anew each time: a cover of one mount may have come to others by itself.
-        while let Some(open) =
-            self.here()?.into_iter().find(|found| found.reachable && !cover::is_one(found.top()))
-        {
-            cover::put(&open.mount.target)?;
-        }
+        self.change_covers(cover::put_over)?;
+        self.covered_elsewhere = Some(true);
         Ok(())
     }
 
     fn uncover(&mut self) -> Result<(), Failure> {
-        while let Some(covered) =
-            self.here()?.into_iter().find(|found| found.reachable && cover::is_one(found.top()))
-        {
-            cover::take(&covered.mount.target)?;
-        }
+        self.change_covers(cover::take_from)?;
+        self.covered_elsewhere = Some(false);
         let place = &self.spec.home_directory;
         while mount::at(place).during("reading the table of mounts")?.is_some_and(|top| cover::is_one(&top)) {
             cover::take(place)?;
         }
         Ok(())
+    }
+
+    /// Here, and in every other namespace, as far as that can be: whoever works there would wait without end, too.
+    fn change_covers(&mut self, change: fn(Number) -> Result<(), Failure>) -> Result<(), Failure> {
+        let Some(number) = self.number()? else { return Ok(()) };
+        for found in self.elsewhere() {
+            let text = |failure: Failure| failure.text().to_owned();
+            let _ = found.inside(Deadline::after(AT_ONCE), || change(number).map_err(text));
+        }
+        change(number)
     }
 
     fn sync(&mut self) -> Result<(), Failure> {
