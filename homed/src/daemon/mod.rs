@@ -14,6 +14,7 @@ mod notify;
 pub mod outside;
 mod pace;
 pub mod paths;
+mod prove;
 mod quality;
 pub mod references;
 pub mod run;

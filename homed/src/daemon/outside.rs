@@ -2,6 +2,8 @@
 
 use super::link::Staged;
 use crate::home::effect::{Check, Failed, Findings};
+use crate::home::facts::Place;
+use crate::home::seal::Seal;
 use crate::manager::request::{KeyOperation, SigningKey};
 use records::{Credentials, Record, UserName};
 use std::os::fd::OwnedFd;
@@ -14,6 +16,8 @@ pub trait Outside: Send + Sync + 'static {
     fn uid_taken(&self, uid: u32, own: &UserName) -> bool;
     /// Why the passwords are too weak.
     fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String>;
+    /// What is to be seen of a lock.
+    fn seal(&self, place: &Place) -> Seal;
     /// All host records that may be used.
     fn load(&self) -> Vec<Record>;
     /// Writes a host record, signed if it is not; gives what was written.

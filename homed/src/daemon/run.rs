@@ -199,6 +199,9 @@ impl Daemon {
                     events.event(Event::Checked(check.user, check.id, findings));
                 });
             }
+            Effect::Prove(id, place) => {
+                super::prove::prove(self.parts.outside.clone(), self.events.clone(), id, *place);
+            }
             Effect::Save(record) => {
                 let user = record.user().clone();
                 let events = self.events.clone();

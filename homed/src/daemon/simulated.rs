@@ -260,6 +260,12 @@ impl Facts for Simulated {
         Figures { size: Some(1 << 30), ..Figures::default() }
     }
 
+    fn signed_locally(&self, _record: &Record) -> Option<SignedLocally> {
+        Some(SignedLocally::Yes)
+    }
+}
+
+impl Outside for Simulated {
     fn seal(&self, place: &Place) -> Seal {
         let locked = self.where_is(&place.user).mount == Mount::Suspended;
         let device = if locked { Looked::Clear } else { Looked::Found("it is not suspended".into()) };
@@ -267,12 +273,6 @@ impl Facts for Simulated {
         Seal { device, table: clear(), keyring: clear(), swap: clear(), holders: clear(), kernel: clear() }
     }
 
-    fn signed_locally(&self, _record: &Record) -> Option<SignedLocally> {
-        Some(SignedLocally::Yes)
-    }
-}
-
-impl Outside for Simulated {
     fn name_taken(&self, name: &str) -> bool {
         self.world().names_taken.contains(name)
     }

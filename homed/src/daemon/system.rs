@@ -1,7 +1,6 @@
 //! Facts asked from kernel and disk.
 
 use crate::home::facts::{Facts, Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
-use crate::home::seal::Seal;
 use records::Record;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use std::io::{self, ErrorKind};
@@ -27,10 +26,6 @@ impl Facts for System {
 
     fn figures(&self, place: &Place) -> Figures {
         figures(place).unwrap_or_default()
-    }
-
-    fn seal(&self, place: &Place) -> Seal {
-        super::seal::look(place)
     }
 
     fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {

@@ -67,6 +67,10 @@ impl Home {
     }
 
     pub(super) fn done(&mut self, running: Running, record: Option<Value>, turn: &mut Turn) -> Fate {
+        if running.work == Work::Locking {
+            self.prove(running, turn);
+            return Fate::Stays;
+        }
         let wanted = running.wanted;
         if let Some(value) = record {
             self.take_record(value, turn);
@@ -85,8 +89,15 @@ impl Home {
                 self.drop_unused_references(turn);
                 turn.answer(wanted.waiter, Ok(Answer::Done));
             }
-            Work::Locking => self.locked(&wanted, turn),
-            Work::Settling => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            // Settling may have finished a lock that nobody looked at.
+            Work::Settling => {
+                if turn.facts.whereabouts(&self.place).resting(self.known) == Resting::Locked {
+                    let _ = self.ask_for_proof(turn);
+                }
+                turn.answer(wanted.waiter, Ok(Answer::Done));
+            }
+            // A lock has been proven, or not, before.
+            Work::Locking => {}
             Work::Creating => {
                 turn.effects.push(Effect::Announce(Announcement::Appeared(self.user().clone())));
                 turn.answer(wanted.waiter, Ok(Answer::Done));
@@ -150,7 +161,7 @@ impl Home {
         let failed = match running.phase {
             Phase::Ending => super::look::broken_off(),
             Phase::Working if running.makes_way && running.broke_off => super::urgent::made_way(running.work),
-            Phase::Checking | Phase::Working | Phase::Committed => failed,
+            Phase::Checking | Phase::Working | Phase::Committed | Phase::Proving => failed,
         };
         let wanted = running.wanted;
         if running.work == Work::Creating && running.broke_off {

@@ -1,6 +1,8 @@
 //! What the core wants done, and what happens to it: the closed list of both.
 
+use super::facts::Place;
 use super::inhibitor::Inhibitor;
+use super::seal::Seal;
 use super::{Bound, GroupId, HomeTimer, Sleep};
 use crate::job::{Job, Outcome};
 use crate::manager::request::{Answer, AtSuspend, Caller, InhibitorId, Operation, ProgressSink, RequestId};
@@ -35,6 +37,8 @@ pub enum Event {
     Committed(UserName, JobId),
     /// A check came back.
     Checked(UserName, JobId, Findings),
+    /// What is to be seen of a lock, as [`Effect::Prove`] asked; `None`: nobody could tell in time.
+    Proven(UserName, JobId, Option<Seal>),
     /// A host record was read at the start; whether its last job never ended; which references are held.
     Loaded(Box<Record>, Interrupted, Vec<AtSuspend>),
     /// A host record was signed when it was written.
@@ -101,6 +105,8 @@ pub enum Effect {
     Stop(JobId),
     /// Look things up that may block.
     Check(Box<Check>),
+    /// Look for the volume key of a locked home, wherever it could be; it may block.
+    Prove(JobId, Box<Place>),
     /// Write the host record; none runs that would.
     Save(Box<Record>),
     /// Delete host record and blobs, then answer.

@@ -1,6 +1,5 @@
 //! What kernel and disk know of a home, as the core asks for it.
 
-use super::seal::Seal;
 use super::state::Resting;
 use crate::job::Known;
 use records::{Machine, Record, UserName};
@@ -114,8 +113,6 @@ pub trait Facts {
     fn whereabouts(&self, place: &Place) -> Whereabouts;
     /// How big it is.
     fn figures(&self, place: &Place) -> Figures;
-    /// What is to be seen of a lock.
-    fn seal(&self, place: &Place) -> Seal;
     /// Who signed the record; `None` where it cannot be told.
     fn signed_locally(&self, record: &Record) -> Option<SignedLocally>;
 }

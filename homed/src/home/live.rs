@@ -50,8 +50,10 @@ impl Home {
         if let Some(signed) = self.signed_locally {
             status.insert("signedLocally".into(), Value::Bool(signed == SignedLocally::Yes));
         }
-        if state.resting == Resting::Locked {
-            status.insert("seal".into(), facts.seal(&self.place).to_json());
+        if state.resting == Resting::Locked
+            && let Some(seal) = self.seal_shown()
+        {
+            status.insert("seal".into(), seal.to_json());
         }
         let inhibitors: Vec<Value> = self.inhibitors(turn.now_usec).map(Inhibitor::to_json).collect();
         if !inhibitors.is_empty() {

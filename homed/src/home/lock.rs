@@ -1,8 +1,6 @@
-//! What follows from a lock: the proof, and the mending of what was broken off.
+//! Locks: their bounds, who is left out, and the mending of what was broken off.
 
 use super::effect::{Announcement, Effect, Failed};
-use super::rules::Proof;
-use super::seal::Verdict;
 use super::state::{Purpose, Resting, Work};
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Waiter, Wanted};
@@ -70,47 +68,6 @@ impl Home {
             return turn.answer(wanted.waiter, Ok(Answer::Done));
         }
         let Fate::Stays = self.want(wanted, turn) else { return };
-    }
-
-    /// The worker says that it is locked; the kernel is asked.
-    pub(super) fn locked(&mut self, wanted: &Wanted, turn: &mut Turn) {
-        let proof = match turn.facts.whereabouts(&self.place).resting(self.known) {
-            Resting::Locked => self.proof(turn),
-            Resting::Active => Err("it is still open".to_owned()),
-            // Its level is "terminate": nothing is left to be locked.
-            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty => {
-                self.log(turn, &format!("{}: closed, nothing of it is open any more", self.user()));
-                Ok(())
-            }
-        };
-        match proof {
-            Ok(()) => turn.answer(wanted.waiter, Ok(Answer::Done)),
-            Err(why) => {
-                self.log(turn, &format!("{}: the lock is not good enough: {why}", self.user()));
-                self.not_locked(wanted.waiter, &why, turn);
-                turn.answer(wanted.waiter, Err(self.failed_lock(&why)));
-            }
-        }
-    }
-
-    /// What the kernel shows, and whether that is enough.
-    fn proof(&mut self, turn: &mut Turn) -> Result<(), String> {
-        let verdict = turn.facts.seal(&self.place).verdict();
-        self.last_lock = Some((turn.now_usec, verdict.clone()));
-        match (verdict, turn.rules.proof) {
-            (Verdict::Proven, _) => {
-                self.log(turn, "locked: the kernel shows no trace of the volume key");
-                Ok(())
-            }
-            (Verdict::Unproven(doubts), Proof::Wanted) => {
-                self.log(turn, &format!("locked, but not proven: {}", doubts.join("; ")));
-                Ok(())
-            }
-            (Verdict::Unproven(doubts), Proof::Required) => {
-                Err(format!("not proven, as LockProof=required wants it: {}", doubts.join("; ")))
-            }
-            (Verdict::Broken(leaks), _) => Err(leaks.join("; ")),
-        }
     }
 
     pub(super) fn failed_lock(&self, why: &str) -> Failed {

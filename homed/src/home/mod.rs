@@ -18,6 +18,7 @@ mod live;
 mod lock;
 mod look;
 pub mod presence;
+mod proof;
 mod queue;
 pub mod resize;
 pub mod rules;
@@ -229,6 +230,10 @@ pub struct Home {
     away: Away,
     /// When it was locked last, and what was seen then.
     last_lock: Option<(u64, seal::Verdict)>,
+    /// What was seen after the last lock.
+    seal: Option<seal::Seal>,
+    /// That was asked for, and is not known yet.
+    asked_for_proof: Option<JobId>,
     attempts: Attempts,
     /// Making it was broken off: it goes once that is cleaned up.
     going: Option<after::Going>,
@@ -265,6 +270,8 @@ impl Home {
             inhibitors: Vec::new(),
             away: Away::default(),
             last_lock: None,
+            seal: None,
+            asked_for_proof: None,
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) enum Phase {
     Committed,
     /// The worker is being ended: somebody wants the home.
     Ending,
+    /// The worker has locked the home and has ended; what the kernel shows is being looked at.
+    Proving,
 }
 
 impl Home {
@@ -221,13 +223,17 @@ impl Home {
                 turn.effects.push(Effect::Stop(id));
                 Fate::Stays
             }
-            (Phase::Working | Phase::Committed | Phase::Ending, _) => Fate::Stays,
+            (Phase::Working | Phase::Committed | Phase::Ending | Phase::Proving, _) => Fate::Stays,
         }
     }
 
     /// The job has ended, with whatever follows.
     pub fn ended(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn) -> Fate {
-        let Some(mut running) = self.running.take_if(|running| running.id == id) else { return Fate::Stays };
+        let Some(mut running) =
+            self.running.take_if(|running| running.id == id && running.phase != Phase::Proving)
+        else {
+            return Fate::Stays;
+        };
         if let Work::Tending(care) = running.work {
             self.tended(care, running.wanted, outcome, turn);
             return self.run_queue(turn);

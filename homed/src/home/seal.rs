@@ -42,6 +42,19 @@ pub enum Verdict {
 }
 
 impl Seal {
+    /// Nothing could be seen, for that reason.
+    pub fn unseen(why: &str) -> Self {
+        let unseen = || Looked::Unseen(why.to_owned());
+        Self {
+            device: unseen(),
+            table: Looked::Clear,
+            keyring: Looked::Clear,
+            swap: Looked::Clear,
+            holders: Looked::Clear,
+            kernel: Looked::Clear,
+        }
+    }
+
     /// What follows from all that was seen.
     pub fn verdict(&self) -> Verdict {
         let all = [&self.device, &self.table, &self.keyring, &self.swap, &self.holders, &self.kernel];

@@ -40,6 +40,9 @@ impl Manager {
             let text = "a job was interrupted; what is left of it is cleaned up at the next use";
             turn.effects.push(Effect::Log(user.clone(), text.into()));
         }
+        if turn.facts.whereabouts(home.place()).mount == Mount::Suspended {
+            let _ = home.ask_for_proof(turn);
+        }
         if mounted {
             home.tend_after(turn.tuning.tend_first, turn);
         }

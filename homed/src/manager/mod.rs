@@ -163,6 +163,9 @@ impl Manager {
                 Some(found) => self.discovered(found, findings, turn),
                 None => self.on(&user, turn, |home, turn| home.checked(job, findings, turn)),
             },
+            Event::Proven(user, id, seal) => {
+                self.on(&user, turn, |home, turn| home.proven(id, seal, turn));
+            }
             Event::Loaded(record, interrupted, held) => self.loaded(*record, interrupted, held, turn),
             Event::Signed(record) => self.on(&record.user().clone(), turn, |home, turn| {
                 home.signed(*record, turn);

@@ -192,7 +192,6 @@ mod tests {
     use crate::home::Tuning;
     use crate::home::effect::{Effect, Event, Interrupted, StartJob};
     use crate::home::facts::{Facts, Mount, Place, SignedLocally, Storage as Stored, Whereabouts};
-    use crate::home::seal::{Looked, Seal};
     use crate::job::{Outcome, Remember, Task};
     use crate::manager::request::{Caller, Interactive, Operation, RequestId};
     use crate::manager::{Defaults, Now};
@@ -220,16 +219,6 @@ mod tests {
                 outside: gib(self.1),
                 disk: gib(100),
                 ..Figures::default()
-            }
-        }
-        fn seal(&self, _: &Place) -> Seal {
-            Seal {
-                device: Looked::Clear,
-                table: Looked::Clear,
-                keyring: Looked::Clear,
-                kernel: Looked::Clear,
-                swap: Looked::Clear,
-                holders: Looked::Clear,
             }
         }
         fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::home::effect::{Findings, Interrupted, StartJob};
 use crate::home::facts::{Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
-use crate::home::seal::{Looked, Seal};
+use crate::home::seal::Seal;
 use crate::job::{Outcome, RecordChange, Task};
 use proptest::prelude::*;
 use records::refusal::Refused;
@@ -35,6 +35,8 @@ enum Op {
     Leave,
     Ring,
     Tend,
+    /// Somebody has looked at a lock, or could not.
+    Prove(bool),
     /// The machine has slept.
     Slept,
     /// Something of an open home's disk changed, or seemed to.
@@ -120,6 +122,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Leave),
         1 => Just(Op::Ring),
         1 => Just(Op::Tend),
+        2 => prop::bool::ANY.prop_map(Op::Prove),
         1 => Just(Op::Slept),
         1 => Just(Op::Mounts),
     ]
@@ -153,7 +156,7 @@ fn a_new_home_lies_where_this_machine_is_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_call_is_answered_once_and_no_home_is_forgotten(ops in prop::collection::vec(any_op(), 1..120)) {

@@ -44,6 +44,8 @@ pub struct Scene {
     pub references: Vec<(UserName, AtSuspend)>,
     /// Workers that were told to stop.
     pub stopped: BTreeSet<JobId>,
+    /// Locks that were asked about.
+    pub proofs: Vec<(UserName, JobId)>,
     /// Whether the machine is going to sleep, by the core's own word.
     pub holding: bool,
     /// Calls that have all homes locked for a sleep.
@@ -68,17 +70,6 @@ impl Facts for Scene {
     }
     fn figures(&self, _: &Place) -> Figures {
         Figures::default()
-    }
-    fn seal(&self, _: &Place) -> Seal {
-        let clear = || Looked::Clear;
-        Seal {
-            device: clear(),
-            table: clear(),
-            keyring: clear(),
-            swap: clear(),
-            holders: clear(),
-            kernel: clear(),
-        }
     }
     fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
         Some(SignedLocally::Yes)
@@ -133,6 +124,7 @@ impl Scene {
             }
             Effect::Start(start) => self.started(*start),
             Effect::Stop(id) => drop(self.stopped.insert(id)),
+            Effect::Prove(id, place) => self.proofs.push((place.user.clone(), id)),
             Effect::Hold(sleep) => self.holding = sleep == crate::home::Sleep::Holding,
             Effect::Announce(_)
             | Effect::Log(..)
@@ -317,6 +309,12 @@ impl Scene {
                     self.take(manager, Event::Abandoned(id));
                 }
             }
+            Op::Prove(well) => {
+                if let Some((user, id)) = self.proofs.pop() {
+                    let seal = well.then(|| Seal::unseen("it is dark"));
+                    self.take(manager, Event::Proven(user, id, seal));
+                }
+            }
             Op::Slept => self.take(manager, Event::Slept(1_000_000)),
             Op::Mounts => self.take(manager, Event::MountsChanged),
             Op::Tend => {
@@ -339,6 +337,8 @@ impl Scene {
                 self.end(manager, End::Good);
             } else if !self.checks.is_empty() {
                 self.apply(manager, Op::Check(true));
+            } else if !self.proofs.is_empty() {
+                self.apply(manager, Op::Prove(true));
             } else if !self.references.is_empty() {
                 self.apply(manager, Op::LetGo);
             } else if !self.timers.is_empty() {

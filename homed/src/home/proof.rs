@@ -1,0 +1,96 @@
+//! The proof of a lock: what the kernel shows is asked for away from the loop, and kept.
+//!
+//! ```text
+//! the worker says "locked" ─→ asked ─→ seen, or nobody could tell in time ─→ judged, answered
+//! ```
+//!
+//! The home counts as being locked meanwhile. A daemon that starts and finds a home locked asks as well.
+
+use super::effect::{Effect, JobId};
+use super::rules::Proof;
+use super::run::Phase;
+use super::seal::{Seal, Verdict};
+use super::state::{Resting, Work};
+use super::{Fate, Home, Turn, Wanted};
+use crate::manager::request::Answer;
+
+impl Home {
+    /// The worker says that it is locked: what the kernel shows is asked for.
+    pub(super) fn prove(&mut self, mut running: super::run::Running, turn: &mut Turn) {
+        match turn.facts.whereabouts(&self.place).resting(self.known) {
+            Resting::Locked => {
+                running.phase = Phase::Proving;
+                running.id = self.ask_for_proof(turn);
+                self.running = Some(running);
+            }
+            Resting::Active => self.judged_lock(&running.wanted, Err("it is still open".to_owned()), turn),
+            // Its level is "terminate": nothing is left to be locked.
+            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty => {
+                self.log(turn, &format!("{}: closed, nothing of it is open any more", self.user()));
+                self.judged_lock(&running.wanted, Ok(()), turn);
+            }
+        }
+    }
+
+    /// Has it looked for the key of a home that is locked.
+    pub fn ask_for_proof(&mut self, turn: &mut Turn) -> JobId {
+        let id = turn.job_id();
+        (self.asked_for_proof, self.seal) = (Some(id), None);
+        turn.effects.push(Effect::Prove(id, Box::new(self.place.clone())));
+        id
+    }
+
+    /// What is to be seen; `None`: nobody could tell in time.
+    pub fn proven(&mut self, id: JobId, seal: Option<Seal>, turn: &mut Turn) -> Fate {
+        if self.asked_for_proof.take_if(|asked| *asked == id).is_none() {
+            return Fate::Stays;
+        }
+        self.seal = Some(seal.unwrap_or_else(|| Seal::unseen("nobody could tell in time")));
+        let proves = |running: &mut super::run::Running| running.id == id && running.phase == Phase::Proving;
+        if let Some(running) = self.running.take_if(proves) {
+            let judged = self.judge_proof(turn);
+            self.judged_lock(&running.wanted, judged, turn);
+            self.changed(turn);
+            return self.run_queue(turn);
+        }
+        self.changed(turn);
+        Fate::Stays
+    }
+
+    /// What was seen after the lock that holds.
+    pub(super) fn seal_shown(&self) -> Option<&Seal> {
+        let under_way = self.running.as_ref().is_some_and(|running| running.work == Work::Locking);
+        self.seal.as_ref().filter(|_| !under_way)
+    }
+
+    fn judged_lock(&mut self, wanted: &Wanted, judged: Result<(), String>, turn: &mut Turn) {
+        match judged {
+            Ok(()) => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            Err(why) => {
+                self.log(turn, &format!("{}: the lock is not good enough: {why}", self.user()));
+                self.not_locked(wanted.waiter, &why, turn);
+                turn.answer(wanted.waiter, Err(self.failed_lock(&why)));
+            }
+        }
+    }
+
+    /// Whether what the kernel shows is enough.
+    fn judge_proof(&mut self, turn: &mut Turn) -> Result<(), String> {
+        let Some(verdict) = self.seal.as_ref().map(Seal::verdict) else { return Ok(()) };
+        self.last_lock = Some((turn.now_usec, verdict.clone()));
+        match (verdict, turn.rules.proof) {
+            (Verdict::Proven, _) => {
+                self.log(turn, "locked: the kernel shows no trace of the volume key");
+                Ok(())
+            }
+            (Verdict::Unproven(doubts), Proof::Wanted) => {
+                self.log(turn, &format!("locked, but not proven: {}", doubts.join("; ")));
+                Ok(())
+            }
+            (Verdict::Unproven(doubts), Proof::Required) => {
+                Err(format!("not proven, as LockProof=required wants it: {}", doubts.join("; ")))
+            }
+            (Verdict::Broken(leaks), _) => Err(leaks.join("; ")),
+        }
+    }
+}
