@@ -32,7 +32,8 @@ const STEPS: &[&str] = &[
     "write-host",
     "publish-blobs",
     "write-blobs",
-    "switch-keys",
+    "mark-keys",
+    "forget-mark",
     "drop-keys",
     "expose",
     "sync",
@@ -320,7 +321,7 @@ fn the_power_fails_during_create_passwd_and_update() -> Result<()> {
     machine.create("alice", "password0")?;
     let mut known = "password0".to_owned();
     for (number, step) in
-        ["add-keys", "switch-keys", "write-header", "write-host", "drop-keys"].iter().enumerate()
+        ["add-keys", "mark-keys", "write-header", "write-host", "drop-keys"].iter().enumerate()
     {
         let new = format!("password{}", number + 1);
         fault_at(&machine, step)?;

@@ -31,6 +31,7 @@ steps! {
     Partition, "partition", "Writing the partition table";
     Attach, "attach", "Attaching the image";
     Format, "format", "Formatting encrypted storage";
+    MarkKeys, "mark-keys", "Noting the change of key slots";
     AddKeys, "add-keys", "Adding key slots";
     Unlock, "unlock", "Unlocking";
     ReadCopies, "read-copies", "Reading the user record";
@@ -48,6 +49,7 @@ steps! {
     WriteBlobs, "write-blobs", "Copying pictures";
     SwitchKeys, "switch-keys", "Switching to the new key slots";
     DropKeys, "drop-keys", "Removing old key slots";
+    ForgetMark, "forget-mark", "Noting the end of the change of key slots";
     Expose, "expose", "Making the home visible";
     Sync, "sync", "Writing everything to disk";
     Publish, "publish", "Putting the image in place";

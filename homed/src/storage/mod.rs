@@ -124,8 +124,8 @@ pub trait Opened {
     /// be read (it can be written anew).
     fn record(&self) -> Result<&Record, &str>;
 
-    /// Replaces that record, durably.
-    fn write_record(&mut self, record: &Record) -> Result<(), Failure>;
+    /// Replaces that record, durably. Whoever has settled the keys may.
+    fn write_record(&mut self, record: &Record, settled: &InOrder) -> Result<(), Failure>;
 
     /// A signature that counts here was seen: from now on the file system may be mounted.
     fn vouch(&mut self, vouched: Vouched);
@@ -139,16 +139,18 @@ pub trait Opened {
     /// A key of 32 bytes for another purpose, made from the one the files are encrypted with.
     fn derive(&self, purpose: &str) -> Result<Secret, Failure>;
 
-    /// Prepares new keys: they open nothing before [`Opened::switch_keys`], and after a crash in
-    /// between the old ones count.
-    fn prepare_keys(&mut self, change: &KeyChange<'_>) -> Result<(), Failure>;
+    /// Finishes or takes back a change of keys that was cut short, and replaces the record outside of the file
+    /// system where it is not the one in force.
+    fn settle_keys(&mut self, proof: &Proof<'_>, steps: &mut dyn Steps) -> Result<Settlement, Failure>;
 
-    /// Makes the prepared keys count and the old ones void.
-    fn switch_keys(&mut self, steps: &mut dyn Steps) -> Result<(), Failure>;
-
-    /// Finishes or takes back a change of keys that was cut short, as the record in the header and the key in
-    /// use show.
-    fn heal_keys(&mut self) -> Result<Healed, Failure>;
+    /// Replaces keys, and the record with them: a cut leaves what opens with the old keys or the new ones, and the
+    /// next [`Opened::settle_keys`] finishes it or takes it back.
+    fn change_keys(
+        &mut self,
+        change: KeyChange<'_>,
+        settled: &InOrder,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure>;
 
     /// Gives the home another size.
     fn resize(&mut self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure>;
@@ -170,16 +172,72 @@ pub struct Resized {
     pub size: u64,
 }
 
+/// Shows that no change of keys is undone which could be finished or taken back: without it no record is written.
+pub struct InOrder(());
+
+impl InOrder {
+    /// For whoever has just settled them.
+    pub(in crate::storage) fn new() -> Self {
+        Self(())
+    }
+}
+
+/// Who asks, and for what.
+pub struct Proof<'a> {
+    /// The record in force.
+    pub record: &'a Record,
+    /// The keys that were given and are the record's.
+    pub proven: &'a [Secret],
+    /// Whether a change of keys follows.
+    pub then: Then,
+}
+
+/// What follows when keys are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing that concerns keys.
+    Rest,
+    /// A change of keys.
+    Change,
+}
+
+/// What settling keys came to.
+pub struct Settlement {
+    /// What became of a change that was cut short.
+    pub healed: Healed,
+    /// That it is settled.
+    pub in_order: InOrder,
+}
+
 /// Keys to change.
 pub struct KeyChange<'a> {
     /// What may open the storage now and shall no longer, if it is not in `new`.
     pub old: &'a [Secret],
     /// What shall open it.
     pub new: &'a [Secret],
-    /// How many keys of other kinds (recovery keys, tokens) the record has, which stay.
-    pub others: usize,
-    /// `lastChangeUSec` of the record that they are those of.
-    pub date: u64,
+    /// What was given and is of the record in force, so that it has a slot most likely. Others are not looked for:
+    /// a derivation each.
+    pub known: &'a [Secret],
+    /// The keys of the record in force which were not given.
+    pub hidden: Hidden,
+    /// The record in force; `None`: the keys are its own, and have no slots.
+    pub before: Option<&'a Record>,
+    /// The record that is to be in force.
+    pub record: &'a Record,
+    /// Writes the other copies of it; called once it is in the header.
+    pub copies: Option<WriteCopies<'a>>,
+}
+
+/// Writes copies of a record that are not in the header.
+pub type WriteCopies<'a> = &'a mut dyn FnMut(&mut dyn Opened, &mut dyn Steps) -> Result<(), Failure>;
+
+/// Keys of a record that were not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hidden {
+    /// So many stay: recovery keys, tokens.
+    pub stay: usize,
+    /// So many go with the change.
+    pub go: usize,
 }
 
 /// How a home is sealed.
@@ -220,6 +278,10 @@ pub enum Healed {
     Finished,
     /// It was taken back.
     TakenBack,
+    /// There is one, and it cannot be told yet what it came to: nothing was destroyed.
+    Waiting,
+    /// There was one that an earlier version began: its marks are gone, and all slots are left.
+    Unmarked,
 }
 
 /// The backend for a home.

@@ -44,9 +44,9 @@ impl Error {
         self.errno
     }
 
-    /// Whether a passphrase fits no key slot.
-    pub fn is_wrong_passphrase(&self) -> bool {
-        self.errno == Some(libc::EPERM)
+    /// Whether a passphrase fits no key slot, or there is none that may be tried.
+    pub fn is_no_match(&self) -> bool {
+        matches!(self.errno, Some(libc::EPERM | libc::ENOENT))
     }
 }
 
@@ -216,22 +216,32 @@ impl Luks {
         format.map_err(explained)
     }
 
-    /// Adds a key slot for a passphrase; its number.
+    /// Adds a key slot with this number for a passphrase.
     pub fn add_slot(
         &mut self,
+        number: u32,
         volume_key: &Secret,
         passphrase: &Secret,
         stretching: &Stretching,
-    ) -> Result<u32, Error> {
+    ) -> Result<(), Error> {
         self.0.settings_handle().set_pbkdf_type(&pbkdf(stretching)).map_err(explained)?;
         let key = Some(Either::Left(volume_key.open()));
         let flags = CryptVolumeKey::empty();
-        self.0.keyslot_handle().add_by_key(None, key, passphrase.open(), flags).map_err(explained)
+        self.0
+            .keyslot_handle()
+            .add_by_key(Some(number), key, passphrase.open(), flags)
+            .map(|_| ())
+            .map_err(explained)
     }
 
     /// Destroys a key slot.
     pub fn destroy_slot(&mut self, slot: u32) -> Result<(), Error> {
         self.0.keyslot_handle().destroy(slot).map_err(explained)
+    }
+
+    /// The header's metadata (LUKS2 on-disk format 1.1.3, chapter 3): no secret is in it.
+    pub fn metadata(&mut self) -> Result<Value, Error> {
+        self.0.status_handle().dump_json().map_err(explained)
     }
 
     /// The slots in use, with the priority of each.

@@ -52,6 +52,11 @@ pub fn tokens(record: &Record) -> usize {
     record.pkcs11_keys().len() + record.fido2_salts().len()
 }
 
+/// How many keys a record has, of all kinds.
+pub fn count(record: &Record) -> usize {
+    record.hashed_passwords().len() + record.recovery_keys().len() + tokens(record)
+}
+
 fn only_added(before: &Record, new: &Record) -> Record {
     KEYS.iter().fold(new.clone(), |record, name| {
         let entries = |record: &Record| {

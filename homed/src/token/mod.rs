@@ -75,6 +75,11 @@ pub fn prove(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused>
     }
 }
 
+/// The keys that fit, if any.
+pub fn fitting(record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
+    prove(record, offer).unwrap_or_default()
+}
+
 /// The keys for a new home: one for each entry of the record, or a refusal for the first without.
 pub fn all_keys(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused> {
     if record.has_tokens() {

@@ -1,9 +1,10 @@
 //! Unlocking a home and mounting it.
 
 use super::copies::Copies;
-use super::{Done, blobs, heal, steps::Reporter, strict};
+use super::heal::{self, Given};
+use super::{Done, blobs, steps::Reporter, strict};
 use crate::job::{Failure, Job, Known, Mounted, Step, Steps, refuse};
-use crate::storage::{self, Opened, Opening, Spec};
+use crate::storage::{self, Opened, Opening, Spec, Then};
 use crate::token::{self, Offer};
 use records::reconcile::Rule;
 use records::refusal::Refused;
@@ -40,8 +41,11 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     let home = opened.directory(steps)?;
     copies.see_identity(home, steps)?;
     let proven = copies.prove(&offer)?;
-    heal::keys(&copies, opened.as_mut(), (&keys, &proven, &offer), steps);
-    finish(job, (uid, known), (copies, opened), steps)
+    let stale = copies.inside_is_stale();
+    let given = Given { tried: &keys, proven: &proven, offer: &offer };
+    let settled = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps);
+    not_now("header of the home", settled.map(drop), steps);
+    finish(job, (uid, known, stale), (copies, opened), steps)
 }
 
 /// A copy that cannot be written (a full disk, a home that can only be read) is written at the next login: nobody is
@@ -54,13 +58,10 @@ fn not_now<W: Write>(place: &str, written: Result<(), Failure>, steps: &mut Repo
 
 fn finish<W: Write>(
     job: &Job,
-    (uid, known): (u32, Known),
+    (uid, known, stale): (u32, Known, bool),
     (mut copies, mut opened): (Copies, Box<dyn Opened>),
     steps: &mut Reporter<W>,
 ) -> Done {
-    let stale = copies.inside_is_stale();
-    let written = copies.write_header(opened.as_mut(), steps);
-    not_now("header of the home", written, steps);
     let written = copies.write_identity(opened.as_mut(), steps);
     not_now("home", written, steps);
     let mut binding = opened.binding();

@@ -6,7 +6,7 @@
 
 use super::state;
 use crate::job::{Failure, Job, Known, Step, Steps, refuse};
-use crate::storage::{HomeDirectory, Opened};
+use crate::storage::{HomeDirectory, InOrder, Opened};
 use crate::token::{self, Offer};
 use records::reconcile::{self, Choice, Rule};
 use records::signature::{Trust, Verdict, Vouched};
@@ -19,6 +19,7 @@ pub struct Copies {
     rule: Rule,
     winner: Option<Record>,
     host: Option<Record>,
+    header: Option<Record>,
     stale_header: Staleness,
     stale_identity: Staleness,
 }
@@ -46,6 +47,7 @@ impl Copies {
             rule,
             winner,
             host,
+            header: None,
             stale_header: Staleness::Stale,
             stale_identity: Staleness::Stale,
         })
@@ -68,6 +70,7 @@ impl Copies {
                 // How the home is mounted is read from the host's record, where that counts: it is the one to judge.
                 self.vouched = self.vouched.or_else(|| self.trust.vouch(copy));
                 self.weigh(copy)?;
+                self.header = Some(copy.clone());
                 self.stale_header = self.staleness(copy);
                 Ok(())
             }
@@ -141,6 +144,12 @@ impl Copies {
         Ok(token::prove(self.winner()?, offer)?)
     }
 
+    /// Whether a key is, or was, that of a record which the header or this machine had.
+    pub fn knew(&self, key: &Secret, offer: &Offer<'_>) -> bool {
+        let records = self.header.iter().chain(&self.host);
+        records.flat_map(|record| token::fitting(record, offer)).any(|fits| fits.matches(key.open()))
+    }
+
     /// Whether only this machine has signed the record in force, so that it may change it.
     pub fn is_local(&self) -> Result<bool, Failure> {
         Ok(self.trust.verdict(self.winner()?) == Verdict::Local)
@@ -163,11 +172,21 @@ impl Copies {
         self.stale_header == Staleness::Stale || self.stale_identity == Staleness::Stale
     }
 
+    /// The header's copy is the record in force.
+    pub fn header_is_written(&mut self) {
+        self.stale_header = Staleness::Current;
+    }
+
     /// Writes the header's copy, if it is stale.
-    pub fn write_header(&mut self, opened: &mut dyn Opened, steps: &mut dyn Steps) -> Result<(), Failure> {
+    pub fn write_header(
+        &mut self,
+        opened: &mut dyn Opened,
+        in_order: &InOrder,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure> {
         if self.stale_header == Staleness::Stale {
             steps.enter(Step::WriteHeader)?;
-            opened.write_record(self.winner()?)?;
+            opened.write_record(self.winner()?, in_order)?;
             self.stale_header = Staleness::Current;
         }
         Ok(())
@@ -183,15 +202,14 @@ impl Copies {
         Ok(())
     }
 
-    /// Writes all copies of a record that is changed. With the header's the change is made; what follows can
-    /// wait for the next use.
-    pub fn write_all(
+    /// Writes the copies in the home and on this machine. The header's has been written, and with it the change was
+    /// made; these can wait for the next use.
+    pub fn write_others(
         &mut self,
         job: &Job,
         opened: &mut dyn Opened,
         steps: &mut dyn Steps,
     ) -> Result<Option<Record>, Failure> {
-        self.write_header(opened, steps)?;
         if let Err(failure) = self.write_identity(opened, steps) {
             steps.warn(format!("The record in the home is written at the next login: {}", failure.text()));
         }

@@ -1,47 +1,91 @@
 //! Key slots that do not fit the record in force: left by a change of password that was cut short, or
-//! by one made elsewhere.
+//! by one made elsewhere. Whoever wants to write a record has them settled first.
 
 use super::copies::Copies;
 use crate::job::{Failure, Steps};
-use crate::storage::{Healed, KeyChange, Opened};
+use crate::storage::{Healed, Hidden, InOrder, KeyChange, Opened, Proof, Then};
 use crate::token::{self, Offer};
 use records::Secret;
 
-/// Brings the key slots in line with the record in force, which `proven` fit. What cannot be done
-/// now is tried again next time; a login is not refused for it.
-pub fn keys(
-    copies: &Copies,
-    opened: &mut dyn Opened,
-    (tried, proven, offer): (&[Secret], &[Secret], &Offer<'_>),
-    steps: &mut dyn Steps,
-) {
-    match bring_in_line(copies, opened, (tried, proven, offer), steps) {
-        Ok(Healed::Nothing) => {}
-        Ok(Healed::Finished) => {
-            steps.warn("A change of password that was cut short has been finished.".into())
-        }
-        Ok(Healed::TakenBack) => {
-            steps.warn("A change of password that was cut short has been taken back.".into())
-        }
-        Err(failure) => steps.warn(format!("The key slots could not be brought in line: {}", failure.text())),
-    }
+/// What was given, and what it has shown so far.
+pub struct Given<'a> {
+    /// What was tried on key slots.
+    pub tried: &'a [Secret],
+    /// What fits the record in force.
+    pub proven: &'a [Secret],
+    /// All of it.
+    pub offer: &'a Offer<'a>,
 }
 
-fn bring_in_line(
+/// Brings key slots and the header's record in line with the record in force.
+pub fn keys(
+    copies: &mut Copies,
+    opened: &mut dyn Opened,
+    given: &Given<'_>,
+    then: Then,
+    steps: &mut dyn Steps,
+) -> Result<InOrder, Failure> {
+    let used = given.tried.get(opened.key());
+    let stray = used.filter(|used| !given.proven.iter().any(|key| key.matches(used.open())));
+    let proof = Proof { record: copies.winner()?, proven: given.proven, then };
+    let mut settlement = opened.settle_keys(&proof, steps)?;
+    tell(settlement.healed, steps);
+    if let Some(used) = stray {
+        take_over(copies, opened, (used, given), &settlement.in_order, steps)?;
+        // Now that a key of the record opens a slot, what could not be told before can be.
+        let proof = Proof { record: copies.winner()?, proven: given.proven, then };
+        settlement = opened.settle_keys(&proof, steps)?;
+        tell(settlement.healed, steps);
+    }
+    copies.header_is_written();
+    Ok(settlement.in_order)
+}
+
+/// One key opened the storage, and another one is that of the record: it gets a slot. The other's goes if it was the
+/// record's once; if not, somebody else has made it.
+fn take_over(
     copies: &Copies,
     opened: &mut dyn Opened,
-    (tried, proven, offer): (&[Secret], &[Secret], &Offer<'_>),
+    (used, given): (&Secret, &Given<'_>),
+    in_order: &InOrder,
     steps: &mut dyn Steps,
-) -> Result<Healed, Failure> {
-    let Some(used) = tried.get(opened.key()) else { return Ok(Healed::Nothing) };
-    if proven.iter().any(|key| key.matches(used.open())) {
-        return opened.heal_keys();
+) -> Result<(), Failure> {
+    let old = if copies.knew(used, given.offer) { std::slice::from_ref(used) } else { &[] };
+    let change = KeyChange {
+        old,
+        new: given.proven,
+        known: given.proven,
+        hidden: Hidden { stay: 0, go: 0 },
+        before: None,
+        record: copies.winner()?,
+        copies: None,
+    };
+    opened.change_keys(change, in_order, steps)?;
+    if old.is_empty() {
+        steps.warn(
+            "A passphrase that is not one of the home's record has opened a key slot of the encrypted image; it was \
+             left. \"cryptsetup luksDump\" lists key slots, \"cryptsetup luksKillSlot\" removes one."
+                .into(),
+        );
     }
-    // One key opened the storage and another one is that of the record.
-    let (others, date) = (others(copies, offer)?, copies.winner()?.last_change_usec());
-    opened.prepare_keys(&KeyChange { old: std::slice::from_ref(used), new: proven, others, date })?;
-    opened.switch_keys(steps)?;
-    Ok(Healed::Finished)
+    Ok(())
+}
+
+fn tell(healed: Healed, steps: &mut dyn Steps) {
+    let sentence = match healed {
+        Healed::Nothing => return,
+        Healed::Finished => "A change of password that was cut short has been finished.",
+        Healed::TakenBack => "A change of password that was cut short has been taken back.",
+        Healed::Waiting => {
+            "A change of password that was cut short is settled at the next login with the old or the new password; \
+             until then both may open the encrypted image."
+        }
+        Healed::Unmarked => {
+            "A change of password that an earlier version of homed began was cut short. All key slots were left: if \
+             \"homectl check\" finds one too many, remove it with \"cryptsetup luksKillSlot\"."
+        }
+    };
+    steps.warn(sentence.into());
 }
 
 /// How many keys the record has that are no passwords and whose plaintext was not given.

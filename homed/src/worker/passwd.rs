@@ -2,18 +2,21 @@
 //! the new one.
 //!
 //! ```text
-//! new key slots are prepared          the old password counts
+//! mark, new key slots                 the old password counts
 //! the record in the header is written ← from here the new one does
 //! .identity, the host's record        (found older, they are written anew at the next use)
-//! the old key slots are removed
+//! the old key slots are removed       (and the mark means nothing from here)
 //! ```
+//!
+//! The order is a plan (`storage/luks/plan/keys.rs`).
 
 use super::activate::{Unlocked, for_change};
-use super::{Done, heal, state, steps::Reporter};
+use super::heal::{self, Given};
+use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Mounted, Step, Steps, refuse};
-use crate::storage::{KeyChange, Opened};
+use crate::storage::{Hidden, KeyChange, Opened, Then};
 use crate::sys::crypt3;
-use crate::token::{self};
+use crate::token::{self, Offer};
 use records::{Credentials, Record, Refusal, Secret, signature};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -22,12 +25,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const PLAN: &[Step] = &[
     Step::Unlock,
     Step::ReadCopies,
+    Step::MarkKeys,
     Step::AddKeys,
     Step::WriteHeader,
     Step::WriteIdentity,
     Step::WriteHost,
     Step::DropKeys,
-    Step::SwitchKeys,
 ];
 
 /// Replaces all passwords by those of `new`. Only a record that this machine alone has signed can be
@@ -42,35 +45,39 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
         return Err(Refusal::RecordSigned.into());
     }
     let proven = copies.prove(&offer)?;
-    opened.heal_keys()?;
-    let changed = changed(copies.winner()?, new)?;
-    let old = used_and_proven(opened.as_ref(), keys, proven);
-    let mut wanted: Vec<Secret> = new.passwords.iter().map(Secret::duplicate).collect();
-    wanted.extend(token::proven_recovery_keys(copies.winner()?, &offer));
-    let (others, date) = (heal::others(&copies, &offer)?, changed.last_change_usec());
-    let change = KeyChange { old: &old, new: &wanted, others, date };
-    steps.enter(Step::AddKeys)?;
-    if let Err(failure) = opened.prepare_keys(&change) {
-        // What was added counts for nothing yet; what cannot be taken back now is at the next use.
-        let _ = opened.heal_keys();
-        return Err(failure);
-    }
-    copies.replace(changed);
-    let host = copies.write_all(job, opened.as_mut(), steps)?;
-    opened.switch_keys(steps)?;
+    let given = Given { tried: &keys, proven: &proven, offer: &offer };
+    let in_order = heal::keys(&mut copies, opened.as_mut(), &given, Then::Change, steps)?;
+    let before = copies.winner()?.clone();
+    let record = changed(&before, new)?;
+    let recovery = token::proven_recovery_keys(&before, &offer);
+    let hidden = Hidden { stay: heal::others(&copies, &offer)?, go: 0 };
+    let wanted: Vec<Secret> = new.passwords.iter().chain(&recovery).map(Secret::duplicate).collect();
+    // A password that is the record's already keeps its slot.
+    let mut known = proven.iter().map(Secret::duplicate).collect::<Vec<_>>();
+    let again = token::fitting(&before, &Offer::new(new));
+    known.extend(again.into_iter().filter(|key| !proven.iter().any(|other| other.matches(key.open()))));
+    let told = known.len() - recovery.len();
+    let hidden = Hidden { go: before.hashed_passwords().len().saturating_sub(told), ..hidden };
+    copies.replace(record);
+    let record = copies.winner()?.clone();
+    let mut host = None;
+    let mut others = |opened: &mut dyn Opened, steps: &mut dyn Steps| {
+        copies.header_is_written();
+        host = copies.write_others(job, opened, steps)?;
+        Ok(())
+    };
+    let change = KeyChange {
+        old: &proven,
+        new: &wanted,
+        known: &known,
+        hidden,
+        before: Some(&before),
+        record: &record,
+        copies: Some(&mut others),
+    };
+    opened.change_keys(change, &in_order, steps)?;
     opened.finish(steps)?;
     Ok(host)
-}
-
-/// The keys that fit the record, and the one that opened the storage.
-pub fn used_and_proven(opened: &dyn Opened, mut keys: Vec<Secret>, mut proven: Vec<Secret>) -> Vec<Secret> {
-    if opened.key() < keys.len() {
-        let used = keys.swap_remove(opened.key());
-        if !proven.iter().any(|key| key.matches(used.open())) {
-            proven.push(used);
-        }
-    }
-    proven
 }
 
 /// The record with new hashes and times, signed.

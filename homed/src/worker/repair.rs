@@ -9,9 +9,10 @@
 
 use super::activate::{Unlocked, unlocked};
 use super::check::{judge, look};
-use super::{Looked, heal, state, steps::Reporter};
+use super::heal::{self, Given};
+use super::{Looked, state, steps::Reporter};
 use crate::job::{Failure, Job, Known, Mounted, Repair, Seen, Step};
-use crate::storage::{self, Opening, Spec};
+use crate::storage::{self, Opening, Spec, Then};
 use crate::token::{self};
 use records::health::{Finding, Kind, Report};
 use records::reconcile::Rule;
@@ -200,8 +201,8 @@ fn with_key<W: Write>(job: &Job, known: Known, steps: &mut Reporter<W>) -> Resul
     let home = opened.directory(steps)?;
     copies.see_identity(home, steps)?;
     let proven = copies.prove(&offer)?;
-    heal::keys(&copies, opened.as_mut(), (&keys, &proven, &offer), steps);
-    copies.write_header(opened.as_mut(), steps)?;
+    let given = Given { tried: &keys, proven: &proven, offer: &offer };
+    heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps)?;
     copies.write_identity(opened.as_mut(), steps)?;
     let binding = if known == Known::Yes { Map::new() } else { opened.binding() };
     let host = copies.write_host(job, binding, steps)?;

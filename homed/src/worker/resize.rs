@@ -5,9 +5,10 @@
 
 use super::activate::{Unlocked, for_change};
 use super::copies::Copies;
+use super::heal::{self, Given};
 use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Known, Mounted, Remember, Size, Step};
-use crate::storage::{self, Spec};
+use crate::storage::{self, Spec, Then};
 use records::edit::{Changes, Match};
 use records::reconcile::Rule;
 use records::{Record, Refusal, signature};
@@ -45,14 +46,16 @@ pub fn resize<W: Write>(
     if job.credentials.is_empty() && resting == Mounted::Yes {
         return without_password(job, (size, remember), steps);
     }
-    let Unlocked { offer, keys: _, mut copies, mut opened } = for_change(job, resting, steps)?;
-    copies.prove(&offer)?;
+    let Unlocked { offer, keys, mut copies, mut opened } = for_change(job, resting, steps)?;
+    let proven = copies.prove(&offer)?;
     may_change(&copies, remember)?;
+    let given = Given { tried: &keys, proven: &proven, offer: &offer };
+    let in_order = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps)?;
     let resized = opened.resize(size, steps)?;
     let mut host = None;
     if remember == Remember::Yes {
         copies.replace(changed(copies.winner()?, resized.size, job)?);
-        copies.write_header(opened.as_mut(), steps)?;
+        copies.write_header(opened.as_mut(), &in_order, steps)?;
         copies.write_identity(opened.as_mut(), steps)?;
         host = copies.write_host(job, Map::new(), steps)?;
     }

@@ -2,20 +2,22 @@
 //! the new one.
 //!
 //! ```text
-//! new key slots are prepared, the host's pictures replaced    the old record counts
+//! the host's pictures replaced, (mark, new key slots)         the old record counts
 //! the record in the header is written                         ← from here the new one does
 //! .identity, the host's record, pictures in the home          (found older, they are written anew at the next use)
-//! the old key slots are removed
+//! (the old key slots are removed)
 //! ```
+//!
+//! Where keys change, the order is a plan (`storage/luks/plan/keys.rs`).
 
 use super::activate::{Unlocked, for_change};
 use super::blobs::{self, Claimed};
 use super::copies::Copies;
-use super::passwd::used_and_proven;
-use super::{Done, heal, state, steps::Reporter};
+use super::heal::{self, Given};
+use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Known, Mounted, Reach, RecordChange, Step, Steps};
-use crate::storage::{KeyChange, Opened};
-use crate::token::{self, Offer};
+use crate::storage::{Hidden, InOrder, KeyChange, Opened, Then};
+use crate::token::{self, change::Change};
 use records::reconcile::Rule;
 use records::signature::{self, Verdict};
 use records::{Record, Refusal, Secret, Sections};
@@ -24,14 +26,14 @@ use std::io::Write;
 const PLAN: &[Step] = &[
     Step::Unlock,
     Step::ReadCopies,
-    Step::AddKeys,
     Step::PublishBlobs,
+    Step::MarkKeys,
+    Step::AddKeys,
     Step::WriteHeader,
     Step::WriteIdentity,
     Step::WriteHost,
     Step::WriteBlobs,
     Step::DropKeys,
-    Step::SwitchKeys,
 ];
 
 /// Puts a new record in force.
@@ -63,29 +65,86 @@ fn everywhere<W: Write>(
 ) -> Done {
     let Unlocked { offer, keys, mut copies, mut opened } = for_change(job, resting, steps)?;
     let proven = copies.prove(&offer)?;
-    heal::keys(&copies, opened.as_mut(), (&keys, &proven, &offer), steps);
+    let given = Given { tried: &keys, proven: &proven, offer: &offer };
+    let in_order = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps)?;
     let before = copies.winner()?.clone();
     let Some(new) = accepted(&copies, new)? else {
         // It is in force already; what was cut short is finished.
-        let host = copies.write_all(job, opened.as_mut(), steps)?;
+        let host = copies.write_others(job, opened.as_mut(), steps)?;
         opened.finish(steps)?;
         return Ok(host);
     };
-    let used = used_and_proven(opened.as_ref(), keys, proven);
-    let keys_change = prepare(&copies, opened.as_mut(), (&new, used, &offer), steps)?;
-    let published = steps.enter(Step::PublishBlobs).and_then(|()| claimed.publish(new.user()));
-    if let Err(failure) = published {
-        // What was added counts for nothing yet; what cannot be taken back now is at the next use.
-        let _ = opened.heal_keys();
-        return Err(failure);
-    }
-    copies.replace(new.clone());
-    let host = copies.write_all(job, opened.as_mut(), steps)?;
-    write_blobs((&before, &new), opened.as_mut(), steps);
-    if keys_change == Keys::Changed {
-        opened.switch_keys(steps)?;
-    }
+    let keys = token::change::compare(&before, &new, &offer)?;
+    steps.enter(Step::PublishBlobs).and_then(|()| claimed.publish(new.user()))?;
+    copies.replace(new);
+    let new = copies.winner()?.clone();
+    let records = Records { before: &before, new: &new };
+    let host = match keys {
+        None => {
+            copies.write_header(opened.as_mut(), &in_order, steps)?;
+            write_others(job, &mut copies, records, opened.as_mut(), steps)?
+        }
+        Some(keys) => {
+            let change = Keys { change: &keys, proven: &proven };
+            with_keys(job, (&mut copies, records), change, (opened.as_mut(), &in_order), steps)?
+        }
+    };
     opened.finish(steps)?;
+    Ok(host)
+}
+
+/// The record that was in force, and the one that is to be.
+#[derive(Clone, Copy)]
+struct Records<'a> {
+    before: &'a Record,
+    new: &'a Record,
+}
+
+/// The keys of the new record, and those of the one before that were given.
+struct Keys<'a> {
+    change: &'a Change,
+    proven: &'a [Secret],
+}
+
+fn with_keys<W: Write>(
+    job: &Job,
+    (copies, records): (&mut Copies, Records<'_>),
+    keys: Keys<'_>,
+    (opened, in_order): (&mut dyn Opened, &InOrder),
+    steps: &mut Reporter<W>,
+) -> Result<Option<Record>, Failure> {
+    let all = token::change::count(records.before);
+    let stay = keys.change.others;
+    let hidden = Hidden { stay, go: all.saturating_sub(keys.proven.len() + stay) };
+    let mut host = None;
+    let mut others = |opened: &mut dyn Opened, steps: &mut dyn Steps| {
+        copies.header_is_written();
+        host = write_others(job, copies, records, opened, steps)?;
+        Ok(())
+    };
+    let change = KeyChange {
+        old: keys.proven,
+        new: &keys.change.wanted,
+        known: keys.proven,
+        hidden,
+        before: Some(records.before),
+        record: records.new,
+        copies: Some(&mut others),
+    };
+    opened.change_keys(change, in_order, steps)?;
+    Ok(host)
+}
+
+/// The copies in the home and on this machine, and the pictures in the home.
+fn write_others(
+    job: &Job,
+    copies: &mut Copies,
+    records: Records<'_>,
+    opened: &mut dyn Opened,
+    steps: &mut dyn Steps,
+) -> Result<Option<Record>, Failure> {
+    let host = copies.write_others(job, opened, steps)?;
+    write_blobs(records, opened, steps);
     Ok(host)
 }
 
@@ -105,38 +164,9 @@ fn accepted(copies: &Copies, new: &Record) -> Result<Option<Record>, Failure> {
     }
 }
 
-/// Whether other keys open the home from now on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keys {
-    Same,
-    Changed,
-}
-
-fn prepare<W: Write>(
-    copies: &Copies,
-    opened: &mut dyn Opened,
-    (new, used, offer): (&Record, Vec<Secret>, &Offer<'_>),
-    steps: &mut Reporter<W>,
-) -> Result<Keys, Failure> {
-    let before = copies.winner()?;
-    let Some(change) = token::change::compare(before, new, offer)? else { return Ok(Keys::Same) };
-    steps.enter(Step::AddKeys)?;
-    let (others, date) = (change.others, new.last_change_usec());
-    let keys = KeyChange { old: &used, new: &change.wanted, others, date };
-    if let Err(failure) = opened.prepare_keys(&keys) {
-        // What was added counts for nothing yet; what cannot be taken back now is at the next use.
-        let _ = opened.heal_keys();
-        return Err(failure);
-    }
-    Ok(Keys::Changed)
-}
-
 /// Pictures are not worth a failed change.
-fn write_blobs<W: Write>(
-    (before, new): (&Record, &Record),
-    opened: &mut dyn Opened,
-    steps: &mut Reporter<W>,
-) {
+fn write_blobs(records: Records<'_>, opened: &mut dyn Opened, steps: &mut dyn Steps) {
+    let Records { before, new } = records;
     if before.members().get("blobManifest") == new.members().get("blobManifest") {
         return;
     }

@@ -72,10 +72,17 @@ pub const ROOMS: &[Room] = &[
         rooms: &["homed::sys::crypt3", "records"],
         crates: &["serde_json"],
     },
+    // What is to be done with a home on disk, as data.
+    Room {
+        name: "homed::storage::luks::plan",
+        at: "homed/src/storage/luks/plan",
+        rooms: &["homed::storage"],
+        crates: &[],
+    },
     Room {
         name: "homed::storage",
         at: "homed/src/storage",
-        rooms: &["homed::job", "homed::sys", "records"],
+        rooms: &["homed::job", "homed::storage::luks::plan", "homed::sys", "records"],
         crates: &["base64", "libc", "openssl", "rustix", "serde_json", "uuid"],
     },
     Room {
@@ -215,7 +222,7 @@ pub const ROOMS: &[Room] = &[
 ];
 
 /// No IO, no clock, no chance.
-pub const PURE: &[&str] = &["records", "homed::home", "homed::manager"];
+pub const PURE: &[&str] = &["records", "homed::home", "homed::manager", "homed::storage::luks::plan"];
 
 /// Every file with `unsafe`, and in how many places.
 pub const UNSAFE: &[(&str, usize)] = &[

@@ -1,5 +1,6 @@
 //! Making a home: nothing has a name before all of it is whole and on disk.
 
+use super::plan::keys::SLOTS;
 use super::record_token::{self, Algorithm};
 use super::{file_system, stretching, tend, wait_until_closed};
 use crate::job::{Context, Failure, Step, Steps, refuse};
@@ -211,8 +212,9 @@ fn add_keys(
 ) -> Result<(), Failure> {
     steps.enter(Step::AddKeys)?;
     let stretching = stretching::choose(&spec.encryption)?;
-    for key in keys {
-        luks.add_slot(volume_key, key, &stretching).during("adding a key slot")?;
+    // From the top down, as a change of keys does: what other programs add lies below.
+    for (key, number) in keys.iter().zip((0..SLOTS).rev()) {
+        luks.add_slot(number, volume_key, key, &stretching).during("adding a key slot")?;
     }
     Ok(())
 }

@@ -3,14 +3,14 @@
 use super::header::{self, HeaderCopy, Health, Place};
 use super::opened::{is_ours, read_record};
 use super::read_only::{Decrypted, Mounted};
-use super::{file_system, header_copies, record_token, slots};
+use super::{file_system, header_copies, perform, record_token};
 use crate::job::{Failure, Seen, Step, Steps};
 use crate::storage::examined::{
     Examination, Examined, FileSystem, Header, Image, Inside, Looked, Table, Unlocked,
 };
 use crate::storage::parts::{gpt, image, mapped, superblock};
 use crate::storage::spec::Spec;
-use crate::sys::cryptsetup::{self, Priority};
+use crate::sys::cryptsetup;
 use crate::sys::{devmapper, file, loopdev, mount};
 use records::Refusal;
 use records::signature::Vouched;
@@ -147,7 +147,7 @@ fn described(header: &mut HeaderCopy, spec: &Spec) -> Option<Header> {
     Some(Header {
         is_ours: is_ours(spec, &facts),
         is_newer: header.is_newer(),
-        marked: slots.iter().any(|slot| slot.1 != Priority::Normal) || slots::is_marked(&mut header.luks),
+        marked: perform::keys::is_cut_short(&mut header.luks).ok()?,
         slots: slots.len(),
         has_record: !header.luks.tokens(record_token::KIND).is_empty(),
     })

@@ -204,7 +204,7 @@ impl HeaderCopy {
             for (key, secret) in keys.iter().enumerate() {
                 match self.luks.open_slot(slot, secret) {
                     Ok((slot, volume_key)) => return Ok(Unlocked { key, slot, volume_key }),
-                    Err(error) if error.is_wrong_passphrase() || error.errno() == Some(libc::ENOENT) => {}
+                    Err(error) if error.is_no_match() => {}
                     Err(error) => return Err(error).during("trying a key slot"),
                 }
             }

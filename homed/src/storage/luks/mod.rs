@@ -40,7 +40,6 @@ mod read_only;
 mod record_token;
 mod resize;
 mod sealed;
-mod slots;
 mod stretching;
 mod tend;
 

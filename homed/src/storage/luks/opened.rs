@@ -2,8 +2,7 @@
 
 use super::header::{self, HeaderCopy, Health, Place};
 use super::record_token::{self, Algorithm};
-use super::slots::{self, Prepared};
-use super::{file_system, is_mounted, resize, sealed, stretching, wait_until_closed};
+use super::{file_system, is_mounted, resize, sealed, wait_until_closed};
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::directory::HomeDirectory;
 use crate::storage::parts::image;
@@ -12,7 +11,7 @@ use crate::storage::parts::room::Room;
 use crate::storage::parts::superblock::{self, FileSystem};
 use crate::storage::parts::tree::{self, Device, Ids, PrivateMount, Way};
 use crate::storage::spec::Spec;
-use crate::storage::{Healed, KeyChange, Opened, Opening, Resized, derive};
+use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, derive};
 use crate::sys::cryptsetup::{Discard, Facts, Luks};
 use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
@@ -21,6 +20,7 @@ use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 
+mod keys;
 mod sizes;
 mod smaller;
 
@@ -41,11 +41,11 @@ pub struct LuksOpened {
     header: HeaderCopy,
     facts: Facts,
     found: Option<FileSystem>,
-    key: (usize, Secret),
+    key: usize,
+    known: Vec<keys::Known>,
     slot: u32,
     volume_key: Secret,
     record: Result<Record, String>,
-    prepared: Prepared,
     vouched: Option<Vouched>,
 }
 
@@ -80,17 +80,17 @@ impl LuksOpened {
             header,
             facts,
             found: None,
-            key: (unlocked.key, key),
+            key: unlocked.key,
+            known: vec![keys::Known { slot: unlocked.slot, key }],
             slot: unlocked.slot,
             volume_key: unlocked.volume_key,
             record,
-            prepared: Prepared::default(),
             vouched: None,
         })
     }
 
     /// The header on disk, through the loop device.
-    fn disk(&mut self) -> Result<&mut Luks, Failure> {
+    pub(super) fn disk(&mut self) -> Result<&mut Luks, Failure> {
         if self.disk.is_none() {
             let luks = if is_mounted(self.how) {
                 Luks::of_active(&self.spec.mapper_name()).during("opening the header of the active home")?
@@ -187,24 +187,16 @@ impl LuksOpened {
 
 impl Opened for LuksOpened {
     fn key(&self) -> usize {
-        self.key.0
+        self.key
     }
 
     fn record(&self) -> Result<&Record, &str> {
         self.record.as_ref().map_err(String::as_str)
     }
 
-    fn write_record(&mut self, record: &Record) -> Result<(), Failure> {
-        let algorithm = Algorithm { cipher: &self.facts.cipher, mode: &self.facts.mode };
-        let token = record_token::seal(record, algorithm, &self.volume_key)?;
-        let disk = self.disk()?;
-        let mut places = disk.tokens(record_token::KIND).into_iter().map(|found| found.0);
-        disk.set_token(places.next(), &token).during("writing the record into the header")?;
-        for surplus in places {
-            disk.remove_token(surplus).during("removing a surplus record from the header")?;
-        }
-        self.record = Ok(record.clone());
-        self.image.sync_all().during("writing the header to disk")
+    fn write_record(&mut self, record: &Record, _settled: &InOrder) -> Result<(), Failure> {
+        self.put_record(record)?;
+        self.sync_header()
     }
 
     fn vouch(&mut self, vouched: Vouched) {
@@ -242,35 +234,17 @@ impl Opened for LuksOpened {
         derive::hkdf(&self.volume_key, self.facts.uuid.as_bytes(), purpose, 32)
     }
 
-    fn prepare_keys(&mut self, change: &KeyChange<'_>) -> Result<(), Failure> {
-        let stretching = stretching::choose(&self.spec.encryption)?;
-        self.disk()?;
-        let known = (self.slot, &self.key.1);
-        let Some(disk) = &mut self.disk else { return Err(Failure::fault("the header was not opened")) };
-        self.prepared = slots::prepare(disk, &self.volume_key, known, change, &stretching)?;
-        self.image.sync_all().during("writing the header to disk")
+    fn settle_keys(&mut self, proof: &Proof<'_>, steps: &mut dyn Steps) -> Result<Settlement, Failure> {
+        self.settle(proof, steps)
     }
 
-    fn switch_keys(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        let prepared = std::mem::take(&mut self.prepared);
-        steps.enter(Step::DropKeys)?;
-        slots::drop_old(self.disk()?, &prepared)?;
-        steps.enter(Step::SwitchKeys)?;
-        slots::switch(self.disk()?, &prepared)?;
-        self.image.sync_all().during("writing the header to disk")
-    }
-
-    fn heal_keys(&mut self) -> Result<Healed, Failure> {
-        use crate::sys::cryptsetup::Priority;
-        // The copy tells whether there is anything to do, so that the common case touches nothing.
-        let header = self.disk.as_mut().unwrap_or(&mut self.header.luks);
-        let slots = header.slots().during("reading the key slots")?;
-        if slots.iter().all(|slot| slot.1 == Priority::Normal) {
-            return Ok(Healed::Nothing);
-        }
-        let record = self.record.as_ref().ok().map(Record::last_change_usec);
-        let opened = self.slot;
-        slots::heal(self.disk()?, opened, record)
+    fn change_keys(
+        &mut self,
+        change: KeyChange<'_>,
+        settled: &InOrder,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure> {
+        self.change(change, settled, steps)
     }
 
     fn expose(mut self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure> {

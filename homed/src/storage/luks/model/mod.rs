@@ -1,4 +1,17 @@
-//! Models of disk and kernel, on which the plans and the loops of the real machine run in tests.
+//! Models of disk and kernel, for tests: the plans and the loops that run are the real ones, the machine they run on is
+//! made of values. So every order of verbs, of cuts and of other programs is walked in no time.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `disk` | header (slots, marks, record), home's and host's record, each with what a power cut loses |
+//! | `verbs` | what this program does with them: log in, change the password, the record, the size |
+//! | `others` | what others do: systemd-homed, cryptsetup |
+//! | `walk` | all orders on the disk, what must hold after each, and what is found without each mend |
+//! | `kernel`, `kernel_tests` | devices, mounts and keys, and all orders on them |
 
+mod disk;
 mod kernel;
 mod kernel_tests;
+mod others;
+mod verbs;
+mod walk;

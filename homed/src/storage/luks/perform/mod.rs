@@ -1,5 +1,6 @@
 //! The only place that does the steps of [plans](super::plan) on a real machine, and the loops that ask a plan for
 //! the next step until all is done. The loops run on a model in tests.
 
+pub mod keys;
 pub mod lock;
 pub mod machine;

@@ -2,4 +2,6 @@
 //! wanted; the next step comes out, or that all is done. A change that was cut short is finished or taken back by
 //! the same functions, which look at what it left.
 
+pub mod keys;
 pub mod lock;
+pub mod without;

@@ -1,0 +1,164 @@
+//! What other programs do with a home, each write on disk at once: systemd-homed as its sources have it, and cryptsetup.
+
+use super::disk::{Header, Key, RECOVERY, Record, STRANGER, World};
+use crate::storage::luks::plan::keys::{Claim, Priority};
+
+/// Where systemd-homed runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine: the host's record is written, too.
+    Here,
+    /// On another one, to which the home was carried.
+    Elsewhere,
+}
+
+/// What somebody else does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// systemd-homed changes the password: a slot for each new key, every other slot destroyed, header, home, host.
+    Passwd(Place),
+    /// systemd-homed writes a newer record: an update, or a resize.
+    Update(Place),
+    /// `cryptsetup config --priority`, of the slot with this index.
+    Priority(usize),
+    /// `cryptsetup luksAddKey`.
+    AddKey,
+    /// `systemd-cryptenroll`: a slot, and a token that refers to it.
+    Enrol,
+    /// `cryptsetup luksKillSlot` of the first slot that no part of homed has made.
+    Kill,
+    /// The record in the header becomes unreadable, and this machine has it.
+    Damage,
+}
+
+/// All of it.
+pub const ALL: [Other; 10] = [
+    Other::Passwd(Place::Here),
+    Other::Passwd(Place::Elsewhere),
+    Other::Update(Place::Here),
+    Other::Update(Place::Elsewhere),
+    Other::Priority(0),
+    Other::Priority(1),
+    Other::AddKey,
+    Other::Enrol,
+    Other::Kill,
+    Other::Damage,
+];
+
+/// Does it, or only so many of its writes. How many it did; `None`: it is not possible now.
+pub fn run(world: &mut World, other: Other, given: Key, most: u32) -> Option<u32> {
+    let mut writer = Writer { world, left: most, done: 0 };
+    match other {
+        Other::Passwd(place) => writer.passwd(given, place)?,
+        Other::Update(place) => writer.update(given, place)?,
+        Other::Priority(index) => {
+            let number = writer.world.header.read().slots.get(index)?.number;
+            writer.header(|header| {
+                let found = header.slots.iter_mut().filter(|slot| slot.number == number);
+                found.for_each(|slot| slot.priority = Priority::Other);
+            });
+        }
+        Other::AddKey => writer.add_key(Claim::None),
+        Other::Enrol => writer.add_key(Claim::Token),
+        Other::Damage => {
+            // An older copy of this machine would want both passwords, and say so.
+            let host = *writer.world.host.on_disk();
+            writer.world.header.read().record.filter(|record| *record == host)?;
+            writer.header(|header| header.record = None);
+        }
+        Other::Kill => {
+            let (number, _) = *writer.world.promise.strangers.first()?;
+            if most > 0 {
+                writer.world.promise.strangers.remove(0);
+            }
+            writer.header(|header| header.slots.retain(|slot| slot.number != number));
+        }
+    }
+    Some(writer.done)
+}
+
+struct Writer<'a> {
+    world: &'a mut World,
+    left: u32,
+    done: u32,
+}
+
+impl Writer<'_> {
+    fn may(&mut self) -> bool {
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        self.done += u32::from(may);
+        may
+    }
+
+    fn header(&mut self, change: impl FnOnce(&mut Header)) {
+        if self.may() {
+            let mut header = self.world.header.read().clone();
+            change(&mut header);
+            self.world.header.write(header);
+            self.world.header.flush();
+        }
+    }
+
+    fn add_key(&mut self, claim: Claim) {
+        let salt = self.world.next();
+        let number = self.world.header.read().lowest_free();
+        if self.left > 0 {
+            self.world.promise.strangers.push((number, salt));
+        }
+        self.header(|header| {
+            header.add(number, salt, STRANGER + salt);
+            let added = header.slots.iter_mut().filter(|slot| slot.number == number);
+            added.for_each(|slot| slot.claim = claim);
+        });
+    }
+
+    /// The record in force, where the key opens a slot and is the record's.
+    fn open(&self, given: Key, place: Place) -> Option<Record> {
+        self.world.header.read().opened_by(given)?;
+        let host = (place == Place::Here).then(|| *self.world.host.read());
+        let copies = self.world.header.read().record.into_iter().chain([*self.world.home.read()]).chain(host);
+        copies.max_by_key(|record| record.date).filter(|record| record.has(given))
+    }
+
+    fn publish(&mut self, record: Record, place: Place) {
+        self.header(|header| header.record = Some(record));
+        if self.may() {
+            self.world.home.write(record);
+            self.world.home.flush();
+        }
+        if place == Place::Here && self.may() {
+            self.world.host.write(record);
+            self.world.host.flush();
+        }
+    }
+
+    fn passwd(&mut self, given: Key, place: Place) -> Option<()> {
+        let record = self.open(given, place)?;
+        let (new, salt) = (self.world.promise.pending.last().copied()?, self.world.next());
+        let number = self.world.header.read().lowest_free();
+        self.header(|header| header.add(number, salt, new));
+        let others: Vec<u32> =
+            self.world.header.read().slots.iter().map(|slot| slot.number).filter(|n| *n != number).collect();
+        for other in others {
+            self.header(|header| header.slots.retain(|slot| slot.number != other));
+        }
+        let there = |world: &World, number: u32| {
+            world.header.read().slots.iter().find(|slot| slot.number == number).map(|slot| slot.salt)
+        };
+        let mut strangers = std::mem::take(&mut self.world.promise.strangers);
+        strangers.retain(|(number, salt)| there(self.world, *number) == Some(*salt));
+        self.world.promise.strangers = strangers;
+        self.world.promise.recovery &= self.world.header.read().opened_by(RECOVERY).is_some();
+        let date = self.world.next();
+        self.publish(Record { date, hashes: date, password: new, ..record }, place);
+        Some(())
+    }
+
+    fn update(&mut self, given: Key, place: Place) -> Option<()> {
+        let record = self.open(given, place)?;
+        let date = self.world.next();
+        self.publish(Record { date, ..record }, place);
+        Some(())
+    }
+}

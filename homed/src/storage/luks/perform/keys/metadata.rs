@@ -1,0 +1,150 @@
+//! Key slots and marks as a LUKS2 header has them in its metadata: JSON, which other programs write too.
+
+use crate::job::{Context, Failure};
+use crate::storage::derive;
+use crate::storage::luks::plan::keys::{
+    Claim, Copies, Digest, Header, Mark, Named, Priority, SLOTS, Salt, Situation, Slot, Standing,
+};
+use crate::storage::luks::record_token;
+use crate::sys::cryptsetup::{Facts, Luks};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use openssl::sha::sha256;
+use records::{Record, Secret};
+use serde_json::{Map, Value, json};
+
+/// The type of a mark's token; other programs leave what they do not know alone.
+pub const MARK: &str = "homed-keys";
+/// LUKS2's number for a slot that is neither preferred nor ignored.
+const NORMAL: u64 = 1;
+
+/// Tokens of homed itself.
+const OWN: [&str; 2] = [MARK, record_token::KIND];
+
+/// The key slots and marks of a header.
+pub fn situation(luks: &mut Luks) -> Result<(Vec<Slot>, Vec<Standing>), Failure> {
+    let metadata = luks.metadata().during("reading the encryption header")?;
+    let members = |name: &str| metadata.get(name).and_then(Value::as_object);
+    let tokens = numbered(members("tokens"));
+    let claims: Vec<u32> =
+        tokens.iter().filter(|token| !OWN.contains(&kind(token.1))).flat_map(|t| keyslots(t.1)).collect();
+    let slots = numbered(members("keyslots")).into_iter().map(|(number, slot)| {
+        let claim = if claims.contains(&number) { Claim::Token } else { Claim::None };
+        described(number, slot, claim)
+    });
+    let marks = tokens.iter().filter(|token| kind(token.1) == MARK);
+    let marks = marks.map(|(token, value)| Standing { token: *token, mark: read(value) });
+    Ok((slots.collect(), marks.collect()))
+}
+
+/// Whether a header has a change that was cut short, as far as that is told without a key.
+pub fn is_cut_short(luks: &mut Luks) -> Result<bool, Failure> {
+    let (slots, marks) = situation(luks)?;
+    let (header, copies) = (Header::Unreadable, Copies::Written);
+    Ok(Situation { slots, marks, header, copies }.is_cut_short())
+}
+
+fn numbered(members: Option<&Map<String, Value>>) -> Vec<(u32, &Value)> {
+    let all = members.into_iter().flatten();
+    let mut all: Vec<_> = all.filter_map(|(name, value)| Some((name.parse().ok()?, value))).collect();
+    all.sort_by_key(|entry| entry.0);
+    all
+}
+
+fn kind(token: &Value) -> &str {
+    token["type"].as_str().unwrap_or_default()
+}
+
+fn keyslots(token: &Value) -> Vec<u32> {
+    let all = token["keyslots"].as_array().into_iter().flatten();
+    all.filter_map(|number| number.as_str()?.parse().ok()).collect()
+}
+
+fn described(number: u32, slot: &Value, claim: Claim) -> Slot {
+    let salt = Salt(slot["kdf"]["salt"].as_str().unwrap_or_default().into());
+    let usual = slot["priority"].as_u64().is_none_or(|priority| priority == NORMAL);
+    Slot { number, salt, priority: if usual { Priority::Normal } else { Priority::Other }, claim }
+}
+
+/// The mark as a token.
+pub fn token(mark: &Mark) -> Value {
+    let old: Vec<_> =
+        mark.old.iter().map(|named| json!({"slot": named.slot, "salt": named.salt.0})).collect();
+    let mut token = json!({"type": MARK, "keyslots": [], "old": old, "new": mark.new, "after": mark.after.0});
+    if let Some(before) = &mark.before {
+        token["before"] = json!(before.0);
+    }
+    token
+}
+
+/// The mark in a token; `None` where an earlier version wrote it, or somebody else.
+fn read(token: &Value) -> Option<Mark> {
+    let number = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n < SLOTS);
+    let named = |value: &Value| {
+        let salt = value["salt"].as_str().filter(|salt| !salt.is_empty())?;
+        Some(Named { slot: number(&value["slot"])?, salt: Salt(salt.into()) })
+    };
+    let digest = |name: &str| Some(Digest(token[name].as_str()?.into()));
+    Some(Mark {
+        old: token["old"].as_array()?.iter().map(named).collect::<Option<_>>()?,
+        new: token["new"].as_array()?.iter().map(number).collect::<Option<_>>()?,
+        before: digest("before"),
+        after: digest("after")?,
+    })
+}
+
+/// What tells the keys of a record, to whoever has the volume key and to nobody else.
+pub fn digest(record: &Record, facts: &Facts, volume_key: &Secret) -> Result<Digest, Failure> {
+    let recovery: Vec<_> = record.recovery_keys().iter().map(|entry| entry.hashed_password).collect();
+    let keys = json!([record.hashed_passwords(), recovery]).to_string();
+    let purpose = format!("homed-keys {}", BASE64_STANDARD.encode(sha256(keys.as_bytes())));
+    let digest = derive::hkdf(volume_key, facts.uuid.as_bytes(), &purpose, 32)?;
+    Ok(Digest(BASE64_STANDARD.encode(digest.open()).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written() {
+        let named = Named { slot: 0, salt: Salt("c2FsdA==".into()) };
+        let mark = Mark {
+            old: vec![named],
+            new: vec![31],
+            before: Some(Digest("b".into())),
+            after: Digest("a".into()),
+        };
+        assert_eq!(read(&token(&mark)), Some(mark.clone()));
+        let adopted = Mark { before: None, ..mark };
+        assert_eq!(read(&token(&adopted)), Some(adopted));
+    }
+
+    #[test]
+    fn what_is_no_mark_of_this_kind_is_not_taken_for_one() {
+        let mark = json!({"old": [{"slot": 0, "salt": "x"}], "new": [31], "after": "a"});
+        assert!(read(&mark).is_some());
+        for (name, value) in [
+            ("old", json!(null)),
+            ("old", json!([{"slot": 0}])),
+            ("old", json!([{"slot": 0, "salt": ""}])),
+            ("old", json!([{"slot": 32, "salt": "x"}])),
+            ("new", json!([-1])),
+            ("new", json!("31")),
+            ("after", json!(null)),
+        ] {
+            let mut broken = mark.clone();
+            broken[name] = value;
+            assert_eq!(read(&broken), None, "{name}");
+        }
+        assert_eq!(read(&json!({"type": MARK, "keyslots": [], "lastChangeUSec": 7})), None);
+    }
+
+    #[test]
+    fn a_slot_is_read_with_what_others_say_of_it() {
+        let slot = json!({"type": "luks2", "kdf": {"type": "argon2id", "salt": "abc="}, "priority": 2});
+        let read = described(3, &slot, Claim::None);
+        assert_eq!((read.salt, read.priority), (Salt("abc=".into()), Priority::Other));
+        assert_eq!(described(3, &json!({}), Claim::None).priority, Priority::Normal);
+    }
+}

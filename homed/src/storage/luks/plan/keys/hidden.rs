@@ -1,0 +1,56 @@
+//! Slots of keys that are to go, and were not given.
+
+use super::{Claim, Slot};
+use crate::storage::Hidden as Keys;
+use crate::storage::luks::plan::without::{Mend, has};
+
+/// Slots from this number on are homed's: it takes numbers from the top down, and other programs from the bottom up.
+/// (Homes that an earlier version or systemd-homed made have slots below.)
+pub const OWN: u32 = 16;
+
+/// What becomes of slots that no key which was given opens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hidden {
+    /// They are of keys that go.
+    pub go: Vec<u32>,
+    /// One of them may be, and may be another program's or of a key that stays: they are left.
+    pub doubtful: Vec<u32>,
+}
+
+/// Tells them. How many slots there are says nothing: systemd-homed leaves keys in records that have none. `told` are
+/// those of keys that were given.
+pub fn hidden(slots: &[Slot], told: &[u32], keys: Keys) -> Hidden {
+    if keys.go == 0 {
+        return Hidden::default();
+    }
+    let unknown = slots.iter().filter(|slot| slot.claim == Claim::None && !told.contains(&slot.number));
+    let is_own = |number: &u32| keys.stay == 0 && (*number >= OWN || !has(Mend::Strangers));
+    let (go, rest): (Vec<u32>, Vec<u32>) = unknown.map(|slot| slot.number).partition(is_own);
+    let doubtful = if go.len() < keys.go { rest } else { Vec::new() };
+    Hidden { go, doubtful }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Priority, Salt};
+    use super::*;
+
+    fn slot(number: u32, claim: Claim) -> Slot {
+        Slot { number, salt: Salt(number.to_string().into()), priority: Priority::Normal, claim }
+    }
+
+    #[test]
+    fn slots_of_keys_that_were_not_given_are_told_where_nobody_elses_can_be() {
+        let told = |numbers: &[u32], stay, go| {
+            let mut slots: Vec<Slot> = numbers.iter().map(|number| slot(*number, Claim::None)).collect();
+            slots.push(slot(20, Claim::Token));
+            let hidden = hidden(&slots, &[31], Keys { stay, go });
+            (hidden.go, hidden.doubtful)
+        };
+        assert_eq!(told(&[31, 30], 0, 1), (vec![30], vec![]));
+        assert_eq!(told(&[31, 30, 0], 0, 1), (vec![30], vec![]));
+        assert_eq!(told(&[31, 0], 0, 1), (vec![], vec![0]));
+        assert_eq!(told(&[31, 30, 29], 1, 1), (vec![], vec![30, 29]));
+        assert_eq!(told(&[31, 30], 1, 0), (vec![], vec![]));
+    }
+}
