@@ -1,5 +1,6 @@
 //! What a power cut can leave: from a log of every write and flush while a home is made, grown, shrunk, given another
-//! password and another record, states of the disk are made and opened. Nothing that was synced may be missing.
+//! password and another record, states of the disk are made, one more verb is done, and they are opened. Nothing that
+//! was synced may be missing.
 //! `HOMED_FILE_SYSTEM=ext4` has one with ext4 grown, locked and unlocked, and shrunk while it is closed.
 //!
 //! The log is of the device that /home lies on, so a state holds the image and all that the file system around it

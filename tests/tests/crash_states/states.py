@@ -3,7 +3,8 @@
     states.py LOG BASE SEED COUNT SAMPLE WHO
 
 A state is all up to a flush, and of what was written after it a part: nothing, all, or as chance will have it. It is
-made of BASE, which follows the log, and a snapshot that is thrown away. Each line of the output is one state that was
+made of BASE, which follows the log, and a snapshot that is thrown away. Before the login comes one more verb, as chance
+will have it: a change of size, a check, a change of password and back, a login with a wrong one, or an update of the record. Each line of the output is one state that was
 lost; the last line is the count. Every SAMPLEth state is opened through the daemon and homectl, the others by a worker
 alone, which does the same work without the bus. WHO is `ours`, or `original`: systemd-homed opens all of them.
 """
@@ -103,11 +104,18 @@ def expected(prefix):
 
 
 def open_by_worker(password):
+    return by_worker({"activate": {"uid": 60456, "known": known()}}, password)
+
+
+def known():
     host = "/var/lib/systemd/home/alice.identity"
+    return "Yes" if os.path.exists(host) and os.path.getsize(host) > 0 else "No"
+
+
+def by_worker(task, password, new=None):
     machine = open("/etc/machine-id").read().strip()
-    known = os.path.exists(host) and os.path.getsize(host) > 0
-    if known:
-        record = json.load(open(host))
+    if known() == "Yes":
+        record = json.load(open("/var/lib/systemd/home/alice.identity"))
     else:
         record = {"userName": "alice", "binding": {machine: {"imagePath": "/home/alice.home", "storage": "luks"}}}
     job = {
@@ -116,9 +124,11 @@ def open_by_worker(password):
         "machine": machine,
         "host": "machine",
         "record": record,
-        "task": {"activate": {"uid": 60456, "known": "Yes" if known else "No"}},
+        "task": task,
         "secret": {"password": [password]},
     }
+    if new:
+        job["newSecret"] = {"password": [new]}
     with open("/run/job", "w+") as file:
         json.dump(job, file)
         file.flush()
@@ -127,6 +137,73 @@ def open_by_worker(password):
             ["/usr/lib/homed/homed", "worker"], stdin=file, capture_output=True, text=True
         )
     return done.returncode == 0, done.stdout[-600:] + done.stderr[-300:]
+
+
+def homectl(words, password, new=""):
+    given = {"PASSWORD": password, **({"NEWPASSWORD": new} if new else {})}
+    done = run(f"timeout 60 homectl {words} </dev/null", env={**os.environ, **given})
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def resize(by_daemon, password):
+    if by_daemon:
+        return homectl("resize alice 340M", password)
+    task = {"size": {"near": 340 << 20}, "resting": "No", "remember": "No"}
+    return by_worker({"resize": task}, password)
+
+
+def look(by_daemon, password):
+    if by_daemon:
+        return homectl("check alice", password)
+    return by_worker({"check": {"seen": "Closed", "known": known()}}, password)
+
+
+def change_password(by_daemon, password, new):
+    if by_daemon:
+        return homectl("passwd alice", password, new)
+    return by_worker({"changePassword": {"resting": "No"}}, password, new)
+
+
+def passwd_and_back(by_daemon, password):
+    done, said = change_password(by_daemon, password, "between")
+    if done:
+        done, said = change_password(by_daemon, "between", password)
+        if not done:
+            raise RuntimeError(f"the password that was just set does not change it back: {said}")
+    return done, said
+
+
+def login_wrong(by_daemon, _password):
+    done, said = (open_by_daemon if by_daemon else open_by_worker)("never a password")
+    if done:
+        raise RuntimeError("a password that was never set opens it")
+    return done, said
+
+
+def update(by_daemon, password):
+    # The worker alone is given a finished record; homectl makes it.
+    return homectl("update alice --location=here", password) if by_daemon else look(by_daemon, password)
+
+
+BEFORE = {
+    "resize": resize,
+    "check": look,
+    "passwd-and-back": passwd_and_back,
+    "login-wrong": login_wrong,
+    "update": update,
+}
+
+
+def one_more(name, prefix, by_daemon):
+    """A verb before the login: it may be refused, and leaves a home that opens."""
+    if WHO != "ours" or not os.path.exists("/home/alice.home"):
+        return
+    for password in reversed(expected(prefix)[2]):
+        done, said = BEFORE[name](by_daemon, password)
+        if '"fault"' in said or "unexpectedly" in said:
+            raise RuntimeError(f"{name} failed: {said}")
+        if done:
+            return
 
 
 DAEMON = "/usr/lib/systemd/systemd-homed" if WHO == "original" else "/usr/lib/homed/homed"
@@ -193,6 +270,7 @@ def main():
         os.fsync(state)
         os.close(state)
         by_daemon = WHO == "original" or number % SAMPLE == 0
+        more = list(BEFORE)[(number + number // SAMPLE + SEED) % len(BEFORE)]
         kinds["by the daemon"] += by_daemon
         wrong = None
         try:
@@ -200,6 +278,7 @@ def main():
             if by_daemon:
                 must(START)
             try:
+                one_more(more, prefix, by_daemon)
                 wrong = check(prefix, by_daemon)
             finally:
                 close(by_daemon)
@@ -212,7 +291,7 @@ def main():
         if wrong:
             lost += 1
             after = [entry[4] for entry in entries[:prefix] if entry[4] and not entry[4].startswith("file")]
-            print(f"LOST prefix {prefix} kept {kept} after {after[-1:]}: {wrong}", flush=True)
+            print(f"LOST prefix {prefix} kept {kept} after {after[-1:]}, then {more}: {wrong}", flush=True)
     print(json.dumps({"states": len(seen), "lost": lost, "log": len(entries), **kinds}))
 
 

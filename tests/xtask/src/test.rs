@@ -18,7 +18,9 @@ pub fn run(words: &[String]) -> Result<()> {
     }
     steps.step("images", || images.iter().try_for_each(|image| image.file().map(drop)));
     steps.step("machine tests", || {
-        let fixed = ["nextest", "run", "--package", "homed-tests"].map(str::to_owned);
+        // The slow ones are named again at the end.
+        let fixed = ["nextest", "run", "--package", "homed-tests", "--final-status-level", "slow"];
+        let fixed = fixed.map(str::to_owned);
         steps::program("cargo", fixed.iter().chain(words))
     });
     steps.summary()

@@ -90,11 +90,11 @@ pub const SAME_CIPHER: &[Line] = &[
 ];
 
 const fn rate(name: &'static str, words: &'static str) -> Line {
-    Line { name, words, unit: Unit::Rate }
+    Line::new(name, words, Unit::Rate)
 }
 
 const fn share(name: &'static str, words: &'static str) -> Line {
-    Line { name, words, unit: Unit::Share }
+    Line::new(name, words, Unit::Share)
 }
 
 pub fn measure(machine: &Machine, _daemon: Daemon) -> Result<Figures> {

@@ -32,6 +32,11 @@ impl Figures {
         }
     }
 
+    /// The value measured last.
+    pub fn last(&self, name: &str) -> Option<u64> {
+        self.0.get(name)?.last().copied()
+    }
+
     /// The value in the middle; `None`: it was not measured.
     pub fn median(&self, name: &str) -> Option<f64> {
         let mut values = self.0.get(name)?.clone();
@@ -48,6 +53,20 @@ pub struct Line {
     pub words: &'static str,
     /// What the values are.
     pub unit: Unit,
+    /// How many times the original's ours may be.
+    pub limit: Option<f64>,
+}
+
+impl Line {
+    /// A line without a limit.
+    pub const fn new(name: &'static str, words: &'static str, unit: Unit) -> Self {
+        Self { name, words, unit, limit: None }
+    }
+
+    /// The same with one.
+    pub const fn at_most(self, limit: f64) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
 }
 
 /// What a value is in the script's output, and what it is printed as.
@@ -102,17 +121,20 @@ impl Table<'_> {
     /// For people: medians. What one of the two does not have is left out.
     pub fn print(&self) -> Result<()> {
         println!("medians; systemd-homed {}", self.version);
-        println!("{:<44}{:>10}{:>16}{:>13}", "", "homed", "systemd-homed", "ratio");
+        println!("{:<44}{:>10}{:>16}{:>13}  wanted", "", "homed", "systemd-homed", "ratio");
         for line in self.lines {
             let shown = |value: Option<f64>| {
                 value.map_or("-".to_owned(), |v| format!("{:.1}", v / line.unit.divisor()))
             };
             let (ours, original) = (self.ours.median(line.name), self.original.median(line.name));
-            let ratio = ours
-                .zip(original)
-                .map_or(String::new(), |(ours, original)| format!("{:.2}", ours / original));
+            let ratio = ours.zip(original).map(|(ours, original)| ours / original);
+            let wanted = line.limit.map_or(String::new(), |limit| {
+                let kept = if ratio.is_some_and(|ratio| ratio <= limit) { "" } else { ": not reached" };
+                format!("  at most {limit:.1}{kept}")
+            });
+            let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
             let (ours, original) = (shown(ours), shown(original));
-            println!("{:<44}{ours:>10}{original:>16} {:<6}{ratio:>6}", line.words, line.unit.name());
+            println!("{:<44}{ours:>10}{original:>16} {:<6}{ratio:>6}{wanted}", line.words, line.unit.name());
         }
         Ok(())
     }
@@ -138,6 +160,7 @@ impl Table<'_> {
             "name": line.name,
             "words": line.words,
             "unit": unit,
+            "limit": line.limit,
             "homed": values(self.ours),
             "systemd-homed": values(self.original),
             "median": { "homed": self.ours.median(line.name), "systemd-homed": self.original.median(line.name) },

@@ -1,8 +1,9 @@
-//! `cargo xtask bench`: our figures beside the original's, from one run in one machine, with a key derivation of next
-//! to no cost. What is printed are medians. `--json` prints every single value, for programs.
+//! `cargo xtask bench`: our figures beside the original's, with a key derivation of next to no cost. What is printed
+//! are medians, and what ratio of the two is wanted. `--json` prints every single value, for programs.
 //!
-//! Each part is a script that prints "NAME VALUE" for each time it has measured something, and a table of what the
-//! names mean.
+//! Two machines run, one with each daemon, and are measured in turns, round by round, so that what else the host does
+//! hits both. Each part is a script that prints "NAME VALUE" for each time it has measured something, and a table of
+//! what the names mean. A part's figures are printed when it is done; a part that fails does not take the others' along.
 
 mod data;
 mod figures;
@@ -14,32 +15,48 @@ mod verbs;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use machine::{Image, Init, Machine};
 
 use crate::{find, prepare};
 use figures::{Figures, Line, Table};
 
-/// RAM in MiB: the largest part has 3 GB of a home in its cache.
-const MEMORY: u32 = 6144;
 /// How long one part may take.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// What is measured: its name on the command line, and its function, which is told which of the two daemons runs.
+/// What is measured: its name on the command line, what it needs, and a function that does one round and is told which of
+/// the two daemons runs.
 struct Part {
     name: &'static str,
     lines: &'static [Line],
+    rounds: usize,
+    /// RAM of the machine in MiB.
+    memory: u32,
     measure: fn(&Machine, Daemon) -> Result<Figures>,
 }
 
 const PARTS: &[Part] = &[
-    Part { name: "verbs", lines: verbs::LINES, measure: verbs::measure },
-    Part { name: "lid", lines: lid::LINES, measure: lid::measure },
-    Part { name: "prompt", lines: prompt::LINES, measure: prompt::measure },
-    Part { name: "resize", lines: resize::LINES, measure: resize::measure },
-    Part { name: "housekeeping", lines: housekeeping::LINES, measure: housekeeping::measure },
-    Part { name: "data", lines: data::LINES, measure: data::measure },
-    Part { name: "cipher", lines: data::SAME_CIPHER, measure: data::measure_same_cipher },
+    Part { name: "verbs", lines: verbs::LINES, rounds: 7, memory: 1024, measure: verbs::measure },
+    Part { name: "lid", lines: lid::LINES, rounds: 5, memory: 1024, measure: lid::measure },
+    // 3 GB of a home are in the cache.
+    Part { name: "full", lines: lid::FULL, rounds: 3, memory: 6144, measure: lid::measure_full },
+    Part { name: "prompt", lines: prompt::LINES, rounds: 3, memory: 1024, measure: prompt::measure },
+    Part { name: "resize", lines: resize::LINES, rounds: 5, memory: 2048, measure: resize::measure },
+    Part {
+        name: "housekeeping",
+        lines: housekeeping::LINES,
+        rounds: 7,
+        memory: 1024,
+        measure: housekeeping::measure,
+    },
+    Part { name: "data", lines: data::LINES, rounds: 1, memory: 6144, measure: data::measure },
+    Part {
+        name: "cipher",
+        lines: data::SAME_CIPHER,
+        rounds: 1,
+        memory: 6144,
+        measure: data::measure_same_cipher,
+    },
 ];
 
 /// Which daemon runs.
@@ -65,15 +82,36 @@ pub fn run(words: &[String]) -> Result<()> {
     if std::env::var_os("HOMED_DEB").is_none() {
         (find("deb").context("the command that makes the package")?.run)(&[])?;
     }
-    let machine = Machine::builder().image(Image::Peer).init(Init::Full).memory(MEMORY).start()?;
-    let original = all(&machine, &parts, Daemon::Original)?;
-    machine.copy_in(&machine::our_package()?, "/root/homed.deb")?;
-    machine.check("dpkg --install /root/homed.deb >/dev/null 2>&1; systemctl is-active homed.service")?;
-    let ours = all(&machine, &parts, Daemon::Ours)?;
-    let version = machine.check("dpkg-deb -f /opt/peer/systemd-homed_*.deb Version")?;
-    let lines: Vec<&Line> = parts.iter().flat_map(|part| part.lines).collect();
-    let table = Table { version: version.trim(), lines: &lines, ours: &ours, original: &original };
-    if json { table.print_json() } else { table.print() }
+    let memory = parts.iter().map(|part| part.memory).max().unwrap_or(1024);
+    let start = || Machine::builder().image(Image::Peer).init(Init::Full).memory(memory).start();
+    let machines = [(Daemon::Original, start()?), (Daemon::Ours, start()?)];
+    let [(_, original), (_, ours)] = &machines;
+    ours.copy_in(&machine::our_package()?, "/root/homed.deb")?;
+    ours.check("dpkg --install /root/homed.deb >/dev/null 2>&1; systemctl is-active homed.service")?;
+    let version = original.check("dpkg-deb -f /opt/peer/systemd-homed_*.deb Version")?;
+    let mut failed = Vec::new();
+    for part in parts {
+        let [mut original, mut ours] = [Figures::default(), Figures::default()];
+        if let Err(error) = in_turns(part, &machines, &mut [&mut original, &mut ours]) {
+            failed.push(format!("{}: {error:#}", part.name));
+        }
+        let lines: Vec<&Line> = part.lines.iter().collect();
+        let table = Table { version: version.trim(), lines: &lines, ours: &ours, original: &original };
+        if json { table.print_json()? } else { table.print()? }
+    }
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
+}
+
+/// One part's rounds, the two daemons in turns.
+fn in_turns(part: &Part, machines: &[(Daemon, Machine); 2], figures: &mut [&mut Figures; 2]) -> Result<()> {
+    for round in 1..=part.rounds {
+        for ((daemon, machine), figures) in machines.iter().zip(figures.iter_mut()) {
+            eprintln!("=== {} {round}/{}: {}", part.name, part.rounds, daemon.unit());
+            figures.add((part.measure)(machine, *daemon)?);
+        }
+    }
+    Ok(())
 }
 
 /// The parts that were asked for; all where none was.
@@ -93,15 +131,6 @@ fn parse(words: &[String]) -> Result<(bool, Vec<&'static Part>)> {
         parts.extend(PARTS);
     }
     Ok((json, parts))
-}
-
-fn all(machine: &Machine, parts: &[&Part], daemon: Daemon) -> Result<Figures> {
-    let mut figures = Figures::default();
-    for part in parts {
-        eprintln!("=== {}: {}", daemon.unit(), part.name);
-        figures.add((part.measure)(machine, daemon).with_context(|| part.name)?);
-    }
-    Ok(figures)
 }
 
 /// Runs a script and reads what it has measured.

@@ -9,9 +9,6 @@ use super::Daemon;
 use super::figures::{Figures, Line, Unit};
 use crate::prepare;
 
-/// How often it is measured, each time on a fresh machine.
-const RUNS: usize = 3;
-
 /// A home that is open.
 const OPEN: &str = "export NEWPASSWORD=correcthorse PASSWORD=correcthorse
 homectl create alice --disk-size=256M --luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 \
@@ -19,18 +16,16 @@ homectl create alice --disk-size=256M --luks-pbkdf-type=pbkdf2 --luks-pbkdf-forc
 homectl activate alice";
 
 pub const LINES: &[Line] =
-    &[Line { name: "prompt", words: "waking until a prompt takes a key (computed PC)", unit: Unit::Time }];
+    &[Line::new("prompt", "waking until a prompt takes a key (computed PC)", Unit::Time)];
 
-/// On machines of its own; the original has no prompt.
+/// On a machine of its own; the original has no prompt.
 pub fn measure(_machine: &Machine, daemon: Daemon) -> Result<Figures> {
     let mut figures = Figures::default();
     if daemon == Daemon::Original {
         return Ok(figures);
     }
     prepare::screen()?;
-    for _ in 0..RUNS {
-        figures.put("prompt", u64::try_from(past_processor_faults(once)?.as_micros())?);
-    }
+    figures.put("prompt", u64::try_from(past_processor_faults(once)?.as_micros())?);
     Ok(figures)
 }
 
