@@ -16,7 +16,7 @@ pub const CHEAP: &str = "--disk-size=256M --luks-pbkdf-type=pbkdf2 --luks-pbkdf-
                          --enforce-password-policy=no --rate-limit-burst=1000";
 
 /// Starts the daemon in a small machine, and returns when it answers. What it says goes to /run/homed.log.
-const START: &str = "\
+pub const START: &str = "\
 mkdir -p /run/homed
 setsid /usr/lib/homed/homed >>/run/homed.log 2>&1 </dev/null &
 echo $! >/run/homed.pid

@@ -51,7 +51,10 @@ type Done = Result<Option<records::Record>, Failure>;
 pub fn main() -> ExitCode {
     let mut reporter = Reporter::new(std::io::stdout());
     let outcome = match prepare().and_then(|()| read_job()) {
-        Ok(job) => run(&job, &mut reporter),
+        Ok(job) => {
+            reporter.begin(&job.task);
+            run(&job, &mut reporter)
+        }
         Err(failure) => failed(failure),
     };
     let well = matches!(outcome, Outcome::Done { .. });

@@ -1,7 +1,7 @@
 //! Every step of every verb passes here: the daemon hears of it, and a fault point can end it.
 
-use super::fault;
-use crate::job::{Context, Failure, Message, Progress, Step, Steps};
+use super::fault::Faults;
+use crate::job::{Context, Failure, Message, Progress, Step, Steps, Task};
 use std::io::Write;
 
 /// Says on a stream (standard output) how far the job is.
@@ -10,12 +10,18 @@ pub struct Reporter<W> {
     plan: &'static [Step],
     done: u64,
     warnings: Vec<String>,
+    faults: Faults,
 }
 
 impl<W: Write> Reporter<W> {
     /// Speaks to this stream.
     pub fn new(stream: W) -> Self {
-        Self { stream, plan: &[], done: 0, warnings: Vec::new() }
+        Self { stream, plan: &[], done: 0, warnings: Vec::new(), faults: Faults::default() }
+    }
+
+    /// What the job is, for its fault points.
+    pub fn begin(&mut self, task: &Task) {
+        self.faults.begin(task);
     }
 
     /// The steps the job will take, most likely: the measure of the progress bar.
@@ -43,7 +49,7 @@ impl<W: Write> Steps for Reporter<W> {
         }
         let progress = Progress { step: step.words().into(), done: self.done, of: self.plan.len() as u64 };
         self.say(&Message::Progress(progress))?;
-        fault::obey(step)
+        self.faults.enter(step)
     }
 
     fn warn(&mut self, text: String) {
