@@ -151,9 +151,15 @@ def no_key():
         raise Lost(f"locked, and there is a key: {usable} {inactive} {running} {keys}")
 
 
+# Whoever waits for a frozen file system cannot be killed.
+THAW = f"""
+for layer in 1 2 3; do
+    fsfreeze --unfreeze {HOME} 2>/dev/null
+    [ "$(stat -f -c %T {HOME})" != tmpfs ] || umount -l {HOME}
+done
+:"""
 AFRESH = f"""
 pkill -KILL -x tail; rm -f {FAULT} /run/homed/locked/* /run/homed/jobs/*
-fsfreeze --unfreeze {HOME} 2>/dev/null
 for name in $(dmsetup ls | grep -oE '^(home|homed-swap)-alice[^ \\t]*'); do
     dmsetup clear $name; dmsetup wipe_table --force $name
 done
@@ -174,6 +180,7 @@ def afresh():
         pass
     for worker in workers():
         os.kill(worker, 9)
+    must(THAW)
     until("the worker's end", lambda: not workers())
     must(AFRESH)
     start_daemon()

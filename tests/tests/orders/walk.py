@@ -272,10 +272,11 @@ def login(world):
         return gone(now, world)
     if now == "locked":
         no_key()
-    if now == "active" and " ro" in must("findmnt -no VFS-OPTIONS,FS-OPTIONS /home/alice").replace(",", " "):
-        wants(homectl("deactivate alice"), "to be closed after a rescue")
+    if now == "active":
+        # Still open, or shown by a rescue. Notes are settled by whoever opens it next.
+        wants(homectl("deactivate alice"), "to be closed")
         now = settled()
-    way = {"locked": "unlock", "active": "authenticate"}.get(now, "activate")
+    way = "unlock" if now == "locked" else "activate"
     tried = {password: homectl(f"{way} alice", password) for password in world.right[:1]}
     for password in world.right[1:]:
         now_way = "authenticate" if state() == "active" else way
