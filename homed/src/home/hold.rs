@@ -4,7 +4,7 @@ use super::effect::Failed;
 use super::run::Phase;
 use super::state::Work;
 use super::verdict::Verb;
-use super::{Fate, Home, Turn, Wanted};
+use super::{Fate, Home, TimerKind, Turn, Wanted};
 use crate::job::Outcome;
 use crate::manager::request::Answer;
 use records::Refusal;
@@ -40,8 +40,14 @@ impl Work {
 }
 
 impl Home {
-    /// Starts it, unless the machine is going to sleep and it takes a key: then it starts after the wake.
+    /// Starts it, unless the machine is going to sleep and it takes a key: then it starts after the wake. While what a
+    /// lock has left is not mended yet, a file system may stand still: a worker that wrote to it would wait in the
+    /// kernel, where nothing ends it, and the mending behind it. So all else waits for that.
     pub(super) fn begin(&mut self, work: Work, wanted: Wanted, turn: &mut Turn) {
+        let mends = matches!(work, Work::Settling | Work::Locking | Work::GivingUp);
+        if self.is_timed(TimerKind::Settle) && !mends {
+            return self.enqueue(wanted, turn);
+        }
         if turn.sleep == Sleep::Awake || !work.takes_key(&wanted) {
             return self.start(work, wanted, turn);
         }
