@@ -61,6 +61,22 @@ fn what_activate_would_refuse_is_refused_and_nothing_is_made() -> Result<()> {
 }
 
 #[test]
+fn without_user_namespaces_a_home_is_refused_in_words_and_one_made_so_opens() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.check("echo 0 > /proc/sys/user/max_user_namespaces")?;
+    let said = machine.refused("activate alice", "correcthorse", "")?;
+    ensure!(said.contains("user.max_user_namespaces") && !said.contains("space ("), "{said}");
+    ensure!(machine.state("alice")? == "inactive", "{}", machine.state("alice")?);
+    machine.nothing_open("alice")?;
+    machine.create("bob", "correcthorse")?;
+    machine.done("activate bob", "correcthorse", "")?;
+    machine.command("touch ~/mine").user("bob").check()?;
+    machine.done("deactivate bob", "", "")?;
+    machine.nothing_open("bob")
+}
+
+#[test]
 fn where_home_is_a_link_homes_are_made_and_opened() -> Result<()> {
     let machine = Ours::small()?;
     machine.kill_daemon()?;

@@ -55,7 +55,8 @@ pub fn refuse<T>(refusal: Refusal, sentence: impl Into<String>) -> Result<T, Fai
     Err(Failure::Refused(Refused::new(refusal, sentence)))
 }
 
-/// Says of an error what was being done. A full disk is a refusal wherever it shows up.
+/// Says of an error what was being done. A full disk is a refusal wherever it shows up; limits of the kernel that answer
+/// with the same numbers are named where they are met (`sys/limits.rs`).
 pub trait Context<T> {
     /// `what` as "making the file system".
     fn during(self, what: impl Display) -> Result<T, Failure>;

@@ -22,7 +22,7 @@ mod spec;
 pub mod swap;
 
 pub use directory::HomeDirectory;
-pub use parts::tree::make_target;
+pub use parts::tree::{Ids, make_target, refuse_unmapped};
 pub use spec::Spec;
 
 /// One kind of storage, for one home.

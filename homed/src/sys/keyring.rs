@@ -3,6 +3,7 @@
 //! A key that outlives this process is in the user keyring of root; for dm-crypt to find it, it has to be in a
 //! keyring of the thread that asks.
 
+use super::limits::Limit;
 use std::ffi::{CString, c_long};
 use std::io;
 
@@ -75,7 +76,7 @@ fn add(name: &str, key: &[u8], keyring: c_long) -> io::Result<()> {
     // SAFETY: the strings end with NUL, the key is read for its true length, all of it for the call only.
     let serial =
         unsafe { libc::syscall(libc::SYS_add_key, KIND.as_ptr(), name.as_ptr(), data, length, keyring) };
-    if serial < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if serial < 0 { Err(Limit::Keys.name(io::Error::last_os_error())) } else { Ok(()) }
 }
 
 fn control(operation: c_long, key: c_long, other: c_long) -> io::Result<c_long> {

@@ -18,6 +18,7 @@ pub mod holders;
 pub mod input;
 pub mod keeps;
 pub mod keyring;
+pub mod limits;
 pub mod loopdev;
 pub mod mapped_files;
 pub mod memory;

@@ -1,5 +1,6 @@
 //! A user namespace that exists only to carry the ID map of a mount.
 
+use super::limits::Limit;
 use rustix::process::Pid;
 use std::fs::{self, File};
 use std::io;
@@ -24,7 +25,7 @@ impl Child {
         let parent = rustix::process::getpid();
         // SAFETY: without CLONE_VM and with a null stack this is fork(2) into a new user namespace.
         match unsafe { clone(libc::CLONE_NEWUSER | libc::SIGCHLD) } {
-            -1 => Err(io::Error::last_os_error()),
+            -1 => Err(Limit::UserNamespaces.name(io::Error::last_os_error())),
             0 => wait_to_be_killed(parent),
             pid => Ok(Self(libc::pid_t::try_from(pid).map_err(io::Error::other)?)),
         }

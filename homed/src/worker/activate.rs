@@ -38,6 +38,11 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     if copies.winner().is_ok() {
         copies.prove(&offer)?;
     }
+    let stored = opened.directory(steps)?.owner();
+    if let Err(failure) = storage::refuse_unmapped(storage::Ids { stored, exposed: uid }) {
+        opened.finish(steps)?;
+        return Err(failure);
+    }
     let home = opened.directory(steps)?;
     copies.see_identity(home, steps)?;
     let proven = copies.prove(&offer)?;

@@ -3,9 +3,11 @@
 
 use super::idmap;
 use super::superblock::Kind;
-use crate::job::{Context, Failure};
+use crate::job::{Context, Failure, refuse};
+use crate::sys::limits::{self, Limit};
 use crate::sys::mount::{self, Attributes, PrivateNamespace, Setting};
 use crate::sys::{btrfs, durable};
+use records::Refusal;
 use records::signature::Vouched;
 use rustix::fs::{Gid, Mode, Uid};
 use std::fs::DirBuilder;
@@ -88,6 +90,7 @@ impl PrivateMount {
         match idmap::apply(&tree, ids.stored, ids.exposed) {
             // A kernel or file system without mapped mounts shows the right owner only if it is stored.
             Err(error) if unsupported(&error) && ids.stored == ids.exposed => {}
+            Err(error) if Limit::met(&error).is_some() => return unmapped(&error),
             other => other.during("mapping the owner of the files")?,
         }
         drop(directory);
@@ -109,6 +112,21 @@ pub struct Ids {
 /// accident (as the original stores them).
 pub const STORED_UID: u32 = 65534;
 
+/// Refuses a home whose files cannot be shown as the user's, where that is known before.
+pub fn refuse_unmapped(ids: Ids) -> Result<(), Failure> {
+    if ids.stored == ids.exposed || !limits::no_user_namespaces() {
+        return Ok(());
+    }
+    unmapped(&Limit::UserNamespaces)
+}
+
+fn unmapped<T>(why: &dyn std::fmt::Display) -> Result<T, Failure> {
+    refuse(
+        Refusal::NotSupported,
+        format!("The files of the home cannot be shown as its user's: {why}. Allow more."),
+    )
+}
+
 /// Makes the directory the home is mounted at, closed to all while nothing is mounted there.
 pub fn make_target(target: &Path) -> Result<(), Failure> {
     let mut builder = DirBuilder::new();
@@ -127,5 +145,6 @@ pub fn give(file: impl AsFd, id: u32) -> Result<(), Failure> {
 }
 
 fn unsupported(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL))
+    Limit::met(error).is_some()
+        || matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL))
 }
