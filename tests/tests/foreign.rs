@@ -196,3 +196,51 @@ fn a_header_that_would_take_the_machine_is_not_tried() -> Result<()> {
 fn argon2(time: u32, memory: u64) -> Value {
     json!({"type": "argon2id", "time": time, "memory": memory, "cpus": 1, "salt": "AAAAAAAAAAAAAAAAAAAAAA=="})
 }
+
+/// What a shared folder without shared locks comes to: both machines see one image, and neither sees the other's lock.
+#[test]
+fn an_image_that_another_machine_has_open_is_left_alone() -> Result<()> {
+    let first = Ours::small()?;
+    first.create("alice", "correcthorse")?;
+    first.done("activate alice", "correcthorse", "")?;
+    first.command("echo mine > ~/file; sync ~/file").user("alice").check()?;
+    first.check("sync -f /home/alice")?;
+    let folder = tempfile::tempdir()?;
+    let (image, key) = (folder.path().join("alice.home"), folder.path().join("first.public"));
+    first.copy_out("/home/alice.home", &image)?;
+    first.copy_out("/var/lib/systemd/home/local.public", &key)?;
+    // Cut off with the home open, the machine itself opens it again.
+    let first = Ours::on(first.0.power_cut()?.start()?)?;
+    first.done("activate alice", "correcthorse", "")?;
+    first.done("deactivate alice", "", "")?;
+    let closed = folder.path().join("closed");
+    first.copy_out("/home/alice.home", &closed)?;
+
+    let second = Ours::small_with(Machine::builder().machine_id("22222222222222222222222222222222"))?;
+    second.copy_in(&key, "/root/first.public")?;
+    second.check("homectl add-signing-key /root/first.public")?;
+    second.copy_in(&image, "/home/alice.home")?;
+    let before = second.check("sha256sum /home/alice.home")?;
+    let said = second.refused("activate alice", "correcthorse", "")?;
+    ensure!(said.contains("Another machine has the home open") && said.contains("minutes"), "{said}");
+    let found = second.homectl("check alice", "correcthorse", "")?;
+    ensure!(found.status == 2 && found.stdout.contains("Another machine"), "{}", found.stdout);
+    ensure!(second.check("sha256sum /home/alice.home")? == before, "it was changed");
+    let asked = second.homectl("repair --dry-run alice", "correcthorse", "")?;
+    ensure!(
+        asked.stdout.contains("take away the mark of another machine"),
+        "{}{}",
+        asked.stdout,
+        asked.stderr
+    );
+    let done = second.homectl("repair --yes alice", "correcthorse", "")?;
+    ensure!(done.status == 0, "{}{}\n{}", done.stdout, done.stderr, second.log());
+    second.done("activate alice", "correcthorse", "")?;
+    ensure!(second.command("cat ~/file").user("alice").check()? == "mine\n", "the file is gone");
+    second.done("deactivate alice", "", "")?;
+    // One that was closed has no mark.
+    second.copy_in(&closed, "/home/alice.home")?;
+    second.done("activate alice", "correcthorse", "")?;
+    second.done("deactivate alice", "", "")?;
+    second.nothing_open("alice")
+}

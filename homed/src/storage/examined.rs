@@ -21,6 +21,8 @@ pub struct Examined {
     pub image: Image,
     /// Whether another program or machine has it locked.
     pub locked_elsewhere: bool,
+    /// The other machine that has marked it as open.
+    pub open_elsewhere: Option<String>,
     /// Its partition table.
     pub table: Option<Table>,
     /// The copies of its encryption header.

@@ -42,6 +42,8 @@ pub struct Spec {
     pub skeleton: PathBuf,
     /// `accessMode`.
     pub access_mode: u32,
+    /// The machine that this is.
+    pub machine: Machine,
 }
 
 /// UUIDs of the layers; `None`: any, or a random one for a new home.
@@ -115,6 +117,7 @@ impl Spec {
             skeleton: values.effective_skeleton_directory().into(),
             access_mode: values.effective_access_mode() & 0o777,
             user: record.user().to_string(),
+            machine: machine.clone(),
             name,
         })
     }

@@ -37,16 +37,14 @@ const PLAN: &[Step] = &[
 /// What is done for a finding: without a key, and with one.
 fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
     Some(match kind {
-        Kind::ImageCutShort => (
-            Needs::Key,
-            "write the partition table anew, where the file system fits what there is of the image",
-        ),
+        Kind::ImageCutShort => (Needs::Key, "write the partition table anew, if the file system fits"),
         Kind::FirstTableDamaged | Kind::SecondTableDamaged | Kind::BothTablesDamaged => {
             (Needs::Nothing, "write the partition table anew, both copies")
         }
         Kind::FirstHeaderDamaged | Kind::SecondHeaderDamaged | Kind::HeadersDiffer => {
             (Needs::Nothing, "write the encryption header anew from its sound copy")
         }
+        Kind::ImageOpenElsewhere => (Needs::Nothing, "take away the mark of another machine"),
         Kind::StaleDevices => (Needs::Nothing, "close the devices of a killed run"),
         Kind::TemporaryImages => (Needs::Nothing, "delete unfinished images"),
         Kind::KeyChangeCutShort => (Needs::Key, "finish or take back the change of keys"),

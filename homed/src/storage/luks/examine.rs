@@ -8,7 +8,7 @@ use crate::job::{Failure, Seen, Step, Steps};
 use crate::storage::examined::{
     Examination, Examined, FileSystem, Header, Image, Inside, Looked, Table, Unlocked,
 };
-use crate::storage::parts::{gpt, image, mapped, superblock};
+use crate::storage::parts::{gpt, image, mapped, mark, superblock};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup;
 use crate::sys::{devmapper, file, loopdev, mount};
@@ -41,6 +41,8 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     found.unfinished_resize = image::unfinished_resize(&file)
         .map(|intent| format!("from {} to {} MiB", intent.from >> 20, intent.to >> 20));
     let Some(place) = place(&file, spec, &mut found) else { return Ok(found) };
+    found.open_elsewhere = mark::another(&file, place.mark(), &spec.machine).map(|opener| opener.words());
+    let held = held.filter(|_| found.open_elsewhere.is_none());
     let at = |offset: u64, length: usize| image::bytes(&file, place.offset + offset, length);
     found.headers = Some(header_copies::look(&mut { at }));
     let Ok(mut header) = HeaderCopy::read(&file, &place, spec) else { return Ok(found) };

@@ -8,6 +8,7 @@ use super::{cost, record_token};
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::parts::gpt::{self, Copies, Table};
 use crate::storage::parts::image;
+use crate::storage::parts::mark::{self, Spot};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::Window;
@@ -38,6 +39,21 @@ pub struct Place {
     pub size: u64,
     /// The partition table, where the image has one.
     pub table: Option<(Table, Health)>,
+}
+
+impl Place {
+    /// Where the mark is that a machine has the image open.
+    pub fn mark(&self) -> Spot {
+        // Without a table nobody knows what is before the encrypted part.
+        Spot::before(if self.table.is_some() { self.offset } else { 0 })
+    }
+}
+
+/// Takes away the marks of an image that is closed.
+pub fn mark_closed(file: &File, spec: &Spec) -> Result<(), Failure> {
+    // Whose place is not found any more has no mark that could be.
+    let spot = locate(file, spec).map_or(Spot::before(0), |place| place.mark());
+    mark::clear(file, spot)
 }
 
 /// Whether the partition table wants to be written anew.

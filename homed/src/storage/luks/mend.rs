@@ -13,7 +13,7 @@ use super::{file_system, header_copies, resize};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::examined::Headers;
 use crate::storage::parts::mapped::{self, Mapped};
-use crate::storage::parts::{image, superblock, tree};
+use crate::storage::parts::{image, mark, superblock, tree};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::{Discard, Luks};
 use crate::sys::durable;
@@ -41,6 +41,15 @@ pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<Str
     }
     let file = image::open(&spec.image, image::Access::Write)?;
     let mut place = header::locate(&file, spec)?;
+    if let Some(opener) = mark::another(&file, place.mark(), &spec.machine) {
+        mark::forget(&file, place.mark())
+            .and_then(|()| file.sync_all())
+            .during("taking away the mark of another machine")?;
+        done.push(format!(
+            "The mark of another machine that has the home open was taken away: {}.",
+            opener.words()
+        ));
+    }
     if resize::mend::file(&file, &place, steps)? == resize::mend::Left::FileSystem {
         place = header::locate(&file, spec)?;
         done.push("A change of size that was cut short is settled, but for the next login.".into());
@@ -172,7 +181,8 @@ pub fn repair_file_system(
     let place = header::locate(&file, spec)?;
     let mut header = HeaderCopy::read(&file, &place, spec)?;
     let unlocked = header.unlock(keys, spec)?;
-    image::set_dirty(&file)?;
+    mark::refuse_another(&file, place.mark(), &spec.machine)?;
+    mark::set(&file, place.mark(), &spec.machine)?;
     steps.enter(Step::Attach)?;
     let device =
         LoopDevice::attach(&file, header.window(&place)).during("attaching the image to a loop device")?;

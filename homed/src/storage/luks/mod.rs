@@ -149,7 +149,7 @@ fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
     }
     let file = open_when_free(spec)?;
     steps.enter(Step::Sync)?;
-    image::clear_dirty(&file)
+    header::mark_closed(&file, spec)
 }
 
 /// The kernel lets go of the image, and of the lock on it, a moment after the loop device is gone.

@@ -7,6 +7,7 @@ use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::directory::HomeDirectory;
 use crate::storage::parts::image;
 use crate::storage::parts::mapped::{self, Mapped};
+use crate::storage::parts::mark;
 use crate::storage::parts::room::Room;
 use crate::storage::parts::superblock::{self, FileSystem};
 use crate::storage::parts::tree::{self, Device, Ids, PrivateMount, Way};
@@ -60,6 +61,9 @@ impl LuksOpened {
         let access = if writes { image::Access::Write } else { image::Access::Read };
         let image = image::open(&spec.image, access)?;
         let place = header::locate(&image, spec)?;
+        if writes {
+            mark::refuse_another(&image, place.mark(), &spec.machine)?;
+        }
         let mut header = HeaderCopy::read(&image, &place, spec)?;
         let facts = header.luks.facts().during("reading the encryption header")?;
         refuse_another(spec, &facts)?;
@@ -103,7 +107,7 @@ impl LuksOpened {
     }
 
     fn attach(&mut self) -> Result<Luks, Failure> {
-        image::set_dirty(&self.image)?;
+        mark::set(&self.image, self.place.mark(), &self.spec.machine)?;
         let window = self.header.window(&self.place);
         let device =
             LoopDevice::attach(&self.image, window).during("attaching the image to a loop device")?;
@@ -290,7 +294,7 @@ impl Opened for LuksOpened {
         }
         (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
         wait_until_closed(&self.spec)?;
-        image::clear_dirty(&self.image)
+        mark::clear(&self.image, self.place.mark())
     }
 }
 

@@ -6,6 +6,7 @@ pub mod gpt;
 pub mod idmap;
 pub mod image;
 pub mod mapped;
+pub mod mark;
 pub mod room;
 pub mod size;
 pub mod superblock;

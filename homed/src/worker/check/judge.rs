@@ -87,6 +87,9 @@ fn image(facts: &Facts) -> Vec<Finding> {
     if facts.examined.locked_elsewhere {
         all.push(Finding::with(Kind::ImageInUse, path));
     }
+    if let Some(who) = &facts.examined.open_elsewhere {
+        all.push(Finding::with(Kind::ImageOpenElsewhere, who));
+    }
     all
 }
 
@@ -332,6 +335,7 @@ mod tests {
         ),
         (unreached, &[Kind::HeadersDamaged]),
         (|f| f.examined.locked_elsewhere = true, &[Kind::ImageInUse]),
+        (|f| f.examined.open_elsewhere = Some("box".into()), &[Kind::ImageOpenElsewhere]),
         (
             |f| f.examined.image = Image::There { size: 1, wanting: 0, room: 1, copied: true },
             &[Kind::ImageCopiedOnWrite],

@@ -12,8 +12,9 @@ use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::Resized;
 use crate::storage::luks::resize::Smaller;
 use crate::storage::luks::{file_system, header, wait_until_closed};
-use crate::storage::parts::image::{self, NewImage};
+use crate::storage::parts::image::NewImage;
 use crate::storage::parts::mapped::{self, Mapped};
+use crate::storage::parts::mark;
 use crate::storage::parts::size::MIB;
 use crate::storage::parts::superblock;
 use crate::sys::cryptsetup::{Discard, Luks};
@@ -55,7 +56,7 @@ impl LuksOpened {
         }
         (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
         wait_until_closed(&self.spec)?;
-        image::clear_dirty(&self.image)
+        mark::clear(&self.image, self.place.mark())
     }
 
     /// Bytes that the file system has afterwards.

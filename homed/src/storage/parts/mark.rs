@@ -1,0 +1,217 @@
+//! The marks on an image that is open for writing: one that the file carries beside it, for the state of the home, and one
+//! inside, which says on which machine it is open. On a shared folder whose server does not share locks the second is all
+//! that tells another machine.
+//!
+//! The mark inside is a sector of 512 bytes, 4096 before the partition, where images have nothing. A sector is written whole
+//! or not at all, so there is no half of a mark; it costs no flush of its own, for the mark beside the image needs one
+//! anyway. In the LUKS2 header it would cost 8 MiB at each login and each logout. Other programs leave it alone.
+
+use super::image;
+use crate::job::{Context, Failure, refuse};
+use crate::sys::file;
+use records::{Machine, Refusal};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const MAGIC: &[u8] = b"homed-open 1\n";
+const SECTOR: usize = 512;
+/// How far before the partition it is, in bytes.
+const BEFORE: u64 = 4096;
+/// What a partition table takes at most of the beginning of an image: six sectors of 4096 bytes.
+const TABLE: u64 = 6 * 4096;
+/// Longest name of a machine that is written, in bytes: longer ones are cut.
+const NAME: usize = 64;
+
+/// Where in an image the mark is; `None` for one without room before its encrypted part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot(Option<u64>);
+
+impl Spot {
+    /// For an image whose partition begins at this byte.
+    pub fn before(partition: u64) -> Self {
+        Self(partition.checked_sub(BEFORE).filter(|at| *at >= TABLE))
+    }
+}
+
+/// Who has an image open for writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opener {
+    /// The machine's id.
+    machine: String,
+    /// Its name, for people.
+    host: String,
+    /// The id of its boot.
+    boot: String,
+    /// Seconds since 1970.
+    since: u64,
+}
+
+impl Opener {
+    fn this(machine: &Machine) -> Self {
+        let host: String = machine.host.0.chars().filter(|c| is_plain(*c)).take(NAME).collect();
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        Self { machine: machine.id.as_str().into(), host, boot: boot.trim().into(), since: now }
+    }
+
+    fn text(&self) -> String {
+        json!({"machine": self.machine, "host": self.host, "boot": self.boot, "since": self.since})
+            .to_string()
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(text).ok()?;
+        let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+        let (machine, host, boot) = (text("machine")?, text("host")?, text("boot")?);
+        Some(Self { machine, host, boot, since: value.get("since")?.as_u64()? })
+    }
+
+    /// In words: `box, since 3 hours`.
+    pub fn words(&self) -> String {
+        let host = if self.host.is_empty() { self.machine.as_str() } else { &self.host };
+        let host: String = host.chars().filter(|c| is_plain(*c)).take(NAME).collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        match now.checked_sub(self.since).map(|seconds| seconds / 60) {
+            None => format!("{host}, since some time"),
+            Some(minutes) if minutes < 120 => format!("{host}, since {minutes} minutes"),
+            Some(minutes) if minutes < 48 * 60 => format!("{host}, since {} hours", minutes / 60),
+            Some(minutes) => format!("{host}, since {} days", minutes / 60 / 24),
+        }
+    }
+}
+
+fn is_plain(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_')
+}
+
+/// The other machine that has the image open, or was cut off while it had. What this machine wrote before it was cut off
+/// keeps nobody out: its locks are known here.
+pub fn another(image: &File, spot: Spot, machine: &Machine) -> Option<Opener> {
+    let sector = image::bytes(image, spot.0?, SECTOR)?;
+    let text = sector.strip_prefix(MAGIC)?.split(|byte| *byte == 0).next()?;
+    let opener = Opener::parse(text)?;
+    (opener.machine != machine.id.as_str()).then_some(opener)
+}
+
+/// Refuses an image that another machine has open.
+pub fn refuse_another(image: &File, spot: Spot, machine: &Machine) -> Result<(), Failure> {
+    let Some(opener) = another(image, spot, machine) else { return Ok(()) };
+    refuse(
+        Refusal::HomeInUse,
+        format!(
+            "Another machine has the home open: {}. Opened twice, it would be destroyed, so nothing was done. Close it \
+             there. If that machine was cut off, or this is a copy, take its mark away: homectl repair.",
+            opener.words()
+        ),
+    )
+}
+
+/// Marks the image as open here, durably.
+pub fn set(image: &File, spot: Spot, machine: &Machine) -> Result<(), Failure> {
+    if let Some(at) = spot.0 {
+        let mut sector = [MAGIC, Opener::this(machine).text().as_bytes()].concat();
+        sector.resize(SECTOR, 0);
+        // Where the disk has no room for it, nobody is kept out for that.
+        match write(image, at, &sector) {
+            Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {}
+            other => other.during("marking the image as in use")?,
+        }
+    }
+    image::set_dirty(image)
+}
+
+/// Takes the marks away, once everything in the image is on disk.
+pub fn clear(image: &File, spot: Spot) -> Result<(), Failure> {
+    image.sync_all().during("writing the image to disk")?;
+    forget(image, spot).during("marking the image as not in use")?;
+    image::clear_dirty(image)
+}
+
+/// Takes the mark inside away. The caller writes it to disk.
+pub fn forget(image: &File, spot: Spot) -> io::Result<()> {
+    match spot.0 {
+        // Only what is there: zeros would take a block, too.
+        Some(at) if image::bytes(image, at, MAGIC.len()).is_some_and(|begin| begin == MAGIC) => {
+            image.write_all_at(&[0; SECTOR], at)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn write(image: &File, at: u64, sector: &[u8]) -> io::Result<()> {
+    let there = image::bytes(image, at, SECTOR).unwrap_or_default();
+    if !there.starts_with(MAGIC) && there.iter().any(|byte| *byte != 0) {
+        // Somebody keeps something there.
+        return Ok(());
+    }
+    // A block is had now, or not at all: what cannot be written later would fail the flush.
+    match file::allocate(image, at, SECTOR as u64) {
+        Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
+        _ => image.write_all_at(sector, at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::machine::{HostName, MachineId};
+
+    fn machine(digit: &str) -> Machine {
+        let id = MachineId::parse(&digit.repeat(32)).expect("valid");
+        Machine { id, host: HostName(format!("box{digit}\u{1b}[2J")) }
+    }
+
+    fn image() -> File {
+        let file = tempfile::tempfile().expect("made");
+        file.set_len(4 << 20).expect("sized");
+        file
+    }
+
+    #[test]
+    fn another_machine_is_told_who_has_it_open() {
+        let (image, spot) = (image(), Spot::before(1 << 20));
+        assert_eq!(another(&image, spot, &machine("2")), None);
+        set(&image, spot, &machine("1")).expect("marked");
+        let Err(Failure::Refused(refused)) = refuse_another(&image, spot, &machine("2")) else {
+            panic!("opened twice")
+        };
+        assert_eq!(refused.refusal, Refusal::HomeInUse);
+        assert!(refused.sentence.contains("box1") && refused.sentence.contains("homectl repair"));
+        assert!(!refused.sentence.contains('\u{1b}'));
+        refuse_another(&image, spot, &machine("1")).expect("its own, from whatever boot");
+        // A mark of one's own takes the place of one's own.
+        set(&image, spot, &machine("1")).expect("marked again");
+        clear(&image, spot).expect("cleared");
+        refuse_another(&image, spot, &machine("2")).expect("closed");
+        assert_eq!(image::bytes(&image, (1 << 20) - 4096, 512), Some(vec![0; 512]));
+    }
+
+    #[test]
+    fn without_room_or_where_somebody_keeps_something_nothing_is_written() {
+        let image = image();
+        for spot in [Spot::before(0), Spot::before(4096), Spot::before(TABLE + BEFORE - 1)] {
+            assert_eq!(spot, Spot(None));
+            set(&image, spot, &machine("1")).expect("marked beside it alone");
+        }
+        let at = (1 << 20) - 4096;
+        image.write_all_at(b"something", at).expect("written");
+        set(&image, Spot::before(1 << 20), &machine("1")).expect("left alone");
+        clear(&image, Spot::before(1 << 20)).expect("left alone");
+        assert_eq!(image::bytes(&image, at, 9).as_deref(), Some(&b"something"[..]));
+        image.write_all_at(MAGIC, at).expect("written");
+        assert_eq!(another(&image, Spot::before(1 << 20), &machine("2")), None, "half of a mark is none");
+    }
+
+    #[test]
+    fn the_mark_of_the_longest_names_fits() {
+        let mut machine = machine("1");
+        machine.host = HostName("x".repeat(300));
+        let (image, spot) = (image(), Spot::before(1 << 20));
+        set(&image, spot, &machine).expect("marked");
+        assert_eq!(image::bytes(&image, (1 << 20) - 4096 + 512, 512), Some(vec![0; 512]));
+        assert!(another(&image, spot, &super::tests::machine("2")).is_some());
+    }
+}
