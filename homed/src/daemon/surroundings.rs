@@ -44,11 +44,13 @@ fn homes(root: &Path, suspended: &str) -> Vec<String> {
     let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let home = |device: PathBuf| {
         let name = read(device.join("dm/name"));
-        let user = name.strip_prefix("home-")?.to_owned();
+        // A second device of a home, of a check for instance, has the sign that no user's name has.
+        let user = name.strip_prefix("home-")?.split('+').next()?.to_owned();
         (read(device.join("dm/suspended")) == suspended).then_some(user)
     };
     let mut homes: Vec<String> = devices.flatten().filter_map(|entry| home(entry.path())).collect();
     homes.sort();
+    homes.dedup();
     homes
 }
 

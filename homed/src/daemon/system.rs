@@ -1,14 +1,10 @@
 //! Facts asked from kernel and disk.
 
 use crate::home::facts::{Facts, Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::storage::whereabouts::{self, Clues, Standing};
 use records::Record;
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
-use std::io::{self, ErrorKind};
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
-
-/// The extended attribute of an image that was not cleanly closed.
-const DIRTY: &str = "user.home-dirty";
 
 /// Tells who signed a record.
 pub type Signed = Box<dyn Fn(&Record) -> Option<SignedLocally>>;
@@ -33,36 +29,28 @@ impl Facts for System {
     }
 }
 
+/// What the kernel knows the parts of a home by.
+pub(super) fn clues(place: &Place) -> Clues<'_> {
+    let (image, home) = (Path::new(&place.image), Path::new(&place.home_directory));
+    Clues::new(place.user.as_str(), image, home, place.luks_uuid.as_deref())
+}
+
 fn storage(image: &Path) -> Storage {
-    // A disk that gives no answer now may give one later: only what is not there is missing.
-    let not_there = |error: io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
-    if std::fs::symlink_metadata(image).is_err_and(not_there) {
-        return Storage::Missing;
-    }
-    let mut value = [0; 16];
-    match rustix::fs::getxattr(image, DIRTY, &mut value) {
-        Ok(1) if value[0] == b'1' => Storage::Dirty,
-        Ok(_) | Err(_) => Storage::There,
+    match whereabouts::storage(image) {
+        whereabouts::Storage::Missing => Storage::Missing,
+        whereabouts::Storage::There => Storage::There,
+        whereabouts::Storage::Dirty => Storage::Dirty,
     }
 }
 
 fn mount(place: &Place) -> Mount {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let Ok(facts) = rustix::fs::statx(CWD, place.home_directory.as_str(), flags, StatxFlags::empty()) else {
-        return Mount::None;
-    };
-    if !facts.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-        return Mount::None;
+    match whereabouts::standing(&clues(place)) {
+        Ok(Standing::Closed) => Mount::None,
+        Ok(Standing::Mounted) => Mount::Usable,
+        Ok(Standing::Suspended) => Mount::Suspended,
+        // What cannot be told must not count as closed: whoever locks it looks again, and says what is wrong.
+        Ok(Standing::Open) | Err(_) => Mount::Open,
     }
-    if is_suspended(place).unwrap_or(false) { Mount::Suspended } else { Mount::Usable }
-}
-
-/// Whether the home's device-mapper device is suspended: its key is not in the kernel.
-fn is_suspended(place: &Place) -> Option<bool> {
-    let node = std::fs::metadata(format!("/dev/mapper/home-{}", place.user)).ok()?;
-    let (major, minor) = (rustix::fs::major(node.st_rdev()), rustix::fs::minor(node.st_rdev()));
-    let text = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/dm/suspended")).ok()?;
-    Some(text.trim() == "1")
 }
 
 /// Sizes as the original counts them: an image is as big as its file, and could grow by what is free

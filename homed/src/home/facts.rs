@@ -52,6 +52,16 @@ pub enum Mount {
     Usable,
     /// The home, its volume key not in the kernel.
     Suspended,
+    /// Nothing of ours, and a device with the content of the home is open all the same: shown elsewhere, held by another
+    /// mount namespace, left by a killed process or opened by hand. Its volume key may be in the kernel.
+    Open,
+}
+
+impl Mount {
+    /// Whether the home is mounted at its directory.
+    pub fn is_there(self) -> bool {
+        matches!(self, Self::Usable | Self::Suspended)
+    }
 }
 
 /// Facts about one home, now.
@@ -64,11 +74,20 @@ pub struct Whereabouts {
 }
 
 impl Whereabouts {
+    /// The same while a job runs: what is open beside the home is its own.
+    pub fn during_a_job(self) -> Self {
+        match self.mount {
+            Mount::Open => Self { mount: Mount::None, ..self },
+            Mount::None | Mount::Usable | Mount::Suspended => self,
+        }
+    }
+
     /// The resting state that follows. A mounted home is active even if its storage has vanished.
     pub fn resting(self, known: Known) -> Resting {
         match (self.mount, known, self.storage) {
             (Mount::Usable, _, _) => Resting::Active,
             (Mount::Suspended, _, _) => Resting::Locked,
+            (Mount::Open, _, _) => Resting::Open,
             (Mount::None, _, Storage::Missing) => Resting::Absent,
             (Mount::None, Known::No, _) => Resting::Unfixated,
             (Mount::None, Known::Yes, Storage::There) => Resting::Inactive,

@@ -25,7 +25,9 @@ pub fn tries(verb: Verb, offered: bool) -> bool {
 
 pub(super) fn seen(resting: Resting) -> Seen {
     match resting {
-        Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty => Seen::Closed,
+        Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty | Resting::Open => {
+            Seen::Closed
+        }
         Resting::Active => Seen::Open,
         Resting::Locked => Seen::Locked,
     }

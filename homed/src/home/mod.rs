@@ -314,7 +314,10 @@ impl Home {
     /// Its state now.
     pub fn state(&self, facts: &dyn Facts) -> State {
         State {
-            resting: facts.whereabouts(&self.place).resting(self.known),
+            resting: match &self.running {
+                Some(_) => facts.whereabouts(&self.place).during_a_job().resting(self.known),
+                None => facts.whereabouts(&self.place).resting(self.known),
+            },
             doing: self.running.as_ref().map(|running| running.work),
             lingering: match self.failed_deactivations {
                 Some(_) => Lingering::Yes,
@@ -440,7 +443,7 @@ impl Home {
     /// Nobody holds it and it is not mounted: there is nothing left to remember of its references.
     /// (While it is mounted, what is left tells a daemon that starts that it was held.)
     fn drop_unused_references(&self, turn: &mut Turn) {
-        let mounted = turn.facts.whereabouts(&self.place).mount != facts::Mount::None;
+        let mounted = turn.facts.whereabouts(&self.place).mount.is_there();
         if self.held.is_empty() && !mounted {
             turn.effects.push(Effect::DropReferences(self.user().clone()));
         }

@@ -18,7 +18,7 @@ impl Home {
     /// The worker says that it is locked: what the kernel shows is asked for.
     pub(super) fn prove(&mut self, mut running: super::run::Running, turn: &mut Turn) {
         match turn.facts.whereabouts(&self.place).resting(self.known) {
-            Resting::Locked => {
+            Resting::Locked | Resting::Open => {
                 running.phase = Phase::Proving;
                 running.id = self.ask_for_proof(turn);
                 self.running = Some(running);

@@ -149,9 +149,12 @@ impl Home {
         let (resting, known) = (turn.facts.whereabouts(&self.place).resting(self.known), self.known);
         let mounted = match resting {
             Resting::Active => Mounted::Yes,
-            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty | Resting::Locked => {
-                Mounted::No
-            }
+            Resting::Unfixated
+            | Resting::Absent
+            | Resting::Inactive
+            | Resting::Dirty
+            | Resting::Locked
+            | Resting::Open => Mounted::No,
         };
         self.uid = uid;
         let record = self.record_with_counters(turn);
@@ -166,8 +169,7 @@ impl Home {
             Work::Creating => {
                 Task::Create { uid, overcommit: turn.overcommit, blobs: running.wanted.blobs.take() }
             }
-            Work::Activating(_) => Task::Activate { uid, known: Known::Yes },
-            Work::Fixating(_) => Task::Activate { uid, known: Known::No },
+            Work::Activating(_) | Work::Fixating(_) => Task::Activate { uid, known },
             Work::Deactivating => Task::Deactivate { force: force(running.wanted.verb) },
             Work::Removing => Task::Remove,
             Work::Authenticating(_) => Task::Authenticate { resting: mounted },

@@ -31,12 +31,14 @@ pub enum Resting {
     Active,
     /// Mounted, and its volume key is not in the kernel.
     Locked,
+    /// Not mounted at the home directory, and a device of it is open: its volume key may be in the kernel.
+    Open,
 }
 
 impl Resting {
     /// All of them, for tables.
-    pub const ALL: [Self; 6] =
-        [Self::Unfixated, Self::Absent, Self::Inactive, Self::Dirty, Self::Active, Self::Locked];
+    pub const ALL: [Self; 7] =
+        [Self::Unfixated, Self::Absent, Self::Inactive, Self::Dirty, Self::Active, Self::Locked, Self::Open];
 }
 
 /// For whom an unlocking job runs.
@@ -177,7 +179,8 @@ impl State {
             (Resting::Unfixated, _) => "unfixated",
             (Resting::Absent, _) => "absent",
             (Resting::Inactive, _) => "inactive",
-            (Resting::Dirty, _) => "dirty",
+            // The original has no word for what is open elsewhere.
+            (Resting::Dirty | Resting::Open, _) => "dirty",
             (Resting::Active, Lingering::No) => "active",
             (Resting::Active, Lingering::Yes) => "lingering",
             (Resting::Locked, _) => "locked",

@@ -267,12 +267,8 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
             Verdict::Refuse(Refusal::HomeNotReferenced)
         }
         Verb::Activate | Verb::ActivateIfReferenced => activate(resting, situation.state.lingering),
-        Verb::Fixate => match resting {
-            Resting::Unfixated => Verdict::Start(Work::Fixating(Purpose::Itself)),
-            Resting::Absent | Resting::Inactive | Resting::Dirty | Resting::Active | Resting::Locked => {
-                Verdict::Refuse(Refusal::HomeAlreadyFixated)
-            }
-        },
+        Verb::Fixate if resting == Resting::Unfixated => Verdict::Start(Work::Fixating(Purpose::Itself)),
+        Verb::Fixate => Verdict::Refuse(Refusal::HomeAlreadyFixated),
         Verb::Authenticate => usable(resting, Work::Authenticating(Purpose::Itself)),
         Verb::ChangePassword => usable(resting, Work::ChangingPassword),
         Verb::Update => usable(resting, Work::Updating),
@@ -289,27 +285,26 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
             Resting::Active => Verdict::AtOnce,
             Resting::Absent => Verdict::Refuse(Refusal::HomeAbsent),
             Resting::Locked => Verdict::Refuse(Refusal::HomeLocked),
-            Resting::Unfixated | Resting::Inactive | Resting::Dirty => {
+            Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Open => {
                 Verdict::Refuse(Refusal::HomeNotActive)
             }
         },
         Verb::Release | Verb::HolderGone | Verb::Deactivate | Verb::DeactivateAll | Verb::StorageGone => {
             deactivate(resting, situation.held, verb)
         }
-        Verb::Create => match resting {
-            // No home of that name is known, so what lies in its place may be anything: the worker looks, and names it.
-            Resting::Absent | Resting::Unfixated | Resting::Inactive | Resting::Dirty => {
-                Verdict::Start(Work::Creating)
-            }
-            Resting::Active | Resting::Locked => Verdict::Refuse(Refusal::HomeExists),
-        },
+        // No home of that name is known, so what lies in its place may be anything: the worker looks, and names it.
+        Verb::Create if !situation.state.is_mounted() => Verdict::Start(Work::Creating),
+        Verb::Create => Verdict::Refuse(Refusal::HomeExists),
         Verb::Remove | Verb::Unregister => forget(resting, verb),
         Verb::Lock | Verb::LockAll | Verb::Unlock | Verb::Settle | Verb::GiveUp => lock(resting, verb),
         Verb::Tend => match resting {
             Resting::Active => Verdict::Start(Work::Tending(Care::InUse)),
-            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty | Resting::Locked => {
-                Verdict::AlreadySo
-            }
+            Resting::Unfixated
+            | Resting::Absent
+            | Resting::Inactive
+            | Resting::Dirty
+            | Resting::Locked
+            | Resting::Open => Verdict::AlreadySo,
         },
         Verb::Later(later) => not_yet(resting, later),
     }
@@ -319,7 +314,10 @@ fn activate(resting: Resting, lingering: Lingering) -> Verdict {
     match (resting, lingering) {
         (Resting::Unfixated, _) => Verdict::Start(Work::Fixating(Purpose::Itself)),
         (Resting::Absent, _) => Verdict::Refuse(Refusal::HomeAbsent),
-        (Resting::Inactive | Resting::Dirty, _) => Verdict::Start(Work::Activating(Purpose::Itself)),
+        // What is open of it is taken over, closed or named: the worker sees what it is.
+        (Resting::Inactive | Resting::Dirty | Resting::Open, _) => {
+            Verdict::Start(Work::Activating(Purpose::Itself))
+        }
         // Staying is granted to who could have mounted it, and to nobody else.
         (Resting::Active, Lingering::Yes) => Verdict::Start(Work::Authenticating(Purpose::Itself)),
         (Resting::Active, Lingering::No) => Verdict::Refuse(Refusal::HomeAlreadyActive),
@@ -333,10 +331,12 @@ fn mend(resting: Resting, verb: Verb) -> Verdict {
         (Resting::Locked, _) => Verdict::Refuse(Refusal::HomeLocked),
         (Resting::Active, Verb::Rescue) => Verdict::Refuse(Refusal::HomeAlreadyActive),
         (Resting::Active, _) => Verdict::Refuse(Refusal::HomeBusy),
-        (Resting::Unfixated | Resting::Inactive | Resting::Dirty, Verb::Rescue) => {
+        (Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Open, Verb::Rescue) => {
             Verdict::Start(Work::Rescuing)
         }
-        (Resting::Unfixated | Resting::Inactive | Resting::Dirty, _) => Verdict::Start(Work::Repairing),
+        (Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Open, _) => {
+            Verdict::Start(Work::Repairing)
+        }
     }
 }
 
@@ -344,7 +344,9 @@ fn acquire(resting: Resting) -> Verdict {
     match resting {
         Resting::Unfixated => Verdict::Start(Work::Fixating(Purpose::Reference)),
         Resting::Absent => Verdict::Refuse(Refusal::HomeAbsent),
-        Resting::Inactive | Resting::Dirty => Verdict::Start(Work::Activating(Purpose::Reference)),
+        Resting::Inactive | Resting::Dirty | Resting::Open => {
+            Verdict::Start(Work::Activating(Purpose::Reference))
+        }
         Resting::Active => Verdict::Start(Work::Authenticating(Purpose::Reference)),
         Resting::Locked => Verdict::Start(Work::Unlocking(Purpose::Reference)),
     }
@@ -352,7 +354,7 @@ fn acquire(resting: Resting) -> Verdict {
 
 fn usable(resting: Resting, work: Work) -> Verdict {
     match resting {
-        Resting::Inactive | Resting::Dirty | Resting::Active => Verdict::Start(work),
+        Resting::Inactive | Resting::Dirty | Resting::Active | Resting::Open => Verdict::Start(work),
         Resting::Unfixated => Verdict::Refuse(Refusal::HomeUnfixated),
         Resting::Absent => Verdict::Refuse(Refusal::HomeAbsent),
         Resting::Locked => Verdict::Refuse(Refusal::HomeLocked),
@@ -363,7 +365,7 @@ fn deactivate(resting: Resting, held: Held, verb: Verb) -> Verdict {
     match (verb, resting, held) {
         (Verb::Release, _, Held::Yes) => Verdict::Refuse(Refusal::HomeBusy),
         (Verb::HolderGone, _, Held::Yes) => Verdict::AlreadySo,
-        (_, Resting::Active, _) => Verdict::Start(Work::Deactivating),
+        (_, Resting::Active | Resting::Open, _) => Verdict::Start(Work::Deactivating),
         // By name it is not given up: who asks for that may not know that it ends what runs in it.
         (Verb::Deactivate, Resting::Locked, _) => Verdict::Refuse(Refusal::HomeLocked),
         (_, Resting::Locked, _) => Verdict::Start(Work::GivingUp),
@@ -381,7 +383,7 @@ fn lock(resting: Resting, verb: Verb) -> Verdict {
         (Verb::GiveUp, Resting::Locked) => Verdict::Start(Work::GivingUp),
         (Verb::Unlock, Resting::Locked) => Verdict::Start(Work::Unlocking(Purpose::Itself)),
         (Verb::Unlock, _) => Verdict::Refuse(Refusal::HomeNotLocked),
-        (Verb::Lock | Verb::LockAll, Resting::Active) => Verdict::Start(Work::Locking),
+        (Verb::Lock | Verb::LockAll, Resting::Active | Resting::Open) => Verdict::Start(Work::Locking),
         (Verb::Lock, Resting::Locked) => Verdict::Refuse(Refusal::HomeLocked),
         (Verb::Lock, _) => Verdict::Refuse(Refusal::HomeNotActive),
         // One of all that is not open has nothing in memory.
@@ -395,15 +397,19 @@ fn forget(resting: Resting, verb: Verb) -> Verdict {
         (Resting::Locked, _) => Verdict::Refuse(Refusal::HomeLocked),
         (Resting::Absent, _) => Verdict::AtOnce,
         (Resting::Unfixated, Verb::Unregister) => Verdict::Refuse(Refusal::HomeUnfixated),
-        (Resting::Inactive | Resting::Dirty, Verb::Unregister) => Verdict::AtOnce,
-        (Resting::Unfixated | Resting::Inactive | Resting::Dirty, _) => Verdict::Start(Work::Removing),
+        (Resting::Inactive | Resting::Dirty | Resting::Open, Verb::Unregister) => Verdict::AtOnce,
+        (Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Open, _) => {
+            Verdict::Start(Work::Removing)
+        }
     }
 }
 
 fn not_yet(resting: Resting, later: Later) -> Verdict {
     let refusal = match (later, resting) {
         (Later::Realize, Resting::Active | Resting::Locked) => Refusal::HomeBusy,
-        (Later::Realize, Resting::Unfixated | Resting::Inactive | Resting::Dirty) => Refusal::HomeExists,
+        (Later::Realize, Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Open) => {
+            Refusal::HomeExists
+        }
         (Later::Realize, _) => Refusal::NotSupported,
     };
     Verdict::Refuse(refusal)

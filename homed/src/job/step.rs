@@ -30,6 +30,7 @@ steps! {
     Allocate, "allocate", "Allocating disk space";
     Partition, "partition", "Writing the partition table";
     Attach, "attach", "Attaching the image";
+    HoldMapped, "hold-mapped", "Holding the encrypted device";
     Format, "format", "Formatting encrypted storage";
     MarkKeys, "mark-keys", "Noting the change of key slots";
     AddKeys, "add-keys", "Adding key slots";

@@ -35,7 +35,7 @@ impl Manager {
         let mut home = Home::new(record, uid, Known::Yes, turn);
         held.into_iter().for_each(|at_suspend| home.hold(at_suspend));
         turn.effects.push(Effect::Announce(Announcement::Appeared(user.clone())));
-        let mounted = turn.facts.whereabouts(home.place()).mount != Mount::None;
+        let mounted = turn.facts.whereabouts(home.place()).mount.is_there();
         if matches!(interrupted, Interrupted::Job | Interrupted::Close) {
             let text = "a job was interrupted; what is left of it is cleaned up at the next use";
             turn.effects.push(Effect::Log(user.clone(), text.into()));
@@ -46,8 +46,9 @@ impl Manager {
         if mounted {
             home.tend_after(turn.tuning.tend_first, turn);
         }
+        let is_left_open = turn.facts.whereabouts(home.place()).mount == Mount::Open;
         // A worker that was killed with the daemon may have left devices: they are seen to before anything starts.
-        if !matches!(interrupted, Interrupted::No | Interrupted::HolderGone) {
+        if is_left_open || !matches!(interrupted, Interrupted::No | Interrupted::HolderGone) {
             home.settle(turn);
         }
         if interrupted == Interrupted::Resize {
@@ -114,8 +115,8 @@ impl Manager {
         }
         match (whereabouts.mount, home.known()) {
             (Mount::Usable | Mount::Suspended, _) => self.detach(&user, turn),
-            (Mount::None, Known::No) => self.take_out(&user, true, turn),
-            (Mount::None, _) => {
+            (Mount::None | Mount::Open, Known::No) => self.take_out(&user, true, turn),
+            (Mount::None | Mount::Open, _) => {
                 turn.effects.push(Effect::Announce(Announcement::Changed(user)));
             }
         }
@@ -127,7 +128,7 @@ impl Manager {
             let whereabouts = turn.facts.whereabouts(home.place());
             // Kinds that are not kept here have no image.
             let has_image = !home.place().image.is_empty();
-            has_image && whereabouts.storage == Storage::Missing && whereabouts.mount != Mount::None
+            has_image && whereabouts.storage == Storage::Missing && whereabouts.mount.is_there()
         };
         let gone: Vec<_> = self.homes.values().filter(is_gone).map(|home| home.user().clone()).collect();
         gone.iter().for_each(|user| self.detach(user, turn));

@@ -48,7 +48,7 @@ impl Manager {
         let again = |home: &Home| match home.state(turn.facts).resting {
             Resting::Locked => Some(LOOK_AGAIN_LOCKED),
             Resting::Active => home.limits(turn).idle.map(|_| LOOK_AGAIN),
-            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty => None,
+            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty | Resting::Open => None,
         };
         self.homes.values().filter_map(again).min()
     }

@@ -20,10 +20,13 @@ mod parts;
 pub mod site;
 mod spec;
 pub mod swap;
+pub mod traces;
+pub mod whereabouts;
 
 pub use directory::HomeDirectory;
 pub use parts::tree::{Ids, make_target, refuse_unmapped};
 pub use spec::Spec;
+pub use whereabouts::Standing;
 
 /// One kind of storage, for one home.
 pub trait Backend {
@@ -45,6 +48,13 @@ pub trait Backend {
     /// home before [`Opened::unseal`]. `evict` throws its data out of memory, at the right moment. What fails
     /// leaves the home as it was, unless the kernel cannot say so.
     fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Unsealed>;
+
+    /// How far the home is open, as the kernel tells.
+    fn standing(&self) -> Result<Standing, Failure>;
+
+    /// Closes what is open of a home that is not mounted at its directory, or takes its key out of memory; an error says
+    /// what keeps it there.
+    fn lock_elsewhere(&self, bound: Duration, steps: &mut dyn Steps) -> Result<(), Failure>;
 
     /// Finishes or takes back a seal that was broken off at any point.
     fn settle(&self, steps: &mut dyn Steps) -> Result<Settled, Failure>;

@@ -2,6 +2,7 @@
 
 use super::parts::size::Wish;
 use super::parts::superblock::Kind;
+use super::whereabouts::{self, Clues};
 use crate::job::{Failure, refuse};
 use crate::sys::mount::{Attributes, Setting};
 use records::kinds::Storage;
@@ -124,7 +125,17 @@ impl Spec {
 
     /// The device-mapper name.
     pub fn mapper_name(&self) -> String {
-        format!("home-{}", self.user)
+        whereabouts::mapper_name(&self.user)
+    }
+
+    /// What the kernel knows its parts by.
+    pub fn clues(&self) -> Clues<'_> {
+        Clues {
+            user: &self.user,
+            image: &self.image,
+            home_directory: &self.home_directory,
+            luks: self.uuids.luks,
+        }
     }
 }
 

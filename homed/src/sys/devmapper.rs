@@ -8,7 +8,12 @@ use records::Secret;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use uuid::Uuid;
 use zeroize::Zeroize;
+
+mod found;
+
+pub use found::{above, is_below, named, of_uuid};
 
 /// What the table of a dm-crypt device says in the place of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +29,12 @@ pub enum Key {
 /// A device, as the kernel has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
+    /// Its name, below `/dev/mapper`.
+    pub name: String,
+    /// The UUID of the LUKS header whose content it has, where it is of one.
+    pub luks_uuid: Option<Uuid>,
+    /// The number of its block device.
+    pub number: Number,
     /// It takes no requests.
     pub suspended: bool,
     /// A second table waits to be swapped in. It has a key of its own, which a suspension does not wipe.
@@ -32,22 +43,55 @@ pub struct Device {
     pub sectors: u64,
     /// Where its one target is `crypt`: the place of the key.
     pub key: Option<Key>,
+    /// The name of that key, where it is in a keyring.
+    pub key_name: Option<String>,
+    /// How often it is open: each mount and each device on it counts once.
+    pub open_count: u32,
 }
 
 /// The device of a name; `None`: there is none.
 pub fn device(name: &str) -> io::Result<Option<Device>> {
     let mut request = Request::new(name, STATUS_TABLE | NO_FLUSH | SECURE_DATA)?;
     match request.send(TABLE_STATUS) {
-        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
-        other => other?,
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        other => other.and_then(|()| read(&request).ok_or_else(malformed)).map(Some),
     }
-    let suspended = request.flags() & SUSPEND != 0;
-    let inactive = request.flags() & INACTIVE_PRESENT != 0;
-    let target = request.data().ok_or_else(malformed)?;
-    let sectors = target.get(8..16).and_then(|b| b.try_into().ok()).map(u64::from_ne_bytes);
-    let kind = target.get(24..40).ok_or_else(malformed)?;
-    let key = kind.starts_with(b"crypt\0").then(|| target.get(40..).map(place_of_key)).flatten();
-    Ok(Some(Device { suspended, inactive, sectors: sectors.ok_or_else(malformed)?, key }))
+}
+
+/// The answer to a request for the table.
+fn read(request: &Request) -> Option<Device> {
+    if request.flags() & BUFFER_FULL != 0 {
+        return None;
+    }
+    // One that has no table yet has no target either.
+    let target = match request.read_word(TARGET_COUNT) {
+        0 => None,
+        _ => Some(request.data()?),
+    };
+    let parameters =
+        target.filter(|target| target.get(24..).is_some_and(|kind| kind.starts_with(b"crypt\0")));
+    let parameters = parameters.and_then(|target| target.get(40..));
+    let sectors = match target {
+        Some(target) => u64::from_ne_bytes(target.get(8..16)?.try_into().ok()?),
+        None => 0,
+    };
+    let dev = u64::from_ne_bytes(request.header[DEVICE..DEVICE + 8].try_into().ok()?);
+    Some(Device {
+        name: request.text(NAME, NAME_ROOM),
+        luks_uuid: found::luks_uuid(&request.text(UUID, UUID_ROOM)),
+        number: Number::of(dev),
+        suspended: request.flags() & SUSPEND != 0,
+        sectors,
+        key: parameters.map(place_of_key),
+        key_name: parameters.and_then(name_of_key),
+        inactive: request.flags() & INACTIVE_PRESENT != 0,
+        open_count: request.read_word(OPEN_COUNT),
+    })
+}
+
+/// Throws away a table that was loaded and not swapped in, with its key; one that is not there is gone already.
+pub fn clear_inactive(name: &str) -> io::Result<()> {
+    Request::new(name, 0)?.send(TABLE_CLEAR)
 }
 
 /// The number of the block device of a name; `None`: there is none.
@@ -115,6 +159,11 @@ fn read_crypt(sectors: u64, parameters: &str) -> Option<Crypt> {
     })
 }
 
+fn name_of_key(parameters: &[u8]) -> Option<String> {
+    let key = parameters.split(|byte| matches!(byte, 0 | b' ')).nth(1)?.strip_prefix(b":")?;
+    std::str::from_utf8(key).ok()?.splitn(3, ':').nth(2).map(str::to_owned)
+}
+
 /// Gives a dm-crypt device another length. The key has to be in a keyring of this thread. Requests wait for a
 /// moment; killed on the way, the device goes on with either length.
 pub fn resize(name: &str, sectors: u64) -> io::Result<()> {
@@ -131,15 +180,17 @@ pub fn resize(name: &str, sectors: u64) -> io::Result<()> {
     let mut load = Request::new(name, SECURE_DATA)?;
     load.header[TARGET_COUNT..TARGET_COUNT + 4].copy_from_slice(&1u32.to_ne_bytes());
     load.put(&target)?;
+    // What an earlier change has left, which was killed on its way.
+    clear_inactive(name)?;
     load.send(TABLE_LOAD)?;
     // With a new table at hand this stops the device, changes it, and lets it go on: one request, so that nobody
-    // can be killed in between. The file system need not be frozen for it.
-    Request::new(name, SKIP_LOCK_FS)?.send(DEV_SUSPEND)
-}
-
-/// Throws away a table that was loaded and not swapped in, with its key; one that is not there is gone already.
-pub fn clear_inactive(name: &str) -> io::Result<()> {
-    Request::new(name, 0)?.send(TABLE_CLEAR)
+    // can be killed in between. The file system need not be frozen for it. Broken off while it waits for requests that
+    // are under way, the kernel keeps the new table, and its key with it.
+    let changed = Request::new(name, SKIP_LOCK_FS)?.send(DEV_SUSPEND);
+    if changed.is_err() {
+        clear_inactive(name)?;
+    }
+    changed
 }
 
 /// Has a suspended dm-crypt device forget its key.
@@ -205,6 +256,7 @@ const TARGET_MSG: u8 = 14;
 const SUSPEND: u32 = 1 << 1;
 const STATUS_TABLE: u32 = 1 << 4;
 const INACTIVE_PRESENT: u32 = 1 << 6;
+const BUFFER_FULL: u32 = 1 << 8;
 const SKIP_LOCK_FS: u32 = 1 << 10;
 const NO_FLUSH: u32 = 1 << 11;
 const SECURE_DATA: u32 = 1 << 15;
@@ -212,10 +264,13 @@ const SIZE: usize = 312;
 const DATA_SIZE: usize = 12;
 const DATA_START: usize = 16;
 const TARGET_COUNT: usize = 20;
+const OPEN_COUNT: usize = 24;
 const FLAGS: usize = 28;
 const DEVICE: usize = 40;
 const NAME: usize = 48;
 const NAME_ROOM: usize = 128;
+const UUID: usize = 176;
+const UUID_ROOM: usize = 129;
 /// Room for the table of a device that libcryptsetup made.
 const ROOM: usize = 4096;
 
@@ -256,6 +311,11 @@ impl Request {
         let mut bytes = [0; 4];
         bytes.copy_from_slice(&self.header[at..at + 4]);
         u32::from_ne_bytes(bytes)
+    }
+
+    fn text(&self, at: usize, room: usize) -> String {
+        let text = &self.header[at..at + room];
+        String::from_utf8_lossy(text.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
     }
 
     fn flags(&self) -> u32 {
@@ -323,5 +383,8 @@ mod tests {
         assert_eq!(place_of_key(b"aes-xts-plain64 0000 0 7:0 32768 1 sector_size:4096\0xx"), Key::Wiped);
         assert_eq!(place_of_key(b"aes-xts-plain64 :64:logon:cryptsetup:x-d0 0 7:0 0\0"), Key::InKeyring);
         assert_eq!(place_of_key(b"aes-xts-plain64 00a0 0 7:0 0\0"), Key::Plain);
+        let name = name_of_key(b"aes-xts-plain64 :64:logon:cryptsetup:x-d0 0 7:0 0\0xx");
+        assert_eq!(name.as_deref(), Some("cryptsetup:x-d0"));
+        assert_eq!(name_of_key(b"aes-xts-plain64 00a0 0 7:0 0\0"), None);
     }
 }

@@ -1,8 +1,10 @@
 //! What an image file needs beyond reading and writing: lock, marks, space.
 
-use rustix::fs::{FallocateFlags, FlockOperation, IFlags, XattrFlags};
+use super::mount::Mounted;
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, IFlags, StatxFlags, XattrFlags};
 use std::io;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 /// Free and total space of a file system, in bytes, as an unprivileged user may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,42 @@ pub enum Lock {
     Taken,
     /// Another open file has it.
     Elsewhere,
+}
+
+/// What a file is known by, whatever it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Number of the device of its file system, as the kernel encodes it for programs (huge_encode_dev).
+    pub device: u64,
+    /// Its number in the file system.
+    pub inode: u64,
+    /// The path it was looked up by.
+    pub path: PathBuf,
+}
+
+impl Identity {
+    /// Of what is at this path, no link followed.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+        let facts = rustix::fs::statx(rustix::fs::CWD, path, flags, StatxFlags::INO)?;
+        let device = rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor);
+        Ok(Self { device, inode: facts.stx_ino, path: path.to_owned() })
+    }
+
+    /// The device of the file that a link of proc_pid_fd(5) leads to, as the kernel remembers it: no server is asked.
+    pub fn behind(link: &Path) -> io::Result<u64> {
+        let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+        let facts = rustix::fs::statx(rustix::fs::CWD, link, flags, StatxFlags::empty())?;
+        Ok(rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor))
+    }
+}
+
+/// Whether the file system at a path is one that asks a server, which may never answer.
+pub fn is_of_a_server(mounts: &[Mounted], path: &Path) -> bool {
+    const KINDS: [&str; 9] = ["fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "gfs", "ocfs"];
+    let around = mounts.iter().filter(|mount| path.starts_with(&mount.target));
+    let nearest = around.max_by_key(|mount| mount.target.as_os_str().len());
+    nearest.is_some_and(|mount| KINDS.iter().any(|kind| mount.kind.starts_with(kind)))
 }
 
 /// Takes the BSD lock of an open file without waiting. It stays as long as anybody (a loop device

@@ -1,8 +1,10 @@
 //! Which processes hold a directory: as working directory, root, program or open file, or by a
 //! mount of their own.
 
-use std::fs;
+use super::file::{Identity, is_of_a_server};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// A process that holds something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,25 +23,45 @@ pub fn of_directory(directory: &Path) -> Vec<Holder> {
         .collect()
 }
 
-/// Processes whose mount namespace has a file system of this device (`/dev/mapper/…`) mounted.
+/// Processes in mount namespaces other than ours and the machine's that have a file system of this device
+/// (`/dev/mapper/…`) mounted. (In ours everybody has it.)
 pub fn of_device(source: &Path) -> Vec<Holder> {
+    let namespace = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
+    let common = ["/proc/self", "/proc/1"].map(|process| namespace(Path::new(process)));
     let mounts_it = |pid: u32| {
         super::mount::table(&pid.to_string())
             .is_ok_and(|table| table.iter().any(|mount| mount.source == source))
     };
-    processes().filter(|(pid, _)| mounts_it(*pid)).map(|(pid, folder)| holder(pid, &folder)).collect()
+    let has_it = |(pid, folder): &(u32, PathBuf)| !common.contains(&namespace(folder)) && mounts_it(*pid);
+    processes().filter(has_it).map(|(pid, folder)| holder(pid, &folder)).collect()
 }
 
-/// Processes that have this very file open, under whatever name.
-pub fn with_open(file: &Path) -> Vec<Holder> {
-    use std::os::unix::fs::MetadataExt;
-    let identity = |path: &Path| fs::metadata(path).map(|facts| (facts.dev(), facts.ino())).ok();
-    let Some(wanted) = identity(file) else { return Vec::new() };
+/// Processes that have this very file open, under whatever name. No file system is asked: what others have open may be
+/// on one whose server never answers.
+pub fn with_open(file: &Identity) -> io::Result<Vec<Holder>> {
+    let mounts = super::mount::table("self")?;
+    let of_a_server = is_of_a_server(&mounts, &file.path);
     let has_it = |folder: &Path| {
         let mut open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
-        open.any(|entry| identity(&entry.path()) == Some(wanted))
+        open.any(|entry| shows(folder, &entry.file_name(), file, of_a_server))
     };
-    processes().filter(|(_, folder)| has_it(folder)).map(|(pid, folder)| holder(pid, &folder)).collect()
+    Ok(processes().filter(|(_, folder)| has_it(folder)).map(|(pid, folder)| holder(pid, &folder)).collect())
+}
+
+/// Whether a descriptor of a process shows this file. What its link says is the kernel's own word; only of who has the
+/// same inode number the file system's number is wanted.
+fn shows(process: &Path, descriptor: &OsStr, file: &Identity, of_a_server: bool) -> bool {
+    let link = process.join("fd").join(descriptor);
+    // Sockets and the like have no path.
+    let Some(path) = fs::read_link(&link).ok().filter(|path| path.has_root()) else { return false };
+    let text = fs::read_to_string(process.join("fdinfo").join(descriptor)).unwrap_or_default();
+    match text.lines().find_map(|line| line.strip_prefix("ino:")) {
+        Some(inode) if inode.trim().parse() != Ok(file.inode) => false,
+        Some(_) if of_a_server => true,
+        Some(_) => Identity::behind(&link).is_ok_and(|found| found == file.device),
+        // Before Linux 5.14.
+        None => path == file.path,
+    }
 }
 
 /// "vim (1234), bash (1200)", at most five of them.
@@ -104,6 +126,12 @@ mod tests {
         let holders = of_directory(folder.path());
         assert_eq!(holders.iter().map(|h| h.pid).collect::<Vec<_>>(), [std::process::id()]);
         assert!(names(&holders).contains(&format!("({})", std::process::id())));
-        assert_eq!(with_open(&folder.path().join("x")), holders);
+        let file = Identity::of(&folder.path().join("x")).expect("looked at");
+        assert_eq!(with_open(&file).expect("looked for"), holders);
+        fs::hard_link(folder.path().join("x"), folder.path().join("y")).expect("linked");
+        let other_name = Identity::of(&folder.path().join("y")).expect("looked at");
+        assert_eq!(with_open(&other_name).expect("looked for"), holders);
+        let another = Identity::of(folder.path()).expect("looked at");
+        assert_eq!(with_open(&another).expect("looked for"), []);
     }
 }

@@ -50,10 +50,21 @@ pub fn revoke(name: &str) -> io::Result<()> {
     control(UNLINK, key, OF_USER).map(drop)
 }
 
-/// Whether any keyring of the machine has a key of that name, or had and is being cleared of it.
-pub fn is_known(name: &str) -> io::Result<bool> {
+/// The names of the keys that any keyring of the machine has, or had and is being cleared of, as far as they are
+/// accepted (proc_keys(5): the description comes last, and ends with a colon and what the type has to say).
+pub fn names(accept: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
     let text = std::fs::read_to_string("/proc/keys")?;
-    Ok(text.lines().any(|line| line.contains(name)))
+    let mut names: Vec<String> =
+        text.lines().filter_map(name).filter(|name| accept(name)).map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// `serial flags uses timeout permissions uid gid type description: …`.
+fn name(line: &str) -> Option<&str> {
+    let description = line.split_whitespace().nth(8)?;
+    Some(description.strip_suffix(':').unwrap_or(description))
 }
 
 /// Has this process possess what is kept: a service of systemd has a session keyring of its own, where the user's is
@@ -83,4 +94,18 @@ fn control(operation: c_long, key: c_long, other: c_long) -> io::Result<c_long> 
     // SAFETY: these operations take numbers alone.
     let answer = unsafe { libc::syscall(libc::SYS_keyctl, operation, key, other, 0, 0) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_s_name_is_read() {
+        let line = "0bd04a11 I--Q---     1 perm 3f010000     0     0 logon     cryptsetup:x-d0: 64";
+        assert_eq!(name(line), Some("cryptsetup:x-d0"));
+        let revoked = "0bd04a11 I-RQ---     1 perm 3f010000     0     0 logon     cryptsetup:x-d0";
+        assert_eq!(name(revoked), Some("cryptsetup:x-d0"));
+        assert_eq!(name("short line"), None);
+    }
 }

@@ -3,20 +3,27 @@
 //! The kernel keeps the image's open file description while the device lives: a BSD lock taken on
 //! it before holds as long, whatever becomes of this process.
 
+use super::waiting::wait_until;
 use linux_raw_sys::loop_device::{
-    LOOP_CLR_FD, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LOOP_GET_STATUS64, LOOP_SET_STATUS64, loop_config,
-    loop_info64,
+    LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LOOP_GET_STATUS64, LOOP_SET_STATUS64, loop_config, loop_info64,
 };
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+mod attached;
+
+pub use attached::{Attached, at, attached, clear_stale, detach, is_attached, showing};
 
 // linux/loop.h; not among linux-raw-sys's constants as plain numbers.
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
 /// How often another program may take the free device from under us.
 const TRIES: u32 = 64;
+/// The longest that others may read a device that is to have another size.
+const READ_BY_UDEV: Duration = Duration::from_secs(5);
 
 /// Which part of the file the device shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +67,13 @@ impl LoopDevice {
                 return Err(io::Error::last_os_error());
             }
             let path = PathBuf::from(format!("/dev/loop{number}"));
-            let file = OpenOptions::new().read(true).write(true).open(&path)?;
-            match configure(&file, image, window, flags) {
-                Ok(()) => return Ok(Self { file, path }),
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+            let opened = OpenOptions::new().read(true).write(true).open(&path);
+            let taken = opened.and_then(|file| configure(&file, image, window, flags).map(|()| file));
+            match taken {
+                Ok(file) => return Ok(Self { file, path }),
+                // Another program was faster: it has attached something, or removed the device.
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENXIO | libc::ENOENT)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -93,65 +103,27 @@ fn configure(device: &File, image: BorrowedFd<'_>, window: Window, flags: u32) -
 /// Gives the window of an attached device another size; its beginning stays. `number` as in `/dev/loopN`.
 pub fn resize(number: u32, size: u64) -> io::Result<()> {
     let device = OpenOptions::new().read(true).write(true).open(format!("/dev/loop{number}"))?;
-    // SAFETY: the struct is plain old data; all zero is a valid value.
-    let mut info: loop_info64 = unsafe { std::mem::zeroed() };
-    // SAFETY: the fd is open for the call and the struct is the one this ioctl writes.
-    let answer = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64 as _, &mut info) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let mut info = status(&device)?;
     if info.lo_sizelimit == size {
         return Ok(());
     }
     info.lo_sizelimit = size;
-    for _ in 0..TRIES {
-        // SAFETY: as above; this one reads it.
+    let set = wait_until(READ_BY_UDEV, || {
+        // SAFETY: the fd is open for the call and the struct is the one this ioctl reads.
         let answer = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_STATUS64 as _, &info) };
-        match if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) } {
+        match if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(true) } {
             // Somebody reads the device just now (udev does when it hears of a change).
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
-            other => return other,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
+            other => other,
         }
-    }
-    Err(io::Error::from_raw_os_error(libc::EAGAIN))
+    });
+    if set? { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EAGAIN)) }
 }
 
-/// Detaches loop devices of an image that nothing is stacked on: what a killed process left behind.
-pub fn clear_stale(image: &Path) -> io::Result<usize> {
-    let mut cleared = 0;
-    for entry in std::fs::read_dir("/sys/block")? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|n| n.starts_with("loop")) else { continue };
-        let backing = std::fs::read_to_string(entry.path().join("loop/backing_file"));
-        let same = backing.is_ok_and(|b| Path::new(b.trim_end()) == image);
-        let held = std::fs::read_dir(entry.path().join("holders")).is_ok_and(|mut h| h.next().is_some());
-        if same && !held && clear(&Path::new("/dev").join(name)).is_ok() {
-            cleared += 1;
-        }
-    }
-    Ok(cleared)
-}
-
-fn clear(device: &Path) -> io::Result<()> {
-    let device = File::open(device)?;
-    // SAFETY: the fd is open for the call; this ioctl takes no argument.
-    let answer = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _, 0) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Whether some loop device shows a part of this image.
-pub fn is_attached(image: &Path) -> io::Result<bool> {
-    Ok(attached()?.iter().any(|backing| backing == image))
-}
-
-/// The images that loop devices show.
-pub fn attached() -> io::Result<Vec<PathBuf>> {
-    let mut backing = Vec::new();
-    for entry in std::fs::read_dir("/sys/block")? {
-        if let Ok(text) = std::fs::read_to_string(entry?.path().join("loop/backing_file")) {
-            backing.push(text.trim_end().into());
-        }
-    }
-    Ok(backing)
+fn status(device: &File) -> io::Result<loop_info64> {
+    // SAFETY: the struct is plain old data; all zero is a valid value.
+    let mut info: loop_info64 = unsafe { std::mem::zeroed() };
+    // SAFETY: the fd is open for the call and the struct is the one this ioctl writes.
+    let answer = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64 as _, &mut info) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(info) }
 }

@@ -35,3 +35,4 @@ pub mod slice;
 pub mod swap;
 pub mod terminal;
 pub mod userns;
+pub mod waiting;

@@ -13,7 +13,7 @@ use super::processes::Processes;
 use super::strict::{self, Away};
 use super::{Done, memory, steps::Reporter, terminals, terminate};
 use crate::job::{Failure, Job, Step, Steps};
-use crate::storage::{self, Seal, Spec, Unsealed};
+use crate::storage::{self, Seal, Spec, Standing, Unsealed};
 use crate::sys::bounded::{self, Deadline, Late};
 use records::LockLevel;
 use std::io::Write;
@@ -51,6 +51,10 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
     let deadline = Deadline::after(BOUND);
     let user = job.record.user();
+    if backend.standing()? == Standing::Open {
+        backend.lock_elsewhere(BOUND, steps)?;
+        return scrub(steps);
+    }
     if level == LockLevel::Terminate {
         terminate::terminate(&*backend, (user, uid), steps)?;
         return scrub(steps);

@@ -107,38 +107,38 @@ fn the_owner_waits_for_a_stranger_and_is_not_refused() {
     }
 }
 
-/// One line per verb; columns: unfixated absent inactive dirty active lingering locked.
+/// One line per verb; columns: unfixated absent inactive dirty active lingering locked open.
 const AT_REST: &str = "
-    Activate             fixate   Absent    mount    mount    AlreadyActive auth     Locked
-    ActivateIfReferenced fixate   Absent    mount    mount    AlreadyActive auth     Locked
-    Fixate               fixate   AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated
-    Authenticate         Unfixated Absent   auth     auth     auth     auth     Locked
-    Acquire              fixate+  Absent    mount+   mount+   auth+    auth+    unlock+
-    Ref                  NotActive Absent   NotActive NotActive now    now      Locked
-    RefUnrestricted      now      now       now      now      now      now      now
-    Release              so       so        so       so       unmount  unmount  giveup
-    HolderGone           so       so        so       so       unmount  unmount  giveup
-    Deactivate           NotActive NotActive NotActive NotActive unmount unmount Locked
-    DeactivateAll        so       so        so       so       unmount  unmount  giveup
-    StorageGone          so       so        so       so       unmount  unmount  giveup
-    Create               create   create    create   create   Exists   Exists   Exists
-    ChangePassword       Unfixated Absent   passwd   passwd   passwd   passwd   Locked
-    Update               Unfixated Absent   update   update   update   update   Locked
-    UpdateOffline        Unfixated update   update   update   update   update   Locked
-    Check                check    check     check    check    check    check    check
-    Repair               repair   Absent    repair   repair   Busy     Busy     Locked
-    Rescue               rescue   Absent    rescue   rescue   AlreadyActive AlreadyActive Locked
-    Resize               Unfixated Absent   resize   resize   resize   resize   Locked
-    Fit                  so       so        so       so       resize   resize   so
-    Remove               remove   now       remove   remove   Busy     Busy     Locked
-    Unregister           Unfixated now      now      now      Busy     Busy     Locked
-    Lock                 NotActive NotActive NotActive NotActive lock   lock   Locked
-    LockAll              so       so        so       so       lock     lock     so
-    Unlock               NotLocked NotLocked NotLocked NotLocked NotLocked NotLocked unlock
-    Settle               settle   settle    settle   settle   settle   settle   settle
-    GiveUp               so       so        so       so       so       so       giveup
-    Tend                 so       so        so       so       tend     tend     so
-    Later(Realize)       Exists   NotSupported Exists Exists  Busy     Busy     Busy";
+    Activate             fixate   Absent    mount    mount    AlreadyActive auth     Locked  mount
+    ActivateIfReferenced fixate   Absent    mount    mount    AlreadyActive auth     Locked  mount
+    Fixate               fixate   AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated  AlreadyFixated
+    Authenticate         Unfixated Absent   auth     auth     auth     auth     Locked  auth
+    Acquire              fixate+  Absent    mount+   mount+   auth+    auth+    unlock+  mount+
+    Ref                  NotActive Absent   NotActive NotActive now    now      Locked  NotActive
+    RefUnrestricted      now      now       now      now      now      now      now  now
+    Release              so       so        so       so       unmount  unmount  giveup  unmount
+    HolderGone           so       so        so       so       unmount  unmount  giveup  unmount
+    Deactivate           NotActive NotActive NotActive NotActive unmount unmount Locked  unmount
+    DeactivateAll        so       so        so       so       unmount  unmount  giveup  unmount
+    StorageGone          so       so        so       so       unmount  unmount  giveup  unmount
+    Create               create   create    create   create   Exists   Exists   Exists  create
+    ChangePassword       Unfixated Absent   passwd   passwd   passwd   passwd   Locked  passwd
+    Update               Unfixated Absent   update   update   update   update   Locked  update
+    UpdateOffline        Unfixated update   update   update   update   update   Locked  update
+    Check                check    check     check    check    check    check    check  check
+    Repair               repair   Absent    repair   repair   Busy     Busy     Locked  repair
+    Rescue               rescue   Absent    rescue   rescue   AlreadyActive AlreadyActive Locked  rescue
+    Resize               Unfixated Absent   resize   resize   resize   resize   Locked  resize
+    Fit                  so       so        so       so       resize   resize   so  so
+    Remove               remove   now       remove   remove   Busy     Busy     Locked  remove
+    Unregister           Unfixated now      now      now      Busy     Busy     Locked  now
+    Lock                 NotActive NotActive NotActive NotActive lock   lock   Locked  lock
+    LockAll              so       so        so       so       lock     lock     so  lock
+    Unlock               NotLocked NotLocked NotLocked NotLocked NotLocked NotLocked unlock  NotLocked
+    Settle               settle   settle    settle   settle   settle   settle   settle  settle
+    GiveUp               so       so        so       so       so       so       giveup  so
+    Tend                 so       so        so       so       tend     tend     so  so
+    Later(Realize)       Exists   NotSupported Exists Exists  Busy     Busy     Busy  Exists";
 
 #[test]
 fn the_table_says_what_the_interface_promises() {
@@ -152,11 +152,11 @@ fn the_table_says_what_the_interface_promises() {
             let situation = Situation { state: column, held, favour: Favour::Owner };
             assert_eq!(&short(verdict(situation, verb)), expected, "{verb:?} {column:?}");
         }
-        assert_eq!(cells.len(), 8, "{row}");
+        assert_eq!(cells.len(), 9, "{row}");
     }
 }
 
-fn columns() -> [State; 7] {
+fn columns() -> [State; 8] {
     let state = |resting, lingering| State { resting, doing: None, lingering };
     [
         state(Resting::Unfixated, Lingering::No),
@@ -166,6 +166,7 @@ fn columns() -> [State; 7] {
         state(Resting::Active, Lingering::No),
         state(Resting::Active, Lingering::Yes),
         state(Resting::Locked, Lingering::No),
+        state(Resting::Open, Lingering::No),
     ]
 }
 

@@ -54,6 +54,7 @@ pub fn create(
     request: &mut NewHome<'_>,
     steps: &mut dyn Steps,
 ) -> Result<Map<String, Value>, Failure> {
+    super::sweep(spec)?;
     mapped::remove_stale(&spec.mapper_name())?;
     let image = NewImage::begin(&spec.image)?;
     let plan = plan(spec, &image, request.overcommit, steps)?;
@@ -175,7 +176,7 @@ fn build(
     let token = record_token::seal(request.record, algorithm, key)?;
     luks.set_token(None, &token).during("writing the record into the header")?;
     let discard = if spec.discard || spec.offline_discard { Discard::Allowed } else { Discard::Refused };
-    let mapped = Mapped::activate(&mut luks, &device, &spec.mapper_name(), key, discard)?;
+    let mapped = Mapped::activate(&mut luks, &device, &spec.mapper_name(), key, discard, steps)?;
     steps.enter(Step::MakeFileSystem)?;
     file_system::make(plan.kind, mapped.path(), plan.file_system_uuid, spec)?;
     populate(spec, plan, (image, &mapped), request, steps)?;

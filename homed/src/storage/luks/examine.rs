@@ -10,6 +10,7 @@ use crate::storage::examined::{
 };
 use crate::storage::parts::{gpt, image, mapped, mark, superblock};
 use crate::storage::spec::Spec;
+use crate::storage::whereabouts::helper_name;
 use crate::sys::cryptsetup;
 use crate::sys::{devmapper, file, loopdev, mount};
 use records::Refusal;
@@ -61,8 +62,8 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
     let inside = match ((wish.vouch)(record.as_ref().ok()), held) {
         (Some(vouched), Some(Ok(_held))) => {
-            let name = format!("{}-check", spec.mapper_name());
-            let device = Decrypted::new(&file, (&header, &place), &name, &unlocked.volume_key)?;
+            let name = helper_name(&spec.user, "check");
+            let device = Decrypted::new(&file, (&header, &place), &name, &unlocked.volume_key, steps)?;
             Looked::At(inside(spec, &device, (found.dirty, vouched), steps)?)
         }
         (None, Some(Ok(_))) => Looked::NotVouched,

@@ -8,16 +8,17 @@
 //! the worker's.
 
 use super::header::{self, HeaderCopy, Health};
+use super::perform::sweep::{refuse_what_is_open, sweep};
 use super::read_only::{Decrypted, Mounted};
 use super::{file_system, header_copies, resize};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::examined::Headers;
-use crate::storage::parts::mapped::{self, Mapped};
+use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::{image, mark, superblock, tree};
 use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::{Discard, Luks};
 use crate::sys::durable;
-use crate::sys::loopdev::{self, LoopDevice};
+use crate::sys::loopdev::LoopDevice;
 use records::signature::Vouched;
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
@@ -33,7 +34,7 @@ const TAIL: u64 = MIB;
 
 /// Rebuilds it.
 pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure> {
-    let mut done = close_stale(spec)?;
+    let mut done = sweep(spec)?;
     let left = image::unfinished(&spec.image);
     if !left.is_empty() {
         image::remove_unfinished(&spec.image)?;
@@ -78,20 +79,6 @@ pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<Str
         steps.enter(Step::RebuildHeader)?;
         rebuild_header(&file, &place, spec)?;
         done.push("The encryption header was written anew, both copies.".into());
-    }
-    Ok(done)
-}
-
-/// Closes what killed runs left, from the top down.
-fn close_stale(spec: &Spec) -> Result<Vec<String>, Failure> {
-    let mut done = Vec::new();
-    let name = spec.mapper_name();
-    if crate::sys::cryptsetup::is_active(&name).during("looking for the encrypted device")? {
-        mapped::remove_stale(&name)?;
-        done.push(format!("The device {} of a killed run was closed.", mapped::node(&name).display()));
-    }
-    if loopdev::clear_stale(&spec.image).during("looking for stale loop devices")? > 0 {
-        done.push("A loop device of a killed run was closed.".into());
     }
     Ok(done)
 }
@@ -148,13 +135,14 @@ pub fn rescue(
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
     steps.enter(Step::Unlock)?;
-    mapped::remove_stale(&spec.mapper_name())?;
+    sweep(spec)?;
     let file = image::hold(&spec.image)?;
     let place = header::locate(&file, spec)?;
     let mut header = HeaderCopy::read(&file, &place, spec)?;
+    refuse_what_is_open(spec, header.luks.facts().during("reading the encryption header")?.uuid, None)?;
     let unlocked = header.unlock(keys, spec)?;
     steps.enter(Step::Attach)?;
-    let device = Decrypted::new(&file, (&header, &place), &spec.mapper_name(), &unlocked.volume_key)?;
+    let device = Decrypted::new(&file, (&header, &place), &spec.mapper_name(), &unlocked.volume_key, steps)?;
     let Some(found) = device.probe() else {
         return header::damaged(spec, "there is no file system inside that is known");
     };
@@ -180,6 +168,7 @@ pub fn repair_file_system(
     let file = image::open(&spec.image, image::Access::Write)?;
     let place = header::locate(&file, spec)?;
     let mut header = HeaderCopy::read(&file, &place, spec)?;
+    refuse_what_is_open(spec, header.luks.facts().during("reading the encryption header")?.uuid, None)?;
     let unlocked = header.unlock(keys, spec)?;
     mark::refuse_another(&file, place.mark(), &spec.machine)?;
     mark::set(&file, place.mark(), &spec.machine)?;
@@ -188,7 +177,7 @@ pub fn repair_file_system(
         LoopDevice::attach(&file, header.window(&place)).during("attaching the image to a loop device")?;
     let mut luks = Luks::load(device.path()).during("reading the encryption header")?;
     let name = spec.mapper_name();
-    let mapped = Mapped::activate(&mut luks, &device, &name, &unlocked.volume_key, Discard::Refused)?;
+    let mapped = Mapped::activate(&mut luks, &device, &name, &unlocked.volume_key, Discard::Refused, steps)?;
     let Some(found) = superblock::probe(&mapped.head(superblock::BYTES)?) else {
         return header::damaged(spec, "there is no file system inside that is known");
     };

@@ -14,15 +14,18 @@ use super::examined::{Examination, Examined};
 use super::parts::image::Blocks;
 use super::parts::{image, mapped};
 use super::spec::Spec;
-use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled, Unsealed};
+use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled, Standing, Unsealed, whereabouts};
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
+use crate::sys::waiting::wait_until;
 use crate::sys::{cryptsetup, devmapper, durable, loopdev};
+use perform::pinned;
+use perform::sweep::sweep;
 use records::signature::Vouched;
 use records::{Refusal, Secret};
 use serde_json::{Map, Value};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 mod cost;
 mod create;
@@ -46,8 +49,6 @@ mod tend;
 /// How long the kernel may take to close the devices below an unmounted home: less than a worker has that gives one up,
 /// or it could not say what is in the way.
 const CLOSING: Duration = Duration::from_secs(15);
-/// How often it is looked at meanwhile: there is no event for it without udev.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// The backend for one home.
 pub struct Luks {
@@ -75,6 +76,7 @@ impl Backend for Luks {
     }
 
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
+        sweep(&self.spec)?;
         close(&self.spec, force, steps)
     }
 
@@ -83,10 +85,21 @@ impl Backend for Luks {
     }
 
     fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Unsealed> {
+        sweep(&self.spec).map_err(Unsealed::Open)?;
         sealed::seal(&self.spec, seal, steps)
     }
 
+    fn standing(&self) -> Result<Standing, Failure> {
+        whereabouts::standing(&self.spec.clues()).during("looking where the home is")
+    }
+
+    fn lock_elsewhere(&self, bound: Duration, steps: &mut dyn Steps) -> Result<(), Failure> {
+        sweep(&self.spec)?;
+        pinned::lock(&self.spec, bound, steps)
+    }
+
     fn settle(&self, steps: &mut dyn Steps) -> Result<Settled, Failure> {
+        sweep(&self.spec)?;
         sealed::settle(&self.spec, steps)
     }
 
@@ -95,6 +108,7 @@ impl Backend for Luks {
     }
 
     fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {
+        sweep(&self.spec)?;
         examine::examine(&self.spec, wish, steps)
     }
 
@@ -154,17 +168,12 @@ fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
 
 /// The kernel lets go of the image, and of the lock on it, a moment after the loop device is gone.
 fn open_when_free(spec: &Spec) -> Result<std::fs::File, Failure> {
-    let begin = Instant::now();
-    loop {
-        match image::open(&spec.image, image::Access::Write) {
-            Err(Failure::Refused(refused))
-                if refused.refusal == Refusal::HomeInUse && begin.elapsed() < CLOSING =>
-            {
-                std::thread::sleep(LOOK);
-            }
-            other => return other,
-        }
-    }
+    let mut file = None;
+    wait_until(CLOSING, || match image::open(&spec.image, image::Access::Write) {
+        Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeInUse => Ok(false),
+        other => other.map(|opened| file = Some(opened)).map(|()| true),
+    })?;
+    file.map_or_else(|| image::open(&spec.image, image::Access::Write), Ok)
 }
 
 /// The home's mount at its home directory, whatever lies over it; `None`: it is not mounted there from its encrypted device.
@@ -176,27 +185,24 @@ fn mounted_home(spec: &Spec) -> Result<Option<Found>, Failure> {
     mount::ours_at(&spec.home_directory, device).during("reading the table of mounts")
 }
 
-/// Waits until the kernel has taken down what was below the mount.
+/// Waits until the kernel has taken down what was below the mount. Whatever comes of that, nobody needs the key.
 fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
     let name = spec.mapper_name();
-    let begin = Instant::now();
-    loop {
+    let forgotten = resize::key::revoke(spec);
+    let is_closed = || {
         let mapped = cryptsetup::is_active(&name).during("looking for the encrypted device")?;
-        let attached = loopdev::is_attached(&spec.image).during("looking for loop devices")?;
-        if !mapped && !attached {
-            mapped::forget_node(&name);
-            resize::key::forget(spec);
-            return Ok(());
-        }
-        if begin.elapsed() > CLOSING {
-            // A device that was made by another program is not marked for removal.
-            return mapped::remove_stale(&name);
-        }
-        std::thread::sleep(LOOK);
+        Ok::<bool, Failure>(!mapped && !loopdev::is_attached(&spec.image).during("looking for loop devices")?)
+    };
+    if !wait_until(CLOSING, is_closed)? {
+        // A device that was made by another program is not marked for removal.
+        mapped::remove_stale(&name)?;
     }
+    mapped::forget_node(&name);
+    forgotten
 }
 
 fn remove(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
+    sweep(spec)?;
     mapped::remove_stale(&spec.mapper_name())?;
     let file = match image::open(&spec.image, image::Access::Write) {
         Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeAbsent => return Ok(()),

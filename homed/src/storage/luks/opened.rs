@@ -1,12 +1,14 @@
 //! An image that was opened with a key: its layers are built as far as they are needed, and go with it.
 
 use super::header::{self, HeaderCopy, Health, Place};
+use super::perform::pinned;
+use super::perform::sweep::{refuse_what_is_open, sweep};
 use super::record_token::{self, Algorithm};
 use super::{file_system, is_mounted, resize, sealed, wait_until_closed};
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::directory::HomeDirectory;
 use crate::storage::parts::image;
-use crate::storage::parts::mapped::{self, Mapped};
+use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::mark;
 use crate::storage::parts::room::Room;
 use crate::storage::parts::superblock::{self, FileSystem};
@@ -14,6 +16,7 @@ use crate::storage::parts::tree::{self, Device, Ids, PrivateMount, Way};
 use crate::storage::spec::Spec;
 use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, derive};
 use crate::sys::cryptsetup::{Discard, Facts, Luks};
+use crate::sys::devmapper;
 use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
 use records::signature::Vouched;
@@ -35,6 +38,8 @@ pub struct LuksOpened {
     mapped: Option<Mapped>,
     disk: Option<Luks>,
     device: Option<LoopDevice>,
+    /// Another mount namespace has it mounted: nothing is attached a second time.
+    taken_over: Option<devmapper::Device>,
     image: File,
     spec: Spec,
     how: Opening,
@@ -56,9 +61,15 @@ impl LuksOpened {
         steps.enter(Step::Unlock)?;
         let writes = matches!(how, Opening::Activate | Opening::Change(crate::job::Mounted::No));
         if writes {
-            mapped::remove_stale(&spec.mapper_name())?;
+            sweep(spec)?;
         }
-        let access = if writes { image::Access::Write } else { image::Access::Read };
+        let taken_over = if how == Opening::Activate { pinned::pinned(spec)? } else { None };
+        let access = match (&taken_over, writes) {
+            // Its loop device has the lock.
+            (Some(_), _) => image::Access::Beside,
+            (None, true) => image::Access::Write,
+            (None, false) => image::Access::Read,
+        };
         let image = image::open(&spec.image, access)?;
         let place = header::locate(&image, spec)?;
         if writes {
@@ -68,6 +79,9 @@ impl LuksOpened {
         let facts = header.luks.facts().during("reading the encryption header")?;
         refuse_another(spec, &facts)?;
         header.refuse_newer(spec)?;
+        if writes {
+            refuse_what_is_open(spec, facts.uuid, taken_over.as_ref())?;
+        }
         let unlocked = header.unlock(keys, spec)?;
         let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
         let key = keys.get(unlocked.key).map(Secret::duplicate).unwrap_or_else(|| Secret::new(Vec::new()));
@@ -77,6 +91,7 @@ impl LuksOpened {
             mapped: None,
             disk: None,
             device: None,
+            taken_over,
             image,
             spec: spec.clone(),
             how,
@@ -96,7 +111,7 @@ impl LuksOpened {
     /// The header on disk, through the loop device.
     pub(super) fn disk(&mut self) -> Result<&mut Luks, Failure> {
         if self.disk.is_none() {
-            let luks = if is_mounted(self.how) {
+            let luks = if is_mounted(self.how) || self.taken_over.is_some() {
                 Luks::of_active(&self.spec.mapper_name()).during("opening the header of the active home")?
             } else {
                 self.attach()?
@@ -129,8 +144,10 @@ impl LuksOpened {
         let found = probe(mapped, &self.spec)?;
         self.repair_cut_table(&found, steps)?;
         let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };
-        steps.enter(Step::CheckFileSystem)?;
-        file_system::check(&found, mapped.path())?;
+        if self.taken_over.is_none() {
+            steps.enter(Step::CheckFileSystem)?;
+            file_system::check(&found, mapped.path())?;
+        }
         steps.enter(Step::Mount)?;
         let device = Device { kind: found.kind, path: mapped.path() };
         let at_hand = |way: &Way| PrivateMount::new(device, way, vouched);
@@ -150,6 +167,9 @@ impl LuksOpened {
                 None => not_mounted(&self.spec, failure),
             }
         })?;
+        if self.taken_over.is_some() {
+            pinned::thaw(&self.spec, mount.open(".").during("opening the file system")?)?;
+        }
         let fd = match mount.open(&self.spec.name) {
             Ok(fd) => fd,
             Err(error) => {
@@ -168,6 +188,11 @@ impl LuksOpened {
 
     /// Attaches and decrypts, in this order: partition table, loop device, dm-crypt.
     fn map(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        if let Some(device) = &self.taken_over {
+            steps.enter(Step::Attach)?;
+            self.mapped = Some(pinned::take_over(device, &self.volume_key)?);
+            return Ok(());
+        }
         self.settle_file(steps)?;
         steps.enter(Step::Attach)?;
         header::repair_table(&self.image, &self.place, Health::Damaged, steps)?;
@@ -184,7 +209,7 @@ impl LuksOpened {
         let (Some(luks), Some(device)) = (&mut self.disk, &self.device) else {
             return Err(Failure::fault("the image was not attached"));
         };
-        self.mapped = Some(Mapped::activate(luks, device, &name, &key, discard)?);
+        self.mapped = Some(Mapped::activate(luks, device, &name, &key, discard, steps)?);
         Ok(())
     }
 }

@@ -30,11 +30,12 @@ impl Decrypted {
         (header, place): (&HeaderCopy, &Place),
         name: &str,
         volume_key: &Secret,
+        steps: &mut dyn Steps,
     ) -> Result<Self, Failure> {
         let window = header.window(place);
         let device = LoopDevice::attach(image, window).during("attaching the image to a loop device")?;
         let mut luks = Luks::load(device.path()).during("reading the encryption header")?;
-        let mapped = Mapped::read_only(&mut luks, &device, name, volume_key)?;
+        let mapped = Mapped::read_only(&mut luks, &device, name, volume_key, steps)?;
         Ok(Self { mapped, _luks: luks, _device: device })
     }
 

@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Set to `1` while the image may be changed; still there after a crash.
-const DIRTY: &str = "user.home-dirty";
+pub const DIRTY: &str = "user.home-dirty";
 /// A change of size that has begun: `FROM TO`, in bytes. Still there after a crash.
 const RESIZE: &str = "user.home-resize";
 /// Names of unfinished images where the file system cannot make files without a name; also what the

@@ -1,19 +1,17 @@
 //! A dm-crypt device that goes when its last user goes, whatever becomes of this process.
 
-use crate::job::{Context, Failure, refuse};
+use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::sys::cryptsetup::{self, Discard, Luks, Removal};
-use crate::sys::{file, holders, loopdev::LoopDevice};
+use crate::sys::{devmapper, file, holders, loopdev::LoopDevice, waiting::wait_until};
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the kernel may take to take a device down.
 const GOING: Duration = Duration::from_secs(30);
-/// How often it is looked at meanwhile: there is no event for it without udev.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// An active device, held by an open file; the loop device below is held by the device.
 pub struct Mapped {
@@ -30,8 +28,11 @@ impl Mapped {
         name: &str,
         key: &Secret,
         discard: Discard,
+        steps: &mut dyn Steps,
     ) -> Result<Self, Failure> {
         luks.activate(name, key, discard).during("activating the encrypted device")?;
+        // Killed here, the process leaves a device that nobody holds: the sweep before the next job takes it away.
+        steps.enter(Step::HoldMapped)?;
         Self::hold(name, Way::Write)
     }
 
@@ -41,8 +42,10 @@ impl Mapped {
         _below: &LoopDevice,
         name: &str,
         key: &Secret,
+        steps: &mut dyn Steps,
     ) -> Result<Self, Failure> {
         luks.activate_read_only(name, key).during("activating the encrypted device")?;
+        steps.enter(Step::HoldMapped)?;
         Self::hold(name, Way::Read)
     }
 
@@ -50,6 +53,20 @@ impl Mapped {
     pub fn activate_plain(below: &LoopDevice, name: &str, key: &Secret) -> Result<Self, Failure> {
         cryptsetup::activate_plain(below.path(), name, key).during("activating the encrypted device")?;
         Self::hold(name, Way::Write)
+    }
+
+    /// A device that is active already: it goes with its last user as well.
+    pub fn adopt(name: &str) -> Result<Self, Failure> {
+        let path = node(name);
+        let number = devmapper::number(name).during("looking for the encrypted device")?;
+        let Some(number) = number else { return Err(Failure::fault("the encrypted device is gone")) };
+        // Its other node may have been taken away.
+        let kernels = format!("/dev/dm-{}", number.minor);
+        let opened = OpenOptions::new().read(true).write(true).open(&kernels);
+        let mapped = Self { node: opened.during(format!("opening {kernels}"))?, path };
+        cryptsetup::remove(name, Removal::WhenUnused).during("marking the encrypted device for removal")?;
+        mapped.restore_node()?;
+        Ok(mapped)
     }
 
     fn hold(name: &str, way: Way) -> Result<Self, Failure> {
@@ -115,12 +132,9 @@ pub fn is_dead(name: &str) -> bool {
 
 /// Waits until the kernel has taken down a device that nobody uses any more.
 pub fn wait_until_gone(name: &str) -> Result<(), Failure> {
-    let begin = Instant::now();
-    while cryptsetup::is_active(name).during("looking for the encrypted device")? {
-        if begin.elapsed() > GOING {
-            return remove_stale(name);
-        }
-        std::thread::sleep(LOOK);
+    let is_gone = || cryptsetup::is_active(name).map(|active| !active);
+    if !wait_until(GOING, is_gone).during("looking for the encrypted device")? {
+        return remove_stale(name);
     }
     forget_node(name);
     Ok(())

@@ -17,7 +17,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Where file systems are mounted in the private namespace; also there, empty, outside of it.
-const WORKPLACE: &str = "/run/homed/mount";
+pub const WORKPLACE: &str = "/run/homed/mount";
 
 /// What is mounted.
 #[derive(Debug, Clone, Copy)]

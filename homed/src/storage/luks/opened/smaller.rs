@@ -17,6 +17,7 @@ use crate::storage::parts::mapped::{self, Mapped};
 use crate::storage::parts::mark;
 use crate::storage::parts::size::MIB;
 use crate::storage::parts::superblock;
+use crate::storage::whereabouts::helper_name;
 use crate::sys::cryptsetup::{Discard, Luks};
 use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
@@ -61,13 +62,12 @@ impl LuksOpened {
 
     /// Bytes that the file system has afterwards.
     fn shrink_inside(&self, copy: &File, smaller: Smaller, steps: &mut dyn Steps) -> Result<u64, Failure> {
-        // No user has a name with that sign.
-        let name = format!("{}+smaller", self.spec.mapper_name());
+        let name = helper_name(&self.spec.user, "smaller");
         mapped::remove_stale(&name)?;
         let window = self.header.window(&self.place);
         let device = LoopDevice::attach(copy, window).during("attaching the copy to a loop device")?;
         let mut luks = Luks::load(device.path()).during("reading the encryption header")?;
-        let mapped = Mapped::activate(&mut luks, &device, &name, &self.volume_key, Discard::Refused)?;
+        let mapped = Mapped::activate(&mut luks, &device, &name, &self.volume_key, Discard::Refused, steps)?;
         steps.enter(Step::CheckFileSystem)?;
         file_system::check_before_shrinking(mapped.path())?;
         steps.enter(Step::ShrinkFileSystem)?;

@@ -4,3 +4,5 @@
 pub mod keys;
 pub mod lock;
 pub mod machine;
+pub mod pinned;
+pub mod sweep;

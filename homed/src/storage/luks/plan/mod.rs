@@ -4,4 +4,5 @@
 
 pub mod keys;
 pub mod lock;
+pub mod sweep;
 pub mod without;

@@ -6,16 +6,16 @@
 
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::spec::Spec;
+use crate::storage::traces;
 use crate::sys::devmapper::{self, Crypt};
 use crate::sys::keyring;
+use crate::sys::waiting::wait_until;
 use records::{Refusal, Secret};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the kernel may take to collect a key.
 const COLLECTING: Duration = Duration::from_secs(2);
-/// How often it is looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(2);
 
 /// Keeps the key of a mounted home.
 pub fn keep(spec: &Spec, key: &Secret, steps: &mut dyn Steps) {
@@ -30,26 +30,16 @@ pub fn keep(spec: &Spec, key: &Secret, steps: &mut dyn Steps) {
 
 /// Makes it void, and returns when the kernel has wiped it.
 pub fn revoke(spec: &Spec) -> Result<(), Failure> {
-    let Some(name) = name(spec) else { return Ok(()) };
+    let clues = spec.clues();
+    let devices = clues.devices().during("looking for the encrypted device")?;
+    let kept = || traces::key_names(clues.luks, &devices).during("looking at the keyrings");
     // Else it would be there for as long as we are.
     keyring::give_back().during("giving the key back")?;
-    keyring::revoke(&name).during("taking the key out of the keyring")?;
-    let begin = Instant::now();
-    // The kernel collects what nobody holds in its own time.
-    while keyring::is_known(&name).during("looking at the keyrings")? && begin.elapsed() < COLLECTING {
-        std::thread::sleep(LOOK);
+    for name in kept()? {
+        keyring::revoke(&name).during("taking the key out of the keyring")?;
     }
-    Ok(())
-}
-
-/// Makes the key of a closed home void; one that stays is void when the home is locked, or the machine off.
-pub fn forget(spec: &Spec) {
-    let _ = revoke(spec);
-}
-
-/// As libcryptsetup names the key of the first segment.
-fn name(spec: &Spec) -> Option<String> {
-    spec.uuids.luks.map(|uuid| format!("cryptsetup:{uuid}-d0"))
+    // The kernel collects what nobody holds in its own time.
+    wait_until(COLLECTING, || kept().map(|names| names.is_empty())).map(drop)
 }
 
 /// The encrypted device, its key at hand of this thread: what somebody has opened, or what the kernel keeps.

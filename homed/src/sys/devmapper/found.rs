@@ -1,0 +1,159 @@
+//! Looking for devices by what the kernel knows them by, whatever they are called.
+
+use super::{DEVICE, Device, NO_FLUSH, Request, SECURE_DATA, STATUS_TABLE, TABLE_STATUS, malformed};
+use crate::sys::mount::Number;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// The kernel's list of block devices.
+const BLOCK: &str = "/sys/block";
+
+/// All devices with the content of this LUKS header, whoever made them and whatever they are called: the home's own,
+/// those of a check or a change of size, those that somebody opened by hand.
+pub fn of_uuid(luks: Uuid) -> io::Result<Vec<Device>> {
+    chosen(Path::new(BLOCK), |folder| luks_uuid(&word(folder, "dm/uuid")) == Some(luks))
+}
+
+/// All devices whose name is accepted.
+pub fn named(accept: impl Fn(&str) -> bool) -> io::Result<Vec<Device>> {
+    chosen(Path::new(BLOCK), |folder| accept(&word(folder, "dm/name")))
+}
+
+/// The UUID of the LUKS header whose content a device has. libcryptsetup's UUID of a device is `CRYPT-LUKS2-`, that UUID
+/// without dashes, `-` and the name.
+pub(super) fn luks_uuid(text: &str) -> Option<Uuid> {
+    let mut parts = text.splitn(4, '-');
+    if parts.next() != Some("CRYPT") || parts.next()? == "PLAIN" {
+        return None;
+    }
+    let uuid = parts.next().filter(|part| part.len() == 32)?;
+    Uuid::try_parse(uuid).ok()
+}
+
+/// All devices that lie on a block device (`loop0`), directly or on something in between.
+pub fn above(block: &str) -> io::Result<Vec<Device>> {
+    numbers_above(&Path::new(BLOCK).join(block))?
+        .into_iter()
+        .filter_map(|number| status(number).transpose())
+        .collect()
+}
+
+/// Whether another device lies on a block device (`loop0`) or on a partition of it.
+pub fn is_below(block: &str) -> io::Result<bool> {
+    let folder = Path::new(BLOCK).join(block);
+    let partitions = list(&folder)?.into_iter().filter(|below| below.join("partition").exists());
+    let mut folders = partitions.chain([folder.clone()]);
+    folders.try_fold(false, |found, folder| Ok(found || !list(&folder.join("holders"))?.is_empty()))
+}
+
+fn chosen(block: &Path, is_wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<Device>> {
+    let mut devices = Vec::new();
+    for entry in std::fs::read_dir(block)? {
+        let folder = entry?.path();
+        let is_mapped = folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"dm-"));
+        if is_mapped && is_wanted(&folder) {
+            // One that is gone by now has no number any more.
+            let Some(number) = number(&folder) else { continue };
+            devices.extend(status(number)?);
+        }
+    }
+    Ok(devices)
+}
+
+/// The numbers of the mapped devices that a block device has above it; its partitions count as itself.
+fn numbers_above(folder: &Path) -> io::Result<Vec<Number>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for child in children(&folder)? {
+            if child.join("dm").is_dir()
+                && let Some(number) = number(&child)
+                && !found.contains(&number)
+            {
+                found.push(number);
+            }
+            folders.push(child);
+        }
+    }
+    Ok(found)
+}
+
+/// What lies on a device: its holders and its partitions.
+fn children(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let holders = list(&folder.join("holders"))?;
+    let partitions = list(folder)?.into_iter().filter(|below| below.join("partition").exists());
+    Ok(holders.into_iter().filter_map(|link| std::fs::canonicalize(link).ok()).chain(partitions).collect())
+}
+
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn number(folder: &Path) -> Option<Number> {
+    let text = word(folder, "dev");
+    let (major, minor) = text.split_once(':')?;
+    Some(Number { major: major.parse().ok()?, minor: minor.parse().ok()? })
+}
+
+fn word(folder: &Path, file: &str) -> String {
+    std::fs::read_to_string(folder.join(file)).unwrap_or_default().trim_end().to_owned()
+}
+
+fn status(number: Number) -> io::Result<Option<Device>> {
+    let mut request = Request::new("", STATUS_TABLE | NO_FLUSH | SECURE_DATA)?;
+    request.header[DEVICE..DEVICE + 8]
+        .copy_from_slice(&rustix::fs::makedev(number.major, number.minor).to_ne_bytes());
+    match request.send(TABLE_STATUS) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        other => other.and_then(|()| super::read(&request).ok_or_else(malformed)).map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_device_is_known_by_the_uuid_in_its_uuid() {
+        let luks: Uuid = "5a1f0b1c-0001-4002-8003-0123456789ab".parse().expect("a UUID");
+        for text in [
+            "CRYPT-LUKS2-5a1f0b1c0001400280030123456789ab-home-alice",
+            "CRYPT-LUKS2-5A1F0B1C0001400280030123456789AB-home-alice+check",
+            "CRYPT-SUBDEV-5a1f0b1c0001400280030123456789ab-by-hand",
+        ] {
+            assert_eq!(luks_uuid(text), Some(luks), "{text}");
+        }
+        for text in
+            ["", "CRYPT-PLAIN-home-alice", "LVM-5a1f0b1c0001400280030123456789ab-x", "CRYPT-LUKS2-5a1f-x"]
+        {
+            assert_eq!(luks_uuid(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_lies_on_a_device_is_found_through_partitions_and_others() {
+        let tree = tempfile::tempdir().expect("a folder");
+        let at = |path: &str| tree.path().join(path);
+        for folder in
+            ["loop0/loop0p1/holders", "loop0/holders", "dm-0/holders", "dm-0/dm", "dm-1/holders", "dm-1/dm"]
+        {
+            std::fs::create_dir_all(at(folder)).expect("made");
+        }
+        std::fs::write(at("loop0/loop0p1/partition"), "1\n").expect("written");
+        std::fs::write(at("dm-0/dev"), "253:0\n").expect("written");
+        std::fs::write(at("dm-1/dev"), "253:1\n").expect("written");
+        symlink(at("dm-0"), at("loop0/loop0p1/holders/dm-0")).expect("linked");
+        symlink(at("dm-1"), at("dm-0/holders/dm-1")).expect("linked");
+        assert_eq!(
+            numbers_above(&at("loop0")).expect("read"),
+            [0, 1].map(|minor| Number { major: 253, minor })
+        );
+        assert_eq!(numbers_above(&at("loop7")).expect("read"), []);
+    }
+}

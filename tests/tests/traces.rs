@@ -1,0 +1,173 @@
+//! What stays in the kernel of a home, whoever has left it there: after a lock no key of it, in any device or table; after
+//! a close nothing at all; and what is open already is not opened a second time.
+
+use anyhow::{Result, ensure};
+use homed_tests::Ours;
+use std::time::{Duration, Instant};
+
+const WORDS: &str = "words-of-the-home";
+
+/// A home with something in it that can be recognized.
+fn home() -> Result<Ours> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check(&format!("for i in $(seq 1000); do echo {WORDS}; done > /home/alice/x; sync"))?;
+    Ok(machine)
+}
+
+/// Prints the devices of the home whose plaintext can be read, or that could be made to give it.
+const READABLE: &str = "
+for name in $(dmsetup ls --target crypt 2>/dev/null | awk '/:/ { print $1 }'); do
+    dmsetup info $name | grep -q 'State: *SUSPENDED' || echo $name takes requests
+    ! dmsetup info $name | grep -q 'Tables present: *.*INACTIVE' || echo $name has a second table
+    ! timeout 5 dmsetup resume $name 2>/dev/null || echo $name goes on without its key
+    [ -z \"$(dmsetup table --showkeys $name | cut -d' ' -f5 | tr -d 0)\" ] || echo $name has a key
+done
+grep cryptsetup: /proc/keys
+:";
+
+fn nothing_readable(machine: &Ours) -> Result<()> {
+    let readable = machine.check(READABLE)?;
+    ensure!(readable.is_empty(), "{readable}\n{}", machine.log());
+    Ok(())
+}
+
+fn fault(machine: &Ours, step: &str) -> Result<()> {
+    machine.write_file("/run/homed/fault", format!("{step} kill"))
+}
+
+const NO_FAULT: &str = "rm -f /run/homed/fault";
+
+/// Waits until no device of hers is there.
+const GONE: &str = "
+for try in $(seq 100); do dmsetup ls 2>/dev/null | grep -q ^home-alice || exit 0; sleep 0.1; done
+dmsetup ls; losetup -a; exit 1";
+
+#[test]
+fn a_worker_killed_before_it_holds_its_device_leaves_nothing() -> Result<()> {
+    let machine = home()?;
+    machine.done("deactivate alice", "", "")?;
+    for words in ["check alice", "activate alice", "rescue alice /srv"] {
+        fault(&machine, "hold-mapped")?;
+        machine.refused(words, "correcthorse", "")?;
+        machine.check(NO_FAULT)?;
+        machine.check(GONE)?;
+        machine.nothing_open("alice")?;
+    }
+    // Nobody cleans up after this one but the next daemon, or the next lock.
+    fault(&machine, "hold-mapped")?;
+    machine.check("(PASSWORD=correcthorse setsid homectl activate alice >/dev/null 2>&1 &) ; until dmsetup ls | grep -q ^home-alice; do :; done; kill -9 $(cat /run/homed.pid)")?;
+    machine.check(NO_FAULT)?;
+    machine.start_daemon()?;
+    machine.done("lock-all", "", "")?;
+    machine.check(GONE)?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("lock alice", "", "")?;
+    nothing_readable(&machine)?;
+    machine.done("unlock alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}
+
+#[test]
+fn a_second_table_and_a_second_device_do_not_outlive_a_lock() -> Result<()> {
+    let machine = home()?;
+    machine.check("dmsetup table --showkeys home-alice | dmsetup load home-alice; dmsetup info home-alice | grep INACTIVE")?;
+    machine.done("lock alice", "", "")?;
+    nothing_readable(&machine)?;
+    machine.done("unlock alice", "correcthorse", "")?;
+    machine.check(&format!("grep -q {WORDS} /home/alice/x"))?;
+
+    // A copy of the device, made by hand: it is no process of hers, and named.
+    machine.check("dmsetup table --showkeys home-alice | dmsetup create by-hand")?;
+    let said = machine.refused("lock alice", "", "")?;
+    ensure!(said.contains("by-hand"), "{said}");
+    machine.check("dmsetup remove by-hand")?;
+    Ok(())
+}
+
+#[test]
+fn the_key_goes_whoever_has_the_loop_device_open() -> Result<()> {
+    let machine = home()?;
+    machine.check(
+        "exec 9< $(losetup -nl -O NAME,BACK-FILE | awk '/alice/ { print $1 }')
+        setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /run/holder",
+    )?;
+    machine.check("grep -q cryptsetup: /proc/keys")?;
+    machine.check("(setsid homectl deactivate alice >/dev/null 2>&1 &) ; for try in $(seq 50); do grep -q cryptsetup: /proc/keys || exit 0; sleep 0.1; done; cat /proc/keys; exit 1")?;
+    machine.check("kill $(cat /run/holder)")?;
+    machine.becomes("alice", "inactive")?;
+    machine.nothing_open("alice")
+}
+
+#[test]
+fn an_image_that_somebody_has_opened_is_not_opened_again() -> Result<()> {
+    let machine = home()?;
+    machine.done("deactivate alice", "", "")?;
+    machine.check(
+        "loop=$(losetup -f --show -P /home/alice.home); udevadm settle 2>/dev/null || :
+        losetup -d $loop
+        start=$(sfdisk -J /home/alice.home | jq .partitiontable.partitions[0].start)
+        loop=$(losetup -f --show -o $((start * 512)) /home/alice.home)
+        echo -n correcthorse | cryptsetup open --key-file=- $loop by-hand
+        mkdir -p /mnt/hand; mount /dev/mapper/by-hand /mnt/hand; echo $loop > /run/loop",
+    )?;
+    for words in ["activate alice", "rescue alice /srv", "resize alice 300M"] {
+        let said = machine.refused(words, "correcthorse", "")?;
+        ensure!(said.contains("by-hand") && said.contains("/mnt/hand"), "{words}: {said}");
+    }
+    // Its key is in memory, and it is not ours to close.
+    let said = machine.refused("lock-all", "", "")?;
+    ensure!(said.contains("by-hand"), "{said}");
+    machine.check("umount /mnt/hand; cryptsetup close by-hand")?;
+    let said = machine.refused("activate alice", "correcthorse", "")?;
+    ensure!(said.contains("losetup -d /dev/loop"), "{said}");
+    machine.check("losetup -d $(cat /run/loop)")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check(&format!("grep -q {WORDS} /home/alice/x"))?;
+    Ok(())
+}
+
+/// A file system whose server never answers, and a process that has a folder of it open.
+const DEAD_SERVER: &str = r#"
+modprobe fuse; mkdir -p /run/dead
+cat > /run/server <<'END'
+open(my $server, "+<", "/dev/fuse") or die "open: $!";
+my $options = "fd=" . fileno($server) . ",rootmode=40000,user_id=0,group_id=0,allow_other";
+my ($source, $target, $kind) = ("dead", "/run/dead", "fuse");
+syscall(165, $source, $target, $kind, 6, $options) == 0 or die "mount: $!";
+sysopen(my $open, "/run/dead", 010000000) or die "open: $!";
+sleep 100000;
+END
+setsid perl /run/server </dev/null >/dev/null 2>/run/server.log &
+until ls -l /proc/$!/fd | grep -q /run/dead; do kill -0 $! || { cat /run/server.log; exit 1; }; sleep 0.05; done"#;
+
+#[test]
+fn what_is_shown_elsewhere_is_closed_or_named() -> Result<()> {
+    let machine = home()?;
+    machine.done("deactivate alice", "", "")?;
+    machine.done("rescue alice /srv/r", "correcthorse", "")?;
+    machine.check("setsid sleep 1000 < /srv/r/x >/dev/null 2>&1 & echo $! > /run/reader")?;
+    let said = machine.refused("lock-all", "", "")?;
+    ensure!(said.contains("/srv/r") && said.contains("sleep"), "{said}");
+    machine.check(
+        "kill $(cat /run/reader); while kill -0 $(cat /run/reader) 2>/dev/null; do sleep 0.05; done",
+    )?;
+    machine.done("lock-all", "", "")?;
+    machine.nothing_open("alice")?;
+    nothing_readable(&machine)
+}
+
+#[test]
+fn a_server_that_never_answers_does_not_hang_the_proof() -> Result<()> {
+    let machine = home()?;
+    machine.check(DEAD_SERVER)?;
+    let begin = Instant::now();
+    machine.done("lock alice", "", "")?;
+    machine.done("list", "", "")?;
+    ensure!(begin.elapsed() < Duration::from_secs(15), "it took {:?}", begin.elapsed());
+    ensure!(machine.log().contains("no trace of the volume key"), "{}", machine.log());
+    machine.done("unlock alice", "correcthorse", "")?;
+    Ok(())
+}
