@@ -159,6 +159,38 @@ fn what_is_shown_elsewhere_is_closed_or_named() -> Result<()> {
     nothing_readable(&machine)
 }
 
+/// A process with a mount namespace of its own, in which she is at work; the machine's own mounts do not reach it.
+const PINNED: &str = "
+unshare -m --propagation private sh -c 'cd /home/alice; echo > /run/there; exec sleep 100000' </dev/null >/dev/null 2>&1 &
+echo $! > /run/pin; until [ -e /run/there ]; do sleep 0.05; done";
+
+#[test]
+fn another_mount_namespace_keeps_nobody_out_and_no_key_in() -> Result<()> {
+    let machine = home()?;
+    machine.check(PINNED)?;
+    let said = machine.refused("deactivate alice", "", "")?;
+    ensure!(said.contains("sleep"), "{said}");
+    machine.becomes("alice", "dirty")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check(&format!("grep -q {WORDS} /home/alice/x; echo more >> /home/alice/x; [ $(losetup -l | grep -c alice.home) = 1 ]"))?;
+    machine.done("lock alice", "", "")?;
+    nothing_readable(&machine)?;
+    machine.done("unlock alice", "correcthorse", "")?;
+
+    // Closed as far as that goes, and locked from there.
+    machine.refused("deactivate alice", "", "")?;
+    machine.becomes("alice", "dirty")?;
+    machine.done("lock-all", "", "")?;
+    nothing_readable(&machine)?;
+    machine.refused("activate alice", "wrong", "")?;
+    nothing_readable(&machine)?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check("grep -q more /home/alice/x; echo again > /home/alice/y; sync")?;
+    machine.check("kill $(cat /run/pin)")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}
+
 #[test]
 fn a_server_that_never_answers_does_not_hang_the_proof() -> Result<()> {
     let machine = home()?;

@@ -49,6 +49,8 @@ mod tend;
 /// How long the kernel may take to close the devices below an unmounted home: less than a worker has that gives one up,
 /// or it could not say what is in the way.
 const CLOSING: Duration = Duration::from_secs(15);
+/// How long it takes as a rule.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The backend for one home.
 pub struct Luks {
@@ -193,7 +195,10 @@ fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
         let mapped = cryptsetup::is_active(&name).during("looking for the encrypted device")?;
         Ok::<bool, Failure>(!mapped && !loopdev::is_attached(&spec.image).during("looking for loop devices")?)
     };
-    if !wait_until(CLOSING, is_closed)? {
+    // What another mount namespace has mounted does not go by itself, however long one waits.
+    let bound =
+        if wait_until(AT_ONCE, is_closed)? || mapped::is_held_elsewhere(&name)? { AT_ONCE } else { CLOSING };
+    if !wait_until(bound, is_closed)? {
         // A device that was made by another program is not marked for removal.
         mapped::remove_stale(&name)?;
     }

@@ -2,7 +2,7 @@
 
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::sys::cryptsetup::{self, Discard, Luks, Removal};
-use crate::sys::{devmapper, file, holders, loopdev::LoopDevice, waiting::wait_until};
+use crate::sys::{devmapper, file, holders, loopdev::LoopDevice, mount, waiting::wait_until};
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -152,13 +152,27 @@ pub fn remove_stale(name: &str) -> Result<(), Failure> {
         forget_node(name);
         return Ok(());
     }
+    // The library tries for seconds.
+    if is_held_elsewhere(name)? {
+        return in_use(name);
+    }
     match cryptsetup::remove(name, Removal::Now) {
         Ok(()) => Ok(()),
-        Err(_) => {
-            let holding = holders::of_device(&node(name));
-            let by =
-                if holding.is_empty() { String::new() } else { format!(" by {}", holders::names(&holding)) };
-            refuse(Refusal::HomeBusy, format!("The home's encrypted device is still in use{by}."))
-        }
+        Err(_) => in_use(name),
     }
+}
+
+/// Whether a mount namespace other than ours has the file system of a device mounted.
+pub fn is_held_elsewhere(name: &str) -> Result<bool, Failure> {
+    let Some(device) = devmapper::number(name).during("looking for the encrypted device")? else {
+        return Ok(false);
+    };
+    let elsewhere = mount::elsewhere(device).during("looking into other mount namespaces")?;
+    Ok(!elsewhere.is_empty())
+}
+
+fn in_use(name: &str) -> Result<(), Failure> {
+    let holding = holders::of_device(&node(name));
+    let by = if holding.is_empty() { String::new() } else { format!(" by {}", holders::names(&holding)) };
+    refuse(Refusal::HomeBusy, format!("The home's encrypted device is still in use{by}."))
 }

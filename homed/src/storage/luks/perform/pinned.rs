@@ -146,7 +146,11 @@ pub fn take_over(device: &Device, volume_key: &Secret) -> Result<Mapped, Failure
 
 /// Lets its file system go on, if it was frozen.
 pub fn thaw(spec: &Spec, root: impl AsFd) -> Result<(), Failure> {
-    file::thaw(&root).during("thawing the file system of the home")?;
+    match file::thaw(&root) {
+        // It was not frozen.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+        other => other.during("thawing the file system of the home")?,
+    }
     let mounted = mount::at(Path::new(tree::WORKPLACE)).during("reading the table of mounts")?;
     match mounted {
         Some(mounted) => {
