@@ -120,6 +120,10 @@ pub fn node(name: &str) -> PathBuf {
 /// Whether there is such a device, and its first page cannot be read: from the disk, not from memory.
 pub fn is_dead(name: &str) -> bool {
     const PAGE: usize = 4096;
+    // One that is suspended would never answer.
+    if devmapper::device(name).is_ok_and(|device| device.is_some_and(|device| device.suspended)) {
+        return false;
+    }
     let mut options = File::options();
     let device = match options.read(true).custom_flags(libc::O_DIRECT).open(node(name)) {
         Ok(device) => device,
