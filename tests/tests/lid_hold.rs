@@ -6,6 +6,23 @@ use homed_tests::secrets::{traces_of_key, volume_key};
 
 const PASSWORD: &str = "correcthorse";
 
+/// People and programs that know the passwords and try them all the time, each in a way of their own. The log has a line
+/// for each success.
+const CROWD: &str = r#"
+export PASSWORD=correcthorse
+forever() { name=$1; shift; (while :; do "$@" && echo "$name $(cut -d' ' -f1 /proc/uptime)" >> /root/successes; done) >/dev/null 2>&1 & }
+forever unlock homectl unlock alice
+forever unlock-carol homectl unlock carol
+forever authenticate homectl authenticate alice
+forever with homectl with bob -- true
+forever activate homectl activate carol
+forever deactivate homectl deactivate carol
+pam() { echo correcthorse | pamtester login "$1" authenticate; }
+forever pam pam alice
+forever su sh -c 'echo correcthorse | setpriv --reuid=nobody --regid=nogroup --clear-groups su bob -c true'
+jobs -p > /root/crowd
+"#;
+
 /// A unit that runs a script after all homes were locked, and before the machine sleeps.
 fn between(machine: &Ours, script: &str) -> Result<()> {
     machine.write_file("/root/between", script)?;
@@ -17,9 +34,60 @@ fn between(machine: &Ours, script: &str) -> Result<()> {
     machine.check("systemctl daemon-reload; systemctl add-requires sleep.target between.service").map(drop)
 }
 
+/// How often the machine sleeps.
+fn rounds() -> usize {
+    std::env::var("HOMED_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Waits until each of these ways in has led in.
+fn wait_for(machine: &Ours, ways: &[&str]) -> Result<()> {
+    for way in ways {
+        machine.check(&format!("until grep -q '^{way} ' /root/successes; do sleep 0.1; done"))?;
+    }
+    Ok(())
+}
+
 fn create(machine: &Ours, user: &str) -> Result<()> {
     let words = format!("create {user} {} --rate-limit-burst=1000000", homed_tests::CHEAP);
     machine.done(&words, "", PASSWORD).map(drop)
+}
+
+#[test]
+fn a_crowd_that_knows_the_passwords_brings_no_key_into_a_sleeping_machine() -> Result<()> {
+    let machine = Ours::full()?;
+    for user in ["alice", "bob", "carol"] {
+        create(&machine, user)?;
+    }
+    let console = machine.console();
+    console.login("alice", PASSWORD)?;
+    let keys: Vec<Vec<u8>> = ["alice", "bob", "carol"]
+        .iter()
+        .map(|user| volume_key(&machine, user, PASSWORD))
+        .collect::<Result<_>>()?;
+    ensure!(
+        !traces_of_key(&machine, &keys[0])?.is_empty(),
+        "the search does not find the key of an open home"
+    );
+
+    // What is in the file of successes after the wake has happened after the locks.
+    between(&machine, "mv /root/successes /root/before\n")?;
+    machine.check(CROWD)?;
+    for _ in 0..rounds() {
+        wait_for(&machine, &["authenticate", "with", "activate", "pam"])?;
+        machine.suspend()?;
+        for (user, key) in ["alice", "bob", "carol"].iter().zip(&keys) {
+            let traces = traces_of_key(&machine, key)?;
+            ensure!(traces.is_empty(), "the key of {user} while the machine sleeps: {traces:?}");
+        }
+        machine.wake()?;
+        // Everybody gets in: alice by whichever way came first.
+        machine.becomes("alice", "active")?;
+        wait_for(&machine, &["authenticate", "with", "activate", "pam"])?;
+    }
+    machine.check("kill $(cat /root/crowd)")?;
+    let told = machine.check("journalctl -b -o cat -u homed | grep -c 'THE MACHINE SLEPT' || :")?;
+    assert_eq!(told.trim(), "0");
+    Ok(())
 }
 
 #[test]
