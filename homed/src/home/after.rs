@@ -89,13 +89,7 @@ impl Home {
                 self.drop_unused_references(turn);
                 turn.answer(wanted.waiter, Ok(Answer::Done));
             }
-            // Settling may have finished a lock that nobody looked at.
-            Work::Settling => {
-                if turn.facts.whereabouts(&self.place).resting(self.known) == Resting::Locked {
-                    let _ = self.ask_for_proof(turn);
-                }
-                turn.answer(wanted.waiter, Ok(Answer::Done));
-            }
+            Work::Settling => self.settled(wanted.waiter, turn),
             // A lock has been proven, or not, before.
             Work::Locking => {}
             Work::Creating => {
@@ -127,6 +121,14 @@ impl Home {
             | Work::Tending(_) => turn.answer(wanted.waiter, Ok(Answer::Done)),
         }
         Fate::Stays
+    }
+
+    /// Settling may have finished a lock that nobody looked at.
+    fn settled(&mut self, waiter: Waiter, turn: &mut Turn) {
+        if turn.facts.whereabouts(&self.place).resting(self.known) == Resting::Locked {
+            let _ = self.ask_for_proof(turn);
+        }
+        turn.answer(waiter, Ok(Answer::Done));
     }
 
     fn usable_now(&mut self, purpose: Purpose, wanted: &Wanted, turn: &mut Turn) {

@@ -27,6 +27,7 @@ pub mod seal;
 pub mod state;
 mod tend;
 mod timer;
+mod tuning;
 mod update;
 mod urgent;
 pub mod verdict;
@@ -52,37 +53,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 pub use tend::is_tending;
 pub use timer::{HomeTimer, TimerKind};
+pub use tuning::Tuning;
 use verdict::{Favour, Held, Situation, Verb, Verdict, verdict};
-
-/// Times that tests shorten.
-#[derive(Debug, Clone, Copy)]
-pub struct Tuning {
-    /// A wrong password is answered at a multiple of this.
-    pub grain: Duration,
-    /// A failed deactivation is tried again after this, then after twice as long each time.
-    pub retry: Duration,
-    /// … and at the latest after this.
-    pub retry_longest: Duration,
-    /// The space of a home is cared for that long after it was opened: what is written next needs blocks.
-    pub tend_first: Duration,
-    /// … again after that long,
-    pub tend_second: Duration,
-    /// … and again each time after that long.
-    pub tend_again: Duration,
-}
-
-impl Default for Tuning {
-    fn default() -> Self {
-        Self {
-            grain: Duration::from_secs(3),
-            retry: Duration::from_secs(15),
-            retry_longest: Duration::from_secs(240),
-            tend_first: Duration::from_secs(2),
-            tend_second: Duration::from_secs(60),
-            tend_again: Duration::from_secs(900),
-        }
-    }
-}
 
 /// One turn of the loop: the facts it may use, and what it wants done.
 pub struct Turn<'a> {
