@@ -12,8 +12,8 @@ use std::time::Duration;
 const MACHINE: &str = include_str!("orders/machine.py");
 const WALK: &str = include_str!("orders/walk.py");
 
-/// Pairs in the ordinary run.
-const SAMPLE: u64 = 40;
+/// Pairs in the ordinary run, of which as many are walked as are begun within so many seconds.
+const SAMPLE: &str = "40 210";
 
 /// What is walked, in the words of walk.py.
 fn wish() -> String {
@@ -22,8 +22,7 @@ fn wish() -> String {
         return pairs;
     }
     let all = word("HOMED_STEPS").is_some_and(|text| text == "all");
-    let count =
-        if all { 0 } else { word("HOMED_PAIRS").and_then(|text| text.parse().ok()).unwrap_or(SAMPLE) };
+    let count = if all { "0".into() } else { word("HOMED_PAIRS").unwrap_or_else(|| SAMPLE.into()) };
     format!("{} {count}", word("HOMED_SEED").unwrap_or_else(|| "1".into()))
 }
 

@@ -1,6 +1,6 @@
 """Ends a verb at one of its steps, lets another verb follow, and then somebody logs in with the right password.
 
-    walk.py SEED COUNT        COUNT pairs as chance will have them; 0: all
+    walk.py SEED COUNT [S]    COUNT pairs as chance will have them, as many as are begun within S seconds; 0: all
     walk.py PAIR ...          such as `passwd-closed:3:kill,resize`
 
 Runs on the test machine as root, the daemon running. A line for each pair in which a promise did not hold, with what
@@ -396,7 +396,10 @@ def main():
     must(f"cp --sparse=always {IMAGE} /root/alice.home; cp -p {HOST} /root/alice.identity")
     world, counts = World(), {"pairs": 0, "hit": 0, "lost": 0}
     begin = time.monotonic()
+    bound = float(sys.argv[3]) if len(sys.argv) > 3 and ":" not in sys.argv[1] else float("inf")
     for pair in pairs(sys.argv[1:]):
+        if time.monotonic() - begin > bound:
+            break
         hit, wrong = tried(pair, world)
         if wrong:
             afresh()
