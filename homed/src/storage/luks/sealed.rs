@@ -26,7 +26,9 @@ pub fn unseal(spec: &Spec, volume_key: &Secret, steps: &mut dyn Steps) -> Result
 
 /// Finishes or takes back what was broken off.
 pub fn settle(spec: &Spec, steps: &mut dyn Steps) -> Result<Settled, Failure> {
-    let reached = reach(&mut Machine::new(spec, Means::default()), Wish::Settled, steps)?;
+    // Only a home that was cut off is closed so: its processes are gone.
+    let means = Means { by_force: true, ..Means::default() };
+    let reached = reach(&mut Machine::new(spec, means), Wish::Settled, steps)?;
     Ok(match reached {
         Reached::Open => Settled::Open,
         Reached::Sealed => Settled::Sealed,

@@ -203,7 +203,7 @@ impl Kernel {
         if !closed.done {
             return Err("it cannot be closed".into());
         }
-        if kernel.mounted && kernel.home.is_some_and(|home| home.key == Key::Present) && !kernel.is_usable() {
+        if kernel.mounted && !kernel.is_usable() {
             return Err("it is open, and cannot be used".into());
         }
         Ok(())

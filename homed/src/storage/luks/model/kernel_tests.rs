@@ -136,6 +136,7 @@ fn the_model_finds_each_fault() {
         (Mend::AsksTheKernel, "suspended device"),
         (Mend::SettledBeforeThaw, "thawed over a suspended device"),
         (Mend::OpenFails, "thawed over a suspended device"),
+        (Mend::FinishesGivingUp, "cannot be used"),
         (Mend::Thaws, ""),
         (Mend::Uncovers, ""),
         (Mend::Barriers, ""),

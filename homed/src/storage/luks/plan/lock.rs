@@ -346,6 +346,9 @@ impl Plan<'_> {
     fn settled(&self, halfway: Halfway) -> Result<Next, Unfit> {
         let stands = self.stands;
         let Some(home) = stands.home else { return Ok(self.without_home()) };
+        if home.key == Key::CutOff && has(Mend::FinishesGivingUp) {
+            return Ok(self.given_up());
+        }
         if let Some(step) = self.nobodys() {
             return Ok(step);
         }

@@ -18,6 +18,8 @@ pub enum Mend {
     SettledBeforeThaw,
     /// An unlock that cannot give the key back has failed.
     OpenFails,
+    /// A home that was cut off is closed by whoever settles it: nobody can use it.
+    FinishesGivingUp,
     /// A file system that may be frozen is thawed before it is used or unmounted.
     Thaws,
     /// Covers are taken away.
