@@ -157,9 +157,13 @@ mod tests {
     #[test]
     fn what_was_typed_is_gone_and_what_comes_later_is_not() {
         use std::io::{Read, Write};
+        use std::os::fd::AsFd;
         let pair = nix::pty::openpty(None, None).expect("a pseudo-terminal");
         let (mut keys, line) = (File::from(pair.master), Terminal(File::from(pair.slave)));
         keys.write_all(b"before\n").expect("written");
+        // What is written there comes to the other side a moment later.
+        let there = nix::poll::PollFd::new(line.0.as_fd(), nix::poll::PollFlags::POLLIN);
+        nix::poll::poll(&mut [there], nix::poll::PollTimeout::NONE).expect("waited");
         assert_eq!(line.forget_input().expect("forgotten"), Typed::Something);
         assert_eq!(line.forget_input().expect("forgotten"), Typed::Nothing);
         keys.write_all(b"after\n").expect("written");

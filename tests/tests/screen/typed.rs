@@ -22,7 +22,7 @@ fn green(picture: &Picture) -> usize {
 
 /// bob is locked while alice, who works at the first terminal, is not: she is not disturbed. The prompt is found.
 pub fn who_works_is_not_disturbed(machine: &Ours, screen: &Screen<'_>) -> Result<()> {
-    machine.check("homectl lock bob")?;
+    machine.check("homectl lock bob || { journalctl -b -o cat -u homed -n 30 >&2; exit 1; }")?;
     screen.write("echo undis''turbed\n")?;
     screen.await_text("tty1", "undisturbed")?;
     machine.check("until [ -e /run/homed/prompt ]; do sleep 0.1; done")?;
