@@ -8,7 +8,7 @@
 //! swap space, or the process that builds it dies, nothing is left. The file has no name, so none is left by a power
 //! cut either. Plain dm-crypt: the key is in no header, and comes and goes with the lock.
 
-use super::parts::{image, mapped};
+use super::parts::mapped;
 use crate::job::{Context, Failure, refuse};
 use crate::sys::bounded::{Deadline, Late, within};
 use crate::sys::devmapper::{self, Key};
@@ -17,8 +17,9 @@ use crate::sys::{file, process, swap};
 use mapped::Mapped;
 use records::{Refusal, Secret, UserName};
 use rustix::fs::{Mode, OFlags};
+use rustix::param::page_size;
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -29,9 +30,8 @@ pub const KEY: usize = 64;
 const FOLDER: &str = "/var/lib/homed/swap";
 /// What must be left of the disk for others.
 const RESERVE: u64 = 64 << 20;
-/// mkswap(8): the last bytes of the first page.
+/// mkswap(8): the last bytes of the first page, whatever size the kernel's pages have.
 const MAGIC: &[u8] = b"SWAPSPACE2";
-const PAGE: usize = 4096;
 
 /// What became of a user's swap space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Space {
 
     /// Makes it, and has the kernel use it before any other.
     pub fn make(&self, bytes: u64, key: &Secret) -> Result<(), Failure> {
-        let bytes = bytes.next_multiple_of(PAGE as u64);
+        let bytes = bytes.next_multiple_of(page_size() as u64);
         let file = allocate(bytes)?;
         let window = Window { offset: 0, size: bytes, block: 4096 };
         let device = LoopDevice::attach(&file, window).during("attaching the file for swap space")?;
@@ -145,8 +145,18 @@ fn allocate(bytes: u64) -> Result<File, Failure> {
         .into();
     // Only btrfs knows it, and needs it.
     let _ = file::write_in_place(&file);
-    match image::give_size(&file, bytes, image::Blocks::Reserved) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => no_room(bytes, space.free),
+    match file::allocate(&file, 0, bytes) {
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            no_room(bytes, space.free)
+        }
+        // A write to a file with holes needs a block of the disk, and memory, when there is none.
+        Err(error) if error.kind() == ErrorKind::Unsupported => refuse(
+            Refusal::NotSupported,
+            format!(
+                "The home is not locked: its level is \"strict\", and the file system of {FOLDER} cannot reserve blocks for swap \
+                 space. Put {FOLDER} on another one (ext4, xfs, btrfs), or choose the level \"cache\"."
+            ),
+        ),
         other => other.during("allocating swap space").map(|()| file),
     }
 }
@@ -165,11 +175,44 @@ fn no_room<T>(bytes: u64, free: u64) -> Result<T, Failure> {
 
 /// Whether the first page is that of swap space: read from the device, not from memory.
 fn head_is_right(node: &Path) -> io::Result<bool> {
+    let page = page_size();
     let mut options = File::options();
     let device = options.read(true).custom_flags(libc::O_DIRECT).open(node)?;
-    let mut buffer = vec![0; 2 * PAGE];
-    let start = buffer.as_ptr().align_offset(PAGE);
-    let page = &mut buffer[start..start + PAGE];
-    device.read_exact_at(page, 0)?;
-    Ok(page.ends_with(MAGIC))
+    let mut buffer = vec![0; 2 * page];
+    let start = buffer.as_ptr().align_offset(page);
+    let head = &mut buffer[start..start + page];
+    device.read_exact_at(head, 0)?;
+    Ok(is_head(head, page))
+}
+
+/// Whether a device begins as mkswap(8) writes it on a machine with pages of this size.
+fn is_head(bytes: &[u8], page: usize) -> bool {
+    bytes.get(..page).is_some_and(|head| head.ends_with(MAGIC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swap_space_is_known_by_the_end_of_its_first_page_of_any_size() {
+        for page in [4096, 16384, 65536] {
+            let mut device = vec![0; 2 * 65536];
+            device[page - MAGIC.len()..page].copy_from_slice(MAGIC);
+            for other in [4096, 16384, 65536] {
+                assert_eq!(is_head(&device, other), other == page);
+            }
+        }
+        assert!(!is_head(MAGIC, 4096));
+    }
+
+    #[test]
+    fn mkswap_writes_what_is_looked_for_here() {
+        let file = tempfile::NamedTempFile::new().expect("scratch file");
+        file.as_file().set_len(1 << 20).expect("sized");
+        process::run("mkswap", &[&file.path().to_string_lossy()]).expect("made");
+        let mut head = vec![0; page_size()];
+        file.as_file().read_exact_at(&mut head, 0).expect("read");
+        assert!(is_head(&head, page_size()));
+    }
 }

@@ -97,7 +97,8 @@ fn pages_of(line: &str, device: &str) -> Option<(u64, u64)> {
     if format!("{}:{}", hexadecimal(major)?, hexadecimal(minor)?) != device {
         return None;
     }
-    Some((hexadecimal(from)? / 4096, hexadecimal(to)? / 4096))
+    let page = rustix::param::page_size() as u64;
+    Some((hexadecimal(from)? / page, hexadecimal(to)? / page))
 }
 
 #[cfg(test)]
@@ -107,7 +108,8 @@ mod tests {
     #[test]
     fn a_line_of_maps_is_read() {
         let line = "4056e000-4066e000 r--s 00000000 00:25 263        /home/alice/mapped";
-        assert_eq!(pages_of(line, "0:37"), Some((0x4056e, 0x4066e)));
+        let page = rustix::param::page_size() as u64;
+        assert_eq!(pages_of(line, "0:37"), Some((0x4056_e000 / page, 0x4066_e000 / page)));
         assert_eq!(pages_of(line, "0:38"), None);
         assert_eq!(pages_of("", "0:37"), None);
     }

@@ -4,14 +4,16 @@
 //! where there is none. Pages that several processes share are left out by the latter.
 
 use super::slice::statistic;
-use std::fs::{self, File};
+use rustix::param::page_size;
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
 use std::io;
+use std::ops::{AddAssign, Range};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use zeroize::Zeroize;
 
-const PAGE: usize = 4096;
 /// Pages that are looked at together: as many as process_vm_readv(2) takes.
 const TOGETHER: usize = 1024;
 /// proc_pid_pagemap(5), bit 62, in the last byte of an entry: the page is in swap.
@@ -28,27 +30,115 @@ pub struct Held {
     pub swapped: u64,
 }
 
-/// What a control group and those below it hold.
-pub fn of_group(group: &Path) -> Option<Held> {
-    let text = fs::read_to_string(group.join("memory.stat")).ok()?;
-    let value = |name| statistic(&text, name).unwrap_or(0);
-    let swapped = fs::read_to_string(group.join("memory.swap.current")).ok()?.trim().parse().ok()?;
-    let bytes = value("anon ") + value("shmem ") + value("swapcached ");
-    Some(Held { bytes, locked: value("unevictable "), swapped })
+impl AddAssign for Held {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.locked += other.locked;
+        self.swapped += other.swapped;
+    }
 }
 
-/// What a process holds that no other account tells (proc_pid_status(5)).
-pub fn of_process(pid: u32) -> Option<Held> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+/// The account that the kernel keeps of a control group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    /// As [`Held`].
+    pub bytes: u64,
+    /// As [`Held`].
+    pub locked: u64,
+    /// As [`Held`]; `None`: it counts no swap (`swapaccount=0`).
+    pub swapped: Option<u64>,
+}
+
+/// What a control group and those below it hold. `None`: no account is kept of its memory (no memory controller, or not for
+/// this group), or it is gone.
+pub fn of_group(group: &Path) -> io::Result<Option<Account>> {
+    let Some(text) = read_if_there(&group.join("memory.stat"))? else { return Ok(None) };
+    let value = |name: &str| {
+        statistic(&text, name).ok_or_else(|| io::Error::other(format!("no \"{name}\" in memory.stat")))
+    };
+    // What is in swap and in memory is told where swap is accounted for.
+    let copies = statistic(&text, "swapcached ").unwrap_or(0);
+    let swapped = read_if_there(&group.join("memory.swap.current"))?;
+    Ok(Some(Account {
+        bytes: value("anon ")? + value("shmem ")? + copies,
+        locked: value("unevictable ")?,
+        swapped: swapped.map(|text| text.trim().parse().map_err(io::Error::other)).transpose()?,
+    }))
+}
+
+/// What a process holds that no other account tells. `None`: it has ended.
+pub fn of_process(pid: u32) -> io::Result<Option<Held>> {
+    match read_if_there(Path::new(&format!("/proc/{pid}/status")))? {
+        None => Ok(None),
+        Some(text) => held_as_told(&text).map(Some).ok_or_else(|| {
+            io::Error::other("this kernel does not tell what a process has in memory (RssAnon)")
+        }),
+    }
+}
+
+/// proc_pid_status(5). One that has no memory of its own (it is about to end, or is the kernel's) has no such lines; `None`:
+/// it has memory, and the kernel does not tell what kind.
+fn held_as_told(text: &str) -> Option<Held> {
     let value = |name: &str| {
         let kib = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
-        kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+        kib.and_then(|kib| kib.trim().parse::<u64>().ok()).map(|kib| kib * 1024)
     };
+    if value("VmSize:").is_none() {
+        return Some(Held::default());
+    }
     Some(Held {
-        bytes: value("RssAnon:") + value("RssShmem:"),
-        locked: value("VmLck:"),
-        swapped: value("VmSwap:"),
+        bytes: value("RssAnon:")? + value("RssShmem:")?,
+        locked: value("VmLck:")?,
+        // Without any swap in this kernel there is nothing in it.
+        swapped: value("VmSwap:").unwrap_or(0),
     })
+}
+
+/// Bytes in files in memory alone that belong to a user: in the run-time directory and /dev/shm, and what these processes
+/// have open without a name. What is in swap is counted, too.
+pub fn in_files(uid: u32, pids: &[u32]) -> io::Result<u64> {
+    let runtime = format!("/run/user/{uid}");
+    let mut files = BTreeMap::new();
+    let mut count = |path: &Path, rule: fn(&Metadata, u32) -> bool| {
+        // What is gone meanwhile holds nothing.
+        if let Ok(facts) = fs::metadata(path)
+            && facts.is_file()
+            && rule(&facts, uid)
+        {
+            files.insert((facts.dev(), facts.ino()), facts.blocks() * 512);
+        }
+    };
+    for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        count(&entry.path(), |facts, uid| facts.uid() == uid);
+    }
+    for pid in pids {
+        for open in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+            // By its name: other files would be asked of servers that may be frozen.
+            let name = fs::read_link(open.path()).unwrap_or_default();
+            if name.starts_with("/dev/shm") || name.to_string_lossy().starts_with("/memfd:") {
+                count(&open.path(), |_, _| true);
+            }
+        }
+    }
+    let inside: u64 = files.values().sum();
+    match File::open(runtime) {
+        Ok(folder) => {
+            let facts = rustix::fs::fstatvfs(folder)?;
+            Ok(inside + facts.f_blocks.saturating_sub(facts.f_bfree).saturating_mul(facts.f_frsize))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(inside),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_if_there(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        // The group or the process is gone, before it is opened or after.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::ENODEV)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is in swap and in memory, of all processes, in bytes.
@@ -65,13 +155,16 @@ pub fn take_back(pid: u32) -> io::Result<()> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let mut entries = vec![0; TOGETHER * 8];
-    for (start, end) in maps.lines().filter_map(range) {
-        for piece in (start..end).step_by(TOGETHER * PAGE) {
-            let count = (end - piece).div_ceil(PAGE).min(TOGETHER);
-            let read = pagemap.read_at(&mut entries[..count * 8], (piece / PAGE * 8) as u64)?;
+    let page = page_size();
+    // What nobody may read is reserved most often, by the terabyte, and cannot be fetched this way.
+    let readable = |line: &&str| !line.split_whitespace().nth(1).is_some_and(|mode| mode.starts_with("---"));
+    for (start, end) in maps.lines().filter(readable).filter_map(range) {
+        for piece in (start..end).step_by(TOGETHER * page) {
+            let count = (end - piece).div_ceil(page).min(TOGETHER);
+            let read = pagemap.read_at(&mut entries[..count * 8], (piece / page * 8) as u64)?;
             let swapped = |entry: &[u8]| entry[7] & SWAPPED != 0;
             let pages = entries[..read].chunks_exact(8).enumerate().filter(|(_, entry)| swapped(entry));
-            touch(pid, &pages.map(|(number, _)| piece + number * PAGE).collect::<Vec<_>>());
+            touch(pid, &pages.map(|(number, _)| piece + number * page).collect::<Vec<_>>());
         }
     }
     Ok(())
@@ -114,13 +207,28 @@ pub fn process(pid: u32) -> io::Result<()> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let handle = open(pid)?;
     for (start, end) in maps.lines().filter_map(range) {
-        let piece = libc::iovec { iov_base: start as *mut _, iov_len: end - start };
-        let (handle, advice, flags) = (handle.as_raw_fd(), libc::MADV_PAGEOUT, 0);
-        // SAFETY: the handle is open and the vector lives for the call; the kernel takes the range, which is another
-        // process's, as numbers.
-        unsafe { libc::syscall(libc::SYS_process_madvise, handle, &piece, 1usize, advice, flags) };
+        in_pieces(start, end, |piece| advise_out(&handle, piece));
     }
     Ok(())
+}
+
+/// The kernel takes 2 GiB at a time, and tells how much it took: none is the end.
+fn in_pieces(mut start: usize, end: usize, mut take: impl FnMut(Range<usize>) -> usize) {
+    while start < end {
+        match take(start..end) {
+            0 => return,
+            taken => start += taken,
+        }
+    }
+}
+
+fn advise_out(handle: &OwnedFd, range: Range<usize>) -> usize {
+    let piece = libc::iovec { iov_base: range.start as *mut _, iov_len: range.len() };
+    let (handle, advice, flags) = (handle.as_raw_fd(), libc::MADV_PAGEOUT, 0);
+    // SAFETY: the handle is open and the vector lives for the call; the kernel takes the range, which is another
+    // process's, as numbers.
+    let taken = unsafe { libc::syscall(libc::SYS_process_madvise, handle, &piece, 1usize, advice, flags) };
+    usize::try_from(taken).unwrap_or(0)
 }
 
 /// Adds zeros to a file in a tmpfs and moves them out to swap, where each page takes the place of one.
@@ -179,6 +287,48 @@ mod tests {
 
     #[test]
     fn what_we_hold_ourselves_is_told() {
-        assert!(of_process(std::process::id()).is_some_and(|held| held.bytes > 0));
+        let held = of_process(std::process::id()).expect("told").expect("runs");
+        assert!(held.bytes > 0);
+    }
+
+    #[test]
+    fn what_is_not_told_is_not_nothing() {
+        let told = "VmSize: 9 kB\nVmLck: 0 kB\nRssAnon: 5 kB\nRssShmem: 1 kB\nVmSwap: 3 kB\n";
+        assert_eq!(held_as_told(told), Some(Held { bytes: 6144, locked: 0, swapped: 3072 }));
+        assert_eq!(held_as_told("VmSize: 9 kB\nVmLck: 0 kB\n"), None);
+        assert_eq!(held_as_told("Name: kworker\n"), Some(Held::default()));
+        let folder = tempfile::tempdir().expect("scratch folder");
+        assert_eq!(of_group(folder.path()).expect("told"), None);
+        fs::write(folder.path().join("memory.stat"), "anon 4096\nshmem 1\nunevictable 2\n").expect("written");
+        let account = Account { bytes: 4097, locked: 2, swapped: None };
+        assert_eq!(of_group(folder.path()).expect("told"), Some(account));
+        fs::write(folder.path().join("memory.swap.current"), "x").expect("written");
+        assert!(of_group(folder.path()).is_err());
+        fs::write(folder.path().join("memory.stat"), "anon 4096\n").expect("written");
+        assert!(of_group(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_large_area_is_moved_to_its_end() {
+        // As Linux takes it: MAX_RW_COUNT.
+        let most = 0x7fff_f000;
+        let mut taken = Vec::new();
+        in_pieces(0x1000, 0x1000 + 5 * (1 << 30), |piece| {
+            taken.push(piece.start);
+            piece.len().min(most)
+        });
+        assert_eq!(taken, [0x1000, 0x1000 + most, 0x1000 + 2 * most]);
+        in_pieces(0, 1, |_| 0);
+    }
+
+    #[test]
+    fn files_in_memory_alone_are_counted() {
+        use std::io::Write;
+        let flags = rustix::fs::MemfdFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::memfd_create("counted", flags).expect("made"));
+        let before = in_files(u32::MAX, &[std::process::id()]).expect("counted");
+        file.write_all(&[1; 1 << 20]).expect("written");
+        let after = in_files(u32::MAX, &[std::process::id()]).expect("counted");
+        assert_eq!(after - before, 1 << 20);
     }
 }

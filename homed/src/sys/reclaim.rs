@@ -2,12 +2,23 @@
 //!
 //! Dropping alone does nothing against whoever reads the memory chips: the pages are free, and hold what
 //! they held. Only a kernel with `init_on_free=1` writes over them itself.
+//!
+//! ```text
+//! one thread per processor:  what the processor has put aside → claim a piece → the kernel zeroes it ─┐
+//!                                                                   └────────── until no room is left ┘
+//! ```
+//!
+//! The kernel zeroes memory as it gives it out, so taking it is writing over it. Nothing is given back until all of it
+//! is taken.
 
 use super::bounded::{Deadline, Late, Unfinished, within};
+use super::{memory, zones::Zones};
+use rustix::thread::CpuSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Slab caches in which names and small files leave their traces.
 const SLABS: [&str; 8] = [
@@ -20,11 +31,23 @@ const SLABS: [&str; 8] = [
     "btrfs_extent_buffer",
     "buffer_head",
 ];
-/// Asked for at a time while free memory is written over, and no more than half of what can be had: others need memory
-/// in the meantime.
-const PIECE: usize = 64 << 20;
+/// Asked for at a time by all processors together, and no more than half of what can be had: others need memory in the
+/// meantime.
+const TOGETHER: u64 = 64 << 20;
+/// The least that one processor asks for at a time, as long as there is that much.
+const PIECE: u64 = 4 << 20;
+/// A page of the largest kernel page size, and a huge page of x86-64, in bytes: pieces are whole ones.
+const SMALL: u64 = 64 << 10;
+const HUGE: u64 = 2 << 20;
 /// Left free, in bytes, over what the kernel keeps for itself.
 const MARGIN: u64 = 2 << 20;
+/// How often, in a row, free memory may fall by less than half of what was asked for. It does fall less when another
+/// program ends just then.
+const PATIENCE: usize = 2;
+/// How old an answer to what is out of reach may be: it is long on many processors.
+const FRESH: Duration = Duration::from_millis(100);
+/// The stack of a thread, in bytes.
+const STACK: usize = 128 << 10;
 
 /// Throws out all file pages, names and inodes that no process uses, of all file systems: the kernel knows
 /// no smaller unit.
@@ -43,131 +66,215 @@ pub fn is_overwritten_when_freed() -> bool {
         .is_ok_and(|text| text.split_whitespace().any(|word| word == "init_on_free=1"))
 }
 
-/// A file of the kernel, and what is written to it.
-type Setting = (&'static str, &'static str);
-
-/// What the kernel keeps free is out of reach otherwise, and it must not begin to keep more while we are at it: for more,
-/// others are driven into swap, and with that little free, swap that needs memory itself (a file, a loop device) may never
-/// come to an end.
-pub const FOR_SCRUB: &[Setting] = &[
-    ("/proc/sys/vm/swappiness", "0"),
-    ("/proc/sys/vm/watermark_boost_factor", "0"),
-    ("/proc/sys/vm/min_free_kbytes", "1024"),
-    ("/proc/sys/vm/watermark_scale_factor", "10"),
-];
-/// Nothing is kept compressed in memory instead of being swapped, and nothing is read back but what is asked for.
-pub const FOR_SWAP: &[Setting] =
-    &[("/proc/sys/vm/page-cluster", "0"), ("/sys/module/zswap/parameters/enabled", "N")];
-/// The kernel does not fetch swapped memory to make larger pages of it.
-pub const WHILE_SEALED: &[Setting] = &[("/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_swap", "0")];
-
-/// Settings of the kernel that are others while this lives.
-pub struct Settings(Vec<(&'static str, String)>);
-
-impl Settings {
-    /// Changes them; what this kernel does not have is left out.
-    pub fn change(settings: &[Setting]) -> Self {
-        let change = |(path, value): &Setting| {
-            let before = fs::read_to_string(path).ok()?;
-            fs::write(path, value).ok().map(|()| (*path, before.trim().to_owned()))
-        };
-        Self(settings.iter().filter_map(change).collect())
-    }
-
-    /// The values to be restored, as `path value` lines.
-    pub fn to_text(&self) -> String {
-        self.0.iter().map(|(path, value)| format!("{path} {value}\n")).collect()
-    }
-
-    /// They stay.
-    pub fn keep(mut self) {
-        self.0.clear();
-    }
-
-    /// Restores values that were written down. Lines that name anything else are passed over.
-    pub fn restore(text: &str) {
-        let known: Vec<_> = [FOR_SCRUB, FOR_SWAP, WHILE_SEALED].concat();
-        for (path, value) in text.lines().filter_map(|line| line.split_once(' ')) {
-            let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            if plain && known.iter().any(|setting| setting.0 == path) {
-                // They are a matter of speed only.
-                let _ = fs::write(path, value);
-            }
-        }
-    }
-}
-
-impl Drop for Settings {
-    fn drop(&mut self) {
-        Self::restore(&self.to_text());
-    }
-}
-
 /// How much was free, and how much of it has been written over, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scrubbed {
     /// Free at the beginning (`MemFree`).
     pub free: u64,
     /// Written over.
     pub written: u64,
+    /// Why it ended before all that can be had was written over.
+    pub cut_short: Option<String>,
 }
 
 impl Scrubbed {
     /// The share, in hundredths.
-    pub fn percent(self) -> u64 {
+    pub fn percent(&self) -> u64 {
         self.written.saturating_mul(100).checked_div(self.free).unwrap_or(100).min(100)
     }
 }
 
-/// Writes over all free memory that can be had, in a process of its own that the kernel ends first if memory
-/// gets short.
-pub fn scrub(bound: Duration) -> Result<Scrubbed, Unfinished> {
-    // Fewer and larger pieces are free afterwards; without it, it goes slower.
-    let _ = fs::write("/proc/sys/vm/compact_memory", "1");
+/// Writes over all free memory that can be had without taking from others, or over `most` bytes of it, with all
+/// processors, in a process of its own that the kernel ends first if memory gets short. What was written over until a
+/// deadline is told all the same.
+pub fn scrub(deadline: Deadline, most: u64) -> io::Result<Scrubbed> {
     let flags = rustix::fs::MemfdFlags::CLOEXEC;
-    let account = File::from(rustix::fs::memfd_create("scrubbed", flags).map_err(io::Error::from)?);
-    match within(Deadline::after(bound), Late::Kill, || fill(&account)) {
-        // Memory got short: all that was free has been written over.
-        Err(Unfinished::Failed(text)) if text.contains("signal 9") => {}
-        other => other?,
-    }
+    let account = File::from(rustix::fs::memfd_create("scrubbed", flags)?);
+    let parent = i32::try_from(std::process::id()).map_err(io::Error::other)?;
+    let cut_short = match within(deadline, Late::Kill, || fill(&account, most, parent)) {
+        Ok(()) => None,
+        Err(Unfinished::Helper(error)) => return Err(error),
+        Err(why) => Some(why.to_string()),
+    };
     let mut numbers = [[0; 8]; 2];
-    account.read_exact_at(numbers.as_flattened_mut(), 0)?;
-    Ok(Scrubbed { free: u64::from_ne_bytes(numbers[0]), written: u64::from_ne_bytes(numbers[1]) })
+    let [free, written] = match account.read_exact_at(numbers.as_flattened_mut(), 0) {
+        Ok(()) => numbers.map(u64::from_ne_bytes),
+        // It has not come to the first piece.
+        Err(_) => [memory_free(), 0],
+    };
+    Ok(Scrubbed { free, written, cut_short })
 }
 
-/// The account is kept as it goes: this process may be ended.
-fn fill(account: &File) -> io::Result<()> {
+/// The helper, which has no locked memory: locks do not pass to a child (mlockall(2)).
+fn fill(account: &File, most: u64, parent: i32) -> io::Result<()> {
+    memory::die_with_parent(parent)?;
     fs::write("/proc/self/oom_score_adj", "1000")?;
     // Whatever limit our own control group has; the first of all has none, and it is not for long.
     let _ = fs::write("/sys/fs/cgroup/cgroup.procs", "0");
-    let mut done = Scrubbed { free: field("MemFree:")?, written: 0 };
-    loop {
-        let numbers = [done.free.to_ne_bytes(), done.written.to_ne_bytes()];
-        account.write_all_at(numbers.as_flattened(), 0)?;
-        let free = field("MemFree:")?;
-        let kept = kept_free()? + MARGIN;
-        let Some(room) = free.checked_sub(kept).and_then(|room| usize::try_from(room).ok()) else {
-            return Ok(());
-        };
-        let length = (room / 2).min(PIECE) & !0xffff;
-        if length == 0 || populate(length).is_err() {
-            return Ok(());
+    let allowed = rustix::thread::sched_getaffinity(None)?;
+    let processors: Vec<usize> =
+        (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect();
+    let zones = Zones::now()?;
+    let progress = Mutex::new(Progress::begin(account, most, processors.len(), &zones)?);
+    std::thread::scope(|scope| {
+        for processor in processors {
+            let (aside, progress) = (zones.aside(processor), &progress);
+            let work = move || take_all(processor, aside, progress);
+            // Where there is no thread for it, the others do its part.
+            let _ = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
         }
-        done.written += length as u64;
+    });
+    let failed = lock(&progress).failed.take();
+    failed.map_or(Ok(()), Err)
+}
+
+/// One thread.
+fn take_all(processor: usize, aside: u64, progress: &Mutex<Progress<'_>>) {
+    let mut here = CpuSet::new();
+    here.set(processor);
+    // Without it, it is slower, and what the processor has put aside may be left.
+    let _ = rustix::thread::sched_setaffinity(None, &here);
+    let page = rustix::param::page_size() as u64;
+    // What is put aside is no part of free memory, and is not counted.
+    let room = lock(progress).room();
+    let _ = populate(aside.saturating_mul(page).min(room / 4), Pages::Small);
+    let mut next = lock(progress).claim();
+    while let Some(length) = next {
+        let taken = populate(length, Pages::Huge);
+        let mut progress = lock(progress);
+        progress.taken(length, taken);
+        next = progress.claim();
     }
 }
 
+/// What all threads know.
+struct Progress<'a> {
+    account: &'a File,
+    threads: u64,
+    most: u64,
+    free: u64,
+    written: u64,
+    /// Asked for, and not there yet.
+    claimed: u64,
+    window: Window,
+    reserve: (u64, Instant),
+    failed: Option<io::Error>,
+}
+
+/// Free memory at one time, and what was taken since.
+struct Window {
+    free: u64,
+    taken: u64,
+    idle: usize,
+}
+
+impl<'a> Progress<'a> {
+    fn begin(account: &'a File, most: u64, threads: usize, zones: &Zones) -> io::Result<Self> {
+        let free = memory_free();
+        let begun = Self {
+            account,
+            threads: (threads as u64).max(1),
+            most,
+            free,
+            written: 0,
+            claimed: 0,
+            window: Window { free, taken: 0, idle: 0 },
+            reserve: (kept(zones), Instant::now()),
+            failed: None,
+        };
+        begun.note()?;
+        Ok(begun)
+    }
+
+    /// What can still be asked for.
+    fn room(&mut self) -> u64 {
+        if self.reserve.1.elapsed() > FRESH {
+            let now = Zones::now().map_or(self.reserve.0, |zones| kept(&zones));
+            self.reserve = (now, Instant::now());
+        }
+        memory_free().saturating_sub(self.reserve.0 + self.claimed)
+    }
+
+    /// How much is to be taken next; `None`: that was all.
+    fn claim(&mut self) -> Option<u64> {
+        let left = self.most.saturating_sub(self.written + self.claimed);
+        let wanted = (self.room() / 2).min((TOGETHER / self.threads).max(PIECE)).min(left);
+        let whole = if wanted >= HUGE { HUGE } else { SMALL };
+        let length = wanted / whole * whole;
+        if length == 0 || self.failed.is_some() || self.window.idle >= PATIENCE {
+            return None;
+        }
+        self.claimed += length;
+        Some(length)
+    }
+
+    /// The account is kept as it goes: this process may be ended.
+    fn taken(&mut self, length: u64, how: io::Result<()>) {
+        self.claimed -= length;
+        if let Err(error) = how {
+            self.failed = Some(error);
+            return;
+        }
+        self.written += length;
+        self.window.add(length, length * self.threads, memory_free());
+        if let Err(error) = self.note() {
+            self.failed = Some(error);
+        }
+    }
+
+    fn note(&self) -> io::Result<()> {
+        let numbers = [self.free.to_ne_bytes(), self.written.to_ne_bytes()];
+        self.account.write_all_at(numbers.as_flattened(), 0)
+    }
+}
+
+impl Window {
+    /// What others are on their way to, `at_work` bytes at most, is gone from free memory before it is counted here, or
+    /// after: so it is looked at when four times as much was taken.
+    fn add(&mut self, length: u64, at_work: u64, free: u64) {
+        self.taken += length;
+        if self.taken < 4 * at_work {
+            return;
+        }
+        let fell = self.free.saturating_sub(free);
+        let idle = if fell < self.taken / 2 { self.idle + 1 } else { 0 };
+        *self = Self { free, taken: 0, idle };
+    }
+}
+
+fn lock<'a, 'b>(progress: &'a Mutex<Progress<'b>>) -> MutexGuard<'a, Progress<'b>> {
+    // Each holder changes it whole.
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How memory is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pages {
+    Huge,
+    Small,
+}
+
 /// Takes that much memory, zeroed, until the process ends.
-fn populate(length: usize) -> io::Result<()> {
+fn populate(length: u64, pages: Pages) -> io::Result<()> {
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    if length == 0 {
+        return Ok(());
+    }
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // Room to begin where a huge page does; what is not touched costs nothing.
+    let whole = length + HUGE as usize;
     // SAFETY: a new mapping where the kernel likes it; nothing refers to it.
-    let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), whole, protection, flags, -1, 0) };
     if start == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: both advise about the mapping just made. Without huge pages it takes longer.
-    unsafe { libc::madvise(start, length, libc::MADV_HUGEPAGE) };
+    let start = start.wrapping_byte_add(start.align_offset(HUGE as usize));
+    let advice = match pages {
+        Pages::Huge => libc::MADV_HUGEPAGE,
+        Pages::Small => libc::MADV_NOHUGEPAGE,
+    };
+    // SAFETY: both advise about a part of the mapping just made. Without huge pages it takes longer.
+    unsafe { libc::madvise(start, length, advice) };
     // SAFETY: as above.
     match unsafe { libc::madvise(start, length, libc::MADV_POPULATE_WRITE) } {
         0 => Ok(()),
@@ -175,19 +282,54 @@ fn populate(length: usize) -> io::Result<()> {
     }
 }
 
-/// What the kernel gives to nobody without taking from others: the sum of the zones' high watermarks, in bytes. They rise
-/// by themselves where memory is in many pieces (`watermark_boost_factor`).
-fn kept_free() -> io::Result<u64> {
-    let text = fs::read_to_string("/proc/zoneinfo")?;
-    let high = |line: &str| line.trim().strip_prefix("high ")?.trim().parse::<u64>().ok();
-    Ok(text.lines().filter_map(high).sum::<u64>() * 4096)
+/// What nobody is given without taking from others, in bytes.
+fn kept(zones: &Zones) -> u64 {
+    zones.out_of_reach() * rustix::param::page_size() as u64 + MARGIN
 }
 
-fn field(name: &str) -> io::Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let value = |line: &str| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok();
-    text.lines()
-        .find_map(value)
-        .map(|kib| kib * 1024)
-        .ok_or_else(|| io::Error::other("no free memory is told"))
+/// `MemFree`, in bytes.
+fn memory_free() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.freeram * u64::from(info.mem_unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_little_is_written_over_and_told() {
+        let done = scrub(Deadline::after(Duration::from_secs(20)), 16 * MIB).expect("done");
+        assert_eq!((done.written, done.cut_short), (16 * MIB, None));
+    }
+
+    #[test]
+    fn what_is_late_tells_how_far_it_came() {
+        let done = scrub(Deadline::after(Duration::ZERO), 256 * MIB).expect("told");
+        assert!(done.cut_short.is_some() && done.free > 0 && done.written < 256 * MIB, "{done:?}");
+    }
+
+    #[test]
+    fn it_ends_where_free_memory_does_not_fall() {
+        // Two processors, 4 MiB each at a time; every piece comes from what others had.
+        let mut window = Window { free: 1000 * MIB, taken: 0, idle: 0 };
+        let pieces = (1..).take_while(|_| {
+            window.add(4 * MIB, 8 * MIB, 1000 * MIB);
+            window.idle < PATIENCE
+        });
+        assert_eq!(pieces.count() + 1, 16);
+    }
+
+    #[test]
+    fn it_goes_on_where_free_memory_falls_by_what_is_taken() {
+        let mut window = Window { free: 1000 * MIB, taken: 0, idle: 0 };
+        for pieces in 1..200 {
+            // The other processor is always ahead by a piece, or behind.
+            let other = if pieces % 2 == 0 { 4 * MIB } else { 0 };
+            window.add(4 * MIB, 8 * MIB, 1000 * MIB - (pieces * 4 * MIB + other));
+            assert_eq!(window.idle, 0);
+        }
+    }
 }

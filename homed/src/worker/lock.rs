@@ -9,12 +9,13 @@
 //! gone. What fails before the key is wiped is taken back; afterwards the home is locked, whatever else happens. Which of
 //! both it is, the kernel says: nobody is thawed before it was asked.
 
+use super::memory::{self, Evicted, Turn};
 use super::processes::Processes;
 use super::strict::{self, Away};
-use super::{Done, memory, steps::Reporter, terminals, terminate};
+use super::{Done, steps::Reporter, terminals, terminate};
 use crate::job::{Failure, Job, Step, Steps};
 use crate::storage::{self, Seal, Spec, Standing, Unsealed};
-use crate::sys::bounded::{self, Deadline, Late};
+use crate::sys::bounded::Deadline;
 use records::LockLevel;
 use std::io::Write;
 use std::time::Duration;
@@ -39,8 +40,8 @@ const PLAN: &[Step] = &[
 /// to sleep.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// The longest that caches are dropped. How large they are, others have decided: the key does not wait for them.
-const EVICTING: Duration = Duration::from_secs(5);
+/// For all of it, so that it has told how far it came before the daemon ends it.
+const WHOLE: Duration = Duration::from_secs(72);
 
 /// Less than so many hundredths of the free memory are told.
 const ENOUGH: u64 = 90;
@@ -49,18 +50,19 @@ const ENOUGH: u64 = 90;
 pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
-    let deadline = Deadline::after(BOUND);
+    let (deadline, end) = (Deadline::after(BOUND), Deadline::after(WHOLE));
     let user = job.record.user();
+    let turn = Turn::take();
     if backend.standing()? == Standing::Open {
         backend.lock_elsewhere(BOUND, steps)?;
-        return scrub(steps);
+        return sweep(turn, end, steps);
     }
     if level == LockLevel::Terminate {
         terminate::terminate(&*backend, (user, uid), steps)?;
-        return scrub(steps);
+        return sweep(turn, end, steps);
     }
     steps.enter(Step::FreezeUser)?;
-    let frozen = Processes::freeze(user, uid, deadline)?;
+    let mut frozen = Processes::freeze(user, uid, deadline)?;
     for what in terminals::hush(user, uid) {
         steps.warn(format!("Somebody at the keyboard may reach the locked session: {what}."));
     }
@@ -68,10 +70,12 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
         LockLevel::Strict => Some(Away::put(user, uid, steps)?),
         LockLevel::Key | LockLevel::Cache | LockLevel::Terminate => None,
     };
-    let mut evicted = None;
+    let mut left = Evicted::Left(0);
     let mut evict = |device: &str| {
+        // Who has come into being meanwhile would wait for the sealed home where no signal reaches it.
+        frozen.again(Deadline::after(BOUND))?;
         if level != LockLevel::Key {
-            evicted = Some(evict(uid, device));
+            left = memory::evict(uid, device);
         }
         Ok(())
     };
@@ -87,41 +91,43 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     }
     let is_away = away.map(Away::keep).is_some();
     frozen.keep();
-    match evicted {
-        Some(Ok(0)) | None => {}
-        Some(Ok(left)) => steps.warn(format!("{left} pages of files that are in use stay in memory.")),
-        Some(Err(why)) => steps.warn(format!("Data of the home's files may stay in memory: {why}.")),
+    match left {
+        Evicted::Left(0) => {}
+        Evicted::Left(pages) => steps.warn(format!("{pages} pages of files that are in use stay in memory.")),
+        Evicted::Unknown(why) => {
+            steps.warn(format!("Pages of files that are in use may be left in memory: {why}."))
+        }
     }
     if level != LockLevel::Key {
-        scrub(steps)?;
+        sweep(turn, end, steps)?;
     }
     // Last: nobody may be short of memory while its pages cannot be had.
     if is_away { strict::seal(user, steps).map(|()| None) } else { Ok(None) }
 }
 
-/// How many pages stay; or why nobody knows.
-fn evict(uid: u32, device: &str) -> Result<usize, String> {
-    let act = || match memory::evict(uid, device) {
-        Ok(left) => Ok(left.to_string()),
-        Err(failure) => Err(failure.text().to_owned()),
-    };
-    let left = bounded::ask(Deadline::after(EVICTING), Late::Kill, act).map_err(|why| why.to_string())?;
-    left.parse().map_err(|_| "it is not known how much".to_owned())
-}
-
 /// The home is locked: what cannot be written over is told, and changes nothing.
-fn scrub<W: Write>(steps: &mut Reporter<W>) -> Done {
-    match steps.enter(Step::Scrub).and_then(|()| memory::scrub()) {
-        Ok(Some(done)) if done.percent() < ENOUGH => steps.warn(format!(
-            "Only {} % of the free memory could be written over ({} of {} MiB); what was deleted may be left in the rest.",
+fn sweep<W: Write>(turn: Turn, end: Deadline, steps: &mut Reporter<W>) -> Done {
+    let swept = match steps.enter(Step::Scrub).and_then(|()| memory::sweep(turn, end.at_most(memory::SWEEP)))
+    {
+        Ok(swept) => swept,
+        Err(failure) => {
+            steps.warn(format!("Free memory could not be written over: {}", Failure::text(&failure)));
+            return Ok(None);
+        }
+    };
+    if let Some(why) = swept.kept {
+        steps.warn(format!(
+            "What was in memory of files may be left there: dropping the caches failed ({why})."
+        ));
+    }
+    if let Some(done) = swept.scrubbed.filter(|done| done.percent() < ENOUGH) {
+        let why = done.cut_short.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+        steps.warn(format!(
+            "Only {} % of the free memory could be written over ({} of {} MiB{why}); what was deleted may be left in the rest.",
             done.percent(),
             done.written >> 20,
             done.free >> 20
-        )),
-        Ok(_) => {}
-        Err(failure) => {
-            steps.warn(format!("Free memory could not be written over: {}", Failure::text(&failure)));
-        }
+        ));
     }
     Ok(None)
 }

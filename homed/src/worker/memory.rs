@@ -1,26 +1,63 @@
-//! What is in memory of a home besides its key.
+//! What is in memory of a home besides its key: thrown out, and written over.
+//!
+//! Once per sleep, however many homes are locked together: who has its key out of memory waits until no other home is on
+//! its way there (its [`Turn`]), and the first then drops the caches and writes over free memory for all of them.
 
+use super::notes;
+use super::settings::{self, Changed};
 use crate::job::{Context, Failure};
-use crate::sys::bounded::{Deadline, Late, within};
+use crate::sys::bounded::{Deadline, Late, Unfinished, ask, within};
 use crate::sys::mapped_files;
-use crate::sys::reclaim::{self, Scrubbed, Settings};
+use crate::sys::reclaim::{self, Scrubbed};
 use crate::sys::slice::{self, Slice};
 use rustix::fs::FlockOperation;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use std::time::Duration;
 
-/// Notes about what goes on, until the next boot.
-const FOLDER: &str = "/run/homed";
 /// The kernel spares pages that were used a moment ago, the first time.
 const ROUNDS: usize = 3;
-/// The longest that free memory is written over: 2 GiB a second are slow.
-const SCRUB: Duration = Duration::from_secs(15);
+/// The longest that pages are thrown out which processes have mapped. What comes after, takes the key out of memory, and
+/// that must not wait because a cache is large.
+const EVICTING: Duration = Duration::from_secs(4);
+/// The longest that caches are dropped: a machine with ten million names in memory takes some seconds.
+const DROPPING: Duration = Duration::from_secs(10);
+/// The longest that free memory is written over: this, and that much for each GiB of the machine's memory, but no more
+/// than the last in all. One slow processor alone does 2 GiB a second.
+const SCRUB: Duration = Duration::from_secs(5);
+const SCRUB_GIB: Duration = Duration::from_millis(500);
+const SCRUB_MOST: Duration = Duration::from_secs(20);
+/// All of it, waiting for others too.
+pub const SWEEP: Duration = Duration::from_secs(35);
+/// The same for who settles a lock that was broken off, who has less time.
+pub const SWEEP_SETTLING: Duration = Duration::from_secs(20);
+/// How long homes that are on their way are waited for.
+const WAITING: Duration = Duration::from_secs(15);
+/// How long somebody who settles waits for another that is at it.
+const SETTLING: Duration = Duration::from_secs(5);
+/// How long somebody who begins waits for who only looks whether anybody is on the way.
+const LOOKING: Duration = Duration::from_secs(1);
 
-/// Throws out what is in memory of the home's files: the pages that its processes have mapped, then all that
-/// nobody uses. Gives how many mapped pages are left.
-pub fn evict(uid: u32, device: &str) -> Result<usize, Failure> {
+/// What is left in memory of a home's files that processes have mapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evicted {
+    /// So many pages.
+    Left(usize),
+    /// Nobody knows, and why: it took too long, most likely, and was left at that.
+    Unknown(String),
+}
+
+/// Throws out what a home's processes have mapped of its files. Never takes longer than its own bound, and never keeps a key
+/// in memory by failing. What nobody uses goes with [`sweep`], when the key is out of memory.
+pub fn evict(uid: u32, device: &str) -> Evicted {
+    let evict = || Ok::<_, io::Error>(evict_mapped(uid, device).to_string());
+    let pages = ask(Deadline::after(EVICTING), Late::Kill, evict).map_err(|error| error.to_string());
+    let pages = pages.and_then(|pages| pages.parse().map_err(|_| format!("what is {pages:?}?")));
+    pages.map_or_else(Evicted::Unknown, Evicted::Left)
+}
+
+fn evict_mapped(uid: u32, device: &str) -> usize {
     if let Some(slice) = Slice::of(uid) {
         slice::drop_file_pages(slice.folder());
     }
@@ -32,107 +69,131 @@ pub fn evict(uid: u32, device: &str) -> Result<usize, Failure> {
         mapped_files::folders(&mapped.groups).iter().for_each(|group| slice::drop_file_pages(group));
         mapped = mapped_files::of_user(uid, device);
     }
-    reclaim::drop_caches().during("dropping the caches")?;
-    Ok(mapped.pages)
+    mapped.pages
 }
 
-/// Writes over free memory, unless the kernel has done so already. Several homes that are locked together need
-/// it once: who finds that another has begun since has nothing to do. Gives how much was written over.
-pub fn scrub() -> Result<Option<Scrubbed>, Failure> {
-    let folder = Path::new(FOLDER);
+/// A home that is on its way to be locked: as long as this lives, no other's memory is swept. It is gone with its
+/// process. Without it (it never keeps a home from being locked) there may be more sweeps than one.
+pub struct Turn(Option<File>);
+
+impl Turn {
+    /// From the beginning of a lock.
+    pub fn take() -> Self {
+        let file = open("locking").ok();
+        let shared = |file: &File| flock(file, FlockOperation::LockShared, Deadline::after(LOOKING)).is_ok();
+        Self(file.filter(shared))
+    }
+
+    /// Waits until no home is on its way any more; who is late is not waited for.
+    fn pass(self, deadline: Deadline) {
+        if let Some(file) = self.0 {
+            // The shared lock is given up first, and the file closed afterwards.
+            let _ = flock(&file, FlockOperation::LockExclusive, deadline);
+        }
+    }
+}
+
+/// What a sweep came to.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Not all caches were dropped, and why.
+    pub kept: Option<String>,
+    /// How much was written over; `None`: the kernel did it already, or another home's sweep did it for this one too.
+    pub scrubbed: Option<Scrubbed>,
+}
+
+/// Drops all caches and writes over free memory, unless that was begun by another after this home's key was gone. Has
+/// bounds of its own throughout, and the deadline for all of it: what is late is told, and not done again by the next.
+pub fn sweep(turn: Turn, deadline: Deadline) -> Result<Swept, Failure> {
     let asked = now();
-    reclaim::drop_caches().during("dropping the caches")?;
-    if reclaim::is_overwritten_when_freed() {
-        return Ok(None);
+    let bound = bound(rustix::system::sysinfo());
+    turn.pass(deadline.at_most(WAITING));
+    let mut alone = alone(deadline)?;
+    if alone.last_sweep().is_some_and(|begun| begun > asked) {
+        return Ok(Swept::default());
     }
-    let mut last =
-        File::options().create(true).truncate(false).read(true).write(true).open(folder.join("scrub"));
-    let last =
-        last.as_mut().map_err(|error| Failure::fault(format!("the note about the last scrub: {error}")))?;
-    rustix::fs::flock(&*last, FlockOperation::LockExclusive)
-        .map_err(std::io::Error::from)
-        .during("waiting for another scrub")?;
-    let mut begun = String::new();
-    last.read_to_string(&mut begun).during("reading about the last scrub")?;
-    if begun.trim().parse::<u128>().is_ok_and(|begun| begun > asked) {
-        return Ok(None);
-    }
-    let settings = Changed::begin("scrub", reclaim::FOR_SCRUB)?;
     let begun = now();
-    let done = reclaim::scrub(SCRUB).during("writing over free memory");
-    drop(settings);
-    let done = done?;
-    last.rewind()
-        .and_then(|()| last.set_len(0))
-        .and_then(|()| write!(last, "{begun}"))
-        .during("noting the scrub")?;
-    Ok(Some(done))
+    let dropped = within(deadline.at_most(DROPPING), Late::Kill, reclaim::drop_caches);
+    let mut swept = Swept { kept: dropped.err().map(|error| error.to_string()), scrubbed: None };
+    if !reclaim::is_overwritten_when_freed() {
+        let settings = Changed::begin(settings::FOR_SCRUB, &alone)?;
+        let done = reclaim::scrub(deadline.at_most(bound), u64::MAX);
+        drop(settings);
+        swept.scrubbed = Some(done.during("writing over free memory")?);
+    }
+    alone.note_sweep(begun).during("noting the scrub")?;
+    Ok(swept)
 }
 
-/// Nobody writes over free memory as long as this is open: it makes memory short, and what is short of memory goes to
-/// swap.
-pub fn alone(deadline: Deadline) -> Result<File, Failure> {
-    let file = File::options().create(true).append(true).open(Path::new(FOLDER).join("scrub"));
-    let file = file.during("opening the note about the last scrub")?;
-    let wait = || rustix::fs::flock(&file, FlockOperation::LockExclusive);
-    within(deadline, Late::Kill, wait).during("waiting for another home that is being locked")?;
-    Ok(file)
+fn bound(info: rustix::system::Sysinfo) -> Duration {
+    let gib = (info.totalram * u64::from(info.mem_unit)).div_ceil(1 << 30);
+    let more = SCRUB_GIB.saturating_mul(u32::try_from(gib).unwrap_or(u32::MAX));
+    SCRUB.saturating_add(more).min(SCRUB_MOST)
 }
 
-/// Settings of the kernel that are others while this lives. A note tells them to who settles what was killed.
-pub struct Changed {
-    settings: Option<Settings>,
-    note: PathBuf,
+/// Nobody else sweeps, moves memory to swap, or changes the kernel's settings, as long as this is open. A worker's
+/// helpers have it open, too.
+pub struct Alone(File);
+
+/// Waits until nobody else is at it: a sweep makes memory short, and what is short of memory goes to swap.
+pub fn alone(deadline: Deadline) -> Result<Alone, Failure> {
+    let file = open("scrub").during("opening the note about the last scrub")?;
+    flock(&file, FlockOperation::LockExclusive, deadline)
+        .during("waiting for another home that is being locked")?;
+    Ok(Alone(file))
 }
 
-impl Changed {
-    /// Changes them.
-    pub fn begin(name: &str, settings: &[(&'static str, &'static str)]) -> Result<Self, Failure> {
-        let note = noted(name);
-        let settings = Some(Settings::change(settings));
-        let changed = Self { settings, note };
-        let text = changed.settings.as_ref().map(Settings::to_text).unwrap_or_default();
-        std::fs::write(&changed.note, text).during("noting the kernel's settings")?;
-        Ok(changed)
+impl Alone {
+    /// The same, where nobody is at it now.
+    pub fn at_once() -> Option<Self> {
+        let file = open("scrub").ok()?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        Some(Self(file))
+    }
+
+    /// When the last sweep began, since the boot, in nanoseconds.
+    fn last_sweep(&mut self) -> Option<u128> {
+        let mut begun = String::new();
+        self.0.rewind().and_then(|()| self.0.read_to_string(&mut begun)).ok()?;
+        begun.trim().parse().ok()
+    }
+
+    /// Cut in two it is a smaller number, and one that was long before.
+    fn note_sweep(&mut self, begun: u128) -> io::Result<()> {
+        self.0.set_len(0)?;
+        self.0.rewind()?;
+        write!(self.0, "{begun}")
     }
 }
 
-impl Drop for Changed {
-    fn drop(&mut self) {
-        drop(self.settings.take());
-        // It is looked at once more, and changes nothing then.
-        let _ = std::fs::remove_file(&self.note);
-    }
-}
-
-/// Changes settings until [`restore`]; a second time nothing is changed.
-pub fn hold(name: &str, settings: &[(&'static str, &'static str)]) -> Result<(), Failure> {
-    if noted(name).exists() {
-        return Ok(());
-    }
-    let settings = Settings::change(settings);
-    std::fs::write(noted(name), settings.to_text()).during("noting the kernel's settings")?;
-    settings.keep();
-    Ok(())
-}
-
-/// Restores what a killed lock has left changed.
+/// Puts back what a killed worker has left changed. Who lives and is at it does so himself.
 pub fn settle() {
-    ["scrub", "swap"].into_iter().for_each(restore);
-}
-
-/// Restores what a note tells.
-pub fn restore(name: &str) {
-    if let Ok(text) = std::fs::read_to_string(noted(name)) {
-        Settings::restore(&text);
-        let _ = std::fs::remove_file(noted(name));
+    if let Ok(alone) = alone(Deadline::after(SETTLING)) {
+        [settings::FOR_SCRUB, settings::FOR_SWAP].into_iter().for_each(|set| settings::restore(set, &alone));
     }
 }
 
-fn noted(name: &str) -> PathBuf {
-    Path::new(FOLDER).join(format!("settings-{name}"))
+fn open(name: &str) -> io::Result<File> {
+    let path = Path::new(notes::FOLDER).join(name);
+    File::options().create(true).truncate(false).read(true).write(true).open(path)
 }
 
+/// Locks the file, which is most often free.
+fn flock(file: &File, operation: FlockOperation, deadline: Deadline) -> Result<(), Unfinished> {
+    let at_once = match operation {
+        FlockOperation::LockShared => FlockOperation::NonBlockingLockShared,
+        _ => FlockOperation::NonBlockingLockExclusive,
+    };
+    match rustix::fs::flock(file, at_once) {
+        Ok(()) => Ok(()),
+        // A copy of this process waits: the lock is the open file's, which both have.
+        Err(_) => within(deadline, Late::Kill, || rustix::fs::flock(file, operation)),
+    }
+}
+
+/// Since the boot, in nanoseconds: nobody sets that clock.
 fn now() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
+    // Not by rustix, which ends the program where the kernel has no such clock in its vDSO (User-Mode Linux).
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    now.map_or(0, |now| Duration::from(now).as_nanos())
 }

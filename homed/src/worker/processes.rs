@@ -1,19 +1,21 @@
 //! The user's processes: frozen together, and let go on together.
 //!
-//! Those of his sessions are in his slice. Others that run as he (a shell of `su`, a service) are stopped one by
-//! one; which, is remembered in `/run/homed/locked/USER`, which nobody could tell afterwards.
+//! Those of the sessions are in the user's slice. Others that run as the user (a shell of `su`, a service) are stopped one
+//! by one; which, is remembered in `/run/homed/locked/USER`, which nobody could tell afterwards.
 
-use super::terminals;
+use super::{notes, terminals};
 use crate::job::{Context, Failure, refuse};
 use crate::sys::bounded::{Deadline, Unfinished};
 use crate::sys::holders;
+use crate::sys::running::{Process, Signal};
 use crate::sys::slice::{self, Slice};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use records::{Refusal, UserName};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How often it is looked for new processes. Each round stops all there are, and one that is stopped starts none.
+const ROUNDS: usize = 50;
 /// How long thawing may take.
 const THAWING: Duration = Duration::from_secs(20);
 
@@ -26,6 +28,8 @@ pub fn folder() -> PathBuf {
 pub struct Processes {
     note: PathBuf,
     uid: u32,
+    /// Those outside of the slice.
+    stopped: BTreeSet<Process>,
     kept: bool,
 }
 
@@ -33,18 +37,41 @@ impl Processes {
     /// Stops all of them.
     pub fn freeze(user: &UserName, uid: u32, deadline: Deadline) -> Result<Self, Failure> {
         std::fs::create_dir_all(folder()).during("making the folder for notes about locked homes")?;
-        let processes = Self { note: folder().join(user.as_str()), uid, kept: false };
-        processes.remember(&[])?;
+        let note = folder().join(user.as_str());
+        // The prompt hears of a note that is made, and not of one that is replaced.
+        std::fs::write(&note, "").during("noting that the home is locked")?;
+        let mut processes = Self { note, uid, stopped: BTreeSet::new(), kept: false };
         super::front::clear(uid);
         if let Some(slice) = Slice::of(uid) {
             slice.freeze(deadline).or_else(|why| not_frozen(&slice, why))?;
         }
-        let others = others(uid);
-        processes.remember(&others)?;
-        for pid in others {
-            stop(pid, Signal::SIGSTOP).during(format!("stopping process {pid}"))?;
-        }
+        processes.again(deadline)?;
         Ok(processes)
+    }
+
+    /// Stops those outside of the slice that run: who came into being since. Others come into being as long as one of
+    /// them runs, so this ends when none is found that was not told to stop before.
+    pub fn again(&mut self, deadline: Deadline) -> Result<(), Failure> {
+        for _ in 0..ROUNDS {
+            let new: BTreeSet<_> = others(self.uid).difference(&self.stopped).copied().collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            if deadline.left().is_zero() {
+                break;
+            }
+            // Before they are stopped: nobody could tell afterwards who had been stopped by whom.
+            self.stopped.extend(&new);
+            self.remember()?;
+            for process in new {
+                process.signal(Signal::STOP).during(format!("stopping process {}", process.pid))?;
+            }
+        }
+        refuse(
+            Refusal::HomeBusy,
+            "The home is not locked: its user's processes outside of her sessions start new ones faster than they can be \
+             stopped. End them and try again.",
+        )
     }
 
     /// They stay as they are when this is gone.
@@ -52,9 +79,9 @@ impl Processes {
         self.kept = true;
     }
 
-    fn remember(&self, stopped: &[u32]) -> Result<(), Failure> {
-        let text: String = stopped.iter().map(|pid| format!("{pid}\n")).collect();
-        std::fs::write(&self.note, text).during("noting which processes are stopped")
+    fn remember(&self) -> Result<(), Failure> {
+        let text: String = self.stopped.iter().map(Process::to_line).collect();
+        notes::put(&self.note, &text).during("noting which processes are stopped")
     }
 }
 
@@ -87,28 +114,19 @@ fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {
         slice.thaw(Deadline::after(THAWING)).during("letting the user's processes go on")?;
     }
     terminals::give_back(note);
-    let own = holders::of_user(uid);
-    for pid in text.lines().filter_map(|line| line.parse().ok()).filter(|pid| own.contains(pid)) {
-        stop(pid, Signal::SIGCONT).during(format!("letting process {pid} go on"))?;
+    let own: BTreeSet<_> = holders::of_user(uid).into_iter().filter_map(Process::of).collect();
+    for process in text.lines().filter_map(Process::from_line).filter(|process| own.contains(process)) {
+        process.signal(Signal::CONT).during(format!("letting process {} go on", process.pid))?;
     }
     std::fs::remove_file(note).during("forgetting which processes were stopped")
 }
 
-/// Those outside of his slice, as far as they run.
-fn others(uid: u32) -> Vec<u32> {
+/// Those outside of the slice, as far as they run.
+fn others(uid: u32) -> BTreeSet<Process> {
     let slice = Slice::of(uid);
     let outside = |pid: &u32| slice.as_ref().is_none_or(|slice| !slice.has(*pid));
     let runs = |pid: &u32| !matches!(slice::state(*pid), None | Some('T' | 't' | 'Z' | 'X'));
-    holders::of_user(uid).into_iter().filter(outside).filter(runs).collect()
-}
-
-/// A process that has ended meanwhile is fine.
-fn stop(pid: u32, signal: Signal) -> std::io::Result<()> {
-    let pid = i32::try_from(pid).map_err(std::io::Error::other)?;
-    match kill(Pid::from_raw(pid), signal) {
-        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    holders::of_user(uid).into_iter().filter(outside).filter(runs).filter_map(Process::of).collect()
 }
 
 fn not_frozen(slice: &Slice, why: Unfinished) -> Result<(), Failure> {

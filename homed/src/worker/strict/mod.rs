@@ -13,13 +13,14 @@
 //! Who settles a lock or unlock that was broken off asks the kernel: a space beside an open home is taken out, one
 //! beside a sealed home is sealed.
 
-use super::memory::{self, Changed};
+use super::memory::{self, Alone};
+use super::settings::{self, Changed};
 use super::steps::Reporter;
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::Opened;
 use crate::storage::swap::{Space, State};
 use crate::sys::bounded::{Deadline, Late, within};
-use crate::sys::{holders, reclaim, swap};
+use crate::sys::{holders, swap};
 use records::{Refusal, UserName};
 use std::io::Write;
 use std::path::PathBuf;
@@ -39,8 +40,8 @@ const MARGIN: u64 = 16 << 20;
 /// What may stay besides locked memory, in bytes: command lines, and pages the kernel is busy with.
 const MAY_STAY: u64 = 4 << 20;
 
-/// The name of the note about the kernel's settings as long as a space is sealed.
-const SEALED: &str = "sealed";
+/// A count that cannot be had is not 0: the lock is refused.
+const COUNTING: &str = "counting what the processes have in memory";
 
 /// Notes about swap space, until the next boot.
 fn folder() -> PathBuf {
@@ -67,22 +68,23 @@ impl Away {
     pub fn put<W: Write>(user: &UserName, uid: u32, steps: &mut Reporter<W>) -> Result<Self, Failure> {
         let deadline = Deadline::after(BOUND);
         // One after the other: the space of one is full before that of the next is there.
-        let _alone = memory::alone(deadline)?;
+        let alone = memory::alone(deadline)?;
         std::fs::create_dir_all(folder()).during("making the folder for notes about swap space")?;
         steps.enter(Step::MakeSwap)?;
+        refuse_what_no_account_tells(uid)?;
         let space = Space::of(user);
         let away = Self { user: user.clone(), kept: false };
         away.make(&space, uid, deadline)?;
         steps.enter(Step::SwapOut)?;
-        let elsewhere = push::of_others(uid);
-        let settings = Changed::begin("swap", reclaim::FOR_SWAP)?;
+        let elsewhere = push::of_others(uid).during(COUNTING)?;
+        let changed = Changed::begin(settings::FOR_SWAP, &alone)?;
         push::out(uid, deadline)?;
         push::fill(&space, &ballast(user), deadline)?;
         push::what_is_listed(uid);
         push::fill(&space, &ballast(user), deadline)?;
-        drop(settings);
-        memory::hold(SEALED, reclaim::WHILE_SEALED)?;
-        if push::of_others(uid) > elsewhere {
+        drop(changed);
+        settings::hold(settings::WHILE_SEALED, &alone)?;
+        if push::of_others(uid).during(COUNTING)? > elsewhere {
             return refuse(
                 Refusal::HomeBusy,
                 "The home is not locked: memory got short while its processes' memory was moved away. Try again.",
@@ -98,18 +100,19 @@ impl Away {
     }
 
     fn make(&self, space: &Space, uid: u32, deadline: Deadline) -> Result<(), Failure> {
-        let held = push::held(uid);
+        let held = push::held(uid).during(COUNTING)?;
         if let Some(old) = space.state()? {
             stop_taking_out(space);
             let room = space.usage()?.map_or(0, |swap| swap.free());
-            if old == State::InUse && room >= held.bytes && push::of_others(uid) == 0 {
+            if old == State::InUse && room >= held.bytes && push::of_others(uid).during(COUNTING)? == 0 {
                 return Ok(());
             }
             space.take_out_now(deadline)?;
         }
-        refuse_other_swap(space, push::held(uid).swapped, deadline)?;
+        let swapped = push::held(uid).during(COUNTING)?.swapped;
+        refuse_other_swap(space, swapped, deadline)?;
         let key = key::fresh(&self.user)?;
-        let room = push::room(uid);
+        let room = push::room(uid).during(COUNTING)?;
         space.make(room + room / 64 + MARGIN, &key)
     }
 }
@@ -123,11 +126,10 @@ impl Drop for Away {
     }
 }
 
-/// Whose lock is noted.
-fn locked() -> Vec<UserName> {
+/// Whether anybody's space is filled: sealed, or on the way to be.
+fn is_any_filled() -> bool {
     let notes = std::fs::read_dir(folder()).into_iter().flatten().flatten();
-    let user = |name: std::ffi::OsString| UserName::parse(name.to_str()?.strip_suffix(".lock")?).ok();
-    notes.filter_map(|entry| user(entry.file_name())).collect()
+    notes.into_iter().any(|note| note.path().extension().is_some_and(|kind| kind == "ballast"))
 }
 
 /// Takes the key of the space out of memory: the home is sealed, and free memory written over.
@@ -156,9 +158,9 @@ pub fn open<W: Write>(user: &UserName, opened: &dyn Opened, steps: &mut Reporter
 pub fn bring_back(user: &UserName) -> Result<(), Failure> {
     // Not there is just as good.
     let _ = std::fs::remove_file(ballast(user));
-    let sealed = |user: &UserName| Space::of(user).state().is_ok_and(|state| state == Some(State::Sealed));
-    if !locked().iter().any(sealed) {
-        memory::restore(SEALED);
+    // Who is at work on another home needs the setting most likely, and the next puts it back.
+    if let Some(alone) = Alone::at_once().filter(|_| !is_any_filled()) {
+        settings::restore(settings::WHILE_SEALED, &alone);
     }
     let space = Space::of(user);
     if space.state()?.is_some() { space.take_out() } else { Ok(()) }
@@ -169,7 +171,7 @@ pub fn settle(user: &UserName) -> Result<(), Failure> {
     match Space::of(user).state()? {
         None | Some(State::Sealed) => Ok(()),
         Some(State::InUse | State::Between) => {
-            let _ = memory::scrub()?;
+            memory::sweep(memory::Turn::take(), Deadline::after(memory::SWEEP_SETTLING))?;
             Space::of(user).seal(Deadline::after(SEALING))
         }
     }
@@ -187,6 +189,23 @@ pub fn forget(user: &UserName) {
     let _ = bring_back(user);
     let _ = std::fs::remove_file(note(user));
     let _ = std::fs::remove_file(key::published(user));
+}
+
+/// Without an account of the slice (no memory controller), processes can be moved one by one; a file in memory alone cannot.
+fn refuse_what_no_account_tells(uid: u32) -> Result<(), Failure> {
+    let bytes = push::unaccounted(uid).during(COUNTING)?;
+    if bytes <= MAY_STAY {
+        return Ok(());
+    }
+    refuse(
+        Refusal::NotSupported,
+        format!(
+            "The home is not locked: its level is \"strict\", and {} KiB of its processes' memory are in files in memory alone \
+             (/run/user/{uid}, /dev/shm, memfd), which cannot be moved here: no account is kept of the memory of user-{uid}.slice. \
+             Start the kernel with cgroup_enable=memory, or without cgroup_disable=memory, set MemoryAccounting=yes, or choose the level \"cache\".",
+            bytes >> 10
+        ),
+    )
 }
 
 /// Memory that is in other swap space is not ours to move.
@@ -237,13 +256,17 @@ fn stop_taking_out(space: &Space) {
 
 /// Locked memory stays, and is told; anything else that stays means that the level is not reached.
 fn tell_what_stays<W: Write>(uid: u32, steps: &mut Reporter<W>) -> Result<(), Failure> {
-    let left = push::held(uid);
+    let left = push::held(uid).during(COUNTING)?;
     let moveable = left.bytes.saturating_sub(left.locked);
     if moveable > MAY_STAY {
-        return Err(Failure::fault(format!(
-            "{} KiB of the processes' memory cannot be moved to swap",
-            moveable >> 10
-        )));
+        return refuse(
+            Refusal::HomeBusy,
+            format!(
+                "The home is not locked: its level is \"strict\", and {} KiB of its processes' memory cannot be moved to swap \
+                 space. Nothing was changed. Try again, end some programs, or choose the level \"cache\".",
+                moveable >> 10
+            ),
+        );
     }
     if left.locked > 0 {
         steps.warn(format!(

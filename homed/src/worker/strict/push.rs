@@ -4,9 +4,10 @@ use crate::job::{Context, Failure};
 use crate::storage::swap::Space;
 use crate::sys::bounded::{Deadline, Late, within};
 use crate::sys::holders;
-use crate::sys::pageout::{self, Held};
+use crate::sys::pageout::{self, Account, Held};
 use crate::sys::slice::Slice;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,39 +20,59 @@ const WRITING: Duration = Duration::from_millis(20);
 /// Zeros that are added at a time.
 const PIECE: u64 = 4 << 20;
 
-/// What the user's processes hold: those of his slice, whoever they are charged to, and others that run as he.
-pub fn held(uid: u32) -> Held {
-    let mut all = Held::default();
-    let slice = Slice::of(uid).and_then(|slice| pageout::of_group(slice.folder()));
-    let others = others(uid);
-    let each = others.iter().filter_map(|pid| pageout::of_process(*pid));
-    for held in slice.into_iter().chain(each) {
-        all.bytes += held.bytes;
-        all.locked += held.locked;
-        all.swapped += held.swapped;
+/// What the user's processes hold: those of the slice, whoever they are charged to, and others that run as the user. By the
+/// account of the slice, and what that does not tell, by process.
+pub fn held(uid: u32) -> io::Result<Held> {
+    let mut all = sum(&others(uid))?;
+    let Some(slice) = Slice::of(uid) else { return Ok(all) };
+    match pageout::of_group(slice.folder())? {
+        Some(Account { bytes, locked, swapped: Some(swapped) }) => all += Held { bytes, locked, swapped },
+        Some(Account { bytes, locked, swapped: None }) => {
+            all += Held { bytes, locked, swapped: sum(&inside(&slice))?.swapped };
+        }
+        None => all += sum(&inside(&slice))?,
     }
-    all
+    Ok(all)
+}
+
+/// Bytes that belong to no process and that no account tells: files in memory alone, where the slice has no account.
+pub fn unaccounted(uid: u32) -> io::Result<u64> {
+    let account = Slice::of(uid).map(|slice| pageout::of_group(slice.folder())).transpose()?.flatten();
+    if account.is_some() { Ok(0) } else { pageout::in_files(uid, &frozen(uid)) }
 }
 
 /// What swap space must have room for. The kernel gives up the place in swap of what it fetches when more than half is
-/// taken, and [`others_out`] has some fetched.
-pub fn room(uid: u32) -> u64 {
-    let others: u64 = others(uid).into_iter().filter_map(pageout::of_process).map(|held| held.bytes).sum();
-    held(uid).bytes + others
+/// taken, and [`one_by_one`] has some fetched.
+pub fn room(uid: u32) -> io::Result<u64> {
+    Ok(held(uid)?.bytes + sum(&others(uid))?.bytes)
+}
+
+fn sum(pids: &[u32]) -> io::Result<Held> {
+    let mut all = Held::default();
+    for pid in pids {
+        all += pageout::of_process(*pid)?.unwrap_or_default();
+    }
+    Ok(all)
 }
 
 /// Moves out what can go. How much is left is for the caller to see.
 pub fn out(uid: u32, deadline: Deadline) -> Result<(), Failure> {
     let push = || {
-        others_out(&others(uid), deadline)?;
-        slice_out(uid, deadline);
-        Ok::<(), std::io::Error>(())
+        let slice = Slice::of(uid);
+        match slice.filter(|slice| matches!(pageout::of_group(slice.folder()), Ok(Some(_)))) {
+            Some(slice) => {
+                one_by_one(&others(uid), deadline)?;
+                slice_out(&slice, uid, deadline)
+            }
+            // No group that could be told to.
+            None => one_by_one(&frozen(uid), deadline),
+        }
     };
     within(deadline, Late::Kill, push).during("moving the processes' memory to swap")
 }
 
-/// Processes outside of the slice, one by one: their groups hold other people's memory, too.
-fn others_out(others: &[u32], deadline: Deadline) -> std::io::Result<()> {
+/// Processes outside of the slice: their groups hold other people's memory, too.
+fn one_by_one(others: &[u32], deadline: Deadline) -> io::Result<()> {
     let before = pageout::copies()?;
     for _ in 0..ROUNDS {
         for pid in others {
@@ -70,15 +91,14 @@ fn others_out(others: &[u32], deadline: Deadline) -> std::io::Result<()> {
 }
 
 /// The slice as a whole, with what is in a tmpfs and mapped by nobody; then what its processes have of other groups'.
-fn slice_out(uid: u32, deadline: Deadline) {
-    let Some(slice) = Slice::of(uid) else { return };
+fn slice_out(slice: &Slice, uid: u32, deadline: Deadline) -> io::Result<()> {
     let (mut least, mut idle) = (u64::MAX, 0);
     while idle < IDLE && !deadline.left().is_zero() {
-        pageout::group(slice.folder(), held(uid).bytes);
+        pageout::group(slice.folder(), held(uid)?.bytes);
         for pid in holders::of_user(uid) {
             let _ = pageout::process(pid);
         }
-        let now = held(uid);
+        let now = held(uid)?;
         if now.bytes <= now.locked {
             break;
         }
@@ -87,13 +107,14 @@ fn slice_out(uid: u32, deadline: Deadline) {
         // What is being written is let go of afterwards only.
         std::thread::sleep(WRITING);
     }
+    Ok(())
 }
 
 /// Swap that is in use by anybody else, in bytes: what grows meanwhile must not be in a space that is sealed.
-pub fn of_others(uid: u32) -> u64 {
+pub fn of_others(uid: u32) -> io::Result<u64> {
     let frozen = frozen(uid);
-    let others = holders::all().filter(|pid| !frozen.contains(pid));
-    others.filter_map(pageout::of_process).map(|held| held.swapped).sum()
+    let others: Vec<_> = holders::all().filter(|pid| !frozen.contains(pid)).collect();
+    Ok(sum(&others)?.swapped)
 }
 
 /// Brings command lines and environments back: whoever lists processes (ps(1), pgrep(1)) reads them, and would wait
@@ -131,6 +152,10 @@ pub fn fill(space: &Space, ballast: &Path, deadline: Deadline) -> Result<(), Fai
         0 => Ok(()),
         left => Err(Failure::fault(format!("{left} bytes of the swap space cannot be filled"))),
     }
+}
+
+fn inside(slice: &Slice) -> Vec<u32> {
+    holders::all().filter(|pid| slice.has(*pid)).collect()
 }
 
 fn others(uid: u32) -> Vec<u32> {

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: our figures beside the original's, with a key derivation of next to no cost. What is printed
 //! are medians, and what ratio of the two is wanted. `--json` prints every single value, for programs.
 //!
+//! `cargo xtask bench scrub` measures on this host, and alone (`scrub.rs`).
+//!
 //! Two machines run, one with each daemon, and are measured in turns, round by round, so that what else the host does
 //! hits both. Each part is a script that prints "NAME VALUE" for each time it has measured something, and a table of
 //! what the names mean. A part's figures are printed when it is done; a part that fails does not take the others' along.
@@ -11,6 +13,7 @@ mod housekeeping;
 mod lid;
 mod prompt;
 mod resize;
+mod scrub;
 mod verbs;
 
 use std::time::Duration;
@@ -76,6 +79,9 @@ impl Daemon {
 }
 
 pub fn run(words: &[String]) -> Result<()> {
+    if let Some((_, rest)) = words.split_first().filter(|(first, _)| *first == "scrub") {
+        return scrub::run(rest);
+    }
     let (json, parts) = parse(words)?;
     prepare::everything()?;
     // What is named there is measured as it is.
@@ -123,7 +129,7 @@ fn parse(words: &[String]) -> Result<(bool, Vec<&'static Part>)> {
             None if word == "--json" => json = true,
             None => {
                 let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
-                bail!("usage: cargo xtask bench [--json] [{}]...", names.join("|"));
+                bail!("usage: cargo xtask bench [--json] [{}]... | scrub [MiB]", names.join("|"));
             }
         }
     }
