@@ -8,7 +8,8 @@
 //! the worker's.
 
 use super::header::{self, HeaderCopy, Health};
-use super::perform::sweep::{refuse_what_is_open, sweep};
+use super::perform::sweep::{refuse_what_is_open, sweep, sweep_all};
+use super::plan::sweep::Reach;
 use super::read_only::{Decrypted, Mounted};
 use super::{file_system, header_copies, resize};
 use crate::job::{Context, Failure, Step, Steps, refuse};
@@ -34,7 +35,7 @@ const TAIL: u64 = MIB;
 
 /// Rebuilds it.
 pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure> {
-    let mut done = sweep(spec)?;
+    let mut done = sweep_all(spec, Reach::BareLoopsOfOthers)?;
     let left = image::unfinished(&spec.image);
     if !left.is_empty() {
         image::remove_unfinished(&spec.image)?;

@@ -131,7 +131,19 @@ impl LuksOpened {
         Ok(luks)
     }
 
+    /// Mounts it. Where that is refused nothing inside was changed: the image is not marked as open then.
     fn mount(&mut self, steps: &mut dyn Steps) -> Result<HomeDirectory, Failure> {
+        let was_dirty = image::is_dirty(&self.image);
+        let mounted = self.mount_marked(steps);
+        if mounted.is_err() && self.mount.is_none() && self.device.is_some() && !was_dirty {
+            (self.mapped, self.disk, self.device) = (None, None, None);
+            // What stays makes the next use look closer, no more.
+            let _ = wait_until_closed(&self.spec).and_then(|()| mark::clear(&self.image, self.place.mark()));
+        }
+        mounted
+    }
+
+    fn mount_marked(&mut self, steps: &mut dyn Steps) -> Result<HomeDirectory, Failure> {
         if is_mounted(self.how) {
             let Some(home) = super::mounted_home(&self.spec)? else {
                 return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");

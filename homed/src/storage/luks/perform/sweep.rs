@@ -1,7 +1,7 @@
 //! Taking away what killed workers have left, and naming what others have open.
 
 use crate::job::{Context, Failure, refuse};
-use crate::storage::luks::plan::sweep::{self, Device, Loop, Situation, Step};
+use crate::storage::luks::plan::sweep::{self, Device, Loop, Reach, Situation, Step};
 use crate::storage::parts::mapped;
 use crate::storage::spec::Spec;
 use crate::storage::traces;
@@ -14,8 +14,14 @@ use uuid::Uuid;
 
 /// Takes away what nobody uses; what was done, in words. What cannot be taken away is left to whoever needs it gone.
 pub fn sweep(spec: &Spec) -> Result<Vec<String>, Failure> {
+    sweep_all(spec, Reach::OwnDevices)
+}
+
+/// The same, as far as `reach` says.
+pub fn sweep_all(spec: &Spec, reach: Reach) -> Result<Vec<String>, Failure> {
     let (mut tried, mut done) = (Vec::new(), Vec::new());
-    while let Some(step) = sweep::next(&look(&spec.clues()).during("looking for what is open")?, &tried) {
+    let look = || look(&spec.clues()).during("looking for what is open");
+    while let Some(step) = sweep::next(&look()?, reach, &tried) {
         if let Ok(words) = perform(&step) {
             done.push(words);
         }
@@ -63,7 +69,7 @@ fn perform(step: &Step) -> io::Result<String> {
         }
         Step::Detach(name) => {
             loopdev::detach(name)?;
-            Ok("A loop device of a killed run was closed.".into())
+            Ok(format!("The loop device /dev/{name}, which nothing used, was detached."))
         }
         Step::ForgetKey(name) => {
             keyring::revoke(name)?;

@@ -59,11 +59,21 @@ pub enum Step {
     ForgetKey(String),
 }
 
+/// How far a sweep goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// What killed workers have left.
+    OwnDevices,
+    /// Also loop devices that somebody has attached by hand and that nothing lies on: an administrator asks for it.
+    BareLoopsOfOthers,
+}
+
 /// The next step that was not `tried` yet; `None`: nothing is left that may go.
-pub fn next(stands: &Situation, tried: &[Step]) -> Option<Step> {
+pub fn next(stands: &Situation, reach: Reach, tried: &[Step]) -> Option<Step> {
     let own = || stands.devices.iter().filter(|one| is_own(&one.name, &stands.user));
     let unused = own().filter(|one| one.open_count == 0);
-    let bare = stands.loops.iter().filter(|one| one.goes_by_itself && !one.carries);
+    let may_go = |one: &&Loop| one.goes_by_itself || reach == Reach::BareLoopsOfOthers;
+    let bare = stands.loops.iter().filter(|one| !one.carries).filter(may_go);
     let used = |key: &&String| stands.devices.iter().any(|one| one.key.as_ref() == Some(*key));
     let void = stands.keys.iter().filter(|key| !used(key));
     let steps = unused
@@ -127,7 +137,7 @@ mod tests {
     fn what_is_left_is_in_use_or_somebody_elses() {
         for begin in all() {
             let (mut stands, mut tried) = (begin.clone(), Vec::new());
-            while let Some(step) = next(&stands, &tried) {
+            while let Some(step) = next(&stands, Reach::OwnDevices, &tried) {
                 stands = take(stands, &step);
                 tried.push(step);
                 assert!(tried.len() < 10, "it never ends: {begin:?}");
@@ -157,8 +167,18 @@ mod tests {
     fn what_cannot_be_done_is_tried_once() {
         let left = Device { name: "home-alice".into(), open_count: 0, second_table: false, key: None };
         let stands = Situation { user: "alice".into(), devices: vec![left], ..Situation::default() };
-        let step = next(&stands, &[]).expect("a step");
+        let step = next(&stands, Reach::OwnDevices, &[]).expect("a step");
         assert_eq!(step, Step::RemoveDevice("home-alice".into()));
-        assert_eq!(next(&stands, &[step]), None);
+        assert_eq!(next(&stands, Reach::OwnDevices, &[step]), None);
+    }
+
+    #[test]
+    fn what_was_attached_by_hand_goes_only_where_that_is_asked_for() {
+        let bare = |carries| Loop { name: "loop0".into(), goes_by_itself: false, carries };
+        let stands = |carries| Situation { loops: vec![bare(carries)], ..Situation::default() };
+        assert_eq!(next(&stands(false), Reach::OwnDevices, &[]), None);
+        assert_eq!(next(&stands(true), Reach::BareLoopsOfOthers, &[]), None);
+        let detach = Some(Step::Detach("loop0".into()));
+        assert_eq!(next(&stands(false), Reach::BareLoopsOfOthers, &[]), detach);
     }
 }
