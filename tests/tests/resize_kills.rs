@@ -127,7 +127,8 @@ fn a_daemon_killed_while_it_resizes_leaves_a_home_that_opens() -> Result<()> {
         machine.check(NO_WORKER)?;
         fault(&machine, "")?;
         machine.start_daemon()?;
-        assert_eq!(machine.state("alice")?, "active");
+        // The daemon may be putting the size right by itself.
+        machine.becomes("alice", "active")?;
         let settled = settles_as(&machine, (size, to));
         size = settled.map_err(|e| e.context(format!("killed at {way:?} {step}")))?;
     }
