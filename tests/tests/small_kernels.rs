@@ -109,9 +109,9 @@ fn several_homes_that_are_locked_together_are_swept_once() -> Result<()> {
     let before: u64 = machine.check(dropped)?.trim().parse()?;
     machine.done("lock-all", "", "")?;
     let after: u64 = machine.check(dropped)?.trim().parse()?;
-    // One that begins when another is done is swept by itself.
+    // A sweep drops them in two rounds; one that begins when another is done is swept by itself.
     ensure!(
-        (1..=2).contains(&(after - before)),
+        (2..=4).contains(&(after - before)),
         "caches were dropped {} times for three homes",
         after - before
     );

@@ -113,7 +113,9 @@ pub fn sweep(turn: Turn, deadline: Deadline) -> Result<Swept, Failure> {
         return Ok(Swept::default());
     }
     let begun = now();
-    let dropped = within(deadline.at_most(DROPPING), Late::Kill, reclaim::drop_caches);
+    // A name that was looked up since the last time only loses its mark of being in use; the second time it goes.
+    let drop_all = || reclaim::drop_caches().and_then(|()| reclaim::drop_caches());
+    let dropped = within(deadline.at_most(DROPPING), Late::Kill, drop_all);
     let mut swept = Swept { kept: dropped.err().map(|error| error.to_string()), scrubbed: None };
     if !reclaim::is_overwritten_when_freed() {
         let settings = Changed::begin(settings::FOR_SCRUB, &alone)?;
