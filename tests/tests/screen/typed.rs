@@ -20,18 +20,20 @@ fn green(picture: &Picture) -> usize {
     picture.dots().filter(|[red, green, blue]| *green > 100 && *red < 60 && *blue < 60).count()
 }
 
-/// bob is locked while alice, who works at the first terminal, is not: she is not disturbed. The prompt is found.
+/// carol is locked while alice, who works at the first terminal, is not: she is not disturbed. The prompt is found.
 pub fn who_works_is_not_disturbed(machine: &Ours, screen: &Screen<'_>) -> Result<()> {
-    machine.check("homectl lock bob || { journalctl -b -o cat -u homed -n 30 >&2; exit 1; }")?;
+    machine.create("carol", "batterystaple")?;
+    machine.done("activate carol", "batterystaple", "")?;
+    machine.check("homectl lock carol || { journalctl -b -o cat -u homed -n 30 >&2; exit 1; }")?;
     screen.write("echo undis''turbed\n")?;
     screen.await_text("tty1", "undisturbed")?;
     machine.check("until [ -e /run/homed/prompt ]; do sleep 0.1; done")?;
     assert_eq!(machine.check("cat /sys/class/tty/tty0/active")?.trim(), "tty1");
     screen.press("ctrl-alt-f12")?;
-    screen.await_text("tty12", "bob is locked since")?;
+    screen.await_text("tty12", "carol is locked since")?;
     screen.await_text("tty12", "Password:")?;
     screen.write("batterystaple\n")?;
-    machine.becomes("bob", "active")?;
+    machine.becomes("carol", "active")?;
     screen.press("ctrl-alt-f1")?;
     screen.await_front(|front| front == "tty1").map(drop)
 }
