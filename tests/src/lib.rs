@@ -112,6 +112,15 @@ impl Ours {
         Ok(output.stderr)
     }
 
+    /// Orders a home to be closed, which must be refused; what was said. homectl would try again for half a minute.
+    pub fn not_closed(&self, user: &str) -> Result<String> {
+        let name = "org.freedesktop.home1";
+        let path = "/org/freedesktop/home1";
+        let done = self.run(&format!("busctl call {name} {path} {name}.Manager DeactivateHome s {user}"))?;
+        ensure!(done.status != 0, "the home of {user} was closed");
+        Ok(done.stderr)
+    }
+
     /// Nothing of this user's home is open: no mount, no device-mapper device, no loop device, no key in a
     /// keyring, no process, no reference.
     pub fn nothing_open(&self, user: &str) -> Result<()> {

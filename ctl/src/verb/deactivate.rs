@@ -4,9 +4,10 @@ use super::{Outcome, each};
 use crate::bus::{Failure, Order};
 use crate::context::Context;
 use records::Refusal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const TRIES: u32 = 30;
+/// As the original has it: a second after each refusal, for half a minute. How long the daemon takes to refuse is part of it.
+const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// `deactivate`
@@ -15,21 +16,35 @@ pub fn run(ctx: &Context<'_>, names: &[&str]) -> Outcome {
 }
 
 fn deactivate(ctx: &Context<'_>, name: &str) -> Result<(), Failure> {
-    let mut left = TRIES;
+    let begin = Instant::now();
+    let order = || ctx.daemon.order("DeactivateHome", Order::Text(name));
+    let tell = |sentence: &str| {
+        let holders = holders(ctx, name);
+        let seconds = PATIENCE.as_secs();
+        ctx.asker.notice(&format!("{name}: {sentence}{holders} Trying again for {seconds} s."));
+    };
+    until_free(order, tell, || (ctx.pause)(PAUSE), || begin.elapsed())
+}
+
+/// Orders until the home is free or time is over, which `elapsed` tells; the first refusal is told.
+fn until_free(
+    order: impl Fn() -> Result<(), Failure>,
+    tell: impl Fn(&str),
+    pause: impl Fn(),
+    elapsed: impl Fn() -> Duration,
+) -> Result<(), Failure> {
+    let mut was_busy = false;
     loop {
-        match ctx.daemon.order("DeactivateHome", Order::Text(name)) {
-            Err(Failure::Refused(Refusal::HomeBusy, sentence)) if left > 0 => {
-                if left == TRIES {
-                    ctx.asker.notice(&format!(
-                        "{name}: {sentence}{} Trying again for {TRIES} s.",
-                        holders(ctx, name)
-                    ));
+        match order() {
+            Err(Failure::Refused(Refusal::HomeBusy, sentence)) if elapsed() < PATIENCE => {
+                if !was_busy {
+                    tell(&sentence);
                 }
-                left -= 1;
-                (ctx.pause)(PAUSE);
+                was_busy = true;
+                pause();
             }
             // What it was busy with was this.
-            Err(Failure::Refused(Refusal::HomeNotActive, _)) if left < TRIES => return Ok(()),
+            Err(Failure::Refused(Refusal::HomeNotActive, _)) if was_busy => return Ok(()),
             other => return other,
         }
     }
@@ -56,4 +71,41 @@ fn holder(process: &std::path::Path, home: &str) -> Option<String> {
     }
     let command = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
     Some(format!("{} ({id})", command.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    fn refused(refusal: Refusal) -> Result<(), Failure> {
+        Err(Failure::Refused(refusal, String::new()))
+    }
+
+    #[test]
+    fn what_the_daemon_takes_to_refuse_is_part_of_the_time() {
+        let (seconds, orders, told) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        let order = || {
+            seconds.set(seconds.get() + 4);
+            orders.set(orders.get() + 1);
+            refused(Refusal::HomeBusy)
+        };
+        let tell = |_: &str| told.set(told.get() + 1);
+        let done =
+            until_free(order, tell, || seconds.set(seconds.get() + 1), || Duration::from_secs(seconds.get()));
+        assert!(done.is_err_and(|failure| failure.is(Refusal::HomeBusy)));
+        assert_eq!((orders.get(), told.get(), seconds.get()), (7, 1, 34));
+    }
+
+    #[test]
+    fn one_that_became_free_by_itself_is_closed() {
+        let orders = Cell::new(0);
+        let order = || {
+            orders.set(orders.get() + 1);
+            refused(if orders.get() == 1 { Refusal::HomeBusy } else { Refusal::HomeNotActive })
+        };
+        assert_eq!(until_free(order, |_| {}, || {}, || Duration::ZERO), Ok(()));
+        let at_once = || refused(Refusal::HomeNotActive);
+        assert!(until_free(at_once, |_| {}, || {}, || Duration::ZERO).is_err());
+    }
 }

@@ -1,6 +1,6 @@
 """Ends a verb at one of its steps, lets another verb follow, and then somebody logs in with the right password.
 
-    walk.py SEED COUNT [S]    COUNT pairs as chance will have them, as many as are begun within S seconds; 0: all
+    walk.py SEED COUNT [S]    COUNT pairs as chance will have them, 0: all, each once; as many as are begun within S seconds
     walk.py PAIR ...          such as `passwd-closed:3:kill,resize`
 
 Runs on the test machine as root, the daemon running. A line for each pair in which a promise did not hold, with what
@@ -358,8 +358,12 @@ def pairs(words):
     chance, steps = random.Random(int(words[0])), learn()
     every = [(name, step) for name in VERBS for step in range(1, steps[name] + 1)]
     if int(words[1]) == 0:
-        yield from ((name, step, "kill", after) for (name, step) in every for after in FOLLOWS)
-        yield from ((name, step, "daemon", chance.choice(list(FOLLOWS))) for (name, step) in every)
+        all_of_them = [(name, step, "kill", after) for (name, step) in every for after in FOLLOWS]
+        all_of_them += [(name, step, "daemon", chance.choice(list(FOLLOWS))) for (name, step) in every]
+        # So that those which a bound leaves out are any.
+        chance.shuffle(all_of_them)
+        print(json.dumps({"all": len(all_of_them)}), flush=True)
+        yield from all_of_them
     for _ in range(int(words[1])):
         name = chance.choice([name for name in VERBS if steps[name]])
         way = "daemon" if chance.random() < 0.2 else "kill"
