@@ -299,7 +299,7 @@ fn a_daemon_killed_at_rest_sees_every_state_again() -> Result<()> {
     for user in ["bob", "carol", "dave"] {
         machine.done(&format!("activate {user}"), "correcthorse", "")?;
     }
-    machine.check("homectl deactivate-all")?;
+    machine.done("deactivate-all", "", "")?;
     for user in ["alice", "bob", "carol", "dave"] {
         machine.nothing_open(user)?;
     }

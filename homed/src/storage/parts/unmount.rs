@@ -12,11 +12,15 @@ use crate::job::{Context, Failure, Force, Steps, refuse};
 use crate::sys::bounded::Deadline;
 use crate::sys::holders;
 use crate::sys::mount::{self, Found, Mounted, Number, Unmount};
+use crate::sys::waiting::wait_until;
 use records::Refusal;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 /// How long unmounting in another namespace may take: nobody uses it there, so nothing is left to be written.
 const ELSEWHERE: Duration = Duration::from_secs(5);
+/// How long whoever asks about the home directory (stat(2)), or has just let go of it, may keep it busy.
+const A_LOOK: Duration = Duration::from_millis(200);
 /// So many mounts of one home are taken away.
 const MOST: usize = 256;
 
@@ -73,8 +77,14 @@ fn one(found: &Found, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
 fn unmount(mount: &Mounted, force: Force) -> Result<(), Failure> {
     let target = &mount.target;
     let how = if force == Force::Yes { Unmount::Lazy } else { Unmount::Idle };
-    match mount::unmount(target, how) {
-        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+    let is_busy = |done: &io::Result<()>| done.as_ref().is_err_and(|e| e.kind() == ErrorKind::ResourceBusy);
+    let mut done = Ok(());
+    wait_until(A_LOOK, || {
+        done = mount::unmount(target, how);
+        Ok::<bool, Failure>(!is_busy(&done))
+    })?;
+    match done {
+        Err(_) if is_busy(&done) => {
             let holding = holders::of_directory(target);
             let by =
                 if holding.is_empty() { String::new() } else { format!(" by {}", holders::names(&holding)) };

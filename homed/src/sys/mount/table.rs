@@ -1,8 +1,12 @@
 //! What is mounted where, by the ids that the kernel gives to mounts.
 //!
 //! A path says little: `/home` may be a symlink, a bind mount or mounted twice, and anything may lie over a home. So a
-//! mount is found by the device below its file system, and a place by the id of the mount that a walk to it ends in
-//! (`mnt_id` in proc_pid_fdinfo(5), which asks no file system). Both lead to lines of mountinfo (proc_pid_mountinfo(5)).
+//! mount is found by the device below its file system, and a place by the id of the mount that a walk to it ends in. Both
+//! lead to lines of mountinfo (proc_pid_mountinfo(5)).
+//!
+//! Who looks holds nothing: an open file keeps a mount busy, `O_PATH` included, and the home that another process is closing
+//! at that moment would stay open. So the walk goes to the folder around the place alone (`mnt_id` in
+//! proc_pid_fdinfo(5), which asks no file system), and the table says what is mounted at the last name.
 
 use super::{PrivateNamespace, Unmount, unmount};
 use rustix::fs::{Mode, OFlags};
@@ -125,7 +129,7 @@ impl Found {
         let _copy = PrivateNamespace::enter()?;
         for _ in 0..DEEPEST {
             let copies = table("self")?;
-            let top = id_of(target)?;
+            let top = top_at(target, &copies)?;
             let top = copies.iter().find(|mount| mount.id == top).ok_or(io::ErrorKind::NotFound)?;
             if top.target == *target && top.device == self.mount.device {
                 return directory(target);
@@ -149,25 +153,21 @@ pub fn table(process: &str) -> io::Result<Vec<Mounted>> {
 pub fn at(place: &Path) -> io::Result<Option<Mounted>> {
     let missing =
         |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-    let top = match id_of(place) {
+    let table = table("self")?;
+    let spot = match Spot::of(place) {
         Err(error) if missing(&error) => return Ok(None),
         other => other?,
     };
-    // A place where nothing is mounted is in the mount that the folder around it is in.
-    if let Some(around) = place.parent()
-        && id(&walk(around, OFlags::empty())?)? == top
-    {
-        return Ok(None);
-    }
-    Ok(table("self")?.into_iter().find(|mount| mount.id == top))
+    Ok(spot.mounts(&table).pop().cloned())
 }
 
 /// All mounts of the file system on this device, in this process's namespace.
 pub fn of_device(device: Number) -> io::Result<Vec<Found>> {
-    let mut found = find(&table("self")?, |mount| mount.is_of(device));
+    let table = table("self")?;
+    let mut found = find(&table, |mount| mount.is_of(device));
     for one in &mut found {
         let top = one.top().id;
-        one.reachable = id_of(&one.mount.target).is_ok_and(|id| id == top);
+        one.reachable = top_at(&one.mount.target, &table).is_ok_and(|id| id == top);
     }
     Ok(found)
 }
@@ -215,7 +215,49 @@ fn with_what_is_on_it(table: &[Mounted], mount: &Mounted) -> Found {
 
 /// The id of the mount that a walk to this path ends in; symlinks among the folders are followed, the last name is not.
 pub fn id_of(path: &Path) -> io::Result<u64> {
-    id(walk(path, OFlags::NOFOLLOW)?)
+    top_at(path, &table("self")?)
+}
+
+fn top_at(path: &Path, table: &[Mounted]) -> io::Result<u64> {
+    let spot = Spot::of(path)?;
+    Ok(spot.mounts(table).last().map_or(spot.around, |top| top.id))
+}
+
+/// A place, by what a walk to the folder around it finds.
+struct Spot {
+    /// The id of the mount that the folder is in.
+    around: u64,
+    /// The place's path without any symlink among the folders, as the table has it.
+    path: PathBuf,
+}
+
+impl Spot {
+    fn of(place: &Path) -> io::Result<Self> {
+        let name = place.file_name().unwrap_or_default();
+        let folder = walk(place.parent().unwrap_or(place), OFlags::DIRECTORY)?;
+        let mut path = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()))?;
+        // Joining nothing would end the path with a slash.
+        if !name.is_empty() {
+            path.push(name);
+        }
+        Ok(Self { around: id(&folder)?, path })
+    }
+
+    /// What is mounted there, each over the one before.
+    fn mounts<'t>(&self, table: &'t [Mounted]) -> Vec<&'t Mounted> {
+        // The root has nothing around it: it is mounted at the place itself.
+        let at_root = table.iter().find(|mount| mount.id == self.around && mount.target == self.path);
+        let mut stack: Vec<&Mounted> = at_root.into_iter().collect();
+        let mut top = self.around;
+        while let Some(next) = table.iter().find(|next| next.parent == top && next.target == self.path) {
+            if next.id == top || stack.len() == DEEPEST {
+                break;
+            }
+            top = next.id;
+            stack.push(next);
+        }
+        stack
+    }
 }
 
 fn walk(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
@@ -338,5 +380,25 @@ mod tests {
         let proc = at(Path::new("/proc")).expect("table").expect("mounted");
         std::os::unix::fs::symlink("/", folder.path().join("top")).expect("linked");
         assert_eq!(at(&folder.path().join("top/proc")).expect("table"), Some(proc));
+    }
+
+    #[test]
+    fn what_lies_over_a_place_is_what_a_walk_to_it_ends_in() {
+        let table = lines(&[
+            "35 1 8:1 / / rw - ext4 /dev/sda1 rw",
+            HOME,
+            "41 36 0:51 / /home/a\\040b rw - tmpfs first rw",
+            "42 41 0:52 / /home/a\\040b rw - tmpfs second rw",
+            "50 35 0:60 / /home rw - tmpfs over rw",
+        ]);
+        let top = |around| {
+            let spot = Spot { around, path: "/home/a b".into() };
+            spot.mounts(&table).last().map(|mount| mount.id)
+        };
+        assert_eq!(top(35), Some(42));
+        // Where something lies over the folder around it, nothing is mounted there.
+        assert_eq!(top(50), None);
+        let root = Spot { around: 35, path: "/".into() };
+        assert_eq!(root.mounts(&table).last().map(|mount| mount.id), Some(35));
     }
 }
