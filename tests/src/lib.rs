@@ -2,6 +2,7 @@
 //! and the question whether anything is left of a home that was closed.
 
 pub mod aes;
+pub mod crowd;
 pub mod frames;
 pub mod resizing;
 pub mod secrets;

@@ -1,6 +1,7 @@
 //! How the daemon's own tasks reach the loop.
 
 use crate::home::effect::{Event, StartJob};
+use crate::manager::Defaults;
 use crate::manager::request::AtSuspend;
 use records::UserName;
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +14,10 @@ pub enum Happened {
     ReferenceGone(UserName, AtSuspend, u64),
     /// What a job had to wait for is on disk: it can start.
     Saved(Box<StartJob>, oneshot::Receiver<()>),
+    /// The settings were read again.
+    Settings(Box<Defaults>),
+    /// Somebody wants the home root looked at.
+    LookForStorage,
 }
 
 /// The way to the loop; clones share it.

@@ -210,7 +210,10 @@ impl Place {
 
 /// What a sleep depends on, and root alone may ask: it always has room.
 fn is_about_sleep(operation: &Operation) -> bool {
-    matches!(operation, Operation::LockAll(_) | Operation::SleepPrepared | Operation::SleepOver)
+    matches!(
+        operation,
+        Operation::LockAll(_) | Operation::SleepPrepared | Operation::SleepOver | Operation::Alive
+    )
 }
 
 impl Drop for Place {

@@ -3,12 +3,15 @@
 //! Not here: what may be done (the core), and wire formats (fronts, which are handed in by the program
 //! so that arrows point down).
 
+mod beat;
 pub mod config;
 pub mod events;
+pub mod handed;
 pub mod hold;
 mod inhibitors;
 pub mod link;
 mod load;
+pub mod log;
 mod neighbours;
 mod notify;
 pub mod outside;
@@ -20,6 +23,8 @@ pub mod references;
 pub mod run;
 pub mod scan;
 mod seal;
+mod serving;
+mod signals;
 pub mod simulated;
 mod slept;
 pub mod surroundings;
@@ -30,6 +35,7 @@ pub mod worker;
 use crate::home::Tuning;
 use crate::manager::{Defaults, Manager};
 use crate::statedir::Folders;
+use handed::Handed;
 use link::Link;
 use neighbours::Neighbours;
 use paths::Paths;
@@ -40,33 +46,43 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use system::System;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 use worker::Processes;
 
 /// Locked by the daemon that runs.
 const ALONE: &str = "/run/homed/daemon";
+
+/// Descriptors that may be open: more than all callers together may take ([`link`]).
+const DESCRIPTORS: u64 = 8192;
 
 /// What systemctl is told where the machine must not sleep but go down. logind would refuse: it is busy with the
 /// sleep.
 pub const POWER_OFF: [&str; 4] =
     ["--no-block", "--job-mode=replace-irreversibly", "start", "poweroff.target"];
 
-/// Runs the daemon until it is told to stop. `fronts` starts all that the world talks to, and gives
-/// what must live as long as the daemon.
-pub fn main<Starting, Kept>(fronts: impl FnOnce(Link) -> Starting) -> ExitCode
+/// Runs the daemon until it is told to stop. `fronts` starts all that the world talks to, with the sockets that were
+/// handed over, and gives what tells why it has ended: none of it may, before the daemon does.
+pub fn main<Starting, Serving>(fronts: impl FnOnce(Link, Handed) -> Starting + Send + 'static) -> ExitCode
 where
-    Starting: Future<Output = Result<Kept, String>>,
+    Starting: Future<Output = Result<Serving, String>>,
+    Serving: Future<Output = String>,
 {
     // Our own look-ups must not come back to our own userdb socket: nobody would answer there.
     crate::sys::environment::set_before_threads("SYSTEMD_BYPASS_USERDB", "io.systemd.Home");
-    start_log();
+    let handed = Handed::take();
+    log::start();
+    if let Err(error) = crate::sys::limits::raise_descriptors(DESCRIPTORS) {
+        tracing::warn!("no more files can be open than before: {error}");
+    }
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("starting the event loop: {error}"))
-        .and_then(|runtime| runtime.block_on(run(fronts)));
+        .and_then(|runtime| {
+            let ended = runtime.block_on(run(|link| fronts(link, handed)));
+            // What hangs in a system call by now does not keep the daemon.
+            runtime.shutdown_background();
+            ended
+        });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -76,9 +92,10 @@ where
     }
 }
 
-async fn run<Starting, Kept>(fronts: impl FnOnce(Link) -> Starting) -> Result<(), String>
+async fn run<Starting, Serving>(fronts: impl FnOnce(Link) -> Starting + Send + 'static) -> Result<(), String>
 where
-    Starting: Future<Output = Result<Kept, String>>,
+    Starting: Future<Output = Result<Serving, String>>,
+    Serving: Future<Output = String>,
 {
     let _alone = alone(Path::new(ALONE))?;
     let (defaults, complaints) = config::read();
@@ -87,7 +104,24 @@ where
     let (link, calls) = Link::new();
     let parts = parts(machine, defaults);
     let (mut daemon, happened) = Daemon::new(parts, link.clone());
-    // Watched first: what appears while the folder is read is seen twice rather than never.
+    watch_everything(&daemon);
+    daemon.load().map_err(|error| format!("reading what was left behind: {error}"))?;
+    let stop = signals::listen(daemon.events()).map_err(|error| format!("listening for signals: {error}"))?;
+    let mut serving = serving::start(move || fronts(link))?;
+    let mut failed = None;
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            why = serving.ended() => failed = Some(why),
+        }
+        notify::tell("STOPPING=1");
+    };
+    daemon.run(calls, happened, stop).await;
+    failed.map_or(Ok(()), Err)
+}
+
+/// Watched before the homes are read: what appears meanwhile is seen twice rather than never.
+fn watch_everything(daemon: &Daemon) {
     if let Err(error) = watch::start(&Paths::default().home_root, daemon.events()) {
         tracing::warn!("new homes are not seen by themselves: watching the home root: {error}");
     }
@@ -97,29 +131,6 @@ where
     if let Err(error) = slept::start(daemon.events()) {
         tracing::warn!("a sleep with open homes is not noticed afterwards: {error}");
     }
-    daemon.load().map_err(|error| format!("reading what was left behind: {error}"))?;
-    let stop = told_to_stop().map_err(|error| format!("listening for signals: {error}"))?;
-    let (give_up, gave_up) = tokio::sync::oneshot::channel();
-    let stop = async {
-        tokio::select! {
-            () = stop => {}
-            // Fronts that started drop their end without a word.
-            Ok(()) = gave_up => {}
-        }
-        notify::tell("STOPPING=1");
-    };
-    // The fronts ask the loop while they start, so both run from here on.
-    let starting = async {
-        let kept = fronts(link).await;
-        match &kept {
-            Ok(_) => notify::tell("READY=1"),
-            // The loop cannot have ended before: it takes this message.
-            Err(_) => drop(give_up.send(())),
-        }
-        kept
-    };
-    let (kept, ()) = tokio::join!(starting, daemon.run(calls, happened, stop));
-    kept.map(drop)
 }
 
 fn parts(machine: Machine, defaults: Defaults) -> Parts {
@@ -148,18 +159,6 @@ fn alone(path: &Path) -> Result<File, String> {
     }
 }
 
-/// Ends at the first signal that asks for it.
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 /// Machine id and host name.
 pub fn this_machine() -> Result<Machine, String> {
     let text =
@@ -167,19 +166,6 @@ pub fn this_machine() -> Result<Machine, String> {
     let id = MachineId::parse(&text).map_err(|error| format!("/etc/machine-id: {error}"))?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(Machine { id, host: HostName(host) })
-}
-
-/// To the journal where it listens, else to standard error.
-pub fn start_log() {
-    let level = tracing_subscriber::filter::LevelFilter::INFO;
-    let registry = tracing_subscriber::registry().with(level);
-    let to_journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
-    let done = match to_journal {
-        Some(journal) => registry.with(journal).try_init(),
-        None => registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr)).try_init(),
-    };
-    // A second logger in one process: the first stays.
-    let _ = done;
 }
 
 #[cfg(test)]

@@ -96,10 +96,13 @@ impl Daemon {
         stop: impl Future<Output = ()>,
     ) {
         tokio::pin!(stop);
+        let mut beat = super::beat::Beat::start();
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                // In the loop itself: one that hangs is silent, and is started again.
+                () = beat.due() => beat.tell(),
                 Some(news) = happened.recv() => self.happened(news),
                 Some(call) = calls.recv() => self.called(call),
             }
@@ -139,6 +142,8 @@ impl Daemon {
                 }
             }
             Happened::Saved(start, stopped) => self.spawn(*start, stopped),
+            Happened::Settings(defaults) => self.parts.manager.follow(*defaults),
+            Happened::LookForStorage => self.look_for_storage(),
         }
     }
 

@@ -12,8 +12,6 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
@@ -119,37 +117,14 @@ fn random_name() -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Listens on the socket, everybody may connect.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-    Ok(listener)
-}
-
 /// Serves clients for as long as it is polled.
 pub async fn serve(listener: UnixListener, tickets: Tickets) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let Ok(peer) = stream.peer_cred() else { continue };
-                let Some(place) = tickets.open(peer.uid()) else {
-                    tokio::spawn(turn_away(stream));
-                    continue;
-                };
-                tokio::spawn(async move {
-                    // A client that breaks off is no news.
-                    let _ = converse(stream, place).await;
-                });
-            }
-            // Out of descriptors: others will close theirs.
-            Err(_) => tokio::task::yield_now().await,
+        let (stream, peer) = super::accept(&listener).await;
+        match tickets.open(peer) {
+            // A client that breaks off is no news.
+            Some(place) => drop(tokio::spawn(async move { drop(converse(stream, place).await) })),
+            None => drop(tokio::spawn(turn_away(stream))),
         }
     }
 }
@@ -283,7 +258,7 @@ mod tests {
         let scratch = tempfile::tempdir().expect("made");
         let path = scratch.path().join("socket");
         let tickets = Tickets::default();
-        let server = tokio::spawn(serve(listen(&path).expect("listens"), tickets.clone()));
+        let server = tokio::spawn(serve(UnixListener::bind(&path).expect("listens"), tickets.clone()));
         let shared = tickets.clone();
         let result = tokio::task::spawn_blocking(move || {
             client(Client::connect_to(&path, Duration::from_secs(10)).expect("connects"), shared)

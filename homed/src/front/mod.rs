@@ -7,40 +7,85 @@ pub mod polkit;
 pub mod sessions;
 pub mod varlink;
 
+use crate::daemon::handed::Handed;
 use crate::daemon::link::Link;
 use crate::daemon::this_machine;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
 /// The system bus. Fixed: a root daemon takes no address from its environment.
 const BUS: &str = "unix:path=/run/dbus/system_bus_socket";
+/// How long nobody is let in where the kernel gives no descriptor for who comes: others will close theirs.
+const NO_ROOM: Duration = Duration::from_millis(100);
 
-/// The fronts that run; they end when this is dropped.
-pub struct Fronts {
-    _bus: zbus::Connection,
-    _servers: JoinSet<()>,
-}
-
-/// Starts all fronts. The bus name comes last: who waits for it finds everything there.
-pub async fn start(link: Link) -> Result<Fronts, String> {
+/// Starts all fronts. The bus name comes last: who waits for it finds everything there. What it gives tells which of
+/// them has ended, and keeps them for as long as it is polled.
+pub async fn start(link: Link, mut handed: Handed) -> Result<impl Future<Output = String>, String> {
     let machine = Arc::new(this_machine()?);
-    let mut servers = JoinSet::new();
+    let mut servers: JoinSet<String> = JoinSet::new();
 
     let tickets = handoff::Tickets::default();
-    let socket = Path::new(records::handoff::SOCKET);
-    let listener = handoff::listen(socket).map_err(|e| format!("{}: {e}", socket.display()))?;
-    servers.spawn(handoff::serve(listener, tickets.clone()));
+    let listener = listen(&mut handed, "handoff", Path::new(records::handoff::SOCKET))?;
+    servers.spawn(named("the hand-off socket", handoff::serve(listener, tickets.clone())));
 
     let socket = Path::new(varlink::SOCKET);
-    let listener = varlink::listen(socket).map_err(|e| format!("{}: {e}", socket.display()))?;
-    servers.spawn(varlink::serve(listener, varlink::Service { link: link.clone(), machine }));
+    let listener = listen(&mut handed, "userdb", socket)?;
+    varlink::mark(socket);
+    servers.spawn(named(
+        "the user database",
+        varlink::serve(listener, varlink::Service { link: link.clone(), machine }),
+    ));
 
     let redeem = Arc::new(move |uid, ticket: &str| tickets.redeem(uid, ticket));
     let front = dbus::context::Front::new(link.clone(), redeem, Arc::new(polkit::authorize));
     let bus =
         dbus::serve(BUS, Arc::new(front)).await.map_err(|e| format!("serving on the system bus: {e}"))?;
-    servers.spawn(logind::follow(bus.clone(), link.clone()));
-    servers.spawn(sessions::follow(bus.clone(), link));
-    Ok(Fronts { _bus: bus, _servers: servers })
+    servers.spawn(named("the connection to the system bus", until_closed(bus)));
+    // A connection of its own: whatever is told there in whatever number, nobody else waits for it.
+    let logins = zbus::connection::Builder::address(BUS).build().await;
+    let logins = logins.map_err(|e| format!("listening on the system bus: {e}"))?;
+    tokio::spawn(logind::follow(logins.clone(), link.clone()));
+    tokio::spawn(sessions::follow(logins.clone(), link));
+    servers.spawn(named("the connection that logins are heard of by", until_closed(logins)));
+    Ok(async move {
+        match servers.join_next().await {
+            Some(Ok(which)) => format!("{which} has ended"),
+            Some(Err(error)) => format!("a front has ended: {error}"),
+            None => "there are no fronts".to_owned(),
+        }
+    })
+}
+
+async fn named(what: &str, front: impl Future<Output = ()>) -> String {
+    front.await;
+    what.to_owned()
+}
+
+fn listen(handed: &mut Handed, name: &str, path: &Path) -> Result<UnixListener, String> {
+    let listener = handed.listen(name, path).and_then(UnixListener::from_std);
+    listener.map_err(|e| format!("{}: {e}", path.display()))
+}
+
+async fn until_closed(bus: zbus::Connection) {
+    bus.closed().await;
+}
+
+/// The next client, and who it is.
+async fn accept(listener: &UnixListener) -> (tokio::net::UnixStream, u32) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                if let Ok(peer) = stream.peer_cred() {
+                    return (stream, peer.uid());
+                }
+            }
+            Err(error) => {
+                tracing::warn!("nobody is let in for a moment: {error}");
+                tokio::time::sleep(NO_ROOM).await;
+            }
+        }
+    }
 }

@@ -4,11 +4,13 @@
 //! `Lock`, of `loginctl lock-session`) until it is told the reverse: a console has nothing that would say so.
 
 use crate::daemon::link::{Caller, Interactive, Link, Operation, Reply, Session};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZero;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::Notify;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use zbus::message::Type;
 use zbus::{Connection, MatchRule, Message, MessageStream, ObjectPath, OwnedObjectPath, OwnedVariant, Proxy};
 
@@ -24,19 +26,76 @@ const KEPT: NonZero<usize> = NonZero::new(64).expect("more than none");
 /// id, UID, user, seat, path.
 type Row = (String, u32, String, String, OwnedObjectPath);
 
+/// What logind's signals have told, until the loop is told. One task only hears, and never waits: the bus library stops
+/// reading for everybody on the connection while nobody takes a signal out, the answers to the other task's own
+/// questions included.
+#[derive(Default)]
+struct Heard {
+    something: Notify,
+    /// Paths of sessions that were told to lock themselves; of what `false` stands for, the reverse.
+    locks: Mutex<BTreeMap<String, bool>>,
+}
+
 /// Listens for as long as it is polled. Without logind nobody says anything.
 pub async fn follow(bus: Connection, link: Link) {
-    if let Err(error) = listen(&bus, &link).await {
-        tracing::warn!("homes are not locked by time: {error}");
+    let heard = Arc::new(Heard::default());
+    let ended = match signals(&bus).await {
+        Ok(signals) => {
+            let hearing = tokio::spawn(hear(signals, heard.clone()));
+            tell_changes(&bus, &link, &heard).await;
+            hearing.abort();
+            return;
+        }
+        Err(error) => error,
+    };
+    tracing::warn!("homes are not locked by time: {ended}");
+}
+
+async fn hear(mut signals: impl Stream<Item = zbus::Result<Message>> + Unpin, heard: Arc<Heard>) {
+    while let Some(signal) = signals.next().await {
+        // What is no message tells nothing.
+        if let Ok(signal) = signal {
+            heard.note(&signal);
+        }
+        heard.something.notify_one();
     }
 }
 
-async fn listen(bus: &Connection, link: &Link) -> zbus::Result<()> {
-    let mut news = signals(bus).await?;
+impl Heard {
+    /// Remembers who was told to lock himself.
+    fn note(&self, message: &Message) {
+        let header = message.header();
+        let (Some(path), Some(member)) = (header.path(), header.member()) else { return };
+        if header.interface().is_none_or(|interface| interface.as_str() != SESSION) {
+            return;
+        }
+        let locks = match member.as_str() {
+            "Lock" => true,
+            "Unlock" => false,
+            _ => return,
+        };
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_string(), locks);
+    }
+
+    /// Takes what was heard into account.
+    fn into(&self, told: &mut BTreeSet<String>) {
+        for (path, locks) in std::mem::take(&mut *self.locks.lock().unwrap_or_else(PoisonError::into_inner)) {
+            if locks {
+                told.insert(path)
+            } else {
+                told.remove(&path)
+            };
+        }
+    }
+}
+
+/// Ends with the loop.
+async fn tell_changes(bus: &Connection, link: &Link, heard: &Heard) {
     let mut changes = link.changes();
     let mut told: BTreeSet<String> = BTreeSet::new();
     let mut hinted: BTreeMap<String, bool> = BTreeMap::new();
     loop {
+        heard.into(&mut told);
         // Without a login manager there are no sessions; one that is started again is heard of.
         let again = tell(bus, link, (&mut told, &mut hinted)).await.unwrap_or(None);
         let again = async {
@@ -46,44 +105,27 @@ async fn listen(bus: &Connection, link: &Link) -> zbus::Result<()> {
             }
         };
         tokio::select! {
-            first = news.next() => match first {
-                Some(first) => note(&first?, &mut told),
-                None => return Ok(()),
-            },
+            () = heard.something.notified() => {}
             // A home that is locked now: whether it is to be told of again is another question now.
-            change = changes.recv() => if change == Err(RecvError::Closed) { return Ok(()) },
+            change = changes.recv() => if change == Err(RecvError::Closed) { return },
             () = again => continue,
         }
-        while let Ok(Some(more)) = tokio::time::timeout(TOGETHER, news.next()).await {
-            note(&more?, &mut told);
-        }
+        // No longer, however much more comes: all of it is told then.
+        tokio::time::sleep(TOGETHER).await;
+        while let Ok(_) | Err(TryRecvError::Lagged(_)) = changes.try_recv() {}
     }
 }
 
 /// All that logind says of its sessions.
 async fn signals(
     bus: &Connection,
-) -> zbus::Result<impl futures_util::Stream<Item = zbus::Result<Message>> + Unpin> {
+) -> zbus::Result<impl Stream<Item = zbus::Result<Message>> + Unpin + use<>> {
     let rule = || MatchRule::builder().msg_type(Type::Signal);
     let sessions = rule().sender(SERVICE).path_namespace("/org/freedesktop/login1/session").build()?;
     let manager = rule().sender(SERVICE).path(MANAGER).interface("org.freedesktop.login1.Manager").build()?;
     let sessions = MessageStream::for_match_rule(sessions, bus, Some(KEPT)).await?;
     let manager = MessageStream::for_match_rule(manager, bus, Some(KEPT)).await?;
     Ok(futures_util::stream::select(sessions, manager))
-}
-
-/// Remembers who was told to lock himself.
-fn note(message: &Message, told: &mut BTreeSet<String>) {
-    let header = message.header();
-    let (Some(path), Some(member)) = (header.path(), header.member()) else { return };
-    if header.interface().is_none_or(|interface| interface.as_str() != SESSION) {
-        return;
-    }
-    match member.as_str() {
-        "Lock" => drop(told.insert(path.to_string())),
-        "Unlock" => drop(told.remove(path.as_str())),
-        _ => {}
-    }
 }
 
 /// Tells the loop of all sessions; gives when to do so again though nothing is heard.

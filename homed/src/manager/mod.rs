@@ -120,6 +120,11 @@ impl Manager {
         }
     }
 
+    /// Takes other settings: they hold from the next event on.
+    pub fn follow(&mut self, defaults: Defaults) {
+        self.defaults = defaults;
+    }
+
     /// Takes one event, says what is to be done.
     pub fn handle(&mut self, event: Event, now: &Now) -> Vec<Effect> {
         let machine = self.machine.clone();
@@ -241,6 +246,7 @@ impl Manager {
             Operation::Register(record) => self.register(record, id, turn),
             Operation::DeactivateAll => drop(self.all(Verb::DeactivateAll, waiter, turn)),
             Operation::GiveUpAll => drop(self.all(Verb::GiveUp, waiter, turn)),
+            Operation::Alive => turn.answer(waiter, Ok(Answer::Done)),
             Operation::Rebalance => self.rebalance(waiter, turn),
             Operation::Inhibit(key, wish) => self.inhibit((&key, wish), id, caller, turn),
             Operation::Locks => turn.answer(waiter, Ok(Answer::Locks(Box::new(self.locks(turn))))),
@@ -389,6 +395,7 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         | Operation::SleepPrepared
         | Operation::SleepOver
         | Operation::GiveUpAll
+        | Operation::Alive
         | Operation::Stage(..)
         | Operation::Rebalance
         | Operation::Inhibit(..)

@@ -168,6 +168,8 @@ pub enum Operation {
     SleepPrepared,
     /// The machine has woken for good, or the sleep was given up.
     SleepOver,
+    /// Nothing: whoever asks wants to know whether the loop lives.
+    Alive,
     /// Put it back.
     Unlock(HomeKey, Offer),
     /// Close what is locked, without the keys: the machine goes down.

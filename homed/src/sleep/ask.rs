@@ -1,10 +1,9 @@
 //! Asks the daemon to lock all homes, and sees whether it lives meanwhile.
 //!
-//! The lock has bounds of its own in the daemon, all in all 95 s. A daemon that hangs is found out by asking it something that costs
-//! nothing, again and again.
+//! The lock has bounds of its own in the daemon, all in all 95 s. A daemon whose loop hangs is found out by asking that for
+//! something that costs nothing, again and again.
 
 use std::time::Duration;
-use zbus::fdo::PeerProxy;
 use zbus::{Connection, Proxy};
 
 const NAME: &str = "org.freedesktop.home1";
@@ -90,7 +89,10 @@ async fn lock(connection: &Connection) -> Asked {
 /// Returns when the daemon does not say any more that it lives.
 async fn until_silent(connection: &Connection) -> String {
     loop {
-        let ping = async { PeerProxy::new(connection, NAME, MANAGER).await?.ping().await };
+        let ping = async {
+            let own = Proxy::new(connection, NAME, MANAGER, OWN).await?;
+            own.call::<_, _, ()>("Alive", &()).await
+        };
         match tokio::time::timeout(SILENCE, ping).await {
             Err(_) => return format!("it has been silent for {} s", SILENCE.as_secs()),
             // The other call says why.

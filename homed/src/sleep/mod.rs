@@ -26,7 +26,7 @@ use std::process::{Command, ExitCode};
 
 /// Locks all homes. Success means that the machine may sleep, and that no home is opened before that is over.
 pub fn before() -> ExitCode {
-    crate::daemon::start_log();
+    crate::daemon::log::start();
     // A daemon that is only starting now holds as well.
     hold::note(Path::new(HOLD), Sleep::Holding);
     let may_sleep = match ask::lock_all() {
@@ -53,7 +53,7 @@ pub fn before() -> ExitCode {
 
 /// Gives back what was changed for the sleep, and lets homes be opened again.
 pub fn after() -> ExitCode {
-    crate::daemon::start_log();
+    crate::daemon::log::start();
     file_systems::leave_them();
     over();
     ExitCode::SUCCESS
@@ -107,7 +107,7 @@ fn follow_failure(what: &str) -> bool {
 
 /// Whether memory may be written to where a hibernation would write it. Success means that it may.
 pub fn before_hibernation() -> ExitCode {
-    crate::daemon::start_log();
+    crate::daemon::log::start();
     let Some(weakness) = weakness::hibernation(&hibernation_target()) else { return ExitCode::SUCCESS };
     let homes = homes_in_use();
     match config::read().0.lock_rules.hibernation {

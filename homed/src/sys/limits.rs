@@ -35,6 +35,17 @@ pub fn no_user_namespaces() -> bool {
     std::fs::read_to_string("/proc/sys/user/max_user_namespaces").is_ok_and(|most| most.trim() == "0")
 }
 
+/// Lets this process have so many files open at once, as far as it may. (Who is given more by its service manager keeps it.)
+pub fn raise_descriptors(wanted: u64) -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let wanted = now.maximum.map_or(wanted, |most| most.min(wanted));
+    if now.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum })?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

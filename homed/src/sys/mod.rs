@@ -14,6 +14,7 @@ pub mod durable;
 pub mod environment;
 pub mod file;
 pub mod filesystem;
+pub mod handed;
 pub mod holders;
 pub mod input;
 pub mod keeps;

@@ -122,6 +122,8 @@ pub const ROOMS: &[Room] = &[
             "homed::storage::traces",
             "homed::storage::whereabouts",
             "homed::sys::environment",
+            "homed::sys::handed",
+            "homed::sys::limits",
             "homed::sys::probe",
             "homed::sys::reactor",
             "records",
@@ -148,7 +150,14 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::front",
         at: "homed/src/front",
-        rooms: &["handoff", "homed::daemon::link", "homed::daemon::this_machine", "records"],
+        rooms: &[
+            "handoff",
+            "homed::daemon::handed",
+            "homed::daemon::link",
+            "homed::daemon::log",
+            "homed::daemon::this_machine",
+            "records",
+        ],
         crates: &["futures_util", "rustix", "serde_json", "tokio", "tracing", "zbus", "zbus_polkit"],
     },
     Room {
@@ -240,6 +249,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/src/sys/environment.rs", 1),
     ("homed/src/sys/file.rs", 2),
     ("homed/src/sys/filesystem.rs", 5),
+    ("homed/src/sys/handed.rs", 1),
     ("homed/src/sys/input.rs", 4),
     ("homed/src/sys/keyring.rs", 3),
     ("homed/src/sys/loopdev.rs", 6),

@@ -45,7 +45,7 @@ pub async fn serve(address: &str, front: Arc<Front>) -> zbus::Result<Connection>
         .serve_at(MANAGER, Own(front.clone()))
         .serve_at(MANAGER, Policy(front.clone()))
         .serve_at(buspath::HOMES, ObjectManager)
-        .serve_at(log_control::PATH, log_control::LogControl)
+        .serve_at(log_control::PATH, log_control::LogControl(front.clone()))
         .build()
         .await?;
     show_all(&connection, &front).await?;

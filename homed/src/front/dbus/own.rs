@@ -97,6 +97,15 @@ impl Own {
         }
     }
 
+    /// Says that the loop lives: a question that only it can answer, and that costs nothing.
+    async fn alive(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.0.done(Call { connection, header: &header }, Rule::Root, None, Operation::Alive).await
+    }
+
     /// The machine has woken, or does not sleep after all.
     async fn sleep_is_over(
         &self,

@@ -10,7 +10,6 @@ use crate::daemon::link::{Caller, HomeView, Interactive, Link, Operation, Reply}
 use records::Machine;
 use serde_json::{Value, json};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,15 +34,12 @@ pub struct Service {
     pub machine: Arc<Machine>,
 }
 
-/// Listens on the socket, everybody may connect.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    let listener = super::handoff::listen(path)?;
+/// Marks the socket with the UIDs it answers for: a hint that saves clients a question. Kernels before 7.0 allow no
+/// attributes on sockets.
+pub fn mark(socket: &Path) {
     for name in ["user.userdb.uid", "user.userdb.gid"] {
-        // A hint that saves clients a question; kernels before 7.0 allow no attributes on sockets.
-        let _ = rustix::fs::setxattr(path, name, UID_RANGE.as_bytes(), rustix::fs::XattrFlags::empty());
+        let _ = rustix::fs::setxattr(socket, name, UID_RANGE.as_bytes(), rustix::fs::XattrFlags::empty());
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-    Ok(listener)
 }
 
 /// Serves clients for as long as it is polled.
@@ -51,16 +47,18 @@ pub async fn serve(listener: UnixListener, service: Service) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(converse(stream, service.clone(), place))),
-            Err(_) => tokio::task::yield_now().await,
-        }
+        let (stream, peer) = super::accept(&listener).await;
+        drop(tokio::spawn(converse(stream, peer, service.clone(), place)));
     }
 }
 
 /// Ends when the client closes, breaks the framing, or goes away.
-async fn converse(mut stream: UnixStream, service: Service, _place: OwnedSemaphorePermit) -> io::Result<()> {
-    let peer = stream.peer_cred()?.uid();
+async fn converse(
+    mut stream: UnixStream,
+    peer: u32,
+    service: Service,
+    _place: OwnedSemaphorePermit,
+) -> io::Result<()> {
     let mut frames = Frames::default();
     let mut chunk = [0; 4096];
     loop {
