@@ -61,6 +61,27 @@ words! {
     }
 }
 
+impl Storage {
+    /// What is made where nobody chooses.
+    pub const MADE: Self = Self::Luks;
+
+    /// Kinds that a home can have which a home manager keeps.
+    pub const OF_HOMES: [Self; 5] = [Self::Luks, Self::Directory, Self::Subvolume, Self::Fscrypt, Self::Cifs];
+
+    /// The kind of home that is called so.
+    pub fn of_homes(name: &str) -> Option<Self> {
+        Self::OF_HOMES.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// The ending of what lies in the home root: an image, or a directory.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Luks => "home",
+            Self::Directory | Self::Subvolume | Self::Fscrypt | Self::Cifs | Self::Classic => "homedir",
+        }
+    }
+}
+
 words! {
     /// What goes out of memory when a home is locked; a member of our own, which others keep.
     LockLevel, lock_level, "it is not key, cache, strict or terminate", {

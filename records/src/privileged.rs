@@ -186,6 +186,14 @@ impl Record {
             || !self.privileged_list("fido2HmacSalt").is_empty()
     }
 
+    /// The hashes of all that opens a home: passwords, recovery keys, tokens.
+    pub fn hashed_keys(&self) -> Vec<&str> {
+        let keys = self.recovery_keys().into_iter().map(|key| key.hashed_password);
+        let pkcs11 = self.pkcs11_keys().into_iter().map(|key| key.hashed_password);
+        let fido2 = self.fido2_salts().into_iter().map(|key| key.hashed_password);
+        self.hashed_passwords().into_iter().chain(keys).chain(pkcs11).chain(fido2).collect()
+    }
+
     /// A copy with other password hashes.
     pub fn with_hashed_passwords(&self, hashes: Vec<String>) -> Self {
         self.with_privileged("hashedPassword", hashes.into())

@@ -1,5 +1,6 @@
 //! A user record: the JSON object, checked, with every member kept.
 
+use crate::kinds::Storage;
 use crate::machine::{Machine, MachineId};
 use crate::names::{FullName, Realm, UserName};
 use crate::parse;
@@ -95,6 +96,13 @@ impl Record {
     /// The values that are in force on this machine: top level < perMachine < binding < status.
     pub fn on(&self, machine: &Machine) -> Settings {
         Settings::of(&self.members, machine)
+    }
+
+    /// The same for a home that is kept here: one whose kind nobody has chosen is of the kind that is made here.
+    pub fn of_home_on(&self, machine: &Machine) -> Settings {
+        let mut values = self.on(machine);
+        values.storage.get_or_insert(Storage::MADE);
+        values
     }
 
     /// This machine's entry of `binding`.

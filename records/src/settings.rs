@@ -52,13 +52,11 @@ impl Settings {
 
     /// Where the storage is; `None` for kinds that have none here.
     pub fn effective_image_path(&self) -> Option<String> {
-        let default = |ending| Some(format!("{HOME_ROOT}/{}.{ending}", self.full_name()));
         match (&self.image_path, self.effective_storage()) {
             (Some(path), _) => Some(path.clone()),
-            (None, Storage::Luks) => default("home"),
-            (None, Storage::Directory | Storage::Subvolume | Storage::Fscrypt) => default("homedir"),
             (None, Storage::Classic) => Some(self.effective_home_directory()),
             (None, Storage::Cifs) => None,
+            (None, kind) => Some(format!("{HOME_ROOT}/{}.{}", self.full_name(), kind.ending())),
         }
     }
 

@@ -2,6 +2,7 @@
 //! are. Reads the sources as text; needs no machine.
 
 mod layering {
+    pub mod kinds;
     pub mod paths;
     pub mod purity;
     pub mod rooms;
@@ -12,7 +13,7 @@ mod layering {
     pub mod tree;
 }
 
-use layering::{purity, rooms, safety, size, table, tree};
+use layering::{kinds, purity, rooms, safety, size, table, tree};
 
 fn none(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
@@ -45,6 +46,15 @@ fn the_core_is_pure() {
     let is_pure = |path| rooms::room(table::ROOMS, path).is_some_and(|room| table::PURE.contains(&room.name));
     let core = tree::sources().iter().filter(|source| is_pure(&source.path));
     none(core.flat_map(purity::check).collect());
+}
+
+#[test]
+fn a_kind_is_a_file_and_a_line() {
+    let look = |source: &layering::source::Source| {
+        let text = std::fs::read_to_string(tree::top().join(&source.path)).expect("the file is there");
+        kinds::check(table::NAMES_A_KIND, table::IS_A_KIND, source, &text)
+    };
+    none(tree::sources().iter().flat_map(look).collect());
 }
 
 #[test]

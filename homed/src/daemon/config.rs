@@ -3,15 +3,13 @@
 //! Fragments (all optional) in the original's order; later ones win, so a `.d` file overrides the main file.
 
 use crate::manager::{Defaults, LockFailure};
-use records::LockLevel;
+use records::{LockLevel, Storage};
 use std::path::{Path, PathBuf};
 
 /// Folders in falling priority; the first that has a file of a name is read, as systemd does.
 const FOLDERS: [&str; 4] = ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"];
 /// File systems that `DefaultFileSystemType=` may name.
 const FILE_SYSTEMS: [&str; 3] = ["btrfs", "ext4", "xfs"];
-/// Storage kinds that `DefaultStorage=` may name.
-const STORAGE: [&str; 5] = ["luks", "fscrypt", "directory", "subvolume", "cifs"];
 
 /// The settings in force, and what was wrong with those that were left out.
 pub fn read() -> (Defaults, Vec<String>) {
@@ -55,7 +53,9 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
         }
         let (true, Some((key, value))) = (in_section, line.split_once('=')) else { continue };
         match (key.trim(), value.trim()) {
-            ("DefaultStorage", kind) if STORAGE.contains(&kind) => defaults.storage = kind.into(),
+            ("DefaultStorage", kind) if Storage::of_homes(kind).is_some() => {
+                defaults.storage = Storage::of_homes(kind).unwrap_or(defaults.storage);
+            }
             ("DefaultFileSystemType", kind) if FILE_SYSTEMS.contains(&kind) => {
                 defaults.file_system_type = Some(kind.into());
             }

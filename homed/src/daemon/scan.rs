@@ -1,8 +1,8 @@
 //! Storage that lies in the home root: `NAME[@REALM].home` files and `NAME[@REALM].homedir` folders.
 
 use crate::home::effect::Found;
+use crate::storage::kind;
 use records::FullName;
-use std::fs::Metadata;
 use std::path::Path;
 
 /// All storage in the folder.
@@ -16,17 +16,10 @@ pub fn file(path: &Path) -> Option<Found> {
     let name = path.file_name()?.to_str()?;
     // Not followed: whoever may write here could point it anywhere.
     let facts = std::fs::symlink_metadata(path).ok()?;
-    let (stem, storage) = kind(name, &facts)?;
+    let storage = kind::found(path, &facts)?;
+    let (stem, _ending) = name.rsplit_once('.')?;
     let name = FullName::parse(stem).ok()?;
-    Some(Found { name, image: path.to_str()?.to_owned(), storage: storage.to_owned() })
-}
-
-fn kind<'a>(name: &'a str, facts: &Metadata) -> Option<(&'a str, &'static str)> {
-    match name.rsplit_once('.')? {
-        (stem, "home") if facts.is_file() => Some((stem, "luks")),
-        (stem, "homedir") if facts.is_dir() => Some((stem, "directory")),
-        _ => None,
-    }
+    Some(Found { name, image: path.to_str()?.to_owned(), storage })
 }
 
 #[cfg(test)]
@@ -45,9 +38,9 @@ mod tests {
         std::os::unix::fs::symlink(at("alice.home"), at("mallory.home")).expect("linked");
         let mut found: Vec<String> = folder(root.path())
             .into_iter()
-            .map(|found| format!("{} {}", found.name, found.storage))
+            .map(|found| format!("{} {}", found.name, found.storage.as_str()))
             .collect();
         found.sort();
-        assert_eq!(found, ["alice luks", "bob@example.com luks", "dave directory"]);
+        assert_eq!(found, ["alice luks", "bob@example.com luks"]);
     }
 }

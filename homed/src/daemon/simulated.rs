@@ -7,7 +7,7 @@ use super::link::Staged;
 use super::outside::Outside;
 use super::worker::{Report, Running, Spawner};
 use crate::home::effect::{Failed, StartJob};
-use crate::home::facts::{Facts, Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::home::facts::{Facts, Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::seal::{Looked, Seal};
 use crate::job::{Job, Known, Outcome, Progress, Step, Task};
 use crate::manager::request::{KeyOperation, SigningKey};
@@ -258,6 +258,10 @@ impl Facts for Simulated {
 
     fn figures(&self, _place: &Place) -> Figures {
         Figures { size: Some(1 << 30), ..Figures::default() }
+    }
+
+    fn parts(&self, _place: &Place) -> Option<Parts> {
+        Some(Parts::ALL)
     }
 
     fn signed_locally(&self, _record: &Record) -> Option<SignedLocally> {

@@ -1,6 +1,7 @@
 //! Facts asked from kernel and disk.
 
-use crate::home::facts::{Facts, Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::home::facts::{Facts, Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
+use crate::storage::kind;
 use crate::storage::whereabouts::{self, Clues, Standing};
 use records::Record;
 use std::os::linux::fs::MetadataExt;
@@ -20,6 +21,11 @@ impl Facts for System {
         Whereabouts { storage: storage(Path::new(&place.image)), mount: mount(place) }
     }
 
+    fn parts(&self, place: &Place) -> Option<Parts> {
+        let parts = kind::of(place.kind)?.parts;
+        Some(Parts { locks: parts.locks, resizes: parts.resizes, tends: parts.tends })
+    }
+
     fn figures(&self, place: &Place) -> Figures {
         figures(place).unwrap_or_default()
     }
@@ -31,8 +37,14 @@ impl Facts for System {
 
 /// What the kernel knows the parts of a home by.
 pub(super) fn clues(place: &Place) -> Clues<'_> {
-    let (image, home) = (Path::new(&place.image), Path::new(&place.home_directory));
-    Clues::new(place.user.as_str(), image, home, place.luks_uuid.as_deref())
+    Clues {
+        kind: place.kind,
+        user: place.user.as_str(),
+        image: Path::new(&place.image),
+        home_directory: Path::new(&place.home_directory),
+        luks: None,
+    }
+    .with_luks(place.luks_uuid.as_deref())
 }
 
 fn storage(image: &Path) -> Storage {

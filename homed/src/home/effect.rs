@@ -90,7 +90,7 @@ pub struct Found {
     /// Where it is.
     pub image: String,
     /// Storage kind, as the record's `storage` field says it.
-    pub storage: String,
+    pub storage: records::Storage,
 }
 
 /// Something is to be done.

@@ -2,7 +2,7 @@
 
 use super::state::Resting;
 use crate::job::Known;
-use records::{Machine, Record, UserName};
+use records::{Machine, Record, Storage as Kind, UserName};
 
 /// Where a home's parts are on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Place {
     pub home_directory: String,
     /// Image file, backing directory or block device.
     pub image: String,
+    /// The kind of its storage.
+    pub kind: Kind,
     /// UUID of the encryption header, where the record knows it.
     pub luks_uuid: Option<String>,
 }
@@ -20,14 +22,31 @@ pub struct Place {
 impl Place {
     /// The place that a record tells.
     pub fn of(record: &Record, machine: &Machine) -> Self {
-        let settings = record.on(machine);
+        let settings = record.of_home_on(machine);
         Self {
+            kind: settings.effective_storage(),
             user: record.user().clone(),
             home_directory: settings.effective_home_directory(),
             image: settings.effective_image_path().unwrap_or_default(),
             luks_uuid: settings.luks_uuid,
         }
     }
+}
+
+/// What a kind of storage can do beside what all can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// It has a key that can be taken out of memory.
+    pub locks: bool,
+    /// It has a size.
+    pub resizes: bool,
+    /// It takes blocks of a disk, and gives them back.
+    pub tends: bool,
+}
+
+impl Parts {
+    /// All of it.
+    pub const ALL: Self = Self { locks: true, resizes: true, tends: true };
 }
 
 /// Yes or no about storage.
@@ -130,6 +149,8 @@ pub enum SignedLocally {
 pub trait Facts {
     /// Where the home is.
     fn whereabouts(&self, place: &Place) -> Whereabouts;
+    /// What its kind of storage can do; `None`: it cannot be used here.
+    fn parts(&self, place: &Place) -> Option<Parts>;
     /// How big it is.
     fn figures(&self, place: &Place) -> Figures;
     /// Who signed the record; `None` where it cannot be told.

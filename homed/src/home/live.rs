@@ -7,7 +7,7 @@ use super::inhibitor::Inhibitor;
 use super::state::Resting;
 use super::view::{HomeView, UnixRecord};
 use crate::manager::request::HomeLock;
-use records::{Machine, Record};
+use records::Record;
 use serde_json::{Map, Value};
 
 /// The name under which the userdb front is found; a member of every live status.
@@ -59,7 +59,7 @@ impl Home {
         if !inhibitors.is_empty() {
             status.insert("lockInhibitors".into(), inhibitors.into());
         }
-        if !self.is_lockable(machine) {
+        if !self.is_lockable(facts) {
             status.insert("lockable".into(), Value::Bool(false));
         }
         if let (true, Some(kind)) = (state.is_active(), self.record.on(machine).file_system_type) {
@@ -72,8 +72,8 @@ impl Home {
     }
 
     /// Whether there is a key that could be taken out of memory.
-    pub(super) fn is_lockable(&self, machine: &Machine) -> bool {
-        self.record.on(machine).effective_storage() == records::Storage::Luks
+    fn is_lockable(&self, facts: &dyn Facts) -> bool {
+        facts.parts(&self.place).is_some_and(|parts| parts.locks)
     }
 
     /// What is to be known about its lock.
@@ -81,7 +81,7 @@ impl Home {
         HomeLock {
             user: self.user().clone(),
             state: self.state(turn.facts).name(),
-            lockable: self.is_lockable(turn.machine),
+            lockable: self.is_lockable(turn.facts),
             last_lock: self.last_lock.clone(),
         }
     }

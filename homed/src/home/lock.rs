@@ -93,8 +93,8 @@ impl Home {
     /// Finishes or takes back a lock or unlock that was broken off: nobody stays frozen, and what is locked
     /// stays locked.
     pub fn settle(&mut self, turn: &mut Turn) {
-        // Other kinds of storage have nothing that could be left.
-        if self.is_lockable(turn.machine) {
+        // Of a kind that cannot be used here, nothing can have been left.
+        if turn.facts.parts(self.place()).is_some() {
             let wanted = Wanted::by_the_daemon(Verb::Settle, turn.now_usec);
             let Fate::Stays = self.want(wanted, turn) else { return };
         }

@@ -6,7 +6,6 @@ use super::verdict::Verb;
 use super::{Fate, Home, Sleep, Turn, Waiter, Wanted};
 use crate::job::{Care, Outcome};
 use crate::manager::request::Answer;
-use records::Storage;
 use std::time::Duration;
 
 /// A home whose last holder has gone is closed after that long, whatever is still being given back.
@@ -45,6 +44,11 @@ impl Home {
         self.set_timer(super::TimerKind::Tend, wait, turn);
     }
 
+    /// Whether its space needs care.
+    fn is_tended(&self, turn: &Turn) -> bool {
+        turn.facts.parts(self.place()).is_some_and(|parts| parts.tends)
+    }
+
     /// Whether it is long enough open to be given another size: what starts with a session has started.
     pub fn may_be_resized(&self) -> bool {
         self.tending.times > 1
@@ -53,7 +57,7 @@ impl Home {
     /// Cares for its space now, and again later as long as it is open.
     pub(super) fn tend(&mut self, turn: &mut Turn) {
         let resting = turn.facts.whereabouts(self.place()).resting(self.known());
-        if !matches!(resting, Resting::Active | Resting::Locked) {
+        if !matches!(resting, Resting::Active | Resting::Locked) || !self.is_tended(turn) {
             return;
         }
         let first = self.tending.times == 0;
@@ -69,7 +73,7 @@ impl Home {
         let settings = self.record().on(turn.machine);
         let gives_back = matches!(verb, Verb::Release | Verb::HolderGone)
             && self.tending.left == Left::No
-            && settings.storage == Some(Storage::Luks)
+            && self.is_tended(turn)
             && settings.effective_luks_offline_discard();
         // Giving back takes its time where much is free in many pieces.
         let thorough = waiter != Waiter::Nobody || self.tending.times % THOROUGH == 2;

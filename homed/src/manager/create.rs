@@ -7,11 +7,8 @@ use crate::home::verdict::Verb;
 use crate::home::{Home, Turn, Waiter, Wanted};
 use crate::job::Known;
 use records::refusal::Refused;
-use records::{Record, Refusal};
+use records::{Record, Refusal, Storage};
 use serde_json::{Map, Value};
-
-/// Storage kinds a record may ask for.
-const STORAGE: [&str; 5] = ["luks", "directory", "subvolume", "fscrypt", "cifs"];
 
 impl Manager {
     pub(super) fn create(
@@ -103,15 +100,14 @@ impl Manager {
     pub(super) fn binding(&self, record: &Record, uid: u32) -> Map<String, Value> {
         let asked = record.on(&self.machine);
         let root = &self.defaults.home_root;
-        let storage =
-            asked.storage.map_or_else(|| self.defaults.storage.clone(), |kind| kind.as_str().into());
-        let suffix = if matches!(storage.as_str(), "luks") { "home" } else { "homedir" };
-        let image = asked.image_path.unwrap_or_else(|| format!("{root}/{}.{suffix}", record.full_name()));
+        let storage = asked.storage.unwrap_or(self.defaults.storage);
+        let name = || format!("{root}/{}.{}", record.full_name(), storage.ending());
+        let image = asked.image_path.unwrap_or_else(name);
         let directory = asked.home_directory.unwrap_or_else(|| format!("{root}/{}", record.user()));
         let mut binding = Map::new();
         binding.insert("uid".into(), uid.into());
         binding.insert("gid".into(), uid.into());
-        binding.insert("storage".into(), storage.into());
+        binding.insert("storage".into(), storage.as_str().into());
         binding.insert("imagePath".into(), image.into());
         binding.insert("homeDirectory".into(), directory.into());
         if let Some(kind) = asked.file_system_type.or_else(|| self.defaults.file_system_type.clone()) {
@@ -128,8 +124,9 @@ pub(super) fn check_fields(record: &Record) -> Result<(), Refused> {
     if text("disposition").is_some_and(|disposition| disposition != "regular") {
         return Err(invalid("disposition: only \"regular\" users have homes of this kind"));
     }
-    if text("storage").is_some_and(|kind| !STORAGE.contains(&kind)) {
-        return Err(invalid("storage: it must be luks, directory, subvolume, fscrypt or cifs"));
+    if text("storage").is_some_and(|kind| Storage::of_homes(kind).is_none()) {
+        let all = Storage::OF_HOMES.map(Storage::as_str).join(", ");
+        return Err(invalid(&format!("storage: it must be one of {all}")));
     }
     if text("service").is_some_and(|service| service != "io.systemd.Home") {
         return Err(invalid("service: only \"io.systemd.Home\" records are kept here"));

@@ -150,7 +150,7 @@ fn synthetic(found: &Found, uid: u32, turn: &Turn) -> Option<Record> {
         "binding": { turn.machine.id.as_str(): {
             "imagePath": found.image,
             "homeDirectory": format!("/home/{user}"),
-            "storage": found.storage,
+            "storage": found.storage.as_str(),
             "uid": uid,
             "gid": uid,
         }},

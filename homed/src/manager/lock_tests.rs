@@ -3,7 +3,7 @@
 use super::*;
 use crate::home::TimerKind;
 use crate::home::effect::StartJob;
-use crate::home::facts::{Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::home::facts::{Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::rules::{AtWake, Proof};
 use crate::home::seal::{Looked, Seal};
 use crate::job::{Outcome, Task};
@@ -40,6 +40,9 @@ impl Facts for Seen<'_> {
     }
     fn figures(&self, _: &Place) -> Figures {
         Figures::default()
+    }
+    fn parts(&self, _: &Place) -> Option<Parts> {
+        Some(Parts::ALL)
     }
     fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
         None

@@ -30,7 +30,7 @@ use crate::home::{Fate, GroupId, Home, Homes, Tuning, Turn, Waiter, Wanted};
 use crate::job::Outcome;
 use crate::job::Reach;
 use groups::Group;
-use records::{LockLevel, Machine, Refusal, UserName};
+use records::{LockLevel, Machine, Refusal, Storage, UserName};
 use request::{Answer, AtSuspend, Caller, HomeKey, Offer, Operation, RequestId};
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ pub struct Manager {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defaults {
     /// `storage`.
-    pub storage: String,
+    pub storage: Storage,
     /// `fileSystemType`.
     pub file_system_type: Option<String>,
     /// Folder of images and home directories.
@@ -82,7 +82,7 @@ pub struct Defaults {
 impl Default for Defaults {
     fn default() -> Self {
         Self {
-            storage: "luks".into(),
+            storage: Storage::MADE,
             file_system_type: None,
             home_root: "/home".into(),
             lock_level: LockLevel::Cache,

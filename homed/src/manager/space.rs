@@ -20,7 +20,7 @@ use crate::home::{GroupId, Home, Turn, Waiter, Wanted};
 use crate::job::{Care, Size};
 use crate::manager::request::Answer;
 use records::size::spared;
-use records::{AutoResize, RebalanceWeight, Refusal, Settings, Storage, UserName};
+use records::{AutoResize, RebalanceWeight, Refusal, Settings, UserName};
 
 /// Smallest and largest image that a share may come to, in bytes: what btrfs needs, and what is claimed to be possible.
 const LEAST: u64 = 274 << 20;
@@ -41,6 +41,7 @@ pub(super) enum Phase {
 struct Open<'a> {
     user: &'a UserName,
     settings: Settings,
+    is_tended: bool,
     figures: Figures,
 }
 
@@ -130,9 +131,10 @@ impl Manager {
         let open = homes.map(|home| Open {
             user: home.user(),
             settings: home.record().on(turn.machine),
+            is_tended: turn.facts.parts(home.place()).is_some_and(|parts| parts.tends),
             figures: turn.facts.figures(home.place()),
         });
-        open.filter(|home| home.settings.storage == Some(Storage::Luks) && home.share().is_some()).collect()
+        open.filter(|home| home.is_tended && home.share().is_some()).collect()
     }
 }
 
@@ -191,7 +193,7 @@ mod tests {
     use super::*;
     use crate::home::Tuning;
     use crate::home::effect::{Effect, Event, Interrupted, StartJob};
-    use crate::home::facts::{Facts, Mount, Place, SignedLocally, Storage as Stored, Whereabouts};
+    use crate::home::facts::{Facts, Mount, Parts, Place, SignedLocally, Storage as Stored, Whereabouts};
     use crate::job::{Outcome, Remember, Task};
     use crate::manager::request::{Caller, Interactive, Operation, RequestId};
     use crate::manager::{Defaults, Now};
@@ -220,6 +222,9 @@ mod tests {
                 disk: gib(100),
                 ..Figures::default()
             }
+        }
+        fn parts(&self, _: &Place) -> Option<Parts> {
+            Some(Parts::ALL)
         }
         fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
             None

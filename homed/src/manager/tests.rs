@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::home::effect::{Findings, Interrupted, StartJob};
-use crate::home::facts::{Figures, Mount, Place, SignedLocally, Storage, Whereabouts};
+use crate::home::facts::{Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::seal::Seal;
 use crate::job::{Outcome, RecordChange, Task};
 use proptest::prelude::*;

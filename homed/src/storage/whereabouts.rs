@@ -1,15 +1,7 @@
 //! Whether a home is open, and how: asked of the kernel, by daemon and worker alike.
-//!
-//! A home is known by the UUID of its LUKS header, which the kernel keeps with every device-mapper device that has its
-//! content, whatever that is called and whoever made it. Only where nobody knows that UUID, the names of ours count.
-//!
-//! ```text
-//! /dev/mapper/home-alice            the home                +check     a check's
-//!                                                           +smaller   the copy that a change of size works on
-//! ```
 
-use crate::sys::devmapper::{self, Device};
-use crate::sys::mount;
+use super::kind;
+use records::Storage as Kind;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use uuid::Uuid;
@@ -17,9 +9,11 @@ use uuid::Uuid;
 /// What a home's parts are known by on this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Clues<'a> {
+    /// The kind of its storage.
+    pub kind: Kind,
     /// Whose.
     pub user: &'a str,
-    /// The image file.
+    /// Its storage: the image file or the directory.
     pub image: &'a Path,
     /// Where it is to be mounted.
     pub home_directory: &'a Path,
@@ -28,34 +22,10 @@ pub struct Clues<'a> {
 }
 
 impl<'a> Clues<'a> {
-    /// Those of a home of this user; the UUID as the record has it.
-    pub fn new(user: &'a str, image: &'a Path, home_directory: &'a Path, luks: Option<&str>) -> Self {
-        Self { user, image, home_directory, luks: luks.and_then(|text| Uuid::try_parse(text).ok()) }
+    /// The same, with the UUID as the record has it.
+    pub fn with_luks(self, luks: Option<&str>) -> Self {
+        Self { luks: luks.and_then(|text| Uuid::try_parse(text).ok()), ..self }
     }
-
-    /// All devices of the home that there are.
-    pub fn devices(&self) -> io::Result<Vec<Device>> {
-        match self.luks {
-            Some(luks) => devmapper::of_uuid(luks),
-            None => devmapper::named(|name| is_own(name, self.user)),
-        }
-    }
-}
-
-/// The name of the device-mapper device of a user's home.
-pub fn mapper_name(user: &str) -> String {
-    format!("home-{user}")
-}
-
-/// The name of a second device of the same content. No user's name has that sign, so it is no other home's.
-pub fn helper_name(user: &str, purpose: &str) -> String {
-    format!("home-{user}+{purpose}")
-}
-
-/// Whether a device of that name is made here for the home of this user.
-pub fn is_own(name: &str, user: &str) -> bool {
-    let rest = name.strip_prefix("home-").and_then(|rest| rest.strip_prefix(user));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
 }
 
 /// Whether storage is there.
@@ -72,14 +42,14 @@ pub enum Storage {
 /// How far a home is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// No device of it is there: neither is its key.
+    /// Nothing of it is there: neither is its key.
     Closed,
     /// Mounted at the home directory, and usable.
     Mounted,
-    /// Mounted at the home directory, its device suspended.
+    /// Mounted at the home directory, its key out of memory.
     Suspended,
-    /// Not mounted at the home directory, and a device of it is there all the same: it is shown elsewhere, another mount
-    /// namespace has a copy of the mount, a killed process has left it, or somebody has opened it by hand.
+    /// Not mounted at the home directory, and open all the same: it is shown elsewhere, another mount namespace has a
+    /// copy of the mount, a killed process has left it, or somebody has opened it by hand.
     Open,
 }
 
@@ -99,72 +69,6 @@ pub fn storage(image: &Path) -> Storage {
 
 /// How far it is open.
 pub fn standing(clues: &Clues<'_>) -> io::Result<Standing> {
-    let devices = clues.devices()?;
-    let mounted = if devices.is_empty() { None } else { mounted(clues, &devices)? };
-    Ok(judged(mounted, &devices))
-}
-
-fn judged(mounted: Option<&Device>, devices: &[Device]) -> Standing {
-    match mounted {
-        Some(device) if device.suspended => Standing::Suspended,
-        Some(_) => Standing::Mounted,
-        None if devices.is_empty() => Standing::Closed,
-        None => Standing::Open,
-    }
-}
-
-/// Which of the devices is mounted at the home directory.
-fn mounted<'d>(clues: &Clues<'_>, devices: &'d [Device]) -> io::Result<Option<&'d Device>> {
-    for device in devices {
-        if mount::ours_at(clues.home_directory, device.number)?.is_some() {
-            return Ok(Some(device));
-        }
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn device(name: &str, suspended: bool) -> Device {
-        Device {
-            name: name.into(),
-            luks_uuid: None,
-            number: mount::Number { major: 253, minor: 0 },
-            suspended,
-            sectors: 8,
-            key: None,
-            key_name: None,
-            inactive: false,
-            open_count: 0,
-        }
-    }
-
-    #[test]
-    fn what_is_not_mounted_is_open_as_long_as_a_device_is_there() {
-        let (usable, sealed) = (device("home-alice", false), device("home-alice", true));
-        let left = device("home-alice+check", false);
-        let table = [
-            (None, vec![], Standing::Closed),
-            (Some(&usable), vec![usable.clone()], Standing::Mounted),
-            (Some(&sealed), vec![left.clone(), sealed.clone()], Standing::Suspended),
-            (None, vec![left], Standing::Open),
-            (None, vec![sealed.clone()], Standing::Open),
-        ];
-        for (mounted, devices, standing) in table {
-            assert_eq!(judged(mounted, &devices), standing, "{devices:?}");
-        }
-    }
-
-    #[test]
-    fn names_of_ours_are_those_of_one_user() {
-        for name in ["home-alice", "home-alice+check", "home-alice+smaller"] {
-            assert!(is_own(name, "alice"), "{name}");
-        }
-        for name in ["home-alice-check", "home-alicea", "alice", "home-ali", "xhome-alice"] {
-            assert!(!is_own(name, "alice"), "{name}");
-        }
-        assert!(is_own(&helper_name("bob", "check"), "bob") && is_own(&mapper_name("bob"), "bob"));
-    }
+    // Of a kind that cannot be used here, nothing can have been opened here.
+    kind::of(clues.kind).map_or(Ok(Standing::Closed), |kind| (kind.standing)(clues))
 }

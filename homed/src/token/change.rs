@@ -1,9 +1,8 @@
 //! A record that takes another one's place: which keys it adds, and which of its keys are at hand.
 
-use super::{Offer, password, recovery};
+use super::{KINDS, Offer, Token, count, entries};
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret};
-use serde_json::Value;
 
 /// What the key slots have to become.
 pub struct Change {
@@ -16,82 +15,31 @@ pub struct Change {
 /// Compares two records; `None` where the same keys open the home. Each key that is added must be at hand:
 /// its slot cannot be made of a hash.
 pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Option<Change>, Refused> {
-    if tokens(new) == 0 && new.hashed_passwords().is_empty() && new.recovery_keys().is_empty() {
+    if count(new) == 0 {
         let sentence = "The new record has neither password nor key: nothing would open the home any more.";
         return Err(Refused::new(Refusal::HomeCantAuthenticate, sentence));
     }
-    if lists(before, &TOKENS) != lists(new, &TOKENS) {
-        return Err(Refused::new(
-            Refusal::NotSupported,
-            "Security tokens cannot be enrolled or removed yet.",
-        ));
+    let changed = |kind: &&&dyn Token| entries(**kind, before) != entries(**kind, new);
+    // Kinds of which nothing can be changed are told first.
+    for kind in KINDS.iter().rev().filter(changed) {
+        refuse_what_goes(*kind, before, new)?;
+        let is_new = |entry: &&serde_json::Value| !entries(*kind, before).contains(entry);
+        entries(*kind, new).iter().filter(is_new).try_for_each(|entry| kind.enrol(entry, offer).map(drop))?;
     }
-    if lists(before, &KEYS) == lists(new, &KEYS) {
+    if !KINDS.iter().any(|kind| changed(&kind)) {
         return Ok(None);
     }
-    let added = only_added(before, new);
-    password::for_each_hash(&added, offer).map_err(|refused| with(refused, "The new password"))?;
-    recovery::for_each_hash(&added, offer).map_err(|refused| with(refused, "The new recovery key"))?;
-    let at_hand = each(new, offer);
-    let others = at_hand.iter().filter(|key| key.is_none()).count() + tokens(new);
-    Ok(Some(Change { wanted: at_hand.into_iter().flatten().collect(), others }))
+    let all = KINDS.iter().flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.enrol(entry, offer)));
+    let wanted: Vec<Secret> = all.filter_map(Result::ok).collect();
+    Ok(Some(Change { others: count(new).saturating_sub(wanted.len()), wanted }))
 }
 
-const KEYS: [&str; 2] = ["hashedPassword", "recoveryKey"];
-const TOKENS: [&str; 2] = ["pkcs11EncryptedKey", "fido2HmacSalt"];
-
-fn lists<'a>(record: &'a Record, names: &[&str; 2]) -> [Option<&'a Value>; 2] {
-    names.map(|name| {
-        let list = record.privileged().and_then(|section| section.get(name));
-        list.filter(|list| list.as_array().is_none_or(|entries| !entries.is_empty()))
-    })
-}
-
-/// How many security tokens a record has.
-pub fn tokens(record: &Record) -> usize {
-    record.pkcs11_keys().len() + record.fido2_salts().len()
-}
-
-/// How many keys a record has, of all kinds.
-pub fn count(record: &Record) -> usize {
-    record.hashed_passwords().len() + record.recovery_keys().len() + tokens(record)
-}
-
-fn only_added(before: &Record, new: &Record) -> Record {
-    KEYS.iter().fold(new.clone(), |record, name| {
-        let entries = |record: &Record| {
-            let list = record.privileged().and_then(|section| section.get(*name));
-            list.and_then(Value::as_array).cloned().unwrap_or_default()
-        };
-        let known = entries(before);
-        let added: Vec<Value> = entries(new).into_iter().filter(|entry| !known.contains(entry)).collect();
-        record.with_privileged(name, Value::Array(added))
-    })
-}
-
-/// The plaintext of each password and recovery key, where it is at hand.
-fn each(record: &Record, offer: &Offer<'_>) -> Vec<Option<Secret>> {
-    let alone = |name: &str, value: Value| {
-        let empty = KEYS
-            .iter()
-            .fold(record.clone(), |record, key| record.with_privileged(key, Value::Array(Vec::new())));
-        empty.with_privileged(name, Value::Array(vec![value]))
-    };
-    let one = |(name, value): (&str, Value)| {
-        let record = alone(name, value);
-        let passwords = password::for_each_hash(&record, offer).ok()?;
-        passwords.into_iter().chain(recovery::for_each_hash(&record, offer).ok()?).next()
-    };
-    let entries = KEYS.iter().flat_map(|name| {
-        let list = record.privileged().and_then(|section| section.get(*name)).and_then(Value::as_array);
-        list.into_iter().flatten().map(move |entry| (*name, entry.clone()))
-    });
-    entries.map(one).collect()
-}
-
-fn with(refused: Refused, what: &str) -> Refused {
-    let sentence = format!("{what} has to be given too: its key slot is made of it, and not of its hash.");
-    Refused::new(refused.refusal, sentence)
+fn refuse_what_goes(kind: &dyn Token, before: &Record, new: &Record) -> Result<(), Refused> {
+    let goes = entries(kind, before).iter().any(|entry| !entries(kind, new).contains(entry));
+    if goes && !kind.can_be_removed() {
+        return Err(Refused::new(Refusal::NotSupported, "Security tokens cannot be removed yet."));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

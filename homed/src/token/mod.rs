@@ -6,17 +6,43 @@
 use crate::sys::crypt3;
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Secret};
+use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 pub mod change;
+mod device;
 mod password;
 mod recovery;
 
+/// All kinds, in the order in which they may refuse: those that can ask for something come first. A new one is a line
+/// here, and a file.
+const KINDS: [&dyn Token; 4] = [&password::Password, &recovery::RecoveryKey, &device::PKCS11, &device::FIDO2];
+
 /// One kind of token.
 pub trait Token {
+    /// The list in the record's section `privileged` that has its entries.
+    fn member(&self) -> &'static str;
+
+    /// What to try on key slots of what is offered, whether the record (it may be known in part) knows it or not.
+    fn derive(&self, record: &Record, offer: &Credentials) -> Vec<Secret>;
+
     /// Looks for what of `offer` fits the record's entries of this kind.
-    fn unlock(&self, record: &Record, offer: &Offer<'_>) -> Answer;
+    fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer;
+
+    /// The key that a slot for this new entry is made of; refused where it is not at hand.
+    fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused>;
+
+    /// Whether entries may be taken out of a record.
+    fn can_be_removed(&self) -> bool {
+        true
+    }
+}
+
+/// A record's entries of one kind.
+fn entries<'a>(kind: &dyn Token, record: &'a Record) -> &'a [Value] {
+    let list = record.privileged().and_then(|section| section.get(kind.member()));
+    list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// What a kind answers.
@@ -53,17 +79,14 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// All kinds, in the order they are asked.
-const KINDS: [&dyn Token; 2] = [&password::Password, &recovery::RecoveryKey];
-
 /// Proves the offer against a record: the keys that fit, or the refusal that tells most.
 pub fn prove(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused> {
     let mut keys = Vec::new();
     let mut refused: Option<Refused> = None;
     for kind in KINDS {
-        match kind.unlock(record, offer) {
+        match kind.proves(record, offer) {
             Answer::NotMine => {}
-            // Kinds that can ask for something come first, so the first refusal tells most.
+            // The first refusal tells most.
             Answer::Failed(why) => refused = refused.or(Some(why)),
             Answer::Keys(fitting) => keys.extend(fitting),
         }
@@ -82,35 +105,60 @@ pub fn fitting(record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
 
 /// The keys for a new home: one for each entry of the record, or a refusal for the first without.
 pub fn all_keys(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused> {
-    if record.has_tokens() {
-        return Err(Refused::new(Refusal::NotSupported, "Security tokens cannot be enrolled yet."));
-    }
-    let mut keys = password::for_each_hash(record, offer)?;
-    keys.extend(recovery::for_each_hash(record, offer)?);
+    // What cannot be had at all is told before what was only forgotten.
+    let of = |kind: &dyn Token| entries(kind, record).iter().map(|entry| kind.enrol(entry, offer)).collect();
+    let keys: Result<Vec<Vec<Secret>>, Refused> = KINDS.iter().rev().map(|kind| of(*kind)).collect();
+    let keys: Vec<Secret> = keys?.into_iter().rev().flatten().collect();
     if keys.is_empty() { Err(Refusal::HomeCantAuthenticate.into()) } else { Ok(keys) }
 }
 
-/// The recovery keys among what was offered that fit the record.
-pub fn proven_recovery_keys(record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
-    match recovery::RecoveryKey.unlock(record, offer) {
-        Answer::Keys(keys) => keys,
-        Answer::NotMine | Answer::Failed(_) => Vec::new(),
-    }
+/// How many keys a record has, of all kinds.
+pub fn count(record: &Record) -> usize {
+    KINDS.iter().map(|kind| entries(*kind, record).len()).sum()
 }
 
-/// What to try on key slots, in order: each secret as typed, and where it looks like a recovery key,
-/// first in the form recovery keys are enrolled in.
-pub fn candidates(credentials: &Credentials) -> Vec<Secret> {
+/// What a record has of keys that a change of passwords leaves.
+pub struct Beside {
+    /// Those whose plaintext was given.
+    pub given: Vec<Secret>,
+    /// How many were not.
+    pub hidden: usize,
+}
+
+/// The keys of a record that are no passwords.
+pub fn beside_passwords(record: &Record, offer: &Offer<'_>) -> Beside {
+    let mut beside = Beside { given: Vec::new(), hidden: 0 };
+    for kind in KINDS.iter().filter(|kind| kind.member() != password::Password.member()) {
+        let given = match kind.proves(record, offer) {
+            Answer::Keys(keys) => keys,
+            Answer::NotMine | Answer::Failed(_) => Vec::new(),
+        };
+        beside.hidden += entries(*kind, record).len().saturating_sub(given.len());
+        beside.given.extend(given);
+    }
+    beside
+}
+
+/// How many passwords a record has.
+pub fn passwords(record: &Record) -> usize {
+    entries(&password::Password, record).len()
+}
+
+/// What to try on key slots, in order: what devices give, each secret that looks like a recovery key in the form in
+/// which these are enrolled, and all of them as typed.
+pub fn candidates(record: &Record, credentials: &Credentials) -> Vec<Secret> {
     let mut all: Vec<Secret> = Vec::new();
-    for secret in &credentials.passwords {
-        let forms = [records::recovery::normalize(secret.open()), Some(secret.duplicate())];
-        for form in forms.into_iter().flatten() {
-            if !all.iter().any(|known| known.matches(form.open())) {
-                all.push(form);
-            }
+    for form in KINDS.iter().rev().flat_map(|kind| kind.derive(record, credentials)) {
+        if !all.iter().any(|known| known.matches(form.open())) {
+            all.push(form);
         }
     }
     all
+}
+
+fn not_at_hand(refusal: Refusal, what: &str) -> Refused {
+    let sentence = format!("{what} has to be given too: its key slot is made of it, and not of its hash.");
+    Refused::new(refusal, sentence)
 }
 
 #[cfg(test)]
@@ -155,7 +203,7 @@ mod tests {
         assert_eq!(refusal(&both, &["wrong"]), Some(Refusal::BadPassword));
         assert_eq!(refusal(&record(&[], &[&key]), &["wrong"]), Some(Refusal::BadRecoveryKey));
         let credentials = offered(&[&typed]);
-        assert!(candidates(&credentials)[0].matches(key.open()));
+        assert!(candidates(&both, &credentials)[0].matches(key.open()));
     }
 
     #[test]

@@ -1,39 +1,41 @@
 //! Passwords: `privileged.hashedPassword`.
 
-use super::{Answer, Offer, Token};
+use super::{Answer, Offer, Token, entries};
 use records::refusal::Refused;
-use records::{Record, Refusal, Secret};
+use records::{Credentials, Record, Refusal, Secret};
+use serde_json::Value;
 
 /// The kind.
 pub struct Password;
 
 impl Token for Password {
-    fn unlock(&self, record: &Record, offer: &Offer<'_>) -> Answer {
-        let hashes = record.hashed_passwords();
-        if hashes.is_empty() {
+    fn member(&self) -> &'static str {
+        "hashedPassword"
+    }
+
+    fn derive(&self, _: &Record, offer: &Credentials) -> Vec<Secret> {
+        offer.passwords.iter().map(Secret::duplicate).collect()
+    }
+
+    fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer {
+        let all = entries(self, record);
+        if all.is_empty() {
             return Answer::NotMine;
         }
-        let passwords = &offer.credentials.passwords;
-        let fitting: Vec<_> = hashes
-            .iter()
-            .filter_map(|hashed| passwords.get(offer.matching(hashed, passwords)?))
-            .map(Secret::duplicate)
-            .collect();
+        let fitting: Vec<_> = all.iter().filter_map(|entry| matching(entry, offer)).collect();
         if !fitting.is_empty() {
             return Answer::Keys(fitting);
         }
         let refusal = if record.has_tokens() { Refusal::BadPasswordAndNoToken } else { Refusal::BadPassword };
         Answer::Failed(refusal.into())
     }
+
+    fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused> {
+        matching(entry, offer).ok_or_else(|| super::not_at_hand(Refusal::BadPassword, "The new password"))
+    }
 }
 
-/// The password behind each hash, or a refusal.
-pub fn for_each_hash(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused> {
+fn matching(entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
     let passwords = &offer.credentials.passwords;
-    let of = |hashed: &&str| passwords.get(offer.matching(hashed, passwords)?).map(Secret::duplicate);
-    record
-        .hashed_passwords()
-        .iter()
-        .map(|hashed| of(hashed).ok_or_else(|| Refused::from(Refusal::BadPassword)))
-        .collect()
+    passwords.get(offer.matching(entry.as_str()?, passwords)?).map(Secret::duplicate)
 }

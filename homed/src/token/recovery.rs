@@ -1,44 +1,48 @@
 //! Recovery keys: `privileged.recoveryKey`. Hash and key slot are made of the normalized text, so how
 //! a key is typed (case, dashes) does not matter.
 
-use super::{Answer, Offer, Token};
+use super::{Answer, Offer, Token, entries};
 use records::refusal::Refused;
-use records::{Record, Refusal, Secret, recovery};
+use records::{Credentials, Record, Refusal, Secret, recovery};
+use serde_json::Value;
 
 /// The kind.
 pub struct RecoveryKey;
 
 impl Token for RecoveryKey {
-    fn unlock(&self, record: &Record, offer: &Offer<'_>) -> Answer {
-        let entries = record.recovery_keys();
-        if entries.is_empty() {
+    fn member(&self) -> &'static str {
+        "recoveryKey"
+    }
+
+    fn derive(&self, _: &Record, offer: &Credentials) -> Vec<Secret> {
+        normalized(offer)
+    }
+
+    fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer {
+        let all = entries(self, record);
+        if all.is_empty() {
             return Answer::NotMine;
         }
-        let typed = normalized(offer);
-        let fitting: Vec<_> = entries
-            .iter()
-            .filter_map(|entry| typed.get(offer.matching(entry.hashed_password, &typed)?))
-            .map(Secret::duplicate)
-            .collect();
+        let fitting: Vec<_> = all.iter().filter_map(|entry| matching(entry, offer)).collect();
         if fitting.is_empty() {
             Answer::Failed(Refusal::BadRecoveryKey.into())
         } else {
             Answer::Keys(fitting)
         }
     }
+
+    fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused> {
+        let refused = || super::not_at_hand(Refusal::BadRecoveryKey, "The new recovery key");
+        matching(entry, offer).ok_or_else(refused)
+    }
 }
 
-/// The key behind each hash, or a refusal.
-pub fn for_each_hash(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused> {
-    let typed = normalized(offer);
-    let of = |hashed: &str| typed.get(offer.matching(hashed, &typed)?).map(Secret::duplicate);
-    record
-        .recovery_keys()
-        .iter()
-        .map(|entry| of(entry.hashed_password).ok_or_else(|| Refused::from(Refusal::BadRecoveryKey)))
-        .collect()
+fn matching(entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
+    let typed = normalized(offer.credentials);
+    let hashed = entry.get("hashedPassword")?.as_str()?;
+    typed.get(offer.matching(hashed, &typed)?).map(Secret::duplicate)
 }
 
-fn normalized(offer: &Offer<'_>) -> Vec<Secret> {
-    offer.credentials.passwords.iter().filter_map(|secret| recovery::normalize(secret.open())).collect()
+fn normalized(offer: &Credentials) -> Vec<Secret> {
+    offer.passwords.iter().filter_map(|typed| recovery::normalize(typed.open())).collect()
 }

@@ -38,12 +38,12 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     if copies.winner().is_ok() {
         copies.prove(&offer)?;
     }
-    let stored = opened.directory(steps)?.owner();
+    let stored = opened.home(steps)?.owner();
     if let Err(failure) = storage::refuse_unmapped(storage::Ids { stored, exposed: uid }) {
         opened.finish(steps)?;
         return Err(failure);
     }
-    let home = opened.directory(steps)?;
+    let home = opened.home(steps)?;
     copies.see_identity(home, steps)?;
     let proven = copies.prove(&offer)?;
     let stale = copies.inside_is_stale();
@@ -84,9 +84,10 @@ fn finish<W: Write>(
     let winner = copies.winner()?.clone();
     if stale || host.is_some() || !blobs::are_here(&winner) {
         steps.enter(Step::WriteBlobs)?;
-        blobs::level(&winner, opened.directory(steps)?, steps);
+        blobs::level(&winner, opened.home(steps)?, steps);
     }
-    if let Err(failure) = strict::publish(job.record.user(), &*opened) {
+    let published = opened.vault().map_or(Ok(()), |vault| strict::publish(job.record.user(), vault));
+    if let Err(failure) = published {
         steps.warn(format!("The home cannot be locked at the level \"strict\": {}.", failure.text()));
     }
     opened.expose(uid, steps)?;
@@ -136,15 +137,30 @@ pub fn unlocked<'a, W: Write>(
 ) -> Result<Unlocked<'a>, Failure> {
     let offer = Offer::new(&job.credentials);
     let mut copies = Copies::new(job, known, rule)?;
-    let keys = token::candidates(&job.credentials);
+    let keys = token::candidates(&job.record, &job.credentials);
     let spec = Spec::of(&job.record, &job.machine)?;
     let mut opened = open(spec, how, &keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;
-    copies.see_header(opened.record(), steps)?;
-    if let Some(vouched) = copies.vouched() {
-        opened.vouch(vouched);
-    }
+    see_inside(&mut copies, opened.as_mut(), steps)?;
     Ok(Unlocked { offer, keys, copies, opened })
+}
+
+/// Looks at the copy of the record that can be had without anybody having vouched for it: that beside the keys, or,
+/// where there are none, that in the home.
+pub fn see_inside(
+    copies: &mut Copies,
+    opened: &mut dyn Opened,
+    steps: &mut dyn Steps,
+) -> Result<(), Failure> {
+    let Some(vault) = opened.vault() else {
+        copies.there_is_no_header();
+        return copies.see_identity(opened.home(steps)?, steps);
+    };
+    copies.see_header(vault.record(), steps)?;
+    if let Some(vouched) = copies.vouched() {
+        vault.vouch(vouched);
+    }
+    Ok(())
 }
 
 /// The same to change a home that this machine knows.

@@ -31,6 +31,20 @@ enum Staleness {
     Current,
     /// It is older, damaged, missing or not trusted.
     Stale,
+    /// This kind of storage has no such copy.
+    Nowhere,
+}
+
+impl Staleness {
+    /// Once another record is in force.
+    fn changed(self) -> Self {
+        if self == Self::Nowhere { self } else { Self::Stale }
+    }
+
+    /// Once the record in force was written there.
+    fn written(self) -> Self {
+        if self == Self::Nowhere { self } else { Self::Current }
+    }
 }
 
 impl Copies {
@@ -77,6 +91,11 @@ impl Copies {
         }
     }
 
+    /// The storage has no record outside of the home.
+    pub fn there_is_no_header(&mut self) {
+        self.stale_header = Staleness::Nowhere;
+    }
+
     /// Looks at the copy in the home. One that is damaged or not trusted is passed over.
     pub fn see_identity(&mut self, home: &HomeDirectory, steps: &mut dyn Steps) -> Result<(), Failure> {
         let copy = match home.read_record() {
@@ -96,7 +115,7 @@ impl Copies {
         let before = self.winner.clone();
         self.weigh(&copy)?;
         if self.winner != before {
-            self.stale_header = Staleness::Stale;
+            self.stale_header = self.stale_header.changed();
         }
         self.stale_identity = self.staleness(&copy);
         Ok(())
@@ -163,7 +182,7 @@ impl Copies {
     /// Puts another record (a changed one) in force; all copies are stale then.
     pub fn replace(&mut self, record: Record) {
         self.winner = Some(record.only(Sections::EMBEDDED));
-        self.stale_header = Staleness::Stale;
+        self.stale_header = self.stale_header.changed();
         self.stale_identity = Staleness::Stale;
     }
 
@@ -174,7 +193,7 @@ impl Copies {
 
     /// The header's copy is the record in force.
     pub fn header_is_written(&mut self) {
-        self.stale_header = Staleness::Current;
+        self.stale_header = self.stale_header.written();
     }
 
     /// Writes the header's copy, if it is stale.
@@ -186,7 +205,9 @@ impl Copies {
     ) -> Result<(), Failure> {
         if self.stale_header == Staleness::Stale {
             steps.enter(Step::WriteHeader)?;
-            opened.write_record(self.winner()?, in_order)?;
+            if let Some(vault) = opened.vault() {
+                vault.write_record(self.winner()?, in_order)?;
+            }
             self.stale_header = Staleness::Current;
         }
         Ok(())
@@ -196,24 +217,29 @@ impl Copies {
     pub fn write_identity(&mut self, opened: &mut dyn Opened, steps: &mut dyn Steps) -> Result<(), Failure> {
         if self.stale_identity == Staleness::Stale {
             steps.enter(Step::WriteIdentity)?;
-            opened.directory(steps)?.write_record(self.winner()?)?;
+            opened.home(steps)?.write_record(self.winner()?)?;
             self.stale_identity = Staleness::Current;
         }
         Ok(())
     }
 
-    /// Writes the copies in the home and on this machine. The header's has been written, and with it the change was
-    /// made; these can wait for the next use.
+    /// Writes the copies in the home and on this machine. Where the header's has been written, the change was made with
+    /// it, and these can wait for the next use; where there is none, one of them has to be written.
     pub fn write_others(
         &mut self,
         job: &Job,
         opened: &mut dyn Opened,
         steps: &mut dyn Steps,
     ) -> Result<Option<Record>, Failure> {
-        if let Err(failure) = self.write_identity(opened, steps) {
+        let written = self.write_identity(opened, steps);
+        let is_made = written.is_ok() || self.stale_header == Staleness::Current;
+        if let Err(failure) = written {
             steps.warn(format!("The record in the home is written at the next login: {}", failure.text()));
         }
         self.write_host(job, serde_json::Map::new(), steps).or_else(|failure| {
+            if !is_made {
+                return Err(failure);
+            }
             steps
                 .warn(format!("The record of this machine is written at the next login: {}", failure.text()));
             Ok(None)

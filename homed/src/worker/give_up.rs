@@ -1,7 +1,7 @@
 //! Closing a locked home without its key: what its user's processes had in memory is lost, what was on disk is not.
 
 use super::{Done, processes, steps::Reporter, strict};
-use crate::job::{Context, Failure, Job, Step, Steps};
+use crate::job::{Context, Failure, Force, Job, Step, Steps};
 use crate::storage::{self, Spec};
 use crate::sys::holders;
 use crate::sys::slice::{self, Slice};
@@ -26,7 +26,10 @@ pub fn give_up<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     strict::cut_off(user)?;
     steps.enter(Step::KillUser)?;
     kill_all(uid)?;
-    backend.give_up(steps)?;
+    match backend.locks() {
+        Some(locks) => locks.give_up(steps)?,
+        None => backend.close(Force::Yes, steps)?,
+    }
     // The slice outlives its processes, and who logs in next comes into it.
     processes::thaw_for_good(user, uid);
     strict::forget(user);

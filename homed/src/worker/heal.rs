@@ -3,8 +3,8 @@
 
 use super::copies::Copies;
 use crate::job::{Failure, Steps};
-use crate::storage::{Healed, Hidden, InOrder, KeyChange, Opened, Proof, Then};
-use crate::token::{self, Offer};
+use crate::storage::{Healed, Hidden, InOrder, KeyChange, Opened, Proof, Then, Vault};
+use crate::token::Offer;
 use records::Secret;
 
 /// What was given, and what it has shown so far.
@@ -25,27 +25,36 @@ pub fn keys(
     then: Then,
     steps: &mut dyn Steps,
 ) -> Result<InOrder, Failure> {
-    let used = given.tried.get(opened.key());
+    if let Some(in_order) = InOrder::of_no_keys(opened) {
+        return Ok(in_order);
+    }
+    let vault = vault(opened)?;
+    let used = given.tried.get(vault.key());
     let stray = used.filter(|used| !given.proven.iter().any(|key| key.matches(used.open())));
     let proof = Proof { record: copies.winner()?, proven: given.proven, then };
-    let mut settlement = opened.settle_keys(&proof, steps)?;
+    let mut settlement = vault.settle_keys(&proof, steps)?;
     tell(settlement.healed, steps);
     if let Some(used) = stray {
-        take_over(copies, opened, (used, given), &settlement.in_order, steps)?;
+        take_over(copies, vault, (used, given), &settlement.in_order, steps)?;
         // Now that a key of the record opens a slot, what could not be told before can be.
         let proof = Proof { record: copies.winner()?, proven: given.proven, then };
-        settlement = opened.settle_keys(&proof, steps)?;
+        settlement = vault.settle_keys(&proof, steps)?;
         tell(settlement.healed, steps);
     }
     copies.header_is_written();
     Ok(settlement.in_order)
 }
 
+/// What the key has opened, of storage that has keys.
+pub fn vault(opened: &mut dyn Opened) -> Result<&mut dyn Vault, Failure> {
+    opened.vault().ok_or_else(|| Failure::fault("this kind of storage has no keys"))
+}
+
 /// One key opened the storage, and another one is that of the record: it gets a slot. The other's goes if it was the
 /// record's once; if not, somebody else has made it.
 fn take_over(
     copies: &Copies,
-    opened: &mut dyn Opened,
+    vault: &mut dyn Vault,
     (used, given): (&Secret, &Given<'_>),
     in_order: &InOrder,
     steps: &mut dyn Steps,
@@ -60,7 +69,7 @@ fn take_over(
         record: copies.winner()?,
         copies: None,
     };
-    opened.change_keys(change, in_order, steps)?;
+    vault.change_keys(change, in_order, steps)?;
     if old.is_empty() {
         steps.warn(
             "A passphrase that is not one of the home's record has opened a key slot of the encrypted image; it was \
@@ -86,12 +95,4 @@ fn tell(healed: Healed, steps: &mut dyn Steps) {
         }
     };
     steps.warn(sentence.into());
-}
-
-/// How many keys the record has that are no passwords and whose plaintext was not given.
-pub fn others(copies: &Copies, offer: &Offer<'_>) -> Result<usize, Failure> {
-    let record = copies.winner()?;
-    let recovery = record.recovery_keys().len();
-    let not_given = recovery.saturating_sub(token::proven_recovery_keys(record, offer).len());
-    Ok(not_given + token::change::tokens(record))
 }

@@ -13,10 +13,10 @@ use super::memory::{self, Evicted, Turn};
 use super::processes::Processes;
 use super::strict::{self, Away};
 use super::{Done, steps::Reporter, terminals, terminate};
-use crate::job::{Failure, Job, Step, Steps};
+use crate::job::{Failure, Job, Step, Steps, refuse};
 use crate::storage::{self, Seal, Spec, Standing, Unsealed};
 use crate::sys::bounded::Deadline;
-use records::LockLevel;
+use records::{LockLevel, Refusal, Storage};
 use std::io::Write;
 use std::time::Duration;
 
@@ -49,16 +49,19 @@ const ENOUGH: u64 = 90;
 /// Locks the home, or ends its user's processes and closes it, as the level says.
 pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
-    let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
+    let spec = Spec::of(&job.record, &job.machine)?;
+    let (kind, standing) = (spec.storage, spec.standing()?);
+    let backend = storage::backend(spec)?;
     let (deadline, end) = (Deadline::after(BOUND), Deadline::after(WHOLE));
     let user = job.record.user();
     let turn = Turn::take();
-    if backend.standing()? == Standing::Open {
-        backend.lock_elsewhere(BOUND, steps)?;
+    if level == LockLevel::Terminate && standing != Standing::Open {
+        terminate::terminate(&*backend, (user, uid), steps)?;
         return sweep(turn, end, steps);
     }
-    if level == LockLevel::Terminate {
-        terminate::terminate(&*backend, (user, uid), steps)?;
+    let Some(locks) = backend.locks() else { return not_lockable(kind) };
+    if standing == Standing::Open {
+        locks.lock_elsewhere(BOUND, steps)?;
         return sweep(turn, end, steps);
     }
     steps.enter(Step::FreezeUser)?;
@@ -79,7 +82,7 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
         }
         Ok(())
     };
-    match backend.seal(Seal { bound: BOUND, evict: &mut evict }, steps) {
+    match locks.seal(Seal { bound: BOUND, evict: &mut evict }, steps) {
         Ok(()) => {}
         Err(Unsealed::Open(failure)) => return Err(failure),
         Err(Unsealed::Unknown(failure)) => {
@@ -103,6 +106,18 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     }
     // Last: nobody may be short of memory while its pages cannot be had.
     if is_away { strict::seal(user, steps).map(|()| None) } else { Ok(None) }
+}
+
+/// What a home of this kind holds is readable for as long as it is open.
+fn not_lockable(kind: Storage) -> Done {
+    refuse(
+        Refusal::NotSupported,
+        format!(
+            "A home of the kind {:?} is not encrypted, so it has no key that could be taken out of memory: it cannot be \
+             locked. Close it instead (homectl deactivate), or have that done at each sleep (--lock-level=terminate).",
+            kind.as_str()
+        ),
+    )
 }
 
 /// The home is locked: what cannot be written over is told, and changes nothing.

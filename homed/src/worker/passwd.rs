@@ -49,15 +49,20 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
     let in_order = heal::keys(&mut copies, opened.as_mut(), &given, Then::Change, steps)?;
     let before = copies.winner()?.clone();
     let record = changed(&before, new)?;
-    let recovery = token::proven_recovery_keys(&before, &offer);
-    let hidden = Hidden { stay: heal::others(&copies, &offer)?, go: 0 };
-    let wanted: Vec<Secret> = new.passwords.iter().chain(&recovery).map(Secret::duplicate).collect();
+    if opened.vault().is_none() {
+        copies.replace(record);
+        let host = copies.write_others(job, opened.as_mut(), steps)?;
+        opened.finish(steps)?;
+        return Ok(host);
+    }
+    let beside = token::beside_passwords(&before, &offer);
+    let wanted: Vec<Secret> = new.passwords.iter().chain(&beside.given).map(Secret::duplicate).collect();
     // A password that is the record's already keeps its slot.
     let mut known = proven.iter().map(Secret::duplicate).collect::<Vec<_>>();
     let again = token::fitting(&before, &Offer::new(new));
     known.extend(again.into_iter().filter(|key| !proven.iter().any(|other| other.matches(key.open()))));
-    let told = known.len() - recovery.len();
-    let hidden = Hidden { go: before.hashed_passwords().len().saturating_sub(told), ..hidden };
+    let told = known.len().saturating_sub(beside.given.len());
+    let hidden = Hidden { stay: beside.hidden, go: token::passwords(&before).saturating_sub(told) };
     copies.replace(record);
     let record = copies.winner()?.clone();
     let mut host = None;
@@ -75,7 +80,7 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
         record: &record,
         copies: Some(&mut others),
     };
-    opened.change_keys(change, &in_order, steps)?;
+    heal::vault(opened.as_mut())?.change_keys(change, &in_order, steps)?;
     opened.finish(steps)?;
     Ok(host)
 }

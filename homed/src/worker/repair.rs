@@ -117,9 +117,10 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
     }
     drop(facts);
     let mut actions = Vec::new();
-    let spec = || Spec::of(&job.record, &job.machine);
-    if before.iter().any(|finding| needs(finding) == Some(Needs::Nothing)) {
-        actions.extend(storage::backend(spec()?)?.mend(&state::backup_path(&job.record)?, steps)?);
+    let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
+    let without_key = before.iter().any(|finding| needs(finding) == Some(Needs::Nothing));
+    if let Some(mends) = backend.mends().filter(|_| without_key) {
+        actions.extend(mends.mend(&state::backup_path(&job.record)?, steps)?);
     }
     let mut record = None;
     if !job.credentials.passwords.is_empty() {
@@ -130,12 +131,14 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
         if broken {
             // The look before has mounted it: somebody vouches for it.
             let vouched = facts.vouched.ok_or(Refusal::BadSignature)?;
-            storage::backend(spec()?)?.repair_file_system(
-                &token::candidates(&job.credentials),
-                vouched,
-                steps,
-            )?;
-            actions.push("The file system was repaired by its own program.".into());
+            if let Some(mends) = backend.mends() {
+                mends.repair_file_system(
+                    &token::candidates(&job.record, &job.credentials),
+                    vouched,
+                    steps,
+                )?;
+                actions.push("The file system was repaired by its own program.".into());
+            }
         }
         // A repair of the file system is a use of the home too: its mark goes with the rest.
         if broken || now.iter().any(|finding| needs(finding) == Some(Needs::Key)) {
@@ -196,7 +199,7 @@ fn with_key<W: Write>(job: &Job, known: Known, steps: &mut Reporter<W>) -> Resul
     if copies.winner().is_ok() {
         copies.prove(&offer)?;
     }
-    let home = opened.directory(steps)?;
+    let home = opened.home(steps)?;
     copies.see_identity(home, steps)?;
     let proven = copies.prove(&offer)?;
     let given = Given { tried: &keys, proven: &proven, offer: &offer };

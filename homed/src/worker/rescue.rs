@@ -3,9 +3,10 @@
 //! that nobody else vouches for is mounted, too.
 
 use super::{Done, state, steps::Reporter};
-use crate::job::{Job, Step};
+use crate::job::{Job, Step, refuse};
 use crate::storage::{self, Spec};
 use crate::token;
+use records::Refusal;
 use records::signature::Vouched;
 use std::io::Write;
 use std::path::Path;
@@ -15,9 +16,14 @@ const PLAN: &[Step] = &[Step::Unlock, Step::Attach, Step::Mount, Step::Expose];
 /// Shows it at the directory (`None`: at the home directory).
 pub fn rescue<W: Write>(job: &Job, uid: u32, directory: Option<&str>, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
-    let keys = token::candidates(&job.credentials);
+    let keys = token::candidates(&job.record, &job.credentials);
     let vouched = state::trust()?.vouch(&job.record).unwrap_or_else(Vouched::by_administrator);
     let spec = Spec::of(&job.record, &job.machine)?;
-    storage::backend(spec)?.rescue(&keys, (uid, directory.map(Path::new)), vouched, steps)?;
-    Ok(None)
+    match storage::backend(spec)?.mends() {
+        Some(mends) => mends.rescue(&keys, (uid, directory.map(Path::new)), vouched, steps).map(|()| None),
+        None => refuse(
+            Refusal::NotSupported,
+            "The files of this home are not in an image: whoever is root can read them where they are.",
+        ),
+    }
 }

@@ -7,7 +7,7 @@ use super::activate::{Unlocked, for_change};
 use super::copies::Copies;
 use super::heal::{self, Given};
 use super::{Done, state, steps::Reporter};
-use crate::job::{Context, Failure, Job, Known, Mounted, Remember, Size, Step};
+use crate::job::{Context, Failure, Job, Known, Mounted, Remember, Size, Step, refuse};
 use crate::storage::{self, Spec, Then};
 use records::edit::{Changes, Match};
 use records::reconcile::Rule;
@@ -46,6 +46,9 @@ pub fn resize<W: Write>(
     if job.credentials.is_empty() && resting == Mounted::Yes {
         return without_password(job, (size, remember), steps);
     }
+    if storage::backend(Spec::of(&job.record, &job.machine)?)?.resizes().is_none() {
+        return no_size();
+    }
     let Unlocked { offer, keys, mut copies, mut opened } = for_change(job, resting, steps)?;
     let proven = copies.prove(&offer)?;
     may_change(&copies, remember)?;
@@ -72,12 +75,20 @@ fn without_password<W: Write>(
     let mut copies = Copies::new(job, Known::Yes, Rule::HostNotOlder)?;
     may_change(&copies, remember)?;
     let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
-    let resized = backend.resize(size, steps)?;
+    let Some(resizes) = backend.resizes() else { return no_size() };
+    let resized = resizes.resize(size, steps)?;
     if remember == Remember::No {
         return Ok(None);
     }
     copies.replace(changed(copies.winner()?, resized.size, job)?);
     copies.write_host(job, Map::new(), steps)
+}
+
+fn no_size() -> Done {
+    refuse(
+        Refusal::NotSupported,
+        "A home of this kind has no size of its own: it has what is free on the disk it lies on.",
+    )
 }
 
 fn may_change(copies: &Copies, remember: Remember) -> Result<(), Failure> {

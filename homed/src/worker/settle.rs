@@ -2,7 +2,7 @@
 
 use super::{Done, memory, processes, steps::Reporter, strict};
 use crate::job::{Job, Step, Steps};
-use crate::storage::{self, Settled, Spec};
+use crate::storage::{self, Settled, Spec, Standing};
 use std::io::Write;
 
 const PLAN: &[Step] = &[Step::Uncover, Step::ThawFileSystem, Step::ThawUser];
@@ -12,9 +12,16 @@ const PLAN: &[Step] = &[Step::Uncover, Step::ThawFileSystem, Step::ThawUser];
 pub fn settle<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     memory::settle();
-    let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
+    let spec = Spec::of(&job.record, &job.machine)?;
+    let standing = spec.standing()?;
+    let backend = storage::backend(spec)?;
     let user = job.record.user();
-    match backend.settle(steps)? {
+    let settled = match (backend.locks(), standing) {
+        (Some(locks), _) => locks.settle(steps)?,
+        (None, Standing::Closed) => Settled::Closed,
+        (None, Standing::Mounted | Standing::Suspended | Standing::Open) => Settled::Open,
+    };
+    match settled {
         Settled::Open => {
             steps.enter(Step::ThawUser)?;
             processes::thaw(user, uid)?;

@@ -14,8 +14,10 @@ pub fn tend<W: Write>(job: &Job, care: Care, steps: &mut Reporter<W>) -> Done {
     if care == Care::Left && machine_goes_down() {
         return Ok(None);
     }
-    storage::backend(Spec::of(&job.record, &job.machine)?)?.tend(care, steps)?;
-    Ok(None)
+    match storage::backend(Spec::of(&job.record, &job.machine)?)?.tends() {
+        Some(tends) => tends.tend(care, steps).map(|()| None),
+        None => Ok(None),
+    }
 }
 
 /// Sessions end before the daemon hears of a shutdown.

@@ -2,7 +2,7 @@
 
 use super::activate::open;
 use super::copies::Copies;
-use super::{Done, processes, steps::Reporter, strict};
+use super::{Done, heal, processes, steps::Reporter, strict};
 use crate::job::{Job, Known, Step, Steps};
 use crate::storage::{Opening, Spec};
 use crate::token::{self, Offer};
@@ -27,17 +27,18 @@ pub fn unlock<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     let offer = Offer::new(&job.credentials);
     let mut copies = Copies::new(job, Known::Yes, Rule::Any)?;
-    let keys = token::candidates(&job.credentials);
+    let keys = token::candidates(&job.record, &job.credentials);
     let spec = Spec::of(&job.record, &job.machine)?;
-    let opened = open(spec, Opening::Inspect, &keys, (&copies, &offer), steps)?;
+    let mut opened = open(spec, Opening::Inspect, &keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;
-    copies.see_header(opened.record(), steps)?;
+    let vault = heal::vault(opened.as_mut())?;
+    copies.see_header(vault.record(), steps)?;
     copies.prove(&offer)?;
     let user = job.record.user();
-    strict::open(user, &*opened, steps)?;
+    strict::open(user, vault, steps)?;
     // What was opened in vain is sealed when the daemon settles it.
-    let next = strict::publish(user, &*opened);
-    opened.unseal(steps)?;
+    let next = strict::publish(user, vault);
+    vault.unseal(steps)?;
     steps.enter(Step::ThawUser)?;
     processes::thaw(user, uid)?;
     steps.enter(Step::BringBack)?;

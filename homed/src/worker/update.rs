@@ -74,7 +74,7 @@ fn everywhere<W: Write>(
         opened.finish(steps)?;
         return Ok(host);
     };
-    let keys = token::change::compare(&before, &new, &offer)?;
+    let keys = token::change::compare(&before, &new, &offer)?.filter(|_| opened.vault().is_some());
     steps.enter(Step::PublishBlobs).and_then(|()| claimed.publish(new.user()))?;
     copies.replace(new);
     let new = copies.winner()?.clone();
@@ -113,7 +113,7 @@ fn with_keys<W: Write>(
     (opened, in_order): (&mut dyn Opened, &InOrder),
     steps: &mut Reporter<W>,
 ) -> Result<Option<Record>, Failure> {
-    let all = token::change::count(records.before);
+    let all = token::count(records.before);
     let stay = keys.change.others;
     let hidden = Hidden { stay, go: all.saturating_sub(keys.proven.len() + stay) };
     let mut host = None;
@@ -131,7 +131,7 @@ fn with_keys<W: Write>(
         record: records.new,
         copies: Some(&mut others),
     };
-    opened.change_keys(change, in_order, steps)?;
+    heal::vault(opened)?.change_keys(change, in_order, steps)?;
     Ok(host)
 }
 
@@ -170,7 +170,7 @@ fn write_blobs(records: Records<'_>, opened: &mut dyn Opened, steps: &mut dyn St
     if before.members().get("blobManifest") == new.members().get("blobManifest") {
         return;
     }
-    let written = steps.enter(Step::WriteBlobs).and_then(|()| match opened.directory(steps) {
+    let written = steps.enter(Step::WriteBlobs).and_then(|()| match opened.home(steps) {
         Ok(home) => {
             blobs::drop_old(before, new, home)?;
             blobs::level(new, home, steps);

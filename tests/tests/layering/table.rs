@@ -119,6 +119,7 @@ pub const ROOMS: &[Room] = &[
             "homed::job",
             "homed::manager",
             "homed::statedir",
+            "homed::storage::kind",
             "homed::storage::traces",
             "homed::storage::whereabouts",
             "homed::sys::environment",
@@ -234,6 +235,19 @@ pub const ROOMS: &[Room] = &[
 
 /// No IO, no clock, no chance.
 pub const PURE: &[&str] = &["records", "homed::home", "homed::manager", "homed::storage::luks::plan"];
+
+/// What a kind of storage or of token is.
+pub const IS_A_KIND: &[&str] = &["homed/src/storage/luks/", "homed/src/token/"];
+
+/// Where else one is called by its name, and how often. Each of these is a reason to think again.
+pub const NAMES_A_KIND: &[(&str, usize)] = &[
+    // Whether a password is all that is asked for.
+    ("homed/src/home/mod.rs", 1),
+    // Which passwords have changed, for their quality.
+    ("homed/src/home/update.rs", 1),
+    // A folder of the file system, and no home.
+    ("homed/src/sys/file.rs", 1),
+];
 
 /// Every file with `unsafe`, and in how many places.
 pub const UNSAFE: &[(&str, usize)] = &[

@@ -71,6 +71,9 @@ impl Facts for Scene {
     fn figures(&self, _: &Place) -> Figures {
         Figures::default()
     }
+    fn parts(&self, _: &Place) -> Option<Parts> {
+        Some(Parts::ALL)
+    }
     fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
         Some(SignedLocally::Yes)
     }

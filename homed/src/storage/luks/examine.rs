@@ -8,9 +8,9 @@ use crate::job::{Failure, Seen, Step, Steps};
 use crate::storage::examined::{
     Examination, Examined, FileSystem, Header, Image, Inside, Looked, Table, Unlocked,
 };
+use crate::storage::luks::spec::Spec;
+use crate::storage::luks::whereabouts::helper_name;
 use crate::storage::parts::{gpt, image, mapped, mark, superblock};
-use crate::storage::spec::Spec;
-use crate::storage::whereabouts::helper_name;
 use crate::sys::cryptsetup;
 use crate::sys::{devmapper, file, loopdev, mount};
 use records::Refusal;

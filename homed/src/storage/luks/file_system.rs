@@ -2,9 +2,9 @@
 
 use crate::job::{Context, Failure, refuse};
 use crate::storage::examined::FileSystem as Looked;
+use crate::storage::luks::spec::Spec;
 use crate::storage::parts::superblock::{Check, FileSystem, Kind};
 use crate::storage::parts::tree::Way;
-use crate::storage::spec::Spec;
 use crate::sys::mount::{Attributes, Setting};
 use crate::sys::process::{self, ToolFailed};
 use records::Refusal;

@@ -6,10 +6,10 @@
 use super::header_copies::{self, Contents, MAGIC};
 use super::{cost, record_token};
 use crate::job::{Context, Failure, Steps, refuse};
+use crate::storage::luks::spec::Spec;
 use crate::storage::parts::gpt::{self, Copies, Table};
 use crate::storage::parts::image;
 use crate::storage::parts::mark::{self, Spot};
-use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::Window;
 use crate::sys::{memory, oom};

@@ -13,8 +13,10 @@
 use super::examined::{Examination, Examined};
 use super::parts::image::Blocks;
 use super::parts::{image, mapped};
-use super::spec::Spec;
-use super::{Backend, NewHome, Opened, Opening, Resized, Seal, Settled, Standing, Unsealed, whereabouts};
+use super::{
+    Backend, Kind, Locks, Mends, NewHome, Opened, Opening, Parts, Resized, Resizes, Seal, Settled, Tends,
+    Unsealed,
+};
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
 use crate::sys::waiting::wait_until;
@@ -22,8 +24,9 @@ use crate::sys::{cryptsetup, devmapper, durable, loopdev};
 use perform::pinned;
 use perform::sweep::sweep;
 use records::signature::Vouched;
-use records::{Refusal, Secret};
+use records::{Refusal, Secret, Storage};
 use serde_json::{Map, Value};
+use spec::Spec;
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,8 +46,11 @@ mod read_only;
 mod record_token;
 mod resize;
 mod sealed;
+mod spec;
 mod stretching;
 mod tend;
+mod traces;
+mod whereabouts;
 
 /// How long the kernel may take to close the devices below an unmounted home: less than a worker has that gives one up,
 /// or it could not say what is in the way.
@@ -52,16 +58,19 @@ const CLOSING: Duration = Duration::from_secs(15);
 /// How long it takes as a rule.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// The backend for one home.
-pub struct Luks {
-    spec: Spec,
-}
+/// The kind.
+pub const KIND: Kind = Kind {
+    storage: Storage::Luks,
+    is_one: |_, facts| facts.is_file(),
+    parts: Parts { locks: true, resizes: true, tends: true },
+    backend: |common| Ok(Box::new(Luks { spec: Spec::of(common)? })),
+    standing: whereabouts::standing,
+    traces: traces::look,
+};
 
-impl Luks {
-    /// For the home of this spec.
-    pub fn new(spec: Spec) -> Self {
-        Self { spec }
-    }
+/// The backend for one home.
+struct Luks {
+    spec: Spec,
 }
 
 impl Backend for Luks {
@@ -82,17 +91,40 @@ impl Backend for Luks {
         close(&self.spec, force, steps)
     }
 
+    fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        remove(&self.spec, steps)
+    }
+
+    fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {
+        sweep(&self.spec)?;
+        examine::examine(&self.spec, wish, steps)
+    }
+
     fn has_lost_its_disk(&self) -> bool {
         mapped::is_dead(&self.spec.mapper_name())
     }
 
+    fn locks(&self) -> Option<&dyn Locks> {
+        Some(self)
+    }
+
+    fn resizes(&self) -> Option<&dyn Resizes> {
+        Some(self)
+    }
+
+    fn tends(&self) -> Option<&dyn Tends> {
+        Some(self)
+    }
+
+    fn mends(&self) -> Option<&dyn Mends> {
+        Some(self)
+    }
+}
+
+impl Locks for Luks {
     fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Unsealed> {
         sweep(&self.spec).map_err(Unsealed::Open)?;
         sealed::seal(&self.spec, seal, steps)
-    }
-
-    fn standing(&self) -> Result<Standing, Failure> {
-        whereabouts::standing(&self.spec.clues()).during("looking where the home is")
     }
 
     fn lock_elsewhere(&self, bound: Duration, steps: &mut dyn Steps) -> Result<(), Failure> {
@@ -108,24 +140,30 @@ impl Backend for Luks {
     fn give_up(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
         sealed::give_up(&self.spec, steps)
     }
+}
 
-    fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {
-        sweep(&self.spec)?;
-        examine::examine(&self.spec, wish, steps)
+impl Resizes for Luks {
+    fn resize(&self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
+        let spec = &self.spec;
+        let image = image::open(&spec.image, image::Access::Beside)?;
+        let Some(home) = mounted_home(spec)? else {
+            return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
+        };
+        let directory = home.open().during("opening the home directory")?;
+        let blocks = blocks(spec, Mounted::Yes);
+        resize::Layers { spec, image: &image, directory, key: None, blocks }.resize(size, steps)
     }
+}
 
+impl Tends for Luks {
+    fn tend(&self, care: Care, steps: &mut dyn Steps) -> Result<(), Failure> {
+        tend::tend(&self.spec, care, steps)
+    }
+}
+
+impl Mends for Luks {
     fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure> {
         mend::mend(&self.spec, backup, steps)
-    }
-
-    fn rescue(
-        &self,
-        keys: &[Secret],
-        (uid, target): (u32, Option<&Path>),
-        vouched: Vouched,
-        steps: &mut dyn Steps,
-    ) -> Result<(), Failure> {
-        mend::rescue(&self.spec, keys, (uid, target, vouched), steps)
     }
 
     fn repair_file_system(
@@ -137,23 +175,14 @@ impl Backend for Luks {
         mend::repair_file_system(&self.spec, keys, vouched, steps)
     }
 
-    fn resize(&self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
-        let spec = &self.spec;
-        let image = image::open(&spec.image, image::Access::Beside)?;
-        let Some(home) = mounted_home(spec)? else {
-            return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
-        };
-        let directory = home.open().during("opening the home directory")?;
-        let blocks = blocks(spec, Mounted::Yes);
-        resize::Layers { spec, image: &image, directory, key: None, blocks }.resize(size, steps)
-    }
-
-    fn tend(&self, care: Care, steps: &mut dyn Steps) -> Result<(), Failure> {
-        tend::tend(&self.spec, care, steps)
-    }
-
-    fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        remove(&self.spec, steps)
+    fn rescue(
+        &self,
+        keys: &[Secret],
+        (uid, target): (u32, Option<&Path>),
+        vouched: Vouched,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure> {
+        mend::rescue(&self.spec, keys, (uid, target, vouched), steps)
     }
 }
 

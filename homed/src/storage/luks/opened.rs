@@ -6,15 +6,15 @@ use super::perform::sweep::{refuse_what_is_open, sweep};
 use super::record_token::{self, Algorithm};
 use super::{file_system, is_mounted, resize, sealed, wait_until_closed};
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
-use crate::storage::directory::HomeDirectory;
+use crate::storage::HomeDirectory;
+use crate::storage::luks::spec::Spec;
 use crate::storage::parts::image;
 use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::mark;
 use crate::storage::parts::room::Room;
 use crate::storage::parts::superblock::{self, FileSystem};
 use crate::storage::parts::tree::{self, Device, Ids, PrivateMount, Way};
-use crate::storage::spec::Spec;
-use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, derive};
+use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, Vault, derive};
 use crate::sys::cryptsetup::{Discard, Facts, Luks};
 use crate::sys::devmapper;
 use crate::sys::durable;
@@ -227,24 +227,7 @@ impl LuksOpened {
 }
 
 impl Opened for LuksOpened {
-    fn key(&self) -> usize {
-        self.key
-    }
-
-    fn record(&self) -> Result<&Record, &str> {
-        self.record.as_ref().map_err(String::as_str)
-    }
-
-    fn write_record(&mut self, record: &Record, _settled: &InOrder) -> Result<(), Failure> {
-        self.put_record(record)?;
-        self.sync_header()
-    }
-
-    fn vouch(&mut self, vouched: Vouched) {
-        self.vouched = Some(vouched);
-    }
-
-    fn directory(&mut self, steps: &mut dyn Steps) -> Result<&HomeDirectory, Failure> {
+    fn home(&mut self, steps: &mut dyn Steps) -> Result<&HomeDirectory, Failure> {
         if self.directory.is_none() {
             self.directory = Some(self.mount(steps)?);
         }
@@ -271,6 +254,71 @@ impl Opened for LuksOpened {
         all
     }
 
+    fn resize(&mut self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
+        let directory = self.home(steps)?.reopen()?;
+        if is_mounted(self.how) {
+            // It was opened to be read: whoever has it mounted has the lock.
+            self.image = image::open(&self.spec.image, image::Access::Beside)?;
+            return self.layers(directory).resize(size, steps);
+        }
+        let smaller = self.layers(directory).only_as_copy(size, steps)?;
+        if let Some(smaller) = smaller {
+            return self.shrink_as_copy(smaller, steps);
+        }
+        let directory = self.home(steps)?.reopen()?;
+        self.layers(directory).resize(size, steps)
+    }
+
+    fn expose(mut self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let ids = Ids { stored: self.home(steps)?.owner(), exposed: uid };
+        steps.enter(Step::Expose)?;
+        tree::make_target(&self.spec.home_directory)?;
+        let directory = self.home(steps)?.reopen()?;
+        self.directory = None;
+        let Some(mount) = self.mount.take() else {
+            return Err(Failure::fault("the home is mounted already"));
+        };
+        mount.expose(directory, ids, &self.spec.home_directory)?;
+        resize::key::keep(&self.spec, &self.volume_key, steps);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure> {
+        if self.device.is_none() {
+            return Ok(());
+        }
+        steps.enter(Step::Detach)?;
+        if let Some(directory) = self.directory.take() {
+            durable::sync_file_system(&directory).during("writing the home to disk")?;
+        }
+        (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
+        wait_until_closed(&self.spec)?;
+        mark::clear(&self.image, self.place.mark())
+    }
+
+    fn vault(&mut self) -> Option<&mut dyn Vault> {
+        Some(self)
+    }
+}
+
+impl Vault for LuksOpened {
+    fn key(&self) -> usize {
+        self.key
+    }
+
+    fn record(&self) -> Result<&Record, &str> {
+        self.record.as_ref().map_err(String::as_str)
+    }
+
+    fn write_record(&mut self, record: &Record, _settled: &InOrder) -> Result<(), Failure> {
+        self.put_record(record)?;
+        self.sync_header()
+    }
+
+    fn vouch(&mut self, vouched: Vouched) {
+        self.vouched = Some(vouched);
+    }
+
     fn derive(&self, purpose: &str) -> Result<Secret, Failure> {
         derive::hkdf(&self.volume_key, self.facts.uuid.as_bytes(), purpose, 32)
     }
@@ -288,50 +336,8 @@ impl Opened for LuksOpened {
         self.change(change, settled, steps)
     }
 
-    fn expose(mut self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure> {
-        let ids = Ids { stored: self.directory(steps)?.owner(), exposed: uid };
-        steps.enter(Step::Expose)?;
-        tree::make_target(&self.spec.home_directory)?;
-        let directory = self.directory(steps)?.reopen()?;
-        self.directory = None;
-        let Some(mount) = self.mount.take() else {
-            return Err(Failure::fault("the home is mounted already"));
-        };
-        mount.expose(directory, ids, &self.spec.home_directory)?;
-        resize::key::keep(&self.spec, &self.volume_key, steps);
-        Ok(())
-    }
-
-    fn resize(&mut self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
-        let directory = self.directory(steps)?.reopen()?;
-        if is_mounted(self.how) {
-            // It was opened to be read: whoever has it mounted has the lock.
-            self.image = image::open(&self.spec.image, image::Access::Beside)?;
-            return self.layers(directory).resize(size, steps);
-        }
-        let smaller = self.layers(directory).only_as_copy(size, steps)?;
-        if let Some(smaller) = smaller {
-            return self.shrink_as_copy(smaller, steps);
-        }
-        let directory = self.directory(steps)?.reopen()?;
-        self.layers(directory).resize(size, steps)
-    }
-
-    fn unseal(self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure> {
+    fn unseal(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
         sealed::unseal(&self.spec, &self.volume_key, steps)
-    }
-
-    fn finish(mut self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure> {
-        if self.device.is_none() {
-            return Ok(());
-        }
-        steps.enter(Step::Detach)?;
-        if let Some(directory) = self.directory.take() {
-            durable::sync_file_system(&directory).during("writing the home to disk")?;
-        }
-        (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
-        wait_until_closed(&self.spec)?;
-        mark::clear(&self.image, self.place.mark())
     }
 }
 

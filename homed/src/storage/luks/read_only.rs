@@ -3,11 +3,11 @@
 use super::file_system;
 use super::header::{self, HeaderCopy, Place};
 use crate::job::{Context, Failure, Step, Steps};
-use crate::storage::directory::HomeDirectory;
+use crate::storage::HomeDirectory;
+use crate::storage::luks::spec::Spec;
 use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::superblock::{self, FileSystem, Kind};
 use crate::storage::parts::tree::{Device, Ids, PrivateMount};
-use crate::storage::spec::Spec;
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::LoopDevice;
 use crate::sys::mount::Setting;

@@ -5,7 +5,7 @@ use super::perform::machine::{Machine, Means, Seen};
 use super::perform::{self, lock::reach};
 use super::plan::lock::{Reached, Wish};
 use crate::job::{Context, Failure, Force, Steps, refuse};
-use crate::storage::spec::Spec;
+use crate::storage::luks::spec::Spec;
 use crate::storage::{Seal, Settled, Unsealed};
 use crate::sys::{devmapper, loopdev, mount};
 use records::{Refusal, Secret};

@@ -1,7 +1,7 @@
 //! How costly a guess at a password is made.
 
 use crate::job::{Context, Failure};
-use crate::storage::spec::Encryption;
+use crate::storage::luks::spec::Encryption;
 use crate::sys::cryptsetup::Stretching;
 use crate::sys::memory;
 

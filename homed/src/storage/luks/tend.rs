@@ -10,9 +10,9 @@
 
 use super::header::{self, HeaderCopy};
 use crate::job::{Care, Context, Failure, Step, Steps, refuse};
+use crate::storage::luks::spec::Spec;
 use crate::storage::parts::image::{self, Access};
 use crate::storage::parts::room;
-use crate::storage::spec::Spec;
 use crate::sys::btrfs::{self, Chunk, Holds};
 use crate::sys::file;
 use records::Refusal;

@@ -32,7 +32,7 @@ pub fn look<W: Write>(
     steps: &mut Reporter<W>,
 ) -> Result<Facts, Failure> {
     let spec = Spec::of(&job.record, &job.machine)?;
-    let keys = token::candidates(&job.credentials);
+    let keys = token::candidates(&job.record, &job.credentials);
     let home_directory = spec.home_directory.clone();
     let image = spec.image.clone();
     let trust = state::trust()?;
@@ -50,7 +50,7 @@ pub fn look<W: Write>(
     let fit = fit(job, &examined, [host, header.as_ref().and_then(|copy| copy.as_ref().ok())])?;
     Ok(Facts {
         image_path: image.display().to_string(),
-        keys: newest(&trust, host, [&header, &home]).map(key_count),
+        keys: newest(&trust, host, [&header, &home]).map(token::count),
         host: host.map(|record| record.last_change_usec()),
         known,
         seen,
@@ -95,10 +95,6 @@ fn newest<'a>(
     let trusted =
         inner.filter(|record| !matches!(trust.verdict(record), Verdict::Unsigned | Verdict::Rejected));
     host.into_iter().chain(trusted).max_by_key(|record| record.last_change_usec())
-}
-
-fn key_count(record: &Record) -> usize {
-    record.hashed_passwords().len() + record.recovery_keys().len() + token::change::tokens(record)
 }
 
 /// Whether what was offered opens a slot, and whether it is of the record. Neither is a refusal: whoever

@@ -6,7 +6,7 @@
 //! RFC 7748, then HKDF). The volume key alone brings it back; what lies in `/run` tells nobody anything.
 
 use crate::job::{Context, Failure};
-use crate::storage::{Opened, derive, swap};
+use crate::storage::{Vault, derive, swap};
 use openssl::derive::Deriver;
 use openssl::pkey::{Id, PKey, Private, Public};
 use records::{Secret, UserName};
@@ -18,7 +18,7 @@ const SWAP: &str = "homed: swap space of a locked home";
 const PUBLIC: usize = 32;
 
 /// The public half, for the lock that comes.
-pub fn publish(user: &UserName, opened: &dyn Opened) -> Result<(), Failure> {
+pub fn publish(user: &UserName, opened: &dyn Vault) -> Result<(), Failure> {
     let public = own(opened)?.raw_public_key().during("making the key pair of the swap space")?;
     std::fs::create_dir_all(super::folder()).during("making the folder for notes about swap space")?;
     std::fs::write(published(user), public).during("noting the key of the swap space")
@@ -39,7 +39,7 @@ pub fn fresh(user: &UserName) -> Result<Secret, Failure> {
 }
 
 /// The key of the last lock.
-pub fn again(user: &UserName, opened: &dyn Opened) -> Result<Secret, Failure> {
+pub fn again(user: &UserName, opened: &dyn Vault) -> Result<Secret, Failure> {
     let note = std::fs::read(super::note(user)).during("reading about the lock of the swap space")?;
     match note.split_at_checked(PUBLIC) {
         Some((other, salt)) if salt.len() == PUBLIC => agree(&own(opened)?, other, salt),
@@ -47,7 +47,7 @@ pub fn again(user: &UserName, opened: &dyn Opened) -> Result<Secret, Failure> {
     }
 }
 
-fn own(opened: &dyn Opened) -> Result<PKey<Private>, Failure> {
+fn own(opened: &dyn Vault) -> Result<PKey<Private>, Failure> {
     let secret = opened.derive(PAIR)?;
     PKey::private_key_from_raw_bytes(secret.open(), Id::X25519)
         .during("making the key pair of the swap space")

@@ -17,7 +17,7 @@ use super::memory::{self, Alone};
 use super::settings::{self, Changed};
 use super::steps::Reporter;
 use crate::job::{Context, Failure, Step, Steps, refuse};
-use crate::storage::Opened;
+use crate::storage::Vault;
 use crate::storage::swap::{Space, State};
 use crate::sys::bounded::{Deadline, Late, within};
 use crate::sys::{holders, swap};
@@ -139,7 +139,7 @@ pub fn seal<W: Write>(user: &UserName, steps: &mut Reporter<W>) -> Result<(), Fa
 }
 
 /// Puts the key back, where there is a space; nothing else is changed.
-pub fn open<W: Write>(user: &UserName, opened: &dyn Opened, steps: &mut Reporter<W>) -> Result<(), Failure> {
+pub fn open<W: Write>(user: &UserName, opened: &dyn Vault, steps: &mut Reporter<W>) -> Result<(), Failure> {
     let space = Space::of(user);
     match space.state()? {
         None | Some(State::InUse) => Ok(()),

@@ -12,10 +12,10 @@
 use super::sweep::open_as;
 use crate::job::{Context, Failure, Force, Step, Steps, refuse};
 use crate::storage::luks::resize;
+use crate::storage::luks::spec::Spec;
 use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::tree;
 use crate::storage::parts::{barrier, unmount};
-use crate::storage::spec::Spec;
 use crate::sys::bounded::{Deadline, Late, within};
 use crate::sys::devmapper::{self, Device, Key};
 use crate::sys::mount::{self, Attributes, Setting};

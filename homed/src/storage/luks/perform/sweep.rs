@@ -2,9 +2,9 @@
 
 use crate::job::{Context, Failure, refuse};
 use crate::storage::luks::plan::sweep::{self, Device, Loop, Reach, Situation, Step};
+use crate::storage::luks::spec::Spec;
+use crate::storage::luks::traces;
 use crate::storage::parts::mapped;
-use crate::storage::spec::Spec;
-use crate::storage::traces;
 use crate::storage::whereabouts::Clues;
 use crate::sys::cryptsetup::{self, Removal};
 use crate::sys::{devmapper, holders, keyring, loopdev, mount};

@@ -7,7 +7,7 @@
 //! It runs before whatever opens or closes a home, and after a worker that ended without a word. What somebody else has
 //! made is left alone: whoever wants the home then names it.
 
-use crate::storage::whereabouts::is_own;
+use crate::storage::luks::whereabouts::is_own;
 
 /// A device-mapper device with the content of the home.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 //! it void, which wipes it, and looks afterwards whether it is gone.
 
 use crate::job::{Context, Failure, Steps, refuse};
-use crate::storage::spec::Spec;
-use crate::storage::traces;
+use crate::storage::luks::spec::Spec;
+use crate::storage::luks::traces;
 use crate::sys::devmapper::{self, Crypt};
 use crate::sys::keyring;
 use crate::sys::waiting::wait_until;

@@ -8,9 +8,9 @@
 use super::header;
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::Resized;
+use crate::storage::luks::spec::Spec;
 use crate::storage::parts::image::{self, Blocks};
 use crate::storage::parts::superblock::Kind;
-use crate::storage::spec::Spec;
 use crate::sys::devmapper::{self, Crypt};
 use crate::sys::{durable, file, filesystem, loopdev};
 use plan::{Facts, Goal, Limits, Operation, Unfit};

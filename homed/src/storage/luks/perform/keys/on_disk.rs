@@ -4,7 +4,7 @@ use super::{Keys, metadata};
 use crate::job::{self, Context, Failure, Steps};
 use crate::storage::luks::opened::LuksOpened;
 use crate::storage::luks::plan::keys::{self as plan, Situation, Step};
-use crate::storage::{Opened, WriteCopies};
+use crate::storage::{Vault, WriteCopies};
 use crate::sys::cryptsetup::{Priority, Stretching};
 use records::{Record, Secret, Sections};
 

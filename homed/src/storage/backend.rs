@@ -1,0 +1,166 @@
+//! What every kind of storage does, and what some can do besides.
+//!
+//! Who needs a part asks for it, and refuses in words where a kind has none: nobody asks which kind it is.
+
+use super::HomeDirectory;
+use super::examined::{Examination, Examined};
+use super::opened::Opened;
+use crate::job::{Care, Failure, Force, Mounted, Size, Steps};
+use records::signature::Vouched;
+use records::{Record, Secret};
+use serde_json::{Map, Value};
+use std::path::Path;
+use std::time::Duration;
+
+/// One kind of storage, for one home.
+pub trait Backend {
+    /// Makes the storage, with the record inside and the directory filled by `request`, and puts it
+    /// in place last. What the record's binding has to say of it comes back.
+    fn create(&self, request: &mut NewHome<'_>, steps: &mut dyn Steps)
+    -> Result<Map<String, Value>, Failure>;
+
+    /// Opens the storage; one with keys with the first that fits.
+    fn open(&self, how: Opening, keys: &[Secret], steps: &mut dyn Steps) -> Result<Box<dyn Opened>, Failure>;
+
+    /// Unmounts the home and closes what is below.
+    fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Deletes the storage; one that is not there is deleted already.
+    fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Looks at everything, and changes nothing.
+    fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure>;
+
+    /// Whether the home is open, and its storage cannot be read: its disk was pulled out.
+    fn has_lost_its_disk(&self) -> bool;
+
+    /// `None`: it has no key that could be taken out of memory.
+    fn locks(&self) -> Option<&dyn Locks>;
+
+    /// `None`: its size is nobody's to choose.
+    fn resizes(&self) -> Option<&dyn Resizes>;
+
+    /// `None`: its space needs no care.
+    fn tends(&self) -> Option<&dyn Tends>;
+
+    /// `None`: there is nothing that could be rebuilt.
+    fn mends(&self) -> Option<&dyn Mends>;
+}
+
+/// Storage whose key can be out of memory while the home stays mounted.
+pub trait Locks {
+    /// Takes the key of the mounted home out of memory: what is not on disk yet is written, and nobody can use the
+    /// home before [`super::Vault::unseal`]. `evict` throws its data out of memory, at the right moment. What fails
+    /// leaves the home as it was, unless the kernel cannot say so.
+    fn seal(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Unsealed>;
+
+    /// Closes what is open of a home that is not mounted at its directory, or takes its key out of memory; an error says
+    /// what keeps it there.
+    fn lock_elsewhere(&self, bound: Duration, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// Finishes or takes back a seal that was broken off at any point.
+    fn settle(&self, steps: &mut dyn Steps) -> Result<Settled, Failure>;
+
+    /// Closes a sealed home without its key; its processes are gone.
+    fn give_up(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
+}
+
+/// Storage that has a size.
+pub trait Resizes {
+    /// Gives the mounted home another size without anybody's key; `BadPassword` where that cannot be.
+    fn resize(&self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure>;
+}
+
+/// Storage that takes blocks of a disk, and gives them back.
+pub trait Tends {
+    /// Cares for the space of the mounted home. It may be killed at any moment.
+    fn tend(&self, care: Care, steps: &mut dyn Steps) -> Result<(), Failure>;
+}
+
+/// Storage with layers that can be damaged, and rebuilt.
+pub trait Mends {
+    /// Rebuilds what can be rebuilt without a key; what there is of it goes to a file at `backup` first. What was
+    /// done, in words.
+    fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure>;
+
+    /// Has the file system repaired by its own program.
+    fn repair_file_system(
+        &self,
+        keys: &[Secret],
+        vouched: Vouched,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure>;
+
+    /// Opens what is left, to be read only, and shows it at the target (`None`: at the home directory), with this
+    /// UID.
+    fn rescue(
+        &self,
+        keys: &[Secret],
+        shown: (u32, Option<&Path>),
+        vouched: Vouched,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure>;
+}
+
+/// What a storage is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Looking at the record inside and trying keys: nothing is changed, nothing mounted.
+    Inspect,
+    /// Changing keys and records of a home that is mounted or not.
+    Change(Mounted),
+    /// Making the home available.
+    Activate,
+}
+
+/// A new home.
+pub struct NewHome<'a> {
+    /// The record to put inside, signed.
+    pub record: &'a Record,
+    /// The passphrases that shall open it.
+    pub keys: &'a [Secret],
+    /// The proof that this machine signed it.
+    pub vouched: Vouched,
+    /// The UID of the user on this machine.
+    pub uid: u32,
+    /// How large all images of the disk may be together, in per cent of the disk.
+    pub overcommit: u32,
+    /// Fills the directory.
+    pub fill: &'a mut dyn FnMut(&HomeDirectory) -> Result<(), Failure>,
+}
+
+/// What became of a change of size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resized {
+    /// The size it has now, in bytes.
+    pub size: u64,
+}
+
+/// How a home is sealed.
+pub struct Seal<'a> {
+    /// How long it may take once everything is written; later it is taken back.
+    pub bound: Duration,
+    /// Throws the data of the files of this file system (`major:minor`, as in the table of mounts) out of memory;
+    /// they are on disk then.
+    pub evict: &'a mut dyn FnMut(&str) -> Result<(), Failure>,
+}
+
+/// A seal that has failed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Unsealed {
+    /// It was taken back: the home can be used.
+    Open(Failure),
+    /// It may be sealed, or half so, until [`Locks::settle`] has been able to tell: nobody may go on.
+    Unknown(Failure),
+}
+
+/// What became of a seal that was broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The home can be used: its processes may go on.
+    Open,
+    /// Its key is out of memory.
+    Sealed,
+    /// It is not mounted any more: nobody needs what the lock has left.
+    Closed,
+}

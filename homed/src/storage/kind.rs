@@ -1,0 +1,86 @@
+//! The kinds of storage, before a home of one is at hand: what daemon and worker ask of any.
+
+use super::backend::Backend;
+use super::luks;
+use super::spec::Spec;
+use super::traces::Traces;
+use super::whereabouts::{Clues, Standing};
+use crate::job::Failure;
+use records::Storage;
+use std::fs::Metadata;
+use std::io;
+use std::path::Path;
+
+/// All there are. A new one is a line here, and a file.
+pub const KINDS: &[Kind] = &[luks::KIND];
+
+/// One kind.
+pub struct Kind {
+    /// What records call it.
+    pub storage: Storage,
+    /// Whether what lies at this path, and is this, is a home of this kind.
+    pub is_one: fn(&Path, &Metadata) -> bool,
+    /// What it can do beside what all can.
+    pub parts: Parts,
+    /// The backend for one home.
+    pub backend: fn(Spec) -> Result<Box<dyn Backend>, Failure>,
+    /// How far a home is open.
+    pub standing: fn(&Clues<'_>) -> io::Result<Standing>,
+    /// What is to be seen of a home's key in the kernel.
+    pub traces: fn(&Clues<'_>) -> Traces,
+}
+
+/// What a kind can do beside what all can: which parts its backends have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Parts {
+    /// Its key can be taken out of memory.
+    pub locks: bool,
+    /// Its size can be changed.
+    pub resizes: bool,
+    /// Its space needs care.
+    pub tends: bool,
+}
+
+/// The kind that records call so; `None`: it cannot be used here.
+pub fn of(storage: Storage) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.storage == storage)
+}
+
+/// The kind of home that this path is, by its ending and by what it is (not followed).
+pub fn found(path: &Path, facts: &Metadata) -> Option<Storage> {
+    let ending = path.extension()?.to_str()?;
+    let is_it = |kind: &&Kind| kind.storage.ending() == ending && (kind.is_one)(path, facts);
+    KINDS.iter().find(is_it).map(|kind| kind.storage)
+}
+
+/// All of them, for a sentence.
+pub fn names() -> String {
+    KINDS.iter().map(|kind| kind.storage.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::{HostName, Machine, MachineId, Record, Sections};
+
+    fn machine() -> Machine {
+        let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid");
+        Machine { id, host: HostName("here".into()) }
+    }
+
+    #[test]
+    fn backends_have_the_parts_that_their_kind_tells() {
+        for kind in KINDS {
+            let text = format!(r#"{{"userName":"alice","storage":"{}"}}"#, kind.storage.as_str());
+            let record = Record::parse(&text, Sections::HOST).expect("valid");
+            let spec = Spec::of(&record, &machine()).expect("it has a place");
+            let backend = (kind.backend)(spec).expect("it can be used");
+            let parts = Parts {
+                locks: backend.locks().is_some(),
+                resizes: backend.resizes().is_some(),
+                tends: backend.tends().is_some(),
+            };
+            assert_eq!(kind.parts, parts, "{}", kind.storage.as_str());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Whether a home is open, and how, by its devices.
+//!
+//! A home is known by the UUID of its LUKS header, which the kernel keeps with every device-mapper device that has its
+//! content, whatever that is called and whoever made it. Only where nobody knows that UUID, the names of ours count.
+//!
+//! ```text
+//! /dev/mapper/home-alice            the home                +check     a check's
+//!                                                           +smaller   the copy that a change of size works on
+//! ```
+
+use crate::storage::whereabouts::{Clues, Standing};
+use crate::sys::devmapper::{self, Device};
+use crate::sys::mount;
+use std::io;
+
+impl Clues<'_> {
+    /// All devices of the home that there are.
+    pub fn devices(&self) -> io::Result<Vec<Device>> {
+        match self.luks {
+            Some(luks) => devmapper::of_uuid(luks),
+            None => devmapper::named(|name| is_own(name, self.user)),
+        }
+    }
+}
+
+/// The name of the device-mapper device of a user's home.
+pub fn mapper_name(user: &str) -> String {
+    format!("home-{user}")
+}
+
+/// The name of a second device of the same content. No user's name has that sign, so it is no other home's.
+pub fn helper_name(user: &str, purpose: &str) -> String {
+    format!("home-{user}+{purpose}")
+}
+
+/// Whether a device of that name is made here for the home of this user.
+pub fn is_own(name: &str, user: &str) -> bool {
+    let rest = name.strip_prefix("home-").and_then(|rest| rest.strip_prefix(user));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+}
+
+/// How far it is open.
+pub fn standing(clues: &Clues<'_>) -> io::Result<Standing> {
+    let devices = clues.devices()?;
+    let mounted = if devices.is_empty() { None } else { mounted(clues, &devices)? };
+    Ok(judged(mounted, &devices))
+}
+
+fn judged(mounted: Option<&Device>, devices: &[Device]) -> Standing {
+    match mounted {
+        Some(device) if device.suspended => Standing::Suspended,
+        Some(_) => Standing::Mounted,
+        None if devices.is_empty() => Standing::Closed,
+        None => Standing::Open,
+    }
+}
+
+/// Which of the devices is mounted at the home directory.
+fn mounted<'d>(clues: &Clues<'_>, devices: &'d [Device]) -> io::Result<Option<&'d Device>> {
+    for device in devices {
+        if mount::ours_at(clues.home_directory, device.number)?.is_some() {
+            return Ok(Some(device));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str, suspended: bool) -> Device {
+        Device {
+            name: name.into(),
+            luks_uuid: None,
+            number: mount::Number { major: 253, minor: 0 },
+            suspended,
+            sectors: 8,
+            key: None,
+            key_name: None,
+            inactive: false,
+            open_count: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_not_mounted_is_open_as_long_as_a_device_is_there() {
+        let (usable, sealed) = (device("home-alice", false), device("home-alice", true));
+        let left = device("home-alice+check", false);
+        let table = [
+            (None, vec![], Standing::Closed),
+            (Some(&usable), vec![usable.clone()], Standing::Mounted),
+            (Some(&sealed), vec![left.clone(), sealed.clone()], Standing::Suspended),
+            (None, vec![left], Standing::Open),
+            (None, vec![sealed.clone()], Standing::Open),
+        ];
+        for (mounted, devices, standing) in table {
+            assert_eq!(judged(mounted, &devices), standing, "{devices:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_ours_are_those_of_one_user() {
+        for name in ["home-alice", "home-alice+check", "home-alice+smaller"] {
+            assert!(is_own(name, "alice"), "{name}");
+        }
+        for name in ["home-alice-check", "home-alicea", "alice", "home-ali", "xhome-alice"] {
+            assert!(!is_own(name, "alice"), "{name}");
+        }
+        assert!(is_own(&helper_name("bob", "check"), "bob") && is_own(&mapper_name("bob"), "bob"));
+    }
+}
