@@ -1,10 +1,13 @@
 //! From the daemon's "no" to the next question: one thing is gathered, and everything is tried again.
+//!
+//! A program that gives the same answer to every question (a locker, ssh) is asked once: what has been refused is not
+//! tried again, so one typo is one attempt.
 
 use crate::daemon::Failure;
 use crate::pam::{Pam, Say};
 use ::pam::constants::PamResultCode;
 use records::credentials::Permitted;
-use records::{Credentials, Refusal};
+use records::{Credentials, Refusal, Secret};
 
 /// What of the credentials a question adds to.
 enum Want {
@@ -62,8 +65,11 @@ pub fn gather(
         _ => return Err(give_up(pam, user, failure)),
     };
     match want {
-        Want::Password(question) => secret.passwords.insert(0, answer(pam, question)?),
-        Want::Pin(question) => secret.token_pins = vec![answer(pam, question)?],
+        Want::Password(question) => {
+            let fresh = answer(pam, question, &secret.passwords)?;
+            secret.passwords.insert(0, fresh);
+        }
+        Want::Pin(question) => secret.token_pins = vec![answer(pam, question, &secret.token_pins)?],
     }
     Ok(())
 }
@@ -78,42 +84,47 @@ fn permit(flag: &mut Permitted) -> Result<(), PamResultCode> {
     Ok(())
 }
 
-fn answer(pam: &mut dyn Pam, question: &str) -> Result<records::Secret, PamResultCode> {
+fn answer(pam: &mut dyn Pam, question: &str, refused: &[Secret]) -> Result<Secret, PamResultCode> {
     let answer = pam.ask(question)?;
-    if answer.is_empty() { Err(PamResultCode::PAM_AUTHTOK_ERR) } else { Ok(answer) }
+    if answer.is_empty() {
+        return Err(PamResultCode::PAM_AUTHTOK_ERR);
+    }
+    match refused.iter().any(|one| one.matches(answer.open())) {
+        true => Err(PamResultCode::PAM_PERM_DENIED),
+        false => Ok(answer),
+    }
 }
 
-/// Tells the user why it ends here, and what to do; gives the code.
+/// Tells the user why it ends here, and what to do; gives the code. Of one of ours it is never a code that stacks pass
+/// over: those written for the original's module heed PAM_AUTHTOK_ERR, PAM_PERM_DENIED and PAM_MAXTRIES.
 pub fn give_up(pam: &mut dyn Pam, user: &str, failure: &Failure) -> PamResultCode {
     pam.log(&format!("the home of {user}: {failure:?}"));
-    let Failure::Refused(refusal, text) = failure else {
-        return match failure {
-            Failure::Absent => PamResultCode::PAM_USER_UNKNOWN,
-            _ => PamResultCode::PAM_SERVICE_ERR,
-        };
-    };
-    let (hint, code) = match refusal {
-        Refusal::HomeAbsent => {
-            ("Plug in the storage it is on, then log in again.", PamResultCode::PAM_PERM_DENIED)
-        }
-        Refusal::AuthenticationLimitHit => ("", PamResultCode::PAM_MAXTRIES),
-        Refusal::TokenPinLocked => ("Unlock the token's PIN first.", PamResultCode::PAM_SERVICE_ERR),
-        Refusal::TokenActionTimeout => ("Try again.", PamResultCode::PAM_AUTH_ERR),
-        Refusal::HomeInUse => ("Close it there first.", PamResultCode::PAM_PERM_DENIED),
-        Refusal::HomeLocked => ("Unlock it first.", PamResultCode::PAM_PERM_DENIED),
-        Refusal::HomeBusy | Refusal::TooManyOperations => {
-            ("Try again in a moment.", PamResultCode::PAM_PERM_DENIED)
-        }
-        Refusal::HomeDamaged => {
-            ("Ask an administrator; nothing was changed.", PamResultCode::PAM_PERM_DENIED)
-        }
-        Refusal::NoDiskSpace => ("Ask an administrator to make room.", PamResultCode::PAM_PERM_DENIED),
-        Refusal::BadSignature => {
-            ("An administrator can trust its key: homectl add-signing-key.", PamResultCode::PAM_PERM_DENIED)
-        }
-        Refusal::AccessDenied => ("", PamResultCode::PAM_PERM_DENIED),
-        _ => ("", PamResultCode::PAM_SERVICE_ERR),
+    let (text, hint) = match failure {
+        Failure::Refused(refusal, text) => (text.clone(), hint(*refusal)),
+        Failure::Other(text) => (format!("The home of user {user} is not available: {text}"), ""),
+        Failure::Absent | Failure::Silent(_) => (
+            format!("The home of user {user} is not available: the service that opens it does not answer."),
+            "Nothing was changed. Try again in a moment; an administrator sees more with: systemctl status homed",
+        ),
     };
     pam.say(Say::Error, format!("{text} {hint}").trim_end());
-    code
+    match failure.refusal() {
+        Some(Refusal::AuthenticationLimitHit) => PamResultCode::PAM_MAXTRIES,
+        _ => PamResultCode::PAM_PERM_DENIED,
+    }
+}
+
+fn hint(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::HomeAbsent => "Plug in the storage it is on, then log in again.",
+        Refusal::TokenPinLocked => "Unlock the token's PIN first.",
+        Refusal::TokenActionTimeout => "Try again.",
+        Refusal::HomeInUse => "Close it there first.",
+        Refusal::HomeLocked => "Unlock it first.",
+        Refusal::HomeBusy | Refusal::TooManyOperations => "Try again in a moment.",
+        Refusal::HomeDamaged => "Ask an administrator; nothing was changed.",
+        Refusal::NoDiskSpace => "Ask an administrator to make room.",
+        Refusal::BadSignature => "An administrator can trust its key: homectl add-signing-key.",
+        _ => "",
+    }
 }

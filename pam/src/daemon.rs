@@ -1,16 +1,18 @@
-//! What a hook needs of the daemon.
+//! What a hook needs of the daemon, and of this machine where the daemon is not to be asked.
 
-use records::{Credentials, Machine, Record, Refusal};
+use records::{Credentials, Machine, Record, Refusal, UserName};
 use std::os::fd::OwnedFd;
 
 /// Why the daemon did not do it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// It does not run: no user is ours.
+    /// It does not run.
     Absent,
+    /// It runs, and does not answer in time or not in its language; for the log.
+    Silent(String),
     /// It said no, for a reason of its list, in these words.
     Refused(Refusal, String),
-    /// Anything else, for the log.
+    /// It tried and did not get there, in these words.
     Other(String),
 }
 
@@ -19,7 +21,7 @@ impl Failure {
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Refused(refusal, _) => Some(*refusal),
-            Self::Absent | Self::Other(_) => None,
+            Self::Absent | Self::Silent(_) | Self::Other(_) => None,
         }
     }
 }
@@ -35,8 +37,12 @@ pub enum AtSuspend {
 
 /// The calls.
 pub trait Daemon {
-    /// A user's record.
-    fn record(&mut self, user: &str) -> Result<Record, Failure>;
+    /// The UID that /etc/passwd gives to the name.
+    fn local_uid(&mut self, name: &str) -> Option<u32>;
+    /// Whether there is a record of a home of that name on this machine, as far as this program may see it.
+    fn is_registered(&mut self, name: &UserName) -> bool;
+    /// A user's record, within a few seconds. Where one is `expected`, a daemon that does not run is waited for.
+    fn record(&mut self, user: &str, expected: bool) -> Result<Record, Failure>;
     /// The machine we are on.
     fn machine(&mut self) -> Result<Machine, Failure>;
     /// Authenticates, opens, and gives a reference.

@@ -1,19 +1,23 @@
-//! The real PAM: what `pam-bindings` has, and the five C functions it lacks.
+//! The real PAM: what `pam-bindings` has, and the C functions it lacks.
 #![allow(unsafe_code)]
 
-use crate::pam::{Pam, Say, Token};
+use crate::memory::Memory;
+use crate::pam::{Pam, Say, Seat, Token};
 use ::pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_TEXT_INFO, PamResultCode};
 use ::pam::conv::Conv;
-use ::pam::items::{AuthTok, OldAuthTok, User};
+use ::pam::items::{AuthTok, OldAuthTok, Tty, User};
 use ::pam::module::PamHandle;
 use records::Secret;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 /// Items of `_pam_types.h`.
 const PAM_AUTHTOK: c_int = 6;
 const PAM_OLDAUTHTOK: c_int = 7;
+const PAM_XDISPLAY: c_int = 11;
+/// Under which name the memory is kept; the version of its type is in the name.
+const MEMORY: &str = "homed-memory-2";
 /// LOG_NOTICE | LOG_AUTHPRIV of syslog.h.
 const PRIORITY: c_int = 5 | (10 << 3);
 
@@ -24,6 +28,7 @@ unsafe extern "C" {
     fn pam_getenv(handle: *mut PamHandle, name: *const c_char) -> *const c_char;
     fn pam_putenv(handle: *mut PamHandle, assignment: *const c_char) -> c_int;
     fn pam_set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> c_int;
+    fn pam_get_item(handle: *const PamHandle, item: c_int, value: *mut *const c_void) -> c_int;
     fn pam_get_authtok(
         handle: *mut PamHandle,
         item: c_int,
@@ -32,9 +37,6 @@ unsafe extern "C" {
     ) -> c_int;
     fn pam_syslog(handle: *const PamHandle, priority: c_int, format: *const c_char, ...);
 }
-
-/// A reference as PAM keeps it between hooks; letting go empties it.
-type Kept = RefCell<Option<OwnedFd>>;
 
 /// PAM's handle for one call of a hook.
 pub struct Handle<'a>(&'a mut PamHandle);
@@ -51,15 +53,13 @@ impl<'a> Handle<'a> {
         Ok(reply.map(|reply| Secret::new(reply.as_bytes().to_vec())))
     }
 
-    fn kept(&self, user: &str) -> Option<&Kept> {
-        // SAFETY: under this name nobody but `keep_reference` below stores anything, always a `Kept`; the
-        // version of the type is in the name.
-        unsafe { self.0.get_data::<Kept>(&data_name(user)) }.ok()
+    /// Whether the program names an X display.
+    fn has_display(&self) -> bool {
+        let mut value: *const c_void = std::ptr::null();
+        // SAFETY: the handle is alive; libpam writes a pointer to memory of its own, which is not followed here.
+        let done = code(unsafe { pam_get_item(self.0, PAM_XDISPLAY, &raw mut value) });
+        done.is_ok() && !value.is_null()
     }
-}
-
-fn data_name(user: &str) -> String {
-    format!("homed-reference-1-{user}")
 }
 
 fn text(value: &str) -> Result<CString, PamResultCode> {
@@ -143,18 +143,25 @@ impl Pam for Handle<'_> {
         code(unsafe { pam_putenv(self.0, assignment.as_ptr()) })
     }
 
-    fn has_reference(&mut self, user: &str) -> bool {
-        self.kept(user).is_some_and(|kept| kept.borrow().is_some())
-    }
-
-    fn keep_reference(&mut self, user: &str, reference: OwnedFd) -> Result<(), PamResultCode> {
-        self.0.set_data(&data_name(user), Box::new(Kept::new(Some(reference))))
-    }
-
-    fn drop_reference(&mut self, user: &str) {
-        if let Some(kept) = self.kept(user) {
-            drop(kept.take());
+    fn seat(&mut self) -> Seat {
+        let terminal = self.0.get_item::<Tty<'_>>().ok().flatten().map(|tty| tty.to_bytes().to_vec());
+        match terminal.as_deref() {
+            Some(b"ssh") => Seat::Ssh,
+            Some(tty) if !tty.is_empty() => Seat::Here,
+            _ if self.has_display() => Seat::Here,
+            _ => Seat::None,
         }
+    }
+
+    fn memory(&mut self) -> Rc<RefCell<Memory>> {
+        // SAFETY: under this name nobody but the lines below stores anything, always this type.
+        if let Ok(kept) = unsafe { self.0.get_data::<Rc<RefCell<Memory>>>(MEMORY) } {
+            return Rc::clone(kept);
+        }
+        let fresh = Rc::<RefCell<Memory>>::default();
+        // Where it cannot be kept, this hook has it at least.
+        let _ = self.0.set_data(MEMORY, Box::new(Rc::clone(&fresh)));
+        fresh
     }
 
     fn is_root(&mut self) -> bool {

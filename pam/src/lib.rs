@@ -4,30 +4,33 @@
 //! ```text
 //! libpam ─→ lib.rs (six entry points, panics stop here) ─→ hook/ (what each does)
 //!                                                            │ only over two traits
-//!                        handle.rs: trait Pam ←──────────────┼──────→ daemon.rs: trait Daemon (bus.rs)
+//!                        handle.rs: trait Pam ←──────────────┼──────→ daemon.rs: trait Daemon (sockets.rs)
 //! ```
 //!
-//! A guest in `login`, `sshd`, `sudo`: no threads left, no signals, nothing printed, no environment
-//! read, one fixed bus address. Not here: locking at suspend, and any decision about a home.
+//! A guest in `login`, `sshd`, `sudo`: no thread, no signal, no bus, nothing printed, no environment read, fixed paths
+//! of sockets, and no system call outside of systemd's `@system-service`. Who is none of ours is not kept waiting, and
+//! who is ours is never handed on to another module. Not here: locking at suspend, and any decision about a home.
 #![allow(unsafe_code)] // The entry points that the macro makes.
 #![allow(missing_docs)] // They are libpam's, and the macro writes no documentation.
 
 mod acquire;
 mod arguments;
 mod ask;
-mod bus;
 mod daemon;
 mod handle;
 mod hook;
+mod host;
+mod memory;
 mod pam;
+mod sockets;
 mod user;
 
 #[cfg(test)]
 mod tests;
 
 use crate::arguments::Arguments;
-use crate::bus::Bus;
 use crate::handle::Handle;
+use crate::sockets::Sockets;
 use ::pam::constants::{PamFlag, PamResultCode};
 use ::pam::module::{PamHandle, PamHooks};
 use std::ffi::CStr;
@@ -43,23 +46,23 @@ const PRELIMINARY: PamFlag = 0x4000;
 
 impl PamHooks for Module {
     fn sm_authenticate(handle: &mut PamHandle, arguments: Vec<&CStr>, _flags: PamFlag) -> PamResultCode {
-        run(handle, &arguments, |pam, bus, arguments| hook::auth::authenticate(pam, bus, arguments))
+        run(handle, &arguments, |pam, daemon, arguments| hook::auth::authenticate(pam, daemon, arguments))
     }
 
-    fn sm_setcred(_handle: &mut PamHandle, _arguments: Vec<&CStr>, _flags: PamFlag) -> PamResultCode {
-        PamResultCode::PAM_SUCCESS
+    fn sm_setcred(handle: &mut PamHandle, arguments: Vec<&CStr>, _flags: PamFlag) -> PamResultCode {
+        run(handle, &arguments, |pam, daemon, arguments| hook::auth::credentials(pam, daemon, arguments))
     }
 
     fn acct_mgmt(handle: &mut PamHandle, arguments: Vec<&CStr>, _flags: PamFlag) -> PamResultCode {
-        run(handle, &arguments, |pam, bus, arguments| hook::account::check(pam, bus, arguments))
+        run(handle, &arguments, |pam, daemon, arguments| hook::account::check(pam, daemon, arguments))
     }
 
     fn sm_open_session(handle: &mut PamHandle, arguments: Vec<&CStr>, _flags: PamFlag) -> PamResultCode {
-        run(handle, &arguments, |pam, bus, arguments| hook::session::open(pam, bus, arguments))
+        run(handle, &arguments, |pam, daemon, arguments| hook::session::open(pam, daemon, arguments))
     }
 
     fn sm_close_session(handle: &mut PamHandle, arguments: Vec<&CStr>, _flags: PamFlag) -> PamResultCode {
-        run(handle, &arguments, |pam, bus, arguments| hook::session::close(pam, bus, arguments))
+        run(handle, &arguments, |pam, daemon, arguments| hook::session::close(pam, daemon, arguments))
     }
 
     fn sm_chauthtok(handle: &mut PamHandle, arguments: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
@@ -68,7 +71,9 @@ impl PamHooks for Module {
         } else {
             hook::password::Phase::Check
         };
-        run(handle, &arguments, |pam, bus, arguments| hook::password::change(pam, bus, arguments, phase))
+        run(handle, &arguments, |pam, daemon, arguments| {
+            hook::password::change(pam, daemon, arguments, phase)
+        })
     }
 }
 
@@ -76,12 +81,12 @@ impl PamHooks for Module {
 fn run(
     handle: &mut PamHandle,
     arguments: &[&CStr],
-    hook: impl FnOnce(&mut Handle<'_>, &mut Bus, &Arguments) -> hook::Ended,
+    hook: impl FnOnce(&mut Handle<'_>, &mut Sockets, &Arguments) -> hook::Ended,
 ) -> PamResultCode {
     quiet();
     let mut pam = Handle::new(handle);
     let arguments = Arguments::read(arguments, &mut pam);
-    let ended = hook(&mut pam, &mut Bus::default(), &arguments);
+    let ended = hook(&mut pam, &mut Sockets, &arguments);
     ended.unwrap_or_else(|code| code)
 }
 

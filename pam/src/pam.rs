@@ -1,8 +1,10 @@
 //! What a hook needs of PAM.
 
+use crate::memory::Memory;
 use ::pam::constants::PamResultCode;
 use records::Secret;
-use std::os::fd::OwnedFd;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// How a message is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +24,19 @@ pub enum Token {
     Old,
 }
 
-/// PAM, as a hook sees it. Names of users are primary names, so that one reference serves all hooks.
+/// Where the user sits, as the program says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seat {
+    /// Nowhere: a service, a job.
+    None,
+    /// At the other end of sshd, which compares PAM_USER with the name that was typed, and asks for proof in a child
+    /// process that is gone when the session begins.
+    Ssh,
+    /// At a terminal or a screen.
+    Here,
+}
+
+/// PAM, as a hook sees it.
 pub trait Pam {
     /// PAM_USER, asked for where it is not set.
     fn user(&mut self) -> Result<String, PamResultCode>;
@@ -42,12 +56,10 @@ pub trait Pam {
     fn variable(&mut self, name: &str) -> Option<String>;
     /// Sets one.
     fn set_variable(&mut self, name: &str, value: &str) -> Result<(), PamResultCode>;
-    /// Whether a hook before this one has got a reference on the user's home.
-    fn has_reference(&mut self, user: &str) -> bool;
-    /// Keeps a reference until the session or the login ends.
-    fn keep_reference(&mut self, user: &str, reference: OwnedFd) -> Result<(), PamResultCode>;
-    /// Lets the reference go.
-    fn drop_reference(&mut self, user: &str);
+    /// Where the user sits.
+    fn seat(&mut self) -> Seat;
+    /// What is remembered between hooks.
+    fn memory(&mut self) -> Rc<RefCell<Memory>>;
     /// Whether the process acts for root.
     fn is_root(&mut self) -> bool;
     /// Writes to the log of authentications. Never a secret.

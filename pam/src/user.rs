@@ -1,7 +1,8 @@
 //! Whose home: the name as typed, with its area, and the record behind it.
 
+use crate::ask;
 use crate::daemon::{Daemon, Failure};
-use crate::pam::Pam;
+use crate::pam::{Pam, Say, Seat};
 use ::pam::constants::PamResultCode;
 use records::{Record, Refusal, UserName, kinds};
 
@@ -9,42 +10,98 @@ use records::{Record, Refusal, UserName, kinds};
 pub struct User {
     /// The primary name.
     pub name: String,
-    /// `user%area`: the area; empty: explicitly none.
-    pub area: Option<String>,
     /// The record, as fresh as this hook.
     pub record: Record,
 }
 
-/// Finds out. Users that are not ours end the hook with PAM_USER_UNKNOWN: other modules know them.
+/// Finds out. Users that are not ours end the hook with PAM_USER_UNKNOWN: other modules know them. Who is in
+/// /etc/passwd and has no home of ours costs the daemon no question, and whoever it does not answer for is asked about
+/// once for all hooks. One of ours never ends so: where nothing can be had of the daemon the hook ends with a sentence.
 pub fn find(pam: &mut dyn Pam, daemon: &mut dyn Daemon) -> Result<User, PamResultCode> {
-    let typed = pam.user()?;
+    let typed = pam.user().map_err(|_| PamResultCode::PAM_USER_UNKNOWN)?;
     let (name, area) = split(&typed);
-    if name.is_empty() || matches!(name, "root" | "nobody") {
-        return Err(PamResultCode::PAM_USER_UNKNOWN);
-    }
-    let bare = name.split('@').next().unwrap_or(name);
-    if UserName::parse(bare).is_err() {
-        return Err(PamResultCode::PAM_USER_UNKNOWN);
-    }
-    let record = match daemon.record(name) {
-        Ok(record) => record,
-        Err(Failure::Absent | Failure::Refused(Refusal::NoSuchHome, _)) => {
+    let record = match record(pam, daemon, name) {
+        Found::Ours(record) => record,
+        Found::Strange => {
+            pam.memory().borrow_mut().is_strange(name);
             return Err(PamResultCode::PAM_USER_UNKNOWN);
         }
-        Err(failure) => {
-            pam.log(&format!("the record of {name} cannot be had: {failure:?}"));
-            return Err(PamResultCode::PAM_SERVICE_ERR);
-        }
+        Found::Unanswered(failure) => return Err(ask::give_up(pam, name, &failure)),
     };
-    if !record.is_called(name) {
-        pam.log(&format!("homed gave another user's record for {name}"));
-        return Err(PamResultCode::PAM_SERVICE_ERR);
-    }
     let primary = record.user().as_str().to_owned();
-    if primary != typed {
+    other_line(pam, daemon, &primary, &record)?;
+    pam.memory().borrow_mut().is_ours(name, &primary);
+    if let Some(area) = area {
+        // The name loses it here, and the session's hook comes last.
+        pam.set_variable("XDG_AREA", area)?;
+    }
+    // sshd ends a login whose name changes before the session.
+    if primary != typed && pam.seat() != Seat::Ssh {
         pam.set_user(&primary)?;
     }
-    Ok(User { name: primary, area: area.map(str::to_owned), record })
+    Ok(User { name: primary, record })
+}
+
+/// Whether the user is one of ours, as far as it is known without telling anybody.
+pub fn is_ours(pam: &mut dyn Pam, daemon: &mut dyn Daemon) -> bool {
+    let Ok(typed) = pam.user() else { return false };
+    let (name, _) = split(&typed);
+    pam.memory().borrow().primary(name).is_some() || matches!(record(pam, daemon, name), Found::Ours(_))
+}
+
+/// Whose a name is.
+enum Found {
+    Ours(Record),
+    Strange,
+    /// One of ours, and the daemon does not say more.
+    Unanswered(Failure),
+}
+
+fn record(pam: &mut dyn Pam, daemon: &mut dyn Daemon, name: &str) -> Found {
+    let memory = pam.memory();
+    let bare = UserName::parse(name.split('@').next().unwrap_or(name));
+    let (false, Ok(bare)) = (matches!(name, "" | "root" | "nobody"), bare) else { return Found::Strange };
+    if memory.borrow().knows_stranger(name) {
+        return Found::Strange;
+    }
+    let is_registered = daemon.is_registered(&bare);
+    if !is_registered && daemon.local_uid(name).is_some() {
+        return Found::Strange;
+    }
+    let ours = is_registered || memory.borrow().primary(name).is_some();
+    let failure = match memory.borrow().silent {
+        true => Failure::Silent("it did not answer before".to_owned()),
+        false => match daemon.record(name, ours) {
+            Ok(record) if record.is_called(name) => return Found::Ours(record),
+            Ok(_) => Failure::Silent(format!("it gave another user's record for {name}")),
+            Err(Failure::Refused(Refusal::NoSuchHome, _)) => return Found::Strange,
+            Err(failure) => failure,
+        },
+    };
+    if failure != Failure::Absent || ours {
+        pam.log(&format!("homed cannot be asked about {name}: {failure:?}"));
+    }
+    memory.borrow_mut().silent = true;
+    if ours { Found::Unanswered(failure) } else { Found::Strange }
+}
+
+/// A line of /etc/passwd with another UID would be logged in beside the home.
+fn other_line(
+    pam: &mut dyn Pam,
+    daemon: &mut dyn Daemon,
+    primary: &str,
+    record: &Record,
+) -> Result<(), PamResultCode> {
+    let Some(line) = daemon.local_uid(primary) else { return Ok(()) };
+    let uid = daemon.machine().ok().and_then(|machine| record.on(&machine).uid);
+    if uid.is_none_or(|uid| uid == line) {
+        return Ok(());
+    }
+    let text = format!(
+        "/etc/passwd has another user {primary}, with the UID {line}. An administrator has to remove the line, or the home."
+    );
+    pam.say(Say::Error, &text);
+    Err(PamResultCode::PAM_PERM_DENIED)
 }
 
 /// Splits `user%area` at the last `%`, where what follows can be an area.

@@ -1,17 +1,12 @@
 //! The client: connects, deposits secrets, hears of progress.
 
 use crate::memory;
+use crate::stream::Stream;
 use records::Secret;
 use records::handoff::{Deposit, Progress, Reply, SOCKET, VERSION};
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType,
-};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -34,8 +29,7 @@ pub enum HandoffError {
 
 /// A connection to the daemon. Tickets are good as long as it is open.
 pub struct Client {
-    socket: OwnedFd,
-    received: Vec<u8>,
+    stream: Stream,
     progress: VecDeque<Progress>,
     patience: Duration,
 }
@@ -48,14 +42,8 @@ impl Client {
 
     /// The same on another socket.
     pub fn connect_to(path: &Path, patience: Duration) -> Result<Self, HandoffError> {
-        let unreachable = |e: rustix::io::Errno| HandoffError::Unreachable(e.into());
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
-        let socket = socket.map_err(unreachable)?;
-        let address = SocketAddrUnix::new(path).map_err(unreachable)?;
-        // A Unix socket connects at once, or not: EAGAIN is a full queue of a daemon that hangs.
-        rustix::net::connect(&socket, &address).map_err(unreachable)?;
-        Ok(Self { socket, received: Vec::new(), progress: VecDeque::new(), patience })
+        let stream = Stream::connect(path, Instant::now() + patience).map_err(HandoffError::Unreachable)?;
+        Ok(Self { stream, progress: VecDeque::new(), patience })
     }
 
     /// Hands a secret over; the ticket stands for it once.
@@ -74,6 +62,7 @@ impl Client {
                 Some(Reply::Progress(_)) | None => {
                     return Err(io::Error::from(io::ErrorKind::TimedOut).into());
                 }
+                Some(_) => return Err(io::Error::from(io::ErrorKind::InvalidData).into()),
             }
         }
     }
@@ -85,69 +74,26 @@ impl Client {
         }
         match self.next(Instant::now() + wait)? {
             Some(Reply::Progress(progress)) => Ok(Some(progress)),
-            Some(Reply::Ticket(_) | Reply::Refused(_)) | None => Ok(None),
+            Some(_) | None => Ok(None),
         }
     }
 
-    fn send(&mut self, deposit: &Deposit, fd: BorrowedFd<'_>) -> Result<(), HandoffError> {
+    fn send(&self, deposit: &Deposit, fd: BorrowedFd<'_>) -> Result<(), HandoffError> {
         let mut line = serde_json::to_vec(deposit).map_err(io::Error::from)?;
         line.push(b'\n');
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = [fd];
-        control.push(SendAncillaryMessage::ScmRights(&fds));
-        // The line is far smaller than a socket's buffer: it goes in one piece or not at all.
-        let sent =
-            rustix::net::sendmsg(&self.socket, &[IoSlice::new(&line)], &mut control, SendFlags::NOSIGNAL);
-        match sent {
-            Ok(all) if all == line.len() => Ok(()),
-            Ok(_) => Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-            Err(e) => Err(io::Error::from(e).into()),
-        }
+        Ok(self.stream.send(&line, &[fd])?)
     }
 
     /// The next whole line, if one comes before `deadline`.
     fn next(&mut self, deadline: Instant) -> Result<Option<Reply>, HandoffError> {
-        loop {
-            if let Some(end) = self.received.iter().position(|b| *b == b'\n') {
-                let line: Vec<u8> = self.received.drain(..=end).collect();
-                return Ok(Some(serde_json::from_slice(&line).map_err(io::Error::from)?));
-            }
-            if self.received.len() > LONGEST_LINE {
-                return Err(io::Error::from(io::ErrorKind::InvalidData).into());
-            }
-            if !self.readable(deadline)? {
-                return Ok(None);
-            }
-            let mut chunk = [0; 4096];
-            match rustix::io::read(&self.socket, &mut chunk) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                Ok(length) => self.received.extend_from_slice(&chunk[..length]),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(io::Error::from(e).into()),
-            }
-        }
-    }
-
-    /// Waits until there is something to read. A signal, of which `sudo` and `login` get many, does not end the
-    /// wait: poll(2) is begun anew with what is left of the time.
-    fn readable(&self, deadline: Instant) -> Result<bool, HandoffError> {
-        loop {
-            let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now()))
-                .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-            let mut watched = [PollFd::new(&self.socket, PollFlags::IN)];
-            match rustix::event::poll(&mut watched, Some(&left)) {
-                Ok(ready) => return Ok(ready > 0),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(io::Error::from(e).into()),
-            }
-        }
+        let Some(line) = self.stream.next(b'\n', LONGEST_LINE, deadline)? else { return Ok(None) };
+        Ok(Some(serde_json::from_slice(&line).map_err(io::Error::from)?))
     }
 }
 
 impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.stream.as_fd()
     }
 }
 
@@ -156,6 +102,7 @@ mod tests {
     use super::*;
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
     use std::io::{IoSliceMut, Write};
+    use std::mem::MaybeUninit;
     use std::os::unix::net::{UnixListener, UnixStream};
 
     fn take(stream: &UnixStream) -> Secret {
@@ -199,7 +146,7 @@ mod tests {
     fn pair(patience: Duration) -> (Client, UnixStream) {
         let (near, far) = UnixStream::pair().expect("made");
         near.set_nonblocking(true).expect("set");
-        (Client { socket: near.into(), received: Vec::new(), progress: VecDeque::new(), patience }, far)
+        (Client { stream: Stream::over(near.into()), progress: VecDeque::new(), patience }, far)
     }
 
     #[test]

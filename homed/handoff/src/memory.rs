@@ -27,10 +27,7 @@ pub struct Memory {
 
 /// A descriptor with a copy of the secret in it.
 pub fn offer(secret: &Secret) -> io::Result<Memory> {
-    let bytes = secret.open();
-    if bytes.is_empty() || bytes.len() > MAX_SECRET {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a secret must have 1 to 65536 bytes"));
-    }
+    let bytes = sized(secret)?;
     if let Some(fd) = sys::memfd_secret() {
         rustix::fs::ftruncate(&fd, bytes.len() as u64)?;
         // Where locked memory is limited (RLIMIT_MEMLOCK) the mapping fails: then the other kind.
@@ -40,6 +37,20 @@ pub fn offer(secret: &Secret) -> io::Result<Memory> {
         }
     }
     plain(bytes)
+}
+
+/// The same in a memfd, always. For programs in which anybody's filter of system calls may be in force, and a
+/// filter that kills cannot be asked: `memfd_secret` is not in systemd's `@system-service`.
+pub fn offer_plain(secret: &Secret) -> io::Result<Memory> {
+    plain(sized(secret)?)
+}
+
+fn sized(secret: &Secret) -> io::Result<&[u8]> {
+    let bytes = secret.open();
+    if bytes.is_empty() || bytes.len() > MAX_SECRET {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a secret must have 1 to 65536 bytes"));
+    }
+    Ok(bytes)
 }
 
 fn plain(bytes: &[u8]) -> io::Result<Memory> {

@@ -3,6 +3,7 @@
 pub mod dbus;
 pub mod handoff;
 pub mod logind;
+pub mod pam;
 pub mod polkit;
 pub mod sessions;
 pub mod varlink;
@@ -29,7 +30,8 @@ pub async fn start(link: Link, mut handed: Handed) -> Result<impl Future<Output 
 
     let tickets = handoff::Tickets::default();
     let listener = listen(&mut handed, "handoff", Path::new(records::handoff::SOCKET))?;
-    servers.spawn(named("the hand-off socket", handoff::serve(listener, tickets.clone())));
+    let calls = pam::Calls::new(link.clone());
+    servers.spawn(named("the hand-off socket", handoff::serve(listener, tickets.clone(), calls)));
 
     let socket = Path::new(varlink::SOCKET);
     let listener = listen(&mut handed, "userdb", socket)?;

@@ -1,30 +1,27 @@
-//! account: whether the user may log in now, and what the password needs.
+//! account: whether the user may log in now, and what the password needs. Attempts are counted where passwords are
+//! tried: somebody else's wrong ones keep nobody out who has got this far.
 
 use super::Ended;
 use crate::acquire::{Insist, acquire};
 use crate::arguments::Arguments;
+use crate::ask;
 use crate::daemon::Daemon;
 use crate::pam::{Pam, Say};
 use crate::user;
 use ::pam::constants::PamResultCode;
 use records::Settings;
 use records::account::{LoginVerdict, PasswordVerdict, login_verdict, password_verdict};
-use records::attempts::{Limit, Window};
 
 /// pam_sm_acct_mgmt.
 pub fn check(pam: &mut dyn Pam, daemon: &mut dyn Daemon, arguments: &Arguments) -> Ended {
     let user = user::find(pam, daemon)?;
-    acquire(pam, daemon, &user.name, Insist::Open, arguments.suspend)?;
+    acquire(pam, daemon, &user, Insist::Open, arguments.suspend)?;
     // Opening may have brought a newer record in.
     let user = user::find(pam, daemon)?;
-    let machine = daemon.machine().map_err(|failure| {
-        pam.log(&format!("{failure:?}"));
-        PamResultCode::PAM_SERVICE_ERR
-    })?;
+    let machine = daemon.machine().map_err(|failure| ask::give_up(pam, &user.name, &failure))?;
     let settings = user.record.on(&machine);
     let now = daemon.now_usec();
     login(pam, &settings, now)?;
-    attempts(pam, &settings, now)?;
     password(pam, &settings, now)
 }
 
@@ -37,21 +34,6 @@ fn login(pam: &mut dyn Pam, settings: &Settings, now: u64) -> Result<(), PamResu
     };
     pam.say(Say::Error, why);
     Err(PamResultCode::PAM_ACCT_EXPIRED)
-}
-
-fn attempts(pam: &mut dyn Pam, settings: &Settings, now: u64) -> Result<(), PamResultCode> {
-    let window = Window {
-        begin_usec: settings.rate_limit_begin_usec.unwrap_or(0),
-        count: settings.rate_limit_count.unwrap_or(0),
-    };
-    let limit = Limit {
-        interval_usec: settings.effective_rate_limit_interval_usec(),
-        burst: settings.effective_rate_limit_burst(),
-    };
-    let Some(next) = window.next_try_usec(limit, now) else { return Ok(()) };
-    let seconds = (next - now).div_ceil(1_000_000);
-    pam.say(Say::Error, &format!("Too many logins, try again in {seconds} s."));
-    Err(PamResultCode::PAM_MAXTRIES)
 }
 
 fn password(pam: &mut dyn Pam, settings: &Settings, now: u64) -> Ended {

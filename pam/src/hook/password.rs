@@ -23,8 +23,14 @@ pub enum Phase {
 const MOST_CALLS: u32 = 5;
 
 /// pam_sm_chauthtok.
-pub fn change(pam: &mut dyn Pam, daemon: &mut dyn Daemon, _arguments: &Arguments, phase: Phase) -> Ended {
-    let user = user::find(pam, daemon)?;
+pub fn change(pam: &mut dyn Pam, daemon: &mut dyn Daemon, arguments: &Arguments, phase: Phase) -> Ended {
+    let user = match user::find(pam, daemon) {
+        Err(PamResultCode::PAM_USER_UNKNOWN) if arguments.first && phase == Phase::Update => {
+            pam.new_token()?;
+            return Err(PamResultCode::PAM_USER_UNKNOWN);
+        }
+        found => found?,
+    };
     if phase == Phase::Check {
         current(pam)?;
         return Ok(PamResultCode::PAM_SUCCESS);

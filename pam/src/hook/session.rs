@@ -15,22 +15,22 @@ pub fn open(pam: &mut dyn Pam, daemon: &mut dyn Daemon, arguments: &Arguments) -
         Err(PamResultCode::PAM_USER_UNKNOWN) => return Ok(PamResultCode::PAM_SUCCESS),
         found => found?,
     };
-    acquire(pam, daemon, &user.name, Insist::Open, arguments.suspend)?;
+    acquire(pam, daemon, &user, Insist::Open, arguments.suspend)?;
+    // Nobody compares it any more, and the modules that follow know users by their primary names.
+    pam.set_user(&user.name)?;
     pam.set_variable("SYSTEMD_HOME", "1")?;
     pam.set_variable("SYSTEMD_HOME_SUSPEND", if arguments.suspend == AtSuspend::Lock { "1" } else { "0" })?;
-    if let Some(area) = &user.area {
-        pam.set_variable("XDG_AREA", area)?;
-    }
     Ok(PamResultCode::PAM_SUCCESS)
 }
 
 /// pam_sm_close_session: lets the home go, and waits until it is closed if nobody else holds it.
 pub fn close(pam: &mut dyn Pam, daemon: &mut dyn Daemon, _arguments: &Arguments) -> Ended {
-    let user = pam.user()?;
-    if !pam.has_reference(&user) {
+    let typed = pam.user()?;
+    let memory = pam.memory();
+    let Some(user) = memory.borrow().primary(&typed).filter(|user| memory.borrow().holds(user)) else {
         return Ok(PamResultCode::PAM_SUCCESS);
-    }
-    pam.drop_reference(&user);
+    };
+    memory.borrow_mut().let_go();
     match daemon.release(&user) {
         Ok(()) => Ok(PamResultCode::PAM_SUCCESS),
         Err(Failure::Refused(Refusal::HomeBusy, _)) => {

@@ -53,8 +53,7 @@ pub fn run(words: &[String]) -> Result<()> {
 }
 
 /// Builds the programs; gives the folder they are in. The PAM module and the prompt are built by themselves: together
-/// with the others they would be given their features of zbus, and a runtime of threads has no place in other people's
-/// programs.
+/// with the others they would be given their features of libraries, which have no place in other people's programs.
 fn compile(build: Build) -> Result<PathBuf> {
     let (profile, features): (&[&str], &[&str]) = match build {
         Build::Release => (&["--release"], &[]),
@@ -124,6 +123,9 @@ fn install_programs(built: &Path, tree: &Path) -> Result<()> {
         install(&built.join(name), &place, mode)?;
         steps::program("strip", ["--strip-unneeded".as_ref(), place.as_os_str()])?;
     }
+    // Stacks that were written for the original name its module.
+    let link = tree.join(&library).join("security/pam_systemd_home.so");
+    std::os::unix::fs::symlink("pam_homed.so", link)?;
     let homectl = built.join("homectl");
     let generated = [
         ("man", "usr/share/man/man1/homectl.1"),
@@ -142,8 +144,9 @@ fn install_programs(built: &Path, tree: &Path) -> Result<()> {
         );
         fs::write(place, made.stdout)?;
     }
-    for name in ["LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md", "README.md"] {
-        install(&steps::project().join(name), &tree.join("usr/share/doc/homed").join(name), 0o644)?;
+    for name in ["LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md", "README.md", "docs/PAM.md"] {
+        let file = Path::new(name).file_name().context("a file has a name")?;
+        install(&steps::project().join(name), &tree.join("usr/share/doc/homed").join(file), 0o644)?;
     }
     Ok(())
 }

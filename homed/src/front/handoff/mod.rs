@@ -1,17 +1,20 @@
-//! The hand-off socket: takes secrets from clients and gives tickets (`records::handoff`).
+//! The hand-off socket: takes secrets from clients and gives tickets (`records::handoff`), and takes the calls of PAM
+//! modules ([`super::pam`]).
 //!
 //! A ticket is good once, for callers with the UID of the socket's peer, while its connection is open.
 //! Every UID has its own limits, so a flood by one does not hurt the others.
 
+mod attend;
+mod input;
+
+use super::pam::Calls;
 use crate::daemon::link::{Progress, ProgressSink};
 use handoff::Memory;
+use input::{Input, Message};
 use records::Secret;
 use records::handoff::{Deposit, Reply, VERSION};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-use std::collections::{HashMap, VecDeque};
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
@@ -22,8 +25,6 @@ const CONNECTIONS_PER_UID: usize = 16;
 const CONNECTIONS_OF_ROOT: usize = 512;
 /// Tickets a connection may have open: old and new password, and some air.
 const TICKETS_PER_CONNECTION: usize = 8;
-/// Longest line of a client, in bytes.
-const LONGEST_LINE: usize = 4096;
 /// Progress lines that wait for a slow reader; more are dropped.
 const PROGRESS_KEPT: usize = 32;
 
@@ -118,12 +119,13 @@ fn random_name() -> io::Result<String> {
 }
 
 /// Serves clients for as long as it is polled.
-pub async fn serve(listener: UnixListener, tickets: Tickets) {
+pub async fn serve(listener: UnixListener, tickets: Tickets, calls: Calls) {
     loop {
         let (stream, peer) = super::accept(&listener).await;
+        let calls = calls.clone();
         match tickets.open(peer) {
             // A client that breaks off is no news.
-            Some(place) => drop(tokio::spawn(async move { drop(converse(stream, place).await) })),
+            Some(place) => drop(tokio::spawn(async move { drop(converse(stream, place, &calls).await) })),
             None => drop(tokio::spawn(turn_away(stream))),
         }
     }
@@ -139,9 +141,9 @@ async fn turn_away(mut stream: UnixStream) {
 /// Serves one client. Descriptors of its that are no memory are closed on another thread, and the client's
 /// place is taken until that is done: close(2) asks the file's own file system, which may be a program of the
 /// client's that never answers.
-async fn converse(stream: UnixStream, place: Place) -> io::Result<()> {
+async fn converse(stream: UnixStream, place: Place, calls: &Calls) -> io::Result<()> {
     let mut input = Input::default();
-    let ended = answer(stream, &place, &mut input).await;
+    let ended = answer(stream, &place, &mut input, calls).await;
     let foreign = std::mem::take(&mut input.foreign);
     if !foreign.is_empty() {
         tokio::task::spawn_blocking(move || {
@@ -152,7 +154,7 @@ async fn converse(stream: UnixStream, place: Place) -> io::Result<()> {
     ended
 }
 
-async fn answer(mut stream: UnixStream, place: &Place, input: &mut Input) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, place: &Place, input: &mut Input, calls: &Calls) -> io::Result<()> {
     let (progress, mut steps) = mpsc::channel(PROGRESS_KEPT);
     loop {
         tokio::select! {
@@ -162,9 +164,18 @@ async fn answer(mut stream: UnixStream, place: &Place, input: &mut Input) -> io:
                 if !input.take(&stream)? {
                     return Ok(());
                 }
-                while let Some((deposit, memory)) = input.next()? {
-                    let reply = accept(place, &deposit, memory, &progress);
-                    stream.write_all(&line(&reply)).await?;
+                while let Some(message) = input.next()? {
+                    match message {
+                        Message::Deposit(deposit, memory) => {
+                            let reply = accept(place, &deposit, memory, &progress);
+                            stream.write_all(&line(&reply)).await?;
+                        }
+                        Message::Call(request, memory) => {
+                            let asking = calls.answer(place.uid, request, memory);
+                            let answered = attend::attend(&mut stream, asking).await?;
+                            attend::send(&stream, &answered).await?;
+                        }
+                    }
                 }
             }
         }
@@ -191,62 +202,19 @@ fn line(reply: &Reply) -> Vec<u8> {
     line
 }
 
-/// What has come in and is not yet answered.
-#[derive(Default)]
-struct Input {
-    bytes: Vec<u8>,
-    memory: VecDeque<Memory>,
-    foreign: Vec<OwnedFd>,
-}
-
-impl Input {
-    /// Reads what is there; `false`: the client has closed.
-    fn take(&mut self, stream: &UnixStream) -> io::Result<bool> {
-        let mut chunk = [0; 1024];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = stream.try_io(Interest::READABLE, || {
-            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-            Ok(rustix::net::recvmsg(stream, &mut [IoSliceMut::new(&mut chunk)], &mut control, flags)?)
-        });
-        let length = match received {
-            Ok(received) => received.bytes,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(e) => return Err(e),
-        };
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(fds) = message {
-                fds.for_each(|fd| match Memory::recognise(fd) {
-                    Ok(memory) => self.memory.push_back(memory),
-                    Err(other) => self.foreign.push(other),
-                });
-            }
-        }
-        self.bytes.extend_from_slice(&chunk[..length]);
-        let too_much = self.bytes.len() > LONGEST_LINE || self.memory.len() > TICKETS_PER_CONNECTION;
-        if too_much || !self.foreign.is_empty() {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(length > 0)
-    }
-
-    /// The next whole line with its memory.
-    fn next(&mut self) -> io::Result<Option<(Deposit, Memory)>> {
-        let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
-        let line: Vec<u8> = self.bytes.drain(..=end).collect();
-        let deposit = serde_json::from_slice(&line)?;
-        let memory = self.memory.pop_front().ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Some((deposit, memory)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use handoff::Client;
+    use std::mem::MaybeUninit;
     use std::os::fd::AsFd;
     use std::time::Duration;
     use tokio::io::AsyncReadExt;
+
+    /// Calls of a daemon that is stopping.
+    fn calls() -> Calls {
+        Calls::new(crate::daemon::link::Link::new().0)
+    }
 
     fn own_uid() -> u32 {
         rustix::process::geteuid().as_raw()
@@ -258,7 +226,8 @@ mod tests {
         let scratch = tempfile::tempdir().expect("made");
         let path = scratch.path().join("socket");
         let tickets = Tickets::default();
-        let server = tokio::spawn(serve(UnixListener::bind(&path).expect("listens"), tickets.clone()));
+        let server =
+            tokio::spawn(serve(UnixListener::bind(&path).expect("listens"), tickets.clone(), calls()));
         let shared = tickets.clone();
         let result = tokio::task::spawn_blocking(move || {
             client(Client::connect_to(&path, Duration::from_secs(10)).expect("connects"), shared)
@@ -302,7 +271,7 @@ mod tests {
         let place = tickets.open(own_uid()).expect("a place");
         place.keep(secret("x"), mpsc::channel(1).0).expect("kept");
         near.shutdown().await.expect("closed");
-        converse(far, place).await.expect("ends");
+        converse(far, place, &calls()).await.expect("ends");
         assert!(tickets.store().kept.is_empty() && tickets.store().connections.is_empty());
         drop(path);
         with_server(run).await;
@@ -320,7 +289,7 @@ mod tests {
         let line = [io::IoSlice::new(b"{\"version\":1,\"length\":4}\n")];
         rustix::net::sendmsg(&near, &line, &mut control, rustix::net::SendFlags::empty()).expect("sent");
         let place = tickets.open(own_uid()).expect("a place");
-        assert!(converse(far, place).await.is_err());
+        assert!(converse(far, place, &calls()).await.is_err());
         let mut said = String::new();
         near.read_to_string(&mut said).await.expect("closed");
         assert_eq!(said, "", "nothing was asked of the file");
