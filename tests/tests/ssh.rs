@@ -86,6 +86,7 @@ fn programs_are_at_home_or_fail_with_a_sentence() -> Result<()> {
         ensure!(output.status == 0, "{output:?}");
     }
     // With the home open a key is enough.
+    machine.becomes("alice", "inactive")?;
     machine.done("activate alice", "correcthorse", "")?;
     assert_eq!(machine.check("ls /home/alice")?, "by-rsync\nby-scp\nby-sftp\nby-ssh\n");
     let output = run(&machine, "ssh", by_key, "alice@localhost pwd")?;

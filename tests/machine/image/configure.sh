@@ -35,6 +35,10 @@ echo 00000000000000000000000000000001 > "$tree/etc/machine-id"
 mkdir -p "$tree/opt/peer/files"
 chroot "$tree" sh -c 'cd /opt/peer && apt-get -q download systemd-homed && dpkg-deb -x systemd-homed_*.deb files'
 
+# Neighbours of ours in PAM, not installed: scenarios install those they look at.
+mkdir -p "$tree/opt/neighbours"
+chroot "$tree" sh -c 'cd /opt/neighbours && apt-get -q download libpam-pwquality cron cron-daemon-common rsync libpopt0'
+
 rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/* "$tree"/var/cache/apt/*.bin
 
 # What is done after an update of /usr is done.
