@@ -41,6 +41,6 @@ mod tests {
             .map(|found| format!("{} {}", found.name, found.storage.as_str()))
             .collect();
         found.sort();
-        assert_eq!(found, ["alice luks", "bob@example.com luks"]);
+        assert_eq!(found, ["alice luks", "bob@example.com luks", "dave directory"]);
     }
 }

@@ -11,12 +11,13 @@ use serde_json::Value;
 use std::time::Duration;
 
 impl Work {
-    /// Whether its worker opens devices for itself: broken off, it may leave one with the key in it.
-    fn opens_devices(self) -> bool {
+    /// Whether its worker, broken off, may leave something: a device with the key in it, or files without a name.
+    fn leaves_something(self) -> bool {
         match self {
             Self::Fixating(_)
             | Self::Activating(_)
             | Self::Creating
+            | Self::Removing
             | Self::ChangingPassword
             | Self::Updating
             | Self::Checking
@@ -27,7 +28,7 @@ impl Work {
             | Self::Locking
             | Self::Unlocking(_) => true,
             // These are tried again themselves, or have nothing of their own open.
-            Self::Deactivating | Self::Removing | Self::Settling | Self::GivingUp | Self::Tending(_) => false,
+            Self::Deactivating | Self::Settling | Self::GivingUp | Self::Tending(_) => false,
         }
     }
 }
@@ -41,7 +42,7 @@ pub(super) struct Going {
 impl Home {
     /// A worker that ended without an outcome may have left devices: they are seen to before anything else starts.
     pub(super) fn clean_up_after(&mut self, work: Work, turn: &mut Turn) {
-        if work.opens_devices() {
+        if work.leaves_something() {
             self.settle(turn);
         }
     }

@@ -28,6 +28,9 @@ pub trait Backend {
     /// Deletes the storage; one that is not there is deleted already.
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
 
+    /// Takes away what killed workers have left, as far as nobody uses it.
+    fn sweep(&self) -> Result<(), Failure>;
+
     /// Looks at everything, and changes nothing.
     fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure>;
 

@@ -39,6 +39,8 @@ pub struct Examined {
     pub unfinished_resize: Option<String>,
     /// What a key opened.
     pub unlocked: Option<Unlocked>,
+    /// What lies behind it, or in the folder; `None`: it was not reached.
+    pub inside: Option<Looked>,
 }
 
 /// The image file.
@@ -51,6 +53,8 @@ pub enum Image {
     NotAFile,
     /// It cannot be read, and why.
     Unreadable(String),
+    /// There is none: the files lie in a folder of the machine.
+    Folder,
     /// It is there.
     There {
         /// Bytes.
@@ -107,7 +111,7 @@ pub struct Header {
     pub has_record: bool,
 }
 
-/// What lies behind a key.
+/// What a key has opened.
 pub struct Unlocked {
     /// Which key fitted.
     pub key: usize,
@@ -115,8 +119,6 @@ pub struct Unlocked {
     pub slot: u32,
     /// The record in the header, or why it cannot be read.
     pub record: Result<Record, String>,
-    /// The file system.
-    pub inside: Looked,
 }
 
 /// Whether the file system was looked at.
@@ -166,4 +168,6 @@ pub enum FileSystem {
     NotMounted(String),
     /// It has no directory of the user.
     NoHome,
+    /// It is the machine's, and not looked at.
+    OfTheMachine,
 }

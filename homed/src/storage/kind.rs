@@ -1,10 +1,10 @@
 //! The kinds of storage, before a home of one is at hand: what daemon and worker ask of any.
 
 use super::backend::Backend;
-use super::luks;
 use super::spec::Spec;
 use super::traces::Traces;
 use super::whereabouts::{Clues, Standing};
+use super::{directory, luks, subvolume};
 use crate::job::Failure;
 use records::Storage;
 use std::fs::Metadata;
@@ -12,7 +12,12 @@ use std::io;
 use std::path::Path;
 
 /// All there are. A new one is a line here, and a file.
-pub const KINDS: &[Kind] = &[luks::KIND];
+pub const KINDS: &[Kind] = &[
+    luks::KIND,
+    // A subvolume is a directory, too: it is asked first.
+    subvolume::KIND,
+    directory::KIND,
+];
 
 /// One kind.
 pub struct Kind {
@@ -20,6 +25,8 @@ pub struct Kind {
     pub storage: Storage,
     /// Whether what lies at this path, and is this, is a home of this kind.
     pub is_one: fn(&Path, &Metadata) -> bool,
+    /// Whether its storage is a folder, and not a file.
+    pub is_folder: bool,
     /// What it can do beside what all can.
     pub parts: Parts,
     /// The backend for one home.

@@ -8,7 +8,9 @@ use records::Refusal;
 
 mod backend;
 pub mod derive;
+mod directory;
 pub mod examined;
+mod folder;
 mod home;
 pub mod kind;
 mod luks;
@@ -16,6 +18,7 @@ mod opened;
 mod parts;
 pub mod site;
 mod spec;
+mod subvolume;
 pub mod swap;
 pub mod traces;
 pub mod whereabouts;

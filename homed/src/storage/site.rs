@@ -4,6 +4,7 @@
 //! Paths say little: folders may be links, and the same one may be there twice (bind mounts). So two places are compared
 //! as the kernel knows them, by device and inode of the folders they lie in ([`real`]).
 
+use super::kind;
 use super::parts::{gpt, image};
 use super::spec::Spec;
 use crate::job::{Context, Failure, refuse};
@@ -119,6 +120,12 @@ fn refuse_what_is_there(spec: &Spec, image: &Real, others: &[Neighbour]) -> Resu
     if kind.is_file() {
         return refuse_file(spec, image, others);
     }
+    if is_folder(spec) {
+        return refuse(
+            Refusal::HomeExists,
+            format!("{path} exists already. It is left as it is: choose another path (--image-path=)."),
+        );
+    }
     if kind.is_dir() {
         return no(format!(
             "{path} is a folder, and not the name of a file. To keep the image in it: --image-path={}",
@@ -138,6 +145,10 @@ fn refuse_what_is_there(spec: &Spec, image: &Real, others: &[Neighbour]) -> Resu
         "a socket"
     };
     no(format!("{path} exists already and is {what}."))
+}
+
+fn is_folder(spec: &Spec) -> bool {
+    kind::of(spec.storage).is_some_and(|kind| kind.is_folder)
 }
 
 fn refuse_file(spec: &Spec, image: &Real, others: &[Neighbour]) -> Result<(), Failure> {
@@ -238,11 +249,12 @@ fn refuse_beside(other: &Neighbour, image: &Real, home: &Real) -> Result<(), Fai
 fn refuse_name_of_another(spec: &Spec, image: &Real) -> Result<(), Failure> {
     let in_root =
         std::fs::metadata(HOME_ROOT).is_ok_and(|root| image.folder_id() == Some((root.dev(), root.ino())));
-    let stem =
-        image.asked.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".home"));
+    let ending = format!(".{}", spec.storage.ending());
+    let name = image.asked.file_name().and_then(|name| name.to_str());
+    let stem = name.and_then(|name| name.strip_suffix(ending.as_str()));
     match stem.and_then(|stem| FullName::parse(stem).ok()) {
         Some(name) if in_root && name.to_string() != spec.name => no(format!(
-            "An image called {} would be taken for the home of {name}. Call it {}.home, or choose another folder.",
+            "An image called {} would be taken for the home of {name}. Call it {}{ending}, or choose another folder.",
             image.asked.display(),
             spec.name
         )),

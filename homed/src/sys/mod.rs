@@ -35,6 +35,7 @@ pub mod seats;
 pub mod servers;
 pub mod setting;
 pub mod slice;
+pub mod subvolume;
 pub mod swap;
 pub mod terminal;
 pub mod userns;

@@ -104,12 +104,22 @@ pub fn attach(mount: impl AsFd, target: &Path) -> io::Result<()> {
 /// Maps the IDs of a detached mount by a user namespace's map. Once per mount.
 pub fn map_ids(mount: impl AsFd, namespace: impl AsFd) -> io::Result<()> {
     let namespace = u64::try_from(namespace.as_fd().as_raw_fd()).map_err(io::Error::other)?;
-    let change = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_IDMAP,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: namespace,
-    };
+    change(mount, libc::MOUNT_ATTR_IDMAP, namespace)
+}
+
+/// Has attributes apply to a detached mount, beside those it has.
+pub fn restrict(mount: impl AsFd, attributes: Attributes) -> io::Result<()> {
+    let on = [
+        (attributes.no_suid, libc::MOUNT_ATTR_NOSUID),
+        (attributes.no_devices, libc::MOUNT_ATTR_NODEV),
+        (attributes.no_execute, libc::MOUNT_ATTR_NOEXEC),
+    ];
+    change(mount, on.iter().filter(|row| row.0).map(|row| row.1).sum(), 0)
+}
+
+/// Sets attributes; the namespace is for those who map.
+fn change(mount: impl AsFd, attr_set: u64, namespace: u64) -> io::Result<()> {
+    let change = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd: namespace };
     // SAFETY: the path is a C string, the struct lives for the call and its true size is given.
     let answer = unsafe {
         libc::syscall(

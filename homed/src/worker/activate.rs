@@ -154,7 +154,7 @@ pub fn see_inside(
 ) -> Result<(), Failure> {
     let Some(vault) = opened.vault() else {
         copies.there_is_no_header();
-        return copies.see_identity(opened.home(steps)?, steps);
+        return copies.see_only_identity(opened.home(steps)?, steps);
     };
     copies.see_header(vault.record(), steps)?;
     if let Some(vouched) = copies.vouched() {

@@ -22,6 +22,14 @@ pub struct Copies {
     header: Option<Record>,
     stale_header: Staleness,
     stale_identity: Staleness,
+    identity: Seen,
+}
+
+/// Whether the copy in the home was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    No,
+    Yes,
 }
 
 /// Whether a copy has to be written.
@@ -64,6 +72,7 @@ impl Copies {
             header: None,
             stale_header: Staleness::Stale,
             stale_identity: Staleness::Stale,
+            identity: Seen::No,
         })
     }
 
@@ -75,11 +84,7 @@ impl Copies {
                 steps.warn(format!("The record in the header cannot be read ({why}); it is written anew."));
                 Ok(())
             }
-            Ok(copy) if !self.trusts(copy) => refuse(
-                Refusal::BadSignature,
-                "The home's record was signed by a machine that is not trusted here; nothing was changed. \
-                 Add that machine's key with \"homectl add-signing-key\" and try again.",
-            ),
+            Ok(copy) if !self.trusts(copy) => not_trusted(),
             Ok(copy) => {
                 // How the home is mounted is read from the host's record, where that counts: it is the one to judge.
                 self.vouched = self.vouched.or_else(|| self.trust.vouch(copy));
@@ -96,8 +101,20 @@ impl Copies {
         self.stale_header = Staleness::Nowhere;
     }
 
+    /// Looks at the copy in a home whose storage has no other. Where this machine has none either, and it is signed by a
+    /// stranger, it ends the job.
+    pub fn see_only_identity(&mut self, home: &HomeDirectory, steps: &mut dyn Steps) -> Result<(), Failure> {
+        match home.read_record() {
+            Ok(copy) if self.winner.is_none() && !self.trusts(&copy) => not_trusted(),
+            Ok(_) | Err(_) => self.see_identity(home, steps),
+        }
+    }
+
     /// Looks at the copy in the home. One that is damaged or not trusted is passed over.
     pub fn see_identity(&mut self, home: &HomeDirectory, steps: &mut dyn Steps) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.identity, Seen::Yes) == Seen::Yes {
+            return Ok(());
+        }
         let copy = match home.read_record() {
             Ok(copy) => copy,
             Err(failure) => {
@@ -265,6 +282,14 @@ impl Copies {
         self.host = Some(host.clone());
         Ok(Some(host))
     }
+}
+
+fn not_trusted<T>() -> Result<T, Failure> {
+    refuse(
+        Refusal::BadSignature,
+        "The home's record was signed by a machine that is not trusted here; nothing was changed. \
+         Add that machine's key with \"homectl add-signing-key\" and try again.",
+    )
 }
 
 /// Who vouches for the file system of a home: its host record, else the record in its header.

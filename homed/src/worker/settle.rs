@@ -16,6 +16,7 @@ pub fn settle<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     let standing = spec.standing()?;
     let backend = storage::backend(spec)?;
     let user = job.record.user();
+    backend.sweep()?;
     let settled = match (backend.locks(), standing) {
         (Some(locks), _) => locks.settle(steps)?,
         (None, Standing::Closed) => Settled::Closed,

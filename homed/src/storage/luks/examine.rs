@@ -69,7 +69,8 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
         (None, Some(Ok(_))) => Looked::NotVouched,
         (_, Some(Err(_)) | None) => Looked::InUse,
     };
-    found.unlocked = Some(Unlocked { key: unlocked.key, slot: unlocked.slot, record, inside });
+    found.unlocked = Some(Unlocked { key: unlocked.key, slot: unlocked.slot, record });
+    found.inside = Some(inside);
     Ok(found)
 }
 

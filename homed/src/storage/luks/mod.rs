@@ -62,6 +62,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 pub const KIND: Kind = Kind {
     storage: Storage::Luks,
     is_one: |_, facts| facts.is_file(),
+    is_folder: false,
     parts: Parts { locks: true, resizes: true, tends: true },
     backend: |common| Ok(Box::new(Luks { spec: Spec::of(common)? })),
     standing: whereabouts::standing,
@@ -93,6 +94,10 @@ impl Backend for Luks {
 
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
         remove(&self.spec, steps)
+    }
+
+    fn sweep(&self) -> Result<(), Failure> {
+        sweep(&self.spec).map(drop)
     }
 
     fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {

@@ -1,7 +1,9 @@
 //! What backends are built from. Parts know nothing of users.
 
 pub mod barrier;
+pub mod bound;
 pub mod cover;
+pub mod erase;
 pub mod gpt;
 pub mod idmap;
 pub mod image;

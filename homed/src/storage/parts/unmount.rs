@@ -34,7 +34,18 @@ pub struct Was {
 /// Unmounts the file system on this device wherever it is mounted. With force, what somebody uses, and whatever is
 /// mounted on it, is taken out of the tree all the same.
 pub fn all(device: Number, force: Force, steps: &mut dyn Steps) -> Result<Was, Failure> {
-    let looked = || mount::of_device(device).during("reading the table of mounts");
+    let was = those(&|| mount::of_device(device), force, steps)?;
+    copies(device)?;
+    Ok(was)
+}
+
+/// The same for the mounts that are found so, of which each goes away when it is unmounted.
+pub fn those(
+    find: &dyn Fn() -> io::Result<Vec<Found>>,
+    force: Force,
+    steps: &mut dyn Steps,
+) -> Result<Was, Failure> {
+    let looked = || find().during("reading the table of mounts");
     let mut left = looked()?;
     let was = Was { read_only: !left.is_empty() && left.iter().all(|found| found.mount.is_read_only()) };
     for _ in 0..MOST {
@@ -48,7 +59,6 @@ pub fn all(device: Number, force: Force, steps: &mut dyn Steps) -> Result<Was, F
         one(found, force, steps)?;
         left = looked()?;
     }
-    copies(device)?;
     Ok(was)
 }
 

@@ -72,6 +72,7 @@ fn image(facts: &Facts) -> Vec<Finding> {
         Image::Missing => vec![Finding::with(Kind::ImageMissing, path)],
         Image::NotAFile => vec![Finding::with(Kind::ImageNotAFile, path)],
         Image::Unreadable(why) => vec![Finding::with(Kind::ImageUnreadable, format!("{path}: {why}"))],
+        Image::Folder => vec![Finding::with(Kind::ImageSound, format!("{path}, a folder"))],
         Image::There { size, wanting, room, copied } => {
             let mut all = vec![Finding::with(Kind::ImageSound, format!("{path}, {} MiB", size >> 20))];
             if *copied {
@@ -175,17 +176,12 @@ fn copies(facts: &Facts) -> Vec<Finding> {
         Some(Copy::Trusted(_)) | None => {}
     }
     let reached = facts.seen == Seen::Open
-        || facts.examined.unlocked.as_ref().and_then(|unlocked| unlocked.inside.seen()).is_some_and(
-            |inside| {
-                !matches!(
-                    inside.file_system,
-                    FileSystem::Unknown
-                        | FileSystem::OfAnother
-                        | FileSystem::NotMounted(_)
-                        | FileSystem::NoHome
-                )
-            },
-        );
+        || facts.examined.inside.as_ref().and_then(Looked::seen).is_some_and(|inside| {
+            !matches!(
+                inside.file_system,
+                FileSystem::Unknown | FileSystem::OfAnother | FileSystem::NotMounted(_) | FileSystem::NoHome
+            )
+        });
     match facts.home.as_ref().filter(|_| reached) {
         Some(Copy::Unreadable(why)) => all.push(Finding::with(Kind::HomeRecordUnreadable, why)),
         Some(Copy::Untrusted) => all.push(Finding::plain(Kind::HomeRecordUntrusted)),
@@ -207,10 +203,10 @@ fn copies(facts: &Facts) -> Vec<Finding> {
 }
 
 fn file_system(facts: &Facts) -> Option<Finding> {
-    if facts.seen != Seen::Closed {
+    if facts.seen != Seen::Closed && !matches!(facts.examined.image, Image::Folder) {
         return Some(Finding::plain(Kind::FileSystemOpen));
     }
-    let inside = match &facts.examined.unlocked.as_ref()?.inside {
+    let inside = match facts.examined.inside.as_ref()? {
         Looked::At(inside) => inside,
         Looked::NotVouched => return Some(Finding::plain(Kind::FileSystemNotVouched)),
         Looked::InUse => return None,
@@ -224,6 +220,7 @@ fn file_system(facts: &Facts) -> Option<Finding> {
         FileSystem::Errors(said) => Finding::with(Kind::FileSystemErrors, said),
         FileSystem::NotMounted(why) => Finding::with(Kind::FileSystemNotMounted, why),
         FileSystem::NoHome => Finding::plain(Kind::FileSystemNoHome),
+        FileSystem::OfTheMachine => return None,
     })
 }
 
@@ -268,7 +265,8 @@ mod tests {
                     marked: false,
                     has_record: true,
                 }),
-                unlocked: Some(Unlocked { key: 0, slot: 0, record: Ok(record), inside: Looked::At(inside) }),
+                unlocked: Some(Unlocked { key: 0, slot: 0, record: Ok(record) }),
+                inside: Some(Looked::At(inside)),
                 ..Examined::default()
             },
             seen: Seen::Closed,
@@ -295,7 +293,7 @@ mod tests {
     }
 
     fn inside(facts: &mut Facts) -> &mut Inside {
-        match facts.examined.unlocked.as_mut().map(|unlocked| &mut unlocked.inside) {
+        match facts.examined.inside.as_mut() {
             Some(Looked::At(inside)) => inside,
             _ => panic!("not there"),
         }
@@ -350,7 +348,7 @@ mod tests {
         ),
         (
             |f| {
-                f.examined.unlocked.as_mut().expect("there").inside = Looked::NotVouched;
+                f.examined.inside = Some(Looked::NotVouched);
                 f.home = None;
             },
             &[Kind::FileSystemNotVouched],

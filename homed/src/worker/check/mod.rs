@@ -40,9 +40,9 @@ pub fn look<W: Write>(
     let wish = Examination { seen, keys: &keys, vouch: &vouch };
     let examined = storage::backend(spec)?.examine(&wish, steps)?;
     let host = (known == Known::Yes).then_some(&job.record);
-    let home = match (&examined.unlocked, seen) {
+    let home = match (&examined.inside, seen) {
         (_, Seen::Open) => Some(open_home(&home_directory)),
-        (Some(unlocked), Seen::Closed) => unlocked.inside.seen().map(|inside| inside.record.clone()),
+        (Some(inside), Seen::Closed) => inside.seen().map(|inside| inside.record.clone()),
         (_, Seen::Closed | Seen::Locked) => None,
     };
     let header = header_record(&examined);

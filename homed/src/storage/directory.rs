@@ -1,0 +1,44 @@
+//! The kind `directory`: a plain folder, on any file system that can show its files as another user's.
+
+use super::folder::{self, Folder, Limits, Variety};
+use super::kind::{Kind, Parts};
+use super::spec::Spec;
+use crate::job::{Context, Failure};
+use records::Storage;
+use rustix::fs::Mode;
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// The kind.
+pub const KIND: Kind = Kind {
+    storage: Storage::Directory,
+    is_one: |_, facts| facts.is_dir(),
+    is_folder: true,
+    parts: Parts { locks: false, resizes: false, tends: false },
+    backend: |spec| Ok(Box::new(Folder::new(spec, &Plain))),
+    standing: folder::standing,
+    traces: folder::traces,
+};
+
+struct Plain;
+
+impl Variety for Plain {
+    fn refuse(&self, _: &OwnedFd, _: &Spec) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn make(&self, around: &OwnedFd, name: &str) -> Result<(), Failure> {
+        rustix::fs::mkdirat(around, name, Mode::from_raw_mode(0o700))
+            .map_err(io::Error::from)
+            .during("making the folder of the home")
+    }
+
+    /// As the original stores them: what the machine counts of a user's files is counted for them.
+    fn stored(&self, uid: u32) -> u32 {
+        uid
+    }
+
+    fn limits(&self) -> Option<&dyn Limits> {
+        None
+    }
+}

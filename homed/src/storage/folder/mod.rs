@@ -1,0 +1,219 @@
+//! A home whose files lie in a folder of the machine's own file system, without encryption.
+//!
+//! ```text
+//! /home/alice.homedir ─────────────────────────────→ /home/alice
+//!  (.identity inside)   a mount of its own, IDs mapped
+//! ```
+//!
+//! What kinds differ in is a [`Variety`]: how the folder is made, whose its files are on disk, and whether its size can be
+//! limited. There is no key, so a home that is open cannot be locked; the record in the home is all there is beside the
+//! host's.
+
+use super::examined::{Examination, Examined, FileSystem, Image, Inside, Looked};
+use super::parts::bound;
+use super::parts::tree::{self, Ids};
+use super::parts::unmount;
+use super::traces::Traces;
+use super::whereabouts::{Clues, Standing};
+use super::{
+    Backend, HomeDirectory, Locks, Mends, NewHome, Opened, Opening, Resized, Resizes, Spec, Tends, Vault,
+};
+use crate::job::{Context, Failure, Force, Seen, Size, Step, Steps, refuse};
+use crate::sys::durable;
+use records::{Refusal, Secret};
+use serde_json::{Map, Value, json};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+
+mod create;
+mod remove;
+mod sizes;
+mod temporary;
+
+pub use sizes::{Limits, Quota};
+
+/// What is different about one kind of folder.
+pub trait Variety: Sync {
+    /// Refuses what this kind cannot be on the file system of the open folder around. Nothing is changed.
+    fn refuse(&self, around: &OwnedFd, spec: &Spec) -> Result<(), Failure>;
+
+    /// Makes an empty one, open to nobody but root.
+    fn make(&self, around: &OwnedFd, name: &str) -> Result<(), Failure>;
+
+    /// Whose the files of this user are on the disk.
+    fn stored(&self, uid: u32) -> u32;
+
+    /// `None`: what is in it has no bound but the disk.
+    fn limits(&self) -> Option<&dyn Limits>;
+}
+
+/// How far a home is open.
+pub fn standing(clues: &Clues<'_>) -> std::io::Result<Standing> {
+    let is_mounted = !bound::at(clues.home_directory)?.is_empty();
+    Ok(if is_mounted { Standing::Mounted } else { Standing::Closed })
+}
+
+/// What is to be seen of its key: it has none.
+pub fn traces(_: &Clues<'_>) -> Traces {
+    Traces::none()
+}
+
+/// The backend for one home.
+pub struct Folder {
+    spec: Spec,
+    variety: &'static dyn Variety,
+}
+
+impl Folder {
+    /// For the home of this spec.
+    pub fn new(spec: Spec, variety: &'static dyn Variety) -> Self {
+        Self { spec, variety }
+    }
+
+    fn open_home(&self) -> Result<HomeDirectory, Failure> {
+        let path = self.spec.image.display();
+        match durable::directory(&self.spec.image) {
+            Ok(directory) => HomeDirectory::new(directory),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                refuse(Refusal::HomeAbsent, format!("The folder of the home, {path}, is not there."))
+            }
+            Err(error) if error.kind() == ErrorKind::NotADirectory => refuse(
+                Refusal::HomeDamaged,
+                format!("{path} is not the folder of a home; nothing was changed."),
+            ),
+            Err(error) => Err(error).during(format!("opening {path}")),
+        }
+    }
+}
+
+impl Backend for Folder {
+    fn create(
+        &self,
+        request: &mut NewHome<'_>,
+        steps: &mut dyn Steps,
+    ) -> Result<Map<String, Value>, Failure> {
+        temporary::sweep(&self.spec.image)?;
+        create::create(&self.spec, self.variety, request, steps)?;
+        Ok(binding(&self.spec))
+    }
+
+    fn open(&self, how: Opening, _: &[Secret], steps: &mut dyn Steps) -> Result<Box<dyn Opened>, Failure> {
+        steps.enter(Step::Unlock)?;
+        if how != Opening::Inspect {
+            temporary::sweep(&self.spec.image)?;
+        }
+        let home = self.open_home()?;
+        Ok(Box::new(OpenFolder { home, spec: self.spec.clone(), variety: self.variety }))
+    }
+
+    fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
+        temporary::sweep(&self.spec.image)?;
+        steps.enter(Step::Unmount)?;
+        let directory = &self.spec.home_directory;
+        unmount::those(&|| bound::at(directory), force, steps)?;
+        steps.enter(Step::Sync)?;
+        match self.open_home() {
+            Ok(home) => durable::sync_file_system(&home).during("writing the home to disk"),
+            // Its disk is gone, or somebody has moved it: nothing of it is mounted any more.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        remove::remove(&self.spec, steps)
+    }
+
+    fn sweep(&self) -> Result<(), Failure> {
+        temporary::sweep(&self.spec.image)
+    }
+
+    fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {
+        steps.enter(Step::Check)?;
+        temporary::sweep(&self.spec.image)?;
+        let mut found = Examined::default();
+        match self.open_home() {
+            Ok(home) => {
+                found.image = Image::Folder;
+                steps.enter(Step::ReadCopies)?;
+                let record = home.read_record().map_err(|failure| failure.text().to_owned());
+                let seen = Looked::At(Inside { file_system: FileSystem::OfTheMachine, record });
+                found.inside = Some(seen).filter(|_| wish.seen == Seen::Closed);
+            }
+            Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeAbsent => {}
+            Err(failure) => found.image = Image::Unreadable(failure.text().to_owned()),
+        }
+        Ok(found)
+    }
+
+    fn has_lost_its_disk(&self) -> bool {
+        false
+    }
+
+    fn locks(&self) -> Option<&dyn Locks> {
+        None
+    }
+
+    fn resizes(&self) -> Option<&dyn Resizes> {
+        self.variety.limits().map(|_| self as &dyn Resizes)
+    }
+
+    fn tends(&self) -> Option<&dyn Tends> {
+        None
+    }
+
+    fn mends(&self) -> Option<&dyn Mends> {
+        None
+    }
+}
+
+impl Resizes for Folder {
+    fn resize(&self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
+        sizes::resize(self.variety, self.open_home()?.as_fd(), size, steps)
+    }
+}
+
+/// A folder that is open.
+struct OpenFolder {
+    home: HomeDirectory,
+    spec: Spec,
+    variety: &'static dyn Variety,
+}
+
+impl Opened for OpenFolder {
+    fn home(&mut self, _: &mut dyn Steps) -> Result<&HomeDirectory, Failure> {
+        Ok(&self.home)
+    }
+
+    fn binding(&self) -> Map<String, Value> {
+        binding(&self.spec)
+    }
+
+    fn resize(&mut self, size: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
+        sizes::resize(self.variety, self.home.as_fd(), size, steps)
+    }
+
+    fn expose(self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure> {
+        steps.enter(Step::Expose)?;
+        let ids = Ids { stored: self.home.owner(), exposed: uid };
+        let tree = bound::mapped(self.home.as_fd(), ids, self.spec.attributes)?;
+        tree::make_target(&self.spec.home_directory)?;
+        bound::attach(&tree, &self.spec.home_directory)
+    }
+
+    fn finish(self: Box<Self>, _: &mut dyn Steps) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn vault(&mut self) -> Option<&mut dyn Vault> {
+        None
+    }
+}
+
+fn binding(spec: &Spec) -> Map<String, Value> {
+    let all = json!({
+        "storage": spec.storage.as_str(),
+        "imagePath": spec.image,
+        "homeDirectory": spec.home_directory,
+    });
+    all.as_object().cloned().unwrap_or_default()
+}

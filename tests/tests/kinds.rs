@@ -1,0 +1,305 @@
+//! Homes that are not in an image: folders and subvolumes of the machine's own file system.
+
+use anyhow::{Result, ensure};
+use homed_tests::Ours;
+use machine::{Image, Init, Machine};
+
+/// Options of a home that nobody waits for.
+const PLAIN: &str = "--enforce-password-policy=no --rate-limit-burst=1000";
+/// A btrfs at /srv, and a tree that no home may touch.
+const DISK: &str = "truncate -s 1G /root/disk && mkfs.btrfs -q /root/disk && mount -o loop /root/disk /srv \
+                    && mkdir /srv/others && echo kept > /srv/others/file";
+
+/// Which kind, where it lies, and whose its files are on the disk.
+struct Case {
+    kind: &'static str,
+    image: &'static str,
+    stored: &'static str,
+}
+
+const CASES: [Case; 3] = [
+    Case { kind: "directory", image: "/home/alice.homedir", stored: "alice" },
+    Case { kind: "directory", image: "/srv/alice.homedir", stored: "alice" },
+    Case { kind: "subvolume", image: "/srv/alice.homedir", stored: "nobody" },
+];
+
+fn start() -> Result<Ours> {
+    let machine = Ours::small()?;
+    machine.check(DISK)?;
+    Ok(machine)
+}
+
+fn make(machine: &Ours, case: &Case) -> Result<()> {
+    let words = format!("create alice {PLAIN} --storage={} --image-path={}", case.kind, case.image);
+    machine.done(&words, "", "correcthorse").map(drop)
+}
+
+/// What killed workers have left, anywhere.
+fn left(machine: &Ours) -> Result<String> {
+    machine.check("find /home /srv -maxdepth 1 -name '.#*'")
+}
+
+#[test]
+fn a_home_of_each_kind_is_made_opened_changed_closed_and_removed() -> Result<()> {
+    let machine = start()?;
+    for case in &CASES {
+        let Case { kind, image, stored } = case;
+        machine.check("mkdir -p /etc/skel && echo skeleton > /etc/skel/from-skel")?;
+        make(&machine, case)?;
+        assert_eq!(machine.state("alice")?, "inactive");
+        let owner =
+            |path: &str| machine.check(&format!("stat -c %U {path}")).map(|name| name.trim().to_owned());
+        assert_eq!(owner(&format!("{image}/from-skel"))?, *stored, "{kind}");
+        assert_eq!(machine.check(&format!("stat -c %a {image}"))?.trim(), "700");
+        let is_top = machine.check(&format!("stat -c %i {image}"))?.trim() == "256";
+        assert_eq!(is_top, *kind == "subvolume");
+
+        machine.refused("activate alice", "wrong", "")?;
+        machine.done("activate alice", "correcthorse", "")?;
+        assert_eq!(machine.state("alice")?, "active");
+        let mount = machine.check("findmnt -no OPTIONS /home/alice")?;
+        ensure!(mount.contains("nosuid") && mount.contains("nodev"), "{mount}");
+        machine.command("cat ~/from-skel && echo mine > ~/file && chmod 600 ~/file").user("alice").check()?;
+        assert_eq!(owner("/home/alice/file")?, "alice");
+        assert_eq!(owner(&format!("{image}/file"))?, *stored);
+
+        let said = machine.refused("lock alice", "", "")?;
+        ensure!(said.contains("cannot be locked") && said.contains("deactivate"), "{said}");
+        assert_eq!(machine.state("alice")?, "active");
+        machine.done("passwd alice", "correcthorse", "batterystaple")?;
+        machine.done("update alice --real-name=Alice", "batterystaple", "")?;
+        machine.done("deactivate alice", "", "")?;
+        ensure!(machine.run("findmnt /home/alice")?.status != 0, "{kind} is still mounted");
+        machine.refused("activate alice", "correcthorse", "")?;
+        machine.done("authenticate alice", "batterystaple", "")?;
+        let checked = machine.done("check alice", "batterystaple", "")?;
+        ensure!(checked.contains("folder"), "{checked}");
+        ensure!(machine.done("inspect alice", "", "")?.contains(kind));
+        machine.done("passwd alice", "batterystaple", "correcthorse")?;
+        machine.done("activate alice", "correcthorse", "")?;
+        assert_eq!(machine.command("cat ~/file").user("alice").check()?.trim(), "mine");
+        machine.command("ln -s /srv/others ~/link && mkdir -p ~/a/b/c/d").user("alice").check()?;
+        if *kind == "subvolume" {
+            let nested = "btrfs subvolume create ~/s && btrfs subvolume create ~/s/t && mkdir ~/s/t/d";
+            machine
+                .command(format!(
+                    "{nested} && touch ~/s/t/d/f && mkdir ~/a/x && btrfs subvolume create ~/a/x/v"
+                ))
+                .user("alice")
+                .check()?;
+        }
+        machine.done("deactivate alice", "", "")?;
+        machine.done("remove alice", "", "")?;
+        ensure!(machine.run(&format!("ls {image} /home/alice"))?.status != 0, "{kind}: something is left");
+        assert_eq!(machine.check("cat /srv/others/file")?.trim(), "kept");
+        assert_eq!(left(&machine)?, "");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_the_file_system_below_cannot_is_refused_before_anything_is_made() -> Result<()> {
+    let machine = start()?;
+    const LOOK: &str = "ls -A /home /srv; ls /var/lib/systemd/home/*.identity 2>&1 || true";
+    let before = machine.check(LOOK)?;
+    let create = |words: &str| machine.refused(&format!("create alice {PLAIN} {words}"), "", "correcthorse");
+    let said = create("--storage=subvolume")?;
+    ensure!(said.contains("btrfs") && said.contains("--storage=directory"), "{said}");
+    let said = create("--storage=subvolume --image-path=/srv/alice.homedir --disk-size=64M")?;
+    ensure!(said.contains("btrfs quota enable"), "{said}");
+    let said = create("--storage=directory --disk-size=64M")?;
+    ensure!(said.contains("--disk-size="), "{said}");
+    machine.check("mkdir /srv/alice.homedir && echo mine > /srv/alice.homedir/file")?;
+    let said = create("--storage=directory --image-path=/srv/alice.homedir")?;
+    ensure!(said.contains("exists already"), "{said}");
+    machine.check("rm -r /srv/alice.homedir")?;
+    for kind in ["fscrypt", "cifs"] {
+        create(&format!("--storage={kind}"))?;
+    }
+    assert_eq!(machine.check(LOOK)?, before);
+    Ok(())
+}
+
+#[test]
+fn the_size_of_a_subvolume_is_a_quota() -> Result<()> {
+    let machine = start()?;
+    machine.check("btrfs quota enable /srv")?;
+    let words =
+        format!("create alice {PLAIN} --storage=subvolume --image-path=/srv/alice.homedir --disk-size=32M");
+    machine.done(&words, "", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    let write = |megabytes: u32| {
+        let script = format!("head -c {megabytes}M /dev/urandom > ~/big && sync ~/big");
+        machine.command(script).user("alice").run().map(|output| output.status == 0)
+    };
+    ensure!(!write(48)?, "more than the quota was written");
+    machine.check("rm /home/alice/big && sync -f /srv")?;
+    machine.done("resize alice 128M", "correcthorse", "")?;
+    ensure!(write(48)?, "less than the quota could not be written");
+    let said = machine.refused("resize alice 20M", "correcthorse", "")?;
+    ensure!(said.contains("too few"), "{said}");
+    machine.done("deactivate alice", "", "")?;
+    machine.done("resize alice 96M", "correcthorse", "")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    ensure!(write(64)? && !write(120)?, "it is not as large as it was made while it was closed");
+    Ok(())
+}
+
+#[test]
+fn a_home_without_a_key_is_closed_for_a_sleep_where_its_record_says_so() -> Result<()> {
+    let machine = start()?;
+    make(&machine, &CASES[0])?;
+    machine.done("activate alice", "correcthorse", "")?;
+    let all = machine.homectl("lock-all", "", "")?;
+    ensure!(all.status != 0 && all.stderr.contains("cannot be locked"), "{}{}", all.stdout, all.stderr);
+    assert_eq!(machine.state("alice")?, "active");
+    machine.done("update alice --lock-level=terminate", "correcthorse", "")?;
+    machine.command("exec sleep infinity").user("alice").spawn()?;
+    machine.done("lock-all", "", "")?;
+    assert_eq!(machine.state("alice")?, "inactive");
+    Ok(())
+}
+
+#[test]
+fn killed_at_any_step_nothing_is_lost_and_nothing_is_left() -> Result<()> {
+    let machine = start()?;
+    let killed_at = |step: &str, words: &str, password: &str, new: &str| -> Result<()> {
+        machine.check(&format!("echo {step} kill > /run/homed/fault"))?;
+        let output = machine.homectl(words, password, new)?;
+        ensure!(output.status != 0, "{words} has no step {step}");
+        machine.check("rm -f /run/homed/fault").map(drop)
+    };
+    for case in &CASES[1..] {
+        let create = format!("create alice {PLAIN} --storage={} --image-path={}", case.kind, case.image);
+        for step in ["check", "allocate", "populate", "sync", "publish"] {
+            killed_at(step, &create, "", "correcthorse")?;
+            ensure!(
+                machine.run(&format!("ls {}", case.image))?.status != 0,
+                "{step}: half a home has a name"
+            );
+        }
+        make(&machine, case)?;
+        assert_eq!(left(&machine)?, "", "{}", case.kind);
+        for step in ["write-identity", "write-host"] {
+            killed_at(step, "passwd alice", "correcthorse", "batterystaple")?;
+            let (now, other) = match machine.homectl("activate alice", "correcthorse", "")?.status {
+                0 => ("correcthorse", "batterystaple"),
+                _ => ("batterystaple", "correcthorse"),
+            };
+            if now == "batterystaple" {
+                machine.done("activate alice", now, "")?;
+            }
+            machine.done("deactivate alice", "", "")?;
+            machine.refused("authenticate alice", other, "")?;
+            machine.done("passwd alice", now, "correcthorse")?;
+        }
+        for step in ["unlock", "read-copies", "expose"] {
+            killed_at(step, "activate alice", "correcthorse", "")?;
+            machine.becomes("alice", "inactive")?;
+        }
+        machine.done("activate alice", "correcthorse", "")?;
+        machine.command("echo mine > ~/file && mkdir -p ~/a/b/c").user("alice").check()?;
+        for step in ["unmount", "sync"] {
+            machine.check(&format!("echo {step} kill > /run/homed/fault"))?;
+            machine.homectl("deactivate alice", "", "")?;
+            machine.check("rm -f /run/homed/fault")?;
+            machine.homectl("activate alice", "correcthorse", "")?;
+            assert_eq!(machine.command("cat ~/file").user("alice").check()?.trim(), "mine");
+        }
+        machine.done("deactivate alice", "", "")?;
+        killed_at("delete", "remove alice", "", "")?;
+        machine.done("authenticate alice", "correcthorse", "")?;
+        for step in ["sync", "write-host"] {
+            killed_at(step, "remove alice", "", "")?;
+            ensure!(machine.run(&format!("ls {}", case.image))?.status != 0, "{step}: it has its name yet");
+            machine.done("remove alice", "", "")?;
+            assert_eq!(left(&machine)?, "", "{}", case.kind);
+            make(&machine, case)?;
+        }
+        machine.done("remove alice", "", "")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_folder_opens_on_another_machine_with_another_uid() -> Result<()> {
+    let first = start()?;
+    make(&first, &CASES[0])?;
+    first.done("activate alice", "correcthorse", "")?;
+    first.command("echo mine > ~/file").user("alice").check()?;
+    let uid = first.check("id -u alice")?.trim().to_owned();
+    first.done("deactivate alice", "", "")?;
+    first.check("tar --numeric-owner -C /home -cf /root/alice.tar alice.homedir")?;
+    let folder = tempfile::tempdir()?;
+    let (home, key) = (folder.path().join("alice.tar"), folder.path().join("first.public"));
+    first.copy_out("/root/alice.tar", &home)?;
+    first.copy_out("/var/lib/systemd/home/local.public", &key)?;
+
+    let second = Ours::small_with(Machine::builder().machine_id("22222222222222222222222222222222"))?;
+    second.check(&format!("useradd --uid {uid} --no-create-home somebody"))?;
+    second.copy_in(&home, "/root/alice.tar")?;
+    second.check("mkdir /home/x && tar -C /home/x -xpf /root/alice.tar && mv /home/x/alice.homedir /home")?;
+    second.becomes("alice", "unfixated")?;
+    let said = second.refused("activate alice", "correcthorse", "")?;
+    ensure!(said.contains("add-signing-key"), "{said}");
+    second.copy_in(&key, "/root/first.public")?;
+    second.check("homectl add-signing-key /root/first.public")?;
+    second.refused("activate alice", "wrong", "")?;
+    second.done("activate alice", "correcthorse", "")?;
+    let seen = second.command("cat ~/file; stat -c %U ~/file; touch ~/new").user("alice").check()?;
+    assert_eq!(seen, "mine\nalice\n");
+    assert_ne!(second.check("id -u alice")?.trim(), uid);
+    assert_eq!(second.check("stat -c %u /home/alice.homedir/new")?.trim(), uid);
+    Ok(())
+}
+
+#[test]
+fn the_originals_folders_open_with_ours_and_ours_with_the_original() -> Result<()> {
+    let machine = Ours(Machine::builder().image(Image::Peer).init(Init::Full).start()?);
+    machine.check(DISK)?;
+    let kinds = [("directory", "/home"), ("subvolume", "/srv")];
+    let create = |who: &str| -> Result<()> {
+        for (kind, folder) in kinds {
+            let user = format!("{who}{kind}");
+            let words =
+                format!("create {user} {PLAIN} --storage={kind} --image-path={folder}/{user}.homedir");
+            machine.done(&words, "", "correcthorse")?;
+        }
+        Ok(())
+    };
+    let uses = |who: &str, password: &str, text: &str| -> Result<()> {
+        for (kind, _) in kinds {
+            let user = format!("{who}{kind}");
+            machine.done(&format!("activate {user}"), password, "")?;
+            machine
+                .command(format!("touch ~/diary && cat ~/diary && echo {text} >> ~/diary"))
+                .user(&user)
+                .check()?;
+            machine.done(&format!("deactivate {user}"), "", "")?;
+        }
+        Ok(())
+    };
+    create("their")?;
+    uses("their", "correcthorse", "original")?;
+    machine.copy_in(&machine::our_package()?, "/root/homed.deb")?;
+    machine.check("dpkg --install /root/homed.deb >&2 && systemctl is-active homed.service")?;
+    uses("their", "correcthorse", "ours")?;
+    for (kind, _) in kinds {
+        machine.done(&format!("passwd their{kind}"), "correcthorse", "batterystaple")?;
+        machine.done(&format!("update their{kind} --real-name=Updated"), "batterystaple", "")?;
+    }
+    create("our")?;
+    uses("our", "correcthorse", "ours")?;
+    machine.check("dpkg --remove homed >&2 && dpkg --install /opt/peer/systemd-homed_*.deb >&2")?;
+    machine.check("systemctl restart systemd-homed.service && ! test -e /usr/lib/homed/homed")?;
+    uses("their", "batterystaple", "again")?;
+    uses("our", "correcthorse", "original")?;
+    for (who, diary) in [("their", "original ours again"), ("our", "ours original")] {
+        for (kind, folder) in kinds {
+            let path = format!("{folder}/{who}{kind}.homedir/diary");
+            let read = machine.check(&format!("cat {path}"))?;
+            ensure!(read.replace('\n', " ").trim() == diary, "{path}: {read:?}");
+        }
+    }
+    Ok(())
+}
