@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use homed_tests::Ours;
+use homed_tests::secrets::pages_with;
 use std::time::{Duration, Instant};
 
 const WORDS: &str = "words-of-the-home";
@@ -186,6 +187,44 @@ fn another_mount_namespace_keeps_nobody_out_and_no_key_in() -> Result<()> {
     nothing_readable(&machine)?;
     machine.done("activate alice", "correcthorse", "")?;
     machine.check("grep -q more /home/alice/x; echo again > /home/alice/y; sync")?;
+    machine.check("kill $(cat /run/pin)")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}
+
+/// Pages that a pipe has had, and that may lie in free memory which nobody gets: of the files there are 512.
+const UNREACHED: usize = 16;
+
+/// The same, and root there has a file of the home mapped and read.
+const MAPPED: &str = r#"
+word=$(echo obeebjrq-cntr-bs-gur-ubzr | tr a-z n-za-m)
+yes $word | head -c 1M > /home/alice/mapped; yes $word | head -c 1M > /home/alice/plain; sync
+cat > /run/map <<'END'
+chdir "/home/alice"; open(my $file, "<", "mapped") or die;
+my $start = syscall(9, 0, 1 << 20, 1, 1, fileno($file), 0); die if $start == -1;
+my $sum = 0; for (my $at = 0; $at < 1 << 20; $at += 4096) { $sum += ord unpack("P1", pack("Q", $start + $at)) }
+open(my $there, ">", "/run/there"); close $there; sleep 100000;
+END
+unshare -m --propagation private perl /run/map </dev/null >/dev/null 2>&1 &
+echo $! > /run/pin; until [ -e /run/there ]; do kill -0 $! || exit 1; sleep 0.05; done"#;
+
+#[test]
+fn what_another_mount_namespace_has_mapped_of_a_home_leaves_memory_with_the_key() -> Result<()> {
+    let machine = home()?;
+    machine.check(MAPPED)?;
+    let pages = || pages_with(&machine, "borrowed-page-of-the-home");
+    ensure!(pages()? >= 512, "the search does not find what is in memory");
+    // Mounted here as well, and there alone.
+    machine.done("lock alice", "", "")?;
+    ensure!(pages()? < UNREACHED, "locked: {} pages\n{}", pages()?, machine.log());
+    machine.done("unlock alice", "correcthorse", "")?;
+    machine.check("cat /home/alice/mapped /home/alice/plain > /dev/null")?;
+    machine.not_closed("alice")?;
+    machine.becomes("alice", "dirty")?;
+    machine.done("lock-all", "", "")?;
+    nothing_readable(&machine)?;
+    ensure!(pages()? < UNREACHED, "locked elsewhere: {} pages\n{}", pages()?, machine.log());
+    machine.done("activate alice", "correcthorse", "")?;
     machine.check("kill $(cat /run/pin)")?;
     machine.done("deactivate alice", "", "")?;
     machine.nothing_open("alice")

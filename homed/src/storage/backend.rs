@@ -59,7 +59,7 @@ pub trait Locks {
 
     /// Closes what is open of a home that is not mounted at its directory, or takes its key out of memory; an error says
     /// what keeps it there.
-    fn lock_elsewhere(&self, bound: Duration, steps: &mut dyn Steps) -> Result<(), Failure>;
+    fn lock_elsewhere(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure>;
 
     /// Finishes or takes back a seal that was broken off at any point.
     fn settle(&self, steps: &mut dyn Steps) -> Result<Settled, Failure>;

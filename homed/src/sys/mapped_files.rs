@@ -4,9 +4,10 @@
 //! need not be the one that has it mapped. proc(5) tells: `maps` → `pagemap` → `kpagecgroup`.
 
 use super::holders;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -16,21 +17,23 @@ const ENTRIES: usize = 8192;
 const PRESENT: u64 = 1 << 63;
 const NUMBER: u64 = (1 << 55) - 1;
 
-/// What a user's processes have in memory of the files of one file system.
+/// What processes have mapped of the files of one file system.
 #[derive(Debug, Default)]
 pub struct Mapped {
-    /// Pages.
+    /// Pages of it in memory.
     pub pages: usize,
+    /// Where it is mapped, by process: addresses.
+    pub areas: BTreeMap<u32, Vec<Range<usize>>>,
     /// The control groups they belong to, by inode.
     pub groups: BTreeSet<u64>,
 }
 
-/// Looks at all processes of the user; `device` is the file system's `major:minor` in the table of mounts. (What
-/// stat(2) gives is another with btrfs.)
-pub fn of_user(uid: u32, device: &str) -> Mapped {
+/// Looks at all processes, whoever's they are: a container's, a server's. `device` is the file system's `major:minor` in the
+/// table of mounts. (What stat(2) gives is another with btrfs.)
+pub fn of(device: &str) -> Mapped {
     let mut mapped = Mapped::default();
     let groups = File::open("/proc/kpagecgroup").ok();
-    for pid in holders::of_user(uid) {
+    for pid in holders::all() {
         // One that ends meanwhile has nothing mapped.
         let _ = look(pid, device, groups.as_ref(), &mut mapped);
     }
@@ -56,10 +59,15 @@ pub fn folders(groups: &BTreeSet<u64>) -> Vec<PathBuf> {
 fn look(pid: u32, device: &str, groups: Option<&File>, mapped: &mut Mapped) -> io::Result<()> {
     let folder = Path::new("/proc").join(pid.to_string());
     let maps = fs::read_to_string(folder.join("maps"))?;
+    let areas: Vec<_> = maps.lines().filter_map(|line| area_of(line, device)).collect();
+    if areas.is_empty() {
+        return Ok(());
+    }
     let pagemap = File::open(folder.join("pagemap"))?;
-    for (first, end) in maps.lines().filter_map(|line| pages_of(line, device)) {
-        let mut entries = vec![0; ENTRIES * 8];
-        let mut page = first;
+    let size = rustix::param::page_size();
+    let mut entries = vec![0; ENTRIES * 8];
+    for area in &areas {
+        let (mut page, end) = ((area.start / size) as u64, (area.end / size) as u64);
         while page < end {
             let count = usize::try_from(end - page).unwrap_or(ENTRIES).min(ENTRIES);
             let read = pagemap.read_at(&mut entries[..count * 8], page * 8)? / 8;
@@ -75,6 +83,7 @@ fn look(pid: u32, device: &str, groups: Option<&File>, mapped: &mut Mapped) -> i
             page += read as u64;
         }
     }
+    mapped.areas.insert(pid, areas);
     Ok(())
 }
 
@@ -88,8 +97,8 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
-/// proc_pid_maps(5): `from-to mode offset major:minor inode path`; the pages from and to, if it is of the device.
-fn pages_of(line: &str, device: &str) -> Option<(u64, u64)> {
+/// proc_pid_maps(5): `from-to mode offset major:minor inode path`; the addresses from and to, if it is of the device.
+fn area_of(line: &str, device: &str) -> Option<Range<usize>> {
     let mut fields = line.split_whitespace();
     let (from, to) = fields.next()?.split_once('-')?;
     let (major, minor) = fields.nth(2)?.split_once(':')?;
@@ -97,8 +106,8 @@ fn pages_of(line: &str, device: &str) -> Option<(u64, u64)> {
     if format!("{}:{}", hexadecimal(major)?, hexadecimal(minor)?) != device {
         return None;
     }
-    let page = rustix::param::page_size() as u64;
-    Some((hexadecimal(from)? / page, hexadecimal(to)? / page))
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    Some(address(from)?..address(to)?)
 }
 
 #[cfg(test)]
@@ -108,10 +117,9 @@ mod tests {
     #[test]
     fn a_line_of_maps_is_read() {
         let line = "4056e000-4066e000 r--s 00000000 00:25 263        /home/alice/mapped";
-        let page = rustix::param::page_size() as u64;
-        assert_eq!(pages_of(line, "0:37"), Some((0x4056_e000 / page, 0x4066_e000 / page)));
-        assert_eq!(pages_of(line, "0:38"), None);
-        assert_eq!(pages_of("", "0:37"), None);
+        assert_eq!(area_of(line, "0:37"), Some(0x4056_e000..0x4066_e000));
+        assert_eq!(area_of(line, "0:38"), None);
+        assert_eq!(area_of("", "0:37"), None);
     }
 
     #[test]
@@ -123,6 +131,7 @@ mod tests {
             line.split_whitespace().nth(3).and_then(|d| d.split_once(':')).expect("a device");
         let decimal = |text| u64::from_str_radix(text, 16).expect("a number");
         let device = format!("{}:{}", decimal(major), decimal(minor));
-        assert!(of_user(rustix::process::getuid().as_raw(), &device).pages > 0);
+        let mapped = of(&device);
+        assert!(mapped.pages > 0 && mapped.areas.contains_key(&std::process::id()));
     }
 }

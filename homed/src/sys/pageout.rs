@@ -212,6 +212,15 @@ pub fn process(pid: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// The same for these addresses alone, as proc_pid_maps(5) has them. Of files, what no other process has mapped goes.
+pub fn areas(pid: u32, areas: &[Range<usize>]) -> io::Result<()> {
+    let handle = open(pid)?;
+    for area in areas {
+        in_pieces(area.start, area.end, |piece| advise_out(&handle, piece));
+    }
+    Ok(())
+}
+
 /// The kernel takes 2 GiB at a time, and tells how much it took: none is the end.
 fn in_pieces(mut start: usize, end: usize, mut take: impl FnMut(Range<usize>) -> usize) {
     while start < end {

@@ -61,7 +61,13 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     }
     let Some(locks) = backend.locks() else { return not_lockable(kind) };
     if standing == Standing::Open {
-        locks.lock_elsewhere(BOUND, steps)?;
+        let mut left = Evicted::Left(0);
+        let mut evict = |device: &str| {
+            left = memory::evict(uid, device);
+            Ok(())
+        };
+        locks.lock_elsewhere(Seal { bound: BOUND, evict: &mut evict }, steps)?;
+        tell(&left, steps);
         return sweep(turn, end, steps);
     }
     steps.enter(Step::FreezeUser)?;
@@ -94,6 +100,15 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     }
     let is_away = away.map(Away::keep).is_some();
     frozen.keep();
+    tell(&left, steps);
+    if level != LockLevel::Key {
+        sweep(turn, end, steps)?;
+    }
+    // Last: nobody may be short of memory while its pages cannot be had.
+    if is_away { strict::seal(user, steps).map(|()| None) } else { Ok(None) }
+}
+
+fn tell<W: Write>(left: &Evicted, steps: &mut Reporter<W>) {
     match left {
         Evicted::Left(0) => {}
         Evicted::Left(pages) => steps.warn(format!("{pages} pages of files that are in use stay in memory.")),
@@ -101,11 +116,6 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
             steps.warn(format!("Pages of files that are in use may be left in memory: {why}."))
         }
     }
-    if level != LockLevel::Key {
-        sweep(turn, end, steps)?;
-    }
-    // Last: nobody may be short of memory while its pages cannot be had.
-    if is_away { strict::seal(user, steps).map(|()| None) } else { Ok(None) }
 }
 
 /// What a home of this kind holds is readable for as long as it is open.

@@ -8,6 +8,7 @@ use super::settings::{self, Changed};
 use crate::job::{Context, Failure};
 use crate::sys::bounded::{Deadline, Late, Unfinished, ask, within};
 use crate::sys::mapped_files;
+use crate::sys::pageout;
 use crate::sys::reclaim::{self, Scrubbed};
 use crate::sys::slice::{self, Slice};
 use rustix::fs::FlockOperation;
@@ -48,7 +49,7 @@ pub enum Evicted {
     Unknown(String),
 }
 
-/// Throws out what a home's processes have mapped of its files. Never takes longer than its own bound, and never keeps a key
+/// Throws out what anybody has mapped of a home's files. Never takes longer than its own bound, and never keeps a key
 /// in memory by failing. What nobody uses goes with [`sweep`], when the key is out of memory.
 pub fn evict(uid: u32, device: &str) -> Evicted {
     let evict = || Ok::<_, io::Error>(evict_mapped(uid, device).to_string());
@@ -61,13 +62,16 @@ fn evict_mapped(uid: u32, device: &str) -> usize {
     if let Some(slice) = Slice::of(uid) {
         slice::drop_file_pages(slice.folder());
     }
-    let mut mapped = mapped_files::of_user(uid, device);
+    let mut mapped = mapped_files::of(device);
     for _ in 0..ROUNDS {
         if mapped.pages == 0 {
             break;
         }
+        // Process by process, what nobody else has mapped; then by groups, which may be other people's.
+        mapped.areas.iter().for_each(|(pid, areas)| drop(pageout::areas(*pid, areas)));
+        mapped = mapped_files::of(device);
         mapped_files::folders(&mapped.groups).iter().for_each(|group| slice::drop_file_pages(group));
-        mapped = mapped_files::of_user(uid, device);
+        mapped = mapped_files::of(device);
     }
     mapped.pages
 }

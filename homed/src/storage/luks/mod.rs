@@ -132,9 +132,9 @@ impl Locks for Luks {
         sealed::seal(&self.spec, seal, steps)
     }
 
-    fn lock_elsewhere(&self, bound: Duration, steps: &mut dyn Steps) -> Result<(), Failure> {
+    fn lock_elsewhere(&self, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
         sweep(&self.spec)?;
-        pinned::lock(&self.spec, bound, steps)
+        pinned::lock(&self.spec, seal, steps)
     }
 
     fn settle(&self, steps: &mut dyn Steps) -> Result<Settled, Failure> {

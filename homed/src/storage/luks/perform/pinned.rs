@@ -11,9 +11,10 @@
 
 use super::sweep::open_as;
 use crate::job::{Context, Failure, Force, Step, Steps, refuse};
+use crate::storage::Seal;
 use crate::storage::luks::resize;
 use crate::storage::luks::spec::Spec;
-use crate::storage::parts::mapped::Mapped;
+use crate::storage::parts::mapped::{Mapped, is_held_elsewhere};
 use crate::storage::parts::tree;
 use crate::storage::parts::{barrier, unmount};
 use crate::sys::bounded::{Deadline, Late, within};
@@ -27,12 +28,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-/// How long the kernel may take to close what was unmounted.
+/// How long the kernel may take to close what was unmounted, and what it takes as a rule.
 const CLOSING: Duration = Duration::from_secs(5);
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Closes what is open of the home, or takes its key out of memory. What can be neither is named.
-pub fn lock(spec: &Spec, bound: Duration, steps: &mut dyn Steps) -> Result<(), Failure> {
-    let deadline = Deadline::after(bound);
+pub fn lock(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
+    let deadline = Deadline::after(seal.bound);
     let open = || -> Result<Vec<Device>, Failure> {
         let devices = spec.clues().devices().during("looking for what is open")?;
         Ok(devices.into_iter().filter(|device| !is_sealed(device)).collect())
@@ -46,12 +48,30 @@ pub fn lock(spec: &Spec, bound: Duration, steps: &mut dyn Steps) -> Result<(), F
         unmount_unused(&device, steps)?;
     }
     steps.enter(Step::Detach)?;
-    wait_until(CLOSING, || open().map(|devices| devices.is_empty()))?;
+    let is_closed = || open().map(|devices| devices.is_empty());
+    // What another mount namespace has mounted does not go by itself, however long one waits.
+    if !wait_until(AT_ONCE, is_closed)? && !is_held_elsewhere(&name)? {
+        wait_until(CLOSING, is_closed)?;
+    }
     if let Some(device) = open()?.first() {
         steps.enter(Step::SuspendDevice)?;
-        seal(device, deadline)?;
+        stop(device, deadline)?;
+        steps.enter(Step::Evict)?;
+        // Its programs run on: what they would fetch again now, they get no more.
+        if let Err(failure) = evict(device, seal.evict) {
+            steps.warn(format!("The home is locked, but: {}.", failure.text()));
+        }
     }
     resize::key::revoke(spec)
+}
+
+/// Throws what is in memory of its files out: mapped by whoever works in the other mount namespaces.
+fn evict(device: &Device, evict: &mut dyn FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+    let elsewhere = mount::elsewhere(device.number).during("looking into other mount namespaces")?;
+    match elsewhere.iter().flat_map(|one| &one.mounts).next() {
+        Some(found) => evict(&found.mount.device),
+        None => Ok(()),
+    }
 }
 
 /// Whether no key is in it, and none comes back by itself.
@@ -77,7 +97,7 @@ fn unmount_unused(device: &Device, steps: &mut dyn Steps) -> Result<(), Failure>
 }
 
 /// Freezes what is mounted of it elsewhere, and takes its key.
-fn seal(device: &Device, deadline: Deadline) -> Result<(), Failure> {
+fn stop(device: &Device, deadline: Deadline) -> Result<(), Failure> {
     let name = device.name.as_str();
     devmapper::clear_inactive(name).during("throwing a second table away")?;
     let frozen = if device.suspended { None } else { freeze(device, deadline)? };
