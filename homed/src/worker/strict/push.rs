@@ -44,7 +44,13 @@ pub fn unaccounted(uid: u32) -> io::Result<u64> {
 /// What swap space must have room for. The kernel gives up the place in swap of what it fetches when more than half is
 /// taken, and [`one_by_one`] has some fetched.
 pub fn room(uid: u32) -> io::Result<u64> {
-    Ok(held(uid)?.bytes + sum(&others(uid))?.bytes)
+    let one_by_one = if accounted(uid).is_some() { others(uid) } else { frozen(uid) };
+    Ok(held(uid)?.bytes + sum(&one_by_one)?.bytes)
+}
+
+/// The slice, where an account is kept of its memory: it can be moved as a whole.
+fn accounted(uid: u32) -> Option<Slice> {
+    Slice::of(uid).filter(|slice| matches!(pageout::of_group(slice.folder()), Ok(Some(_))))
 }
 
 fn sum(pids: &[u32]) -> io::Result<Held> {
@@ -57,16 +63,13 @@ fn sum(pids: &[u32]) -> io::Result<Held> {
 
 /// Moves out what can go. How much is left is for the caller to see.
 pub fn out(uid: u32, deadline: Deadline) -> Result<(), Failure> {
-    let push = || {
-        let slice = Slice::of(uid);
-        match slice.filter(|slice| matches!(pageout::of_group(slice.folder()), Ok(Some(_)))) {
-            Some(slice) => {
-                one_by_one(&others(uid), deadline)?;
-                slice_out(&slice, uid, deadline)
-            }
-            // No group that could be told to.
-            None => one_by_one(&frozen(uid), deadline),
+    let push = || match accounted(uid) {
+        Some(slice) => {
+            one_by_one(&others(uid), deadline)?;
+            slice_out(&slice, uid, deadline)
         }
+        // No group that could be told to.
+        None => one_by_one(&frozen(uid), deadline),
     };
     within(deadline, Late::Kill, push).during("moving the processes' memory to swap")
 }
