@@ -1,6 +1,7 @@
 //! Kernels that lack something, or forbid it: a lock works there, or is refused in words before anything is touched.
 
 use anyhow::{Result, ensure};
+use homed_tests::secrets::{traces_of_key, volume_key};
 use homed_tests::{CHEAP, Ours};
 use machine::{Image, Init, Machine};
 
@@ -21,6 +22,62 @@ fn hold(machine: &Ours, user: &str, bytes: usize, in_file: usize) -> Result<()> 
     Ok(())
 }
 
+/// KiB of a user's perl in memory of its own.
+fn held(machine: &Ours, user: &str) -> Result<u64> {
+    let text =
+        machine.check(&format!("awk '/RssAnon/ {{ print $2 }}' /proc/$(pgrep -u {user} perl)/status"))?;
+    Ok(text.trim().parse()?)
+}
+
+/// Runs homectl in a full machine; the error has the journal's end.
+fn done(machine: &Ours, words: &str, password: &str) -> Result<()> {
+    let output = machine.homectl(words, password, "")?;
+    let journal = || machine.check("journalctl -b -u homed -o cat | tail -n 30");
+    ensure!(output.status == 0, "homectl {words}: {}\n{}", output.stderr, journal()?);
+    Ok(())
+}
+
+/// What a user's perl has is moved out by a lock at the level strict.
+fn locks_strictly(machine: &Ours) -> Result<()> {
+    hold(machine, "alice", 60_000_000, 0)?;
+    ensure!(held(machine, "alice")? > 50_000, "nothing is held");
+    done(machine, "lock alice", "")?;
+    let left = held(machine, "alice")?;
+    ensure!(left < 4 << 10, "{left} KiB stay in memory");
+    done(machine, "unlock alice", "correcthorse")?;
+    machine.check("pkill -KILL -u alice perl; while pgrep -u alice perl; do sleep 0.1; done >/dev/null")?;
+    Ok(())
+}
+
+/// Has the daemon started without these system calls.
+fn without(machine: &Ours, calls: &str) -> Result<()> {
+    machine.check(&format!(
+        "mkdir -p /etc/systemd/system/homed.service.d
+        printf '[Service]\\nSystemCallFilter=~{calls}\\n' > /etc/systemd/system/homed.service.d/small.conf
+        systemctl daemon-reload && systemctl restart homed.service"
+    ))?;
+    Ok(())
+}
+
+/// All that a home goes through with the key at hand, and locked no key is in memory.
+fn goes_through_all(machine: &Ours) -> Result<()> {
+    opened(machine, "cache")?;
+    let key = volume_key(machine, "alice", "correcthorse")?;
+    machine.check("echo text > /home/alice/file; sync")?;
+    done(machine, "lock alice", "")?;
+    assert_eq!(machine.state("alice")?, "locked");
+    machine.check("! cat /home/alice/file 2>/dev/null")?;
+    let traces = traces_of_key(machine, &key)?;
+    ensure!(traces.is_empty(), "{traces:?}");
+    done(machine, "unlock alice", "correcthorse")?;
+    machine.check("grep -q text /home/alice/file")?;
+    ensure!(!traces_of_key(machine, &key)?.is_empty(), "the search does not find the key of an open home");
+    done(machine, "resize alice 300M", "")?;
+    done(machine, "resize alice 256M", "correcthorse")?;
+    done(machine, "deactivate alice", "")?;
+    machine.nothing_open("alice")
+}
+
 fn opened(machine: &Ours, level: &str) -> Result<()> {
     machine.done(&format!("create alice {CHEAP} --lock-level={level}"), "", "correcthorse")?;
     machine.done("activate alice", "correcthorse", "")?;
@@ -28,7 +85,7 @@ fn opened(machine: &Ours, level: &str) -> Result<()> {
 }
 
 #[test]
-fn without_a_memory_controller_files_in_memory_alone_are_refused() -> Result<()> {
+fn without_a_memory_controller_processes_are_moved_and_files_in_memory_refused() -> Result<()> {
     let settings = Machine::builder().image(Image::Ours).init(Init::Full);
     let machine = Ours(settings.kernel_argument("cgroup_disable=memory").start()?);
     opened(&machine, "strict")?;
@@ -41,8 +98,22 @@ fn without_a_memory_controller_files_in_memory_alone_are_refused() -> Result<()>
         "[ $(wc -l < /proc/swaps) = 1 ] && awk '$3 == \"T\" { exit 1 }' /proc/$(pgrep -u alice perl)/stat",
     )?;
     machine.check("pkill -KILL -u alice perl; while pgrep -u alice perl; do sleep 0.1; done >/dev/null")?;
+    locks_strictly(&machine)
+}
 
-    Ok(())
+#[test]
+fn without_an_account_of_swap_processes_are_moved() -> Result<()> {
+    let settings = Machine::builder().image(Image::Ours).init(Init::Full);
+    let machine = Ours(settings.kernel_argument("swapaccount=0").start()?);
+    opened(&machine, "strict")?;
+    locks_strictly(&machine)
+}
+
+#[test]
+fn without_key_rings_and_secret_memory_nothing_is_missing() -> Result<()> {
+    let machine = Ours::full()?;
+    without(&machine, "keyctl add_key request_key memfd_secret")?;
+    goes_through_all(&machine)
 }
 
 #[test]

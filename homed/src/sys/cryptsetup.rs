@@ -1,9 +1,10 @@
 //! libcryptsetup: LUKS2 headers, key slots, tokens, dm-crypt devices.
 //!
 //! Volume keys go to the kernel as `logon` keys (keyring mode, the library's default): no copy of
-//! them can be read back from a device-mapper table. The raw calls here do not take the mutex of the wrapper's
+//! them can be read back from a device-mapper table. Where there are no keyrings they go into the table itself, which root reads. The raw calls here do not take the mutex of the wrapper's
 //! feature `mutex`: a worker calls the library from one thread.
 
+use super::keyring;
 use libcryptsetup_rs::consts::flags::{CryptActivate, CryptDeactivate, CryptPbkdf, CryptVolumeKey};
 use libcryptsetup_rs::consts::vals::{
     CryptKdf, CryptStatusInfo, EncryptionFormat, KeyslotInfo, KeyslotPriority, KeyslotsSize, MetadataSize,
@@ -170,7 +171,15 @@ impl Luks {
     /// Opens a device or file to format it.
     pub fn blank(device: &Path) -> Result<Self, Error> {
         libcryptsetup_rs::set_log_callback::<()>(Some(listen), None);
-        CryptInit::init(device).map(Self).map_err(explained)
+        Self::with_keys_where_they_can_be(CryptInit::init(device).map_err(explained)?)
+    }
+
+    /// The library takes a keyring that is forbidden for one that is there.
+    fn with_keys_where_they_can_be(mut device: CryptDevice) -> Result<Self, Error> {
+        if !keyring::is_usable() {
+            device.context_handle().volume_key_keyring(false).map_err(explained)?;
+        }
+        Ok(Self(device))
     }
 
     /// Reads the header; a damaged primary copy is replaced from the secondary one.
@@ -439,7 +448,7 @@ fn active(name: &CStr) -> Result<(Luks, *mut raw::crypt_device), Error> {
     let mut device = std::ptr::null_mut();
     // SAFETY: the name is a C string and the pointer is ours to be set.
     checked(unsafe { raw::crypt_init_by_name(&mut device, name.as_ptr()) })?;
-    Ok((Luks(CryptDevice::from_ptr(device)), device))
+    Ok((Luks::with_keys_where_they_can_be(CryptDevice::from_ptr(device))?, device))
 }
 
 fn pbkdf(stretching: &Stretching) -> CryptPbkdfType {

@@ -4,16 +4,17 @@
 //! ours is wiped here.
 
 use super::mount::Number;
-use records::Secret;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use uuid::Uuid;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 mod found;
+mod keys;
 
 pub use found::{above, is_below, named, of_uuid};
+pub use keys::{set_key, set_key_by_name, wipe_key};
 
 /// What the table of a dm-crypt device says in the place of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,8 +128,8 @@ pub fn crypt(name: &str) -> io::Result<Option<Crypt>> {
     read_crypt(sectors, &parameters).map(Some).ok_or_else(malformed)
 }
 
-/// The length of a dm-crypt device and its parameters, without the key if that is not in a keyring.
-fn crypt_table(name: &str) -> io::Result<Option<(u64, String)>> {
+/// The length of a dm-crypt device and its parameters; the key is among them where it is in no keyring.
+fn crypt_table(name: &str) -> io::Result<Option<(u64, Zeroizing<String>)>> {
     let mut request = Request::new(name, STATUS_TABLE | NO_FLUSH | SECURE_DATA)?;
     match request.send(TABLE_STATUS) {
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
@@ -138,13 +139,13 @@ fn crypt_table(name: &str) -> io::Result<Option<(u64, String)>> {
     let sectors = target.get(8..16).and_then(|b| b.try_into().ok()).map(u64::from_ne_bytes);
     let parameters = target.get(40..).ok_or_else(malformed)?;
     if !target.get(24..40).is_some_and(|kind| kind.starts_with(b"crypt\0"))
-        || place_of_key(parameters) != Key::InKeyring
+        || place_of_key(parameters) == Key::Wiped
     {
-        return Err(io::Error::other("the device is not encrypted with a key from a keyring"));
+        return Err(io::Error::other("the device has no key to encrypt with"));
     }
     let end = parameters.iter().position(|byte| *byte == 0).unwrap_or(parameters.len());
-    let text = String::from_utf8(parameters[..end].to_vec()).map_err(|_| malformed())?;
-    Ok(Some((sectors.ok_or_else(malformed)?, text)))
+    let text = std::str::from_utf8(&parameters[..end]).map_err(|_| malformed())?;
+    Ok(Some((sectors.ok_or_else(malformed)?, Zeroizing::new(text.to_owned()))))
 }
 
 fn read_crypt(sectors: u64, parameters: &str) -> Option<Crypt> {
@@ -155,7 +156,11 @@ fn read_crypt(sectors: u64, parameters: &str) -> Option<Crypt> {
         below: (major.parse().ok()?, minor.parse().ok()?),
         start: words.get(4)?.parse().ok()?,
         // `:SIZE:TYPE:NAME`; the name may have colons.
-        key_name: words.get(1)?.strip_prefix(':')?.splitn(3, ':').nth(2).map(str::to_owned),
+        key_name: words
+            .get(1)?
+            .strip_prefix(':')
+            .and_then(|key| key.splitn(3, ':').nth(2))
+            .map(str::to_owned),
     })
 }
 
@@ -164,14 +169,14 @@ fn name_of_key(parameters: &[u8]) -> Option<String> {
     std::str::from_utf8(key).ok()?.splitn(3, ':').nth(2).map(str::to_owned)
 }
 
-/// Gives a dm-crypt device another length. The key has to be in a keyring of this thread. Requests wait for a
+/// Gives a dm-crypt device another length. A key that is in a keyring has to be in one of this thread. Requests wait for a
 /// moment; killed on the way, the device goes on with either length.
 pub fn resize(name: &str, sectors: u64) -> io::Result<()> {
     let Some((_, parameters)) = crypt_table(name)? else {
         return Err(io::Error::from_raw_os_error(libc::ENXIO));
     };
     let length = (48 + parameters.len() + 1).next_multiple_of(8);
-    let mut target = vec![0; length];
+    let mut target = Zeroizing::new(vec![0; length]);
     target[8..16].copy_from_slice(&sectors.to_ne_bytes());
     target[20..24].copy_from_slice(&u32::try_from(length).map_err(io::Error::other)?.to_ne_bytes());
     target[24..29].copy_from_slice(b"crypt");
@@ -193,33 +198,10 @@ pub fn resize(name: &str, sectors: u64) -> io::Result<()> {
     changed
 }
 
-/// Has a suspended dm-crypt device forget its key.
-pub fn wipe_key(name: &str) -> io::Result<()> {
-    let mut request = Request::new(name, 0)?;
-    // struct dm_target_msg: the sector, then the words.
-    request.put(&[&0u64.to_ne_bytes()[..], b"key wipe\0"].concat())?;
-    request.send(TARGET_MSG)
-}
-
 /// Has a dm-crypt device wait: what is under way is finished, what comes later is kept back. Its file system, if it
 /// has one, is not frozen.
 pub fn suspend(name: &str) -> io::Result<()> {
     Request::new(name, SUSPEND | SKIP_LOCK_FS)?.send(DEV_SUSPEND)
-}
-
-/// Gives a suspended dm-crypt device its key back.
-pub fn set_key(name: &str, key: &Secret) -> io::Result<()> {
-    let mut request = Request::new(name, SECURE_DATA)?;
-    let digit = |half: u8| b"0123456789abcdef"[usize::from(half & 15)];
-    // The sector, the words, and room for all of it: the text never moves.
-    let mut text = Vec::with_capacity(key.open().len() * 2 + 32);
-    text.extend_from_slice(&0u64.to_ne_bytes());
-    text.extend_from_slice(b"key set ");
-    text.extend(key.open().iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]));
-    text.push(0);
-    let text = Secret::new(text);
-    request.put(text.open())?;
-    request.send(TARGET_MSG)
 }
 
 /// Lets a suspended device go on.
@@ -374,7 +356,8 @@ mod tests {
                 key_name: Some("cryptsetup:x-d0".into())
             })
         );
-        assert_eq!(read("aes-xts-plain64 00 0 7:3 32768"), None);
+        let plain = Crypt { sectors: 100, below: (7, 3), start: 32768, key_name: None };
+        assert_eq!(read("aes-xts-plain64 00a0 0 7:3 32768 1 sector_size:4096"), Some(plain));
         assert_eq!(read(""), None);
     }
 

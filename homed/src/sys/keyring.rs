@@ -37,7 +37,31 @@ pub fn borrow(name: &str) -> io::Result<()> {
 
 /// What was lent to this thread, it has no more.
 pub fn give_back() -> io::Result<()> {
-    control(CLEAR, THREAD, 0).map(drop)
+    match control(CLEAR, THREAD, 0) {
+        // Nothing was lent.
+        Err(error) if is_missing(&error) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Whether this process may have the kernel keep keys. A kernel may have no keyrings, and a filter of system calls may
+/// forbid them (containers).
+pub fn is_usable() -> bool {
+    let name = "homed:probe";
+    match lend(name, &[0]) {
+        Ok(()) => forget_lent(name).is_ok(),
+        Err(error) => !is_missing(&error),
+    }
+}
+
+/// One key that was lent to this thread, it has no more.
+fn forget_lent(name: &str) -> io::Result<()> {
+    let key = search(name, THREAD)?;
+    control(UNLINK, key, THREAD).map(drop)
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EACCES))
 }
 
 /// Makes a key void that is kept: the kernel wipes it. One that is not there is void already.
@@ -53,7 +77,11 @@ pub fn revoke(name: &str) -> io::Result<()> {
 /// The names of the keys that any keyring of the machine has, or had and is being cleared of, as far as they are
 /// accepted (proc_keys(5): the description comes last, and ends with a colon and what the type has to say).
 pub fn names(accept: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
-    let text = std::fs::read_to_string("/proc/keys")?;
+    let text = match std::fs::read_to_string("/proc/keys") {
+        // The kernel has no keyrings.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
     let mut names: Vec<String> =
         text.lines().filter_map(name).filter(|name| accept(name)).map(str::to_owned).collect();
     names.sort();
@@ -75,9 +103,13 @@ fn possess() -> io::Result<()> {
 
 fn find(name: &str) -> io::Result<c_long> {
     possess()?;
+    search(name, OF_USER)
+}
+
+fn search(name: &str, keyring: c_long) -> io::Result<c_long> {
     let name = CString::new(name)?;
     // SAFETY: both strings end with NUL and live for the call; a search reads nothing else.
-    let key = unsafe { libc::syscall(libc::SYS_keyctl, SEARCH, OF_USER, KIND.as_ptr(), name.as_ptr(), 0) };
+    let key = unsafe { libc::syscall(libc::SYS_keyctl, SEARCH, keyring, KIND.as_ptr(), name.as_ptr(), 0) };
     if key < 0 { Err(io::Error::last_os_error()) } else { Ok(key) }
 }
 
@@ -99,6 +131,21 @@ fn control(operation: c_long, key: c_long, other: c_long) -> io::Result<c_long> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_there_and_what_is_forbidden_are_missing() {
+        for (code, missing) in [(libc::ENOSYS, true), (libc::EPERM, true), (libc::EDQUOT, false)] {
+            assert_eq!(is_missing(&io::Error::from_raw_os_error(code)), missing);
+        }
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing() {
+        let usable = is_usable();
+        let name = "homed:probe";
+        assert_eq!(lend(name, &[0]).is_ok() && forget_lent(name).is_ok(), usable);
+        assert!(forget_lent(name).is_err());
+    }
 
     #[test]
     fn a_key_s_name_is_read() {

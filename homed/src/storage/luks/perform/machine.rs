@@ -4,6 +4,7 @@ use super::super::plan::lock::{
     Barriers, Device, FileSystem, Frozen, Kept, Key, Mounts, Prepared, Situation, Step, Which,
 };
 use super::super::{resize, wait_until_closed};
+use super::give_key::give_key;
 use super::lock::Locks;
 use crate::job::{Context, Failure, Force, Steps};
 use crate::storage::Seal;
@@ -11,7 +12,7 @@ use crate::storage::luks::spec::Spec;
 use crate::storage::parts::{barrier, cover, mapped, unmount, wash};
 use crate::sys::bounded::{Deadline, Late, Unfinished, within};
 use crate::sys::mount::{self, Elsewhere, Found, Mounted, Number};
-use crate::sys::{cryptsetup, devmapper, durable, file};
+use crate::sys::{devmapper, durable, file};
 use records::Secret;
 use std::fs::File;
 use std::io;
@@ -246,13 +247,13 @@ impl Locks for Machine<'_, '_> {
 
 impl Machine<'_, '_> {
     fn cover(&mut self) -> Result<(), Failure> {
-        self.change_covers(cover::put_over)?;
+        self.change_covers(cover::put_over, |found| !cover::is_one(found.top()))?;
         self.covered_elsewhere = Some(true);
         Ok(())
     }
 
     fn uncover(&mut self) -> Result<(), Failure> {
-        self.change_covers(cover::take_from)?;
+        self.change_covers(cover::take_from, |found| cover::is_one(found.top()))?;
         self.covered_elsewhere = Some(false);
         let place = &self.spec.home_directory;
         while mount::at(place).during("reading the table of mounts")?.is_some_and(|top| cover::is_one(&top)) {
@@ -261,14 +262,21 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    /// Here, and in every other namespace, as far as that can be: whoever works there would wait without end, too.
-    fn change_covers(&mut self, change: fn(Number) -> Result<(), Failure>) -> Result<(), Failure> {
+    /// Here, and in every other namespace, as far as that can be: whoever works there would wait without end, too. Those that
+    /// follow ours (services of systemd with a folder of their own) have done so by themselves.
+    fn change_covers(
+        &self,
+        change: fn(Number) -> Result<(), Failure>,
+        is_left: fn(&Found) -> bool,
+    ) -> Result<(), Failure> {
         let Some(number) = self.number()? else { return Ok(()) };
-        for found in self.elsewhere() {
+        change(number)?;
+        let elsewhere = mount::elsewhere(number).during("looking into other mount namespaces")?;
+        for there in elsewhere.iter().filter(|there| there.mounts.iter().any(is_left)) {
             let text = |failure: Failure| failure.text().to_owned();
-            let _ = found.inside(Deadline::after(AT_ONCE), || change(number).map_err(text));
+            let _ = there.inside(Deadline::after(AT_ONCE), || change(number).map_err(text));
         }
-        change(number)
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), Failure> {
@@ -351,7 +359,7 @@ impl Machine<'_, '_> {
 
     fn give_key(&mut self) -> Result<(), Failure> {
         let Some(key) = self.means.key else { return Err(Failure::fault("there is no key")) };
-        cryptsetup::resume(&self.name(Which::Home), key).during("giving the encrypted device its key back")
+        give_key(self.spec, &self.name(Which::Home), key)
     }
 
     fn thaw(&mut self) -> Result<(), Failure> {

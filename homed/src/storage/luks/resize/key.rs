@@ -2,7 +2,8 @@
 //!
 //! dm-crypt takes no new table without its key. So the kernel keeps it a second time, in a keyring, from the moment
 //! the home is mounted until it is locked or closed: as a `logon` key, which can be used and not read. A lock makes
-//! it void, which wipes it, and looks afterwards whether it is gone.
+//! it void, which wipes it, and looks afterwards whether it is gone. Where there are no keyrings the device's table has it, until
+//! the same moment.
 
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::luks::spec::Spec;
@@ -20,8 +21,11 @@ const COLLECTING: Duration = Duration::from_secs(2);
 /// Keeps the key of a mounted home.
 pub fn keep(spec: &Spec, key: &Secret, steps: &mut dyn Steps) {
     let kept = devmapper::crypt(&spec.mapper_name()).and_then(|crypt| {
-        let name = crypt.and_then(|crypt| crypt.key_name).ok_or(io::ErrorKind::NotFound)?;
-        keyring::keep(&name, key.open())
+        match crypt.ok_or(io::ErrorKind::NotFound)?.key_name {
+            Some(name) => keyring::keep(&name, key.open()),
+            // The device's own table has it.
+            None => Ok(()),
+        }
     });
     if let Err(error) = kept {
         steps.warn(format!("The home can be resized only with its password: keeping the key: {error}."));
@@ -48,7 +52,7 @@ pub fn ready(spec: &Spec, key: Option<&Secret>) -> Result<Crypt, Failure> {
     let Some(crypt) = found else {
         return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
     };
-    let name = crypt.key_name.as_deref().unwrap_or_default();
+    let Some(name) = crypt.key_name.as_deref() else { return Ok(crypt) };
     let lent = match key {
         Some(key) => keyring::lend(name, key.open()),
         None => keyring::borrow(name),
