@@ -139,8 +139,9 @@ fn take_all(processor: usize, aside: u64, progress: &Mutex<Progress<'_>>) {
     let room = lock(progress).room();
     let _ = populate(aside.saturating_mul(page).min(room / 4), Pages::Small);
     let mut next = lock(progress).claim();
+    let mut ground = Ground::of(room);
     while let Some(length) = next {
-        let taken = populate(length, Pages::Huge);
+        let taken = if length < HUGE { populate(length, Pages::Huge) } else { ground.take(length) };
         let mut progress = lock(progress);
         progress.taken(length, taken);
         next = progress.claim();
@@ -254,13 +255,49 @@ enum Pages {
     Small,
 }
 
-/// Takes that much memory, zeroed, until the process ends.
+/// Addresses of one thread, beginning where a huge page does. Making a mapping waits until no other thread is being given memory,
+/// and has them wait, so it is made once.
+struct Ground {
+    next: *mut libc::c_void,
+    left: usize,
+}
+
+impl Ground {
+    /// For so many bytes, of which none is memory yet. Where the kernel keeps strict accounts (`vm.overcommit_memory=2`) there may
+    /// be none.
+    fn of(bytes: u64) -> Self {
+        let bytes = usize::try_from(bytes).unwrap_or(0) / HUGE as usize * HUGE as usize;
+        match map(bytes, Pages::Huge) {
+            Ok(next) => Self { next, left: bytes },
+            Err(_) => Self { next: std::ptr::null_mut(), left: 0 },
+        }
+    }
+
+    /// Takes that much memory, zeroed, until the process ends.
+    fn take(&mut self, length: u64) -> io::Result<()> {
+        let bytes = usize::try_from(length).map_err(io::Error::other)?;
+        if bytes > self.left {
+            return populate(length, Pages::Huge);
+        }
+        let start = self.next;
+        (self.next, self.left) = (start.wrapping_byte_add(bytes), self.left - bytes);
+        fill_up(start, bytes)
+    }
+}
+
+/// The same for a mapping of its own.
 fn populate(length: u64, pages: Pages) -> io::Result<()> {
     let length = usize::try_from(length).map_err(io::Error::other)?;
     if length == 0 {
         return Ok(());
     }
-    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    fill_up(map(length, pages)?, length)
+}
+
+/// New addresses, of which none is memory yet.
+fn map(length: usize, pages: Pages) -> io::Result<*mut libc::c_void> {
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
     // Room to begin where a huge page does; what is not touched costs nothing.
     let whole = length + HUGE as usize;
     // SAFETY: a new mapping where the kernel likes it; nothing refers to it.
@@ -273,9 +310,14 @@ fn populate(length: u64, pages: Pages) -> io::Result<()> {
         Pages::Huge => libc::MADV_HUGEPAGE,
         Pages::Small => libc::MADV_NOHUGEPAGE,
     };
-    // SAFETY: both advise about a part of the mapping just made. Without huge pages it takes longer.
+    // SAFETY: advises about a part of the mapping just made. Without huge pages it takes longer.
     unsafe { libc::madvise(start, length, advice) };
-    // SAFETY: as above.
+    Ok(start)
+}
+
+/// Has the kernel put zeroed memory behind addresses that [`map`] gave.
+fn fill_up(start: *mut libc::c_void, length: usize) -> io::Result<()> {
+    // SAFETY: it is a part of a mapping of ours that nothing refers to.
     match unsafe { libc::madvise(start, length, libc::MADV_POPULATE_WRITE) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
