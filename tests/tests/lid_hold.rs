@@ -3,6 +3,9 @@
 use anyhow::{Result, ensure};
 use homed_tests::Ours;
 use homed_tests::secrets::{traces_of_key, volume_key};
+use machine::Console;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const PASSWORD: &str = "correcthorse";
 
@@ -19,9 +22,32 @@ forever activate homectl activate carol
 forever deactivate homectl deactivate carol
 pam() { echo correcthorse | pamtester login "$1" authenticate; }
 forever pam pam alice
+forever ssh expect /root/ssh
 forever su sh -c 'echo correcthorse | setpriv --reuid=nobody --regid=nogroup --clear-groups su bob -c true'
 jobs -p > /root/crowd
 "#;
+
+/// Logs alice in over ssh.
+const SSH: &str = r#"
+set timeout 30
+spawn ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o NumberOfPasswordPrompts=1 alice@localhost true
+expect assword { send "correcthorse\r" } eof { exit 1 } timeout { exit 1 }
+expect eof {} timeout { exit 1 }
+exit [lindex [wait] 3]
+"#;
+
+/// Somebody at a terminal who types the password whenever anything is said there, be it what was just typed.
+fn type_on(console: &Console, stop: &AtomicBool) {
+    let mut heard = console.transcript().len();
+    while !stop.load(Ordering::Relaxed) {
+        let Some(said) = console.after(heard, Duration::from_secs(1)) else { return };
+        heard += said.len();
+        let typed = if said.contains("login: ") { "alice" } else { PASSWORD };
+        if console.send(typed).is_err() {
+            return;
+        }
+    }
+}
 
 /// A unit that runs a script after all homes were locked, and before the machine sleeps.
 fn between(machine: &Ours, script: &str) -> Result<()> {
@@ -71,23 +97,36 @@ fn a_crowd_that_knows_the_passwords_brings_no_key_into_a_sleeping_machine() -> R
 
     // What is in the file of successes after the wake has happened after the locks.
     between(&machine, "mv /root/successes /root/before\n")?;
+    machine.write_file("/root/ssh", SSH)?;
     machine.check(CROWD)?;
-    for _ in 0..rounds() {
-        wait_for(&machine, &["authenticate", "with", "activate", "pam"])?;
-        machine.suspend()?;
-        for (user, key) in ["alice", "bob", "carol"].iter().zip(&keys) {
-            let traces = traces_of_key(&machine, key)?;
-            ensure!(traces.is_empty(), "the key of {user} while the machine sleeps: {traces:?}");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for console in [machine.console(), machine.second_console()] {
+            scope.spawn(|| type_on(console, &stop));
         }
-        machine.wake()?;
-        // Everybody gets in: alice by whichever way came first.
-        machine.becomes("alice", "active")?;
-        wait_for(&machine, &["authenticate", "with", "activate", "pam"])?;
-    }
+        let done = (0..rounds()).try_for_each(|_| sleeps_without(&machine, &keys));
+        stop.store(true, Ordering::Relaxed);
+        done
+    })?;
     machine.check("kill $(cat /root/crowd)")?;
     let told = machine.check("journalctl -b -o cat -u homed | grep -c 'THE MACHINE SLEPT' || :")?;
     assert_eq!(told.trim(), "0");
     Ok(())
+}
+
+/// One sleep with the crowd: no key is in it, and everybody gets in before and after.
+fn sleeps_without(machine: &Ours, keys: &[Vec<u8>]) -> Result<()> {
+    const ALL: [&str; 5] = ["authenticate", "with", "activate", "pam", "ssh"];
+    wait_for(machine, &ALL)?;
+    machine.suspend()?;
+    for (user, key) in ["alice", "bob", "carol"].iter().zip(keys) {
+        let traces = traces_of_key(machine, key)?;
+        ensure!(traces.is_empty(), "the key of {user} while the machine sleeps: {traces:?}");
+    }
+    machine.wake()?;
+    // Everybody gets in: alice by whichever way came first.
+    machine.becomes("alice", "active")?;
+    wait_for(machine, &ALL)
 }
 
 #[test]
