@@ -1,5 +1,6 @@
 """What walk.py needs of the machine: homectl, the daemon, and what the kernel and the disk show of a home."""
 
+import ctypes
 import os
 import re
 import subprocess
@@ -151,10 +152,13 @@ def no_key():
         raise Lost(f"locked, and there is a key: {usable} {inactive} {running} {keys}")
 
 
-# Whoever waits for a frozen file system cannot be killed.
+# Thawed over a device that waits for its key, a file system would never come back: the device answers with errors first.
 THAW = f"""
+for name in $(dmsetup ls | grep -oE '^(home|homed-swap)-alice[^ \\t]*'); do
+    dmsetup clear $name; dmsetup wipe_table --force $name
+done
 for layer in 1 2 3; do
-    fsfreeze --unfreeze {HOME} 2>/dev/null
+    timeout -s KILL 20 fsfreeze --unfreeze {HOME} 2>/dev/null
     [ "$(stat -f -c %T {HOME})" != tmpfs ] || umount -l {HOME}
 done
 :"""
@@ -172,6 +176,16 @@ rm -rf /run/homed/locked/* /var/cache/systemd/home/alice
 cp --sparse=always /root/alice.home {IMAGE} && cp -p /root/alice.identity {HOST}"""
 
 
+def forget_keys():
+    """Voids what root's keyring has of homes, as a reboot does: nobody knows of those of a home that was replaced."""
+    library = ctypes.CDLL(None, use_errno=True)
+    # asm/unistd_64.h and linux/keyctl.h: keyctl(KEYCTL_LINK, @u, @p), keyctl(KEYCTL_REVOKE, key).
+    library.syscall(250, 8, ctypes.c_long(-4), ctypes.c_long(-2))
+    for line in shell(KEYS).stdout.splitlines():
+        library.syscall(250, 3, ctypes.c_long(int(line.split()[0], 16)))
+    until("no key", lambda: not shell(KEYS).stdout)
+
+
 def afresh():
     """Puts the first home back, whatever became of the last."""
     try:
@@ -183,4 +197,5 @@ def afresh():
     must(THAW)
     until("the worker's end", lambda: not workers())
     must(AFRESH)
+    forget_keys()
     start_daemon()
