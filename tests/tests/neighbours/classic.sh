@@ -13,14 +13,15 @@ typed() {
     name=$1; shift
     pairs=
     while [ "$1" != -- ]; do
-        pairs="$pairs expect { -ex {$1} {} timeout { puts {}; puts {waited for $1}; exit 99 } eof { exit 98 } }; send -- {$2}; send \\r;"
+        pairs="$pairs expect -ex {$1} {} timeout { exit 99 } eof { exit 98 }; send -- {$2}; send \\r;"
         shift 2
     done
     shift
-    expect -c "set timeout 40; log_file -noappend /run/typed.log; spawn -noecho $*; $pairs expect eof; exit [lindex [wait] 3]" >/dev/null 2>&1
+    expect -c "set timeout 40; log_file -noappend /run/typed.log; spawn -noecho $*; $pairs expect eof {} timeout { exit 97 }; exit [lindex [wait] 3]" >/dev/null 2>&1
     status=$?
     say "$name" $status
-    [ $status = 99 ] || [ $status = 98 ] && sed 's/^/    /' /run/typed.log
+    # It asked for less or more than it should.
+    [ $status -lt 97 ] || sed 's/^/    /' /run/typed.log
     return 0
 }
 
