@@ -1,9 +1,9 @@
 //! What stays in the kernel of a home, whoever has left it there: after a lock no key of it, in any device or table; after
 //! a close nothing at all; and what is open already is not opened a second time.
 
-use anyhow::{Result, ensure};
-use homed_tests::Ours;
+use anyhow::{Context, Result, ensure};
 use homed_tests::secrets::pages_with;
+use homed_tests::{CHEAP, Ours};
 use std::time::{Duration, Instant};
 
 const WORDS: &str = "words-of-the-home";
@@ -45,30 +45,99 @@ const GONE: &str = "
 for try in $(seq 100); do dmsetup ls 2>/dev/null | grep -q ^home-alice || exit 0; sleep 0.1; done
 dmsetup ls; losetup -a; exit 1";
 
+/// The steps in which a device is made.
+const MAKING: [&str; 6] =
+    ["make-mapped", "blank-mapped", "hold-mapped", "mark-mapped", "key-mapped", "start-mapped"];
+
 #[test]
-fn a_worker_killed_before_it_holds_its_device_leaves_nothing() -> Result<()> {
+fn a_worker_killed_while_it_makes_its_device_leaves_nothing() -> Result<()> {
     let machine = home()?;
     machine.done("deactivate alice", "", "")?;
-    for words in ["check alice", "activate alice", "rescue alice /srv"] {
-        fault(&machine, "hold-mapped")?;
-        machine.refused(words, "correcthorse", "")?;
-        machine.check(NO_FAULT)?;
-        machine.check(GONE)?;
-        machine.nothing_open("alice")?;
+    for step in MAKING {
+        for words in ["check alice", "activate alice", "rescue alice /srv"] {
+            fault(&machine, step)?;
+            machine.refused(words, "correcthorse", "")?;
+            machine.check(NO_FAULT)?;
+            machine.check(GONE)?;
+            machine.nothing_open("alice")?;
+        }
     }
-    // Nobody cleans up after this one but the next daemon, or the next lock.
-    fault(&machine, "hold-mapped")?;
-    machine.check("(PASSWORD=correcthorse setsid homectl activate alice >/dev/null 2>&1 &) ; until dmsetup ls | grep -q ^home-alice; do :; done; kill -9 $(cat /run/homed.pid)")?;
-    machine.check(NO_FAULT)?;
-    machine.start_daemon()?;
-    machine.done("lock-all", "", "")?;
-    machine.check(GONE)?;
     machine.done("activate alice", "correcthorse", "")?;
     machine.done("lock alice", "", "")?;
     nothing_readable(&machine)?;
     machine.done("unlock alice", "correcthorse", "")?;
+    machine.check("[ -b /dev/mapper/home-alice ]")?;
     machine.done("deactivate alice", "", "")?;
     machine.nothing_open("alice")
+}
+
+/// Has a worker stop at its step, kills the daemon, with which the worker dies, and prints what the two leave that could
+/// have a key, or that nobody would take away: there is nobody to do so.
+const KILLED_TOGETHER: &str = r#"
+(PASSWORD=correcthorse NEWPASSWORD=correcthorse setsid homectl WORDS >/dev/null 2>&1 &)
+until ps -eo stat=,args= | grep -q '^T.* worker$'; do sleep 0.02; done
+pid=$(cat /run/homed.pid); kill -KILL $pid; tail --pid=$pid -f /dev/null
+while ps -eo args= | grep -q ' worker$'; do sleep 0.02; done
+for try in $(seq 100); do
+    left=$(dmsetup ls --target crypt 2>/dev/null | grep home-; losetup -a | grep alice; grep cryptsetup: /proc/keys)
+    [ -n "$left" ] || exit 0
+    sleep 0.1
+done
+echo "$left"; dmsetup info; exit 1"#;
+
+#[test]
+fn a_worker_killed_together_with_the_daemon_leaves_no_key_either() -> Result<()> {
+    let machine = home()?;
+    machine.done("deactivate alice", "", "")?;
+    for step in MAKING {
+        machine.write_file("/run/homed/fault", format!("{step} stop"))?;
+        machine
+            .check(&KILLED_TOGETHER.replace("WORDS", "activate alice"))
+            .with_context(|| format!("killed before {step}"))?;
+        machine.check(NO_FAULT)?;
+        if ["key-mapped", "start-mapped"].contains(&step) {
+            // The kernel has taken it away by itself.
+            machine.check(GONE)?;
+        }
+        machine.start_daemon()?;
+        machine.done("activate alice", "correcthorse", "")?;
+        machine.done("deactivate alice", "", "")?;
+        machine.nothing_open("alice")?;
+    }
+    Ok(())
+}
+
+/// What is left of a home that has no record: devices, loop devices, unfinished images, markers, blobs.
+const LEFT: &str = "
+dmsetup ls 2>/dev/null | grep home-; ls /dev/mapper | grep home-; losetup -a
+find /home /run/homed/jobs /var/lib/systemd/home /var/cache/systemd/home -name '*carol*'; :";
+
+#[test]
+fn a_home_whose_making_was_killed_together_with_the_daemon_leaves_nothing() -> Result<()> {
+    let machine = Ours::small()?;
+    let make = KILLED_TOGETHER.replace("WORDS", &format!("create carol {CHEAP}"));
+    for step in ["allocate", "attach", "format", "populate", "publish"].iter().chain(&MAKING) {
+        machine.write_file("/run/homed/fault", format!("{step} stop"))?;
+        machine.check(&make).with_context(|| format!("killed before {step}"))?;
+        machine.check(NO_FAULT)?;
+        machine.start_daemon()?;
+        let left = machine.check(LEFT)?;
+        ensure!(left.is_empty(), "killed before {step}: {left}\n{}", machine.log());
+    }
+    // Where the disk cannot make files without a name. Another machine's is not ours to take away.
+    machine.kill_daemon()?;
+    machine.check(
+        "id=$(cat /etc/machine-id); other=$(echo $id | tr 0-9a-f 1-9a-f0)
+        touch /home/.#homeworkcarol.home.$id.abc /home/.#homeworkcarol.home.$other.abc",
+    )?;
+    machine.start_daemon()?;
+    let left = machine.check("ls -A /home | grep carol | grep -v $(cat /etc/machine-id)")?;
+    ensure!(left.lines().count() == 1, "{left}");
+    machine.check("! ls -A /home | grep carol | grep $(cat /etc/machine-id); rm /home/.#*")?;
+    machine.create("carol", "correcthorse")?;
+    machine.done("activate carol", "correcthorse", "")?;
+    machine.done("deactivate carol", "", "")?;
+    machine.nothing_open("carol")
 }
 
 #[test]

@@ -32,11 +32,28 @@ impl Daemon {
             let held = found.into_iter().filter_map(holds).collect();
             self.take(Event::Loaded(Box::new(record), interrupted, held));
         }
+        self.forget_markers();
         for inhibitor in self.inhibitors.load(now_usec()) {
             self.take(Event::Inhibited(Box::new(inhibitor)));
         }
         self.look_for_storage();
         Ok(())
+    }
+
+    /// A home that was being made has no record yet, and its job nobody whom it could be told.
+    fn forget_markers(&self) {
+        let all = std::fs::read_dir(&self.parts.paths.jobs).into_iter().flatten().flatten();
+        let is_creation = |marker: &std::fs::DirEntry| {
+            std::fs::read_to_string(marker.path()).is_ok_and(|what| crate::home::is_creation(&what))
+        };
+        for marker in all.filter(is_creation) {
+            tracing::warn!(
+                "a home was not made to its end, and nothing of it is kept: {:?}",
+                marker.file_name()
+            );
+            // Not there is just as good.
+            let _ = std::fs::remove_file(marker.path());
+        }
     }
 
     /// Looks at the home root for storage that nobody knows.

@@ -35,6 +35,7 @@ pub mod worker;
 use crate::home::Tuning;
 use crate::manager::{Defaults, Manager};
 use crate::statedir::Folders;
+use crate::storage::strays;
 use handed::Handed;
 use link::Link;
 use neighbours::Neighbours;
@@ -101,6 +102,10 @@ where
     let (defaults, complaints) = config::read();
     complaints.iter().for_each(|what| tracing::warn!("{what}"));
     let machine = this_machine()?;
+    // Before anything is begun: nobody of ours is at work.
+    for left in strays::sweep(&Paths::default().home_root, &machine.id) {
+        tracing::warn!("{left}");
+    }
     let (link, calls) = Link::new();
     let parts = parts(machine, defaults);
     let (mut daemon, happened) = Daemon::new(parts, link.clone());

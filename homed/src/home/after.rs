@@ -68,6 +68,9 @@ impl Home {
     }
 
     pub(super) fn done(&mut self, running: Running, record: Option<Value>, turn: &mut Turn) -> Fate {
+        if running.work.mends() {
+            self.is_settled(turn);
+        }
         if running.work == Work::Locking {
             self.prove(running, turn);
             return Fate::Stays;
@@ -178,6 +181,7 @@ impl Home {
             };
             self.not_locked(wanted.waiter, &why, turn);
         }
+        let told = failed.clone();
         turn.answer_after(wanted.waiter, Err(failed), wait);
         if wanted.is_attempt() && running.phase != Phase::Checking {
             self.save(turn);
@@ -185,7 +189,7 @@ impl Home {
         match running.work {
             Work::Creating => return Fate::Goes,
             Work::Deactivating | Work::GivingUp => self.linger(turn),
-            Work::Settling => self.settle_later(turn),
+            Work::Settling => self.settle_later(&told, turn),
             Work::Locking
             | Work::Unlocking(_)
             | Work::Fixating(_)

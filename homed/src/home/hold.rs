@@ -39,14 +39,23 @@ impl Work {
     }
 }
 
+impl Work {
+    /// Whether it brings a home that something was broken off on into order: nothing else starts before.
+    pub(super) fn mends(self) -> bool {
+        matches!(self, Self::Settling | Self::Locking | Self::GivingUp)
+    }
+}
+
 impl Home {
     /// Starts it, unless the machine is going to sleep and it takes a key: then it starts after the wake. While what a
     /// lock has left is not mended yet, a file system may stand still: a worker that wrote to it would wait in the
     /// kernel, where nothing ends it, and the mending behind it. So all else waits for that.
     pub(super) fn begin(&mut self, work: Work, wanted: Wanted, turn: &mut Turn) {
-        let mends = matches!(work, Work::Settling | Work::Locking | Work::GivingUp);
-        if self.is_timed(TimerKind::Settle) && !mends {
-            return self.enqueue(wanted, turn);
+        if self.is_timed(TimerKind::Settle) && !work.mends() {
+            return match self.stuck() {
+                Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
+                None => self.enqueue(wanted, turn),
+            };
         }
         if turn.sleep == Sleep::Awake || !work.takes_key(&wanted) {
             return self.start(work, wanted, turn);

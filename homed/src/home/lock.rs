@@ -17,8 +17,6 @@ const KEY_GONE: Duration = Duration::from_secs(55);
 const STRICT: Duration = Duration::from_secs(65);
 /// A worker that locks is killed after this: the former, the longest scrub, and some air.
 const LOCKING: Duration = Duration::from_secs(80);
-/// A home that could not be settled is settled again after this.
-const SETTLING: Duration = Duration::from_secs(1);
 /// One that mends or gives up.
 const MENDING: Duration = Duration::from_secs(30);
 
@@ -53,6 +51,11 @@ pub fn is_lock(what: &str) -> bool {
         .any(|work| super::run::what(*work) == what)
 }
 
+/// Whether a job of that name makes a home.
+pub fn is_creation(what: &str) -> bool {
+    super::run::what(Work::Creating) == what
+}
+
 /// Whether a job of that name closes a home: broken off, it may leave something to be settled as well.
 pub fn is_close(what: &str) -> bool {
     [Work::Deactivating, Work::GivingUp].iter().any(|work| super::run::what(*work) == what)
@@ -83,11 +86,6 @@ impl Home {
             turn.not_locked.push((group, format!("{}: {why}", self.user())));
         }
         turn.effects.push(Effect::Announce(Announcement::NotLocked(self.user().clone(), why.to_owned())));
-    }
-
-    /// It could not be settled: soon again, for somebody may be frozen.
-    pub(super) fn settle_later(&mut self, turn: &mut Turn) {
-        self.set_timer(super::TimerKind::Settle, SETTLING, turn);
     }
 
     /// Finishes or takes back a lock or unlock that was broken off: nobody stays frozen, and what is locked

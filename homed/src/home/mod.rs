@@ -28,6 +28,7 @@ pub mod state;
 mod tend;
 mod timer;
 mod tuning;
+mod unsettled;
 mod update;
 mod urgent;
 pub mod verdict;
@@ -40,7 +41,7 @@ use effect::{Announcement, Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
 pub use hold::Sleep;
 use inhibitor::Inhibitor;
-pub use lock::{Bound, is_close, is_lock};
+pub use lock::{Bound, is_close, is_creation, is_lock};
 pub use look::{is_look, tries};
 use presence::Away;
 use records::refusal::Refused;
@@ -196,6 +197,8 @@ pub struct Home {
     /// Deactivations that failed since the last holder went; a timer is set.
     failed_deactivations: Option<u32>,
     timers: timer::Timers,
+    /// Settling it has failed, and is tried again.
+    unsettled: Option<unsettled::Unsettled>,
     tending: tend::Tending,
     inhibitors: Vec<Inhibitor>,
     /// Since when its user is away.
@@ -238,6 +241,7 @@ impl Home {
             held: BTreeSet::new(),
             failed_deactivations: None,
             timers: timer::Timers::default(),
+            unsettled: None,
             tending: tend::Tending::default(),
             inhibitors: Vec::new(),
             away: Away::default(),

@@ -30,7 +30,12 @@ steps! {
     Allocate, "allocate", "Allocating disk space";
     Partition, "partition", "Writing the partition table";
     Attach, "attach", "Attaching the image";
+    MakeMapped, "make-mapped", "Making the encrypted device";
+    BlankMapped, "blank-mapped", "Preparing the encrypted device";
     HoldMapped, "hold-mapped", "Holding the encrypted device";
+    MarkMapped, "mark-mapped", "Having the encrypted device go with its user";
+    KeyMapped, "key-mapped", "Giving the encrypted device its key";
+    StartMapped, "start-mapped", "Starting the encrypted device";
     Format, "format", "Formatting encrypted storage";
     MarkKeys, "mark-keys", "Noting the change of key slots";
     AddKeys, "add-keys", "Adding key slots";

@@ -13,6 +13,7 @@ use request::{InhibitorId, Interactive, Session, Wish};
 use std::cell::RefCell;
 
 mod proof;
+mod settle;
 mod sleep;
 
 const SECOND: u64 = 1_000_000;
@@ -458,25 +459,4 @@ fn the_retry_of_a_failed_settling_is_taken_for_nothing_else() {
         scene.take(Event::Rang(tend));
         assert!(scene.starts().any(|start| matches!(start.job.task, Task::Tend { .. })), "{others}");
     }
-}
-
-#[test]
-fn nothing_touches_a_home_whose_broken_lock_is_not_mended_yet() {
-    let fault = |_: &str| Outcome::Fault { chain: "killed".into() };
-    let mut scene = Scene::new("", |_| {});
-    scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
-    scene.end_as_it_is(fault);
-    assert!(scene.settles(), "after a lock that was killed");
-    scene.end_as_it_is(fault);
-    let (_, again, _) = scene.timer(TimerKind::Settle).expect("another try");
-    scene.ask(0, Operation::Authenticate(HomeKey::Name("alice".into()), offer("right")));
-    assert_eq!(scene.starts().count(), 0, "its file system may be frozen");
-    assert_eq!(scene.answer(), None, "it waits");
-    scene.take(Event::Rang(again));
-    assert!(scene.settles());
-    scene.end_as_it_is(done);
-    assert!(
-        scene.starts().any(|start| matches!(start.job.task, Task::Authenticate { .. })),
-        "its turn has come"
-    );
 }

@@ -18,6 +18,7 @@ mod opened;
 mod parts;
 pub mod site;
 mod spec;
+pub mod strays;
 mod subvolume;
 pub mod swap;
 pub mod traces;

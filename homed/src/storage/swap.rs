@@ -9,12 +9,12 @@
 //! cut either. Plain dm-crypt: the key is in no header, and comes and goes with the lock.
 
 use super::parts::mapped;
-use crate::job::{Context, Failure, refuse};
+use crate::job::{Context, Failure, Steps, refuse};
 use crate::sys::bounded::{Deadline, Late, within};
-use crate::sys::devmapper::{self, Key};
+use crate::sys::devmapper::{self, Access, Given, Key, Target, Volume};
 use crate::sys::loopdev::{LoopDevice, Window};
 use crate::sys::{file, process, swap};
-use mapped::Mapped;
+use mapped::{Mapped, New};
 use records::{Refusal, Secret, UserName};
 use rustix::fs::{Mode, OFlags};
 use rustix::param::page_size;
@@ -76,12 +76,26 @@ impl Space {
     }
 
     /// Makes it, and has the kernel use it before any other.
-    pub fn make(&self, bytes: u64, key: &Secret) -> Result<(), Failure> {
+    pub fn make(&self, bytes: u64, key: &Secret, steps: &mut dyn Steps) -> Result<(), Failure> {
         let bytes = bytes.next_multiple_of(page_size() as u64);
         let file = allocate(bytes)?;
         let window = Window { offset: 0, size: bytes, block: 4096 };
         let device = LoopDevice::attach(&file, window).during("attaching the file for swap space")?;
-        let mapped = Mapped::activate_plain(&device, &self.name, key)?;
+        let target = Target {
+            sectors: bytes / 512,
+            cipher: "aes-xts-plain64".into(),
+            iv_offset: 0,
+            below: device.number().during("looking at the loop device")?,
+            start: 0,
+            options: ["no_read_workqueue", "no_write_workqueue", "sector_size:4096"]
+                .map(str::to_owned)
+                .into(),
+            access: Access::Write,
+        };
+        let volume = Volume { target: &target, key, given: Given::Plain };
+        // As libcryptsetup calls it.
+        let uuid = format!("CRYPT-PLAIN-{}", self.name);
+        let mapped = Mapped::make(&New { name: &self.name, uuid: &uuid, volume }, steps)?;
         process::run("mkswap", &[&mapped.path().to_string_lossy()]).during("preparing swap space")?;
         swap::put_in(mapped.path()).during("adding swap space")?;
         drop(mapped);

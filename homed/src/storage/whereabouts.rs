@@ -44,7 +44,7 @@ pub enum Storage {
 pub enum Standing {
     /// Nothing of it is there: neither is its key.
     Closed,
-    /// Mounted at the home directory, and usable.
+    /// Mounted at the home directory, its key in the kernel.
     Mounted,
     /// Mounted at the home directory, its key out of memory.
     Suspended,

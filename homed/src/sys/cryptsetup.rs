@@ -1,17 +1,15 @@
-//! libcryptsetup: LUKS2 headers, key slots, tokens, dm-crypt devices.
+//! libcryptsetup: LUKS2 headers, key slots, tokens, and the key of a device that is suspended.
 //!
-//! Volume keys go to the kernel as `logon` keys (keyring mode, the library's default): no copy of
-//! them can be read back from a device-mapper table. Where there are no keyrings they go into the table itself, which root reads. The raw calls here do not take the mutex of the wrapper's
+//! Devices are made in `devmapper`, where nobody can be killed between making one and having it go with its user. The raw calls here do not take the mutex of the wrapper's
 //! feature `mutex`: a worker calls the library from one thread.
 
 use super::keyring;
-use libcryptsetup_rs::consts::flags::{CryptActivate, CryptDeactivate, CryptPbkdf, CryptVolumeKey};
+use libcryptsetup_rs::consts::flags::{CryptPbkdf, CryptVolumeKey};
 use libcryptsetup_rs::consts::vals::{
-    CryptKdf, CryptStatusInfo, EncryptionFormat, KeyslotInfo, KeyslotPriority, KeyslotsSize, MetadataSize,
+    CryptKdf, EncryptionFormat, KeyslotInfo, KeyslotPriority, KeyslotsSize, MetadataSize,
 };
 use libcryptsetup_rs::{
-    CryptDevice, CryptInit, CryptParamsLuks2, CryptParamsPlain, CryptParamsPlainRef, CryptPbkdfType, Either,
-    LibcryptErr, TokenInput,
+    CryptDevice, CryptInit, CryptParamsLuks2, CryptPbkdfType, Either, LibcryptErr, TokenInput,
 };
 use libcryptsetup_rs_sys as raw;
 use records::Secret;
@@ -27,8 +25,6 @@ use uuid::Uuid;
 /// Size of each of the two metadata areas, in bytes: the largest there is, so that a record with
 /// certificates and keys fits (as the original formats).
 const METADATA: u64 = 4 * 1024 * 1024;
-/// Encryption sector of a device without a header, in bytes: a page.
-const PLAIN_SECTOR: u32 = 4096;
 /// Tokens a LUKS2 header has room for.
 const TOKENS: u32 = 32;
 
@@ -142,15 +138,6 @@ pub struct Layout<'a> {
     pub subsystem: &'a str,
     /// Encryption sector size in bytes.
     pub sector: u32,
-}
-
-/// Whether blocks freed by the file system may be given back below the encryption.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Discard {
-    /// They may.
-    Allowed,
-    /// They may not.
-    Refused,
 }
 
 /// Which unlock attempts look at a key slot.
@@ -335,25 +322,6 @@ impl Luks {
         self.0.token_handle().json_set(TokenInput::RemoveToken(number)).map(|_| ()).map_err(explained)
     }
 
-    /// Makes `/dev/mapper/NAME` with the volume key.
-    pub fn activate(&mut self, name: &str, volume_key: &Secret, discard: Discard) -> Result<(), Error> {
-        let mut flags = CryptActivate::NO_READ_WORKQUEUE | CryptActivate::NO_WRITE_WORKQUEUE;
-        if discard == Discard::Allowed {
-            flags |= CryptActivate::ALLOW_DISCARDS;
-        }
-        self.0
-            .activate_handle()
-            .activate_by_volume_key(Some(name), Some(volume_key.open()), flags)
-            .map_err(explained)
-    }
-
-    /// The same, for reading only.
-    pub fn activate_read_only(&mut self, name: &str, volume_key: &Secret) -> Result<(), Error> {
-        let mut handle = self.0.activate_handle();
-        let key = Some(volume_key.open());
-        handle.activate_by_volume_key(Some(name), key, CryptActivate::READONLY).map_err(explained)
-    }
-
     /// Cipher, mode, UUID, size of the volume key in bytes, start of the data in bytes.
     pub fn facts(&mut self) -> Result<Facts, Error> {
         let mut status = self.0.status_handle();
@@ -382,63 +350,11 @@ pub struct Facts {
     pub data_offset: u64,
 }
 
-/// Makes `/dev/mapper/NAME` over a device without any header, with a key of 64 bytes.
-pub fn activate_plain(device: &Path, name: &str, key: &Secret) -> Result<(), Error> {
-    let mut luks = Luks::blank(device)?;
-    let plain =
-        CryptParamsPlain { hash: "plain".into(), offset: 0, skip: 0, size: 0, sector_size: PLAIN_SECTOR };
-    let mut plain: CryptParamsPlainRef<'_> = (&plain).try_into().map_err(explained)?;
-    let size = Either::Right(key.open().len());
-    let cipher = ("aes", "xts-plain64");
-    luks.0
-        .context_handle()
-        .format(EncryptionFormat::Plain, cipher, None, size, Some(&mut plain))
-        .map_err(explained)?;
-    let flags = CryptActivate::NO_READ_WORKQUEUE | CryptActivate::NO_WRITE_WORKQUEUE;
-    luks.0.activate_handle().activate_by_volume_key(Some(name), Some(key.open()), flags).map_err(explained)
-}
-
-/// Whether a device-mapper device exists.
-pub fn is_active(name: &str) -> Result<bool, Error> {
-    match libcryptsetup_rs::status(None, name).map_err(explained)? {
-        CryptStatusInfo::Active | CryptStatusInfo::Busy => Ok(true),
-        CryptStatusInfo::Inactive | CryptStatusInfo::Invalid => Ok(false),
-    }
-}
-
-/// When a device is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removal {
-    /// Now, or `EBUSY`.
-    Now,
-    /// As soon as nobody has it open.
-    WhenUnused,
-}
-
-/// Removes a device-mapper device, its key with it.
-pub fn remove(name: &str, when: Removal) -> Result<(), Error> {
-    let name = c_string(name)?;
-    let flags = match when {
-        Removal::Now => CryptDeactivate::empty(),
-        Removal::WhenUnused => CryptDeactivate::DEFERRED,
-    };
-    // SAFETY: without a context the library finds the device by its name, a C string.
-    checked(unsafe { raw::crypt_deactivate_by_name(std::ptr::null_mut(), name.as_ptr(), flags.bits()) })
-}
-
-/// Stops an active device and takes its volume key out of the kernel. If that cannot be, the device goes on.
-pub fn suspend(name: &str) -> Result<(), Error> {
-    let name = c_string(name)?;
-    let (_luks, device) = active(&name)?;
-    // SAFETY: the context lives for the call; the name is a C string.
-    checked(unsafe { raw::crypt_suspend(device, name.as_ptr()) })
-}
-
 /// Gives a suspended device its volume key back and lets it go on.
 pub fn resume(name: &str, volume_key: &Secret) -> Result<(), Error> {
     let (name, key) = (c_string(name)?, volume_key.open());
     let (_luks, device) = active(&name)?;
-    // SAFETY: as above; the key is read for its true length.
+    // SAFETY: the context lives for the call, the name is a C string, the key is read for its true length.
     checked(unsafe { raw::crypt_resume_by_volume_key(device, name.as_ptr(), key.as_ptr().cast(), key.len()) })
 }
 

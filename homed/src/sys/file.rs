@@ -159,6 +159,15 @@ fn no_argument(mounted: impl AsFd, request: u32) -> io::Result<()> {
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Whether a node is that of the device of another, open one; one that is not there is not.
+pub fn is_same_device(path: &Path, like: impl AsFd) -> io::Result<bool> {
+    match rustix::fs::stat(path) {
+        Ok(facts) => Ok(facts.st_rdev == rustix::fs::fstat(like)?.st_rdev),
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Makes a block device node for the device of another, open one.
 pub fn make_block_node(path: &std::path::Path, like: impl AsFd) -> io::Result<()> {
     use rustix::fs::{CWD, FileType, Mode};

@@ -3,12 +3,13 @@
 //! The kernel keeps the image's open file description while the device lives: a BSD lock taken on
 //! it before holds as long, whatever becomes of this process.
 
+use super::mount::Number;
 use super::waiting::wait_until;
 use linux_raw_sys::loop_device::{
     LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LOOP_GET_STATUS64, LOOP_SET_STATUS64, loop_config, loop_info64,
 };
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,6 +57,16 @@ impl LoopDevice {
     /// `/dev/loopN`.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its number.
+    pub fn number(&self) -> io::Result<Number> {
+        Ok(Number::of(rustix::fs::fstat(&self.file)?.st_rdev))
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> io::Result<u64> {
+        (&self.file).seek(SeekFrom::End(0))
     }
 
     fn attach_with(image: BorrowedFd<'_>, window: Window, flags: u32) -> io::Result<Self> {

@@ -80,9 +80,21 @@ pub const ROOMS: &[Room] = &[
         crates: &[],
     },
     Room {
+        name: "homed::storage::parts::mapped::plan",
+        at: "homed/src/storage/parts/mapped/plan",
+        rooms: &[],
+        crates: &[],
+    },
+    Room {
         name: "homed::storage",
         at: "homed/src/storage",
-        rooms: &["homed::job", "homed::storage::luks::plan", "homed::sys", "records"],
+        rooms: &[
+            "homed::job",
+            "homed::storage::luks::plan",
+            "homed::storage::parts::mapped::plan",
+            "homed::sys",
+            "records",
+        ],
         crates: &["base64", "libc", "openssl", "rustix", "serde_json", "uuid"],
     },
     Room {
@@ -120,6 +132,7 @@ pub const ROOMS: &[Room] = &[
             "homed::manager",
             "homed::statedir",
             "homed::storage::kind",
+            "homed::storage::strays",
             "homed::storage::traces",
             "homed::storage::whereabouts",
             "homed::sys::environment",
@@ -234,7 +247,13 @@ pub const ROOMS: &[Room] = &[
 ];
 
 /// No IO, no clock, no chance.
-pub const PURE: &[&str] = &["records", "homed::home", "homed::manager", "homed::storage::luks::plan"];
+pub const PURE: &[&str] = &[
+    "records",
+    "homed::home",
+    "homed::manager",
+    "homed::storage::luks::plan",
+    "homed::storage::parts::mapped::plan",
+];
 
 /// What a kind of storage or of token is.
 pub const IS_A_KIND: &[&str] = &[
@@ -263,8 +282,9 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/src/sys/bounded.rs", 4),
     ("homed/src/sys/btrfs.rs", 6),
     ("homed/src/sys/crypt3.rs", 8),
-    ("homed/src/sys/cryptsetup.rs", 6),
-    ("homed/src/sys/devmapper.rs", 1),
+    ("homed/src/sys/cryptsetup.rs", 4),
+    ("homed/src/sys/devmapper/request.rs", 1),
+    ("homed/src/sys/devmapper/udev.rs", 5),
     ("homed/src/sys/environment.rs", 1),
     ("homed/src/sys/file.rs", 2),
     ("homed/src/sys/filesystem.rs", 5),

@@ -2,7 +2,7 @@
 
 use super::plan::keys::SLOTS;
 use super::record_token::{self, Algorithm};
-use super::{file_system, stretching, tend, wait_until_closed};
+use super::{file_system, segment, stretching, tend, wait_until_closed};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::HomeDirectory;
 use crate::storage::NewHome;
@@ -14,7 +14,7 @@ use crate::storage::parts::size::Wish;
 use crate::storage::parts::superblock::Kind;
 use crate::storage::parts::tree::{self, Device, PrivateMount, STORED_UID};
 use crate::storage::parts::{room, size};
-use crate::sys::cryptsetup::{Discard, Layout, Luks};
+use crate::sys::cryptsetup::{Layout, Luks};
 use crate::sys::loopdev::{LoopDevice, Window};
 use crate::sys::{durable, file};
 use records::{Refusal, Secret};
@@ -56,7 +56,7 @@ pub fn create(
 ) -> Result<Map<String, Value>, Failure> {
     super::sweep(spec)?;
     mapped::remove_stale(&spec.mapper_name())?;
-    let image = NewImage::begin(&spec.image)?;
+    let image = NewImage::begin(&spec.image, &spec.machine.id)?;
     let plan = plan(spec, &image, request.overcommit, steps)?;
     steps.enter(Step::Allocate)?;
     let reserved = !spec.discard && !spec.offline_discard;
@@ -175,8 +175,7 @@ fn build(
     let algorithm = Algorithm { cipher: &plan.cipher, mode: &plan.mode };
     let token = record_token::seal(request.record, algorithm, key)?;
     luks.set_token(None, &token).during("writing the record into the header")?;
-    let discard = if spec.discard || spec.offline_discard { Discard::Allowed } else { Discard::Refused };
-    let mapped = Mapped::activate(&mut luks, &device, &spec.mapper_name(), key, discard, steps)?;
+    let mapped = segment::open(&mut luks, &device, &spec.mapper_name(), key, segment::writing(spec), steps)?;
     steps.enter(Step::MakeFileSystem)?;
     file_system::make(plan.kind, mapped.path(), plan.file_system_uuid, spec)?;
     populate(spec, plan, (image, &mapped), request, steps)?;

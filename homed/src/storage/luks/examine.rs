@@ -11,7 +11,6 @@ use crate::storage::examined::{
 use crate::storage::luks::spec::Spec;
 use crate::storage::luks::whereabouts::helper_name;
 use crate::storage::parts::{gpt, image, mapped, mark, superblock};
-use crate::sys::cryptsetup;
 use crate::sys::{devmapper, file, loopdev, mount};
 use records::Refusal;
 use records::signature::Vouched;
@@ -21,7 +20,8 @@ use std::os::unix::fs::MetadataExt;
 /// Looks at everything.
 pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure> {
     steps.enter(Step::Check)?;
-    let mut found = Examined { leftovers: image::unfinished(&spec.image), ..Examined::default() };
+    let mut found =
+        Examined { leftovers: image::unfinished(&spec.image, &spec.machine.id), ..Examined::default() };
     let mut held = None;
     if wish.seen == Seen::Closed {
         found.stale = stale(spec);
@@ -102,7 +102,7 @@ fn facts(file: &File) -> Image {
 fn stale(spec: &Spec) -> Vec<String> {
     let mut all = Vec::new();
     let node = mapped::node(&spec.mapper_name());
-    if cryptsetup::is_active(&spec.mapper_name()).unwrap_or(false) {
+    if devmapper::number(&spec.mapper_name()).is_ok_and(|number| number.is_some()) {
         all.push(node.display().to_string());
     }
     if loopdev::is_attached(&spec.image).unwrap_or(false) {

@@ -11,13 +11,13 @@ use super::header::{self, HeaderCopy, Health};
 use super::perform::sweep::{refuse_what_is_open, sweep, sweep_all};
 use super::plan::sweep::Reach;
 use super::read_only::{Decrypted, Mounted};
+use super::segment::{self, Discard, Use};
 use super::{file_system, header_copies, resize};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::examined::Headers;
 use crate::storage::luks::spec::Spec;
-use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::{image, mark, superblock, tree};
-use crate::sys::cryptsetup::{Discard, Luks};
+use crate::sys::cryptsetup::Luks;
 use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
 use records::signature::Vouched;
@@ -36,9 +36,9 @@ const TAIL: u64 = MIB;
 /// Rebuilds it.
 pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure> {
     let mut done = sweep_all(spec, Reach::BareLoopsOfOthers)?;
-    let left = image::unfinished(&spec.image);
+    let left = image::unfinished(&spec.image, &spec.machine.id);
     if !left.is_empty() {
-        image::remove_unfinished(&spec.image)?;
+        image::remove_unfinished(&spec.image, &spec.machine.id)?;
         done.push(format!("Unfinished images were deleted: {}.", left.join(", ")));
     }
     let file = image::open(&spec.image, image::Access::Write)?;
@@ -178,7 +178,8 @@ pub fn repair_file_system(
         LoopDevice::attach(&file, header.window(&place)).during("attaching the image to a loop device")?;
     let mut luks = Luks::load(device.path()).during("reading the encryption header")?;
     let name = spec.mapper_name();
-    let mapped = Mapped::activate(&mut luks, &device, &name, &unlocked.volume_key, Discard::Refused, steps)?;
+    let how = Use::Write(Discard::Refused);
+    let mapped = segment::open(&mut luks, &device, &name, &unlocked.volume_key, how, steps)?;
     let Some(found) = superblock::probe(&mapped.head(superblock::BYTES)?) else {
         return header::damaged(spec, "there is no file system inside that is known");
     };

@@ -20,7 +20,7 @@ use super::{
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
 use crate::sys::waiting::wait_until;
-use crate::sys::{cryptsetup, devmapper, durable, loopdev};
+use crate::sys::{devmapper, durable, loopdev};
 use perform::pinned;
 use perform::sweep::sweep;
 use records::signature::Vouched;
@@ -46,6 +46,7 @@ mod read_only;
 mod record_token;
 mod resize;
 mod sealed;
+mod segment;
 mod spec;
 mod stretching;
 mod tend;
@@ -226,7 +227,7 @@ fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
     let name = spec.mapper_name();
     let forgotten = resize::key::revoke(spec);
     let is_closed = || {
-        let mapped = cryptsetup::is_active(&name).during("looking for the encrypted device")?;
+        let mapped = devmapper::number(&name).during("looking for the encrypted device")?.is_some();
         Ok::<bool, Failure>(!mapped && !loopdev::is_attached(&spec.image).during("looking for loop devices")?)
     };
     // What another mount namespace has mounted does not go by itself, however long one waits.

@@ -4,7 +4,7 @@ use super::header::{self, HeaderCopy, Health, Place};
 use super::perform::pinned;
 use super::perform::sweep::{refuse_what_is_open, sweep};
 use super::record_token::{self, Algorithm};
-use super::{file_system, is_mounted, resize, sealed, wait_until_closed};
+use super::{file_system, is_mounted, resize, sealed, segment, wait_until_closed};
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::HomeDirectory;
 use crate::storage::luks::spec::Spec;
@@ -15,7 +15,7 @@ use crate::storage::parts::room::Room;
 use crate::storage::parts::superblock::{self, FileSystem};
 use crate::storage::parts::tree::{self, Device, Ids, PrivateMount, Way};
 use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, Vault, derive};
-use crate::sys::cryptsetup::{Discard, Facts, Luks};
+use crate::sys::cryptsetup::{Facts, Luks};
 use crate::sys::devmapper;
 use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
@@ -214,14 +214,13 @@ impl LuksOpened {
                     .into(),
             );
         }
-        let discard =
-            if self.spec.discard || self.spec.offline_discard { Discard::Allowed } else { Discard::Refused };
+        let how = segment::writing(&self.spec);
         let (name, key) = (self.spec.mapper_name(), self.volume_key.duplicate());
         self.disk()?;
         let (Some(luks), Some(device)) = (&mut self.disk, &self.device) else {
             return Err(Failure::fault("the image was not attached"));
         };
-        self.mapped = Some(Mapped::activate(luks, device, &name, &key, discard, steps)?);
+        self.mapped = Some(segment::open(luks, device, &name, &key, how, steps)?);
         Ok(())
     }
 }

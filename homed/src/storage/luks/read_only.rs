@@ -2,6 +2,7 @@
 
 use super::file_system;
 use super::header::{self, HeaderCopy, Place};
+use super::segment::{self, Use};
 use crate::job::{Context, Failure, Step, Steps};
 use crate::storage::HomeDirectory;
 use crate::storage::luks::spec::Spec;
@@ -35,7 +36,7 @@ impl Decrypted {
         let window = header.window(place);
         let device = LoopDevice::attach(image, window).during("attaching the image to a loop device")?;
         let mut luks = Luks::load(device.path()).during("reading the encryption header")?;
-        let mapped = Mapped::read_only(&mut luks, &device, name, volume_key, steps)?;
+        let mapped = segment::open(&mut luks, &device, name, volume_key, Use::Look, steps)?;
         Ok(Self { mapped, _luks: luks, _device: device })
     }
 

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::storage::whereabouts::{Clues, Standing};
-use crate::sys::devmapper::{self, Device};
+use crate::sys::devmapper::{self, Device, Key};
 use crate::sys::mount;
 use std::io;
 
@@ -48,7 +48,8 @@ pub fn standing(clues: &Clues<'_>) -> io::Result<Standing> {
 
 fn judged(mounted: Option<&Device>, devices: &[Device]) -> Standing {
     match mounted {
-        Some(device) if device.suspended => Standing::Suspended,
+        // One that has its key is not locked, however it stands: a lock was broken off, and is about to be settled.
+        Some(device) if device.suspended && device.key == Some(Key::Wiped) => Standing::Suspended,
         Some(_) => Standing::Mounted,
         None if devices.is_empty() => Standing::Closed,
         None => Standing::Open,
@@ -85,11 +86,14 @@ mod tests {
 
     #[test]
     fn what_is_not_mounted_is_open_as_long_as_a_device_is_there() {
-        let (usable, sealed) = (device("home-alice", false), device("home-alice", true));
+        let halfway = Device { key: Some(Key::InKeyring), ..device("home-alice", true) };
+        let sealed = Device { key: Some(Key::Wiped), ..device("home-alice", true) };
+        let usable = device("home-alice", false);
         let left = device("home-alice+check", false);
         let table = [
             (None, vec![], Standing::Closed),
             (Some(&usable), vec![usable.clone()], Standing::Mounted),
+            (Some(&halfway), vec![halfway.clone()], Standing::Mounted),
             (Some(&sealed), vec![left.clone(), sealed.clone()], Standing::Suspended),
             (None, vec![left], Standing::Open),
             (None, vec![sealed.clone()], Standing::Open),

@@ -2,23 +2,25 @@
 //! has no name until it is whole.
 
 use crate::job::{Context, Failure, refuse};
-use crate::sys::{durable, file, loopdev};
+use crate::sys::{file, loopdev};
 use records::Refusal;
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, SeekFrom};
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
-use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-/// Set to `1` while the image may be changed; still there after a crash.
-pub const DIRTY: &str = "user.home-dirty";
-/// A change of size that has begun: `FROM TO`, in bytes. Still there after a crash.
-const RESIZE: &str = "user.home-resize";
-/// Names of unfinished images where the file system cannot make files without a name; also what the
-/// original uses.
-const UNFINISHED: &str = ".#homework";
+mod copy;
+mod marks;
+mod new;
+mod unfinished;
+
+pub use copy::copy_range;
+pub use marks::{
+    DIRTY, Intent, clear_dirty, forget_resize, is_dirty, note_resize, set_dirty, unfinished_resize,
+};
+pub use new::{Blocks, NewImage, give_size};
+pub use unfinished::{remove_unfinished, sweep, unfinished};
 
 /// What the image is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,73 +120,6 @@ pub fn sizes_in(folder: Option<&Path>) -> u64 {
         .sum()
 }
 
-/// Marks the image as in use, durably.
-pub fn set_dirty(image: &File) -> Result<(), Failure> {
-    match file::set_attribute(image, DIRTY, b"1") {
-        // A mark for the user's information is not worth a refused login.
-        Err(error)
-            if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSPC | libc::EDQUOT)) =>
-        {
-            Ok(())
-        }
-        other => other.and_then(|()| image.sync_all()).during("marking the image as in use"),
-    }
-}
-
-/// Takes the mark away, once everything in the image is on disk.
-pub fn clear_dirty(image: &File) -> Result<(), Failure> {
-    image.sync_all().during("writing the image to disk")?;
-    file::remove_attribute(image, DIRTY)
-        .or_else(|error| match error.raw_os_error() {
-            Some(libc::EOPNOTSUPP) => Ok(()),
-            _ => Err(error),
-        })
-        .and_then(|()| image.sync_all())
-        .during("marking the image as not in use")
-}
-
-/// Whether it is marked as in use.
-pub fn is_dirty(image: &File) -> bool {
-    matches!(file::attribute(image, DIRTY), Ok(Some(value)) if value == b"1")
-}
-
-/// A change of size that has begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Intent {
-    /// Bytes of the image before.
-    pub from: u64,
-    /// Bytes of the image after.
-    pub to: u64,
-}
-
-/// Notes durably that a change of size begins. Where the file system knows no attributes the table and the length
-/// of the file have to tell.
-pub fn note_resize(image: &File, intent: Intent) -> Result<(), Failure> {
-    let text = format!("{} {}", intent.from, intent.to);
-    match file::set_attribute(image, RESIZE, text.as_bytes()) {
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
-        other => other.and_then(|()| image.sync_all()).during("noting the change of size"),
-    }
-}
-
-/// The change of size that has begun and not ended.
-pub fn unfinished_resize(image: &File) -> Option<Intent> {
-    let value = file::attribute(image, RESIZE).ok()??;
-    let (from, to) = std::str::from_utf8(&value).ok()?.split_once(' ')?;
-    Some(Intent { from: from.parse().ok()?, to: to.parse().ok()? })
-}
-
-/// Takes the note away, once all of the change is on disk.
-pub fn forget_resize(image: &File) -> Result<(), Failure> {
-    file::remove_attribute(image, RESIZE)
-        .or_else(|error| match error.raw_os_error() {
-            Some(libc::EOPNOTSUPP) => Ok(()),
-            _ => Err(error),
-        })
-        .and_then(|()| image.sync_all())
-        .during("noting the end of the change of size")
-}
-
 /// Reads bytes of an image; `None` beyond its end.
 pub fn bytes(image: &File, offset: u64, length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; length];
@@ -192,254 +127,20 @@ pub fn bytes(image: &File, offset: u64, length: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A new image. Dropped before it was published, nothing of it stays.
-pub struct NewImage {
-    file: File,
-    folder: OwnedFd,
-    target: PathBuf,
-    /// Where the file system cannot make a file without a name.
-    temporary: Option<String>,
-    instead: Instead,
-}
-
-/// Whether something has its name already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Instead {
-    Nothing,
-    /// The image as it was, which stays until the new one is on disk.
-    TheOld,
-}
-
-impl NewImage {
-    /// Begins one that will be `target`. Refuses where something has that name.
-    pub fn begin(target: &Path) -> Result<Self, Failure> {
-        if target.symlink_metadata().is_ok() {
-            return exists(target);
-        }
-        Self::make(target, Instead::Nothing)
-    }
-
-    /// Begins one with the content of `old`, which will take its name; the blocks are shared where the file system can.
-    pub fn copy(target: &Path, old: &File) -> Result<Self, Failure> {
-        let new = Self::make(target, Instead::TheOld)?;
-        if rustix::fs::ioctl_ficlone(&new.file, old).is_ok() {
-            return Ok(new);
-        }
-        let facts = old.metadata().during("looking at the image")?;
-        let (needed, free) = (facts.blocks() * 512, file::space(old).during("asking for free space")?.free);
-        if needed > free {
-            return refuse(
-                Refusal::NoDiskSpace,
-                format!(
-                    "The image has to be copied for this, and the disk has no room for that: {} MiB are needed, {} MiB \
-                     are free. Nothing was changed.",
-                    needed >> 20,
-                    free >> 20
-                ),
-            );
-        }
-        let copied = new.file.set_len(facts.len()).and_then(|()| copy_range(old, &new.file, 0..facts.len()));
-        copied.during("copying the image").map(|()| new)
-    }
-
-    fn make(target: &Path, instead: Instead) -> Result<Self, Failure> {
-        let (folder, name) = match (target.parent(), target.file_name().and_then(|n| n.to_str())) {
-            (Some(folder), Some(name)) => (folder, name),
-            _ => return refuse(Refusal::InvalidArgs, format!("{} cannot be an image.", target.display())),
-        };
-        let opened = durable::folder(folder).during(format!("opening {}", folder.display()))?;
-        collect_unfinished(&opened, folder, name);
-        let (file, temporary) =
-            nameless(&opened, name).during(format!("making a file in {}", folder.display()))?;
-        // Best effort: only btrfs knows the flag, and only for files that are still empty.
-        let _ = file::write_in_place(&file);
-        if file::lock(&file).during("locking the new image")? == file::Lock::Elsewhere {
-            return in_use(target);
-        }
-        Ok(Self { file, folder: opened, target: target.to_owned(), temporary, instead })
-    }
-
-    /// The open image.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Gives it its size: with blocks reserved, or sparse.
-    pub fn set_size(&self, size: u64, blocks: Blocks) -> Result<(), Failure> {
-        give_size(&self.file, size, blocks).during("allocating the image")
-    }
-
-    /// Puts it in place, whole and durable. Refuses where something has appeared there meanwhile, unless it is to
-    /// take its place.
-    pub fn publish(mut self) -> Result<File, Failure> {
-        self.file.sync_all().during("writing the image to disk")?;
-        if self.instead == Instead::TheOld && self.temporary.is_none() {
-            // Only what has a name can take another's.
-            let name = self.target.file_name().unwrap_or_default().to_string_lossy();
-            let name = temporary(&name);
-            let linked = link(&self.file, &self.folder, Path::new(&name));
-            linked.during(format!("naming the new {}", self.target.display()))?;
-            self.temporary = Some(name);
-        }
-        let target = &self.target;
-        let named = match (&self.temporary, self.instead) {
-            (Some(name), Instead::Nothing) => rename(&self.folder, name, target),
-            (Some(name), Instead::TheOld) => {
-                rustix::fs::renameat(&self.folder, name, rustix::fs::CWD, target).map_err(io::Error::from)
-            }
-            (None, _) => link(&self.file, rustix::fs::CWD, target),
-        };
-        match named {
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => return exists(target),
-            other => other.during(format!("putting {} in place", target.display()))?,
-        }
-        self.temporary = None;
-        let synced = self.file.sync_all().and_then(|()| durable::sync_directory(&self.folder));
-        synced.during(format!("writing the name {} to disk", target.display()))?;
-        self.file.try_clone().during("keeping the image open")
-    }
-}
-
-impl Drop for NewImage {
-    fn drop(&mut self) {
-        if let Some(name) = &self.temporary {
-            let _ = rustix::fs::unlinkat(&self.folder, name.as_str(), AtFlags::empty());
-        }
-    }
-}
-
-/// Whether disk blocks are reserved beforehand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blocks {
-    /// They are: writing into the home cannot fail for lack of space outside.
-    Reserved,
-    /// They are taken as they are written.
-    Sparse,
-}
-
-/// Gives a file its size. File systems that cannot reserve blocks get a sparse file.
-pub fn give_size(image: &File, size: u64, blocks: Blocks) -> io::Result<()> {
-    if blocks == Blocks::Reserved {
-        match file::allocate(image, 0, size) {
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
-            other => return other,
-        }
-    }
-    if image.metadata()?.len() == size { Ok(()) } else { image.set_len(size) }
-}
-
-fn exists<T>(target: &Path) -> Result<T, Failure> {
-    refuse(Refusal::HomeExists, format!("{} exists already; nothing was changed.", target.display()))
-}
-
-fn nameless(folder: &OwnedFd, name: &str) -> io::Result<(File, Option<String>)> {
-    let mode = Mode::from_raw_mode(0o600);
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    if let Ok(fd) = rustix::fs::openat(folder, ".", flags | OFlags::TMPFILE, mode) {
-        return Ok((fd.into(), None));
-    }
-    let temporary = temporary(name);
-    let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-    Ok((rustix::fs::openat(folder, &temporary, flags, mode)?.into(), Some(temporary)))
-}
-
-fn temporary(name: &str) -> String {
-    format!("{UNFINISHED}{name}{}", uuid::Uuid::new_v4().simple())
-}
-
-fn link(file: &File, folder: impl AsFd, name: &Path) -> io::Result<()> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(rustix::fs::linkat(rustix::fs::CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)?)
-}
-
-/// Copies bytes; holes stay holes, and what is zero becomes one.
-pub fn copy_range(from: &File, to: &File, range: Range<u64>) -> io::Result<()> {
-    const BLOCK: u64 = 1 << 20;
-    let mut block = vec![0; BLOCK as usize];
-    let mut at = range.start;
-    while let Some(data) = next_data(from, at)?.filter(|data| *data < range.end) {
-        at = data;
-        let part = usize::try_from((range.end - at).min(BLOCK)).map_err(io::Error::other)?;
-        from.read_exact_at(&mut block[..part], at)?;
-        if block[..part].iter().any(|byte| *byte != 0) {
-            to.write_all_at(&block[..part], at)?;
-        }
-        at += part as u64;
-    }
-    Ok(())
-}
-
-/// Where the next bytes are that are no hole; `None`: nowhere.
-fn next_data(file: &File, from: u64) -> io::Result<Option<u64>> {
-    match rustix::fs::seek(file, SeekFrom::Data(from)) {
-        Ok(data) => Ok(Some(data)),
-        Err(rustix::io::Errno::NXIO) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn rename(folder: &OwnedFd, name: &str, target: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(folder, name, rustix::fs::CWD, target, RenameFlags::NOREPLACE) {
-        // Not every file system knows the flag; the look before is all there is on those.
-        Err(rustix::io::Errno::INVAL) if target.symlink_metadata().is_err() => {
-            Ok(rustix::fs::renameat(folder, name, rustix::fs::CWD, target)?)
-        }
-        other => Ok(other?),
-    }
-}
-
-/// Unfinished images of this name that nobody works on.
-pub fn unfinished(target: &Path) -> Vec<String> {
-    match (target.parent(), target.file_name().and_then(|name| name.to_str())) {
-        (Some(path), Some(name)) => match durable::folder(path) {
-            Ok(folder) => list_unfinished(&folder, path, name),
-            Err(_) => Vec::new(),
-        },
-        _ => Vec::new(),
-    }
-}
-
-/// Removes them.
-pub fn remove_unfinished(target: &Path) -> Result<(), Failure> {
-    if let (Some(path), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) {
-        let folder = durable::folder(path).during(format!("opening {}", path.display()))?;
-        collect_unfinished(&folder, path, name);
-    }
-    Ok(())
-}
-
-/// Removes what killed runs left: unfinished images of this name that nobody has locked.
-fn collect_unfinished(folder: impl AsFd, path: &Path, name: &str) {
-    for found in list_unfinished(&folder, path, name) {
-        let _ = rustix::fs::unlinkat(&folder, found, AtFlags::empty());
-    }
-}
-
-fn list_unfinished(folder: impl AsFd, path: &Path, name: &str) -> Vec<String> {
-    let begin = format!("{UNFINISHED}{name}");
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-        let Some(found) = entry.file_name().to_str().filter(|n| n.starts_with(&begin)).map(str::to_owned)
-        else {
-            continue;
-        };
-        let unused = durable::open_foreign(&folder, &found).and_then(file::lock);
-        if matches!(unused, Ok(file::Lock::Taken)) {
-            all.push(found);
-        }
-    }
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use records::MachineId;
+
+    fn machine() -> MachineId {
+        MachineId::parse(&"1".repeat(32)).expect("an id")
+    }
 
     #[test]
     fn an_unpublished_image_leaves_nothing() {
         let folder = tempfile::tempdir().expect("scratch folder");
         let target = folder.path().join("alice.home");
-        let image = NewImage::begin(&target).expect("begun");
+        let image = NewImage::begin(&target, &machine()).expect("begun");
         image.set_size(1 << 20, Blocks::Sparse).expect("sized");
         drop(image);
         assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 0);
@@ -449,22 +150,22 @@ mod tests {
     fn a_published_image_is_there_and_nothing_is_replaced() {
         let folder = tempfile::tempdir().expect("scratch folder");
         let target = folder.path().join("alice.home");
-        let rival = NewImage::begin(&target).expect("begun");
-        NewImage::begin(&target).expect("begun").publish().expect("published");
+        let rival = NewImage::begin(&target, &machine()).expect("begun");
+        NewImage::begin(&target, &machine()).expect("begun").publish().expect("published");
         let Err(Failure::Refused(refused)) = rival.publish() else { panic!("replaced") };
         assert_eq!(refused.refusal, Refusal::HomeExists);
-        assert!(matches!(NewImage::begin(&target), Err(Failure::Refused(_))));
+        assert!(matches!(NewImage::begin(&target, &machine()), Err(Failure::Refused(_))));
     }
 
     #[test]
     fn leftovers_are_collected_unless_locked() {
         let folder = tempfile::tempdir().expect("scratch folder");
-        let left = folder.path().join(".#homeworkalice.home123");
-        let running = folder.path().join(".#homeworkalice.home456");
+        let [left, running] =
+            [1, 2].map(|_| folder.path().join(unfinished::temporary("alice.home", &machine())));
         std::fs::write(&left, "x").expect("written");
         let running_file = File::create(&running).expect("created");
         file::lock(&running_file).expect("locked");
-        NewImage::begin(&folder.path().join("alice.home")).expect("begun");
+        NewImage::begin(&folder.path().join("alice.home"), &machine()).expect("begun");
         assert!(!left.exists() && running.exists());
     }
 

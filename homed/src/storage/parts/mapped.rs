@@ -1,14 +1,18 @@
 //! A dm-crypt device that goes when its last user goes, whatever becomes of this process.
 
-use crate::job::{Context, Failure, Step, Steps, refuse};
-use crate::sys::cryptsetup::{self, Discard, Luks, Removal};
-use crate::sys::{devmapper, file, holders, loopdev::LoopDevice, mount, waiting::wait_until};
-use records::{Refusal, Secret};
+use crate::job::{self, Context, Failure, Steps, refuse};
+use crate::sys::devmapper::{self, Access, Volume};
+use crate::sys::mount::{self, Number};
+use crate::sys::{file, holders, waiting::wait_until};
+use plan::{Device, Step};
+use records::Refusal;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod plan;
 
 /// How long the kernel may take to take a device down.
 const GOING: Duration = Duration::from_secs(30);
@@ -19,72 +23,64 @@ pub struct Mapped {
     path: PathBuf,
 }
 
+/// What a device is to be.
+pub struct New<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its UUID, as libcryptsetup would have it: what it is known by.
+    pub uuid: &'a str,
+    /// Its table, with the key.
+    pub volume: Volume<'a>,
+}
+
+/// One that is being made. As long as the kernel does not take it away by itself, this does.
+struct Making<'a> {
+    new: &'a New<'a>,
+    device: Option<Device>,
+    number: Option<Number>,
+    node: Option<File>,
+}
+
 impl Mapped {
-    /// Makes `/dev/mapper/NAME` over the loop device. From here on the kernel cleans up: the device
-    /// is marked for removal with its last user, which for now is this value.
-    pub fn activate(
-        luks: &mut Luks,
-        _below: &LoopDevice,
-        name: &str,
-        key: &Secret,
-        discard: Discard,
-        steps: &mut dyn Steps,
-    ) -> Result<Self, Failure> {
-        luks.activate(name, key, discard).during("activating the encrypted device")?;
-        // Killed here, the process leaves a device that nobody holds: the sweep before the next job takes it away.
-        steps.enter(Step::HoldMapped)?;
-        Self::hold(name, Way::Write)
-    }
-
-    /// The same, for reading only.
-    pub fn read_only(
-        luks: &mut Luks,
-        _below: &LoopDevice,
-        name: &str,
-        key: &Secret,
-        steps: &mut dyn Steps,
-    ) -> Result<Self, Failure> {
-        luks.activate_read_only(name, key).during("activating the encrypted device")?;
-        steps.enter(Step::HoldMapped)?;
-        Self::hold(name, Way::Read)
-    }
-
-    /// The same over a loop device without a header, with a key of 64 bytes.
-    pub fn activate_plain(below: &LoopDevice, name: &str, key: &Secret) -> Result<Self, Failure> {
-        cryptsetup::activate_plain(below.path(), name, key).during("activating the encrypted device")?;
-        Self::hold(name, Way::Write)
+    /// Makes `/dev/mapper/NAME`. Before it has a key the kernel is to remove it with its last user, which for now is this
+    /// value.
+    pub fn make(new: &New<'_>, steps: &mut dyn Steps) -> Result<Self, Failure> {
+        let mut making = Making { new, device: None, number: None, node: None };
+        while let Some(step) = plan::next(making.device) {
+            steps.enter(name(step))?;
+            making.perform(step)?;
+            making.device = plan::after(making.device, step);
+        }
+        let path = node(new.name);
+        let Some(node) = making.node.take() else { return Err(Failure::fault("the device was not opened")) };
+        let mapped = Self { node, path };
+        mapped.have_node()?;
+        Ok(mapped)
     }
 
     /// A device that is active already: it goes with its last user as well.
     pub fn adopt(name: &str) -> Result<Self, Failure> {
-        let path = node(name);
         let number = devmapper::number(name).during("looking for the encrypted device")?;
         let Some(number) = number else { return Err(Failure::fault("the encrypted device is gone")) };
-        // Its other node may have been taken away.
-        let kernels = format!("/dev/dm-{}", number.minor);
-        let opened = OpenOptions::new().read(true).write(true).open(&kernels);
-        let mapped = Self { node: opened.during(format!("opening {kernels}"))?, path };
-        cryptsetup::remove(name, Removal::WhenUnused).during("marking the encrypted device for removal")?;
-        mapped.restore_node()?;
+        let mapped = Self { node: open(number, Access::Write)?, path: node(name) };
+        devmapper::remove_when_unused(name).during("marking the encrypted device for removal")?;
+        mapped.have_node()?;
         Ok(mapped)
     }
 
-    fn hold(name: &str, way: Way) -> Result<Self, Failure> {
-        let path = node(name);
-        let opened = OpenOptions::new().read(true).write(way == Way::Write).open(&path);
-        let opened = opened.during(format!("opening {}", path.display())).map(|node| Self { node, path });
-        let marked = cryptsetup::remove(name, Removal::WhenUnused);
-        marked.during("marking the encrypted device for removal")?;
-        let mapped = opened?;
-        mapped.restore_node()?;
-        Ok(mapped)
-    }
-
-    /// Without udev libdevmapper takes the node away with the request, though the device stays.
-    fn restore_node(&self) -> Result<(), Failure> {
+    /// Where no udev makes it, or took its time: the node, or another one that an earlier device has left.
+    fn have_node(&self) -> Result<(), Failure> {
+        let what = || format!("making {}", self.path.display());
+        if file::is_same_device(&self.path, &self.node).during(what())? {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => other.during(what())?,
+        }
         match file::make_block_node(&self.path, &self.node) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            other => other.during(format!("making {}", self.path.display())),
+            other => other.during(what()),
         }
     }
 
@@ -106,15 +102,74 @@ impl Mapped {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Read,
-    Write,
+impl Making<'_> {
+    fn perform(&mut self, step: Step) -> Result<(), Failure> {
+        let New { name, uuid, volume } = self.new;
+        match step {
+            Step::Create => match devmapper::create(name, uuid) {
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => in_use(name),
+                other => other.during("making the encrypted device"),
+            },
+            Step::Blank => {
+                let number = devmapper::make_blank(name).during("preparing the encrypted device")?;
+                self.number = Some(number);
+                Ok(())
+            }
+            Step::Hold => {
+                let Some(number) = self.number else {
+                    return Err(Failure::fault("the device has no number"));
+                };
+                self.node = Some(open(number, volume.target.access)?);
+                Ok(())
+            }
+            Step::Mark => {
+                devmapper::remove_when_unused(name).during("marking the encrypted device for removal")
+            }
+            Step::GiveKey => {
+                let cipher = &volume.target.cipher;
+                devmapper::give_table(name, volume)
+                    .during(format!("giving the encrypted device its key (the cipher is {cipher})"))
+            }
+            Step::Start => devmapper::start(name).during("starting the encrypted device"),
+        }
+    }
 }
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        if self.device.is_some_and(|device| device.goes == plan::Goes::NotByItself) {
+            self.node = None;
+            // It has no key; the next sweep would take it away as well.
+            let _ = devmapper::remove(self.new.name);
+        }
+    }
+}
+
+/// What progress bars and fault points call it.
+fn name(step: Step) -> job::Step {
+    match step {
+        Step::Create => job::Step::MakeMapped,
+        Step::Blank => job::Step::BlankMapped,
+        Step::Hold => job::Step::HoldMapped,
+        Step::Mark => job::Step::MarkMapped,
+        Step::GiveKey => job::Step::KeyMapped,
+        Step::Start => job::Step::StartMapped,
+    }
+}
+
+/// The kernel's own node: others may be taken away, or not be made yet.
+fn open(number: Number, access: Access) -> Result<File, Failure> {
+    let node = format!("/dev/dm-{}", number.minor);
+    let opened = OpenOptions::new().read(true).write(access == Access::Write).open(&node);
+    opened.during(format!("opening {node}"))
+}
+
+/// Where the nodes are.
+pub const NODES: &str = "/dev/mapper";
 
 /// Where the device of a name is.
 pub fn node(name: &str) -> PathBuf {
-    Path::new("/dev/mapper").join(name)
+    Path::new(NODES).join(name)
 }
 
 /// Whether there is such a device, and its first page cannot be read: from the disk, not from memory.
@@ -136,7 +191,7 @@ pub fn is_dead(name: &str) -> bool {
 
 /// Waits until the kernel has taken down a device that nobody uses any more.
 pub fn wait_until_gone(name: &str) -> Result<(), Failure> {
-    let is_gone = || cryptsetup::is_active(name).map(|active| !active);
+    let is_gone = || devmapper::number(name).map(|number| number.is_none());
     if !wait_until(GOING, is_gone).during("looking for the encrypted device")? {
         return remove_stale(name);
     }
@@ -152,18 +207,14 @@ pub fn forget_node(name: &str) {
 
 /// Removes a device that a killed process left: one that is there though the home is not active.
 pub fn remove_stale(name: &str) -> Result<(), Failure> {
-    if !cryptsetup::is_active(name).during("looking for the encrypted device")? {
-        forget_node(name);
-        return Ok(());
+    if devmapper::number(name).during("looking for the encrypted device")?.is_some() {
+        // Else it would be tried for seconds.
+        if is_held_elsewhere(name)? || devmapper::remove(name).is_err() {
+            return in_use(name);
+        }
     }
-    // The library tries for seconds.
-    if is_held_elsewhere(name)? {
-        return in_use(name);
-    }
-    match cryptsetup::remove(name, Removal::Now) {
-        Ok(()) => Ok(()),
-        Err(_) => in_use(name),
-    }
+    forget_node(name);
+    Ok(())
 }
 
 /// Whether a mount namespace other than ours has the file system of a device mounted.

@@ -1,6 +1,10 @@
 //! Looking for devices by what the kernel knows them by, whatever they are called.
 
-use super::{DEVICE, Device, NO_FLUSH, Request, SECURE_DATA, STATUS_TABLE, TABLE_STATUS, malformed};
+use super::Device;
+use super::request::{
+    BUFFER_FULL, DEV_STATUS, DEVICE, LIST_DEVICES, NO_FLUSH, ROOM, Request, SECURE_DATA, STATUS_TABLE,
+    TABLE_STATUS, UUID, UUID_ROOM, malformed,
+};
 use crate::sys::mount::Number;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -8,16 +12,85 @@ use uuid::Uuid;
 
 /// The kernel's list of block devices.
 const BLOCK: &str = "/sys/block";
+/// Bytes for a list of hundreds of devices.
+const MUCH: usize = 256 << 10;
 
 /// All devices with the content of this LUKS header, whoever made them and whatever they are called: the home's own,
 /// those of a check or a change of size, those that somebody opened by hand.
 pub fn of_uuid(luks: Uuid) -> io::Result<Vec<Device>> {
-    chosen(Path::new(BLOCK), |folder| luks_uuid(&word(folder, "dm/uuid")) == Some(luks))
+    chosen(|listed| luks_uuid(&listed.uuid) == Some(luks))
 }
 
 /// All devices whose name is accepted.
 pub fn named(accept: impl Fn(&str) -> bool) -> io::Result<Vec<Device>> {
-    chosen(Path::new(BLOCK), |folder| accept(&word(folder, "dm/name")))
+    chosen(|listed| accept(&listed.name))
+}
+
+/// A device, as the kernel lists it: one without a table, too, which is no block device yet.
+struct Listed {
+    name: String,
+    uuid: String,
+}
+
+fn chosen(is_wanted: impl Fn(&Listed) -> bool) -> io::Result<Vec<Device>> {
+    let listed = match listed::<ROOM>()? {
+        Some(all) => all,
+        None => listed::<MUCH>()?.ok_or_else(malformed)?,
+    };
+    // One that is gone by now has no state any more.
+    let found = listed.iter().filter(|one| is_wanted(one)).map(|one| super::device(&one.name));
+    found.filter_map(io::Result::transpose).collect()
+}
+
+/// All devices; `None`: there is not room enough for them.
+fn listed<const SPACE: usize>() -> io::Result<Option<Vec<Listed>>> {
+    let mut request = Request::<SPACE>::with_room("", 0)?;
+    request.send(LIST_DEVICES)?;
+    if request.flags() & BUFFER_FULL != 0 {
+        return Ok(None);
+    }
+    let data = request.data().ok_or_else(malformed)?;
+    let all = entries(data).ok_or_else(malformed)?.into_iter();
+    let known = all.map(|(name, uuid)| match uuid {
+        Some(uuid) => Ok(Listed { name, uuid }),
+        // Kernels before 5.14 do not list it.
+        None => uuid_of(&name).map(|uuid| Listed { name, uuid }),
+    });
+    known.collect::<io::Result<_>>().map(Some)
+}
+
+/// struct dm_name_list: number of the device (8 bytes), where the next begins (4), the name; aligned to 8 again, a number
+/// of events (4), flags (4) and the UUID.
+fn entries(data: &[u8]) -> Option<Vec<(String, Option<String>)>> {
+    const HAS_UUID: u32 = 1;
+    let word = |at: usize| Some(u32::from_ne_bytes(data.get(at..at + 4)?.try_into().ok()?));
+    let text = |at: usize| {
+        let bytes = data.get(at..)?.split(|byte| *byte == 0).next()?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    };
+    let (mut at, mut all) = (0, Vec::new());
+    // An empty list is one entry without a number.
+    if data.get(..8)?.iter().all(|byte| *byte == 0) {
+        return Some(all);
+    }
+    loop {
+        let name = text(at + 12)?;
+        let tail = (at + 12 + name.len() + 1).next_multiple_of(8);
+        let uuid = if word(tail + 4)? & HAS_UUID != 0 { Some(text(tail + 8)?) } else { None };
+        all.push((name, uuid));
+        match usize::try_from(word(at + 8)?).ok()? {
+            0 => return Some(all),
+            next => at += next,
+        }
+    }
+}
+
+fn uuid_of(name: &str) -> io::Result<String> {
+    let mut request = Request::new(name, NO_FLUSH)?;
+    match request.send(DEV_STATUS) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(String::new()),
+        other => other.map(|()| request.text(UUID, UUID_ROOM)),
+    }
 }
 
 /// The UUID of the LUKS header whose content a device has. libcryptsetup's UUID of a device is `CRYPT-LUKS2-`, that UUID
@@ -45,20 +118,6 @@ pub fn is_below(block: &str) -> io::Result<bool> {
     let partitions = list(&folder)?.into_iter().filter(|below| below.join("partition").exists());
     let mut folders = partitions.chain([folder.clone()]);
     folders.try_fold(false, |found, folder| Ok(found || !list(&folder.join("holders"))?.is_empty()))
-}
-
-fn chosen(block: &Path, is_wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<Device>> {
-    let mut devices = Vec::new();
-    for entry in std::fs::read_dir(block)? {
-        let folder = entry?.path();
-        let is_mapped = folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"dm-"));
-        if is_mapped && is_wanted(&folder) {
-            // One that is gone by now has no number any more.
-            let Some(number) = number(&folder) else { continue };
-            devices.extend(status(number)?);
-        }
-    }
-    Ok(devices)
 }
 
 /// The numbers of the mapped devices that a block device has above it; its partitions count as itself.
@@ -133,6 +192,33 @@ mod tests {
             ["", "CRYPT-PLAIN-home-alice", "LVM-5a1f0b1c0001400280030123456789ab-x", "CRYPT-LUKS2-5a1f-x"]
         {
             assert_eq!(luks_uuid(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_s_list_is_read() {
+        let entry = |name: &str, uuid: &str, is_last: bool| {
+            let mut bytes = vec![1u8; 8];
+            bytes.extend([0; 4]);
+            bytes.extend(name.as_bytes());
+            bytes.push(0);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+            bytes.extend(3u32.to_ne_bytes());
+            bytes.extend(1u32.to_ne_bytes());
+            bytes.extend(uuid.as_bytes());
+            bytes.push(0);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+            let next = if is_last { 0 } else { u32::try_from(bytes.len()).expect("small") };
+            bytes[8..12].copy_from_slice(&next.to_ne_bytes());
+            bytes
+        };
+        let two = [entry("home-alice", "CRYPT-LUKS2-x-home-alice", false), entry("bob", "", true)].concat();
+        let read = entries(&two).expect("read");
+        let told: Vec<_> = read.iter().map(|(name, uuid)| (name.as_str(), uuid.as_deref())).collect();
+        assert_eq!(told, [("home-alice", Some("CRYPT-LUKS2-x-home-alice")), ("bob", Some(""))]);
+        assert_eq!(entries(&[0; 16]).expect("read").len(), 0);
+        for cut in 1..two.len() - 16 {
+            let _ = entries(&two[..cut]);
         }
     }
 

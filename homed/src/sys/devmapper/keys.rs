@@ -1,6 +1,6 @@
 //! The key of a suspended dm-crypt device: taken, and given back.
 
-use super::{Request, SECURE_DATA, TARGET_MSG};
+use super::request::{Request, SECURE_DATA, TARGET_MSG};
 use records::Secret;
 use std::io;
 
@@ -23,6 +23,16 @@ pub fn set_key(name: &str, key: &Secret) -> io::Result<()> {
 pub fn set_key_by_name(name: &str, length: usize, key_name: &str) -> io::Result<()> {
     let text = format!(":{length}:logon:{key_name}");
     set(name, text.len(), text.bytes())
+}
+
+/// A text with a key in hexadecimal digits in its midst. It has room for all of it from the beginning, so it never moves.
+pub(super) fn with_digits(before: &[u8], key: &Secret, after: &[u8]) -> Secret {
+    let digit = |half: u8| b"0123456789abcdef"[usize::from(half & 15)];
+    let mut text = Vec::with_capacity(before.len() + key.open().len() * 2 + after.len());
+    text.extend_from_slice(before);
+    text.extend(key.open().iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]));
+    text.extend_from_slice(after);
+    Secret::new(text)
 }
 
 fn set(name: &str, length: usize, key: impl Iterator<Item = u8>) -> io::Result<()> {

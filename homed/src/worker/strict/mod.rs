@@ -74,7 +74,7 @@ impl Away {
         refuse_what_no_account_tells(uid)?;
         let space = Space::of(user);
         let away = Self { user: user.clone(), kept: false };
-        away.make(&space, uid, deadline)?;
+        away.make(&space, uid, deadline, steps)?;
         steps.enter(Step::SwapOut)?;
         let elsewhere = push::of_others(uid).during(COUNTING)?;
         let changed = Changed::begin(settings::FOR_SWAP, &alone)?;
@@ -99,7 +99,13 @@ impl Away {
         self.kept = true;
     }
 
-    fn make(&self, space: &Space, uid: u32, deadline: Deadline) -> Result<(), Failure> {
+    fn make(
+        &self,
+        space: &Space,
+        uid: u32,
+        deadline: Deadline,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Failure> {
         let held = push::held(uid).during(COUNTING)?;
         if let Some(old) = space.state()? {
             stop_taking_out(space);
@@ -113,7 +119,7 @@ impl Away {
         refuse_other_swap(space, swapped, deadline)?;
         let key = key::fresh(&self.user)?;
         let room = push::room(uid).during(COUNTING)?;
-        space.make(room + room / 64 + MARGIN, &key)
+        space.make(room + room / 64 + MARGIN, &key, steps)
     }
 }
 

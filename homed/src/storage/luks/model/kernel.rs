@@ -121,6 +121,16 @@ impl Kernel {
         }
     }
 
+    /// No device of the home is there.
+    pub fn is_closed(&self) -> bool {
+        self.home.is_none() && !self.mounted
+    }
+
+    /// Whoever wrote to it now would wait.
+    pub fn stands_still(&self) -> bool {
+        self.frozen || self.home.is_some_and(|home| home.suspended)
+    }
+
     /// Does it. An error is what must never be.
     pub fn act(&self, act: Act) -> Result<Came, String> {
         let mut run = Run::new(self.clone(), act.cut);
@@ -137,7 +147,7 @@ impl Kernel {
         self.home.iter().chain(&self.others)
     }
 
-    fn is_sealed(&self) -> bool {
+    pub fn is_sealed(&self) -> bool {
         self.home.is_some_and(Device::is_sealed)
     }
 
@@ -145,7 +155,7 @@ impl Kernel {
         self.keyring || self.devices().any(has_key)
     }
 
-    fn is_usable(&self) -> bool {
+    pub fn is_usable(&self) -> bool {
         self.home.is_some_and(|home| !home.suspended && home.key == Key::Present)
             && self.mounted
             && !self.covered

@@ -1,8 +1,8 @@
 //! All orders of verbs and cuts on the model of the kernel.
 
 use super::kernel::{Act, How, Kernel, VERBS, Verb, WAYS};
-use crate::storage::luks::plan::lock::mends::Mend;
-use crate::storage::luks::plan::lock::mends::tests::without;
+use crate::storage::luks::plan::without::Mend;
+use crate::storage::luks::plan::without::tests::without;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -128,18 +128,18 @@ fn no_order_of_verbs_and_cuts_leaves_a_key_or_a_home_that_nobody_can_use() {
 
 #[test]
 fn the_model_finds_each_fault() {
-    let mends = [
-        (Mend::SecondTable, "there is a key"),
-        (Mend::Others, "there is a key"),
-        (Mend::RevokedWhenSealed, "there is a key"),
-        (Mend::RevokedWhenClosed, "something is left"),
-        (Mend::AsksTheKernel, "suspended device"),
-        (Mend::SettledBeforeThaw, "thawed over a suspended device"),
-        (Mend::OpenFails, "thawed over a suspended device"),
-        (Mend::FinishesGivingUp, "cannot be used"),
-        (Mend::Thaws, ""),
-        (Mend::Uncovers, ""),
-        (Mend::Barriers, ""),
+    let mends: [(&'static [Mend], &str); 11] = [
+        (&[Mend::SecondTable], "there is a key"),
+        (&[Mend::Others], "there is a key"),
+        (&[Mend::RevokedWhenSealed], "there is a key"),
+        (&[Mend::RevokedWhenClosed], "something is left"),
+        (&[Mend::AsksTheKernel], "suspended device"),
+        (&[Mend::SettledBeforeThaw], "thawed over a suspended device"),
+        (&[Mend::OpenFails], "thawed over a suspended device"),
+        (&[Mend::FinishesGivingUp], "cannot be used"),
+        (&[Mend::Thaws], ""),
+        (&[Mend::Uncovers], ""),
+        (&[Mend::Barriers], ""),
     ];
     for (mend, words) in mends {
         let found = without(mend, || all_of_depth_three(&mut Walked::default()));

@@ -8,8 +8,10 @@
 //! | `others` | what others do: systemd-homed, cryptsetup |
 //! | `walk` | all orders on the disk, what must hold after each, and what is found without each mend |
 //! | `kernel`, `kernel_tests` | devices, mounts and keys, and all orders on them |
+//! | `joint` | both together: changes of keys between locks, unlocks, closes and power cuts |
 
 mod disk;
+mod joint;
 mod kernel;
 mod kernel_tests;
 mod others;

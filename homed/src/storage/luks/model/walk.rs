@@ -11,14 +11,14 @@ use std::collections::{HashMap, HashSet};
 
 /// Something that happens to a home.
 #[derive(Debug, Clone, PartialEq)]
-enum Event {
+pub(super) enum Event {
     /// This program does something, with these keys.
     Ours(Verb, Vec<Key>, Option<Cut>),
     /// Another one does, as far as that write.
     Other(Other, u32),
 }
 
-const VERBS: [Verb; 4] = [Verb::Login, Verb::Passwd, Verb::Recovery, Verb::Update];
+pub(super) const VERBS: [Verb; 4] = [Verb::Login, Verb::Passwd, Verb::Recovery, Verb::Update];
 /// Another program's verb is not cut.
 const WHOLE: u32 = 1000;
 /// What is found: nothing opens a home.
@@ -31,7 +31,7 @@ const TAKEN: &str = "of another program is gone";
 const DRAWN: u32 = 32;
 
 /// What a user may type.
-fn offers(world: &World) -> Vec<Vec<Key>> {
+pub(super) fn offers(world: &World) -> Vec<Vec<Key>> {
     let promise = &world.promise;
     let mut all = vec![vec![promise.confirmed]];
     if let Some(new) = promise.pending.last() {
@@ -42,7 +42,7 @@ fn offers(world: &World) -> Vec<Vec<Key>> {
 }
 
 /// What happens, to which state it leads, and what of the promises is broken.
-fn apply(before: &World, event: &Event) -> (World, u32, Result<(), String>) {
+pub(super) fn apply(before: &World, event: &Event) -> (World, u32, Result<(), String>) {
     let mut world = before.clone();
     // The same numbers whatever a cut left undrawn, so that equal states are equal.
     world.count = world.count.next_multiple_of(DRAWN);
@@ -244,7 +244,7 @@ fn next(
 }
 
 /// Homes to begin with.
-fn beginnings() -> Vec<World> {
+pub(super) fn beginnings() -> Vec<World> {
     // As this program makes it, and as systemd-homed and earlier versions do.
     let plain = [[31, 30], [0, 1]].map(|slots| [false, true].map(|recovery| World::new(recovery, slots)));
     let plain = plain.concat();

@@ -11,6 +11,7 @@ use super::LuksOpened;
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::Resized;
 use crate::storage::luks::resize::Smaller;
+use crate::storage::luks::segment::{self, Discard, Use};
 use crate::storage::luks::whereabouts::helper_name;
 use crate::storage::luks::{file_system, header, wait_until_closed};
 use crate::storage::parts::image::NewImage;
@@ -18,7 +19,7 @@ use crate::storage::parts::mapped::{self, Mapped};
 use crate::storage::parts::mark;
 use crate::storage::parts::size::MIB;
 use crate::storage::parts::superblock;
-use crate::sys::cryptsetup::{Discard, Luks};
+use crate::sys::cryptsetup::Luks;
 use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
 use crate::sys::process::ToolFailed;
@@ -35,7 +36,7 @@ impl LuksOpened {
     ) -> Result<Resized, Failure> {
         self.close()?;
         steps.enter(Step::Allocate)?;
-        let copy = NewImage::copy(&self.spec.image, &self.image)?;
+        let copy = NewImage::copy(&self.spec.image, &self.image, &self.spec.machine.id)?;
         let inside = self.shrink_inside(copy.file(), smaller, steps)?;
         let size = smaller.around + inside;
         let before = self.image.metadata().during("looking at the image")?.len();
@@ -67,7 +68,8 @@ impl LuksOpened {
         let window = self.header.window(&self.place);
         let device = LoopDevice::attach(copy, window).during("attaching the copy to a loop device")?;
         let mut luks = Luks::load(device.path()).during("reading the encryption header")?;
-        let mapped = Mapped::activate(&mut luks, &device, &name, &self.volume_key, Discard::Refused, steps)?;
+        let how = Use::Write(Discard::Refused);
+        let mapped = segment::open(&mut luks, &device, &name, &self.volume_key, how, steps)?;
         steps.enter(Step::CheckFileSystem)?;
         file_system::check_before_shrinking(mapped.path())?;
         steps.enter(Step::ShrinkFileSystem)?;

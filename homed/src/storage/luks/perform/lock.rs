@@ -1,7 +1,7 @@
 //! Locks of this machine: what stands is asked of the kernel, and the steps of [the plan](super::super::plan::lock) are done.
 
-use super::super::plan::lock::mends::{Mend, has};
 use super::super::plan::lock::{Next, Reached, Situation, Step, Unfit, Wish, next};
+use super::super::plan::without::{Mend, has};
 use crate::job::{self, Failure, Steps, refuse};
 use crate::storage::Unsealed;
 use records::Refusal;

@@ -4,19 +4,17 @@ use super::super::plan::lock::{
     Barriers, Device, FileSystem, Frozen, Kept, Key, Mounts, Prepared, Situation, Step, Which,
 };
 use super::super::{resize, wait_until_closed};
-use super::give_key::give_key;
 use super::lock::Locks;
-use crate::job::{Context, Failure, Force, Steps};
+use crate::job::{Context, Failure, Steps};
 use crate::storage::Seal;
 use crate::storage::luks::spec::Spec;
-use crate::storage::parts::{barrier, cover, mapped, unmount, wash};
-use crate::sys::bounded::{Deadline, Late, Unfinished, within};
+use crate::storage::parts::{barrier, cover, mapped};
+use crate::sys::bounded::{Deadline, Late};
+use crate::sys::devmapper;
 use crate::sys::mount::{self, Elsewhere, Found, Mounted, Number};
-use crate::sys::{devmapper, durable, file};
 use records::Secret;
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// The longest that the disk may take for what is not written yet. How much that is, the user's programs have decided;
@@ -26,6 +24,10 @@ const WRITING: Duration = Duration::from_secs(20);
 const WASHING: Duration = Duration::from_secs(8);
 /// The longest for what the kernel does at once, or never.
 const AT_ONCE: Duration = Duration::from_secs(5);
+
+mod steps;
+
+use steps::in_time;
 
 /// What a run has at hand.
 #[derive(Default)]
@@ -245,166 +247,6 @@ impl Locks for Machine<'_, '_> {
     }
 }
 
-impl Machine<'_, '_> {
-    fn cover(&mut self) -> Result<(), Failure> {
-        self.change_covers(cover::put_over, |found| !cover::is_one(found.top()))?;
-        self.covered_elsewhere = Some(true);
-        Ok(())
-    }
-
-    fn uncover(&mut self) -> Result<(), Failure> {
-        self.change_covers(cover::take_from, |found| cover::is_one(found.top()))?;
-        self.covered_elsewhere = Some(false);
-        let place = &self.spec.home_directory;
-        while mount::at(place).during("reading the table of mounts")?.is_some_and(|top| cover::is_one(&top)) {
-            cover::take(place)?;
-        }
-        Ok(())
-    }
-
-    /// Here, and in every other namespace, as far as that can be: whoever works there would wait without end, too. Those that
-    /// follow ours (services of systemd with a folder of their own) have done so by themselves.
-    fn change_covers(
-        &self,
-        change: fn(Number) -> Result<(), Failure>,
-        is_left: fn(&Found) -> bool,
-    ) -> Result<(), Failure> {
-        let Some(number) = self.number()? else { return Ok(()) };
-        change(number)?;
-        let elsewhere = mount::elsewhere(number).during("looking into other mount namespaces")?;
-        for there in elsewhere.iter().filter(|there| there.mounts.iter().any(is_left)) {
-            let text = |failure: Failure| failure.text().to_owned();
-            let _ = there.inside(Deadline::after(AT_ONCE), || change(number).map_err(text));
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), Failure> {
-        let root = self.root()?;
-        in_time(Deadline::after(WRITING), Late::Leave, "writing the home to disk", || {
-            durable::sync_file_system(&root)
-        })?;
-        self.prepared = Prepared::Synced;
-        Ok(())
-    }
-
-    /// A full file system has no room for it; what stays then is told. Who is late must not go on: the process would
-    /// wait for what is sealed by then, where no signal reaches it, and the machine could not sleep.
-    fn wash(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        let (root, mounted) = (self.root()?, self.mounted()?);
-        self.prepared = Prepared::Washed;
-        let Some(options) = mounted.map(|mounted| mounted.options) else { return Ok(()) };
-        if !wash::is_needed(&root, &options) {
-            return Ok(());
-        }
-        let washed = within(Deadline::after(WASHING), Late::Kill, || wash::compressor(&root, &options));
-        if let Err(error) = washed {
-            steps.warn(format!("Fragments of compressed files may be left in memory: {error}."));
-        }
-        Ok(())
-    }
-
-    fn evict(&mut self) -> Result<(), Failure> {
-        let device = self.mounted()?.map(|mounted| mounted.device);
-        self.prepared = Prepared::Evicted;
-        match (&mut self.means.seal, device) {
-            (Some(seal), Some(device)) => (seal.evict)(&device),
-            (Some(_) | None, _) => Ok(()),
-        }
-    }
-
-    fn leave_out_barriers(&mut self) -> Result<(), Failure> {
-        let (root, deadline) = (self.root()?, self.deadline());
-        let Some(mounted) = self.mounted()? else { return Ok(()) };
-        in_time(deadline, Late::Leave, "having the file system ask its device for nothing", || {
-            // Frozen and thawed it is clean on disk.
-            file::freeze(&root)?;
-            file::thaw(&root)?;
-            barrier::leave_out(&root, &mounted)
-        })
-    }
-
-    fn freeze(&mut self) -> Result<(), Failure> {
-        let (root, deadline) = (self.root()?, self.deadline());
-        in_time(deadline, Late::Leave, "freezing the file system of the home", || {
-            match file::freeze(&root) {
-                // An earlier run has frozen it, and was killed.
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
-                other => other?,
-            }
-            // Nobody waits any more: nobody would thaw it.
-            if deadline.left().is_zero() { file::thaw(&root) } else { Ok(()) }
-        })?;
-        self.frozen = Frozen::Yes;
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), Failure> {
-        let (node, deadline) = (mapped::node(&self.name(Which::Home)), self.deadline());
-        in_time(deadline, Late::Leave, "flushing the encrypted device", || {
-            File::open(&node).and_then(|device| device.sync_all())
-        })?;
-        self.prepared = Prepared::Flushed;
-        Ok(())
-    }
-
-    fn suspend(&mut self, which: Which) -> Result<(), Failure> {
-        let (name, deadline) = (self.name(which), self.deadline());
-        in_time(deadline, Late::Kill, "suspending the encrypted device", || {
-            devmapper::suspend(&name)?;
-            // Nobody waits any more: nobody would wipe the key.
-            if deadline.left().is_zero() { devmapper::go_on(&name) } else { Ok(()) }
-        })
-    }
-
-    fn give_key(&mut self) -> Result<(), Failure> {
-        let Some(key) = self.means.key else { return Err(Failure::fault("there is no key")) };
-        give_key(self.spec, &self.name(Which::Home), key)
-    }
-
-    fn thaw(&mut self) -> Result<(), Failure> {
-        let (root, mounted) = (self.root()?, self.mounted()?);
-        let wished = &self.spec.extra;
-        // ext4 and xfs write when they are thawed: on a device that does not answer they never come back.
-        in_time(Deadline::after(AT_ONCE), Late::Leave, "thawing the file system of the home", || {
-            thaw(&root)?;
-            // Else it compresses more slowly at worst.
-            let _ = mounted.as_ref().map(|mounted| wash::settle(&root, &mounted.options, wished));
-            Ok::<(), io::Error>(())
-        })?;
-        self.frozen = Frozen::No;
-        Ok(())
-    }
-
-    fn ask_barriers(&mut self) -> Result<(), Failure> {
-        let (root, mounted) = (self.root()?, self.mounted()?);
-        let Some(mounted) = mounted else { return Ok(()) };
-        let restored = within(Deadline::after(AT_ONCE), Late::Leave, || {
-            barrier::restore(&root, &mounted, &self.spec.extra)
-        });
-        restored.during("until it is closed, the home does without barriers, which keep it whole")
-    }
-
-    fn unmount(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        // It would keep the file system from going.
-        self.root = None;
-        let Some(number) = self.number()? else { return Ok(()) };
-        let force = if self.means.by_force { Force::Yes } else { Force::No };
-        self.seen.read_only = unmount::all(number, force, steps)?.read_only;
-        // What is used in other namespaces stays there, and keeps the device.
-        self.elsewhere = Some(Vec::new());
-        Ok(())
-    }
-}
-
-/// One that is not frozen is thawed already.
-fn thaw(directory: impl AsFd) -> io::Result<()> {
-    match file::thaw(directory) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        other => other,
-    }
-}
-
 fn barriers(mounted: &Mounted, spec: &Spec) -> Barriers {
     match barrier::asking(mounted, &spec.extra) {
         barrier::Asking::Never => Barriers::Never,
@@ -415,23 +257,11 @@ fn barriers(mounted: &Mounted, spec: &Spec) -> Barriers {
 
 /// The names of other devices with the content of the home's LUKS header.
 fn others(spec: &Spec) -> io::Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/sys/block")? {
-        let word =
-            |file: &str| std::fs::read_to_string(entry.as_ref().ok()?.path().join("dm").join(file)).ok();
-        if let (Some(name), Some(uuid)) = (word("name"), word("uuid")) {
-            found.push((name.trim_end().to_owned(), uuid));
-        }
-    }
-    // `CRYPT-LUKS2-`, the UUID without dashes, `-` and the name.
-    let of_home = |uuid: &str| uuid.split('-').nth(2).map(str::to_owned);
-    let own =
-        found.iter().find(|device| device.0 == spec.mapper_name()).and_then(|device| of_home(&device.1));
-    let wanted = own.or(spec.uuids.luks.map(|uuid| uuid.simple().to_string()));
-    let is_other = |device: &(String, String)| {
-        wanted.is_some() && of_home(&device.1) == wanted && device.0 != spec.mapper_name()
-    };
-    Ok(found.into_iter().filter(is_other).map(|device| device.0).collect())
+    let name = spec.mapper_name();
+    let own = devmapper::device(&name)?.and_then(|device| device.luks_uuid);
+    let Some(luks) = own.or(spec.uuids.luks) else { return Ok(Vec::new()) };
+    let devices = devmapper::of_uuid(luks)?.into_iter().map(|device| device.name);
+    Ok(devices.filter(|other| *other != name).collect())
 }
 
 fn device(name: &str) -> Result<Option<Device>, Failure> {
@@ -445,17 +275,4 @@ fn device(name: &str) -> Result<Option<Device>, Failure> {
         },
         second_table: device.inactive,
     }))
-}
-
-/// Something bounded, with its name in the error.
-fn in_time<E: std::fmt::Display>(
-    deadline: Deadline,
-    late: Late,
-    what: &str,
-    act: impl FnOnce() -> Result<(), E>,
-) -> Result<(), Failure> {
-    match within(deadline, late, act) {
-        Err(Unfinished::Late) => Err(Failure::fault(format!("{what} takes too long"))),
-        other => other.during(what),
-    }
 }

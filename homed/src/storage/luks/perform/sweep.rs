@@ -6,7 +6,6 @@ use crate::storage::luks::spec::Spec;
 use crate::storage::luks::traces;
 use crate::storage::parts::mapped;
 use crate::storage::whereabouts::Clues;
-use crate::sys::cryptsetup::{self, Removal};
 use crate::sys::{devmapper, holders, keyring, loopdev, mount};
 use records::Refusal;
 use std::io;
@@ -63,7 +62,7 @@ fn perform(step: &Step) -> io::Result<String> {
         }
         Step::RemoveDevice(name) => {
             // Where another table waits, it goes with the device.
-            cryptsetup::remove(name, Removal::Now).map_err(|error| io::Error::other(error.to_string()))?;
+            devmapper::remove(name)?;
             mapped::forget_node(name);
             Ok(format!("The device {} of a killed run was closed.", mapped::node(name).display()))
         }

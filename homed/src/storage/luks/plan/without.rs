@@ -29,6 +29,35 @@ pub enum Mend {
     /// Each step is on disk before the next.
     #[cfg(test)]
     Flushed,
+    /// What is sealed, or stands still, is not changed. (`home/verdict.rs` and `home/hold.rs` see to it.)
+    #[cfg(test)]
+    Unchanged,
+    /// An unlock reads the header's record as well as this machine's. (`worker/unlock.rs` sees to it.)
+    #[cfg(test)]
+    HeaderRead,
+    /// A second table of the device is cleared.
+    SecondTable,
+    /// Devices of killed runs lose their key with the home's.
+    Others,
+    /// The keyring loses the key when the home is sealed.
+    RevokedWhenSealed,
+    /// And when it is closed.
+    RevokedWhenClosed,
+    /// What is taken back or settled is what the kernel has, not what the run believes: a suspend that was late may
+    /// have happened.
+    AsksTheKernel,
+    /// After a seal that failed nobody is thawed before the kernel was asked once more.
+    SettledBeforeThaw,
+    /// An unlock that cannot give the key back has failed.
+    OpenFails,
+    /// A home that was cut off is closed by whoever settles it: nobody can use it.
+    FinishesGivingUp,
+    /// A file system that may be frozen is thawed before it is used or unmounted.
+    Thaws,
+    /// Covers are taken away.
+    Uncovers,
+    /// Barriers are asked for again.
+    Barriers,
 }
 
 /// Whether it is minded: always, but in a test that wants to see what comes of it.

@@ -1,0 +1,91 @@
+//! What follows when a lock that was broken off cannot be put in order at once, or ever.
+
+use super::*;
+
+#[test]
+fn nothing_touches_a_home_whose_broken_lock_is_not_mended_yet() {
+    let fault = |_: &str| Outcome::Fault { chain: "killed".into() };
+    let mut scene = Scene::new("", |_| {});
+    scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+    scene.end_as_it_is(fault);
+    assert!(scene.settles(), "after a lock that was killed");
+    scene.end_as_it_is(fault);
+    let (_, again, _) = scene.timer(TimerKind::Settle).expect("another try");
+    scene.ask(0, Operation::Authenticate(HomeKey::Name("alice".into()), offer("right")));
+    assert_eq!(scene.starts().count(), 0, "its file system may be frozen");
+    assert_eq!(scene.answer(), None, "it waits");
+    scene.take(Event::Rang(again));
+    assert!(scene.settles());
+    scene.end_as_it_is(done);
+    assert!(
+        scene.starts().any(|start| matches!(start.job.task, Task::Authenticate { .. })),
+        "its turn has come"
+    );
+}
+
+fn in_the_way(_: &str) -> Outcome {
+    Outcome::Refused(records::refusal::Refused::new(
+        records::Refusal::HomeBusy,
+        "The home's encrypted device is still in use by tar (7).",
+    ))
+}
+
+#[test]
+fn what_cannot_be_mended_is_tried_ever_more_rarely_and_told_to_who_waits() {
+    let mut scene = Scene::new("", |_| {});
+    scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+    scene.end_as_it_is(|_| Outcome::Fault { chain: "killed".into() });
+    let authenticate = || Operation::Authenticate(HomeKey::Name("alice".into()), offer("right"));
+    let mut waits = Vec::new();
+    for tried in 1..=10 {
+        assert!(scene.settles(), "try {tried}");
+        scene.end_as_it_is(in_the_way);
+        let (_, again, after) = scene.timer(TimerKind::Settle).expect("another try");
+        waits.push(after / 1_000_000);
+        let told = scene.answer();
+        if tried == 1 {
+            scene.ask(0, authenticate());
+            assert_eq!(scene.answer(), None, "it may be in order in a moment");
+        }
+        if tried == 6 {
+            let Some(Err(told)) = told else { panic!("who waits is told: {told:?}") };
+            assert!(told.contains("tar (7)") && told.contains("homectl lock alice"), "{told}");
+        } else {
+            assert_eq!(told, None, "try {tried}");
+        }
+        if tried > 6 {
+            scene.ask(0, authenticate());
+            assert!(matches!(scene.answer(), Some(Err(told)) if told.contains("tar (7)")), "told at once");
+            assert_eq!(scene.starts().count(), 0);
+        }
+        scene.take(Event::Rang(again));
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
+    scene.end_as_it_is(done);
+    scene.ask(0, authenticate());
+    assert_eq!(scene.starts().count(), 1, "it is in order");
+}
+
+#[test]
+fn a_lock_is_a_way_out_of_what_cannot_be_mended() {
+    let mut scene = Scene::new("", |_| {});
+    scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+    scene.end_as_it_is(|_| Outcome::Fault { chain: "killed".into() });
+    for _ in 0..7 {
+        scene.end_as_it_is(in_the_way);
+        let (_, again, _) = scene.timer(TimerKind::Settle).expect("another try");
+        scene.take(Event::Rang(again));
+    }
+    scene.end_as_it_is(in_the_way);
+    scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+    assert_eq!(scene.starts().count(), 1, "a lock starts whatever is not in order");
+    scene.mounts.borrow_mut().insert("alice".into(), Mount::Suspended);
+    scene.end_as_it_is(done);
+    let (_, soon, after) = scene.timer(TimerKind::Settle).expect("it is looked at once more");
+    assert_eq!(after, 1_000_000);
+    scene.ask(0, Operation::Unlock(HomeKey::Name("alice".into()), offer("right")));
+    assert_eq!(scene.answer(), None, "it waits for that");
+    scene.take(Event::Rang(soon));
+    scene.end_as_it_is(done);
+    assert!(scene.starts().any(|start| matches!(start.job.task, Task::Unlock { .. })), "the way is free");
+}

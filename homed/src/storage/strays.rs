@@ -1,0 +1,51 @@
+//! What was left of homes that nobody knows: a home that was being made has no record yet, so when its worker is killed
+//! together with the daemon, the kernel and the folder are all that tells of it.
+//!
+//! A device that was to be a home's, never got its key, and is open nowhere; an image without its name that this machine
+//! began. It is looked for before the first job of a daemon starts, so no worker of ours is at it; what others work on
+//! is open or locked, or has another machine's name.
+
+use super::parts::{image, mapped};
+use crate::sys::devmapper;
+use records::MachineId;
+use std::path::Path;
+
+/// Takes away what is left; what was done, in words.
+pub fn sweep(folder: &Path, machine: &MachineId) -> Vec<String> {
+    // Without device-mapper there is nothing of it.
+    let devices = devmapper::named(is_ours).unwrap_or_default();
+    let keyless = devices.iter().filter(|device| device.key.is_none() && device.open_count == 0);
+    let mut done = Vec::new();
+    for device in keyless {
+        if devmapper::remove(&device.name).is_ok() {
+            mapped::forget_node(&device.name);
+            done.push(format!(
+                "{}, which a killed run has left, was removed",
+                mapped::node(&device.name).display()
+            ));
+        }
+    }
+    forget_nodes();
+    let images = image::sweep(folder, machine);
+    done.extend(images.iter().map(|name| {
+        format!(
+            "the unfinished image {}, which a killed run has left, was deleted",
+            folder.join(name).display()
+        )
+    }));
+    done
+}
+
+/// Nodes of devices that are gone, where no udev takes them away: their number may become another device's.
+fn forget_nodes() {
+    let nodes = std::fs::read_dir(mapped::NODES).into_iter().flatten().flatten();
+    for name in nodes.filter_map(|node| node.file_name().into_string().ok()).filter(|name| is_ours(name)) {
+        if devmapper::number(&name).is_ok_and(|number| number.is_none()) {
+            mapped::forget_node(&name);
+        }
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("home-") || name.starts_with("homed-swap-")
+}
