@@ -4,6 +4,7 @@
 //! front/  D-Bus, Varlink, polkit, hand-off socket   translate only
 //! sleep/  run by systemd around a sleep, whether the daemon lives or not
 //! daemon/ the loop: Event in → core → Effect out    tokio, one thread, all of the daemon's IO
+//! lookup/  ready answers for who only asks          never waits for the loop
 //! manager/ home/                                    the core: pure
 //! job/    Job, Progress, Outcome                    what crosses to the worker
 //! worker/ token/ storage/                           one job, one process, then gone
@@ -17,6 +18,7 @@ pub mod daemon;
 pub mod front;
 pub mod home;
 pub mod job;
+pub mod lookup;
 pub mod manager;
 pub mod sleep;
 pub mod statedir;

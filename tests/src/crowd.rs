@@ -22,7 +22,7 @@ while (sysread $s, $b, 65536) { last if $b =~ /[0-9a-f]{32}/ } print "sent $coun
 /// Arguments: path, count, text.
 pub const CONNECTIONS: &str = r#"
 use IO::Socket::UNIX; my ($path, $count, $text) = @ARGV; $SIG{PIPE} = "IGNORE"; $| = 1; my @all;
-for (1..$count) { my $s = IO::Socket::UNIX->new(Peer => $path) or last; syswrite $s, $text if length $text; push @all, $s; }
+for (1..$count) { my $s = IO::Socket::UNIX->new(Peer => $path) or print("$_: $!\n"), last; syswrite $s, $text if length $text; push @all, $s; }
 print "open " . @all . "\n"; sleep 1 while 1;
 "#;
 
@@ -34,9 +34,10 @@ my $s = IO::Socket::UNIX->new(Peer => "/run/systemd/userdb/io.systemd.Home") or 
 for my $i (1..$count) {
   my $which = ("\"userName\":\"$name\",", "\"uid\":$uid,", "")[$i % 3];
   my $call = "{\"method\":\"io.systemd.UserDatabase.GetUserRecord\",\"more\":true,\"parameters\":{$which\"service\":\"io.systemd.Home\"}}\0";
-  syswrite $s, $call or die "cut off"; my $more = 1;
-  while ($more) { until ($buf =~ s/^([^\0]*)\0//) { sysread($s, $buf, 65536, length $buf) or die "closed"; }
-    my $reply = $1; $bad++ if $reply =~ /"error"/; $more = $reply =~ /"continues":true/; }
+  syswrite $s, $call or die "cut off at $i: $!"; my $more = 1;
+  while ($more) { my $reply;
+    until (defined $reply) { if ($buf =~ s/^([^\0]*)\0//) { $reply = $1 } else { sysread($s, $buf, 65536, length $buf) or die "closed at $i" } }
+    $bad++ if $reply =~ /"error"/; $more = $reply =~ /"continues":true/; }
 }
 print "asked $count bad $bad\n";
 "#;

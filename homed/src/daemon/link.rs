@@ -1,8 +1,10 @@
-//! The one way into the loop: what a front may ask, and what it gets.
+//! The one way into the loop, and the one way past it: what a front may ask, and what it gets.
 //!
 //! ```text
-//! front ── Link::ask(Caller, Operation) ──→ loop ──→ core
+//! front ── Link::admit(who) ───────────────→ account     a place, without which nothing can be asked
+//!       ── Link::ask(Admitted, Operation) ─→ loop ──→ core
 //!       ←─ Reply, or Failure ──────────────
+//!       ── Link::homes(Place) ─────────────→ the answers there are ([`crate::lookup`]): never waits
 //!       ←─ Change (Link::changes) ─────────   a home appeared, changed, vanished
 //! ```
 //!
@@ -11,12 +13,17 @@
 //!
 //! Not here: who may ask (polkit, root-only calls: the D-Bus front), and any wire format.
 
+use crate::lookup::sizes::{self, Sizing};
+use crate::lookup::{Lookup, News};
+use records::Record;
 use records::refusal::{Refusal, Refused};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use crate::home::effect::Announcement as Change;
 pub use crate::home::state::State;
@@ -24,29 +31,26 @@ pub use crate::home::view::{HomeView, UnixRecord};
 pub use crate::job::{Progress, Reach, RecordChange, Repair};
 pub use crate::manager::request::{
     AtSuspend, Caller, HomeKey, HomeLock, Interactive, KeyOperation, Later, Locks, Offer, OpenSleep,
-    Operation, ProgressSink, RequestId, Session, SigningKey, Then, Wish,
+    Operation, ProgressSink, Provenance, RequestId, Session, SigningKey, Then, Wish,
 };
 
 pub use crate::home::inhibitor::Inhibitor;
 pub use crate::home::seal::Verdict;
+pub use crate::lookup::account::{Account, Good, Place, Standing};
+pub use crate::lookup::{Entry, Homes};
 pub use crate::manager::weakness::{Weakness, Weight};
 
-/// Calls that one unprivileged UID may have waiting at a time; look-ups are not counted.
-const WAITING_PER_UID: usize = 32;
-/// The same for root: PAM stacks of all users run as root.
-const WAITING_FOR_ROOT: usize = 1024;
 /// Changes a slow front may lag behind before it has to read everything again.
 const CHANGES_KEPT: usize = 1024;
+
+/// How long a daemon that ends waits for who is being answered from the user database.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a front gets.
 #[derive(Debug)]
 pub enum Reply {
     /// It is done, or was so already.
     Done,
-    /// One home.
-    Home(Box<HomeView>),
-    /// Homes, ordered by name.
-    Homes(Vec<HomeView>),
     /// A reference or an inhibitor: held as long as any copy of it is open.
     Reference(OwnedFd),
     /// What a check found, or a repair did.
@@ -112,7 +116,7 @@ pub enum Call {
         /// Who asks.
         caller: Caller,
         /// What.
-        operation: Operation,
+        operation: Box<Operation>,
         /// Where the answer goes.
         answer: oneshot::Sender<Result<Reply, Failure>>,
     },
@@ -125,32 +129,134 @@ pub enum Call {
 pub struct Link {
     calls: mpsc::UnboundedSender<Call>,
     changes: broadcast::Sender<Change>,
-    waiting: Waiting,
+    lookup: Lookup,
+    account: Account,
+    sizing: Arc<OnceLock<Sizing>>,
+    ending: Arc<watch::Sender<bool>>,
     next: Arc<AtomicU64>,
 }
 
-/// How many calls each UID has waiting.
-type Waiting = Arc<Mutex<HashMap<u32, usize>>>;
+/// Somebody who has a place in the account, as long as this is kept: nothing can be asked without.
+#[derive(Debug)]
+pub struct Admitted {
+    caller: Caller,
+    /// The daemon itself needs none.
+    _place: Option<Place>,
+}
+
+impl Deref for Admitted {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
 
 impl Link {
     /// A link and the loop's end of it.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Call>) {
         let (calls, received) = mpsc::unbounded_channel();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        (Self { calls, changes, waiting: Waiting::default(), next: Arc::default() }, received)
+        let (lookup, account) = (Lookup::default(), Account::default());
+        let (sizing, ending, next) = (Arc::default(), Arc::default(), Arc::default());
+        (Self { calls, changes, lookup, account, sizing, ending, next }, received)
     }
 
-    /// Asks, and waits for the answer.
-    pub async fn ask(&self, caller: Caller, operation: Operation) -> Result<Reply, Failure> {
-        let _place = Place::take(&self.waiting, caller.uid, &operation)?;
+    /// Takes a place for a call, for as long as it lasts.
+    pub fn admit(&self, caller: Caller, good: Good) -> Result<Admitted, Failure> {
+        let place = self.take(good, caller.uid, 1)?;
+        Ok(Admitted { caller, _place: Some(place) })
+    }
+
+    /// The daemon itself, which needs no place.
+    pub fn ourselves(&self) -> Admitted {
+        let caller =
+            Caller { uid: 0, bus_name: None, interactive: Interactive::No, from: Provenance::default() };
+        Admitted { caller, _place: None }
+    }
+
+    /// Takes so much of something for that UID.
+    pub fn take(&self, good: Good, uid: u32, count: usize) -> Result<Place, Failure> {
+        let place = self.account.take(good, uid, self.standing(uid), count);
+        place.ok_or_else(|| Refusal::TooManyOperations.into())
+    }
+
+    /// Who that is to this machine.
+    pub fn standing(&self, uid: u32) -> Standing {
+        match uid {
+            0 => Standing::Root,
+            _ if self.lookup.now().with_uid(uid).is_some() => Standing::Owner,
+            _ => Standing::Stranger,
+        }
+    }
+
+    /// Asks the loop, and waits for the answer. What a sleep depends on has room however many others of root's ask.
+    pub async fn ask(&self, who: &Admitted, operation: Operation) -> Result<Reply, Failure> {
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
-        let call = Call::Asked { id, caller, operation, answer };
+        let operation = Box::new(operation);
+        let call = Call::Asked { id, caller: who.caller.clone(), operation, answer };
         self.calls.send(call).map_err(|_| stopping())?;
         let mut abandon = AbandonOnDrop { calls: &self.calls, id: Some(id) };
         let reply = answered.await.map_err(|_| stopping());
         abandon.id = None;
         reply?
+    }
+
+    /// Whether the daemon is ending: who comes now is the next one's.
+    pub fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
+    /// Ends: nobody new is let in, and who is being answered is waited for, for a moment.
+    pub async fn end(&self) {
+        self.ending.send_replace(true);
+        let until_answered = async {
+            while self.account.is_taken(Good::Reader) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // Who says nothing finds the connection closed.
+        let _ = tokio::time::timeout(LAST_WORDS, until_answered).await;
+    }
+
+    /// The homes as they were at the last change, for who has a place of whatever kind.
+    pub fn homes(&self, _place: &Place) -> Arc<Homes> {
+        self.lookup.now()
+    }
+
+    /// All homes, for who was admitted.
+    pub fn list(&self, _who: &Admitted) -> Arc<Homes> {
+        self.lookup.now()
+    }
+
+    /// One home.
+    pub fn look(&self, who: &Admitted, key: &HomeKey) -> Result<Arc<Entry>, Failure> {
+        self.lookup.now().find(key, who.uid).cloned().ok_or_else(|| key.unknown().into())
+    }
+
+    /// The record of a home with its sizes; waits for them for a moment at most.
+    pub async fn with_sizes(&self, entry: &Arc<Entry>) -> Record {
+        match self.sizing.get() {
+            Some(sizing) => sizes::record(entry, sizing).await,
+            None => entry.view.record.clone(),
+        }
+    }
+
+    /// The same at once, with the sizes that were measured last.
+    pub fn with_known_sizes(&self, entry: &Entry) -> Record {
+        self.sizing.get().map_or_else(|| entry.view.record.clone(), |sizing| sizes::known(entry, sizing))
+    }
+
+    /// How sizes are measured; only the loop says so, once.
+    pub fn measure_by(&self, sizing: Sizing) {
+        // Said twice, the first stays.
+        let _ = self.sizing.set(sizing);
+    }
+
+    /// Shows what has become of homes; only the loop does.
+    pub fn publish(&self, news: Vec<News>) {
+        self.lookup.publish(news);
     }
 
     /// What happens to homes from now on.
@@ -184,50 +290,6 @@ impl Drop for AbandonOnDrop<'_> {
     }
 }
 
-/// A caller's place among those it may have waiting.
-struct Place {
-    waiting: Waiting,
-    uid: u32,
-}
-
-impl Place {
-    fn take(waiting: &Waiting, uid: u32, operation: &Operation) -> Result<Option<Self>, Failure> {
-        if matches!(operation, Operation::Look(_) | Operation::List | Operation::Locks)
-            || is_about_sleep(operation)
-        {
-            return Ok(None);
-        }
-        let limit = if uid == 0 { WAITING_FOR_ROOT } else { WAITING_PER_UID };
-        let mut counts = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(uid).or_default();
-        if *count >= limit {
-            return Err(Refusal::TooManyOperations.into());
-        }
-        *count += 1;
-        Ok(Some(Self { waiting: waiting.clone(), uid }))
-    }
-}
-
-/// What a sleep depends on, and root alone may ask: it always has room.
-fn is_about_sleep(operation: &Operation) -> bool {
-    matches!(
-        operation,
-        Operation::LockAll(_) | Operation::SleepPrepared | Operation::SleepOver | Operation::Alive
-    )
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.uid) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.uid);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,31 +300,29 @@ mod tests {
     }
 
     fn somebody() -> Caller {
-        Caller { uid: 1000, bus_name: None, interactive: Interactive::No }
+        Caller { uid: 1000, bus_name: None, interactive: Interactive::No, from: Provenance::default() }
     }
 
     #[tokio::test]
-    async fn a_dropped_question_is_reported_and_frees_its_place() {
+    async fn a_dropped_question_is_reported() {
         let (link, mut calls) = Link::new();
-        let mut asking = Box::pin(link.ask(somebody(), Operation::DeactivateAll));
+        let who = link.admit(somebody(), Good::Call).expect("room");
+        let mut asking = Box::pin(link.ask(&who, Operation::DeactivateAll));
         assert!(is_waiting(&mut asking));
         let Some(Call::Asked { id, .. }) = calls.recv().await else { panic!("a question") };
         drop(asking);
         assert!(matches!(calls.recv().await, Some(Call::Abandoned(gone)) if gone == id));
-        assert!(link.waiting.lock().expect("not poisoned").is_empty());
     }
 
-    #[tokio::test]
-    async fn one_caller_cannot_fill_the_queue() {
+    #[test]
+    fn one_caller_cannot_take_all_places() {
         let (link, _calls) = Link::new();
-        let mut waiting: Vec<_> =
-            (0..WAITING_PER_UID).map(|_| Box::pin(link.ask(somebody(), Operation::DeactivateAll))).collect();
-        for one in &mut waiting {
-            assert!(is_waiting(one));
-        }
-        let refused = link.ask(somebody(), Operation::DeactivateAll).await;
-        assert_eq!(refused.err(), Some(Refusal::TooManyOperations.into()));
-        let root = Caller { uid: 0, ..somebody() };
-        assert!(is_waiting(&mut Box::pin(link.ask(root, Operation::DeactivateAll))));
+        let places: Vec<_> = (0..10_000).map_while(|_| link.admit(somebody(), Good::Call).ok()).collect();
+        assert!(places.len() < 1000);
+        let refused = link.admit(somebody(), Good::Call).map(drop);
+        assert_eq!(refused, Err(Refusal::TooManyOperations.into()));
+        assert!(link.admit(Caller { uid: 0, ..somebody() }, Good::Call).is_ok());
+        drop(places);
+        assert!(link.admit(somebody(), Good::Call).is_ok());
     }
 }

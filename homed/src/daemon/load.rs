@@ -15,6 +15,7 @@ impl Daemon {
             tracing::warn!("the machine is going to sleep: no home is opened before it is awake again");
             self.take(Event::Held(left));
         }
+        self.loading = true;
         for record in self.parts.outside.load() {
             let user = record.user().clone();
             let found: Vec<(AtSuspend, Found)> =
@@ -33,10 +34,12 @@ impl Daemon {
             self.take(Event::Loaded(Box::new(record), interrupted, held));
         }
         self.forget_markers();
+        self.loading = false;
         for inhibitor in self.inhibitors.load(now_usec()) {
             self.take(Event::Inhibited(Box::new(inhibitor)));
         }
         self.look_for_storage();
+        self.publish();
         Ok(())
     }
 

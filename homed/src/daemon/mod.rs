@@ -3,7 +3,7 @@
 //! Not here: what may be done (the core), and wire formats (fronts, which are handed in by the program
 //! so that arrows point down).
 
-mod beat;
+pub mod beat;
 pub mod config;
 pub mod events;
 pub mod handed;
@@ -14,6 +14,7 @@ mod load;
 pub mod log;
 mod neighbours;
 mod notify;
+pub mod open;
 pub mod outside;
 mod pace;
 pub mod paths;
@@ -30,6 +31,7 @@ mod slept;
 pub mod surroundings;
 pub mod system;
 mod watch;
+mod weaknesses;
 pub mod worker;
 
 use crate::home::Tuning;
@@ -112,6 +114,7 @@ where
     watch_everything(&daemon);
     daemon.load().map_err(|error| format!("reading what was left behind: {error}"))?;
     let stop = signals::listen(daemon.events()).map_err(|error| format!("listening for signals: {error}"))?;
+    let ending = link.clone();
     let mut serving = serving::start(move || fronts(link))?;
     let mut failed = None;
     let stop = async {
@@ -122,6 +125,7 @@ where
         notify::tell("STOPPING=1");
     };
     daemon.run(calls, happened, stop).await;
+    ending.end().await;
     failed.map_or(Ok(()), Err)
 }
 

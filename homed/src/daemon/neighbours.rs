@@ -104,6 +104,10 @@ impl Outside for Neighbours {
         super::seal::look(place)
     }
 
+    fn figures(&self, place: &crate::home::facts::Place) -> crate::home::facts::Figures {
+        super::system::figures(place)
+    }
+
     fn name_taken(&self, name: &str) -> bool {
         // A database that cannot answer may know the name.
         !matches!(nix::unistd::User::from_name(name), Ok(None))

@@ -2,7 +2,7 @@
 
 use super::link::Staged;
 use crate::home::effect::{Check, Failed, Findings};
-use crate::home::facts::Place;
+use crate::home::facts::{Figures, Place};
 use crate::home::seal::Seal;
 use crate::manager::request::{KeyOperation, SigningKey};
 use records::{Credentials, Record, UserName};
@@ -18,6 +18,8 @@ pub trait Outside: Send + Sync + 'static {
     fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String>;
     /// What is to be seen of a lock.
     fn seal(&self, place: &Place) -> Seal;
+    /// How large a home is.
+    fn figures(&self, place: &Place) -> Figures;
     /// All host records that may be used.
     fn load(&self) -> Vec<Record>;
     /// Writes a host record, signed if it is not; gives what was written.

@@ -19,8 +19,8 @@ use crate::home::effect::{Effect, Event, Failed, JobId, StartJob};
 use crate::home::facts::Facts;
 use crate::home::inhibitor::Inhibitor;
 use crate::job::{Outcome, Step};
+use crate::lookup::sizes::{Measure, Sizing};
 use crate::manager::request::{Answer, AtSuspend, KeyOperation, Operation, RequestId};
-use crate::manager::weakness::judge;
 use crate::manager::{Manager, Now};
 use records::UserName;
 use std::collections::HashMap;
@@ -61,6 +61,9 @@ pub struct Daemon {
     saves: HashMap<UserName, JoinHandle<()>>,
     stops: HashMap<JobId, oneshot::Sender<()>>,
     faults: u64,
+    /// Homes are being read one after the other: they are shown all together.
+    pub(super) loading: bool,
+    weaknesses: super::weaknesses::Weaknesses,
 }
 
 impl Daemon {
@@ -79,7 +82,13 @@ impl Daemon {
             saves: HashMap::new(),
             stops: HashMap::new(),
             faults: 0,
+            loading: false,
+            weaknesses: super::weaknesses::Weaknesses::default(),
         };
+        let outside = daemon.parts.outside.clone();
+        let measure: Measure = Arc::new(move |place| outside.figures(place));
+        let machine = daemon.parts.manager.machine().clone();
+        daemon.link.measure_by(Sizing { machine, measure });
         (daemon, happened)
     }
 
@@ -153,23 +162,20 @@ impl Daemon {
                 self.answers.remove(&id);
                 self.take(Event::Abandoned(id));
             }
-            Call::Asked { operation: Operation::Keys(keys), answer, .. } => self.keys(keys, answer),
-            Call::Asked { operation: Operation::Stage(user, blobs), answer, .. } => {
-                self.outside(answer, move |outside| outside.stage(&user, blobs).map(Reply::Staged))
-            }
-            Call::Asked { operation: Operation::Weaknesses, answer, .. } => {
-                tokio::task::spawn_blocking(move || {
-                    // A caller that has gone needs no answer.
-                    let _ = answer.send(Ok(Reply::Weaknesses(judge(&super::surroundings::look()))));
-                });
-            }
-            Call::Asked { id, caller, operation, answer } => {
-                for (user, kind) in self.references.gone_by_now() {
-                    self.take(Event::Released(user, kind));
+            Call::Asked { id, caller, operation, answer } => match *operation {
+                Operation::Keys(keys) => self.keys(keys, answer),
+                Operation::Stage(user, blobs) => {
+                    self.outside(answer, move |outside| outside.stage(&user, blobs).map(Reply::Staged));
                 }
-                self.answers.insert(id, answer);
-                self.take(Event::Asked(id, caller, Box::new(operation)));
-            }
+                Operation::Weaknesses => self.weaknesses.tell(answer),
+                operation => {
+                    for (user, kind) in self.references.gone_by_now() {
+                        self.take(Event::Released(user, kind));
+                    }
+                    self.answers.insert(id, answer);
+                    self.take(Event::Asked(id, caller, Box::new(operation)));
+                }
+            },
         }
     }
 
@@ -181,8 +187,17 @@ impl Daemon {
         }
         let now = Now { usec: now_usec(), facts: &*self.parts.facts };
         let effects = self.parts.manager.handle(event, &now);
+        self.publish();
         for effect in effects {
             self.obey(effect);
+        }
+    }
+
+    /// Before anybody is answered: who asks after an answer sees what came of it.
+    pub(super) fn publish(&mut self) {
+        if !self.loading {
+            let now = Now { usec: now_usec(), facts: &*self.parts.facts };
+            self.link.publish(self.parts.manager.news(&now));
         }
     }
 
@@ -262,8 +277,6 @@ impl Daemon {
         let Some(to) = self.answers.remove(&id) else { return };
         let reply = match answer {
             Ok(Answer::Done) => Ok(Reply::Done),
-            Ok(Answer::Home(home)) => Ok(Reply::Home(home)),
-            Ok(Answer::Homes(homes)) => Ok(Reply::Homes(homes)),
             Ok(Answer::Report(report)) => Ok(Reply::Report(report)),
             Ok(Answer::Locks(locks)) => Ok(Reply::Locks(locks)),
             Ok(Answer::LeftOut(users)) => Ok(Reply::LeftOut(users)),

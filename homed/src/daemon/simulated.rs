@@ -270,6 +270,10 @@ impl Facts for Simulated {
 }
 
 impl Outside for Simulated {
+    fn figures(&self, place: &Place) -> Figures {
+        Facts::figures(self, place)
+    }
+
     fn seal(&self, place: &Place) -> Seal {
         let locked = self.where_is(&place.user).mount == Mount::Suspended;
         let device = if locked { Looked::Clear } else { Looked::Found("it is not suspended".into()) };

@@ -2,7 +2,7 @@
 
 use crate::manager::weakness::{Groups, Surroundings, Swap, SwapKind, Target, Unit};
 use std::os::linux::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Looks at this machine. It may block for a moment.
@@ -27,31 +27,6 @@ pub fn look() -> Surroundings {
 pub fn hibernation_target() -> Target {
     let root = Path::new("/");
     hibernation(root, &swaps(root))
-}
-
-/// Homes whose device takes requests, by the kernel's word: whose key is in memory.
-pub fn open_homes() -> Vec<String> {
-    homes(Path::new("/"), "0")
-}
-
-/// Homes that are mounted, locked or not.
-pub fn homes_in_use() -> Vec<String> {
-    [homes(Path::new("/"), "0"), homes(Path::new("/"), "1")].concat()
-}
-
-fn homes(root: &Path, suspended: &str) -> Vec<String> {
-    let Ok(devices) = std::fs::read_dir(root.join("sys/block")) else { return Vec::new() };
-    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let home = |device: PathBuf| {
-        let name = read(device.join("dm/name"));
-        // A second device of a home, of a check for instance, has the sign that no user's name has.
-        let user = name.strip_prefix("home-")?.split('+').next()?.to_owned();
-        (read(device.join("dm/suspended")) == suspended).then_some(user)
-    };
-    let mut homes: Vec<String> = devices.flatten().filter_map(|entry| home(entry.path())).collect();
-    homes.sort();
-    homes.dedup();
-    homes
 }
 
 fn word(path: &str) -> String {
@@ -221,14 +196,5 @@ mod tests {
         assert_eq!(target(&swap(SwapKind::Memory)), Target::Nowhere);
         assert_eq!(target(&swap(SwapKind::Encrypted)), Target::Encrypted);
         assert_eq!(target(&swap(SwapKind::Plain)), Target::Plain("/dev/x".into()));
-    }
-
-    #[test]
-    fn homes_are_seen_by_their_devices() {
-        let root = tree();
-        std::fs::write(root.path().join("sys/block/dm-0/dm/name"), "home-alice\n").expect("written");
-        std::fs::write(root.path().join("sys/block/dm-0/dm/suspended"), "0\n").expect("written");
-        assert_eq!(homes(root.path(), "0"), ["alice"]);
-        assert_eq!(homes(root.path(), "1"), [""; 0]);
     }
 }

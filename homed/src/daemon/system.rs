@@ -27,7 +27,7 @@ impl Facts for System {
     }
 
     fn figures(&self, place: &Place) -> Figures {
-        figures(place).unwrap_or_default()
+        figures(place)
     }
 
     fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {
@@ -67,7 +67,7 @@ fn mount(place: &Place) -> Mount {
 
 /// Sizes as the original counts them: an image is as big as its file, and could grow by what is free
 /// on the file system it lies on.
-fn figures(place: &Place) -> Option<Figures> {
+pub(super) fn figures(place: &Place) -> Figures {
     let image = std::fs::metadata(&place.image).ok();
     let size = image.as_ref().filter(|image| image.is_file()).map(std::os::unix::fs::MetadataExt::size);
     let allocated = image.as_ref().map(|image| image.st_blocks() * 512);
@@ -82,7 +82,7 @@ fn figures(place: &Place) -> Option<Figures> {
         (Some(_), None) => allocated,
         (None, _) => None,
     };
-    Some(Figures {
+    Figures {
         size,
         usage,
         free,
@@ -91,5 +91,5 @@ fn figures(place: &Place) -> Option<Figures> {
         allocated: allocated.filter(|_| size.is_some()),
         outside: room,
         disk: around.map(|around| around.f_blocks * around.f_frsize),
-    })
+    }
 }

@@ -2,7 +2,7 @@
 //! processes; logind says so first, and waits a moment for who has asked it to. Going to sleep: whoever has all homes
 //! locked meanwhile does so for that, and when it is over all may be opened again.
 
-use crate::daemon::link::{Caller, Interactive, Link, Operation};
+use crate::daemon::link::{Link, Operation};
 use futures_util::StreamExt;
 use zbus::Connection;
 use zbus::wire::OwnedFd;
@@ -42,15 +42,11 @@ async fn sleeps(bus: &Connection, link: &Link) -> zbus::Result<()> {
     let mut news = logind.receive_prepare_for_sleep().await?;
     while let Some(news) = news.next().await {
         let operation = if *news.args()?.start() { Operation::SleepPrepared } else { Operation::SleepOver };
-        if let Err(failure) = link.ask(daemon(), operation).await {
+        if let Err(failure) = link.ask(&link.ourselves(), operation).await {
             tracing::error!("a sleep is not taken into account: {failure}");
         }
     }
     Ok(())
-}
-
-fn daemon() -> Caller {
-    Caller { uid: 0, bus_name: None, interactive: Interactive::No }
 }
 
 async fn listen(bus: &Connection, link: &Link) -> zbus::Result<()> {
@@ -59,7 +55,7 @@ async fn listen(bus: &Connection, link: &Link) -> zbus::Result<()> {
     let mut delay = inhibit(&logind).await;
     while let Some(news) = news.next().await {
         if *news.args()?.start() {
-            if let Err(failure) = link.ask(daemon(), Operation::GiveUpAll).await {
+            if let Err(failure) = link.ask(&link.ourselves(), Operation::GiveUpAll).await {
                 tracing::error!("a locked home could not be given up before the shutdown: {failure}");
             }
             delay = None;

@@ -5,16 +5,21 @@ pub mod handoff;
 pub mod logind;
 pub mod pam;
 pub mod polkit;
+mod provenance;
 pub mod sessions;
 pub mod varlink;
 
+use crate::daemon::beat;
 use crate::daemon::handed::Handed;
 use crate::daemon::link::Link;
 use crate::daemon::this_machine;
+use std::convert::Infallible;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// The system bus. Fixed: a root daemon takes no address from its environment.
@@ -31,15 +36,15 @@ pub async fn start(link: Link, mut handed: Handed) -> Result<impl Future<Output 
     let tickets = handoff::Tickets::default();
     let listener = listen(&mut handed, "handoff", Path::new(records::handoff::SOCKET))?;
     let calls = pam::Calls::new(link.clone());
-    servers.spawn(named("the hand-off socket", handoff::serve(listener, tickets.clone(), calls)));
+    servers
+        .spawn(named("the hand-off socket", handoff::serve(listener, tickets.clone(), link.clone(), calls)));
 
     let socket = Path::new(varlink::SOCKET);
-    let listener = listen(&mut handed, "userdb", socket)?;
+    let listener = handed.listen("userdb", socket).map_err(|e| format!("{}: {e}", socket.display()))?;
     varlink::mark(socket);
-    servers.spawn(named(
-        "the user database",
-        varlink::serve(listener, varlink::Service { link: link.clone(), machine }),
-    ));
+    let service = varlink::Service { link: link.clone(), machine };
+    let users = on_a_thread("users", move || serve_users(listener, service))?;
+    servers.spawn(named("the user database", users));
 
     let redeem = Arc::new(move |uid, ticket: &str| tickets.redeem(uid, ticket));
     let front = dbus::context::Front::new(link.clone(), redeem, Arc::new(polkit::authorize));
@@ -59,6 +64,37 @@ pub async fn start(link: Link, mut handed: Handed) -> Result<impl Future<Output 
             None => "there are no fronts".to_owned(),
         }
     })
+}
+
+async fn serve_users(listener: std::os::unix::net::UnixListener, service: varlink::Service) {
+    match UnixListener::from_std(listener) {
+        Ok(listener) => varlink::serve(listener, service).await,
+        Err(error) => tracing::error!("the user database's socket cannot be used: {error}"),
+    }
+}
+
+/// Runs a front on a thread of its own, however busy the others are; what it gives returns when that has ended.
+fn on_a_thread<Front>(
+    name: &str,
+    front: impl FnOnce() -> Front + Send + 'static,
+) -> Result<Pin<Box<dyn Future<Output = ()> + Send>>, String>
+where
+    Front: Future<Output = ()>,
+{
+    let describe = |error: std::io::Error| format!("starting the thread {name}: {error}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(describe)?;
+    let (alive, ended) = oneshot::channel::<Infallible>();
+    let serve = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = front() => {}
+                never = beat::stay_alive() => match never {},
+            }
+        });
+        drop(alive);
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(serve).map_err(describe)?;
+    Ok(Box::pin(async move { drop(ended.await) }))
 }
 
 async fn named(what: &str, front: impl Future<Output = ()>) -> String {

@@ -2,7 +2,8 @@
 //! on the bus, by the same rules, over the hand-off socket (`records::handoff::Request`).
 
 use crate::daemon::link::{
-    AtSuspend, Caller, Failure, HomeKey, Interactive, Link, Offer, Operation, Reply as Done,
+    Admitted, AtSuspend, Caller, Failure, Good, HomeKey, Interactive, Link, Offer, Operation, Provenance,
+    Reply as Done,
 };
 use handoff::Memory;
 use records::handoff::{Call, Failed, Hold, Reply, Request, VERSION};
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 /// How long a home that root has opened with somebody's credentials stays open though the program that did so has
@@ -25,6 +27,33 @@ pub struct Answered {
     pub reply: Reply,
     /// What is attached to it.
     pub reference: Option<OwnedFd>,
+}
+
+/// Who is at the other end of the socket.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its effective UID.
+    pub uid: u32,
+    /// Whom root calls for.
+    from: Provenance,
+}
+
+impl Peer {
+    /// Of a connection, by the kernel's word.
+    pub fn of(stream: &UnixStream, uid: u32) -> Self {
+        let pid = stream.peer_cred().ok().and_then(|peer| u32::try_from(peer.pid()?).ok());
+        let from = match (uid, pid) {
+            (0, Some(pid)) => super::provenance::of(pid),
+            _ => Provenance::default(),
+        };
+        Self { uid, from }
+    }
+
+    /// One that comes from nowhere in particular.
+    #[cfg(test)]
+    pub fn new(uid: u32) -> Self {
+        Self { uid, from: Provenance::default() }
+    }
 }
 
 /// What the calls need; clones share it.
@@ -45,49 +74,51 @@ impl Calls {
     }
 
     /// Does what the peer of that UID asks for.
-    pub async fn answer(&self, uid: u32, request: Request, memory: Vec<Memory>) -> Answered {
-        match self.done(uid, request, memory).await {
+    pub async fn answer(&self, peer: &Peer, request: Request, memory: Vec<Memory>) -> Answered {
+        match self.done(peer, request, memory).await {
             Ok(Done::Reference(fd)) => Answered { reply: Reply::Reference, reference: Some(fd) },
             Ok(_) => Answered { reply: Reply::Done, reference: None },
             Err(failure) => Answered { reply: Reply::Failed(failed(failure)), reference: None },
         }
     }
 
-    async fn done(&self, uid: u32, request: Request, memory: Vec<Memory>) -> Result<Done, Failure> {
+    async fn done(&self, peer: &Peer, request: Request, memory: Vec<Memory>) -> Result<Done, Failure> {
         if request.version != VERSION {
             let sentence = format!("version {} of the protocol is not known here", request.version);
             return Err(Refused::new(Refusal::InvalidArgs, sentence).into());
         }
         let mut secrets = secrets(&request.lengths, memory)?.into_iter();
-        let caller = Caller { uid, bus_name: None, interactive: Interactive::No };
+        let from = peer.from.clone();
+        let caller = Caller { uid: peer.uid, bus_name: None, interactive: Interactive::No, from };
+        let caller = self.link.admit(caller, Good::Call)?;
         let offer = |credentials: Option<Credentials>| Offer {
             credentials: credentials.unwrap_or_default(),
             progress: None,
         };
         match request.call {
-            Call::Acquire(hold) => self.acquire(caller, hold, offer(secrets.next())).await,
+            Call::Acquire(hold) => self.acquire(&caller, hold, offer(secrets.next())).await,
             Call::Reference(hold) => {
                 root(&caller)?;
                 self.link
-                    .ask(caller, Operation::Ref(HomeKey::Name(hold.user), at_suspend(hold.suspend)))
+                    .ask(&caller, Operation::Ref(HomeKey::Name(hold.user), at_suspend(hold.suspend)))
                     .await
             }
             Call::Release { user } => {
                 root(&caller)?;
                 self.kept.let_go(&user);
-                self.link.ask(caller, Operation::Release(HomeKey::Name(user))).await
+                self.link.ask(&caller, Operation::Release(HomeKey::Name(user))).await
             }
             Call::ChangePassword { user } => {
-                self.owner(&caller, &user).await?;
+                self.owner(&caller, &user)?;
                 let new = secrets.next().unwrap_or_default();
                 let change =
                     Operation::ChangePassword { home: HomeKey::Name(user), new, old: offer(secrets.next()) };
-                self.link.ask(caller, change).await
+                self.link.ask(&caller, change).await
             }
         }
     }
 
-    async fn acquire(&self, caller: Caller, hold: Hold, offer: Offer) -> Result<Done, Failure> {
+    async fn acquire(&self, caller: &Admitted, hold: Hold, offer: Offer) -> Result<Done, Failure> {
         let keeps = caller.uid == 0;
         let key = HomeKey::Name(hold.user.clone());
         let done = self.link.ask(caller, Operation::Acquire(key, at_suspend(hold.suspend), offer)).await?;
@@ -100,18 +131,19 @@ impl Calls {
     }
 
     /// Root, or the home's owner.
-    async fn owner(&self, caller: &Caller, user: &str) -> Result<(), Failure> {
+    fn owner(&self, caller: &Admitted, user: &str) -> Result<(), Failure> {
         if caller.uid == 0 {
             return Ok(());
         }
-        match self.link.ask(caller.clone(), Operation::Look(HomeKey::Name(user.to_owned()))).await? {
-            Done::Home(view) if view.unix.uid == caller.uid => Ok(()),
-            _ => Err(denied("Only root and the home's owner may do that.")),
+        match self.link.look(caller, &HomeKey::Name(user.to_owned())) {
+            Ok(home) if home.view.unix.uid == caller.uid => Ok(()),
+            // Whether there is such a home is none of a stranger's business here.
+            Ok(_) | Err(_) => Err(denied("Only root and the home's owner may do that.")),
         }
     }
 }
 
-fn root(caller: &Caller) -> Result<(), Failure> {
+fn root(caller: &Admitted) -> Result<(), Failure> {
     if caller.uid == 0 { Ok(()) } else { Err(denied("Only root may do that.")) }
 }
 
@@ -215,7 +247,7 @@ mod tests {
             Call::Release { user: "alice".into() },
             Call::ChangePassword { user: "alice".into() },
         ] {
-            let answered = calls.answer(1000, request(call.clone()), Vec::new()).await;
+            let answered = calls.answer(&Peer::new(1000), request(call.clone()), Vec::new()).await;
             let refused = Refusal::AccessDenied.bus_name();
             assert!(
                 matches!(&answered.reply, Reply::Failed(failed) if failed.name.as_deref() == Some(refused)),
@@ -223,7 +255,7 @@ mod tests {
                 answered.reply
             );
         }
-        let answered = calls.answer(1000, request(Call::Acquire(hold())), Vec::new()).await;
+        let answered = calls.answer(&Peer::new(1000), request(Call::Acquire(hold())), Vec::new()).await;
         assert!(answered.reply == Reply::Reference && answered.reference.is_some());
     }
 
@@ -234,7 +266,7 @@ mod tests {
         let readers: Arc<Mutex<Vec<OwnedFd>>> = Arc::default();
         tokio::spawn(generous(received, readers.clone()));
         for uid in [0, 0, 1000] {
-            drop(calls.answer(uid, request(Call::Acquire(hold())), Vec::new()).await);
+            drop(calls.answer(&Peer::new(uid), request(Call::Acquire(hold())), Vec::new()).await);
         }
         then(&calls, &|| readers.lock().expect("not poisoned").iter().map(is_let_go).collect()).await;
     }
@@ -243,7 +275,7 @@ mod tests {
     async fn what_root_has_opened_outlives_its_program_until_the_session_ends() {
         let_go_after(GRACE, async |calls, let_go| {
             assert_eq!(let_go(), [true, false, true], "the youngest of root's is kept");
-            calls.answer(0, request(Call::Release { user: "alice".into() }), Vec::new()).await;
+            calls.answer(&Peer::new(0), request(Call::Release { user: "alice".into() }), Vec::new()).await;
             assert_eq!(let_go(), [true; 4]);
         })
         .await;
@@ -263,7 +295,7 @@ mod tests {
     async fn another_version_is_refused_in_words() {
         let calls = Calls::new(Link::new().0);
         let request = Request { version: VERSION + 1, ..request(Call::Acquire(hold())) };
-        let answered = calls.answer(0, request, Vec::new()).await;
+        let answered = calls.answer(&Peer::new(0), request, Vec::new()).await;
         assert!(matches!(answered.reply, Reply::Failed(failed) if failed.sentence.contains("version 2")));
     }
 }

@@ -3,7 +3,7 @@
 //! A session is locked when it says so (`LockedHint`), and from when logind told it to lock itself (the signal
 //! `Lock`, of `loginctl lock-session`) until it is told the reverse: a console has nothing that would say so.
 
-use crate::daemon::link::{Caller, Interactive, Link, Operation, Reply, Session};
+use crate::daemon::link::{Link, Operation, Reply, Session};
 use futures_util::{Stream, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZero;
@@ -154,8 +154,7 @@ async fn tell(
     }
     told.retain(|path| now.contains_key(path));
     *hinted = now;
-    let daemon = Caller { uid: 0, bus_name: None, interactive: Interactive::No };
-    match link.ask(daemon, Operation::Sessions(sessions)).await {
+    match link.ask(&link.ourselves(), Operation::Sessions(sessions)).await {
         Ok(Reply::LookAgain(after)) => Ok(after),
         Ok(_) | Err(_) => Ok(None),
     }

@@ -80,7 +80,7 @@ impl Home {
             self.take_record(value, turn);
         }
         if wanted.is_attempt() {
-            self.attempts.succeeded(wanted.trier, turn.now_usec);
+            self.attempts.succeeded(&wanted.trier, turn.now_usec);
             self.save(turn);
         }
         match running.work {
@@ -152,7 +152,7 @@ impl Home {
         let mut wait = Duration::ZERO;
         if refused.refusal.is_bad_authentication() && running.wanted.is_attempt() {
             let elapsed = Duration::from_micros(turn.now_usec.saturating_sub(running.wanted.asked_usec));
-            wait = self.attempts.failed(running.wanted.trier, turn.now_usec, turn.tuning.grain, elapsed);
+            wait = self.attempts.failed(&running.wanted.trier, turn.now_usec, turn.tuning.grain, elapsed);
         }
         self.failed(running, Failed::Refused(refused), wait, turn)
     }

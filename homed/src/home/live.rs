@@ -2,12 +2,12 @@
 
 use super::Home;
 use super::Turn;
-use super::facts::{Facts, SignedLocally, Storage};
+use super::facts::{Facts, Figures, SignedLocally};
 use super::inhibitor::Inhibitor;
 use super::state::Resting;
 use super::view::{HomeView, UnixRecord};
 use crate::manager::request::HomeLock;
-use records::Record;
+use records::{Machine, Record};
 use serde_json::{Map, Value};
 
 /// The name under which the userdb front is found; a member of every live status.
@@ -24,6 +24,7 @@ impl Home {
         let settings = self.record.on(machine);
         let user = self.user().clone();
         HomeView {
+            place: self.place.clone(),
             unix: UnixRecord {
                 uid: self.uid,
                 gid: self.uid,
@@ -44,9 +45,6 @@ impl Home {
         let mut status = self.attempts.status();
         status.insert("state".into(), state.name().into());
         status.insert("service".into(), SERVICE.into());
-        if facts.whereabouts(&self.place).storage != Storage::Missing || state.is_active() {
-            self.add_figures(&mut status, facts);
-        }
         if let Some(signed) = self.signed_locally {
             status.insert("signedLocally".into(), Value::Bool(signed == SignedLocally::Yes));
         }
@@ -85,24 +83,21 @@ impl Home {
             last_lock: self.last_lock.clone(),
         }
     }
+}
 
-    fn add_figures(&self, status: &mut Map<String, Value>, facts: &dyn Facts) {
-        let figures = facts.figures(&self.place);
-        let floor = figures.floor.max(figures.usage).map(|floor| floor.max(LEAST));
-        let fields = [
-            ("diskSize", figures.size),
-            ("diskUsage", figures.usage),
-            ("diskFree", figures.free),
-            ("diskCeiling", figures.ceiling.map(|ceiling| ceiling.min(MOST))),
-            ("diskFloor", floor),
-            // Not the original's: what the image takes of its disk, and what that has free.
-            ("diskAllocated", figures.allocated),
-            ("diskOutside", figures.outside),
-        ];
-        for (name, value) in fields {
-            if let Some(value) = value {
-                status.insert(name.into(), value.into());
-            }
-        }
-    }
+/// A live record with its sizes in `status`.
+pub fn with_figures(record: &Record, machine: &Machine, figures: Figures) -> Record {
+    let floor = figures.floor.max(figures.usage).map(|floor| floor.max(LEAST));
+    let fields = [
+        ("diskSize", figures.size),
+        ("diskUsage", figures.usage),
+        ("diskFree", figures.free),
+        ("diskCeiling", figures.ceiling.map(|ceiling| ceiling.min(MOST))),
+        ("diskFloor", floor),
+        // Not the original's: what the image takes of its disk, and what that has free.
+        ("diskAllocated", figures.allocated),
+        ("diskOutside", figures.outside),
+    ];
+    let known = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+    record.with_status(&machine.id, known.collect())
 }

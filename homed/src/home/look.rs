@@ -63,7 +63,7 @@ impl Home {
         }
         let wanted = running.wanted;
         if wanted.is_attempt() {
-            self.attempts.succeeded(wanted.trier, turn.now_usec);
+            self.attempts.succeeded(&wanted.trier, turn.now_usec);
             self.save(turn);
         }
         turn.answer(wanted.waiter, Ok(Answer::Report(Box::new(report))));

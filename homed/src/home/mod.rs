@@ -14,7 +14,7 @@ pub mod effect;
 pub mod facts;
 mod hold;
 pub mod inhibitor;
-mod live;
+pub mod live;
 mod lock;
 mod look;
 pub mod presence;
@@ -50,7 +50,7 @@ pub use resize::is_resize;
 use rules::LockRules;
 use run::Running;
 use state::{Lingering, State};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 pub use tend::is_tending;
 pub use timer::{HomeTimer, TimerKind};
@@ -162,7 +162,7 @@ impl Wanted {
     pub fn by_the_daemon(verb: Verb, now_usec: u64) -> Self {
         Self {
             waiter: Waiter::Nobody,
-            trier: Trier { uid: 0, favour: Favour::Owner },
+            trier: Trier::ourselves(),
             verb,
             offer: Offer::default(),
             new: None,
@@ -447,7 +447,8 @@ impl Home {
     /// Looks at the queue again after a job has ended.
     fn run_queue(&mut self, turn: &mut Turn) -> Fate {
         self.no_hurry();
-        let mut waiting = self.queue.take();
+        let attempts = &self.attempts;
+        let mut waiting = self.queue.take_fairly(|wanted| attempts.lately(&wanted.trier, turn.now_usec));
         while let Some(wanted) = waiting.pop_front() {
             if self.want(wanted, turn) == Fate::Goes {
                 for wanted in waiting {
@@ -472,6 +473,3 @@ impl Home {
         turn.effects.push(Effect::Announce(Announcement::Changed(self.user().clone())));
     }
 }
-
-/// Homes by their user's name.
-pub type Homes = BTreeMap<UserName, Home>;

@@ -8,6 +8,7 @@
 //!
 //! Each class has room of its own, so that no class keeps another out; within a class the first to come is the first.
 
+use super::attempts::Origin;
 use super::verdict::{Favour, Verb};
 use super::{GroupId, Waiter, Wanted};
 use crate::manager::request::RequestId;
@@ -17,7 +18,9 @@ use std::collections::VecDeque;
 const URGENT: usize = 64;
 const OWNER: usize = 100;
 const STRANGER: usize = 20;
-/// How many of the last may be of one UID.
+/// How many of the owner's may be of one origin: one that floods keeps no other out.
+const ONE_ORIGIN: usize = 40;
+/// How many of the last may be of one user.
 const ONE_STRANGER: usize = 2;
 
 /// Which of them come first.
@@ -59,7 +62,7 @@ impl Queue {
         }
         let class = wanted.class();
         let is_call = matches!(wanted.waiter, Waiter::Call(_));
-        if is_call && self.is_full(class, wanted.trier.uid) {
+        if is_call && self.is_full(class, &wanted.trier.origin) {
             return Err(Box::new(wanted));
         }
         self.of(class).push_back(wanted);
@@ -82,6 +85,23 @@ impl Queue {
         all.append(&mut self.owner);
         all.append(&mut self.stranger);
         all
+    }
+
+    /// The same, and attempts in the owner's favour have changed places among themselves: whose origin has tried least
+    /// `lately` goes first, so that one that guesses goes behind everybody else.
+    pub fn take_fairly(&mut self, lately: impl Fn(&Wanted) -> u64) -> VecDeque<Wanted> {
+        let (mut tries, mut places) = (Vec::new(), Vec::new());
+        for wanted in self.take() {
+            if wanted.is_attempt() && wanted.class() == Class::Owner {
+                tries.push(wanted);
+                places.push(None);
+            } else {
+                places.push(Some(wanted));
+            }
+        }
+        tries.sort_by_key(lately);
+        let mut tries = tries.into_iter();
+        places.into_iter().filter_map(|place| place.or_else(|| tries.next())).collect()
     }
 
     /// Takes out the locks: for which it is too late.
@@ -135,15 +155,19 @@ impl Queue {
         }
     }
 
-    fn is_full(&self, class: Class, uid: u32) -> bool {
+    fn is_full(&self, class: Class, origin: &Origin) -> bool {
         let calls = |queue: &VecDeque<Wanted>| {
             queue.iter().filter(|wanted| matches!(wanted.waiter, Waiter::Call(_))).count()
         };
         match class {
             Class::Urgent => calls(&self.urgent) >= URGENT,
-            Class::Owner => calls(&self.owner) >= OWNER,
+            Class::Owner => {
+                let of_it = |wanted: &&Wanted| wanted.trier.origin == *origin;
+                let own = self.owner.iter().filter(of_it).count();
+                calls(&self.owner) >= OWNER || own >= ONE_ORIGIN
+            }
             Class::Stranger => {
-                let own = self.stranger.iter().filter(|wanted| wanted.trier.uid == uid).count();
+                let own = self.stranger.iter().filter(|wanted| wanted.trier.origin == *origin).count();
                 calls(&self.stranger) >= STRANGER || own >= ONE_STRANGER
             }
         }
@@ -157,7 +181,8 @@ mod tests {
 
     fn wanted(verb: Verb, uid: u32, waiter: Waiter) -> Wanted {
         let favour = if uid < 2 { Favour::Owner } else { Favour::Stranger };
-        Wanted { trier: Trier { uid, favour }, waiter, ..Wanted::by_the_daemon(verb, 0) }
+        let origin = Origin::User(uid);
+        Wanted { trier: Trier { origin, favour }, waiter, ..Wanted::by_the_daemon(verb, 0) }
     }
 
     fn call(number: u64) -> Waiter {
@@ -193,7 +218,7 @@ mod tests {
             (0..500_u64).map(|number| fill_one(&mut queue, verb, number)).filter(|taken| *taken).count()
                 == most
         };
-        assert!(own(Verb::Acquire, OWNER));
+        assert!(own(Verb::Acquire, ONE_ORIGIN));
         assert!(own(Verb::Lock, URGENT));
         // The daemon and its groups always have room.
         assert!(queue.push(wanted(Verb::LockAll, 0, Waiter::Group(GroupId(1)))).is_ok());
@@ -217,5 +242,36 @@ mod tests {
         }
         queue.abandon(RequestId(0));
         assert_eq!(queue.take().len(), 2);
+    }
+    #[test]
+    fn who_guesses_goes_behind_everybody_else_and_only_attempts_change_places() {
+        let from = |unit: &str, verb| Wanted {
+            trier: Trier { origin: Origin::Service(unit.into()), favour: Favour::Owner },
+            attempt: verb == Verb::Acquire,
+            waiter: Waiter::Call(RequestId(0)),
+            ..Wanted::by_the_daemon(verb, 0)
+        };
+        let mut queue = Queue::default();
+        for (unit, verb) in [
+            ("ssh.service", Verb::Acquire),
+            ("ssh.service", Verb::Release),
+            ("ssh.service", Verb::Acquire),
+            ("getty@.service", Verb::Acquire),
+        ] {
+            assert!(queue.push(from(unit, verb)).is_ok());
+        }
+        let lately = |wanted: &Wanted| match &wanted.trier.origin {
+            Origin::Service(unit) if unit == "ssh.service" => 30,
+            _ => 0,
+        };
+        let order: Vec<_> =
+            queue.take_fairly(lately).into_iter().map(|wanted| (wanted.trier.origin, wanted.verb)).collect();
+        let service = |unit: &str| Origin::Service(unit.into());
+        assert_eq!(order[0], (service("getty@.service"), Verb::Acquire));
+        assert_eq!(order[1], (service("ssh.service"), Verb::Release));
+        // And a flood of one leaves room for another.
+        let flood = (0..OWNER).filter(|_| queue.push(from("ssh.service", Verb::Acquire)).is_ok()).count();
+        assert_eq!(flood, ONE_ORIGIN);
+        assert!(queue.push(from("homed-prompt.service", Verb::Acquire)).is_ok());
     }
 }

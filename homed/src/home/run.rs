@@ -46,7 +46,7 @@ impl Home {
     pub(super) fn start(&mut self, work: Work, mut wanted: Wanted, turn: &mut Turn) {
         if wanted.is_attempt()
             && !wanted.counted
-            && let Err(wait) = self.attempts.take(wanted.trier, turn.now_usec)
+            && let Err(wait) = self.attempts.take(&wanted.trier, turn.now_usec)
         {
             return turn.answer(wanted.waiter, Err(limit_hit(wait)));
         }

@@ -1,6 +1,7 @@
 //! One home as the fronts see it.
 
-use super::state::State;
+use super::facts::Place;
+use super::state::{Resting, State};
 use records::{Record, UserName};
 
 /// What `getpwnam` would say.
@@ -26,6 +27,8 @@ pub struct HomeView {
     /// The record with the live `status` section. Holds `privileged`: a front strips it for callers
     /// who are neither root nor [`UnixRecord::uid`] (`record.only(Sections::STRANGER)`).
     pub record: Record,
+    /// Where its parts are.
+    pub place: Place,
     /// What `getpwnam` would say.
     pub unix: UnixRecord,
     /// State, with [`State::name`] for the bus.
@@ -33,6 +36,11 @@ pub struct HomeView {
 }
 
 impl HomeView {
+    /// Whether there is anything that has a size.
+    pub fn has_sizes(&self) -> bool {
+        self.state.resting != Resting::Absent
+    }
+
     /// Whether a caller with that UID may see the `privileged` section.
     pub fn shows_all_to(&self, uid: u32) -> bool {
         uid == 0 || uid == self.unix.uid

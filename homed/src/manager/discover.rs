@@ -63,8 +63,9 @@ impl Manager {
 
     /// Storage was found. Of a home that is known nothing follows: it is asked where it rests anyway.
     pub(super) fn found(&mut self, found: Found, turn: &mut Turn) {
-        if let Some(home) = self.homes.get(&found.name.user) {
-            turn.effects.push(Effect::Announce(Announcement::Changed(home.user().clone())));
+        if self.homes.contains_key(&found.name.user) {
+            self.touch(&found.name.user);
+            turn.effects.push(Effect::Announce(Announcement::Changed(found.name.user)));
             return;
         }
         let is_under_way = self.discoveries.values().any(|other| other.name.user == found.name.user);
@@ -117,6 +118,7 @@ impl Manager {
             (Mount::Usable | Mount::Suspended, _) => self.detach(&user, turn),
             (Mount::None | Mount::Open, Known::No) => self.take_out(&user, true, turn),
             (Mount::None | Mount::Open, _) => {
+                self.touch(&user);
                 turn.effects.push(Effect::Announce(Announcement::Changed(user)));
             }
         }

@@ -9,7 +9,7 @@ use crate::home::seal::{Looked, Seal};
 use crate::job::{Outcome, Task};
 use records::refusal::Refused;
 use records::{HostName, MachineId, Record, Sections};
-use request::{InhibitorId, Interactive, Session, Wish};
+use request::{InhibitorId, Interactive, Provenance, Session, Wish};
 use std::cell::RefCell;
 
 mod proof;
@@ -116,7 +116,8 @@ impl Scene {
 
     fn ask(&mut self, uid: u32, operation: Operation) -> &[Effect] {
         self.calls += 1;
-        let caller = Caller { uid, bus_name: None, interactive: Interactive::No };
+        let caller =
+            Caller { uid, bus_name: None, interactive: Interactive::No, from: Provenance::default() };
         self.take(Event::Asked(RequestId(self.calls), caller, Box::new(operation)))
     }
 

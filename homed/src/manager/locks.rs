@@ -1,7 +1,7 @@
 //! What concerns the locks of all homes together: what follows a failure, who is left out, and what is told of it.
 
 use super::request::{Answer, Caller, HomeKey, Locks, OpenSleep, RequestId, Session, Wish};
-use super::{LockFailure, Manager, no_such_home};
+use super::{LockFailure, Manager};
 use crate::home::effect::{Announcement, Effect, Failed};
 use crate::home::presence::{LOOK_AGAIN, LOOK_AGAIN_LOCKED};
 use crate::home::rules::AtWake;
@@ -35,7 +35,7 @@ impl Manager {
         turn: &mut Turn,
     ) {
         let Some(user) = self.find(key, caller.uid).map(|home| home.user().clone()) else {
-            return turn.answer(Waiter::Call(call), Err(no_such_home(key)));
+            return turn.answer(Waiter::Call(call), Err(Failed::Refused(key.unknown())));
         };
         self.lock_event(&user, turn, |home, turn| home.inhibit(wish, caller.uid, call, turn));
     }
@@ -68,7 +68,8 @@ impl Manager {
         let open: Vec<UserName> = self
             .homes
             .values()
-            .filter(|home| home.state(turn.facts).resting == Resting::Active)
+            // What is open beside its directory has its key in memory, too.
+            .filter(|home| matches!(home.state(turn.facts).resting, Resting::Active | Resting::Open))
             .map(|home| home.user().clone())
             .collect();
         if open.is_empty() {

@@ -9,6 +9,7 @@ mod locks;
 pub mod names;
 mod rebalance;
 pub mod request;
+mod set;
 pub mod sleep;
 mod space;
 pub mod uids;
@@ -24,14 +25,17 @@ use crate::home::effect::{Announcement, Effect, Event, Failed, Found, JobId, Tim
 use crate::home::facts::Facts;
 use crate::home::rules::LockRules;
 use crate::home::verdict::{Favour, Held, Verb};
-use crate::home::view::HomeView;
-use crate::home::{self, attempts::Trier};
-use crate::home::{Fate, GroupId, Home, Homes, Tuning, Turn, Waiter, Wanted};
+use crate::home::{
+    self,
+    attempts::{Origin, Trier},
+};
+use crate::home::{Fate, GroupId, Home, Tuning, Turn, Waiter, Wanted};
 use crate::job::Outcome;
 use crate::job::Reach;
 use groups::Group;
 use records::{LockLevel, Machine, Refusal, Storage, UserName};
 use request::{Answer, AtSuspend, Caller, HomeKey, Offer, Operation, RequestId};
+use set::Homes;
 use std::collections::BTreeMap;
 
 /// Most homes that are managed, as in the original.
@@ -111,7 +115,7 @@ impl Manager {
             machine,
             tuning,
             defaults,
-            homes: Homes::new(),
+            homes: Homes::default(),
             discoveries: BTreeMap::new(),
             groups: BTreeMap::new(),
             sleeping: sleep::Sleeping::default(),
@@ -128,9 +132,17 @@ impl Manager {
     /// Takes one event, says what is to be done.
     pub fn handle(&mut self, event: Event, now: &Now) -> Vec<Effect> {
         let machine = self.machine.clone();
-        let mut turn = Turn {
+        let mut turn = self.turn(&machine, now);
+        self.dispatch(event, &mut turn);
+        self.tell_groups(&mut turn);
+        self.next_job = turn.next_job;
+        turn.effects
+    }
+
+    fn turn<'a>(&self, machine: &'a Machine, now: &'a Now<'a>) -> Turn<'a> {
+        Turn {
             now_usec: now.usec,
-            machine: &machine,
+            machine,
             facts: now.facts,
             tuning: self.tuning,
             lock_level: self.defaults.lock_level,
@@ -142,11 +154,7 @@ impl Manager {
             not_locked: Vec::new(),
             next_job: self.next_job,
             effects: Vec::new(),
-        };
-        self.dispatch(event, &mut turn);
-        self.tell_groups(&mut turn);
-        self.next_job = turn.next_job;
-        turn.effects
+        }
     }
 
     fn dispatch(&mut self, event: Event, turn: &mut Turn) {
@@ -178,7 +186,10 @@ impl Manager {
             }),
             Event::Found(found) => self.found(found, turn),
             Event::Vanished(image) => self.vanished(&image, turn),
-            Event::MountsChanged => self.look_for_storage(turn),
+            Event::MountsChanged => {
+                self.look_again(turn);
+                self.look_for_storage(turn);
+            }
             Event::Released(user, at_suspend) => self.on(&user, turn, |home, turn| {
                 home.released(at_suspend, turn);
                 Fate::Stays
@@ -232,16 +243,6 @@ impl Manager {
         let waiter = Waiter::Call(id);
         let Some(operation) = self.about_sleep(id, operation, turn) else { return };
         match operation {
-            Operation::Look(key) => {
-                let view = self.find(&key, caller.uid).map(|home| home.view(turn));
-                let answer = view.map(|view| Answer::Home(Box::new(view))).ok_or_else(|| no_such_home(&key));
-                turn.answer(waiter, answer);
-            }
-            Operation::List => {
-                let shown = self.homes.values().filter(|home| !home.is_being_checked());
-                let views: Vec<HomeView> = shown.map(|home| home.view(turn)).collect();
-                turn.answer(waiter, Ok(Answer::Homes(views)));
-            }
             Operation::Create(record, blobs, offer) => self.create((*record, blobs), offer, id, caller, turn),
             Operation::Register(record) => self.register(record, id, turn),
             Operation::DeactivateAll => drop(self.all(Verb::DeactivateAll, waiter, turn)),
@@ -267,7 +268,7 @@ impl Manager {
 
     fn ask_home(&mut self, key: &HomeKey, asked: Asked, id: RequestId, caller: &Caller, turn: &mut Turn) {
         let Some(home) = self.find(key, caller.uid) else {
-            return turn.answer(Waiter::Call(id), Err(no_such_home(key)));
+            return turn.answer(Waiter::Call(id), Err(Failed::Refused(key.unknown())));
         };
         let unfit = asked.change.as_ref().and_then(|change| self.unfit(home, change).err());
         if let Some(refused) = unfit {
@@ -386,9 +387,7 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         Operation::Lock(key) => (key, Asked::plain(Verb::Lock)),
         Operation::Unlock(key, offer) => (key, Asked::with(Verb::Unlock, offer)),
         Operation::Later(key, later) => (key, Asked::plain(Verb::Later(later))),
-        Operation::Look(_)
-        | Operation::List
-        | Operation::Create(..)
+        Operation::Create(..)
         | Operation::Register(_)
         | Operation::DeactivateAll
         | Operation::LockAll(_)
@@ -407,22 +406,20 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
     Some(asked)
 }
 
+/// Who tries, and in whose favour: root's calls come from somewhere.
 fn trier(caller: &Caller, home: &Home) -> Trier {
-    let has_right = caller.uid == 0 || caller.uid == home.uid();
-    Trier { uid: caller.uid, favour: if has_right { Favour::Owner } else { Favour::Stranger } }
-}
-
-fn no_such_home(key: &HomeKey) -> Failed {
-    let sentence = match key {
-        HomeKey::Name(name) if name.is_empty() => "The caller has no home here.".to_owned(),
-        HomeKey::Name(name) => {
-            format!("No home for {:?} is known: homectl list shows those that are.", shortened(name))
-        }
-        HomeKey::Uid(uid) => format!("No home with UID {uid} is known: homectl list shows those that are."),
+    let from = &caller.from;
+    let person = match caller.uid {
+        0 if from.real_uid != 0 => Some(from.real_uid),
+        0 => from.login.filter(|uid| *uid != 0),
+        uid => Some(uid),
     };
-    Failed::Refused(records::refusal::Refused::new(Refusal::NoSuchHome, sentence))
-}
-
-fn shortened(name: &str) -> String {
-    name.chars().take(64).collect()
+    let origin = match person {
+        Some(uid) if uid == home.uid() => Origin::Owner,
+        Some(uid) => Origin::User(uid),
+        None => Origin::Service(from.unit.clone()),
+    };
+    // Who is root and no setuid program of somebody's has all rights.
+    let has_right = origin == Origin::Owner || (caller.uid == 0 && from.real_uid == 0);
+    Trier { origin, favour: if has_right { Favour::Owner } else { Favour::Stranger } }
 }

@@ -1,7 +1,8 @@
 //! What may be asked of the daemon, by whom.
 
 use crate::job::{Progress, RecordChange, Repair};
-use records::{Credentials, Record, UserName};
+use records::refusal::Refused;
+use records::{Credentials, Record, Refusal, UserName};
 use std::os::fd::OwnedFd;
 
 /// Whether the caller is there to answer a question (D-Bus' ALLOW_INTERACTIVE_AUTHORIZATION).
@@ -22,6 +23,19 @@ pub struct Caller {
     pub bus_name: Option<String>,
     /// Whether polkit may ask the user.
     pub interactive: Interactive,
+    /// Where it comes from, if it is root's.
+    pub from: Provenance,
+}
+
+/// Where a call of root's comes from: PAM stacks run as root for everybody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Provenance {
+    /// The real UID of the process: that of who started su.
+    pub real_uid: u32,
+    /// The login that its control group belongs to.
+    pub login: Option<u32>,
+    /// Else the unit, without what tells instances of a template apart.
+    pub unit: String,
 }
 
 /// Names a call from question to answer.
@@ -35,6 +49,21 @@ pub enum HomeKey {
     Name(String),
     /// UID on this machine.
     Uid(u32),
+}
+
+impl HomeKey {
+    /// What is said where there is none.
+    pub fn unknown(&self) -> Refused {
+        let shortened = |name: &str| name.chars().take(64).collect::<String>();
+        let sentence = match self {
+            Self::Name(name) if name.is_empty() => "The caller has no home here.".to_owned(),
+            Self::Name(name) => {
+                format!("No home for {:?} is known: homectl list shows those that are.", shortened(name))
+            }
+            Self::Uid(uid) => format!("No home with UID {uid} is known: homectl list shows those that are."),
+        };
+        Refused::new(Refusal::NoSuchHome, sentence)
+    }
 }
 
 /// Takes progress reports; called on the loop, so it must not block.
@@ -107,10 +136,6 @@ pub enum Then {
 
 /// Everything a front may ask.
 pub enum Operation {
-    /// One home. Answer: [`Answer::Home`].
-    Look(HomeKey),
-    /// All homes. Answer: [`Answer::Homes`].
-    List,
     /// Make a home from a record without `secret`, with the pictures in a folder; answer [`Answer::Done`], as for all below that do not say.
     Create(Box<Record>, Option<String>, Offer),
     /// Store a record, make no storage.
@@ -260,12 +285,8 @@ pub struct OpenSleep {
 pub enum Answer {
     /// It is done, or was so already.
     Done,
-    /// One home.
-    Home(Box<crate::home::view::HomeView>),
     /// What a check found, or a repair did.
     Report(Box<records::health::Report>),
-    /// Homes, by name.
-    Homes(Vec<crate::home::view::HomeView>),
     /// What is to be known about locks.
     Locks(Box<Locks>),
     /// All homes are locked but these, which somebody has left out.

@@ -148,7 +148,7 @@ impl Manager {
     pub(super) fn left_out(&self, turn: &Turn) -> Vec<UserName> {
         let open = |home: &&Home| {
             home.inhibitors(turn.now_usec).next().is_some()
-                && home.state(turn.facts).resting == Resting::Active
+                && matches!(home.state(turn.facts).resting, Resting::Active | Resting::Open)
         };
         self.homes.values().filter(open).map(|home| home.user().clone()).collect()
     }

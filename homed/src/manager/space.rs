@@ -195,7 +195,7 @@ mod tests {
     use crate::home::effect::{Effect, Event, Interrupted, StartJob};
     use crate::home::facts::{Facts, Mount, Parts, Place, SignedLocally, Storage as Stored, Whereabouts};
     use crate::job::{Outcome, Remember, Task};
-    use crate::manager::request::{Caller, Interactive, Operation, RequestId};
+    use crate::manager::request::{Caller, Interactive, Operation, Provenance, RequestId};
     use crate::manager::{Defaults, Now};
     use records::{HostName, Machine, MachineId, Record, Sections};
     use serde_json::json;
@@ -277,7 +277,8 @@ mod tests {
         }
 
         fn ask(&mut self, operation: Operation) {
-            let caller = Caller { uid: 0, interactive: Interactive::No, bus_name: None };
+            let caller =
+                Caller { uid: 0, interactive: Interactive::No, bus_name: None, from: Provenance::default() };
             self.take(Event::Asked(RequestId(7), caller, Box::new(operation)));
         }
 

@@ -192,3 +192,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn root_tries_for_whoever_has_started_it() {
+    let (mut scene, mut manager) = (Scene::default(), manager());
+    let text = format!(
+        r#"{{"userName":"alice","binding":{{"{id}":{{"uid":60001,"gid":60001}}}}}}"#,
+        id = manager.machine().id.as_str()
+    );
+    let record = Box::new(Record::parse(&text, Sections::HOST).expect("valid"));
+    scene.take(&mut manager, Event::Loaded(record, Interrupted::No, Vec::new()));
+    let home = &manager.homes[&user(0)];
+    let tries = |uid, from: (u32, Option<u32>, &str)| {
+        let (real_uid, login, unit) = from;
+        let from = request::Provenance { real_uid, login, unit: unit.into() };
+        let trier = trier(&Caller { uid, bus_name: None, interactive: Interactive::No, from }, home);
+        (trier.origin, trier.favour)
+    };
+    let service = |unit: &str| Origin::Service(unit.to_owned());
+    use crate::home::verdict::Favour::{Owner, Stranger};
+    for (uid, from, expected) in [
+        (60001, (0, None, ""), (Origin::Owner, Owner)),
+        (1001, (0, None, ""), (Origin::User(1001), Stranger)),
+        // su, started by somebody, by the owner, and by root.
+        (0, (1001, Some(1001), "session-1.scope"), (Origin::User(1001), Stranger)),
+        (0, (60001, Some(60001), "session-2.scope"), (Origin::Owner, Owner)),
+        (0, (0, Some(0), "session-3.scope"), (service("session-3.scope"), Owner)),
+        // sudo, and what an administrator runs with it.
+        (0, (0, Some(60001), "session-2.scope"), (Origin::Owner, Owner)),
+        (0, (0, Some(1001), "session-1.scope"), (Origin::User(1001), Owner)),
+        (0, (0, None, "ssh.service"), (service("ssh.service"), Owner)),
+        (0, (0, None, "homed-prompt.service"), (service("homed-prompt.service"), Owner)),
+    ] {
+        assert_eq!(tries(uid, from), expected, "{uid} {from:?}");
+    }
+}

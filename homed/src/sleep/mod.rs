@@ -14,8 +14,9 @@ mod ask;
 mod file_systems;
 mod tell;
 
+use crate::daemon::open::{homes_in_use, open_homes};
 use crate::daemon::paths::HOLD;
-use crate::daemon::surroundings::{hibernation_target, homes_in_use, open_homes};
+use crate::daemon::surroundings::hibernation_target;
 use crate::daemon::{POWER_OFF, config, hold};
 use crate::home::Sleep;
 use crate::home::rules::Hibernation;
@@ -33,7 +34,7 @@ pub fn before() -> ExitCode {
         // The daemon's word is not enough: the kernel has the last one.
         Asked::Locked(left_out) => {
             let open = open_homes();
-            let open: Vec<String> = open.into_iter().filter(|user| !left_out.contains(user)).collect();
+            let open: Vec<_> = open.into_iter().filter(|(user, _)| !left_out.contains(user)).collect();
             open.is_empty() || still_open(&open)
         }
         // The daemon has taken the setting into account already.
@@ -74,11 +75,15 @@ fn unheard(why: &str) -> bool {
         tracing::warn!("homed does not answer ({why}); no home is open, so the machine may sleep");
         return true;
     }
-    follow_failure(&format!("homed does not answer ({why}), and these homes are open: {}.", open.join(", ")))
+    follow_failure(&format!("homed does not answer ({why}), and these homes are open: {}.", named(&open)))
 }
 
-fn still_open(open: &[String]) -> bool {
-    let homes = open.join(", ");
+fn named(open: &[(String, String)]) -> String {
+    open.iter().map(|(user, why)| format!("{user} ({why})")).collect::<Vec<_>>().join(", ")
+}
+
+fn still_open(open: &[(String, String)]) -> bool {
+    let homes = named(open);
     follow_failure(&format!("homed says that all homes are locked, and the kernel has these open: {homes}."))
 }
 

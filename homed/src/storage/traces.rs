@@ -41,3 +41,13 @@ impl Traces {
 pub fn look(clues: &Clues<'_>) -> Traces {
     kind::of(clues.kind).map_or_else(Traces::none, |kind| (kind.traces)(clues))
 }
+
+/// Why the key of a home may be in the kernel. What cannot be told counts as there; who has the image open does not.
+pub fn key_in_kernel(clues: &Clues<'_>) -> Option<String> {
+    let traces = look(clues);
+    let of_the_key = [traces.device, traces.table, traces.keyring, traces.swap];
+    of_the_key.into_iter().find_map(|trace| match trace {
+        Trace::Clear => None,
+        Trace::Found(text) | Trace::Unseen(text) => Some(text),
+    })
+}

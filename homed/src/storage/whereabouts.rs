@@ -28,6 +28,18 @@ impl<'a> Clues<'a> {
     }
 }
 
+/// Whose homes have devices of ours, by their names: of homes that this machine has no record of, too.
+pub fn users_with_devices() -> io::Result<Vec<String>> {
+    let user = |name: &str| Some(name.strip_prefix("home-")?.split('+').next()?.to_owned());
+    let mut users: Vec<String> = crate::sys::devmapper::named(|name| user(name).is_some())?
+        .iter()
+        .filter_map(|device| user(&device.name))
+        .collect();
+    users.sort();
+    users.dedup();
+    Ok(users)
+}
+
 /// Whether storage is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {

@@ -122,6 +122,21 @@ pub const ROOMS: &[Room] = &[
         rooms: &["homed::home", "homed::job", "records"],
         crates: &["serde_json"],
     },
+    // Ready answers, for who only asks.
+    Room {
+        name: "homed::lookup",
+        at: "homed/src/lookup",
+        rooms: &[
+            "homed::home::facts",
+            "homed::home::live",
+            "homed::home::state",
+            "homed::home::view",
+            "homed::manager::names",
+            "homed::manager::request",
+            "records",
+        ],
+        crates: &["tokio"],
+    },
     // Drive.
     Room {
         name: "homed::daemon",
@@ -129,6 +144,7 @@ pub const ROOMS: &[Room] = &[
         rooms: &[
             "homed::home",
             "homed::job",
+            "homed::lookup",
             "homed::manager",
             "homed::statedir",
             "homed::storage::kind",
@@ -166,6 +182,7 @@ pub const ROOMS: &[Room] = &[
         at: "homed/src/front",
         rooms: &[
             "handoff",
+            "homed::daemon::beat",
             "homed::daemon::handed",
             "homed::daemon::link",
             "homed::daemon::log",
@@ -265,6 +282,8 @@ pub const IS_A_KIND: &[&str] = &[
 
 /// Where else one is called by its name, and how often. Each of these is a reason to think again.
 pub const NAMES_A_KIND: &[(&str, usize)] = &[
+    // A home that has a device and no record here: only one kind has devices.
+    ("homed/src/daemon/open.rs", 1),
     // Whether a password is all that is asked for.
     ("homed/src/home/mod.rs", 1),
     // Which passwords have changed, for their quality.

@@ -3,25 +3,32 @@
 use super::argument;
 use super::error::Error;
 use crate::daemon::link::{
-    AtSuspend, Caller, Failure, HomeKey, HomeView, Interactive, Link, Offer, Operation, ProgressSink, Reply,
+    Admitted, AtSuspend, Caller, Failure, Good, HomeKey, HomeView, Interactive, Link, Offer, Operation,
+    ProgressSink, Provenance, Reply,
 };
+use crate::front::provenance;
 use futures_util::StreamExt;
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret, Sections};
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 use zbus::message::{Flags, Header};
 use zbus::names::{BusName, UniqueName};
 use zbus::wire::OwnedFd;
 
-/// Callers whose UID is remembered; a bus name is never given to another client.
+/// Callers that are remembered; a bus name is never given to another client.
 const CALLERS_KEPT: usize = 4096;
+/// Callers that the bus daemon is asked about at a time; the others wait.
+const ASKED_ABOUT: usize = 256;
 /// After this a call counts as long: its caller is watched.
 const LONG: Duration = Duration::from_millis(300);
+/// How long a user may take to answer polkit's question, and polkit to ask it.
+const QUESTION: Duration = Duration::from_secs(120);
 
 /// Redeems a ticket for a caller's UID.
 pub type Tickets = Arc<dyn Fn(u32, &str) -> Option<(Secret, Option<ProgressSink>)> + Send + Sync>;
@@ -54,7 +61,15 @@ pub struct Front {
     pub tickets: Tickets,
     /// Polkit.
     pub authorize: Authorize,
-    uids: Mutex<HashMap<String, u32>>,
+    callers: Mutex<HashMap<String, Known>>,
+    asking: Semaphore,
+}
+
+/// Who is behind a name on the bus.
+#[derive(Debug, Clone)]
+struct Known {
+    uid: u32,
+    from: Provenance,
 }
 
 /// Who may call a method.
@@ -82,48 +97,61 @@ pub struct Call<'a> {
 impl Front {
     /// Nobody has called yet.
     pub fn new(link: Link, tickets: Tickets, authorize: Authorize) -> Self {
-        Self { link, tickets, authorize, uids: Mutex::default() }
+        Self { link, tickets, authorize, callers: Mutex::default(), asking: Semaphore::new(ASKED_ABOUT) }
     }
 
-    /// Who calls, by the bus daemon's word.
-    pub async fn caller(&self, call: Call<'_>) -> Result<Caller, Error> {
+    /// Who calls, by the bus daemon's word, with a place that is kept as long as the call lasts.
+    pub async fn caller(&self, call: Call<'_>) -> Result<Admitted, Error> {
+        self.caller_for(call, Good::Call).await
+    }
+
+    /// The same, with a place of that kind.
+    pub async fn caller_for(&self, call: Call<'_>, good: Good) -> Result<Admitted, Error> {
         let sender = call.header.sender().ok_or_else(|| Error::invalid("The call has no sender."))?;
         let interactive = if call.header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH) {
             Interactive::Yes
         } else {
             Interactive::No
         };
-        Ok(Caller {
-            uid: self.uid(call.connection, sender).await?,
-            bus_name: Some(sender.to_string()),
-            interactive,
-        })
+        let Known { uid, from } = self.known(call.connection, sender).await?;
+        let caller = Caller { uid, bus_name: Some(sender.to_string()), interactive, from };
+        Ok(self.link.admit(caller, good)?)
     }
 
-    async fn uid(&self, connection: &Connection, sender: &UniqueName<'_>) -> Result<u32, Error> {
-        let known = |uids: &Mutex<HashMap<String, u32>>| {
-            uids.lock().unwrap_or_else(PoisonError::into_inner).get(sender.as_str()).copied()
-        };
-        if let Some(uid) = known(&self.uids) {
-            return Ok(uid);
+    async fn known(&self, connection: &Connection, sender: &UniqueName<'_>) -> Result<Known, Error> {
+        let known = self.callers().get(sender.as_str()).cloned();
+        if let Some(known) = known {
+            return Ok(known);
         }
+        let _turn = self.asking.acquire().await.map_err(Error::unexpected)?;
         let bus = DBusProxy::new(connection).await.map_err(Error::unexpected)?;
-        let uid = bus.get_connection_unix_user(BusName::from(sender.to_owned())).await;
         // A caller that is gone needs no answer.
-        let uid = uid.map_err(|_| Error::from(Refused::from(Refusal::AccessDenied)))?;
-        let mut uids = self.uids.lock().unwrap_or_else(PoisonError::into_inner);
-        if uids.len() >= CALLERS_KEPT {
-            uids.clear();
+        let gone = || Error::from(Refused::from(Refusal::AccessDenied));
+        let credentials = bus.get_connection_credentials(BusName::from(sender.to_owned())).await;
+        let credentials = credentials.map_err(|_| gone())?;
+        let uid = credentials.unix_user_id().ok_or_else(gone)?;
+        let from = match (uid, credentials.process_id()) {
+            (0, Some(pid)) => provenance::of(pid),
+            _ => Provenance::default(),
+        };
+        let known = Known { uid, from };
+        let mut callers = self.callers();
+        if callers.len() >= CALLERS_KEPT {
+            callers.clear();
         }
-        uids.insert(sender.to_string(), uid);
-        Ok(uid)
+        callers.insert(sender.to_string(), known.clone());
+        Ok(known)
+    }
+
+    fn callers(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the rule lets the caller do it; to `home`, where it is about one.
     pub async fn permit(
         &self,
         call: Call<'_>,
-        caller: &Caller,
+        caller: &Admitted,
         rule: Rule,
         home: Option<&HomeKey>,
     ) -> Result<(), Error> {
@@ -135,33 +163,34 @@ impl Front {
         };
         let mut details = HashMap::new();
         if let Some(key) = home {
-            let view = self.look(caller, key.clone()).await?;
+            let view = &self.link.look(caller, key)?.view;
             if matches!(rule, Rule::OwnerOrPolkit(_)) && caller.uid == view.unix.uid {
                 return Ok(());
             }
             details.insert("uid", view.unix.uid.to_string());
             details.insert("username", view.unix.name.to_string());
         }
+        let _place = self.link.take(Good::Question, caller.uid, 1)?;
+        let name = caller.bus_name.clone().unwrap_or_default();
         let question = Question {
             connection: call.connection.clone(),
-            sender: caller.bus_name.clone().unwrap_or_default(),
+            sender: name.clone(),
             action,
             details,
             interactive: caller.interactive,
         };
-        Ok((self.authorize)(question).await?)
-    }
-
-    /// One home as it is now.
-    pub async fn look(&self, caller: &Caller, key: HomeKey) -> Result<HomeView, Error> {
-        match self.link.ask(caller.clone(), Operation::Look(key)).await? {
-            Reply::Home(view) => Ok(*view),
-            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
+        tokio::select! {
+            biased;
+            answer = (self.authorize)(question) => Ok(answer?),
+            () = gone(call.connection, &name) => Err(denied("The caller has gone; nothing was changed.")),
+            () = tokio::time::sleep(QUESTION) => {
+                Err(denied("Polkit was not answered in time; nothing was changed."))
+            }
         }
     }
 
     /// Asks the loop; a caller that leaves the bus meanwhile is asked for no longer.
-    pub async fn ask(&self, call: Call<'_>, caller: Caller, operation: Operation) -> Result<Reply, Error> {
+    pub async fn ask(&self, call: Call<'_>, caller: &Admitted, operation: Operation) -> Result<Reply, Error> {
         let name = caller.bus_name.clone().unwrap_or_default();
         let asking = self.link.ask(caller, operation);
         tokio::select! {
@@ -183,7 +212,14 @@ impl Front {
     ) -> Result<(), Error> {
         let caller = self.caller(call).await?;
         self.permit(call, &caller, rule, home.as_ref()).await?;
-        self.ask(call, caller, operation).await.map(|_| ())
+        self.ask(call, &caller, operation).await.map(|_| ())
+    }
+
+    /// The same for root, with the room of what a sleep depends on.
+    pub async fn for_sleep(&self, call: Call<'_>, operation: Operation) -> Result<Reply, Error> {
+        let caller = self.caller_for(call, Good::Sleep).await?;
+        self.permit(call, &caller, Rule::Root, None).await?;
+        self.ask(call, &caller, operation).await
     }
 
     /// A call that gives a reference back.
@@ -195,7 +231,7 @@ impl Front {
     ) -> Result<OwnedFd, Error> {
         let caller = self.caller(call).await?;
         self.permit(call, &caller, rule, None).await?;
-        match self.ask(call, caller, operation).await? {
+        match self.ask(call, &caller, operation).await? {
             Reply::Reference(fd) => Ok(fd.into()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }
@@ -220,12 +256,12 @@ pub fn at_suspend(please_suspend: bool) -> AtSuspend {
 }
 
 /// The record as that UID may see it, and whether something was left out.
-pub fn visible(view: &HomeView, uid: u32) -> (String, bool) {
+pub fn visible(view: &HomeView, record: &Record, uid: u32) -> (String, bool) {
     if view.shows_all_to(uid) {
-        return (view.record.to_compact(), false);
+        return (record.to_compact(), false);
     }
-    let incomplete = view.record.members().contains_key("privileged");
-    (view.record.only(Sections::STRANGER).to_compact(), incomplete)
+    let incomplete = record.members().contains_key("privileged");
+    (record.only(Sections::STRANGER).to_compact(), incomplete)
 }
 
 fn denied(sentence: &str) -> Error {

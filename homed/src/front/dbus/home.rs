@@ -4,7 +4,7 @@ use super::action;
 use super::context::{Call, Front, Rule, at_suspend, visible};
 use super::error::Error;
 use super::update::Update;
-use crate::daemon::link::{Caller, HomeKey, HomeView, Interactive, Later, Operation};
+use crate::daemon::link::{Entry, HomeKey, Later, Operation};
 use records::UserName;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -227,18 +227,18 @@ impl Home {
 
     #[zbus(property, name = "UID")]
     async fn uid(&self) -> fdo::Result<u32> {
-        Ok(self.view().await?.unix.uid)
+        Ok(self.entry()?.view.unix.uid)
     }
 
     #[zbus(property)]
     async fn unix_record(&self) -> fdo::Result<UnixRow> {
-        let unix = self.view().await?.unix;
+        let unix = self.entry()?.view.unix.clone();
         Ok((unix.name.to_string(), unix.uid, unix.gid, unix.real_name, unix.home_directory, unix.shell))
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
     async fn state(&self) -> fdo::Result<String> {
-        Ok(self.view().await?.state.name().to_owned())
+        Ok(self.entry()?.view.state.name().to_owned())
     }
 
     #[zbus(property(emits_changed_signal = "invalidates"))]
@@ -247,13 +247,13 @@ impl Home {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> fdo::Result<(String, bool)> {
-        let view = self.view().await?;
+        let entry = self.entry()?;
         // Nobody in particular: a signal that everybody sees.
         let uid = match &header {
             Some(header) => self.front.caller(Call { connection, header }).await?.uid,
             None => u32::MAX,
         };
-        Ok(visible(&view, uid))
+        Ok(visible(&entry.view, &self.front.link.with_sizes(&entry).await, uid))
     }
 }
 
@@ -270,8 +270,7 @@ impl Home {
         self.front.done(call, rule, Some(self.key()), operation).await
     }
 
-    async fn view(&self) -> Result<HomeView, Error> {
-        let daemon = Caller { uid: 0, bus_name: None, interactive: Interactive::No };
-        self.front.look(&daemon, self.key()).await
+    fn entry(&self) -> Result<Arc<Entry>, Error> {
+        Ok(self.front.link.look(&self.front.link.ourselves(), &self.key())?)
     }
 }

@@ -14,7 +14,7 @@ mod own;
 mod policy;
 mod update;
 
-use crate::daemon::link::{Caller, Change, Interactive, Operation, Reply};
+use crate::daemon::link::Change;
 use context::Front;
 use home::Home;
 use manager::Manager;
@@ -73,10 +73,8 @@ async fn follow(connection: Connection, front: Arc<Front>, mut changes: Receiver
 }
 
 async fn show_all(connection: &Connection, front: &Arc<Front>) -> zbus::Result<()> {
-    let daemon = Caller { uid: 0, bus_name: None, interactive: Interactive::No };
-    let Ok(Reply::Homes(homes)) = front.link.ask(daemon, Operation::List).await else { return Ok(()) };
-    for home in homes {
-        show(connection, front, home.unix.name).await?;
+    for home in front.link.list(&front.link.ourselves()).all() {
+        show(connection, front, home.view.unix.name.clone()).await?;
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ impl Own {
         let caller = self.0.caller(call).await?;
         match target {
             Some(directory) => Ok(directory),
-            None => Ok(self.0.look(&caller, key).await?.unix.home_directory),
+            None => Ok(self.0.link.look(&caller, &key)?.view.unix.home_directory.clone()),
         }
     }
 
@@ -89,9 +89,7 @@ impl Own {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<String>, Error> {
         let call = Call { connection, header: &header };
-        let caller = self.0.caller(call).await?;
-        self.0.permit(call, &caller, Rule::Root, None).await?;
-        match self.0.ask(call, caller, Operation::LockAll(Then::Hold)).await? {
+        match self.0.for_sleep(call, Operation::LockAll(Then::Hold)).await? {
             Reply::LeftOut(users) => Ok(users.iter().map(ToString::to_string).collect()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }
@@ -103,7 +101,7 @@ impl Own {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.0.done(Call { connection, header: &header }, Rule::Root, None, Operation::Alive).await
+        self.0.for_sleep(Call { connection, header: &header }, Operation::Alive).await.map(drop)
     }
 
     /// The machine has woken, or does not sleep after all.
@@ -113,7 +111,7 @@ impl Own {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        self.0.done(call, Rule::Root, None, Operation::SleepOver).await
+        self.0.for_sleep(call, Operation::SleepOver).await.map(drop)
     }
 }
 
@@ -127,7 +125,7 @@ impl Own {
     ) -> Result<String, Error> {
         let caller = self.0.caller(call).await?;
         self.0.permit(call, &caller, rule, Some(&key)).await?;
-        match self.0.ask(call, caller, operation).await? {
+        match self.0.ask(call, &caller, operation).await? {
             Reply::Report(report) => Ok(report.to_json().to_string()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }

@@ -6,7 +6,7 @@ use super::action;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
 use crate::daemon::link::{
-    Caller, HomeKey, HomeLock, Inhibitor, Interactive, Locks, Operation, Reply, Verdict, Weakness, Wish,
+    Admitted, HomeKey, HomeLock, Inhibitor, Locks, Operation, Reply, Verdict, Weakness, Wish,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Policy {
         self.0.permit(call, &caller, Rule::OwnerOrPolkit(action::INHIBIT), Some(&key)).await?;
         let pid = process(connection, caller.bus_name.as_deref()).await;
         let wish = Wish { who, why, pid, for_usec: usec };
-        match self.0.ask(call, caller, Operation::Inhibit(key, wish)).await? {
+        match self.0.ask(call, &caller, Operation::Inhibit(key, wish)).await? {
             Reply::Reference(fd) => Ok(fd.into()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }
@@ -51,15 +51,25 @@ impl Policy {
 
     /// All inhibitors in force.
     #[zbus(out_args("inhibitors"))]
-    async fn list_inhibitors(&self) -> Result<Vec<InhibitorRow>, Error> {
-        Ok(self.locks().await?.inhibitors.into_iter().map(row).collect())
+    async fn list_inhibitors(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<InhibitorRow>, Error> {
+        let caller = self.0.caller(Call { connection, header: &header }).await?;
+        Ok(self.locks(&caller).await?.inhibitors.into_iter().map(row).collect())
     }
 
     /// What weakens locks on this machine, and what became of the last ones; JSON.
     #[zbus(out_args("report"))]
-    async fn describe_security(&self) -> Result<String, Error> {
-        let locks = self.locks().await?;
-        match self.0.link.ask(daemon(), Operation::Weaknesses).await? {
+    async fn describe_security(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<String, Error> {
+        let caller = self.0.caller(Call { connection, header: &header }).await?;
+        let locks = self.locks(&caller).await?;
+        match self.0.link.ask(&caller, Operation::Weaknesses).await? {
             Reply::Weaknesses(all) => Ok(report(&locks, &all).to_string()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }
@@ -79,16 +89,12 @@ impl Policy {
 }
 
 impl Policy {
-    async fn locks(&self) -> Result<Locks, Error> {
-        match self.0.link.ask(daemon(), Operation::Locks).await? {
+    async fn locks(&self, caller: &Admitted) -> Result<Locks, Error> {
+        match self.0.link.ask(caller, Operation::Locks).await? {
             Reply::Locks(locks) => Ok(*locks),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }
     }
-}
-
-fn daemon() -> Caller {
-    Caller { uid: 0, bus_name: None, interactive: Interactive::No }
 }
 
 /// The caller's process, by the bus daemon's word; 0 where it cannot be told.

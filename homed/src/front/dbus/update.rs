@@ -3,7 +3,7 @@
 use super::action;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
-use crate::daemon::link::{Caller, HomeKey, HomeView, Operation, Reach, RecordChange, Reply, Staged};
+use crate::daemon::link::{Admitted, Good, HomeKey, HomeView, Operation, Reach, RecordChange, Reply, Staged};
 use crate::daemon::this_machine;
 use records::{Record, UserName, own_changes};
 use serde_json::Value;
@@ -28,9 +28,11 @@ impl Front {
     pub async fn update(&self, call: Call<'_>, home: Option<HomeKey>, update: Update) -> Result<(), Error> {
         let reach = reach(update.flags)?;
         let caller = self.caller(call).await?;
+        let _files = self.link.take(Good::File, caller.uid, update.blobs.as_ref().map_or(0, HashMap::len))?;
         let (record, offer) = self.record(call, update.text).await?;
         let key = home.unwrap_or_else(|| HomeKey::Name(record.user().to_string()));
-        let view = self.look(&caller, key.clone()).await?;
+        let entry = self.link.look(&caller, &key)?;
+        let view = &entry.view;
         let is_owner = caller.uid != 0 && caller.uid == view.unix.uid;
         if !is_owner {
             // Before the files of somebody who may not do it are even read.
@@ -38,18 +40,18 @@ impl Front {
         }
         let (record, staged) = match update.blobs {
             Some(blobs) => {
-                let known = (&view.unix.name, known_manifest(&view));
+                let known = (&view.unix.name, known_manifest(view));
                 self.with_blobs(&caller, known, record, blobs).await?
             }
-            None => (with_known_blobs(&view, record)?, None),
+            None => (with_known_blobs(view, record)?, None),
         };
         if is_owner {
-            let action = owners_action(&view, &record)?;
+            let action = owners_action(view, &record)?;
             self.permit(call, &caller, Rule::Polkit(action), Some(&key)).await?;
         }
         let blobs = staged.as_ref().map(|staged| staged.folder.clone());
         let change = Box::new(RecordChange { record, blobs, reach });
-        let done = self.ask(call, caller, Operation::Update(key, change, offer)).await;
+        let done = self.ask(call, &caller, Operation::Update(key, change, offer)).await;
         // Taken on by the worker by now, or of no use.
         drop(staged);
         done.map(|_| ())
@@ -59,13 +61,13 @@ impl Front {
     /// those that are known of the user.
     pub async fn with_blobs(
         &self,
-        caller: &Caller,
+        caller: &Admitted,
         (user, known): (&UserName, Option<&Value>),
         record: Record,
         blobs: HashMap<String, OwnedFd>,
     ) -> Result<(Record, Option<Staged>), Error> {
         let blobs = blobs.into_iter().map(|(name, fd)| (name, fd.into())).collect();
-        let staged = match self.link.ask(caller.clone(), Operation::Stage(user.clone(), blobs)).await? {
+        let staged = match self.link.ask(caller, Operation::Stage(user.clone(), blobs)).await? {
             Reply::Staged(staged) => staged,
             other => return Err(Error::unexpected(format!("the loop answered {other:?}"))),
         };

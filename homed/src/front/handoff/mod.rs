@@ -7,8 +7,8 @@
 mod attend;
 mod input;
 
-use super::pam::Calls;
-use crate::daemon::link::{Progress, ProgressSink};
+use super::pam::{Calls, Peer};
+use crate::daemon::link::{Good, Link, Place, Progress, ProgressSink};
 use handoff::Memory;
 use input::{Input, Message};
 use records::Secret;
@@ -20,9 +20,6 @@ use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-/// Connections a UID may have open; root's PAM stacks serve all users.
-const CONNECTIONS_PER_UID: usize = 16;
-const CONNECTIONS_OF_ROOT: usize = 512;
 /// Tickets a connection may have open: old and new password, and some air.
 const TICKETS_PER_CONNECTION: usize = 8;
 /// Progress lines that wait for a slow reader; more are dropped.
@@ -35,7 +32,6 @@ pub struct Tickets(Arc<Mutex<Store>>);
 #[derive(Default)]
 struct Store {
     kept: HashMap<String, Kept>,
-    connections: HashMap<u32, usize>,
     next: u64,
 }
 
@@ -64,27 +60,22 @@ impl Tickets {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self, uid: u32) -> Option<Place> {
+    fn open(&self, peer: Peer, place: Place) -> Opened {
         let mut store = self.store();
-        let limit = if uid == 0 { CONNECTIONS_OF_ROOT } else { CONNECTIONS_PER_UID };
-        let count = store.connections.entry(uid).or_default();
-        if *count >= limit {
-            return None;
-        }
-        *count += 1;
         store.next += 1;
-        Some(Place { tickets: self.clone(), uid, connection: store.next })
+        Opened { tickets: self.clone(), peer, connection: store.next, _place: place }
     }
 }
 
-/// A connection's place; its tickets go with it.
-struct Place {
+/// A connection with its place; its tickets go with it.
+struct Opened {
     tickets: Tickets,
-    uid: u32,
+    peer: Peer,
     connection: u64,
+    _place: Place,
 }
 
-impl Place {
+impl Opened {
     fn keep(&self, secret: Secret, progress: mpsc::Sender<Progress>) -> Result<String, &'static str> {
         let mut store = self.tickets.store();
         if store.kept.values().filter(|kept| kept.connection == self.connection).count()
@@ -93,22 +84,15 @@ impl Place {
             return Err("too many tickets are open on this connection");
         }
         let ticket = random_name().map_err(|_| "the kernel gives no random numbers")?;
-        let kept = Kept { uid: self.uid, connection: self.connection, secret, progress };
+        let kept = Kept { uid: self.peer.uid, connection: self.connection, secret, progress };
         store.kept.insert(ticket.clone(), kept);
         Ok(ticket)
     }
 }
 
-impl Drop for Place {
+impl Drop for Opened {
     fn drop(&mut self) {
-        let mut store = self.tickets.store();
-        store.kept.retain(|_, kept| kept.connection != self.connection);
-        if let Some(count) = store.connections.get_mut(&self.uid) {
-            *count -= 1;
-            if *count == 0 {
-                store.connections.remove(&self.uid);
-            }
-        }
+        self.tickets.store().kept.retain(|_, kept| kept.connection != self.connection);
     }
 }
 
@@ -119,29 +103,31 @@ fn random_name() -> io::Result<String> {
 }
 
 /// Serves clients for as long as it is polled.
-pub async fn serve(listener: UnixListener, tickets: Tickets, calls: Calls) {
+pub async fn serve(listener: UnixListener, tickets: Tickets, link: Link, calls: Calls) {
     loop {
         let (stream, peer) = super::accept(&listener).await;
         let calls = calls.clone();
-        match tickets.open(peer) {
-            // A client that breaks off is no news.
-            Some(place) => drop(tokio::spawn(async move { drop(converse(stream, place, &calls).await) })),
-            None => drop(tokio::spawn(turn_away(stream))),
+        match link.take(Good::Handoff, peer, 1) {
+            Ok(place) => {
+                let opened = tickets.open(Peer::of(&stream, peer), place);
+                // A client that breaks off is no news.
+                drop(tokio::spawn(async move { drop(converse(stream, opened, &calls).await) }));
+            }
+            Err(_) => turn_away(&stream),
         }
     }
 }
 
-async fn turn_away(mut stream: UnixStream) {
+fn turn_away(stream: &UnixStream) {
     let reply = Reply::Refused("you have too many connections open".into());
     // Whether it hears it is up to the client.
     let _ = stream.try_write(line(&reply).as_slice());
-    let _ = stream.shutdown().await;
 }
 
 /// Serves one client. Descriptors of its that are no memory are closed on another thread, and the client's
 /// place is taken until that is done: close(2) asks the file's own file system, which may be a program of the
 /// client's that never answers.
-async fn converse(stream: UnixStream, place: Place, calls: &Calls) -> io::Result<()> {
+async fn converse(stream: UnixStream, place: Opened, calls: &Calls) -> io::Result<()> {
     let mut input = Input::default();
     let ended = answer(stream, &place, &mut input, calls).await;
     let foreign = std::mem::take(&mut input.foreign);
@@ -154,7 +140,7 @@ async fn converse(stream: UnixStream, place: Place, calls: &Calls) -> io::Result
     ended
 }
 
-async fn answer(mut stream: UnixStream, place: &Place, input: &mut Input, calls: &Calls) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, place: &Opened, input: &mut Input, calls: &Calls) -> io::Result<()> {
     let (progress, mut steps) = mpsc::channel(PROGRESS_KEPT);
     loop {
         tokio::select! {
@@ -171,7 +157,7 @@ async fn answer(mut stream: UnixStream, place: &Place, input: &mut Input, calls:
                             stream.write_all(&line(&reply)).await?;
                         }
                         Message::Call(request, memory) => {
-                            let asking = calls.answer(place.uid, request, memory);
+                            let asking = calls.answer(&place.peer, request, memory);
                             let answered = attend::attend(&mut stream, asking).await?;
                             attend::send(&stream, &answered).await?;
                         }
@@ -182,7 +168,7 @@ async fn answer(mut stream: UnixStream, place: &Place, input: &mut Input, calls:
     }
 }
 
-fn accept(place: &Place, deposit: &Deposit, memory: Memory, progress: &mpsc::Sender<Progress>) -> Reply {
+fn accept(place: &Opened, deposit: &Deposit, memory: Memory, progress: &mpsc::Sender<Progress>) -> Reply {
     if deposit.version != VERSION {
         return Reply::Refused(format!("version {} of the protocol is not known here", deposit.version));
     }
@@ -226,8 +212,12 @@ mod tests {
         let scratch = tempfile::tempdir().expect("made");
         let path = scratch.path().join("socket");
         let tickets = Tickets::default();
-        let server =
-            tokio::spawn(serve(UnixListener::bind(&path).expect("listens"), tickets.clone(), calls()));
+        let server = tokio::spawn(serve(
+            UnixListener::bind(&path).expect("listens"),
+            tickets.clone(),
+            Link::new().0,
+            calls(),
+        ));
         let shared = tickets.clone();
         let result = tokio::task::spawn_blocking(move || {
             client(Client::connect_to(&path, Duration::from_secs(10)).expect("connects"), shared)
@@ -235,6 +225,10 @@ mod tests {
         let result = result.await.expect("ends");
         server.abort();
         (result, tickets)
+    }
+
+    fn opened(link: &Link, tickets: &Tickets) -> Opened {
+        tickets.open(Peer::new(own_uid()), link.take(Good::Handoff, own_uid(), 1).expect("a place"))
     }
 
     fn secret(text: &str) -> Secret {
@@ -268,11 +262,11 @@ mod tests {
         let path = scratch.path().join("socket");
         let tickets = Tickets::default();
         let (mut near, far) = UnixStream::pair().expect("made");
-        let place = tickets.open(own_uid()).expect("a place");
+        let place = opened(&Link::new().0, &tickets);
         place.keep(secret("x"), mpsc::channel(1).0).expect("kept");
         near.shutdown().await.expect("closed");
         converse(far, place, &calls()).await.expect("ends");
-        assert!(tickets.store().kept.is_empty() && tickets.store().connections.is_empty());
+        assert!(tickets.store().kept.is_empty());
         drop(path);
         with_server(run).await;
     }
@@ -288,23 +282,15 @@ mod tests {
         control.push(rustix::net::SendAncillaryMessage::ScmRights(&fds));
         let line = [io::IoSlice::new(b"{\"version\":1,\"length\":4}\n")];
         rustix::net::sendmsg(&near, &line, &mut control, rustix::net::SendFlags::empty()).expect("sent");
-        let place = tickets.open(own_uid()).expect("a place");
+        let (link, _calls) = Link::new();
+        let place = opened(&link, &tickets);
+        let _others: Vec<_> = std::iter::from_fn(|| link.take(Good::Handoff, own_uid(), 1).ok()).collect();
         assert!(converse(far, place, &calls()).await.is_err());
         let mut said = String::new();
         near.read_to_string(&mut said).await.expect("closed");
         assert_eq!(said, "", "nothing was asked of the file");
-        while !tickets.store().connections.is_empty() {
+        while link.take(Good::Handoff, own_uid(), 1).is_err() {
             tokio::task::yield_now().await;
         }
-    }
-
-    #[tokio::test]
-    async fn one_uid_cannot_take_all_places() {
-        let tickets = Tickets::default();
-        let places: Vec<_> = (0..CONNECTIONS_PER_UID).map(|_| tickets.open(1000)).collect();
-        assert!(places.iter().all(Option::is_some));
-        assert!(tickets.open(1000).is_none() && tickets.open(1001).is_some());
-        drop(places);
-        assert!(tickets.open(1000).is_some());
     }
 }

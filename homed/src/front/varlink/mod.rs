@@ -5,23 +5,29 @@
 
 mod interface;
 mod query;
+mod readers;
 
-use crate::daemon::link::{Caller, HomeView, Interactive, Link, Operation, Reply};
+use crate::daemon::link::Link;
+use query::{Found, Query};
+use readers::{Guard, Readers};
 use records::Machine;
 use serde_json::{Value, json};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Where the userdb clients look.
 pub const SOCKET: &str = "/run/systemd/userdb/io.systemd.Home";
 /// Longest message of a client, in bytes.
 const LONGEST: usize = 64 * 1024;
-/// Connections at a time: each holds little, and NSS clients come by the hundred.
-const CONNECTIONS: usize = 2048;
+/// How long a connection may say nothing.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long a client may take for the rest of a question, or for taking in a reply.
+const SLOW: Duration = Duration::from_secs(10);
 /// UIDs this service may answer for, as userdb clients read it from the socket.
 const UID_RANGE: &str = "1000-65533";
 
@@ -44,30 +50,31 @@ pub fn mark(socket: &Path) {
 
 /// Serves clients for as long as it is polled.
 pub async fn serve(listener: UnixListener, service: Service) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let (readers, mut ending) = (Readers::default(), service.link.ending());
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (stream, peer) = super::accept(&listener).await;
-        drop(tokio::spawn(converse(stream, peer, service.clone(), place)));
+        tokio::select! {
+            biased;
+            // Who comes from now on waits in the socket for the next daemon; who is here is still answered.
+            _ = ending.wait_for(|ending| *ending) => std::future::pending().await,
+            (stream, peer) = super::accept(&listener) => readers.let_in(stream, peer, &service),
+        }
+        // Who had to make room closes the descriptor in a task of its own: that comes first.
+        tokio::task::yield_now().await;
     }
 }
 
-/// Ends when the client closes, breaks the framing, or goes away.
-async fn converse(
-    mut stream: UnixStream,
-    peer: u32,
-    service: Service,
-    _place: OwnedSemaphorePermit,
-) -> io::Result<()> {
+/// Ends when the client closes, breaks the framing, is too slow, or goes away.
+async fn converse(mut stream: UnixStream, service: Service, reader: Guard) -> io::Result<()> {
     let mut frames = Frames::default();
     let mut chunk = [0; 4096];
     loop {
         while let Some(message) = frames.next() {
-            for reply in answer(&service, peer, &message).await {
-                stream.write_all(&frame(&reply)).await?;
-            }
+            reader.is_used();
+            answer(&mut stream, &service, &reader, &message).await?;
         }
-        let length = stream.read(&mut chunk).await?;
+        // Half a question has little time: from its first byte on.
+        let patience = if frames.is_empty() { IDLE } else { SLOW };
+        let length = timeout(patience, stream.read(&mut chunk)).await??;
         if length == 0 || !frames.feed(&chunk[..length]) {
             return Ok(());
         }
@@ -91,6 +98,10 @@ impl Frames {
         self.0.len() <= LONGEST || self.0.contains(&0)
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn next(&mut self) -> Option<Vec<u8>> {
         let end = self.0.iter().position(|byte| *byte == 0)?;
         let mut message: Vec<u8> = self.0.drain(..=end).collect();
@@ -99,29 +110,74 @@ impl Frames {
     }
 }
 
-/// The replies to one message.
-async fn answer(service: &Service, peer: u32, message: &[u8]) -> Vec<Value> {
+/// Answers one message, a reply after the other.
+async fn answer(
+    stream: &mut UnixStream,
+    service: &Service,
+    reader: &Guard,
+    message: &[u8],
+) -> io::Result<()> {
     let Ok(call) = serde_json::from_slice::<Value>(message) else {
-        return vec![error("org.varlink.service.InvalidParameter", json!({"parameter": "method"}))];
+        let parameter = json!({"parameter": "method"});
+        return say(stream, &error("org.varlink.service.InvalidParameter", parameter)).await;
     };
     let oneway = call["oneway"] == json!(true);
-    let replies = match interface::method(&call) {
-        interface::Method::Known(reply) => vec![reply],
-        interface::Method::Query(query) => match homes(&service.link).await {
-            Some(homes) => query.answer(&homes, &service.machine, peer),
-            None => vec![error("io.systemd.UserDatabase.ServiceNotAvailable", json!({}))],
-        },
-    };
-    if oneway { Vec::new() } else { replies }
+    match interface::method(&call) {
+        _ if oneway => Ok(()),
+        interface::Method::Known(reply) => say(stream, &reply).await,
+        interface::Method::Query(query) => look(stream, service, reader, &query).await,
+    }
 }
 
-/// All homes, as the daemon itself sees them; what a peer may see is decided per record.
-async fn homes(link: &Link) -> Option<Vec<HomeView>> {
-    let daemon = Caller { uid: 0, bus_name: None, interactive: Interactive::No };
-    match link.ask(daemon, Operation::List).await {
-        Ok(Reply::Homes(homes)) => Some(homes),
-        _ => None,
+async fn look(stream: &mut UnixStream, service: &Service, reader: &Guard, query: &Query) -> io::Result<()> {
+    let Some(homes) = reader.homes(&service.link) else { return Ok(()) };
+    let found = query.find(&homes, &service.machine);
+    let count = match &found {
+        Found::Users(all) | Found::Groups(all) => all.len(),
+        Found::Replies(all) => all.len(),
+    };
+    match found {
+        Found::Replies(mut all) if all.len() == 1 && all.iter().all(|one| one.get("error").is_some()) => {
+            say(stream, &all.remove(0)).await
+        }
+        _ if query.instead(count).is_some() => say(stream, &query.instead(count).unwrap_or_default()).await,
+        Found::Users(all) => {
+            for (at, entry) in all.iter().enumerate() {
+                let record = match count {
+                    1 => service.link.with_sizes(entry).await,
+                    _ => service.link.with_known_sizes(entry),
+                };
+                part(stream, query::user(&entry.view, &record, reader.peer), at + 1 < count).await?;
+            }
+            Ok(())
+        }
+        Found::Groups(all) => {
+            for (at, entry) in all.iter().enumerate() {
+                part(stream, query::group(&entry.view, &service.machine), at + 1 < count).await?;
+            }
+            Ok(())
+        }
+        Found::Replies(all) => {
+            for (at, parameters) in all.into_iter().enumerate() {
+                part(stream, parameters, at + 1 < count).await?;
+            }
+            Ok(())
+        }
     }
+}
+
+/// One of several replies; the last says so by not continuing.
+async fn part(stream: &mut UnixStream, parameters: Value, continues: bool) -> io::Result<()> {
+    let reply = match continues {
+        true => json!({"parameters": parameters, "continues": true}),
+        false => json!({"parameters": parameters}),
+    };
+    say(stream, &reply).await
+}
+
+/// A client that does not take it in is a slow one, too.
+async fn say(stream: &mut UnixStream, reply: &Value) -> io::Result<()> {
+    timeout(SLOW, stream.write_all(&frame(reply))).await?
 }
 
 fn error(name: &str, parameters: Value) -> Value {
@@ -160,5 +216,21 @@ mod tests {
     fn an_endless_message_is_cut_off() {
         let mut frames = Frames::default();
         assert!(!(0..100).all(|_| frames.feed(&[b'x'; 1024])));
+    }
+
+    #[tokio::test]
+    async fn one_connection_has_as_many_questions_as_it_likes() {
+        let id = records::MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid");
+        let machine = Arc::new(Machine { id, host: records::HostName("a".into()) });
+        let (near, far) = UnixStream::pair().expect("made");
+        let mut near = tokio::io::BufReader::new(near);
+        Readers::default().let_in(far, 1000, &Service { link: Link::new().0, machine });
+        for _ in 0..500 {
+            let call = b"{\"method\":\"io.systemd.UserDatabase.GetUserRecord\",\"parameters\":{\"service\":\"io.systemd.Home\"}}\0";
+            near.write_all(call).await.expect("taken");
+            let mut reply = Vec::new();
+            tokio::io::AsyncBufReadExt::read_until(&mut near, 0, &mut reply).await.expect("answered");
+            assert!(String::from_utf8_lossy(&reply).contains("NoRecordFound"));
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! A question to the user database, and its answer from the homes there are.
 
 use super::error;
-use crate::daemon::link::HomeView;
+use crate::daemon::link::{Entry, HomeView, Homes};
 use records::sections::Section;
-use records::{Machine, Sections, userdb};
+use records::{Machine, Record, Sections, userdb};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,61 +41,79 @@ pub struct Query {
     pub more: bool,
 }
 
+/// What was found.
+pub enum Found {
+    /// These homes' users, with their sizes where it is one.
+    Users(Vec<Arc<Entry>>),
+    /// These homes' groups.
+    Groups(Vec<Arc<Entry>>),
+    /// Pairs, or an error.
+    Replies(Vec<Value>),
+}
+
 impl Query {
-    /// The replies to a peer of that UID.
-    pub fn answer(&self, homes: &[HomeView], machine: &Machine, peer: u32) -> Vec<Value> {
-        let found = match self.kind {
-            Kind::User => match self.records(homes) {
-                Ok(homes) => homes.iter().map(|home| user_reply(home, peer)).collect(),
-                Err(reply) => return vec![reply],
-            },
-            Kind::Group => match self.records(homes) {
-                Ok(homes) => homes
-                    .iter()
-                    .map(|home| json!({"record": userdb::group_record(&home.record, machine), "incomplete": false}))
-                    .collect(),
-                Err(reply) => return vec![reply],
-            },
-            Kind::Membership => self.memberships(homes, machine),
-        };
-        self.stream(found)
+    /// Looks among the homes there are. By name or UID, how many there are costs nothing.
+    pub fn find(&self, homes: &Homes, machine: &Machine) -> Found {
+        match self.kind {
+            Kind::User => self.records(homes).map_or_else(|error| Found::Replies(vec![error]), Found::Users),
+            Kind::Group => {
+                self.records(homes).map_or_else(|error| Found::Replies(vec![error]), Found::Groups)
+            }
+            Kind::Membership => Found::Replies(self.memberships(homes, machine)),
+        }
     }
 
-    fn records<'a>(&self, homes: &'a [HomeView]) -> Result<Vec<&'a HomeView>, Value> {
+    /// What is said of so many: `None` where it is them; else what is said instead.
+    pub fn instead(&self, count: usize) -> Option<Value> {
+        match count {
+            0 => Some(error("io.systemd.UserDatabase.NoRecordFound", json!({}))),
+            1 => None,
+            _ if self.more => None,
+            _ => Some(error("org.varlink.service.ExpectedMore", json!({}))),
+        }
+    }
+
+    fn records(&self, homes: &Homes) -> Result<Vec<Arc<Entry>>, Value> {
         let name = self.user.as_ref().or(self.group.as_ref());
-        let id = |home: &HomeView| if self.kind == Kind::Group { home.unix.gid } else { home.unix.uid };
-        // Groups have no aliases.
-        let called = |home: &HomeView, name: &str| match self.kind {
-            Kind::Group => home.unix.name.as_str() == name,
-            Kind::User | Kind::Membership => home.record.is_called(name),
-        };
-        if let (Some(name), Some(wanted)) = (name, self.id) {
-            let by_name = homes.iter().find(|home| called(home, name));
-            if by_name.is_some_and(|home| id(home) != wanted)
-                || (by_name.is_none() && homes.iter().any(|home| id(home) == wanted))
-            {
+        let by_name = name.map(|name| self.named(homes, name));
+        let by_id = self.id.map(|id| homes.with_uid(id));
+        let uid = |entry: &Arc<Entry>| entry.view.unix.uid;
+        let found: Vec<Arc<Entry>> = match (by_name, by_id) {
+            (Some(by_name), Some(by_id)) if by_name.map(uid) != by_id.map(uid) => {
                 return Err(error("io.systemd.UserDatabase.ConflictingRecordFound", json!({})));
             }
-        }
-        let fits = |home: &&HomeView| {
-            name.is_none_or(|name| called(home, name))
-                && self.id.is_none_or(|wanted| id(home) == wanted)
-                && self.smallest.is_none_or(|smallest| id(home) >= smallest)
-                && self.largest.is_none_or(|largest| id(home) <= largest)
-                && self
-                    .dispositions
-                    .as_ref()
-                    .is_none_or(|wanted| wanted.iter().any(|one| one == disposition(home)))
-                && self.fuzzy.as_ref().is_none_or(|texts| texts.iter().any(|text| is_like(home, text)))
+            (Some(one), _) | (None, Some(one)) => one.into_iter().cloned().collect(),
+            (None, None) => homes.all().cloned().collect(),
         };
-        Ok(homes.iter().filter(fits).collect())
+        Ok(found.into_iter().filter(|entry| self.fits(&entry.view)).collect())
     }
 
-    fn memberships(&self, homes: &[HomeView], machine: &Machine) -> Vec<Value> {
+    /// Groups have no aliases.
+    fn named<'h>(&self, homes: &'h Homes, name: &str) -> Option<&'h Arc<Entry>> {
+        let found = homes.called(name);
+        match self.kind {
+            Kind::Group => found.filter(|entry| entry.view.unix.name.as_str() == name),
+            Kind::User | Kind::Membership => found,
+        }
+    }
+
+    fn fits(&self, home: &HomeView) -> bool {
+        // A home's group has the number of its user.
+        let id = home.unix.uid;
+        let among = |wanted: &Vec<String>| wanted.iter().any(|one| one == disposition(home));
+        self.smallest.is_none_or(|smallest| id >= smallest)
+            && self.largest.is_none_or(|largest| id <= largest)
+            && self.dispositions.as_ref().is_none_or(among)
+            && self.fuzzy.as_ref().is_none_or(|texts| texts.iter().any(|text| is_like(home, text)))
+    }
+
+    fn memberships(&self, homes: &Homes, machine: &Machine) -> Vec<Value> {
+        let asked: Vec<&Arc<Entry>> = match &self.user {
+            Some(name) => homes.called(name).into_iter().collect(),
+            None => homes.all().collect(),
+        };
         let mut pairs = Vec::new();
-        for home in
-            homes.iter().filter(|home| self.user.as_ref().is_none_or(|name| home.record.is_called(name)))
-        {
+        for home in asked.iter().map(|entry| &entry.view) {
             for group in userdb::memberships(&home.record, machine) {
                 if self.group.as_ref().is_none_or(|wanted| *wanted == group) {
                     pairs.push(json!({"userName": home.unix.name.as_str(), "groupName": group}));
@@ -102,22 +121,6 @@ impl Query {
             }
         }
         pairs
-    }
-
-    /// One reply, or several if the client takes them; the last says so by not continuing.
-    fn stream(&self, found: Vec<Value>) -> Vec<Value> {
-        let count = found.len();
-        if count == 0 {
-            return vec![error("io.systemd.UserDatabase.NoRecordFound", json!({}))];
-        }
-        if count > 1 && !self.more {
-            return vec![error("org.varlink.service.ExpectedMore", json!({}))];
-        }
-        let reply = |(i, parameters)| match i + 1 < count {
-            true => json!({"parameters": parameters, "continues": true}),
-            false => json!({"parameters": parameters}),
-        };
-        found.into_iter().enumerate().map(reply).collect()
     }
 }
 
@@ -130,10 +133,16 @@ fn is_like(home: &HomeView, text: &str) -> bool {
     home.unix.name.as_str().contains(&text) || home.unix.real_name.to_lowercase().contains(&text)
 }
 
-fn user_reply(home: &HomeView, peer: u32) -> Value {
+/// A user's reply for a peer of that UID; the record has its sizes.
+pub fn user(home: &HomeView, record: &Record, peer: u32) -> Value {
     let all = home.shows_all_to(peer);
-    let shown = home.record.only(if all { Sections::OWNER } else { Sections::STRANGER });
-    let stripped = !all && home.record.only(Sections::STRANGER) != home.record.only(Sections::OWNER);
+    let shown = record.only(if all { Sections::OWNER } else { Sections::STRANGER });
+    let stripped = !all && record.members().contains_key("privileged");
     debug_assert!(Sections::OWNER.has(Section::Privileged) && !Sections::STRANGER.has(Section::Privileged));
     json!({"record": shown.members(), "incomplete": stripped})
+}
+
+/// A group's reply.
+pub fn group(home: &HomeView, machine: &Machine) -> Value {
+    json!({"record": userdb::group_record(&home.record, machine), "incomplete": false})
 }

@@ -60,6 +60,8 @@ pub struct Scene {
     pub tendings: Vec<Timer>,
     pub open_calls: BTreeSet<RequestId>,
     pub left: BTreeSet<RequestId>,
+    /// The homes as they were published.
+    pub shown: BTreeMap<UserName, crate::home::view::HomeView>,
     pub calls: u64,
     pub now_usec: u64,
 }
@@ -107,6 +109,15 @@ impl Scene {
         self.now_usec += 40_000_000;
         self.events += 1;
         let effects = manager.handle(event, &Now { usec: self.now_usec, facts: self });
+        let news = manager.news(&Now { usec: self.now_usec, facts: self });
+        for (user, view) in news {
+            match view {
+                Some(view) => drop(self.shown.insert(user, view)),
+                None => drop(self.shown.remove(&user)),
+            }
+        }
+        let now = Now { usec: self.now_usec, facts: self };
+        assert_eq!(self.shown, manager.as_they_are(&now), "look-ups are answered from what is so no more");
         for effect in effects {
             self.note(effect);
         }
@@ -236,7 +247,12 @@ impl Scene {
                 Operation::ChangePassword { home: key, new: records::Credentials::default(), old: offer }
             }
         };
-        let caller = Caller { uid, bus_name: None, interactive: Interactive::No };
+        let caller = Caller {
+            uid,
+            bus_name: None,
+            interactive: Interactive::No,
+            from: request::Provenance::default(),
+        };
         self.take(manager, Event::Asked(id, caller, Box::new(operation)));
     }
 

@@ -1,24 +1,26 @@
 //! What the manager's methods have in common: asking the loop, and turning its answers into the bus's.
 
 use super::Manager;
-use crate::daemon::link::{HomeKey, HomeView, KeyOperation, Operation, Reply, SigningKey};
+use crate::daemon::link::{Entry, Good, HomeKey, HomeView, KeyOperation, Operation, Reply, SigningKey};
 use crate::front::dbus::action;
 use crate::front::dbus::context::{Call, Rule, visible};
 use crate::front::dbus::error::Error;
 use std::collections::HashMap;
+use std::sync::Arc;
 use zbus::wire::{OwnedFd, OwnedObjectPath};
 
 /// name, uid, state, gid, realName, homeDir, shell, path.
 pub(super) type Row = (String, u32, String, u32, String, String, String, OwnedObjectPath);
 
 impl Manager {
-    pub(super) async fn look(&self, call: Call<'_>, key: HomeKey) -> Result<HomeView, Error> {
+    pub(super) async fn look(&self, call: Call<'_>, key: HomeKey) -> Result<Arc<Entry>, Error> {
         let caller = self.0.caller(call).await?;
-        self.0.look(&caller, key).await
+        Ok(self.0.link.look(&caller, &key)?)
     }
 
     pub(super) async fn rows(&self, call: Call<'_>) -> Result<Vec<Row>, Error> {
-        self.homes(call, Rule::Anyone).await?.iter().map(row).collect()
+        let caller = self.0.caller(call).await?;
+        self.0.link.list(&caller).all().map(|entry| row(&entry.view)).collect()
     }
 
     pub(super) async fn user_record(
@@ -27,9 +29,10 @@ impl Manager {
         key: HomeKey,
     ) -> Result<(String, bool, OwnedObjectPath), Error> {
         let caller = self.0.caller(call).await?;
-        let view = self.0.look(&caller, key).await?;
-        let (json, incomplete) = visible(&view, caller.uid);
-        Ok((json, incomplete, path(&view)?))
+        let entry = self.0.link.look(&caller, &key)?;
+        let record = self.0.link.with_sizes(&entry).await;
+        let (json, incomplete) = visible(&entry.view, &record, caller.uid);
+        Ok((json, incomplete, path(&entry.view)?))
     }
 
     pub(super) async fn create(
@@ -39,6 +42,7 @@ impl Manager {
         blobs: HashMap<String, OwnedFd>,
     ) -> Result<(), Error> {
         let caller = self.0.caller(call).await?;
+        let _files = self.0.link.take(Good::File, caller.uid, blobs.len())?;
         // Asked first: a ticket of somebody who may not do it is not used up, a record not even read.
         self.0.permit(call, &caller, Rule::Polkit(action::CREATE), None).await?;
         let (record, offer) = self.0.record(call, text).await?;
@@ -48,19 +52,10 @@ impl Manager {
             false => self.0.with_blobs(&caller, (&user, None), record, blobs).await?,
         };
         let folder = staged.as_ref().map(|staged| staged.folder.clone());
-        let done = self.0.ask(call, caller, Operation::Create(Box::new(record), folder, offer)).await;
+        let done = self.0.ask(call, &caller, Operation::Create(Box::new(record), folder, offer)).await;
         // Taken on by the worker by now, or of no use.
         drop(staged);
         done.map(|_| ())
-    }
-
-    async fn homes(&self, call: Call<'_>, rule: Rule) -> Result<Vec<HomeView>, Error> {
-        let caller = self.0.caller(call).await?;
-        self.0.permit(call, &caller, rule, None).await?;
-        match self.0.link.ask(caller, Operation::List).await? {
-            Reply::Homes(homes) => Ok(homes),
-            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
-        }
     }
 
     pub(super) async fn keys(
@@ -71,7 +66,7 @@ impl Manager {
     ) -> Result<Vec<SigningKey>, Error> {
         let caller = self.0.caller(call).await?;
         self.0.permit(call, &caller, rule, None).await?;
-        match self.0.ask(call, caller, Operation::Keys(operation)).await? {
+        match self.0.ask(call, &caller, Operation::Keys(operation)).await? {
             Reply::Keys(keys) => Ok(keys),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }

@@ -33,7 +33,8 @@ impl Manager {
         user_name: String,
     ) -> Result<(u32, String, u32, String, String, String, OwnedObjectPath), Error> {
         let call = Call { connection, header: &header };
-        let (_, uid, state, gid, real, home, shell, path) = row(&self.look(call, name(user_name)).await?)?;
+        let (_, uid, state, gid, real, home, shell, path) =
+            row(&self.look(call, name(user_name)).await?.view)?;
         Ok((uid, state, gid, real, home, shell, path))
     }
 
@@ -49,7 +50,7 @@ impl Manager {
     ) -> Result<(String, String, u32, String, String, String, OwnedObjectPath), Error> {
         let call = Call { connection, header: &header };
         let (name, _, state, gid, real, home, shell, path) =
-            row(&self.look(call, HomeKey::Uid(uid)).await?)?;
+            row(&self.look(call, HomeKey::Uid(uid)).await?.view)?;
         Ok((name, state, gid, real, home, shell, path))
     }
 
@@ -404,7 +405,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        self.0.done(call, Rule::Root, None, Operation::LockAll(Then::GoOn)).await
+        self.0.for_sleep(call, Operation::LockAll(Then::GoOn)).await.map(drop)
     }
 
     async fn deactivate_all_homes(

@@ -1,0 +1,86 @@
+//! Whose homes are open, by the kernel's word alone: for whoever must know whether the daemon lives or not. Homes are
+//! known by the records of this host and by the UUIDs of their headers, so that it does not matter what a device with their
+//! content is called; no file system is asked.
+
+use crate::home::facts::Place;
+use crate::statedir::Folders;
+use crate::storage::{traces, whereabouts};
+use records::{Machine, UserName};
+
+/// Homes whose key is in memory, or may be: user, and why.
+pub fn open_homes() -> Vec<(String, String)> {
+    let why = |place: &Place| traces::key_in_kernel(&super::system::clues(place));
+    places().iter().filter_map(|place| Some((place.user.to_string(), why(place)?))).collect()
+}
+
+/// Homes with a device of any kind: open, or locked with what is in memory of them.
+pub fn homes_in_use() -> Vec<String> {
+    // What cannot be told counts as in use.
+    let in_use = |place: &&Place| super::system::clues(place).devices().map_or(true, |all| !all.is_empty());
+    places().iter().filter(in_use).map(|place| place.user.to_string()).collect()
+}
+
+/// Where the homes of this host are, and those that have devices without a record here.
+fn places() -> Vec<Place> {
+    let mut places = match super::this_machine() {
+        Ok(machine) => recorded(&Folders::default(), &machine),
+        Err(error) => {
+            tracing::error!("{error}");
+            Vec::new()
+        }
+    };
+    let others = whereabouts::users_with_devices().unwrap_or_else(|error| {
+        tracing::error!("the devices cannot be looked at: {error}");
+        Vec::new()
+    });
+    for user in others.iter().filter_map(|user| UserName::parse(user).ok()) {
+        if places.iter().all(|place| place.user != user) {
+            places.push(unrecorded(user));
+        }
+    }
+    places
+}
+
+fn recorded(folders: &Folders, machine: &Machine) -> Vec<Place> {
+    match folders.load_all() {
+        Ok((records, unusable)) => {
+            unusable.iter().for_each(|error| tracing::warn!("a host record cannot be used: {error}"));
+            records.iter().map(|record| Place::of(record, machine)).collect()
+        }
+        Err(error) => {
+            tracing::error!("the host records cannot be read: {error}");
+            Vec::new()
+        }
+    }
+}
+
+fn unrecorded(user: UserName) -> Place {
+    Place {
+        home_directory: format!("/home/{user}"),
+        image: format!("/home/{user}.home"),
+        kind: records::Storage::Luks,
+        luks_uuid: None,
+        user,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::{HostName, MachineId, Record, Sections};
+
+    #[test]
+    fn homes_are_known_by_their_records_and_uuids() {
+        let folder = tempfile::tempdir().expect("folder");
+        let folders = Folders { state: folder.path().into(), ..Folders::default() };
+        let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid");
+        let machine = Machine { id, host: HostName("a".into()) };
+        let text = r#"{"userName":"alice","binding":{"0123456789abcdef0123456789abcdef":{
+            "luksUuid":"6f5a1b9c-8d3e-4f2a-9b7c-1d2e3f4a5b6c","imagePath":"/srv/a.home","storage":"luks"}}}"#;
+        folders.save(&Record::parse(text, Sections::HOST).expect("valid")).expect("saved");
+        let places = recorded(&folders, &machine);
+        assert_eq!(places.len(), 1);
+        assert_eq!(places[0].luks_uuid.as_deref(), Some("6f5a1b9c-8d3e-4f2a-9b7c-1d2e3f4a5b6c"));
+        assert_eq!(places[0].image, "/srv/a.home");
+    }
+}

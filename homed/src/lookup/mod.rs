@@ -1,0 +1,175 @@
+//! Ready answers to who asks which homes there are: the loop makes them when something has changed, and whoever asks reads
+//! them without the loop. It may hang, or have thousands of questions to answer; this goes on.
+//!
+//! ```text
+//! loop ── publish ──→ Homes (one snapshot, swapped as a whole) ←── now ── user database, bus
+//!                       └ sizes: measured for who asks, on threads of their own ([`sizes`])
+//! ```
+//!
+//! [`account`] counts who takes what of the daemon. Not here: what a home is, and wire formats.
+
+pub mod account;
+pub mod sizes;
+
+use crate::home::view::HomeView;
+use crate::manager::names;
+use crate::manager::request::HomeKey;
+use records::UserName;
+use sizes::Sizes;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// One home as it was when something happened to it last.
+pub struct Entry {
+    /// What the core says of it; without sizes.
+    pub view: HomeView,
+    sizes: Sizes,
+}
+
+/// All homes.
+#[derive(Default, Clone)]
+pub struct Homes {
+    by_name: BTreeMap<UserName, Arc<Entry>>,
+    by_uid: HashMap<u32, Arc<Entry>>,
+    by_alias: HashMap<String, Arc<Entry>>,
+}
+
+impl Homes {
+    /// By any of its names, or by its UID; the empty name is the caller's own.
+    pub fn find(&self, key: &HomeKey, caller: u32) -> Option<&Arc<Entry>> {
+        match key {
+            HomeKey::Uid(uid) => self.by_uid.get(uid),
+            HomeKey::Name(name) if name.is_empty() => self.by_uid.get(&caller),
+            HomeKey::Name(name) => self.called(name),
+        }
+    }
+
+    /// By any of its names.
+    pub fn called(&self, name: &str) -> Option<&Arc<Entry>> {
+        let primary = UserName::parse(name).ok().and_then(|user| self.by_name.get(&user));
+        primary.or_else(|| self.by_alias.get(name))
+    }
+
+    /// By its UID.
+    pub fn with_uid(&self, uid: u32) -> Option<&Arc<Entry>> {
+        self.by_uid.get(&uid)
+    }
+
+    /// All, by name.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.by_name.values()
+    }
+
+    fn take_out(&mut self, user: &UserName) -> Option<Arc<Entry>> {
+        let old = self.by_name.remove(user)?;
+        let others = |entry: &Arc<Entry>| entry.view.unix.name != *user;
+        if self.by_uid.get(&old.view.unix.uid).is_some_and(|entry| !others(entry)) {
+            self.by_uid.remove(&old.view.unix.uid);
+        }
+        for name in names::all(&old.view.record) {
+            if self.by_alias.get(&name).is_some_and(|entry| !others(entry)) {
+                self.by_alias.remove(&name);
+            }
+        }
+        Some(old)
+    }
+
+    fn put(&mut self, entry: Arc<Entry>) {
+        let unix = &entry.view.unix;
+        self.by_uid.insert(unix.uid, entry.clone());
+        for name in names::all(&entry.view.record) {
+            self.by_alias.insert(name, entry.clone());
+        }
+        self.by_name.insert(unix.name.clone(), entry);
+    }
+}
+
+/// What has become of a home: how it looks now, or that it has gone.
+pub type News = (UserName, Option<HomeView>);
+
+/// The way to the answers; clones share them.
+#[derive(Clone, Default)]
+pub struct Lookup(Arc<RwLock<Arc<Homes>>>);
+
+impl Lookup {
+    /// How it was at the last change. Never waits.
+    pub fn now(&self) -> Arc<Homes> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes changes in; only the loop does.
+    pub fn publish(&self, news: Vec<News>) {
+        if news.is_empty() {
+            return;
+        }
+        let mut homes = Homes::clone(&self.now());
+        for (user, view) in news {
+            let old = homes.take_out(&user);
+            if let Some(view) = view {
+                let sizes = old.map(|old| old.sizes.of_the_next()).unwrap_or_default();
+                homes.put(Arc::new(Entry { view, sizes }));
+            }
+        }
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(homes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::facts::Place;
+    use crate::home::state::{Lingering, Resting, State};
+    use crate::home::view::UnixRecord;
+    use records::{Record, Sections};
+
+    pub(super) fn view(name: &str, uid: u32, members: &str) -> HomeView {
+        let text = format!(r#"{{"userName":"{name}"{members}}}"#);
+        let record = Record::parse(&text, Sections::HOST).expect("valid");
+        let user = UserName::parse(name).expect("valid");
+        HomeView {
+            place: Place {
+                user: user.clone(),
+                home_directory: format!("/home/{name}"),
+                image: format!("/home/{name}.home"),
+                kind: records::Storage::Luks,
+                luks_uuid: None,
+            },
+            unix: UnixRecord {
+                name: user,
+                uid,
+                gid: uid,
+                real_name: name.into(),
+                home_directory: format!("/home/{name}"),
+                shell: "/bin/sh".into(),
+            },
+            record,
+            state: State { resting: Resting::Inactive, doing: None, lingering: Lingering::No },
+        }
+    }
+
+    fn news(view: HomeView) -> Vec<News> {
+        vec![(view.unix.name.clone(), Some(view))]
+    }
+
+    #[test]
+    fn a_home_is_found_by_whatever_it_is_called_and_no_more_once_it_has_gone() {
+        let lookup = Lookup::default();
+        lookup.publish(news(view("alice", 60001, r#","realm":"example.com","aliases":["ally"]"#)));
+        lookup.publish(news(view("bob", 60002, "")));
+        let before = lookup.now();
+        for name in ["alice", "ally", "alice@example.com", "ally@example.com"] {
+            assert_eq!(before.called(name).map(|entry| entry.view.unix.uid), Some(60001), "{name}");
+        }
+        assert!(before.called("alice@elsewhere").is_none() && before.called("carol").is_none());
+        assert!(before.find(&HomeKey::Name(String::new()), 60002).is_some());
+
+        // Another UID and no alias: what it was known by leads nowhere.
+        lookup.publish(news(view("alice", 60009, "")));
+        let now = lookup.now();
+        assert!(now.called("ally").is_none() && now.with_uid(60001).is_none());
+        assert!(now.with_uid(60009).is_some());
+        lookup.publish(vec![(UserName::parse("alice").expect("valid"), None)]);
+        assert!(lookup.now().called("alice").is_none() && lookup.now().all().count() == 1);
+        assert!(before.called("ally").is_some(), "who has begun to read goes on with what was");
+    }
+}

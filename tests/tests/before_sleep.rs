@@ -1,0 +1,43 @@
+//! What `before-sleep` finds in the kernel when there is no daemon to ask, or one that is wrong.
+
+use anyhow::{Result, ensure};
+use homed_tests::Ours;
+
+const BEFORE_SLEEP: &str = "/usr/lib/homed/homed before-sleep";
+
+#[test]
+fn a_key_in_a_device_of_any_name_or_in_a_second_table_keeps_the_machine_awake() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check("dmsetup table --showkeys home-alice >/run/table; dmsetup info -c --noheadings -o uuid home-alice >/run/uuid")?;
+    machine.done("lock alice", "", "")?;
+    machine.kill_daemon()?;
+    // Locked, and nothing else: it may sleep.
+    machine.check(BEFORE_SLEEP)?;
+
+    // The key is gone from the keyring: the tables are made with one of the test's own.
+    let other = "sed -E 's/ :[0-9]+:logon:[^ ]+ / '$(printf 'ab%.0s' $(seq 64))' /' /run/table >/run/other";
+    machine.check(other)?;
+    machine.check(
+        "set -e; truncate -s 1M /run/disk; loop=$(losetup -f --show /run/disk)
+         echo \"0 8 crypt aes-xts-plain64 $(printf 'ab%.0s' $(seq 64)) 0 $loop 0\" >/run/small",
+    )?;
+    for (what, make, unmake) in [
+        (
+            "by-hand",
+            "dmsetup create by-hand --notable --uuid $(sed s/-home-alice$/-by-hand/ /run/uuid)
+             dmsetup load by-hand /run/small; dmsetup resume by-hand",
+            "dmsetup remove by-hand",
+        ),
+        ("home-alice", "dmsetup load home-alice /run/other", "dmsetup clear home-alice"),
+    ] {
+        machine.check(&format!("set -e\n{make}"))?;
+        let said = machine.run(BEFORE_SLEEP)?;
+        ensure!(said.status != 0, "{what}: the machine may sleep: {}{}", said.stdout, said.stderr);
+        ensure!(said.stderr.contains("alice") && said.stderr.contains(what), "{what}: {}", said.stderr);
+        machine.check(unmake)?;
+        machine.check(BEFORE_SLEEP)?;
+    }
+    Ok(())
+}
