@@ -55,6 +55,15 @@ fn one_of_ours_is_never_handed_on_while_the_daemon_is_away() {
 }
 
 #[test]
+fn nor_is_one_of_ours_kept_waiting_twice() {
+    let pam = FakePam { registered: true, ..alice() };
+    let script = vec![NoRecord(silent()), Told("does not answer")];
+    let (_, pam) = play(auth::authenticate, pam, script);
+    let (code, _) = play(account::check, pam, vec![Told("does not answer")]);
+    assert_eq!(code, Code::PAM_PERM_DENIED);
+}
+
+#[test]
 fn a_line_in_passwd_beside_a_home_is_refused_where_it_is_somebody_else() {
     const BOUND: &str = r#"{"userName":"alice","uid":60001}"#;
     for hook in HOOKS {
