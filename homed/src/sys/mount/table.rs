@@ -188,15 +188,7 @@ pub fn find(table: &[Mounted], ours: impl Fn(&Mounted) -> bool) -> Vec<Found> {
 }
 
 fn with_what_is_on_it(table: &[Mounted], mount: &Mounted) -> Found {
-    let mut over: Vec<Mounted> = Vec::new();
-    let mut top = mount.id;
-    while let Some(next) = table.iter().find(|next| next.parent == top && next.target == mount.target) {
-        if next.id == top || over.len() == DEEPEST {
-            break;
-        }
-        top = next.id;
-        over.push(next.clone());
-    }
+    let over: Vec<Mounted> = over(table, mount.id, &mount.target).into_iter().cloned().collect();
     let stack: BTreeSet<u64> = over.iter().map(|mount| mount.id).chain([mount.id]).collect();
     let (mut known, mut below) = (stack.clone(), Vec::new());
     loop {
@@ -247,17 +239,21 @@ impl Spot {
     fn mounts<'t>(&self, table: &'t [Mounted]) -> Vec<&'t Mounted> {
         // The root has nothing around it: it is mounted at the place itself.
         let at_root = table.iter().find(|mount| mount.id == self.around && mount.target == self.path);
-        let mut stack: Vec<&Mounted> = at_root.into_iter().collect();
-        let mut top = self.around;
-        while let Some(next) = table.iter().find(|next| next.parent == top && next.target == self.path) {
-            if next.id == top || stack.len() == DEEPEST {
-                break;
-            }
-            top = next.id;
-            stack.push(next);
-        }
-        stack
+        at_root.into_iter().chain(over(table, self.around, &self.path)).collect()
     }
+}
+
+/// What lies over a mount at one place, each over the one before.
+fn over<'t>(table: &'t [Mounted], mount: u64, place: &Path) -> Vec<&'t Mounted> {
+    let (mut stack, mut top) = (Vec::new(), mount);
+    while let Some(next) = table.iter().find(|next| next.parent == top && next.target == place) {
+        if next.id == top || stack.len() == DEEPEST {
+            break;
+        }
+        top = next.id;
+        stack.push(next);
+    }
+    stack
 }
 
 fn walk(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
