@@ -78,8 +78,12 @@ fn unheard(why: &str) -> bool {
     follow_failure(&format!("homed does not answer ({why}), and these homes are open: {}.", named(&open)))
 }
 
+/// Whose homes they are, for everybody; what the kernel shows of each goes to the log.
 fn named(open: &[(String, String)]) -> String {
-    open.iter().map(|(user, why)| format!("{user} ({why})")).collect::<Vec<_>>().join(", ")
+    for (user, why) in open {
+        tracing::warn!("{user}: the home is open: {why}");
+    }
+    open.iter().map(|(user, _)| user.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn still_open(open: &[(String, String)]) -> bool {
