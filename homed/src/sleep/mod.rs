@@ -75,18 +75,24 @@ fn unheard(why: &str) -> bool {
         tracing::warn!("homed does not answer ({why}); no home is open, so the machine may sleep");
         return true;
     }
+    log_each(&open);
     follow_failure(&format!("homed does not answer ({why}), and these homes are open: {}.", named(&open)))
 }
 
-/// Whose homes they are, for everybody; what the kernel shows of each goes to the log.
-fn named(open: &[(String, String)]) -> String {
+/// What the kernel shows of each, for the log alone: it is long, and names devices.
+fn log_each(open: &[(String, String)]) {
     for (user, why) in open {
         tracing::warn!("{user}: the home is open: {why}");
     }
+}
+
+/// Whose homes they are, for everybody.
+fn named(open: &[(String, String)]) -> String {
     open.iter().map(|(user, _)| user.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn still_open(open: &[(String, String)]) -> bool {
+    log_each(open);
     let homes = named(open);
     follow_failure(&format!("homed says that all homes are locked, and the kernel has these open: {homes}."))
 }
