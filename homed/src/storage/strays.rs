@@ -6,17 +6,19 @@
 //! is open or locked, or has another machine's name.
 
 use super::parts::{image, mapped};
-use crate::sys::devmapper;
+use crate::sys::devmapper::{self, Device};
 use records::MachineId;
 use std::path::Path;
+
+/// Devices of encrypted swap space.
+const SWAP: &str = "homed-swap-";
 
 /// Takes away what is left; what was done, in words.
 pub fn sweep(folder: &Path, machine: &MachineId) -> Vec<String> {
     // Without device-mapper there is nothing of it.
     let devices = devmapper::named(is_ours).unwrap_or_default();
-    let keyless = devices.iter().filter(|device| device.key.is_none() && device.open_count == 0);
     let mut done = Vec::new();
-    for device in keyless {
+    for device in devices.iter().filter(|device| was_left(device)) {
         if devmapper::remove(&device.name).is_ok() {
             mapped::forget_node(&device.name);
             done.push(format!(
@@ -46,6 +48,41 @@ fn forget_nodes() {
     }
 }
 
+/// The name alone says nothing: a logical volume `data` of a volume group `home` is called `home-data`, and has no key either.
+fn was_left(device: &Device) -> bool {
+    let made_here = device.luks_uuid.is_some() || device.name.starts_with(SWAP);
+    made_here && device.key.is_none() && device.open_count == 0
+}
+
 fn is_ours(name: &str) -> bool {
-    name.starts_with("home-") || name.starts_with("homed-swap-")
+    name.starts_with("home-") || name.starts_with(SWAP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::mount::Number;
+
+    fn device(name: &str, luks_uuid: Option<uuid::Uuid>) -> Device {
+        Device {
+            name: name.into(),
+            luks_uuid,
+            number: Number { major: 253, minor: 0 },
+            suspended: false,
+            sectors: 8,
+            key: None,
+            key_name: None,
+            inactive: false,
+            open_count: 0,
+        }
+    }
+
+    #[test]
+    fn a_volume_of_a_group_called_home_is_nobody_s_home() {
+        assert!(!was_left(&device("home-data", None)));
+        let home = device("home-alice", Some(uuid::Uuid::nil()));
+        assert!(was_left(&home) && was_left(&device("homed-swap-alice", None)));
+        assert!(!was_left(&Device { open_count: 1, ..home.clone() }));
+        assert!(!was_left(&Device { key: Some(devmapper::Key::Plain), ..home }));
+    }
 }
