@@ -67,6 +67,11 @@ impl PublicKey {
     pub fn to_pem(&self) -> String {
         self.0.to_public_key_pem(LineEnding::LF).unwrap_or_default()
     }
+
+    /// The first eight bytes in hexadecimal: enough to tell the keys of a machine apart in the names of files.
+    pub fn short_id(&self) -> String {
+        self.0.as_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Signs: the record gets exactly one signature.
@@ -79,8 +84,8 @@ pub fn sign(record: &Record, key: &PrivateKey) -> Result<Record, NotSignable> {
 /// Whose signatures count here.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
-    /// The key of this machine.
-    pub local: Option<PublicKey>,
+    /// The keys of this machine: the one it signs with, and those that it signed with before it lost them.
+    pub local: Vec<PublicKey>,
     /// The keys of other machines that this one accepts.
     pub others: Vec<PublicKey>,
 }
@@ -149,18 +154,17 @@ impl Trust {
         let Ok(text) = signed_text(record) else {
             return Verdict::Rejected;
         };
-        let good = |key: &PublicKey| {
-            signatures
-                .iter()
-                .flatten()
-                .filter(|one| key.0.verify_strict(text.as_bytes(), one).is_ok())
-                .count()
+        let good = |keys: &[PublicKey]| {
+            let by_one = |one: &&Signature| {
+                keys.iter().any(|key| key.0.verify_strict(text.as_bytes(), one).is_ok())
+            };
+            signatures.iter().flatten().filter(by_one).count()
         };
-        match self.local.as_ref().map(good) {
-            Some(all) if all == signatures.len() => Verdict::Local,
-            Some(some) if some > 0 => Verdict::LocalAmongOthers,
-            _ if self.others.iter().any(|key| good(key) > 0) => Verdict::Foreign,
-            _ => Verdict::Rejected,
+        match good(&self.local) {
+            all if all == signatures.len() => Verdict::Local,
+            0 if good(&self.others) > 0 => Verdict::Foreign,
+            0 => Verdict::Rejected,
+            _ => Verdict::LocalAmongOthers,
         }
     }
 }

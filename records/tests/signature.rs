@@ -23,7 +23,7 @@ fn key(seed: u8) -> PrivateKey {
 
 fn trust(local: u8, others: &[u8]) -> Trust {
     Trust {
-        local: Some(key(local).public()),
+        local: vec![key(local).public()],
         others: others.iter().map(|seed| key(*seed).public()).collect(),
     }
 }

@@ -41,7 +41,7 @@ impl Neighbours {
     fn trust(&self) -> Option<Trust> {
         let mut kept = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
         // A worker may have made this machine's own key in the meantime.
-        if kept.as_ref().is_none_or(|trust| trust.local.is_none()) {
+        if kept.as_ref().is_none_or(|trust| trust.local.is_empty()) {
             *kept = self.read_trust();
         }
         kept.clone()
@@ -66,13 +66,11 @@ impl Neighbours {
     }
 
     fn own_key(&self) -> io::Result<PrivateKey> {
-        let key = self.folders.private_key_or_new(|| {
+        self.folders.private_key_or_new(|| {
             let mut seed = [0; 32];
             rustix::rand::getrandom(&mut seed[..], rustix::rand::GetRandomFlags::empty())?;
             Ok(seed)
-        })?;
-        self.keys_changed();
-        Ok(key)
+        })
     }
 
     fn known_keys(&self) -> io::Result<Vec<SigningKey>> {

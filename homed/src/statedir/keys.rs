@@ -2,6 +2,9 @@
 //!
 //! A file of a name in a folder of more importance hides those below it; an empty file or a link to
 //! `/dev/null` hides and is none itself. Only files that root alone can write are taken.
+//!
+//! A machine that lost its private key makes another at the next need. What it signed before counts as its own still: the
+//! public half that stayed is kept under the name `local-ID.public`, and never written over.
 
 use super::{Folders, remove_file, write_whole};
 use crate::sys::durable::Existing;
@@ -17,6 +20,8 @@ use std::path::{Path, PathBuf};
 const PRIVATE: &str = "local.private";
 /// Its public half, for people to copy.
 pub const PUBLIC: &str = "local.public";
+/// How the name of a public key of this machine's begins whose private half is gone.
+const FORMER: &str = "local-";
 /// Largest key file read, in bytes.
 const LARGEST: u64 = 64 * 1024;
 
@@ -27,6 +32,13 @@ pub struct Named {
     pub name: String,
     /// The key.
     pub key: PublicKey,
+}
+
+impl Named {
+    /// Whether it was this machine's own.
+    fn is_former(&self) -> bool {
+        is_former_name(&self.name)
+    }
 }
 
 impl Folders {
@@ -50,25 +62,56 @@ impl Folders {
 
     /// The private key; made now if there is none. `seed`: 32 random bytes for a new one.
     pub fn private_key_or_new(&self, seed: impl FnOnce() -> io::Result<[u8; 32]>) -> io::Result<PrivateKey> {
-        if let Some(key) = self.private_key()? {
-            return Ok(key);
-        }
-        let key = PrivateKey::from_seed(seed()?);
-        // The public half first: a private key without it would never be shown to anybody.
-        write_whole(&self.state.join(PUBLIC), key.public().to_pem().as_bytes(), 0o444, Existing::Replace)?;
+        let key = match self.private_key()? {
+            Some(key) => key,
+            None => self.new_private_key(&PrivateKey::from_seed(seed()?))?,
+        };
+        self.show_public(&key.public())?;
+        Ok(key)
+    }
+
+    /// Writes a new private key. Who is there first wins, so the public half is made from what is there afterwards.
+    fn new_private_key(&self, key: &PrivateKey) -> io::Result<PrivateKey> {
         match write_whole(&self.state.join(PRIVATE), key.to_pem().open(), 0o400, Existing::Keep) {
-            Ok(()) => Ok(key),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => self
-                .private_key()?
-                .ok_or_else(|| invalid(&self.state.join(PRIVATE), "it came and went; try again")),
-            Err(e) => Err(e),
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
         }
+        self.private_key()?.ok_or_else(|| invalid(&self.state.join(PRIVATE), "it came and went; try again"))
+    }
+
+    /// Has the public half lie beside the private key, for people to copy. Another that lies there is kept under another
+    /// name: homes are signed by it.
+    fn show_public(&self, key: &PublicKey) -> io::Result<()> {
+        let path = self.state.join(PUBLIC);
+        let before = read_public(&path);
+        match &before {
+            Ok(Some(there)) if there == key => return Ok(()),
+            Ok(Some(there)) => {
+                let kept = self.state.join(format!("{FORMER}{}.public", there.short_id()));
+                match write_whole(&kept, there.to_pem().as_bytes(), 0o444, Existing::Keep) {
+                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+                    _ => {}
+                }
+            }
+            // Nothing is there, or nothing that could count.
+            Ok(None) | Err(_) => {}
+        }
+        write_whole(&path, key.to_pem().as_bytes(), 0o444, Existing::Replace)
     }
 
     /// Whose signatures count here, and what is wrong with key files that do not.
     pub fn trust(&self) -> io::Result<(Trust, Vec<io::Error>)> {
-        let local = self.private_key()?.map(|key| key.public());
-        let (others, unusable) = self.other_keys()?;
+        let (others, mut unusable) = self.other_keys()?;
+        let (former, others): (Vec<_>, Vec<_>) = others.into_iter().partition(Named::is_former);
+        // The public half alone counts as well: its private half may be gone or damaged. Then nothing can be signed, but
+        // what was signed is what it was.
+        let shown = read_public(&self.state.join(PUBLIC)).ok().flatten();
+        let own = self.private_key().unwrap_or_else(|error| {
+            unusable.push(error);
+            None
+        });
+        let own = own.map(|key| key.public());
+        let local = own.into_iter().chain(shown).chain(former.into_iter().map(|named| named.key)).collect();
         Ok((Trust { local, others: others.into_iter().map(|named| named.key).collect() }, unusable))
     }
 
@@ -103,9 +146,9 @@ impl Folders {
     /// Accepts another machine's key under a name such as `laptop.public`.
     pub fn add_key(&self, name: &str, pem: &str) -> Result<(), AddKeyError> {
         let refuse = |why: &str| Err(AddKeyError::Refused(Refused::new(Refusal::InvalidArgs, why)));
-        if !is_key_name(name) {
+        if !is_key_name(name) || is_former_name(name) {
             return refuse(
-                "The name of a signing key must be a file name that ends in .public, not local.public.",
+                "The name of a signing key must be a file name that ends in .public, not one of this machine's own keys.",
             );
         }
         let Ok(key) = PublicKey::from_pem(pem) else {
@@ -159,6 +202,12 @@ pub enum AddKeyError {
 
 fn is_key_name(name: &str) -> bool {
     kinds::is_file_name(name) && name.ends_with(".public") && !name.starts_with('.') && name != PUBLIC
+}
+
+/// `local-0123456789abcdef.public`, as [`PublicKey::short_id`] gives it.
+fn is_former_name(name: &str) -> bool {
+    let id = name.strip_prefix(FORMER).and_then(|rest| rest.strip_suffix(".public"));
+    id.is_some_and(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn read_public(path: &Path) -> io::Result<Option<PublicKey>> {
@@ -227,7 +276,42 @@ mod tests {
         let mode =
             |name: &str| fs::metadata(folders.state.join(name)).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(PRIVATE), mode(PUBLIC)), (0o400, 0o444));
-        assert_eq!(folders.trust().expect("reads").0.local, Some(key.public()));
+        assert!(folders.trust().expect("reads").0.local.contains(&key.public()));
+    }
+
+    #[test]
+    fn a_lost_private_key_costs_no_home_its_trust() {
+        let (_scratch, folders) = scratch();
+        let lost = folders.private_key_or_new(|| Ok([1; 32])).expect("made").public();
+        fs::remove_file(folders.state.join(PRIVATE)).expect("lost");
+        let counts = |key: &PublicKey| folders.trust().expect("reads").0.local.contains(key);
+        assert!(counts(&lost), "before there is a new one");
+        for seed in [2, 3] {
+            let new = folders.private_key_or_new(|| Ok([seed; 32])).expect("made").public();
+            assert!(counts(&lost) && counts(&new), "the {seed}th");
+            let shown = read_public(&folders.state.join(PUBLIC)).expect("reads");
+            assert_eq!(shown, Some(new), "the public half belongs to the private one");
+            fs::remove_file(folders.state.join(PRIVATE)).expect("lost again");
+        }
+    }
+
+    #[test]
+    fn the_public_half_follows_whoever_made_the_private_one_first() {
+        let (_scratch, folders) = scratch();
+        let first = folders.new_private_key(&PrivateKey::from_seed([1; 32])).expect("made");
+        let second = folders.new_private_key(&PrivateKey::from_seed([2; 32])).expect("found");
+        assert_eq!(first.public(), second.public());
+        folders.private_key_or_new(|| Ok([3; 32])).expect("found");
+        assert_eq!(read_public(&folders.state.join(PUBLIC)).expect("reads"), Some(first.public()));
+    }
+
+    #[test]
+    fn nobody_is_taken_for_this_machine_by_the_name_of_a_file() {
+        let (_scratch, folders) = scratch();
+        assert!(folders.add_key("local-0123456789abcdef.public", &pem(3)).is_err());
+        folders.add_key("local-laptop.public", &pem(3)).expect("an ordinary name");
+        let trust = folders.trust().expect("reads").0;
+        assert_eq!((trust.local.len(), trust.others.len()), (0, 1));
     }
 
     #[test]
@@ -236,6 +320,8 @@ mod tests {
         folders.private_key_or_new(|| Ok([1; 32])).expect("made");
         fs::set_permissions(folders.state.join(PRIVATE), fs::Permissions::from_mode(0o440)).expect("set");
         assert!(folders.private_key().is_err());
+        let (trust, unusable) = folders.trust().expect("reads");
+        assert_eq!((trust.local.len(), unusable.len()), (1, 1), "what it signed before counts still");
     }
 
     #[test]
