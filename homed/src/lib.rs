@@ -3,6 +3,7 @@
 //! ```text
 //! front/  D-Bus, Varlink, polkit, hand-off socket   translate only
 //! sleep/  run by systemd around a sleep, whether the daemon lives or not
+//! removal  asked by the package before it goes
 //! daemon/ the loop: Event in → core → Effect out    tokio, one thread, all of the daemon's IO
 //! lookup/  ready answers for who only asks          never waits for the loop
 //! manager/ home/                                    the core: pure
@@ -20,6 +21,7 @@ pub mod home;
 pub mod job;
 pub mod lookup;
 pub mod manager;
+pub mod removal;
 pub mod sleep;
 pub mod statedir;
 pub mod storage;
@@ -27,13 +29,14 @@ pub mod sys;
 pub mod token;
 pub mod worker;
 
-/// The program: the daemon, or what its first argument says: its worker, or what is run around a sleep.
+/// The program: the daemon, or what its first argument says: its worker, or what is run around a sleep or before a removal.
 pub fn run() -> std::process::ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("worker") => worker::main(),
         Some("before-sleep") => sleep::before(),
         Some("before-hibernation") => sleep::before_hibernation(),
         Some("after-sleep") => sleep::after(),
+        Some("before-removal") => removal::before(std::env::args().nth(2).as_deref()),
         _ => daemon::main(front::start),
     }
 }

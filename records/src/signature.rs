@@ -155,9 +155,8 @@ impl Trust {
             return Verdict::Rejected;
         };
         let good = |keys: &[PublicKey]| {
-            let by_one = |one: &&Signature| {
-                keys.iter().any(|key| key.0.verify_strict(text.as_bytes(), one).is_ok())
-            };
+            let by_one =
+                |one: &&Signature| keys.iter().any(|key| key.0.verify_strict(text.as_bytes(), one).is_ok());
             signatures.iter().flatten().filter(by_one).count()
         };
         match good(&self.local) {

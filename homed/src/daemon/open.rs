@@ -4,7 +4,8 @@
 
 use crate::home::facts::Place;
 use crate::statedir::Folders;
-use crate::storage::{traces, whereabouts};
+use crate::storage::traces;
+use crate::storage::whereabouts::{self, Standing};
 use records::{Machine, UserName};
 
 /// Homes whose key is in memory, or may be: user, and why.
@@ -18,6 +19,15 @@ pub fn homes_in_use() -> Vec<String> {
     // What cannot be told counts as in use.
     let in_use = |place: &&Place| super::system::clues(place).devices().map_or(true, |all| !all.is_empty());
     places().iter().filter(in_use).map(|place| place.user.to_string()).collect()
+}
+
+/// Homes that are not closed, and how they stand. What cannot be told counts as open.
+pub fn homes_standing() -> Vec<(String, Standing)> {
+    let standing =
+        |place: &Place| whereabouts::standing(&super::system::clues(place)).unwrap_or(Standing::Open);
+    let all = places();
+    let stand = all.iter().map(|place| (place.user.to_string(), standing(place)));
+    stand.filter(|(_, standing)| *standing != Standing::Closed).collect()
 }
 
 /// Where the homes of this host are, and those that have devices without a record here.

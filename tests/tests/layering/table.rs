@@ -176,6 +176,13 @@ pub const ROOMS: &[Room] = &[
         rooms: &["homed::daemon", "homed::home", "homed::manager"],
         crates: &["tokio", "tracing", "zbus"],
     },
+    // Run by the package's scripts, whether the daemon lives or not.
+    Room {
+        name: "homed::removal",
+        at: "homed/src/removal.rs",
+        rooms: &["homed::daemon::open", "homed::storage::whereabouts"],
+        crates: &[],
+    },
     // Fronts see the link to the loop, and nothing behind it.
     Room {
         name: "homed::front",
@@ -194,7 +201,13 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed",
         at: "homed/src/lib.rs",
-        rooms: &["homed::daemon::main", "homed::front::start", "homed::sleep", "homed::worker::main"],
+        rooms: &[
+            "homed::daemon::main",
+            "homed::front::start",
+            "homed::removal::before",
+            "homed::sleep",
+            "homed::worker::main",
+        ],
         crates: &[],
     },
     Room { name: "homed", at: "homed/src/main.rs", rooms: &[], crates: &[] },
