@@ -326,6 +326,11 @@ fn who_syncs_while_a_home_is_locked_does_not_wait_for_it() -> Result<()> {
     Ok(())
 }
 
+const NESTED: &str = "rm /run/inner; mkdir /run/there
+unshare -m --propagation private sh -c 'mount /dev/mapper/home-alice /run/there
+  losetup --find --show /run/there/alice/nested/inner > /run/inner; exec sleep 1000' </dev/null >/dev/null 2>&1 &
+until [ -s /run/inner ]; do sleep 0.05; done";
+
 #[test]
 fn what_cannot_be_locked_is_refused_and_stays_as_it_was() -> Result<()> {
     let machine = counting()?;
@@ -336,6 +341,21 @@ fn what_cannot_be_locked_is_refused_and_stays_as_it_was() -> Result<()> {
     assert!(machine.refused("lock alice", "", "")?.contains("attached image"));
     assert_eq!(settled(&machine)?, "active");
     machine.check("losetup -d $(cat /run/inner)")?;
+    // In a nested subvolume, by a mount that another namespace alone has.
+    machine.check(&format!(
+        "btrfs subvolume create /home/alice/nested; truncate -s 1M /home/alice/nested/inner; {NESTED}"
+    ))?;
+    assert!(machine.refused("lock alice", "", "")?.contains("attached image"));
+    assert_eq!(settled(&machine)?, "active");
+    machine.check("losetup -d $(cat /run/inner); kill $(pidof sleep)")?;
+    // What lies on another disk below the home needs no key of it.
+    machine.check(
+        "mkdir /home/alice/stick; mount -t tmpfs none /home/alice/stick; truncate -s 1M /home/alice/stick/inner
+        losetup --find --show /home/alice/stick/inner > /run/inner",
+    )?;
+    machine.done("lock alice", "", "")?;
+    unlock(&machine)?;
+    machine.check("losetup -d $(cat /run/inner); umount /home/alice/stick")?;
     machine.done("lock alice", "", "")?;
     assert!(machine.refused("lock alice", "", "")?.contains("locked"));
     assert!(machine.refused("passwd alice", "correcthorse", "batterystaple9")?.contains("locked"));

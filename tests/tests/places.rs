@@ -131,6 +131,44 @@ fn copies_of_the_mounts_elsewhere_keep_no_home_open() -> Result<()> {
     machine.nothing_open("alice")
 }
 
+/// The volume `data` of an LVM group `home`, as device-mapper has it.
+const VOLUME: &str = "set -e; truncate -s 64M /run/volume
+dmsetup create home-data --uuid LVM-pqGKyZRJSYXGRHrZP2zYzcCDzTcIaB8F \
+  --table \"0 131072 linear $(losetup --find --show /run/volume) 0\"
+dmsetup mknodes home-data; mkfs.ext4 -q /dev/mapper/home-data; mkdir -p /srv/volume
+mount /dev/mapper/home-data /srv/volume";
+
+#[test]
+fn a_volume_that_is_called_as_a_home_s_device_is_left_alone() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("data", "correcthorse")?;
+    machine.check(VOLUME)?;
+    let is_left = "grep -q ' /srv/volume ' /proc/self/mountinfo; [ -b /dev/mapper/home-data ]";
+    ensure!(machine.state("data")? == "inactive", "{}", machine.state("data")?);
+    let said = machine.refused("activate data", "correcthorse", "")?;
+    ensure!(said.contains("another program (LVM?)"), "{said}");
+    machine.homectl("deactivate data", "", "")?;
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
+    machine.check(is_left)?;
+    // Without a record nobody knows the home's UUID: the name alone is no device of it, mounted or not.
+    machine.check("mkdir /run/kept; mv /var/lib/systemd/home/data.identity /run/kept; umount /srv/volume")?;
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
+    machine
+        .check("homectl lock-all; [ -b /dev/mapper/home-data ]; dmsetup info home-data | grep -q ACTIVE")?;
+    machine
+        .check("mount /dev/mapper/home-data /srv/volume; mv /run/kept/data.identity /var/lib/systemd/home")?;
+    machine.check(&format!("{is_left}; dmsetup rename home-data other"))?;
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
+    machine.done("activate data", "correcthorse", "")?;
+    machine.done("lock data", "", "")?;
+    machine.done("unlock data", "correcthorse", "")?;
+    machine.done("deactivate data", "", "")?;
+    machine.check("grep -q ' /srv/volume ' /proc/self/mountinfo").map(drop)
+}
+
 #[test]
 fn a_worker_that_changes_one_home_does_not_keep_another_open() -> Result<()> {
     let machine = Ours::small()?;

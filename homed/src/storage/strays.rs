@@ -6,12 +6,10 @@
 //! is open or locked, or has another machine's name.
 
 use super::parts::{image, mapped};
+use super::swap::{self, Space};
 use crate::sys::devmapper::{self, Device};
 use records::MachineId;
 use std::path::Path;
-
-/// Devices of encrypted swap space.
-const SWAP: &str = "homed-swap-";
 
 /// Takes away what is left; what was done, in words.
 pub fn sweep(folder: &Path, machine: &MachineId) -> Vec<String> {
@@ -42,20 +40,18 @@ pub fn sweep(folder: &Path, machine: &MachineId) -> Vec<String> {
 fn forget_nodes() {
     let nodes = std::fs::read_dir(mapped::NODES).into_iter().flatten().flatten();
     for name in nodes.filter_map(|node| node.file_name().into_string().ok()).filter(|name| is_ours(name)) {
-        if devmapper::number(&name).is_ok_and(|number| number.is_none()) {
-            mapped::forget_node(&name);
-        }
+        mapped::forget_node(&name);
     }
 }
 
 /// The name alone says nothing: a logical volume `data` of a volume group `home` is called `home-data`, and has no key either.
 fn was_left(device: &Device) -> bool {
-    let made_here = device.luks_uuid.is_some() || device.name.starts_with(SWAP);
+    let made_here = device.luks_uuid.is_some() || Space::is_one(device);
     made_here && device.key.is_none() && device.open_count == 0
 }
 
 fn is_ours(name: &str) -> bool {
-    name.starts_with("home-") || name.starts_with(SWAP)
+    name.starts_with("home-") || name.starts_with(swap::NAME)
 }
 
 #[cfg(test)]
@@ -66,6 +62,7 @@ mod tests {
     fn device(name: &str, luks_uuid: Option<uuid::Uuid>) -> Device {
         Device {
             name: name.into(),
+            uuid: String::new(),
             luks_uuid,
             number: Number { major: 253, minor: 0 },
             suspended: false,
@@ -81,7 +78,9 @@ mod tests {
     fn a_volume_of_a_group_called_home_is_nobody_s_home() {
         assert!(!was_left(&device("home-data", None)));
         let home = device("home-alice", Some(uuid::Uuid::nil()));
-        assert!(was_left(&home) && was_left(&device("homed-swap-alice", None)));
+        assert!(was_left(&home) && !was_left(&device("homed-swap-alice", None)));
+        let swap = Device { uuid: Space::uuid_of("alice"), ..device("any", None) };
+        assert!(was_left(&swap));
         assert!(!was_left(&Device { open_count: 1, ..home.clone() }));
         assert!(!was_left(&Device { key: Some(devmapper::Key::Plain), ..home }));
     }

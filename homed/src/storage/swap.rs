@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a key: two halves of AES-256-XTS.
 pub const KEY: usize = 64;
+/// What the names of the devices begin with; the user's follows.
+pub const NAME: &str = "homed-swap-";
 /// Where the files without a name lie.
 const FOLDER: &str = "/var/lib/homed/swap";
 /// What must be left of the disk for others.
@@ -52,7 +54,17 @@ pub struct Space {
 impl Space {
     /// The one that this user has, or would have.
     pub fn of(user: &UserName) -> Self {
-        Self { name: format!("homed-swap-{user}") }
+        Self { name: format!("{NAME}{user}") }
+    }
+
+    /// What the kernel knows its device by, whatever that is called.
+    pub fn uuid_of(user: &str) -> String {
+        mapped::plain_uuid(&format!("{NAME}{user}"))
+    }
+
+    /// Whether a device is one, of whichever user.
+    pub fn is_one(device: &devmapper::Device) -> bool {
+        device.uuid.starts_with(&mapped::plain_uuid(NAME))
     }
 
     /// Where its device is.
@@ -62,7 +74,7 @@ impl Space {
 
     /// How it is; `None`: there is none.
     pub fn state(&self) -> Result<Option<State>, Failure> {
-        let device = devmapper::device(&self.name).during("looking at the encrypted swap space")?;
+        let device = mapped::device(&self.name).during("looking at the encrypted swap space")?;
         Ok(device.map(|device| match (device.suspended, device.key) {
             (true, Some(Key::Wiped)) => State::Sealed,
             (false, Some(Key::Plain | Key::InKeyring)) => State::InUse,
@@ -93,8 +105,7 @@ impl Space {
             access: Access::Write,
         };
         let volume = Volume { target: &target, key, given: Given::Plain };
-        // As libcryptsetup calls it.
-        let uuid = format!("CRYPT-PLAIN-{}", self.name);
+        let uuid = mapped::plain_uuid(&self.name);
         let mapped = Mapped::make(&New { name: &self.name, uuid: &uuid, volume }, steps)?;
         process::run("mkswap", &[&mapped.path().to_string_lossy()]).during("preparing swap space")?;
         swap::put_in(mapped.path()).during("adding swap space")?;

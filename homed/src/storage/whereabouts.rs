@@ -28,11 +28,12 @@ impl<'a> Clues<'a> {
     }
 }
 
-/// Whose homes have devices of ours, by their names: of homes that this machine has no record of, too.
+/// Whose homes have devices of ours, by their names and UUIDs: of homes that this machine has no record of, too.
 pub fn users_with_devices() -> io::Result<Vec<String>> {
     let user = |name: &str| Some(name.strip_prefix("home-")?.split('+').next()?.to_owned());
     let mut users: Vec<String> = crate::sys::devmapper::named(|name| user(name).is_some())?
         .iter()
+        .filter(|device| device.luks_uuid.is_some())
         .filter_map(|device| user(&device.name))
         .collect();
     users.sort();

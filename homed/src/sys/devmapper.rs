@@ -21,7 +21,7 @@ mod request;
 mod udev;
 
 pub use crypt::{Crypt, crypt, resize};
-pub use found::{above, is_below, named, of_uuid};
+pub use found::{above, is_below, luks_uuid, named, of_uuid, with_uuid};
 pub use keys::{set_key, set_key_by_name, wipe_key};
 pub use make::{
     Access, Given, Target, Volume, create, give_table, make_blank, remove, remove_when_unused, start,
@@ -43,6 +43,8 @@ pub enum Key {
 pub struct Device {
     /// Its name, below `/dev/mapper`.
     pub name: String,
+    /// Its UUID, any text: which program made it, and of what. Empty: that program gave none.
+    pub uuid: String,
     /// The UUID of the LUKS header whose content it has, where it is of one.
     pub luks_uuid: Option<Uuid>,
     /// The number of its block device.
@@ -89,6 +91,7 @@ fn read(request: &Request) -> Option<Device> {
     };
     Some(Device {
         name: request.text(NAME, NAME_ROOM),
+        uuid: request.text(UUID, UUID_ROOM),
         luks_uuid: found::luks_uuid(&request.text(UUID, UUID_ROOM)),
         number: request.device(),
         suspended: request.flags() & SUSPEND != 0,
@@ -105,13 +108,22 @@ pub fn clear_inactive(name: &str) -> io::Result<()> {
     Request::new(name, 0)?.send(TABLE_CLEAR)
 }
 
-/// The number of the block device of a name; `None`: there is none.
-pub fn number(name: &str) -> io::Result<Option<Number>> {
+/// What a device is known by, whatever it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The number of its block device.
+    pub number: Number,
+    /// Its UUID, as in [`Device::uuid`].
+    pub uuid: String,
+}
+
+/// What has a name; `None`: nothing.
+pub fn identity(name: &str) -> io::Result<Option<Identity>> {
     let mut request = Request::new(name, NO_FLUSH)?;
     match request.send(DEV_STATUS) {
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
         Err(error) => Err(error),
-        Ok(()) => Ok(Some(request.device())),
+        Ok(()) => Ok(Some(Identity { number: request.device(), uuid: request.text(UUID, UUID_ROOM) })),
     }
 }
 

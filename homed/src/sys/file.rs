@@ -1,7 +1,10 @@
 //! What an image file needs beyond reading and writing: lock, marks, space.
 
 use super::mount::Mounted;
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, IFlags, StatxFlags, XattrFlags};
+use rustix::fs::{
+    AtFlags, FallocateFlags, FlockOperation, IFlags, Mode, OFlags, ResolveFlags, StatxFlags, XattrFlags,
+};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -50,6 +53,32 @@ impl Identity {
         let facts = rustix::fs::statx(rustix::fs::CWD, link, flags, StatxFlags::empty())?;
         Ok(rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor))
     }
+}
+
+/// Device and inode of a file, encoded as in [`Identity`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Id {
+    /// Of its file system; with btrfs, of its subvolume.
+    pub device: u64,
+    /// In there.
+    pub inode: u64,
+}
+
+/// What is at a path beneath a directory, without a link, and without crossing into another mount, whose server might never
+/// answer. `None`: nothing is there that such a walk comes to.
+pub fn beneath(directory: impl AsFd, path: &Path) -> io::Result<Option<Id>> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match rustix::fs::openat2(directory, path, flags, Mode::empty(), resolve) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG) => {
+            return Ok(None);
+        }
+        other => other?,
+    };
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let facts = rustix::fs::statx(opened, "", flags, StatxFlags::INO)?;
+    let device = rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor);
+    Ok(Some(Id { device, inode: facts.stx_ino }))
 }
 
 /// Whether the file system at a path is one that asks a server, which may never answer.

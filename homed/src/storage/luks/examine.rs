@@ -11,7 +11,7 @@ use crate::storage::examined::{
 use crate::storage::luks::spec::Spec;
 use crate::storage::luks::whereabouts::helper_name;
 use crate::storage::parts::{gpt, image, mapped, mark, superblock};
-use crate::sys::{devmapper, file, loopdev, mount};
+use crate::sys::{file, loopdev, mount};
 use records::Refusal;
 use records::signature::Vouched;
 use std::fs::File;
@@ -102,13 +102,13 @@ fn facts(file: &File) -> Image {
 fn stale(spec: &Spec) -> Vec<String> {
     let mut all = Vec::new();
     let node = mapped::node(&spec.mapper_name());
-    if devmapper::number(&spec.mapper_name()).is_ok_and(|number| number.is_some()) {
+    if mapped::number(&spec.mapper_name()).is_ok_and(|number| number.is_some()) {
         all.push(node.display().to_string());
     }
     if loopdev::is_attached(&spec.image).unwrap_or(false) {
         all.push(format!("a loop device of {}", spec.image.display()));
     }
-    if let Ok(Some(device)) = devmapper::number(&spec.mapper_name()) {
+    if let Ok(Some(device)) = mapped::number(&spec.mapper_name()) {
         let mounts = mount::of_device(device).unwrap_or_default();
         all.extend(mounts.iter().map(|found| format!("a mount at {}", found.mount.target.display())));
     }

@@ -20,7 +20,7 @@ use super::{
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
 use crate::sys::waiting::wait_until;
-use crate::sys::{devmapper, durable, loopdev};
+use crate::sys::{durable, loopdev};
 use perform::pinned;
 use perform::sweep::sweep;
 use records::signature::Vouched;
@@ -39,6 +39,7 @@ mod header_copies;
 mod mend;
 #[cfg(test)]
 mod model;
+mod needed;
 mod opened;
 mod perform;
 mod plan;
@@ -215,8 +216,7 @@ fn open_when_free(spec: &Spec) -> Result<std::fs::File, Failure> {
 
 /// The home's mount at its home directory, whatever lies over it; `None`: it is not mounted there from its encrypted device.
 fn mounted_home(spec: &Spec) -> Result<Option<Found>, Failure> {
-    let Some(device) = devmapper::number(&spec.mapper_name()).during("looking for the encrypted device")?
-    else {
+    let Some(device) = mapped::number(&spec.mapper_name()).during("looking for the encrypted device")? else {
         return Ok(None);
     };
     mount::ours_at(&spec.home_directory, device).during("reading the table of mounts")
@@ -227,7 +227,7 @@ fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
     let name = spec.mapper_name();
     let forgotten = resize::key::revoke(spec);
     let is_closed = || {
-        let mapped = devmapper::number(&name).during("looking for the encrypted device")?.is_some();
+        let mapped = mapped::number(&name).during("looking for the encrypted device")?.is_some();
         Ok::<bool, Failure>(!mapped && !loopdev::is_attached(&spec.image).during("looking for loop devices")?)
     };
     // What another mount namespace has mounted does not go by itself, however long one waits.

@@ -4,16 +4,18 @@
 use super::perform::machine::{Machine, Means, Seen};
 use super::perform::{self, lock::reach};
 use super::plan::lock::{Reached, Wish};
-use crate::job::{Context, Failure, Force, Steps, refuse};
+use crate::job::{Context, Failure, Force, Steps};
+use crate::storage::luks::needed;
 use crate::storage::luks::spec::Spec;
+use crate::storage::parts::mapped;
 use crate::storage::{Seal, Settled, Unsealed};
-use crate::sys::{devmapper, loopdev, mount};
-use records::{Refusal, Secret};
-use std::path::{Path, PathBuf};
+use records::Secret;
 
 /// Takes the key out of memory. Nothing of a home that is not mounted needs one.
 pub fn seal(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Unsealed> {
-    refuse_what_needs_the_key(spec).map_err(Unsealed::Open)?;
+    let device = mapped::number(&spec.mapper_name()).during("looking for the encrypted device");
+    let unneeded = device.and_then(|device| device.map_or(Ok(()), needed::refuse_if_any));
+    unneeded.map_err(Unsealed::Open)?;
     let means = Means { seal: Some(seal), ..Means::default() };
     perform::lock::seal(&mut Machine::new(spec, means), steps)
 }
@@ -51,30 +53,5 @@ pub fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<Seen, F
         // The storage may be gone, and with it the way to say that it is clean.
         Err(_) if force == Force::Yes && !machine.is_mounted() => Ok(machine.seen),
         other => other.map(|_| machine.seen),
-    }
-}
-
-/// The kernel itself reads and writes swap files and images without regard to a frozen user.
-fn refuse_what_needs_the_key(spec: &Spec) -> Result<(), Failure> {
-    let Some(device) = devmapper::number(&spec.mapper_name()).during("looking for the encrypted device")?
-    else {
-        return Ok(());
-    };
-    let mounts = mount::of_device(device).during("reading the table of mounts")?;
-    let swaps = std::fs::read_to_string("/proc/swaps").during("reading the table of swap space")?;
-    let swap = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
-    let loops = loopdev::attached().during("looking for loop devices")?;
-    // Both tables have real paths, as that of the mounts has.
-    let inside = |path: &&Path| mounts.iter().any(|found| path.starts_with(&found.mount.target));
-    let found = swap.map(Path::new).chain(loops.iter().map(PathBuf::as_path)).find(inside);
-    match found {
-        None => Ok(()),
-        Some(path) => refuse(
-            Refusal::HomeBusy,
-            format!(
-                "The home cannot be locked: {} is swap space or an attached image. Detach it and try again.",
-                path.display()
-            ),
-        ),
     }
 }

@@ -4,6 +4,7 @@
 //! it is called and who made it notwithstanding. No file system is asked for anything: its server may be frozen by the
 //! very lock, and would never answer.
 
+use crate::storage::swap::Space;
 use crate::storage::traces::{Trace, Traces};
 use crate::storage::whereabouts::Clues;
 use crate::sys::devmapper::{self, Device, Key};
@@ -21,7 +22,7 @@ pub fn look(clues: &Clues<'_>) -> Traces {
             (unseen.clone(), unseen, keys(clues, &[]))
         }
     };
-    let swap = swap(&format!("homed-swap-{}", clues.user));
+    let swap = swap(&Space::uuid_of(clues.user));
     Traces { device, table, keyring, swap, holders: holding(clues) }
 }
 
@@ -90,8 +91,8 @@ pub fn key_names(luks: Option<Uuid>, devices: &[Device]) -> io::Result<Vec<Strin
 }
 
 /// At other levels there is none, or one that is still being taken out: what is in it is in memory, too.
-fn swap(name: &str) -> Trace {
-    match devmapper::device(name) {
+fn swap(uuid: &str) -> Trace {
+    match devmapper::with_uuid(uuid) {
         Ok(None) => Trace::Clear,
         Ok(Some(device)) if device.suspended && device.key == Some(Key::Wiped) && !device.inactive => {
             Trace::Clear
@@ -124,6 +125,7 @@ mod tests {
     fn device(name: &str, key: Option<Key>) -> Device {
         Device {
             name: name.into(),
+            uuid: String::new(),
             luks_uuid: None,
             number: crate::sys::mount::Number { major: 253, minor: 0 },
             suspended: true,

@@ -1,7 +1,8 @@
 //! Whether a home is open, and how, by its devices.
 //!
 //! A home is known by the UUID of its LUKS header, which the kernel keeps with every device-mapper device that has its
-//! content, whatever that is called and whoever made it. Only where nobody knows that UUID, the names of ours count.
+//! content, whatever that is called and whoever made it. Only where nobody knows that UUID, the names of ours count, of
+//! devices that have the content of some header.
 //!
 //! ```text
 //! /dev/mapper/home-alice            the home                +check     a check's
@@ -18,9 +19,15 @@ impl Clues<'_> {
     pub fn devices(&self) -> io::Result<Vec<Device>> {
         match self.luks {
             Some(luks) => devmapper::of_uuid(luks),
-            None => devmapper::named(|name| is_own(name, self.user)),
+            None => Ok(encrypted(devmapper::named(|name| is_own(name, self.user))?)),
         }
     }
+}
+
+/// Those with the content of some LUKS header: the name alone may be that of a logical volume.
+fn encrypted(mut devices: Vec<Device>) -> Vec<Device> {
+    devices.retain(|device| device.luks_uuid.is_some());
+    devices
 }
 
 /// The name of the device-mapper device of a user's home.
@@ -73,6 +80,7 @@ mod tests {
     fn device(name: &str, suspended: bool) -> Device {
         Device {
             name: name.into(),
+            uuid: String::new(),
             luks_uuid: None,
             number: mount::Number { major: 253, minor: 0 },
             suspended,
@@ -101,6 +109,13 @@ mod tests {
         for (mounted, devices, standing) in table {
             assert_eq!(judged(mounted, &devices), standing, "{devices:?}");
         }
+    }
+
+    #[test]
+    fn a_volume_of_a_group_called_home_opens_no_home() {
+        let home = Device { luks_uuid: Some(uuid::Uuid::nil()), ..device("home-data", false) };
+        assert_eq!(encrypted(vec![device("home-data", false)]), []);
+        assert_eq!(encrypted(vec![home.clone()]), [home]);
     }
 
     #[test]

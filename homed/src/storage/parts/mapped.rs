@@ -7,7 +7,7 @@ use crate::sys::{file, holders, waiting::wait_until};
 use plan::{Device, Step};
 use records::Refusal;
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Mapped {
 
     /// A device that is active already: it goes with its last user as well.
     pub fn adopt(name: &str) -> Result<Self, Failure> {
-        let number = devmapper::number(name).during("looking for the encrypted device")?;
+        let number = number(name).during("looking for the encrypted device")?;
         let Some(number) = number else { return Err(Failure::fault("the encrypted device is gone")) };
         let mapped = Self { node: open(number, Access::Write)?, path: node(name) };
         devmapper::remove_when_unused(name).during("marking the encrypted device for removal")?;
@@ -172,11 +172,38 @@ pub fn node(name: &str) -> PathBuf {
     Path::new(NODES).join(name)
 }
 
+/// What the UUID of a device begins with that libcryptsetup, or this program, has made without a header of its own; the name
+/// follows.
+const PLAIN: &str = "CRYPT-PLAIN-";
+
+/// The UUID of a device of this name without a LUKS header.
+pub fn plain_uuid(name: &str) -> String {
+    format!("{PLAIN}{name}")
+}
+
+/// Whether a device of this name is one of encryption. The name alone says nothing: the volume `data` of an LVM group `home`
+/// is called `home-data`.
+fn is_encrypted(name: &str, uuid: &str) -> bool {
+    devmapper::luks_uuid(uuid).is_some() || uuid == plain_uuid(name)
+}
+
+/// The encrypted device of a name; `None`: there is none, whatever else has that name.
+pub fn device(name: &str) -> io::Result<Option<devmapper::Device>> {
+    Ok(devmapper::device(name)?.filter(|device| is_encrypted(name, &device.uuid)))
+}
+
+/// Its number.
+pub fn number(name: &str) -> io::Result<Option<Number>> {
+    let found = devmapper::identity(name)?.filter(|found| is_encrypted(name, &found.uuid));
+    Ok(found.map(|found| found.number))
+}
+
 /// Whether there is such a device, and its first page cannot be read: from the disk, not from memory.
 pub fn is_dead(name: &str) -> bool {
     const PAGE: usize = 4096;
     // One that is suspended would never answer.
-    if devmapper::device(name).is_ok_and(|device| device.is_some_and(|device| device.suspended)) {
+    let found = device(name).ok().flatten();
+    if found.is_none_or(|device| device.suspended) {
         return false;
     }
     let mut options = File::options();
@@ -191,7 +218,7 @@ pub fn is_dead(name: &str) -> bool {
 
 /// Waits until the kernel has taken down a device that nobody uses any more.
 pub fn wait_until_gone(name: &str) -> Result<(), Failure> {
-    let is_gone = || devmapper::number(name).map(|number| number.is_none());
+    let is_gone = || number(name).map(|number| number.is_none());
     if !wait_until(GOING, is_gone).during("looking for the encrypted device")? {
         return remove_stale(name);
     }
@@ -201,13 +228,16 @@ pub fn wait_until_gone(name: &str) -> Result<(), Failure> {
 
 /// Removes the node of a device that is gone, where no udev does it.
 pub fn forget_node(name: &str) {
+    if devmapper::identity(name).is_ok_and(|found| found.is_some()) {
+        return;
+    }
     // A node that is not there, or that udev is just removing, is as good.
     let _ = std::fs::remove_file(node(name));
 }
 
 /// Removes a device that a killed process left: one that is there though the home is not active.
 pub fn remove_stale(name: &str) -> Result<(), Failure> {
-    if devmapper::number(name).during("looking for the encrypted device")?.is_some() {
+    if number(name).during("looking for the encrypted device")?.is_some() {
         // Else it would be tried for seconds.
         if is_held_elsewhere(name)? || devmapper::remove(name).is_err() {
             return in_use(name);
@@ -219,7 +249,7 @@ pub fn remove_stale(name: &str) -> Result<(), Failure> {
 
 /// Whether a mount namespace other than ours has the file system of a device mounted.
 pub fn is_held_elsewhere(name: &str) -> Result<bool, Failure> {
-    let Some(device) = devmapper::number(name).during("looking for the encrypted device")? else {
+    let Some(device) = number(name).during("looking for the encrypted device")? else {
         return Ok(false);
     };
     let elsewhere = mount::elsewhere(device).during("looking into other mount namespaces")?;
@@ -227,7 +257,35 @@ pub fn is_held_elsewhere(name: &str) -> Result<bool, Failure> {
 }
 
 fn in_use(name: &str) -> Result<(), Failure> {
+    let taken = devmapper::identity(name).during("looking for the encrypted device")?;
+    if taken.is_some_and(|found| !is_encrypted(name, &found.uuid)) {
+        return refuse(
+            Refusal::HomeBusy,
+            format!(
+                "The home's encrypted device would be called {}, and another program (LVM?) has a device of that name. \
+                 Nothing was done. Give that one another name (lvrename, dmsetup rename), and try again.",
+                node(name).display()
+            ),
+        );
+    }
     let holding = holders::of_device(&node(name));
     let by = if holding.is_empty() { String::new() } else { format!(" by {}", holders::names(&holding)) };
     refuse(Refusal::HomeBusy, format!("The home's encrypted device is still in use{by}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_of_a_group_called_home_is_no_home() {
+        let luks = "CRYPT-LUKS2-5a1f0b1c0001400280030123456789ab-home-data";
+        for uuid in [luks, "CRYPT-LUKS1-5a1f0b1c0001400280030123456789ab-home-data"] {
+            assert!(is_encrypted("home-data", uuid), "{uuid}");
+        }
+        for uuid in ["", "LVM-pqGKyZRJSYXGRHrZP2zYzcCDzTcIaB8Fx", "CRYPT-PLAIN-other"] {
+            assert!(!is_encrypted("home-data", uuid), "{uuid}");
+        }
+        assert!(is_encrypted("homed-swap-alice", &plain_uuid("homed-swap-alice")));
+    }
 }

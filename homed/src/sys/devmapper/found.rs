@@ -21,6 +21,11 @@ pub fn of_uuid(luks: Uuid) -> io::Result<Vec<Device>> {
     chosen(|listed| luks_uuid(&listed.uuid) == Some(luks))
 }
 
+/// The device with this UUID, whatever it is called; `None`: there is none.
+pub fn with_uuid(uuid: &str) -> io::Result<Option<Device>> {
+    Ok(chosen(|listed| listed.uuid == uuid)?.into_iter().next())
+}
+
 /// All devices whose name is accepted.
 pub fn named(accept: impl Fn(&str) -> bool) -> io::Result<Vec<Device>> {
     chosen(|listed| accept(&listed.name))
@@ -95,7 +100,7 @@ fn uuid_of(name: &str) -> io::Result<String> {
 
 /// The UUID of the LUKS header whose content a device has. libcryptsetup's UUID of a device is `CRYPT-LUKS2-`, that UUID
 /// without dashes, `-` and the name.
-pub(super) fn luks_uuid(text: &str) -> Option<Uuid> {
+pub fn luks_uuid(text: &str) -> Option<Uuid> {
     let mut parts = text.splitn(4, '-');
     if parts.next() != Some("CRYPT") || parts.next()? == "PLAIN" {
         return None;

@@ -1,7 +1,7 @@
 //! Which loop devices show a file: asked by its device and inode, for a file has many names and paths.
 
 use super::{LO_FLAGS_AUTOCLEAR, status};
-use crate::sys::file::{Identity, is_of_a_server};
+use crate::sys::file::{Id, Identity, is_of_a_server};
 use crate::sys::mount;
 use linux_raw_sys::loop_device::LOOP_CLR_FD;
 use std::fs::File;
@@ -31,7 +31,7 @@ impl Attached {
 pub fn showing(file: Identity) -> io::Result<Vec<Attached>> {
     let mounts = mount::table("self")?;
     let mut found = Vec::new();
-    for (name, backing) in bound()? {
+    for (name, backing) in attached()? {
         // The kernel asks the backing file's file system; one that has a server may never answer.
         if is_of_a_server(&mounts, &backing) && !is_of_a_server(&mounts, &file.path) {
             continue;
@@ -59,12 +59,20 @@ fn one(name: &str, file: &Identity) -> io::Result<Option<Attached>> {
     }))
 }
 
-/// The files that loop devices show, by the path they were attached by.
-pub fn attached() -> io::Result<Vec<PathBuf>> {
-    Ok(bound()?.into_iter().map(|(_, backing)| backing).collect())
+/// The file that a loop device (`loop0`) shows, as the kernel knows it. `None`: it shows none any more.
+pub fn backing(name: &str) -> io::Result<Option<Id>> {
+    match File::open(Path::new("/dev").join(name)).and_then(|device| status(&device)) {
+        Ok(info) => Ok(Some(Id { device: info.lo_device, inode: info.lo_inode })),
+        Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENXIO) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-fn bound() -> io::Result<Vec<(String, PathBuf)>> {
+/// All loop devices that show a file, with its path as this process would walk it, or as it is in the namespace that the
+/// file was opened in.
+pub fn attached() -> io::Result<Vec<(String, PathBuf)>> {
     let mut bound = Vec::new();
     for entry in std::fs::read_dir("/sys/block")? {
         let entry = entry?;

@@ -4,7 +4,7 @@
 //! on the machine stays mounted there, and keeps its device open.
 
 use super::table::{directory, id};
-use super::{Found, Number, Unmount, find, table, unmount};
+use super::{Found, Mounted, Number, Unmount, find, table, unmount};
 use crate::sys::bounded::{Deadline, Late, Unfinished, within};
 use nix::sched::{CloneFlags, setns};
 use std::collections::BTreeMap;
@@ -49,16 +49,25 @@ impl Elsewhere {
     /// Opens the directory that is mounted there.
     pub fn open(&self) -> io::Result<OwnedFd> {
         let mut error = io::Error::from(io::ErrorKind::NotFound);
-        for Found { mount, .. } in &self.mounts {
-            // Through the root of a process that is there. What its user has put in the way has another id.
-            let there = mount.target.strip_prefix("/").unwrap_or(&mount.target);
-            match directory(&Path::new(&format!("/proc/{}/root", self.process)).join(there)) {
-                Ok(opened) if id(&opened)? == mount.id => return Ok(opened),
-                Ok(_) => {}
+        for (_, directory) in self.roots() {
+            match directory {
+                Ok(opened) => return Ok(opened),
                 Err(why) => error = why,
             }
         }
         Err(error)
+    }
+
+    /// Each mount of it there, with the directory that is mounted; `NotFound` for one that something lies over.
+    pub fn roots(&self) -> impl Iterator<Item = (&Mounted, io::Result<OwnedFd>)> {
+        self.mounts.iter().map(|Found { mount, .. }| (mount, self.root_of(mount)))
+    }
+
+    /// Through the root of a process that is there. What its user has put in the way has another id.
+    fn root_of(&self, mount: &Mounted) -> io::Result<OwnedFd> {
+        let there = mount.target.strip_prefix("/").unwrap_or(&mount.target);
+        let opened = directory(&Path::new(&format!("/proc/{}/root", self.process)).join(there))?;
+        if id(&opened)? == mount.id { Ok(opened) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
     /// Does something in that namespace, in a copy of this process, which must have one thread.

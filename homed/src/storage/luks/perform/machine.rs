@@ -96,7 +96,7 @@ impl<'a, 'm> Machine<'a, 'm> {
     }
 
     fn number(&self) -> Result<Option<Number>, Failure> {
-        devmapper::number(&self.spec.mapper_name()).during("looking for the encrypted device")
+        mapped::number(&self.spec.mapper_name()).during("looking for the encrypted device")
     }
 
     /// The home's mounts here.
@@ -265,7 +265,7 @@ fn others(spec: &Spec) -> io::Result<Vec<String>> {
 }
 
 fn device(name: &str) -> Result<Option<Device>, Failure> {
-    let found = devmapper::device(name).during("looking at the encrypted device")?;
+    let found = mapped::device(name).during("looking at the encrypted device")?;
     Ok(found.map(|device| Device {
         suspended: device.suspended,
         key: match device.key {
