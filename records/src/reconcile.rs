@@ -41,8 +41,8 @@ pub fn choose(host: &Record, inner: &Record, rule: Rule) -> Result<Choice, Refus
         (Rule::Any, _) | (_, Choice::Host) | (Rule::HostNotOlder, Choice::Same) => Ok(choice),
         (Rule::HostNotOlder | Rule::HostNewer, Choice::Inner) => Err(Refused::new(
             Refusal::RecordDowngrade,
-            "The home was changed on another machine since; log in once to take that over, then try again. \
-             Nothing was changed.",
+            "The home has a newer record than this machine: it was changed on another one, or a change was cut short. \
+             Log in once to take that over, then try again. Nothing was changed.",
         )),
         (Rule::HostNewer, Choice::Same) => {
             Err(Refused::new(Refusal::RecordMismatch, "The record is not newer than the one in the home."))

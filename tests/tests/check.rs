@@ -153,7 +153,14 @@ fn each_damage_is_told_and_mended() -> Result<()> {
     let kept = machine.check("cd /var/lib/systemd/home; ls alice.home.*.backup | wc -l; du -ms alice.home.*.backup | sort -n | tail -1")?;
     ensure!(kept.lines().next().is_some_and(|count| count.trim().parse::<u32>().unwrap_or(0) >= 5), "{kept}");
     assert_eq!(machine.check("ls -A /home")?, "alice\nalice.home\n");
-    Ok(())
+    // Removed, nothing of it stays, though the removal is cut short when the image is gone.
+    machine.check("echo 'remove-mount-point kill' > /run/homed/fault")?;
+    ensure!(machine.homectl("remove alice", "", "")?.status != 0);
+    machine.check(
+        "rm /run/homed/fault; [ ! -e /home/alice.home ]; ls /var/lib/systemd/home/alice.home.*.backup",
+    )?;
+    machine.done("remove alice", "", "")?;
+    machine.check("! ls -d /home/alice* /var/lib/systemd/home/alice* /var/cache/systemd/home/alice").map(drop)
 }
 
 #[test]

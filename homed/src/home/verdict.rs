@@ -395,6 +395,8 @@ fn forget(resting: Resting, verb: Verb) -> Verdict {
     match (resting, verb) {
         (Resting::Active, _) => Verdict::Refuse(Refusal::HomeBusy),
         (Resting::Locked, _) => Verdict::Refuse(Refusal::HomeLocked),
+        // What is left of it here goes, too: a removal that was cut short is finished so.
+        (Resting::Absent, Verb::Remove) => Verdict::Start(Work::Removing),
         (Resting::Absent, _) => Verdict::AtOnce,
         (Resting::Unfixated, Verb::Unregister) => Verdict::Refuse(Refusal::HomeUnfixated),
         (Resting::Inactive | Resting::Dirty | Resting::Open, Verb::Unregister) => Verdict::AtOnce,

@@ -63,6 +63,10 @@ steps! {
     Detach, "detach", "Closing the image";
     Trim, "trim", "Giving back unused space";
     Delete, "delete", "Deleting";
+    RemoveMountPoint, "remove-mount-point", "Removing the directory that the home was mounted at";
+    RemoveBlobs, "remove-blobs", "Removing pictures";
+    RemoveBackups, "remove-backups", "Removing what repairs have kept";
+    RemoveHost, "remove-host", "Removing the record of this machine";
     FreezeUser, "freeze-user", "Freezing the user's processes";
     Cover, "cover", "Covering the home directory";
     Evict, "evict", "Dropping the home's data from memory";

@@ -78,8 +78,10 @@ impl Folders {
         Ok(claimed)
     }
 
-    /// Replaces all blobs of a user by those of a claimed folder, durably.
+    /// Replaces all blobs of a user by those of a claimed folder, durably; a record that a killed run has written, and not
+    /// waited for, is on disk before: there are no pictures that nobody knows of.
     pub fn publish_blobs(&self, user: &UserName, claimed: &Path) -> io::Result<()> {
+        self.flush()?;
         self.swap_in(user, claimed)?;
         // What is there now is the old folder; left, it goes when the daemon starts.
         let _ = std::fs::remove_dir_all(claimed);
@@ -96,12 +98,18 @@ impl Folders {
         }
     }
 
-    /// Removes all blobs of a user.
+    /// Whether a user has a folder of blobs.
+    pub fn has_blobs(&self, user: &UserName) -> io::Result<bool> {
+        self.blob_folder(user).try_exists()
+    }
+
+    /// Removes all blobs of a user, durably: a home of the same name that is made later has none of them.
     pub fn remove_blobs(&self, user: &UserName) -> io::Result<()> {
         match std::fs::remove_dir_all(self.blob_folder(user)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
         }
+        File::open(&self.blobs)?.sync_all()
     }
 
     fn swap_in(&self, user: &UserName, fresh: &Path) -> io::Result<()> {

@@ -72,6 +72,11 @@ impl Folders {
         write_whole(&self.record_path(record.user()), text.as_bytes(), 0o600, Existing::Replace)
     }
 
+    /// Whether there is a host record, whatever is in it.
+    pub fn has_record(&self, user: &UserName) -> io::Result<bool> {
+        self.record_path(user).try_exists()
+    }
+
     /// Removes a host record; whether there was one.
     pub fn forget(&self, user: &UserName) -> io::Result<bool> {
         remove_file(&self.record_path(user))
@@ -82,16 +87,21 @@ impl Folders {
         self.state.join(format!("{user}.home.{seconds}.backup"))
     }
 
-    /// Removes what repairs have kept of a home, with the key slots of then; how many there were.
-    pub fn forget_backups(&self, user: &UserName) -> io::Result<usize> {
+    /// The files that have what repairs have kept of a home, with the key slots of then.
+    pub fn backups(&self, user: &UserName) -> io::Result<Vec<PathBuf>> {
         let begin = format!("{user}.home.");
         let is_ours = |name: &str| {
             let date = name.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(".backup"));
             date.is_some_and(|date| !date.is_empty() && date.bytes().all(|byte| byte.is_ascii_digit()))
         };
-        let found = names(&self.state, &is_ours)?;
-        for name in &found {
-            remove_file(&self.state.join(name))?;
+        Ok(names(&self.state, &is_ours)?.iter().map(|name| self.state.join(name)).collect())
+    }
+
+    /// Removes them; how many there were.
+    pub fn forget_backups(&self, user: &UserName) -> io::Result<usize> {
+        let found = self.backups(user)?;
+        for path in &found {
+            remove_file(path)?;
         }
         Ok(found.len())
     }

@@ -43,6 +43,17 @@ impl Default for Folders {
 }
 
 impl Folders {
+    /// What was written and removed here is on disk.
+    pub fn flush(&self) -> io::Result<()> {
+        for folder in [&self.state, &self.blobs] {
+            match std::fs::File::open(folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?.sync_all()?,
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the state folder if it is not there, for root alone.
     pub fn make(&self) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;

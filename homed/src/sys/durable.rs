@@ -1,11 +1,11 @@
 //! Files that are there whole or not at all, also after a power cut.
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Whose a new file is and who may read it.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +84,18 @@ fn fill(fd: OwnedFd, content: &[u8], owner: Owner) -> io::Result<()> {
     let mut file = File::from(fd);
     file.write_all(content)?;
     file.sync_all()
+}
+
+/// The name of a file beside this path while it is written: as [`write`] calls those.
+pub fn unfinished(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".#{name}.{}", uuid::Uuid::new_v4().simple()))
+}
+
+/// Gives a file that is whole and on disk its name, durably; the error is `AlreadyExists` where something has that.
+pub fn name(unfinished: &Path, path: &Path) -> io::Result<()> {
+    rustix::fs::renameat_with(CWD, unfinished, CWD, path, RenameFlags::NOREPLACE)?;
+    path.parent().map_or(Ok(()), |around| folder(around).and_then(sync_directory))
 }
 
 /// Makes the names in a directory durable.

@@ -17,16 +17,6 @@ use std::path::{Path, PathBuf};
 /// In the home.
 const INSIDE: &str = ".identity-blob";
 
-/// Fills a new home's blobs from this machine.
-pub fn into_home(record: &Record, home: &HomeDirectory) -> Result<(), Failure> {
-    let Ok(from) = durable::directory(&cache(record.user())) else { return Ok(()) };
-    if manifest(record).is_empty() {
-        return Ok(());
-    }
-    let to = inside(home)?;
-    copy(record, &from, &to, home.owner_of_files(0o644)).map(|_| ())
-}
-
 /// Pictures that were taken in for a change, until they are put in place.
 pub struct Claimed(Option<PathBuf>);
 
@@ -35,6 +25,21 @@ impl Claimed {
     pub fn new(staged: Option<&str>) -> Result<Self, Failure> {
         let claim = |staged: &str| Folders::default().claim_blobs(Path::new(staged));
         Ok(Self(staged.map(claim).transpose().during("taking the pictures on")?))
+    }
+
+    /// Whether there are some that are not in place yet.
+    pub fn is_waiting(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Copies them into a new home; where none were taken in, those that this machine has.
+    pub fn copy_into(&self, record: &Record, home: &HomeDirectory) -> Result<(), Failure> {
+        let folder = self.0.clone().unwrap_or_else(|| cache(record.user()));
+        let from = match durable::directory(&folder) {
+            Ok(from) if !manifest(record).is_empty() => from,
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        copy(record, &from, &inside(home)?, home.owner_of_files(0o644)).map(drop)
     }
 
     /// Puts them in place, if there are some.

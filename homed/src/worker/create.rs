@@ -1,13 +1,15 @@
 //! Making a home.
 
-use super::blobs::{self, Claimed};
+use super::blobs::Claimed;
+use super::life::here::{Here, Makes};
+use super::life::plan::{self, Is, Made};
 use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Step, Steps};
-use crate::storage::{self, HomeDirectory, NewHome, Spec, site};
+use crate::storage::{self, Backend, HomeDirectory, NewHome, Spec, site};
 use crate::token::{self, Offer};
-use records::signature::{self, Verdict};
-use records::{Record, Sections};
-use serde_json::json;
+use records::signature::{self, Verdict, Vouched};
+use records::{Record, Secret, Sections};
+use serde_json::{Map, Value, json};
 use std::io::Write;
 
 const PLAN: &[Step] = &[
@@ -23,10 +25,10 @@ const PLAN: &[Step] = &[
     Step::Sync,
     Step::Publish,
     Step::WriteHost,
+    Step::PublishBlobs,
 ];
 
-/// Makes storage for the job's record. The host's record is written last: without it the home is
-/// whole, and taken over at the first login.
+/// Makes a home for the job's record, in the order of [`plan`].
 pub fn create<W: Write>(
     job: &Job,
     (uid, overcommit): (u32, u32),
@@ -34,44 +36,100 @@ pub fn create<W: Write>(
     steps: &mut Reporter<W>,
 ) -> Done {
     steps.plan(PLAN);
-    let mut claimed = Claimed::new(staged)?;
+    let claimed = Claimed::new(staged)?;
     let offer = Offer::new(&job.credentials);
     let keys = token::all_keys(&job.record, &offer)?;
     let embedded = signed(&job.record.only(Sections::EMBEDDED))?;
     let spec = Spec::of(&job.record, &job.machine)?;
     steps.enter(Step::Check)?;
     site::examine(&spec, &state::neighbours(job)?)?;
-    let backend = storage::backend(spec)?;
-    claimed.publish(embedded.user())?;
-    let mut fill = |home: &HomeDirectory| {
-        home.write_record(&embedded)?;
-        blobs::into_home(&embedded, home)
-    };
     let vouched = state::trust()?.vouch(&embedded).ok_or(records::Refusal::BadSignature)?;
-    let mut request = NewHome { record: &embedded, keys: &keys, vouched, uid, overcommit, fill: &mut fill };
-    let created = backend.create(&mut request, steps);
-    if created.is_err() {
-        // Already failing: what matters is the first error.
-        let _ = state::forget_blobs(&embedded);
+    let place = format!("{} and {}", spec.image.display(), spec.home_directory.display());
+    let home_directory = spec.home_directory.clone();
+    let backend = storage::backend(spec)?;
+    let mut new = New { job, embedded, keys, vouched, uid, overcommit, claimed, binding: None, host: None };
+    let record = new.embedded.clone();
+    let mut here = Here {
+        record: &record,
+        backend: backend.as_ref(),
+        home_directory,
+        makes: Some(&mut new),
+        storage: Is::Missing,
+        wrote_record: Is::Missing,
+        flushed: Is::Missing,
+        leaves_mount_point: false,
+        steps,
+    };
+    match plan::make(&mut here, plan::next) {
+        Made::Whole => Ok(new.host),
+        Made::WithoutPictures(failure) => {
+            steps.warn(format!("The pictures are put in place at the next login: {}", failure.text()));
+            Ok(new.host)
+        }
+        Made::TakenBack(failure) => Err(failure),
+        Made::Left(failure, left) => {
+            steps.warn(format!("What was made could not be taken back (look at {place}): {}", left.text()));
+            Err(failure)
+        }
     }
-    let mut binding = created?;
-    if embedded.members().contains_key("blobManifest") {
-        binding.insert("blobDirectory".into(), json!(state::blob_folder(&embedded)));
+}
+
+/// A home that is being made.
+struct New<'a> {
+    job: &'a Job,
+    /// The record to put inside, signed.
+    embedded: Record,
+    keys: Vec<Secret>,
+    vouched: Vouched,
+    uid: u32,
+    overcommit: u32,
+    claimed: Claimed,
+    /// What the storage has to say of itself, once it is there.
+    binding: Option<Map<String, Value>>,
+    host: Option<Record>,
+}
+
+impl Makes for New<'_> {
+    fn storage(&mut self, backend: &dyn Backend, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let Self { embedded, keys, claimed, .. } = &*self;
+        let mut fill = |home: &HomeDirectory| {
+            home.write_record(embedded)?;
+            claimed.copy_into(embedded, home)
+        };
+        let (vouched, uid, overcommit) = (self.vouched, self.uid, self.overcommit);
+        let mut request = NewHome { record: embedded, keys, vouched, uid, overcommit, fill: &mut fill };
+        self.binding = Some(backend.create(&mut request, steps)?);
+        Ok(())
     }
-    binding.insert("uid".into(), json!(uid));
-    binding.insert("gid".into(), json!(uid));
-    let mut host = embedded.clone();
-    if let Some(status) = job.record.members().get("status") {
-        host = host.with_member("status", status.clone());
+
+    fn record(&mut self) -> Result<(), Failure> {
+        let mut binding = self.binding.clone().unwrap_or_default();
+        if self.embedded.members().contains_key("blobManifest") {
+            binding.insert("blobDirectory".into(), json!(state::blob_folder(&self.embedded)));
+        }
+        binding.insert("uid".into(), json!(self.uid));
+        binding.insert("gid".into(), json!(self.uid));
+        let mut host = self.embedded.clone();
+        if let Some(status) = self.job.record.members().get("status") {
+            host = host.with_member("status", status.clone());
+        }
+        let host = host.with_binding(&self.job.machine.id, binding);
+        state::save(&host)?;
+        self.host = Some(host);
+        Ok(())
     }
-    let host = host.with_binding(&job.machine.id, binding);
-    let saved = steps.enter(Step::WriteHost).and_then(|()| state::save(&host));
-    if let Err(failure) = saved {
-        // Nobody has the new home yet; without its record on this host it would be a surprise.
-        backend.remove(steps)?;
-        return Err(failure);
+
+    fn has_others_pictures(&self) -> bool {
+        self.claimed.is_waiting() || !self.embedded.members().contains_key("blobManifest")
     }
-    Ok(Some(host))
+
+    fn has_pictures(&self) -> bool {
+        self.claimed.is_waiting()
+    }
+
+    fn pictures(&mut self) -> Result<(), Failure> {
+        self.claimed.publish(self.embedded.user())
+    }
 }
 
 /// Signs a record that nobody has signed.

@@ -45,6 +45,11 @@ pub fn save(record: &Record) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is in the state folder is on disk.
+pub fn flush() -> Result<(), Failure> {
+    Folders::default().flush().during("writing the records of this machine to disk")
+}
+
 /// Where this machine keeps the user's pictures.
 pub fn blob_folder(record: &Record) -> String {
     Folders::default().blob_folder(record.user()).display().to_string()
@@ -59,13 +64,4 @@ pub fn backup_path(record: &Record) -> Result<PathBuf, Failure> {
 /// Removes the pictures on this machine.
 pub fn forget_blobs(record: &Record) -> Result<(), Failure> {
     Folders::default().remove_blobs(record.user()).during("removing the pictures on this machine")
-}
-
-/// Removes the host's record, blobs and what repairs have kept of the home, durably; what is not there is removed already.
-pub fn forget(record: &Record) -> Result<(), Failure> {
-    let folders = Folders::default();
-    // The record is last: while it is there, removing the home again finishes.
-    folders.forget_backups(record.user()).during("removing what a repair has kept of the home")?;
-    folders.forget(record.user()).during("removing the record of this machine")?;
-    forget_blobs(record)
 }

@@ -98,9 +98,23 @@ pub const ROOMS: &[Room] = &[
         crates: &["base64", "libc", "openssl", "rustix", "serde_json", "uuid"],
     },
     Room {
+        name: "homed::worker::life::plan",
+        at: "homed/src/worker/life/plan",
+        rooms: &["homed::job"],
+        crates: &[],
+    },
+    Room {
         name: "homed::worker",
         at: "homed/src/worker",
-        rooms: &["homed::job", "homed::statedir", "homed::storage", "homed::sys", "homed::token", "records"],
+        rooms: &[
+            "homed::job",
+            "homed::statedir",
+            "homed::storage",
+            "homed::sys",
+            "homed::token",
+            "homed::worker::life::plan",
+            "records",
+        ],
         crates: &["nix", "openssl", "rustix", "serde_json"],
     },
     // Core. One home knows of the set of them only the words of a request, and two calculations.
@@ -283,6 +297,7 @@ pub const PURE: &[&str] = &[
     "homed::manager",
     "homed::storage::luks::plan",
     "homed::storage::parts::mapped::plan",
+    "homed::worker::life::plan",
 ];
 
 /// What a kind of storage or of token is.

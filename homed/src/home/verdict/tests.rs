@@ -38,6 +38,19 @@ fn nothing_waits_for_a_home_at_rest() {
     }
 }
 
+/// What the walk over disk and kernel (`storage/luks/model/joint.rs`) takes for granted.
+#[test]
+fn nothing_is_written_to_a_locked_home_before_it_is_unlocked_or_given_up() {
+    let locked = |s: &Situation| s.state.resting == Resting::Locked && s.state.doing.is_none();
+    for situation in all_situations().filter(locked) {
+        for verb in Verb::ALL {
+            let Verdict::Start(work) = verdict(situation, verb) else { continue };
+            let may = matches!(work, Work::Unlocking(_) | Work::GivingUp | Work::Settling | Work::Checking);
+            assert!(may, "{situation:?} {verb:?} {work:?}");
+        }
+    }
+}
+
 #[test]
 fn a_mounted_home_is_never_removed_nor_mounted_twice() {
     for situation in all_situations() {
@@ -130,7 +143,7 @@ const AT_REST: &str = "
     Rescue               rescue   Absent    rescue   rescue   AlreadyActive AlreadyActive Locked  rescue
     Resize               Unfixated Absent   resize   resize   resize   resize   Locked  resize
     Fit                  so       so        so       so       resize   resize   so  so
-    Remove               remove   now       remove   remove   Busy     Busy     Locked  remove
+    Remove               remove   remove    remove   remove   Busy     Busy     Locked  remove
     Unregister           Unfixated now      now      now      Busy     Busy     Locked  now
     Lock                 NotActive NotActive NotActive NotActive lock   lock   Locked  lock
     LockAll              so       so        so       so       lock     lock     so  lock

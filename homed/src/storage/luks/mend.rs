@@ -106,24 +106,25 @@ fn rebuild_header(file: &File, place: &header::Place, spec: &Spec) -> Result<(),
     Ok(())
 }
 
-/// Keeps beginning and end of the image in a sparse file of the same size, durably.
+/// Keeps beginning and end of the image in a sparse file of the same size, durably. It has its name when it is whole: half a
+/// backup would be taken for a whole one. What a cut leaves of it is collected when the daemon starts.
 fn keep(file: &File, backup: &Path) -> Result<(), Failure> {
+    let unfinished = durable::unfinished(backup);
     let kept = || -> io::Result<()> {
-        let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(backup)?;
+        // What is kept is of an image that a power cut does not take away.
+        file.sync_all()?;
+        let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
         let size = file.metadata()?.len();
         copy.set_len(size)?;
         image::copy_range(file, &copy, 0..HEAD.min(size))?;
         image::copy_range(file, &copy, size.saturating_sub(TAIL)..size)?;
         copy.sync_all()?;
-        match backup.parent() {
-            Some(folder) => durable::folder(folder).and_then(durable::sync_directory),
-            None => Ok(()),
-        }
+        durable::name(&unfinished, backup)
     };
     let kept = kept();
-    if kept.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
-        // Half a backup would be taken for a whole one. Already failing: what matters is the first error.
-        let _ = std::fs::remove_file(backup);
+    if kept.is_err() {
+        // Already failing: what matters is the first error.
+        let _ = std::fs::remove_file(&unfinished);
     }
     kept.during(format!("keeping what was there in {}", backup.display()))
 }

@@ -241,21 +241,27 @@ fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
     forgotten
 }
 
+/// Unfinished images go with it: where the folder is not one that is looked through, nobody would know of them again.
 fn remove(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     sweep(spec)?;
     mapped::remove_stale(&spec.mapper_name())?;
+    if !image::unfinished(&spec.image, &spec.machine.id).is_empty() {
+        image::remove_unfinished(&spec.image, &spec.machine.id)?;
+    }
     let file = match image::open(&spec.image, image::Access::Write) {
-        Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeAbsent => return Ok(()),
-        other => other?,
+        Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeAbsent => None,
+        other => Some(other?),
     };
     steps.enter(Step::Delete)?;
-    std::fs::remove_file(&spec.image).during(format!("deleting {}", spec.image.display()))?;
+    if file.is_some() {
+        std::fs::remove_file(&spec.image).during(format!("deleting {}", spec.image.display()))?;
+    }
     drop(file);
-    match spec.image.parent() {
-        Some(folder) => {
-            durable::folder(folder).and_then(durable::sync_directory).during("writing the deletion to disk")
-        }
-        None => Ok(()),
+    match spec.image.parent().map(durable::folder) {
+        // Somebody else may have deleted it, and not waited for the disk.
+        Some(Ok(folder)) => durable::sync_directory(folder).during("writing the deletion to disk"),
+        // The folder is gone, with all that was in it.
+        Some(Err(_)) | None => Ok(()),
     }
 }
 

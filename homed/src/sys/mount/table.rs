@@ -64,11 +64,16 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// Whether it is of the file system on this device.
+    /// Whether it is of the file system on this device. The kernel tells its number; only where that is of no device (btrfs)
+    /// the source counts, which is the name that the device had once.
     pub fn is_of(&self, device: Number) -> bool {
-        ON_DEVICES.contains(&self.kind.as_str())
-            && (self.device == format!("{}:{}", device.major, device.minor)
-                || Number::of_node(&self.source).is_ok_and(|number| number == device))
+        if !ON_DEVICES.contains(&self.kind.as_str()) {
+            return false;
+        }
+        match self.device.strip_prefix("0:") {
+            Some(_) => Number::of_node(&self.source).is_ok_and(|number| number == device),
+            None => self.device == format!("{}:{}", device.major, device.minor),
+        }
     }
 
     /// Whether nothing can be written, in this mount or in the file system.
@@ -330,6 +335,12 @@ mod tests {
         );
         assert!(!mount.is_read_only());
         assert_eq!(mount.to_string(), "ext4 at /home/a b");
+        // Its device has another name by now, and what has that name is another device.
+        let (null, renamed) =
+            (Number { major: 1, minor: 3 }, HOME.replace("/dev/mapper/home-alice", "/dev/null"));
+        assert!(!parse(renamed.as_bytes()).expect("a mount").is_of(null));
+        let btrfs = renamed.replace("254:0", "0:40").replace("ext4", "btrfs");
+        assert!(parse(btrfs.as_bytes()).expect("a mount").is_of(null));
         assert_eq!(parse(b""), None);
         assert_eq!(parse(b"1 2 3"), None);
     }

@@ -126,22 +126,24 @@ fn no_order_of_verbs_and_cuts_leaves_a_key_or_a_home_that_nobody_can_use() {
     assert!(sequences > 500_000, "{sequences}");
 }
 
+/// What is taken out, and a word of what is found.
+pub(super) const FAULTS: &[(&[Mend], &str)] = &[
+    (&[Mend::SecondTable], "there is a key"),
+    (&[Mend::Others], "there is a key"),
+    (&[Mend::RevokedWhenSealed], "there is a key"),
+    (&[Mend::RevokedWhenClosed], "something is left"),
+    (&[Mend::AsksTheKernel], "suspended device"),
+    (&[Mend::SettledBeforeThaw], "thawed over a suspended device"),
+    (&[Mend::OpenFails], "thawed over a suspended device"),
+    (&[Mend::FinishesGivingUp], "cannot be used"),
+    (&[Mend::Thaws], ""),
+    (&[Mend::Uncovers], ""),
+    (&[Mend::Barriers], ""),
+];
+
 #[test]
 fn the_model_finds_each_fault() {
-    let mends: [(&'static [Mend], &str); 11] = [
-        (&[Mend::SecondTable], "there is a key"),
-        (&[Mend::Others], "there is a key"),
-        (&[Mend::RevokedWhenSealed], "there is a key"),
-        (&[Mend::RevokedWhenClosed], "something is left"),
-        (&[Mend::AsksTheKernel], "suspended device"),
-        (&[Mend::SettledBeforeThaw], "thawed over a suspended device"),
-        (&[Mend::OpenFails], "thawed over a suspended device"),
-        (&[Mend::FinishesGivingUp], "cannot be used"),
-        (&[Mend::Thaws], ""),
-        (&[Mend::Uncovers], ""),
-        (&[Mend::Barriers], ""),
-    ];
-    for (mend, words) in mends {
+    for (mend, words) in FAULTS {
         let found = without(mend, || all_of_depth_three(&mut Walked::default()));
         let why = found.expect_err(&format!("without {mend:?} nothing is found"));
         println!("without {mend:?}: {why}");

@@ -17,3 +17,20 @@ mod kernel_tests;
 mod others;
 mod verbs;
 mod walk;
+
+use crate::storage::luks::plan::without::ALL;
+
+/// A rule that no test takes out may be one that nothing needs.
+#[test]
+fn each_rule_is_taken_out_in_some_walk() {
+    let disk = walk::FAULTS.iter().map(|(mends, _)| ("disk", *mends));
+    let kernel = kernel_tests::FAULTS.iter().map(|(mends, _)| ("kernel", *mends));
+    let joint = joint::FAULTS.iter().map(|(mends, _)| ("both", *mends));
+    let taken_out: Vec<_> = disk.chain(kernel).chain(joint).collect();
+    for mend in ALL {
+        let found = taken_out.iter().filter(|(_, mends)| mends.contains(mend));
+        let walks: Vec<&str> = found.map(|(walk, _)| *walk).collect();
+        println!("{mend:?}: {}", walks.join(", "));
+        assert!(!walks.is_empty(), "{mend:?} is never taken out");
+    }
+}

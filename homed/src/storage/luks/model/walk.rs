@@ -295,7 +295,7 @@ fn no_order_of_events_loses_a_home_or_leaves_a_password() {
 }
 
 /// What is taken out, and a home that misses it.
-const FAULTS: &[(&[Mend], usize)] = &[
+pub(super) const FAULTS: &[(&[Mend], usize)] = &[
     // What was reproduced on a real machine: a newer record, and the only slot is destroyed.
     (&[Mend::OpenedStays, Mend::Digest, Mend::WholeBefore], 0),
     (&[Mend::OpenedStays, Mend::Digest], 1),

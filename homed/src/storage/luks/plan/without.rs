@@ -1,8 +1,18 @@
 //! What makes faults of plans impossible, by name. A test takes each out once, and has the model find the fault.
 
-/// Something that a plan minds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mend {
+macro_rules! mends {
+    ($( $(#[$about:meta])* $name:ident, )*) => {
+        /// Something that a plan minds.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Mend { $( $(#[$about])* $name, )* }
+
+        /// All of them.
+        #[cfg(test)]
+        pub const ALL: &[Mend] = &[ $( Mend::$name, )* ];
+    };
+}
+
+mends! {
     /// Whoever proves with an old slot has a change taken back, and a slot that was just opened stays.
     OpenedStays,
     /// The record's keys tell whether a change was made, not its date.
@@ -29,7 +39,8 @@ pub enum Mend {
     /// Each step is on disk before the next.
     #[cfg(test)]
     Flushed,
-    /// What is sealed, or stands still, is not changed. (`home/verdict.rs` and `home/hold.rs` see to it.)
+    /// What is sealed, or stands still, is not changed. (`home/verdict.rs` and `home/hold.rs` see to it, and
+    /// their tests that they do.)
     #[cfg(test)]
     Unchanged,
     /// An unlock reads the header's record as well as this machine's. (`worker/unlock.rs` sees to it.)

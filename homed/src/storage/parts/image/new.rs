@@ -123,8 +123,23 @@ impl NewImage {
         }
         self.temporary = None;
         let synced = self.file.sync_all().and_then(|()| durable::sync_directory(&self.folder));
-        synced.during(format!("writing the name {} to disk", target.display()))?;
+        if let Err(error) = synced {
+            self.unname();
+            return Err(error).during(format!("writing the name {} to disk", self.target.display()));
+        }
         self.file.try_clone().during("keeping the image open")
+    }
+
+    /// A name that is not known to be on disk is taken away again: whoever is told that it failed finds nothing there.
+    fn unname(&self) {
+        let is_ours = |facts: std::fs::Metadata| {
+            self.file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (facts.dev(), facts.ino()))
+        };
+        // In the place of an old one it stays: that is gone, and the new one is as good.
+        if self.instead == Instead::Nothing && self.target.symlink_metadata().is_ok_and(is_ours) {
+            // Already failing: what matters is the first error.
+            let _ = std::fs::remove_file(&self.target);
+        }
     }
 }
 

@@ -61,11 +61,13 @@ pub fn unfinished(target: &Path, machine: &MachineId) -> Vec<String> {
     }
 }
 
-/// Removes them.
+/// Removes them, durably.
 pub fn remove_unfinished(target: &Path, machine: &MachineId) -> Result<(), Failure> {
     if let (Some(path), Some(name)) = (target.parent(), name(target)) {
         let folder = durable::folder(path).during(format!("opening {}", path.display()))?;
-        remove(&folder, path, Of::HomeOrUnknown(name, machine));
+        if !remove(&folder, path, Of::HomeOrUnknown(name, machine)).is_empty() {
+            durable::sync_directory(&folder).during("writing the deletion to disk")?;
+        }
     }
     Ok(())
 }
