@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::console::Console;
-use crate::image::Image;
+use crate::image::{Image, Suite};
 use crate::kernel::{Kernel, LINES};
 use crate::runner::{self, Runner};
 use crate::wreck::Wreck;
@@ -40,6 +40,7 @@ pub enum Hardware {
 #[must_use]
 pub struct Builder {
     pub(crate) image: Image,
+    pub(crate) suite: Suite,
     pub(crate) init: Init,
     pub(crate) hardware: Hardware,
     pub(crate) memory: u32,
@@ -63,6 +64,12 @@ impl Builder {
     /// What is installed on its disk.
     pub fn image(mut self, image: Image) -> Self {
         self.image = image;
+        self
+    }
+
+    /// Which Debian it is. (A machine with a screen is Debian stable.)
+    pub fn suite(mut self, suite: Suite) -> Self {
+        self.suite = suite;
         self
     }
 
@@ -105,7 +112,7 @@ impl Builder {
     /// Starts it with a fresh disk and returns when commands can be run; a full one when its boot has ended.
     pub fn start(self) -> Result<Machine> {
         let image = match self.hardware {
-            Hardware::Process => self.image.file()?,
+            Hardware::Process => self.image.file_of(self.suite)?,
             Hardware::Screen => self.image.screen_file()?,
         };
         self.start_on(image, Wreck::new()?)
@@ -132,6 +139,7 @@ impl Machine {
     pub fn builder() -> Builder {
         Builder {
             image: Image::Base,
+            suite: Suite::Stable,
             init: Init::Small,
             hardware: Hardware::Process,
             memory: 1024,

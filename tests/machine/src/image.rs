@@ -29,10 +29,30 @@ pub enum Image {
     Peer,
 }
 
+/// Which Debian it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// Debian stable.
+    Stable,
+    /// The same with systemd, PAM, polkit and OpenSSH of Debian testing; the kernel is the same.
+    Testing,
+}
+
 impl Image {
     /// The image's file for a machine in User-Mode Linux, built if it is not there.
     pub fn file(self) -> Result<PathBuf> {
-        self.on(&Base { folder: folder()?, tree: tree()? })
+        self.file_of(Suite::Stable)
+    }
+
+    /// The same of that Debian.
+    pub fn file_of(self, suite: Suite) -> Result<PathBuf> {
+        match suite {
+            Suite::Stable => self.on(&Base { folder: folder()?, tree: tree()? }),
+            Suite::Testing => {
+                let folder = testing()?;
+                self.on(&Base { tree: folder.join("made/tree"), folder })
+            }
+        }
     }
 
     /// The image's file for a machine with a screen, built if it is not there.
@@ -45,7 +65,7 @@ impl Image {
         match self {
             Self::Base => base.image(),
             Self::Ours => base.layer(&our_package()?),
-            Self::Peer => base.layer(&peer_package()?),
+            Self::Peer => base.layer(&peer_package(&base.tree)?),
         }
     }
 }
@@ -93,6 +113,30 @@ pub fn screen() -> Result<PathBuf> {
         run(Command::new("sh").arg(recipe.join("build.sh")).arg(&recipe).arg(&base).arg(partial), &log)
     })?;
     Ok(folder)
+}
+
+/// The folder of Debian testing: `made/` has its tree, and what systemd's packages bring of integration tests, built if
+/// they are not there.
+fn testing() -> Result<PathBuf> {
+    let folder = folder()?.join(format!("testing-{}", recipe::testing_digest()));
+    let base = tree()?;
+    cache::once(&folder.join("made"), |partial| {
+        let log = folder.join("build.log");
+        eprintln!("machine: building the tree of Debian testing, once (some minutes; see {})", log.display());
+        let recipe = folder.join("recipe");
+        recipe::write_testing(&recipe)?;
+        run(Command::new("sh").arg(recipe.join("build.sh")).arg(&base).arg(partial), &log)
+    })?;
+    Ok(folder)
+}
+
+/// The folder with systemd's integration tests, as the package of that Debian has them.
+pub fn upstream_tests(suite: Suite) -> Result<PathBuf> {
+    let name = match suite {
+        Suite::Stable => "stable",
+        Suite::Testing => "testing",
+    };
+    Ok(testing()?.join("made/units").join(name).join("usr/lib/systemd/tests"))
 }
 
 impl Base {
@@ -144,8 +188,8 @@ pub fn our_package() -> Result<PathBuf> {
     })
 }
 
-fn peer_package() -> Result<PathBuf> {
-    newest(&tree()?.join("opt/peer"), "systemd-homed_").context("the root tree lacks the original's package")
+fn peer_package(tree: &Path) -> Result<PathBuf> {
+    newest(&tree.join("opt/peer"), "systemd-homed_").context("the root tree lacks the original's package")
 }
 
 fn newest(folder: &Path, prefix: &str) -> Option<PathBuf> {

@@ -44,6 +44,6 @@ pub use builder::{Builder, Hardware, Init, Machine};
 pub use command::{Command, Output, Running};
 pub use console::Console;
 pub use fault::past_processor_faults;
-pub use image::{Image, our_package};
+pub use image::{Image, Suite, our_package, upstream_tests};
 pub use power::Stopped;
 pub use screen::{Picture, Screen};

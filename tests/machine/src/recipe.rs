@@ -28,6 +28,9 @@ const SCREEN: [(&str, &str); 5] = [
     ("launch.sh", include_str!("../image/screen/launch.sh")),
 ];
 
+/// What makes Debian testing of it.
+const TESTING: [(&str, &str); 1] = [("build.sh", include_str!("../image/testing/build.sh"))];
+
 /// The digest of the whole recipe: another recipe, another place in the cache.
 pub fn digest() -> String {
     digest_of(&FILES)
@@ -36,6 +39,11 @@ pub fn digest() -> String {
 /// The digest of what the machine with a screen has besides.
 pub fn screen_digest() -> String {
     digest_of(&SCREEN)
+}
+
+/// The digest of what makes Debian testing of it.
+pub fn testing_digest() -> String {
+    digest_of(&TESTING)
 }
 
 fn digest_of(files: &[(&str, &str)]) -> String {
@@ -57,6 +65,11 @@ pub fn write(folder: &Path) -> Result<()> {
 /// Puts those of the machine with a screen into `folder`.
 pub fn write_screen(folder: &Path) -> Result<()> {
     write_files(folder, &SCREEN)
+}
+
+/// Puts those that make Debian testing of it into `folder`.
+pub fn write_testing(folder: &Path) -> Result<()> {
+    write_files(folder, &TESTING)
 }
 
 fn write_files(folder: &Path, files: &[(&str, &str)]) -> Result<()> {

@@ -11,6 +11,7 @@ mod prepare;
 mod shell;
 mod steps;
 mod test;
+mod upstream;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,11 @@ const COMMANDS: &[Command] = &[
     Command { name: "deb", help: "the Debian package: [--quick] for the test machine", run: deb::run },
     Command { name: "bench", help: "our figures beside the original's, from one run", run: bench::run },
     Command { name: "image", help: "build the test machine's images, nothing else", run: image::run },
+    Command {
+        name: "upstream",
+        help: "systemd's own test of homed, with the original's programs and ours: [stable|testing] [COLUMN] [CASE…]",
+        run: upstream::run,
+    },
     Command {
         name: "shell",
         help: "open a disposable machine: [--full|--screen] [--image base|ours|peer]",
