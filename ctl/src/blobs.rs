@@ -17,16 +17,21 @@ pub fn folder(record: &Record, machine: &Machine) -> Option<String> {
     Some(binding.get("blobDirectory")?.as_str()?.to_owned())
 }
 
-/// The files after the changes, beginning with those of `before`.
-pub fn open(changes: &[BlobChange], before: Option<&str>) -> Result<HashMap<String, OwnedFd>, Failure> {
+/// The files after the changes, beginning with those of `before`. Files that cannot be blobs by their name are left out,
+/// which `notice` is told.
+pub fn open(
+    changes: &[BlobChange],
+    before: Option<&str>,
+    notice: &dyn Fn(&str),
+) -> Result<HashMap<String, OwnedFd>, Failure> {
     let mut paths = match before {
-        Some(folder) if Path::new(folder).is_dir() => files(folder)?,
+        Some(folder) if Path::new(folder).is_dir() => files(folder, notice)?,
         _ => BTreeMap::new(),
     };
     for change in changes {
         match change {
             BlobChange::Clear => paths.clear(),
-            BlobChange::Folder(folder) => paths = files(folder)?,
+            BlobChange::Folder(folder) => paths = files(folder, notice)?,
             BlobChange::File(name, path) => {
                 paths.insert(name.clone(), PathBuf::from(path));
             }
@@ -55,15 +60,15 @@ pub fn open(changes: &[BlobChange], before: Option<&str>) -> Result<HashMap<Stri
     Ok(open)
 }
 
-fn files(folder: &str) -> Result<BTreeMap<String, PathBuf>, Failure> {
+fn files(folder: &str, notice: &dyn Fn(&str)) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let wrong = |e: &dyn std::fmt::Display| Failure::say(format!("{folder}: {e}. Nothing was changed."));
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(|e| wrong(&e))? {
         let entry = entry.map_err(|e| wrong(&e))?;
         match entry.file_name().into_string() {
-            Ok(name) if is_blob_name(&name) => files.insert(name, entry.path()),
-            _ => return Err(wrong(&"a file in it has a name that blobs may not have")),
-        };
+            Ok(name) if is_blob_name(&name) => drop(files.insert(name, entry.path())),
+            _ => notice(&format!("{:?} is left out: blobs may not have such a name", entry.path())),
+        }
     }
     Ok(files)
 }

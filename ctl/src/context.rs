@@ -5,7 +5,7 @@ use crate::hint;
 use crate::insist::Talk;
 use crate::options::edit::Draft;
 use crate::prompt::Asker;
-use crate::record_text::View;
+use crate::record_text::{Details, View};
 use crate::vault::Vault;
 use records::Machine;
 use std::cell::RefCell;
@@ -93,6 +93,8 @@ pub struct Settings {
     pub legend: Legend,
     /// Colours.
     pub paint: Paint,
+    /// `--details`, or a terminal.
+    pub details: Details,
     /// `--identity=`.
     pub identity: Option<String>,
     /// `--offline`.
@@ -111,12 +113,31 @@ pub struct Settings {
     pub yes: bool,
     /// `--file-system`.
     pub file_system: bool,
+    /// `--prompt-…` of `firstboot`.
+    pub first_user: FirstUser,
     /// `--dry-run`, `SYSTEMD_HOME_DRY_RUN`.
     pub dry_run: bool,
     /// `--no-ask-password`.
     pub no_questions: bool,
     /// The caller's effective UID.
     pub uid: u32,
+}
+
+/// What `firstboot` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstUser {
+    /// A user at all.
+    pub wanted: bool,
+    /// Groups.
+    pub groups: bool,
+    /// The shell.
+    pub shell: bool,
+}
+
+impl Default for FirstUser {
+    fn default() -> Self {
+        Self { wanted: false, groups: true, shell: true }
+    }
 }
 
 /// All a verb needs.
@@ -183,7 +204,12 @@ impl Context<'_> {
 
     /// How records are shown.
     pub fn view(&self) -> View<'_> {
-        View { machine: &self.machine, now_usec: self.now_usec, paint: self.settings.paint }
+        View {
+            machine: &self.machine,
+            now_usec: self.now_usec,
+            paint: self.settings.paint,
+            details: self.settings.details,
+        }
     }
 }
 

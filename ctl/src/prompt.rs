@@ -8,6 +8,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::IsTerminal;
 
 /// Variables that hold secrets: no child process gets them.
 pub const SECRET_VARIABLES: [&str; 3] = ["PASSWORD", "NEWPASSWORD", "PIN"];
@@ -42,6 +43,10 @@ pub trait Asker {
     fn ready(&self, what: Ready) -> Option<Secret>;
     /// Asks for one secret.
     fn ask(&self, question: &str) -> Result<Secret, Failure>;
+    /// Asks for a line that everybody may see.
+    fn line(&self, _question: &str) -> Result<String, Failure> {
+        Err(Failure::say("there is no terminal to ask on"))
+    }
     /// Tells something, on standard error.
     fn notice(&self, text: &str);
 }
@@ -119,6 +124,19 @@ impl Asker for Terminal {
         answer
             .map(Secret::from_text)
             .map_err(|_| Failure::say("a secret is needed, but there is no terminal to ask on"))
+    }
+
+    fn line(&self, question: &str) -> Result<String, Failure> {
+        let nobody = || Failure::say("there is nobody who could answer");
+        if self.questions == Questions::Forbidden || !std::io::stdin().is_terminal() {
+            return Err(nobody());
+        }
+        eprint!("{question}");
+        let mut line = String::new();
+        match std::io::stdin().read_line(&mut line) {
+            Ok(0) | Err(_) => Err(nobody()),
+            Ok(_) => Ok(line),
+        }
     }
 
     fn notice(&self, text: &str) {

@@ -7,6 +7,8 @@ use crate::options::parse::{CommandLine, Typed, parse};
 use crate::options::values::{Surroundings, boolean, span};
 use crate::options::{Effect, Tool, describe};
 use crate::prompt::{Questions, SECRET_VARIABLES, Terminal};
+use crate::record_text::Details;
+use crate::remote::Elsewhere;
 use crate::vault::{Show, Socket};
 use crate::verb::{VERBS, Verb};
 use records::{HostName, Machine, MachineId};
@@ -29,6 +31,9 @@ pub fn main() -> ExitCode {
 
 fn start(words: &[&str]) -> Result<u8, Failure> {
     let line = parse(words).map_err(Failure::Other)?;
+    if let Some(place) = elsewhere(&line) {
+        return crate::remote::run(place, words);
+    }
     let settings = match settings(&line)? {
         Asked::Run(settings) => settings,
         Asked::Print(text) => {
@@ -42,17 +47,36 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
     let (name, arguments) =
         line.arguments.split_first().map_or(("list", &[][..]), |(name, rest)| (*name, rest));
     let verb = find(name, arguments)?;
+    check_options(&line, verb)?;
     let user = arguments.first().copied().unwrap_or_default();
     run(verb, arguments, (settings, draft, now_usec))
         .map_err(|failure| Failure::Other(crate::hint::explain(&failure, user)))
 }
 
-fn find(name: &str, arguments: &[&str]) -> Result<&'static Verb, Failure> {
-    if name == "firstboot" {
-        return Err(Failure::say(
-            "firstboot is not supported yet. Nothing was changed. To make a user: homectl create USER",
-        ));
+/// Options are for verbs that do something with them.
+fn check_options(line: &CommandLine<'_>, verb: &Verb) -> Result<(), Failure> {
+    for typed in &line.options {
+        let Effect::Tool(tool) = typed.row.effect else { continue };
+        if let Some(owner) = tool.belongs_to().filter(|owner| *owner != verb.name) {
+            return Err(Failure::say(format!(
+                "{} is for homectl {owner}, and does nothing here. Nothing was changed.",
+                typed.name()
+            )));
+        }
     }
+    Ok(())
+}
+
+fn elsewhere<'a>(line: &CommandLine<'a>) -> Option<Elsewhere<'a>> {
+    let place = |typed: &Typed<'a>| match typed.row.effect {
+        Effect::Tool(Tool::Host) => Some(Elsewhere::Host(typed.value)),
+        Effect::Tool(Tool::Machine) => Some(Elsewhere::Container(typed.value)),
+        _ => None,
+    };
+    line.options.iter().find_map(place)
+}
+
+fn find(name: &str, arguments: &[&str]) -> Result<&'static Verb, Failure> {
     let verb = VERBS.iter().find(|verb| verb.name == name);
     let verb = verb.ok_or_else(|| Failure::say(format!("{name} is not a command. See: homectl --help")))?;
     let (least, most) = verb.count;
@@ -102,7 +126,8 @@ fn settings(line: &CommandLine<'_>) -> Result<Asked, Failure> {
     let paint = if terminal && std::env::var_os("NO_COLOR").is_none() { Paint::Color } else { Paint::Plain };
     let dry_run = std::env::var("SYSTEMD_HOME_DRY_RUN").is_ok_and(|text| boolean(&text) == Ok(true));
     let uid = rustix::process::geteuid().as_raw();
-    let mut settings = Settings { paint, dry_run, uid, ..Settings::default() };
+    let details = if terminal { Details::Shown } else { Details::Hidden };
+    let mut settings = Settings { paint, dry_run, uid, details, ..Settings::default() };
     for typed in &line.options {
         let Effect::Tool(tool) = typed.row.effect else { continue };
         if let Some(text) = print_only(tool, typed.value)? {
@@ -128,19 +153,14 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
     let wrong = |rule: &str| Failure::say(format!("{}={value}: {rule}", typed.name()));
     let auto = if std::io::stdout().is_terminal() { Json::Pretty } else { Json::Short };
     match tool {
-        Tool::Help | Tool::Version | Tool::Generate | Tool::NoPager | Tool::FirstBoot => {}
+        // (Where it is run was looked at before anything else.)
+        Tool::Help | Tool::Version | Tool::Generate | Tool::NoPager | Tool::Screen => {}
+        Tool::Host | Tool::Machine => {}
+        Tool::PromptNewUser => settings.first_user.wanted = true,
+        Tool::PromptGroups => settings.first_user.groups = boolean(value).map_err(|rule| wrong(&rule))?,
+        Tool::PromptShell => settings.first_user.shell = boolean(value).map_err(|rule| wrong(&rule))?,
         Tool::NoLegend => settings.legend = Legend::Hidden,
         Tool::NoAskPassword => settings.no_questions = true,
-        Tool::Host => {
-            return Err(Failure::say(
-                "--host= is not supported. Nothing was changed. Type instead: ssh HOST homectl …",
-            ));
-        }
-        Tool::Machine => {
-            return Err(Failure::say(
-                "--machine= is not supported. Nothing was changed. Run homectl inside the container.",
-            ));
-        }
         Tool::Identity => settings.identity = Some(value.to_owned()).filter(|path| !path.is_empty()),
         Tool::Json => {
             settings.json = match value {
@@ -164,6 +184,7 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
                 if settings.export == Export::Full { Export::Stripped } else { Export::Minimal };
             settings.json = auto;
         }
+        Tool::Details => settings.details = Details::Shown,
         Tool::Offline => settings.offline = true,
         Tool::Yes => settings.yes = true,
         Tool::DryRun => settings.dry_run = true,
@@ -181,7 +202,7 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
 
 fn draft(line: &CommandLine<'_>, now_usec: u64) -> Result<Draft, Failure> {
     let variable = |name: &str| std::env::var(name).ok();
-    let around = Surroundings { now_usec, variable: &variable };
+    let around = Surroundings { now_usec, variable: &variable, zone: &is_time_zone };
     let file = |path: &str| read_text(path).map_err(|failure| crate::hint::explain(&failure, ""));
     let mut draft = Draft::default();
     for typed in &line.options {
@@ -190,6 +211,13 @@ fn draft(line: &CommandLine<'_>, now_usec: u64) -> Result<Draft, Failure> {
             .map_err(|why| Failure::say(format!("{why}. Nothing was changed.")))?;
     }
     Ok(draft)
+}
+
+/// Where the database is not installed, any name is taken that could be one.
+fn is_time_zone(name: &str) -> bool {
+    let database = std::path::Path::new("/usr/share/zoneinfo");
+    let is_name = !name.starts_with('/') && name.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    is_name && (!database.exists() || database.join(name).is_file())
 }
 
 fn now_usec() -> u64 {

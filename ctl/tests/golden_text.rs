@@ -2,7 +2,7 @@
 
 use homectl::bus::HomeRow;
 use homectl::context::{Legend, Paint};
-use homectl::record_text::{View, format};
+use homectl::record_text::{Details, View, format};
 use homectl::verb::check;
 use homectl::verb::list::table;
 use records::health;
@@ -22,7 +22,15 @@ fn inspected(file: &str) -> String {
     let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("an id");
     let machine = Machine { id, host: HostName("here".to_owned()) };
     let record = Record::parse(file, Sections::OWNER).expect("a valid record");
-    format(&record, &View { machine: &machine, now_usec: 1_795_000_000_000_000, paint: Paint::Plain })
+    format(
+        &record,
+        &View {
+            machine: &machine,
+            now_usec: 1_795_000_000_000_000,
+            paint: Paint::Plain,
+            details: Details::Hidden,
+        },
+    )
 }
 
 #[test]

@@ -14,12 +14,12 @@ fn wrong_words_end_with_one_and_say_why() {
     for words in [
         &["frob"][..],
         &["--frob"],
-        &["-H", "there", "list"],
         &["create"],
         &["resize", "a", "5%"],
         &["--json=x"],
         &["update"],
-        &["firstboot"],
+        &["list", "--prompt-new-user"],
+        &["update", "--storage=luks"],
     ] {
         let output = homectl(words, &[]);
         assert_eq!(output.status.code(), Some(1), "{words:?}");

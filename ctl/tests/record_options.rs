@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 const ID: &str = "0123456789abcdef0123456789abcdef";
 
 fn edited(before: Value, words: &[&str]) -> Result<Value, String> {
-    let around = Surroundings { now_usec: 0, variable: &|name| (name == "LANG").then(|| "de_DE".to_owned()) };
+    let around = Surroundings {
+        now_usec: 0,
+        variable: &|name| (name == "LANG").then(|| "de_DE".to_owned()),
+        zone: &|name| name.contains('/'),
+    };
     let file = |path: &str| Ok(format!("# keys of {path}\n\nssh-ed25519 AAAA b\n"));
     let mut draft = Draft::default();
     for typed in &parse(words)?.options {

@@ -95,6 +95,17 @@ impl Credentials {
         }
     }
 
+    /// Adds what another source offers, after what is there.
+    pub fn append(&mut self, more: Self) {
+        let either = |one, other| if one == Permitted::Yes { one } else { other };
+        self.passwords.extend(more.passwords);
+        self.token_pins.extend(more.token_pins);
+        self.protected_authentication_path =
+            either(self.protected_authentication_path, more.protected_authentication_path);
+        self.user_presence = either(self.user_presence, more.user_presence);
+        self.user_verification = either(self.user_verification, more.user_verification);
+    }
+
     /// Whether nothing at all is offered.
     pub fn is_empty(&self) -> bool {
         self.passwords.is_empty() && self.token_pins.is_empty()

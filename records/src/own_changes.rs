@@ -9,7 +9,8 @@ use crate::record::Record;
 use crate::sections::Sections;
 use serde_json::{Map, Value};
 
-const FIELDS: &[&str] = &[
+/// Members of the top level, where the record has no list of its own.
+pub const FIELDS: &[&str] = &[
     "realName",
     "emailAddress",
     "iconName",
@@ -29,8 +30,10 @@ const FIELDS: &[&str] = &[
     "lastChangeUSec",
     "lastPasswordChangeUSec",
 ];
-const BLOBS: &[&str] = &["avatar", "login-background"];
-const PRIVILEGED: &[&str] = &[
+/// The same of the blob directory.
+pub const BLOBS: &[&str] = &["avatar", "login-background"];
+/// The same of the section `privileged`.
+pub const PRIVILEGED: &[&str] = &[
     "passwordHint",
     "hashedPassword",
     "pkcs11EncryptedKey",

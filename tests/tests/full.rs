@@ -218,7 +218,7 @@ fn free_space_is_shared_by_weight_and_goes_on_to_be() -> Result<()> {
     ensure!(size(&machine, "carol")? == 274 << 20, "carol takes no part");
     machine.done("rebalance", "", "")?;
     ensure!((alice, bob) == (size(&machine, "alice")?, size(&machine, "bob")?), "shared anew");
-    let shown = machine.check("homectl inspect bob")?;
+    let shown = machine.check("homectl inspect --details bob")?;
     ensure!(shown.contains("weight 300") && shown.contains("promised"), "{shown}");
     for user in ["alice", "bob", "carol"] {
         machine.done(&format!("deactivate {user}"), "", "")?;

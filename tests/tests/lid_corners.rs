@@ -22,7 +22,7 @@ fn homes_are_locked_by_time() -> Result<()> {
         machine.done(&format!("create {user} {} {options}", homed_tests::CHEAP), "", "correcthorse")?;
         console.login(user, "correcthorse")?;
     }
-    let shown = machine.check("homectl inspect alice bob")?;
+    let shown = machine.check("homectl inspect --details alice bob")?;
     ensure!(shown.contains("Lock Screen: 2s") && shown.contains("Lock Idle: 10min"), "{shown}");
 
     // The screen is locked for two seconds, and bob's for ever.

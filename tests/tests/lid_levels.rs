@@ -119,8 +119,9 @@ fn goes_down(machine: Ours) -> Result<()> {
 /// alice is locked, with her memory on disk in no readable form.
 fn locked(machine: &Ours) -> Result<()> {
     assert_eq!(machine.state("alice")?, "locked");
-    let seal =
-        machine.check("homectl inspect alice; homectl inspect -j alice | jq -r '.status[].seal.verdict'")?;
+    let seal = machine.check(
+        "homectl inspect --details alice; homectl inspect -j alice | jq -r '.status[].seal.verdict'",
+    )?;
     ensure!(
         seal.contains("not in memory, as far as the kernel shows") && seal.ends_with("proven\n"),
         "{seal}"

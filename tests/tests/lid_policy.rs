@@ -61,7 +61,7 @@ fn who_is_left_out_is_seen_and_for_a_time_only() -> Result<()> {
     machine.check("systemctl restart homed")?;
     let listed = told("bob", "inhibitors")?.stdout;
     ensure!(listed.contains("a long copy") && listed.contains("sleep"), "{listed}");
-    ensure!(machine.check("homectl inspect alice")?.contains("a long copy"));
+    ensure!(machine.check("homectl inspect --details alice")?.contains("a long copy"));
     ensure!(machine.check("homectl security")?.contains("alice is left open at sleep"));
 
     machine.suspend()?;

@@ -3,6 +3,9 @@
 //! Three layers are changed: the top level, this machine's `perMachine` entry, and the entry for all other
 //! machines. A setting that follows an empty value of the same option wins over it.
 
+use super::entries::{put_own_entries, take_own_entries};
+use super::limits;
+use super::lists::{self, ListEdit};
 use super::values::{Surroundings, boolean, read, size};
 use super::{Effect, Kind, Place, Special, Target, parse::Typed};
 use records::MachineId;
@@ -11,25 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What 100 % is in the record (`diskSizeRelative`, `tmpLimitScale`).
 const WHOLE: u64 = u32::MAX as u64;
-
-const LIMITS: &[&str] = &[
-    "AS",
-    "CORE",
-    "CPU",
-    "DATA",
-    "FSIZE",
-    "LOCKS",
-    "MEMLOCK",
-    "MSGQUEUE",
-    "NICE",
-    "NOFILE",
-    "NPROC",
-    "RSS",
-    "RTPRIO",
-    "RTTIME",
-    "SIGPENDING",
-    "STACK",
-];
 
 /// A change of the blob directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +28,42 @@ pub enum BlobChange {
     Delete(String),
 }
 
+/// Which part of a record a setting goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// The top level.
+    Top,
+    /// This machine's entry.
+    This,
+    /// The entry for all others.
+    Other,
+    /// The `privileged` section.
+    Privileged,
+}
+
+const ENVIRONMENT: &str = "environment";
+
+/// What a home is made like: the parts of it that stay as they are made.
+const OF_MAKING: &[&str] = &[
+    "accessMode",
+    "cifsService",
+    "fileSystemType",
+    "homeDirectory",
+    "imagePath",
+    "luksCipher",
+    "luksCipherMode",
+    "luksSectorSize",
+    "luksVolumeKeySize",
+    "skeletonDirectory",
+    "storage",
+    "uid",
+];
+
+fn is_of_making(typed: &Typed<'_>) -> bool {
+    let named = |member: &str| OF_MAKING.contains(&member) && !typed.value.is_empty();
+    matches!(typed.row.effect, Effect::Set { member, .. } if named(member))
+}
+
 /// Changes of a record, not yet applied.
 #[derive(Default)]
 pub struct Draft {
@@ -54,6 +74,9 @@ pub struct Draft {
     privileged: Map<String, Value>,
     drops: BTreeSet<&'static str>,
     limits: BTreeMap<String, Option<Value>>,
+    lists: Vec<ListEdit>,
+    /// Options for this machine that say what a home is made like: it cannot be changed later.
+    pub of_making: Vec<String>,
     /// Changes of the blob directory, in order.
     pub blobs: Vec<BlobChange>,
     /// Whether a recovery key is wanted, if that was said.
@@ -70,6 +93,9 @@ impl Draft {
         around: &Surroundings<'_>,
         file: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<(), String> {
+        if is_of_making(typed) && self.target != Target::Other {
+            self.of_making.push(typed.name());
+        }
         let taken = match typed.row.effect {
             Effect::Tool(_) => Ok(()),
             Effect::Set { member, kind: Kind::ImpliedNo, .. } => {
@@ -79,6 +105,9 @@ impl Draft {
             Effect::Set { member, .. } if typed.value.is_empty() => {
                 self.drop_member(member);
                 Ok(())
+            }
+            Effect::Set { member, kind, place } if lists::is_edit(kind, typed.value) => {
+                lists::edit(kind, typed.value).map(|items| self.list(member, place, items))
             }
             Effect::Set { member, kind, place } => {
                 read(kind, typed.value, around).map(|value| self.set(member, kind, place, value))
@@ -100,6 +129,7 @@ impl Draft {
             && self.privileged.is_empty()
             && self.drops.is_empty()
             && self.limits.is_empty()
+            && self.lists.is_empty()
             && self.blobs.is_empty()
             && self.recovery_key.is_none()
     }
@@ -113,10 +143,18 @@ impl Draft {
         let mut privileged = object(record.remove("privileged"));
         privileged.retain(|member, _| !self.drops.contains(member.as_str()));
         self.apply_limits(&mut record, &mut this, &mut other);
-        record.extend(self.top.clone());
-        this.extend(self.this.clone());
-        other.extend(self.other.clone());
+        for (layer, new) in [(&mut record, &self.top), (&mut this, &self.this), (&mut other, &self.other)] {
+            self.extend(layer, new);
+        }
         privileged.extend(self.privileged.clone());
+        for edit in &self.lists {
+            edit.apply(match edit.layer {
+                Layer::Top => &mut record,
+                Layer::This => &mut this,
+                Layer::Other => &mut other,
+                Layer::Privileged => &mut privileged,
+            });
+        }
         if !privileged.is_empty() {
             record.insert("privileged".to_owned(), Value::Object(privileged));
         }
@@ -146,13 +184,37 @@ impl Draft {
         }
     }
 
-    fn layer(&mut self, place: Place) -> &mut Map<String, Value> {
-        match (place, self.target) {
-            (Place::Privileged, _) => &mut self.privileged,
-            (Place::Top, _) | (Place::Matched, Target::Auto) | (_, Target::Any) => &mut self.top,
-            (Place::MatchedThis, Target::Auto) | (_, Target::This) => &mut self.this,
-            (_, Target::Other) => &mut self.other,
+    /// Variables are added to those there are, unless `--setenv=` came first; all else takes the place of what was.
+    fn extend(&self, layer: &mut Map<String, Value>, new: &Map<String, Value>) {
+        for (member, value) in new {
+            let value = match layer.get(member).filter(|_| member == ENVIRONMENT) {
+                Some(before) => joined_environment(before, value),
+                None => value.clone(),
+            };
+            layer.insert(member.clone(), value);
         }
+    }
+
+    fn place(&self, place: Place) -> Layer {
+        match (place, self.target) {
+            (Place::Privileged, _) => Layer::Privileged,
+            (Place::Top, _) | (Place::Matched, Target::Auto) | (_, Target::Any) => Layer::Top,
+            (Place::MatchedThis, Target::Auto) | (_, Target::This) => Layer::This,
+            (_, Target::Other) => Layer::Other,
+        }
+    }
+
+    fn layer(&mut self, place: Place) -> &mut Map<String, Value> {
+        match self.place(place) {
+            Layer::Privileged => &mut self.privileged,
+            Layer::Top => &mut self.top,
+            Layer::This => &mut self.this,
+            Layer::Other => &mut self.other,
+        }
+    }
+
+    fn list(&mut self, member: &'static str, place: Place, items: lists::Items) {
+        self.lists.push(ListEdit { member, layer: self.place(place), items });
     }
 
     fn set(&mut self, member: &'static str, kind: Kind, place: Place, value: Value) {
@@ -255,10 +317,8 @@ impl Draft {
             value.split_once('=').ok_or("it must look like LIMIT=VALUE, such as NOFILE=1024:4096")?;
         let upper = name.to_ascii_uppercase();
         let name = upper.strip_prefix("RLIMIT_").unwrap_or(&upper);
-        if !LIMITS.contains(&name) {
-            return Err(format!("{name} is not a resource limit"));
-        }
-        let limits = if values.is_empty() { None } else { Some(limit_pair(values)?) };
+        limits::known(name)?;
+        let limits = if values.is_empty() { None } else { Some(limits::pair(name, values)?) };
         self.limits.insert(format!("RLIMIT_{name}"), limits);
         Ok(())
     }
@@ -289,6 +349,8 @@ impl Draft {
             self.drop_member("sshAuthorizedKeys");
             return Ok(());
         }
+        let sign = value.chars().next().filter(|sign| matches!(sign, '+' | '-'));
+        let value = sign.map_or(value, |_| &value[1..]);
         let text = match value.strip_prefix('@') {
             Some(path) => file(path)?,
             None => value.to_owned(),
@@ -297,6 +359,11 @@ impl Draft {
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         if keys.is_empty() {
             return Err("there is no key in it".to_owned());
+        }
+        if let Some(sign) = sign {
+            let items = lists::Items::all(sign, &keys);
+            self.list("sshAuthorizedKeys", Place::Privileged, items);
+            return Ok(());
         }
         let before = self.privileged.remove("sshAuthorizedKeys").unwrap_or_else(|| json!([]));
         self.privileged.insert("sshAuthorizedKeys".to_owned(), appended(before, &keys));
@@ -374,21 +441,6 @@ fn target(text: &str) -> Result<Target, String> {
     }
 }
 
-fn limit_pair(text: &str) -> Result<Value, String> {
-    let one = |text: &str| match text {
-        "infinity" => Ok(Value::Null),
-        text => size(text).map(Value::from).map_err(|_| "a limit is a number or infinity".to_owned()),
-    };
-    let (soft, hard) = text.split_once(':').unwrap_or((text, text));
-    let (soft, hard) = (one(soft)?, one(hard)?);
-    if let (Some(soft), Some(hard)) = (soft.as_u64(), hard.as_u64())
-        && soft > hard
-    {
-        return Err("the soft limit is above the hard one".to_owned());
-    }
-    Ok(json!({"cur": soft, "max": hard}))
-}
-
 fn object(value: Option<Value>) -> Map<String, Value> {
     match value {
         Some(Value::Object(members)) => members,
@@ -414,62 +466,4 @@ fn appended(before: Value, more: &[&str]) -> Value {
     let mut all: Vec<&str> = texts(&before).collect();
     all.extend(more);
     json!(all)
-}
-
-/// Takes the entries for exactly this machine, and for exactly all others, out of `perMachine`.
-fn take_own_entries(
-    record: &mut Map<String, Value>,
-    machine: &MachineId,
-) -> (Map<String, Value>, Map<String, Value>) {
-    let (mut this, mut other) = (Map::new(), Map::new());
-    let Some(Value::Array(entries)) = record.remove("perMachine") else { return (this, other) };
-    let mut rest = Vec::new();
-    for entry in entries {
-        let Value::Object(mut members) = entry else { continue };
-        let own = |name: &str| members.get(name).is_some_and(|value| is_just(value, machine));
-        let conditions = members.keys().filter(|name| name.starts_with("match")).count();
-        if conditions == 1 && own("matchMachineId") {
-            members.remove("matchMachineId");
-            this.extend(members);
-        } else if conditions == 1 && own("matchNotMachineId") {
-            members.remove("matchNotMachineId");
-            other.extend(members);
-        } else {
-            rest.push(Value::Object(members));
-        }
-    }
-    if !rest.is_empty() {
-        record.insert("perMachine".to_owned(), Value::Array(rest));
-    }
-    (this, other)
-}
-
-/// Whether a condition names this machine alone: as a text, or as a list of one, as homed writes it.
-fn is_just(value: &Value, machine: &MachineId) -> bool {
-    match value {
-        Value::String(id) => id == machine.as_str(),
-        Value::Array(ids) => matches!(&ids[..], [Value::String(id)] if id == machine.as_str()),
-        _ => false,
-    }
-}
-
-fn put_own_entries(
-    record: &mut Map<String, Value>,
-    machine: &MachineId,
-    this: Map<String, Value>,
-    other: Map<String, Value>,
-) {
-    let mut entries = match record.remove("perMachine") {
-        Some(Value::Array(entries)) => entries,
-        _ => Vec::new(),
-    };
-    for (condition, mut members) in [("matchMachineId", this), ("matchNotMachineId", other)] {
-        if !members.is_empty() {
-            members.insert(condition.to_owned(), json!(machine.as_str()));
-            entries.push(Value::Object(members));
-        }
-    }
-    if !entries.is_empty() {
-        record.insert("perMachine".to_owned(), Value::Array(entries));
-    }
 }

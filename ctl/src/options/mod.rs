@@ -6,6 +6,9 @@
 
 pub mod describe;
 pub mod edit;
+mod entries;
+mod limits;
+mod lists;
 pub mod parse;
 mod record_rows;
 mod tool_rows;
@@ -119,6 +122,8 @@ pub enum Kind {
     CifsService,
     /// `1…10000` or `off`.
     Weight,
+    /// A name of the time zone database.
+    TimeZone,
 }
 
 /// Options that touch more than one member, or read files.
@@ -193,6 +198,8 @@ pub enum Tool {
     ExportFormat,
     /// `-E`, `-EE`.
     Export,
+    /// `--details`.
+    Details,
     /// `--offline`.
     Offline,
     /// `--yes`.
@@ -213,8 +220,28 @@ pub enum Tool {
     Why,
     /// `--for=`.
     For,
-    /// Options of `firstboot`.
-    FirstBoot,
+    /// `--prompt-new-user`.
+    PromptNewUser,
+    /// `--prompt-groups=`.
+    PromptGroups,
+    /// `--prompt-shell=`.
+    PromptShell,
+    /// `--chrome=` and `--mute-console=`: accepted, nothing is drawn and nothing else said there.
+    Screen,
+}
+
+impl Tool {
+    /// The only verb that it is for.
+    pub fn belongs_to(self) -> Option<&'static str> {
+        match self {
+            Self::PromptNewUser | Self::PromptGroups | Self::PromptShell | Self::Screen => Some("firstboot"),
+            Self::Why | Self::For => Some("inhibit-lock"),
+            Self::Details => Some("inspect"),
+            Self::FileSystem => Some("repair"),
+            Self::KeyName => Some("add-signing-key"),
+            _ => None,
+        }
+    }
 }
 
 /// Every row, tool options first.

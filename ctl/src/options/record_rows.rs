@@ -2,7 +2,7 @@
 
 use super::Kind::{
     Bool, Capabilities, CifsService, Date, Environment, FileName, Gecos, Groups, ImpliedNo, Moment, Names,
-    Number, Octal, OneOf, Path, Realm, SectorSize, Size, Span, Text, Uid, Weight,
+    Number, Octal, OneOf, Path, Realm, SectorSize, Size, Span, Text, TimeZone, Uid, Weight,
 };
 use super::Place::{Matched, MatchedThis, Privileged, Top};
 use super::Takes::{Nothing, One, Perhaps};
@@ -58,26 +58,26 @@ pub const RECORD_ROWS: &[Row] = &[
     // who
     also(set("real-name", Some('c'), "NAME", ("realName", Gecos, Matched), "Real name"), &["comment"]),
     set("realm", NONE, "REALM", ("realm", Realm, Top), "Realm the user belongs to"),
-    set("alias", NONE, "NAME,…", ("aliases", Names, Top), "Other names of the user"),
+    set("alias", NONE, "NAME,…", ("aliases", Names, Top), "Other names of the user; +NAME adds one, -NAME takes one out"),
     set("email-address", NONE, "EMAIL", ("emailAddress", Text, Matched), "Email address"),
     set("location", NONE, "LOCATION", ("location", Text, Matched), "Where the user is found"),
     perhaps(set("birth-date", NONE, "", ("birthDate", Date, Top), "Birth date"), "YYYY-MM-DD"),
     set("icon-name", NONE, "NAME", ("iconName", Text, Matched), "Icon name"),
     set("home-dir", Some('d'), "PATH", ("homeDirectory", Path, Top), "Home directory"),
     set("uid", Some('u'), "UID", ("uid", Uid, Top), "Numeric user ID"),
-    also(set("member-of", Some('G'), "GROUP,…", ("memberOf", Groups, Matched), "Groups the user belongs to"), &["groups"]),
+    also(set("member-of", Some('G'), "GROUP,…", ("memberOf", Groups, Matched), "Groups the user belongs to; +GROUP adds one, -GROUP takes one out"), &["groups"]),
     set("capability-bounding-set", NONE, "CAPS", ("capabilityBoundingSet", Capabilities, Matched), "Bounding set of capabilities"),
     set("capability-ambient-set", NONE, "CAPS", ("capabilityAmbientSet", Capabilities, Matched), "Ambient set of capabilities"),
     set("access-mode", NONE, "MODE", ("accessMode", Octal, Top), "Access mode of the new home directory"),
     set("umask", NONE, "MODE", ("umask", Octal, Matched), "Umask of the user's processes"),
     set("skel", Some('k'), "PATH", ("skeletonDirectory", Path, MatchedThis), "Folder whose contents a new home starts with"),
     set("shell", Some('s'), "PATH", ("shell", Path, Matched), "Login shell"),
-    set("setenv", NONE, "VAR[=VALUE]", ("environment", Environment, Matched), "Environment variable set at login"),
-    set("timezone", NONE, "ZONE", ("timeZone", Text, Matched), "Time zone"),
+    set("setenv", NONE, "VAR[=VALUE]", ("environment", Environment, Matched), "Environment variable set at login, beside those there are; -VAR takes one out"),
+    set("timezone", NONE, "ZONE", ("timeZone", TimeZone, Matched), "Time zone"),
     special("language", NONE, One("LOCALE,…"), Special::Language, "Languages, the preferred one first"),
     set("default-area", NONE, "AREA", ("defaultArea", FileName, Matched), "Area of the home to log in to"),
     // authentication
-    special("ssh-authorized-keys", NONE, One("KEY|@FILE"), Special::SshKeys, "SSH public keys that may log in"),
+    special("ssh-authorized-keys", NONE, One("KEY|@FILE"), Special::SshKeys, "SSH public keys that may log in; with + in front one more, with - one less"),
     special("pkcs11-token-uri", NONE, One("URI"), Special::Pkcs11, "PKCS#11 security token; only the empty value, which removes all, is supported yet"),
     special("fido2-device", NONE, One("PATH"), Special::Fido2, "FIDO2 security token; only the empty value, which removes all, is supported yet"),
     special("fido2-with-client-pin", NONE, One("BOOL"), Special::Fido2Detail, "Whether the FIDO2 token asks for its PIN"),

@@ -28,6 +28,8 @@ pub struct Surroundings<'a> {
     pub now_usec: u64,
     /// The caller's environment.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether there is a time zone of that name.
+    pub zone: &'a dyn Fn(&str) -> bool,
 }
 
 /// Reads a value that is not empty; the error says the rule.
@@ -54,7 +56,7 @@ pub fn read(kind: Kind, text: &str, around: &Surroundings<'_>) -> Result<Value, 
         Kind::OneOf(words) => {
             plain(text, words.contains(&text), &format!("it must be one of {}", words.join(", ")))
         }
-        Kind::Groups => names(text, |n| n == "root" || UserName::parse(n).is_ok() || is_system_group(n)),
+        Kind::Groups => names(text, is_group),
         Kind::Names => names(text, |n| UserName::parse(n).is_ok()),
         Kind::Capabilities => capabilities(text),
         Kind::Environment => environment(text, around),
@@ -66,6 +68,7 @@ pub fn read(kind: Kind, text: &str, around: &Surroundings<'_>) -> Result<Value, 
         }),
         Kind::CifsService => plain(text, is_cifs_service(text), "it must look like //host/share"),
         Kind::Weight => weight(text),
+        Kind::TimeZone => plain(text, (around.zone)(text), "it must be a time zone such as Europe/Berlin"),
     }
 }
 
@@ -86,6 +89,17 @@ fn is_cifs_service(text: &str) -> bool {
     text.strip_prefix("//")
         .and_then(|rest| rest.split_once('/'))
         .is_some_and(|(host, share)| !host.is_empty() && !share.is_empty())
+}
+
+/// Whether the text can be a group's name.
+pub fn is_group(name: &str) -> bool {
+    name == "root" || UserName::parse(name).is_ok() || is_system_group(name)
+}
+
+/// Whether the text can be an environment variable's name.
+pub fn is_variable(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
 /// Groups of the system may begin with `_` or `systemd-`, which users may not.
@@ -313,9 +327,7 @@ fn names(text: &str, valid: impl Fn(&str) -> bool) -> Result<Value, String> {
 
 fn environment(text: &str, around: &Surroundings<'_>) -> Result<Value, String> {
     let name = text.split('=').next().unwrap_or_default();
-    let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
-    if !valid {
+    if !is_variable(name) {
         return Err("it must be VAR=VALUE or VAR".to_owned());
     }
     if text.contains('=') {

@@ -4,7 +4,9 @@ use super::{Shown, plain, yes_no};
 use crate::context::Paint;
 use crate::options::values::{show_moment, show_size, show_span};
 use records::account::{LoginVerdict, PasswordVerdict, login_verdict, password_verdict};
+use records::own_changes;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const GIB: u64 = 1 << 30;
 
@@ -97,6 +99,43 @@ pub fn blobs(shown: &Shown<'_>) -> Vec<String> {
     lines
 }
 
+fn own(shown: &Shown<'_>, list: &str, default: &[&str]) -> Vec<String> {
+    let named = shown.record.members().get(list).and_then(Value::as_array);
+    match named {
+        // Nothing at all may be changed.
+        Some(names) if names.is_empty() => line("none"),
+        Some(names) => names.iter().map(plain).collect(),
+        None => default.iter().map(|&name| name.to_owned()).collect(),
+    }
+}
+
+pub fn own_fields(shown: &Shown<'_>) -> Vec<String> {
+    own(shown, "selfModifiableFields", own_changes::FIELDS)
+}
+
+pub fn own_blobs(shown: &Shown<'_>) -> Vec<String> {
+    own(shown, "selfModifiableBlobs", own_changes::BLOBS)
+}
+
+pub fn own_privileged(shown: &Shown<'_>) -> Vec<String> {
+    own(shown, "selfModifiablePrivileged", own_changes::PRIVILEGED)
+}
+
+/// Told only where it was not the last change of all.
+pub fn last_password_change(shown: &Shown<'_>) -> Vec<String> {
+    let changed = shown.number("lastPasswordChangeUSec").filter(|usec| *usec != 0);
+    let changed = changed.filter(|usec| Some(*usec) != shown.number("lastChangeUSec"));
+    changed.map(show_moment).into_iter().collect()
+}
+
+/// The groups, the user's own among them, in order.
+pub fn groups(shown: &Shown<'_>) -> Vec<String> {
+    let named = shown.value("memberOf").and_then(Value::as_array).into_iter().flatten().map(plain);
+    let is_home = shown.text("service") == Some("io.systemd.Home");
+    let own = is_home.then(|| shown.record.user().to_string());
+    named.chain(own).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 pub fn storage(shown: &Shown<'_>) -> Vec<String> {
     let strength = match shown.storage() {
         "luks" | "fscrypt" => " (strong encryption)",
@@ -152,8 +191,14 @@ pub fn shm_limit(shown: &Shown<'_>) -> Vec<String> {
     limit(shown, "devShmLimit", "devShmLimitScale")
 }
 
-pub fn access_mode(shown: &Shown<'_>) -> Vec<String> {
-    line(format!("{:04o}", shown.settings.effective_access_mode()))
+/// Whether the home goes with a disk that can be pulled out: it lies on a device by itself.
+pub fn removable(shown: &Shown<'_>) -> Vec<String> {
+    let by_storage = || match shown.storage() {
+        "classic" => None,
+        "luks" => Some(shown.settings.effective_image_path().is_some_and(|path| path.starts_with("/dev/"))),
+        _ => Some(false),
+    };
+    shown.flag("removable").or_else(by_storage).map(|flag| yes_no(flag).to_owned()).into_iter().collect()
 }
 
 pub fn discard(shown: &Shown<'_>) -> Vec<String> {
@@ -165,7 +210,7 @@ pub fn discard(shown: &Shown<'_>) -> Vec<String> {
 pub fn volume_key(shown: &Shown<'_>) -> Vec<String> {
     shown
         .number("luksVolumeKeySize")
-        .map(|bytes| format!("{} bit", bytes.saturating_mul(8)))
+        .map(|bytes| format!("{}bit", bytes.saturating_mul(8)))
         .into_iter()
         .collect()
 }

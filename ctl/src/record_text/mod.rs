@@ -9,7 +9,7 @@ mod rows;
 use crate::context::Paint;
 use crate::options::values::{show_moment, show_size, show_span};
 use records::{Machine, Record, Settings, matching};
-use rows::{Form, ROWS, When};
+use rows::{Form, OWN_ROWS, ROWS, When};
 use serde_json::Value;
 
 /// From where and how a record is looked at.
@@ -21,6 +21,18 @@ pub struct View<'a> {
     pub now_usec: u64,
     /// Colours.
     pub paint: Paint,
+    /// Whether lines are shown that the original has not.
+    pub details: Details,
+}
+
+/// Whether what homed alone knows of a home is shown, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Details {
+    /// Only what `userdbctl user` shows.
+    #[default]
+    Hidden,
+    /// Also blocks, locks and what keeps the home open.
+    Shown,
 }
 
 /// A record, and what of it is in force here.
@@ -35,12 +47,12 @@ pub fn format(record: &Record, view: &View<'_>) -> String {
     let shown = Shown { record, settings: record.on(view.machine), view: *view };
     let storage = shown.storage();
     let mut text = String::new();
-    for row in ROWS {
+    let more = if view.details == Details::Shown { OWN_ROWS } else { &[] };
+    for row in ROWS.iter().chain(more) {
         let wanted = match row.when {
             When::Always => true,
             When::Luks => storage == "luks",
             When::Cifs => storage == "cifs",
-            When::NotClassic => storage != "classic",
         };
         let values = if wanted { shown.lines(row.form) } else { Vec::new() };
         for (at, value) in values.iter().enumerate() {
@@ -51,7 +63,11 @@ pub fn format(record: &Record, view: &View<'_>) -> String {
                     |c| if c.is_control() && c != '\x1b' { c.escape_default().collect() } else { vec![c] },
                 )
                 .collect();
-            let label = if at == 0 { format!("{:>12}:", row.label) } else { format!("{:13}", "") };
+            let label = match row.label {
+                _ if at > 0 => format!("{:13}", ""),
+                part if part.starts_with('(') => format!("{part:>13}"),
+                label => format!("{label:>12}:"),
+            };
             text.push_str(&format!("{label} {value}\n"));
         }
     }

@@ -1,4 +1,4 @@
-//! The lines of a record's text: labels and order are those of the original's formatter.
+//! The lines of a record's text: labels and order are those of the original's formatter (systemd 262).
 
 use super::{Shown, computed};
 
@@ -21,8 +21,6 @@ pub enum When {
     Luks,
     /// Storage `cifs`.
     Cifs,
-    /// Any storage but `classic`.
-    NotClassic,
 }
 
 /// How the value of a line is found and written.
@@ -73,12 +71,12 @@ pub const ROWS: &[Line] = &[
     line("State", Computed(computed::state)),
     line("Disposition", Computed(computed::disposition)),
     line("Last Change", Moment("lastChangeUSec")),
-    line("Last Passw.", Moment("lastPasswordChangeUSec")),
+    line("Last Passw.", Computed(computed::last_password_change)),
     line("Login OK", Computed(computed::login)),
     line("Password OK", Computed(computed::password)),
     line("UID", Computed(computed::uid)),
     line("GID", Computed(computed::gid)),
-    line("Aux. Groups", Joined("memberOf")),
+    line("Aux. Groups", Computed(computed::groups)),
     line("UUID", Text("uuid")),
     line("Real Name", Computed(computed::real_name)),
     line("Directory", Computed(computed::directory)),
@@ -86,7 +84,7 @@ pub const ROWS: &[Line] = &[
     line("Blob Dir.", Computed(computed::blobs)),
     line("Storage", Computed(computed::storage)),
     line("Image Path", Computed(computed::image_path)),
-    line("Removable", YesNo("removable")),
+    line("Removable", Computed(computed::removable)),
     line("Shell", Computed(computed::shell)),
     line("Email", Text("emailAddress")),
     line("Location", Text("location")),
@@ -108,7 +106,7 @@ pub const ROWS: &[Line] = &[
     line("IO Weight", Text("ioWeight")),
     line("TMP Limit", Computed(computed::tmp_limit)),
     line("SHM Limit", Computed(computed::shm_limit)),
-    Line { label: "Access Mode", form: Computed(computed::access_mode), when: When::NotClassic },
+    line("Access Mode", Octal("accessMode")),
     line("Bound. Caps", Joined("capabilityBoundingSet")),
     line("Ambient Caps", Joined("capabilityAmbientSet")),
     luks("LUKS Discard", Computed(computed::discard)),
@@ -138,7 +136,6 @@ pub const ROWS: &[Line] = &[
     line("Disk Free", Computed(computed::disk_free)),
     line("Disk Floor", Size("diskFloor")),
     line("Disk Ceiling", Size("diskCeiling")),
-    line("Disk Blocks", Computed(computed::disk_blocks)),
     line("Good Auth.", Text("goodAuthenticationCounter")),
     line("Last Good", Moment("lastGoodAuthenticationUSec")),
     line("Bad Auth.", Text("badAuthenticationCounter")),
@@ -149,11 +146,6 @@ pub const ROWS: &[Line] = &[
     line("Passwd Chg.", Computed(computed::password_change)),
     line("Pas. Ch. Now", YesNo("passwordChangeNow")),
     line("Drop Caches", YesNo("dropCaches")),
-    line("Lock Level", Text("lockLevel")),
-    line("Lock Screen", Span("lockAfterScreenLockUSec")),
-    line("Lock Idle", Span("lockAfterIdleUSec")),
-    line("Volume Key", Computed(computed::seal)),
-    line("Left Open", Computed(computed::inhibitors)),
     line("Auto Resize", Computed(computed::auto_resize)),
     line("Rebalance", Computed(computed::rebalance)),
     line("SSH Pub. Key", Count("sshAuthorizedKeys")),
@@ -168,7 +160,17 @@ pub const ROWS: &[Line] = &[
     line("Session Type", Text("preferredSessionType")),
     line("Kill Proc.", YesNo("killProcesses")),
     line("Service", Text("service")),
-    line("Self Modify", Joined("selfModifiableFields")),
-    line("", Joined("selfModifiableBlobs")),
-    line("", Joined("selfModifiablePrivileged")),
+    line("Self Modify", Computed(computed::own_fields)),
+    line("(Blobs)", Computed(computed::own_blobs)),
+    line("(Privileged)", Computed(computed::own_privileged)),
+];
+
+/// Lines that the original has not: programs that compare both texts do not ask for them.
+pub const OWN_ROWS: &[Line] = &[
+    line("Disk Blocks", Computed(computed::disk_blocks)),
+    line("Lock Level", Text("lockLevel")),
+    line("Lock Screen", Span("lockAfterScreenLockUSec")),
+    line("Lock Idle", Span("lockAfterIdleUSec")),
+    line("Volume Key", Computed(computed::seal)),
+    line("Left Open", Computed(computed::inhibitors)),
 ];

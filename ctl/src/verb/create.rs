@@ -3,15 +3,21 @@
 use super::Outcome;
 use crate::blobs;
 use crate::bus::{Failure, Order};
-use crate::context::{Context, read_text};
+use crate::context::Context;
 use crate::hashing;
+use crate::identity::{self, Identity};
 use crate::recovery_key::RecoveryKey;
 use records::{Credentials, FullName, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
 
 /// `create USER`, or `create --identity=`
 pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
-    let mut members = ctx.draft.apply(start(ctx, arguments)?, &ctx.machine.id);
+    let (members, given) = start(ctx, arguments)?;
+    make(ctx, ctx.draft.apply(members, &ctx.machine.id), given)
+}
+
+/// Makes a home of this record. Passwords that were given are its own, if it has no hashes yet.
+pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentials) -> Outcome {
     members.entry("disposition").or_insert_with(|| json!("regular"));
     for stamp in ["lastChangeUSec", "lastPasswordChangeUSec"] {
         members.entry(stamp).or_insert_with(|| json!(ctx.now_usec));
@@ -22,8 +28,12 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
         ctx.start_agent();
     }
     let talk = ctx.talk(&name);
-    let mut credentials = talk.ready();
+    let mut credentials = given;
     let mut hashes = hashes_of(&members);
+    if hashes.is_empty() {
+        hashes = credentials.passwords.iter().map(hashing::hash).collect::<Result<_, _>>()?;
+    }
+    credentials.append(talk.ready());
     if let Some(key) = &recovery {
         key.enroll(&mut members)?;
         credentials.passwords.push(key.text.duplicate());
@@ -50,12 +60,12 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     Ok(0)
 }
 
-/// The record to begin with: from `--identity=`, with a name from the arguments, or both.
-fn start(ctx: &Context<'_>, arguments: &[&str]) -> Result<Map<String, Value>, Failure> {
-    let mut members = match &ctx.settings.identity {
+/// The record to begin with: from `--identity=`, with a name from the arguments, or both; and the passwords in it.
+fn start(ctx: &Context<'_>, arguments: &[&str]) -> Result<(Map<String, Value>, Credentials), Failure> {
+    let (mut members, given) = match &ctx.settings.identity {
         Some(path) => identity(ctx, path)?,
         None if arguments.is_empty() => return Err(Failure::say("create needs a user name, or --identity=")),
-        None => Map::new(),
+        None => (Map::new(), Credentials::default()),
     };
     if let Some(name) = arguments.first() {
         let name = FullName::parse(name).map_err(|e| Failure::say(e.to_string()))?;
@@ -64,15 +74,19 @@ fn start(ctx: &Context<'_>, arguments: &[&str]) -> Result<Map<String, Value>, Fa
             members.insert("realm".to_owned(), json!(realm.as_str()));
         }
     }
-    Ok(members)
+    Ok((members, given))
 }
 
-fn identity(ctx: &Context<'_>, path: &str) -> Result<Map<String, Value>, Failure> {
-    let record =
-        Record::parse(&read_text(path)?, Sections::HOST).map_err(|e| Failure::say(format!("{path}: {e}")))?;
+fn identity(ctx: &Context<'_>, path: &str) -> Result<(Map<String, Value>, Credentials), Failure> {
+    let Identity { record, credentials } = identity::read(path)?;
+    Ok((members(ctx, &record), credentials))
+}
+
+/// What is taken of a record that a home is made from.
+pub fn members(ctx: &Context<'_>, record: &Record) -> Map<String, Value> {
     // A foreign signature would make the record unchangeable here.
     let keep = if ctx.settings.keep_signature { Sections::EMBEDDED } else { Sections::SIGNED };
-    Ok(record.only(keep).members().clone())
+    record.only(keep).members().clone()
 }
 
 fn hashes_of(members: &Map<String, Value>) -> Vec<String> {
@@ -99,7 +113,7 @@ fn send(
     }
     let talk = ctx.talk(name);
     talk.insist(credentials, |handed| {
-        let blobs = blobs::open(&ctx.draft.blobs, None)?;
+        let blobs = blobs::open(&ctx.draft.blobs, None, &|text| ctx.asker.notice(text))?;
         ctx.daemon.order("CreateHomeEx", Order::Record(&with_secret(members, &handed.argument)?, blobs, 0))
     })
 }

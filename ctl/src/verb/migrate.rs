@@ -2,8 +2,9 @@
 
 use super::{Outcome, each};
 use crate::bus::{Failure, Order};
-use crate::context::{Context, read_text};
-use records::{Record, Sections};
+use crate::context::Context;
+use crate::identity;
+use records::Sections;
 
 /// `adopt PATH…`
 pub fn adopt(ctx: &Context<'_>, paths: &[&str]) -> Outcome {
@@ -29,8 +30,7 @@ pub fn register(ctx: &Context<'_>, files: &[&str]) -> Outcome {
 }
 
 fn register_one(ctx: &Context<'_>, file: &str) -> Result<(), Failure> {
-    let text = read_text(file)?;
     // What the daemon strips anyway need not cross the bus, a secret least of all.
-    let record = Record::parse(&text, Sections::ALL).map_err(|e| Failure::say(format!("{file}: {e}")))?;
+    let record = identity::read(file)?.record;
     ctx.daemon.order("RegisterHome", Order::Text(&record.only(Sections::EMBEDDED).to_compact()))
 }

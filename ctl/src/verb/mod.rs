@@ -4,6 +4,7 @@ pub mod activate;
 pub mod check;
 pub mod create;
 pub mod deactivate;
+pub mod firstboot;
 pub mod inhibit;
 pub mod inspect;
 pub mod keys;
@@ -67,6 +68,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "register", arguments: "[FILE…]", help: "Make user records known", group: MIGRATION, count: (0, MANY), run: migrate::register },
     Verb { name: "unregister", arguments: "USER…", help: "Forget user records, keep the storage", group: MIGRATION, count: (1, MANY), run: simple::unregister },
     Verb { name: "fixate", arguments: "USER…", help: "Keep the record of homes that were found", group: MIGRATION, count: (1, MANY), run: activate::fixate },
+    Verb { name: "firstboot", arguments: "", help: "Make the users that credentials of the service name, and ask for one where there is none", group: MIGRATION, count: (0, 0), run: firstboot::run },
     Verb { name: "list-signing-keys", arguments: "", help: "List the keys user records may be signed with", group: KEYS, count: (0, 0), run: keys::list },
     Verb { name: "get-signing-key", arguments: "[NAME…]", help: "Print public keys", group: KEYS, count: (0, MANY), run: keys::print },
     Verb { name: "add-signing-key", arguments: "[FILE…]", help: "Trust public keys", group: KEYS, count: (0, MANY), run: keys::add },

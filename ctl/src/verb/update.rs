@@ -5,7 +5,8 @@ use super::create::with_secret;
 use super::resize::AS_IN_RECORD;
 use crate::blobs;
 use crate::bus::{Failure, Order, Who};
-use crate::context::{Context, read_text};
+use crate::context::Context;
+use crate::identity::{self, Identity};
 use crate::recovery_key::RecoveryKey;
 use records::credentials::Permitted;
 use records::{Credentials, Record, Refusal, Sections};
@@ -19,7 +20,13 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     if ctx.draft.is_empty() && ctx.settings.identity.is_none() {
         return Err(Failure::say("No field to change was named. Nothing was changed. See: homectl --help"));
     }
-    let start = fetch(ctx, arguments)?;
+    if let [option, ..] = &ctx.draft.of_making[..] {
+        return Err(Failure::say(format!(
+            "{option}= says how a home is made: one that is there keeps what it has. Nothing was changed. \
+             To set it for other machines, which the home is not on yet: --match=other {option}=…"
+        )));
+    }
+    let (start, given) = fetch(ctx, arguments)?;
     let name = start.user().as_str().to_owned();
     let recovery = RecoveryKey::wanted(ctx)?;
     let members = changed(ctx, &start, recovery.as_ref())?;
@@ -27,7 +34,8 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
         ctx.asker.notice(&format!("{:#}", Value::Object(members)));
     } else {
         ctx.start_agent();
-        let mut credentials = ctx.talk(&name).ready();
+        let mut credentials = given;
+        credentials.append(ctx.talk(&name).ready());
         credentials.passwords.extend(recovery.as_ref().map(|key| key.text.duplicate()));
         match send(ctx, &start, &members, &mut credentials) {
             // The home was changed elsewhere, or a change was cut short: what it holds is taken over, and
@@ -38,7 +46,7 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
                 })?;
                 ctx.asker
                     .notice("The home held a newer record than this machine, which was taken over first.");
-                let start = fetch(ctx, arguments)?;
+                let (start, _) = fetch(ctx, arguments)?;
                 let members = changed(ctx, &start, recovery.as_ref())?;
                 send(ctx, &start, &members, &mut credentials)?;
             }
@@ -82,10 +90,12 @@ fn changed(
     Ok(members)
 }
 
-fn fetch(ctx: &Context<'_>, arguments: &[&str]) -> Result<Record, Failure> {
+/// The record to change, and what came with it to prove who changes it.
+fn fetch(ctx: &Context<'_>, arguments: &[&str]) -> Result<(Record, Credentials), Failure> {
     let invalid = |e: records::record::InvalidRecord| Failure::say(e.to_string());
     if let Some(path) = &ctx.settings.identity {
-        return Record::parse(&read_text(path)?, Sections::HOST).map_err(invalid);
+        let Identity { record, credentials } = identity::read(path)?;
+        return Ok((record, credentials));
     }
     let reply = match arguments {
         [name, ..] => ctx.daemon.record(Who::Name(name))?,
@@ -96,7 +106,8 @@ fn fetch(ctx: &Context<'_>, arguments: &[&str]) -> Result<Record, Failure> {
             "Parts of this record are hidden from you, so it cannot be changed. Do it as root, or as the user.",
         ));
     }
-    Record::parse(&reply.json, Sections::OWNER).map_err(invalid)
+    let record = Record::parse(&reply.json, Sections::OWNER).map_err(invalid)?;
+    Ok((record, Credentials::default()))
 }
 
 fn send(
@@ -120,7 +131,7 @@ fn send(
         if keeps {
             return ctx.daemon.order("UpdateHome", Order::Text(&record));
         }
-        let blobs = blobs::open(&ctx.draft.blobs, folder.as_deref())?;
+        let blobs = blobs::open(&ctx.draft.blobs, folder.as_deref(), &|text| ctx.asker.notice(text))?;
         ctx.daemon.order("UpdateHomeEx", Order::Record(&record, blobs, flags))
     })
 }

@@ -1,10 +1,11 @@
 //! `with`: runs a command while the home is open.
 
 use super::Outcome;
-use crate::bus::{Order, Suspend};
+use crate::bus::{Failure, Order, Suspend, Who};
 use crate::context::Context;
+use crate::options::values::boolean;
 use crate::prompt::SECRET_VARIABLES;
-use records::Refusal;
+use records::{Record, Refusal, Sections};
 use std::process::{Command, ExitStatus};
 
 /// The exit code when the command could not be started.
@@ -14,10 +15,8 @@ const NOT_STARTED: u8 = 255;
 pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     ctx.start_agent();
     let name = arguments[0];
-    let suspend = match std::env::var("SYSTEMD_PLEASE_SUSPEND_HOME").as_deref() {
-        Ok("1") => Suspend::Allowed,
-        _ => Suspend::Prevented,
-    };
+    let allowed = std::env::var("SYSTEMD_PLEASE_SUSPEND_HOME").is_ok_and(|text| boolean(&text) == Ok(true));
+    let suspend = if allowed { Suspend::Allowed } else { Suspend::Prevented };
     let talk = ctx.talk(name);
     let reference =
         talk.insist(&mut talk.ready(), |handed| ctx.daemon.acquire(name, &handed.argument, suspend))?;
@@ -37,18 +36,20 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
 }
 
 fn inside(ctx: &Context<'_>, name: &str, words: &[&str]) -> u8 {
-    let home = ctx
-        .daemon
-        .homes()
-        .unwrap_or_default()
-        .into_iter()
-        .find(|home| home.name == name)
-        .map(|home| home.home);
-    let Some(home) = home else {
-        ctx.asker.notice(&format!("{name}: where the home is cannot be told"));
-        return NOT_STARTED;
-    };
-    run_command(ctx, words, Some(&home))
+    match directory(ctx, name) {
+        Ok(home) => run_command(ctx, words, Some(&home)),
+        Err(failure) => {
+            ctx.complain(&failure, name);
+            NOT_STARTED
+        }
+    }
+}
+
+/// Where the home is: the name may be an alias, or have a realm.
+fn directory(ctx: &Context<'_>, name: &str) -> Result<String, Failure> {
+    let reply = ctx.daemon.record(Who::Name(name))?;
+    let record = Record::parse(&reply.json, Sections::OWNER).map_err(|e| Failure::say(e.to_string()))?;
+    Ok(record.on(&ctx.machine).effective_home_directory())
 }
 
 /// Runs a command, or the caller's shell where there is none, in a folder; its exit code.

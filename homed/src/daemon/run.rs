@@ -167,6 +167,13 @@ impl Daemon {
                 Operation::Stage(user, blobs) => {
                     self.outside(answer, move |outside| outside.stage(&user, blobs).map(Reply::Staged));
                 }
+                Operation::Adopt(path) => {
+                    self.answers.insert(id, answer);
+                    let events = self.events.clone();
+                    tokio::task::spawn_blocking(move || {
+                        events.event(Event::Adopted(super::scan::named(path.as_ref()), id));
+                    });
+                }
                 Operation::Weaknesses => self.weaknesses.tell(answer),
                 operation => {
                     for (user, kind) in self.references.gone_by_now() {
@@ -369,11 +376,14 @@ impl Daemon {
         let to = call.and_then(|id| self.answers.remove(&id));
         let fault = self.failure_of_forgetting(&user);
         let name = user.clone();
+        let events = self.events.clone();
         self.write(user, move |outside| {
             let reply = outside.forget(&name).map(|()| Reply::Done).map_err(|error| {
                 tracing::error!(home = %name, "the host record could not be deleted: {error}");
                 fault
             });
+            // Storage of it that is left is nobody's from now on.
+            events.send(Happened::LookForStorage);
             if let Some(to) = to {
                 let _ = to.send(reply);
             }

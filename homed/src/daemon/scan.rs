@@ -3,7 +3,7 @@
 use crate::home::effect::Found;
 use crate::storage::kind;
 use records::FullName;
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// All storage in the folder.
 pub fn folder(root: &Path) -> Vec<Found> {
@@ -20,6 +20,13 @@ pub fn file(path: &Path) -> Option<Found> {
     let (stem, _ending) = name.rsplit_once('.')?;
     let name = FullName::parse(stem).ok()?;
     Some(Found { name, image: path.to_str()?.to_owned(), storage })
+}
+
+/// The storage at a path that somebody has named: absolute, and no link on the way but what the file system's
+/// administrator has set up.
+pub fn named(path: &Path) -> Option<Found> {
+    let is_plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
+    file(path).filter(|_| is_plain)
 }
 
 #[cfg(test)]

@@ -6,10 +6,53 @@ use crate::home::effect::Event;
 use crate::sys::reactor::{AsyncInotify, MountTable};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Begins to watch; reports until the daemon ends.
+/// Begins to watch; reports until the daemon ends. What is mounted over the home root later is the home root then.
 pub fn start(root: &Path, events: Events) -> io::Result<()> {
+    let watched = Watched::begin(root)?;
+    tokio::spawn(follow(watched, MountTable::new()?, events));
+    Ok(())
+}
+
+/// The folder that the home root is at the moment.
+struct Watched {
+    root: PathBuf,
+    /// Device and inode: another folder of the same name is another one.
+    folder: (u64, u64),
+    watcher: AsyncInotify,
+}
+
+impl Watched {
+    fn begin(root: &Path) -> io::Result<Self> {
+        Ok(Self { root: root.to_owned(), folder: identity(root)?, watcher: watcher(root)? })
+    }
+
+    /// Whether another folder is there now, which is watched from now on.
+    fn follows(&mut self) -> bool {
+        if identity(&self.root).is_ok_and(|folder| folder == self.folder) {
+            return false;
+        }
+        match Self::begin(&self.root) {
+            Ok(other) => {
+                *self = other;
+                true
+            }
+            Err(error) => {
+                tracing::warn!("new homes are not seen by themselves at the moment: {error}");
+                false
+            }
+        }
+    }
+}
+
+fn identity(folder: &Path) -> io::Result<(u64, u64)> {
+    let facts = folder.metadata()?;
+    Ok((facts.dev(), facts.ino()))
+}
+
+fn watcher(root: &Path) -> io::Result<AsyncInotify> {
     let watcher = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let seen = AddWatchFlags::IN_CREATE
         | AddWatchFlags::IN_CLOSE_WRITE
@@ -18,9 +61,7 @@ pub fn start(root: &Path, events: Events) -> io::Result<()> {
         | AddWatchFlags::IN_DELETE
         | AddWatchFlags::IN_ONLYDIR;
     watcher.add_watch(root, seen)?;
-    let watcher = AsyncInotify::new(watcher)?;
-    tokio::spawn(follow(watcher, root.to_owned(), events));
-    Ok(())
+    AsyncInotify::new(watcher)
 }
 
 /// Begins to watch the table of mounts; reports until the daemon ends.
@@ -35,12 +76,20 @@ pub fn mounts(events: Events) -> io::Result<()> {
     Ok(())
 }
 
-async fn follow(watcher: AsyncInotify, root: PathBuf, events: Events) {
+async fn follow(mut watched: Watched, mounts: MountTable, events: Events) {
     loop {
-        match watcher.events().await {
-            Ok(news) => news.iter().for_each(|event| report(&root, event, &events)),
+        let news = tokio::select! {
+            news = watched.watcher.events() => news,
+            changed = mounts.until_changed() => changed.map(|()| Vec::new()),
+        };
+        let news = match news {
+            Ok(news) => news,
             Err(error) => return tracing::warn!("new homes are no longer seen by themselves: {error}"),
+        };
+        if watched.follows() {
+            scan::folder(&watched.root).into_iter().for_each(|found| events.event(Event::Found(found)));
         }
+        news.iter().for_each(|event| report(&watched.root, event, &events));
     }
 }
 

@@ -6,8 +6,8 @@
 //! `status`; those of users without a right to the home are stricter, and in memory.
 
 use super::verdict::Favour;
-use records::Record;
 use records::attempts::{Limit, Window, pause_usec};
+use records::{Machine, Record};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -105,7 +105,7 @@ impl Origin {
 
 impl Attempts {
     /// Goes on where the record's status of this machine left off: a daemon that was killed forgives nothing.
-    pub fn of(record: &Record, machine: &records::Machine) -> Self {
+    pub fn of(record: &Record, machine: &Machine) -> Self {
         let status = record.members().get("status").and_then(|all| all.get(machine.id.as_str()));
         let stored = |name: &str| status.and_then(|own| own.get(name)).and_then(Value::as_u64);
         let origins = status.and_then(|own| own.get(ORIGINS)).and_then(Value::as_object);
@@ -114,7 +114,7 @@ impl Attempts {
             Tries::stored(tries).map(|tries| (origin, tries))
         };
         Self {
-            limit: limit_of(record),
+            limit: limit_of(record, machine),
             tries: origins.into_iter().flatten().take(SERVICES).filter_map(of_origin).collect(),
             good: stored("goodAuthenticationCounter").unwrap_or(0),
             bad: stored("badAuthenticationCounter").unwrap_or(0),
@@ -124,8 +124,8 @@ impl Attempts {
     }
 
     /// Takes the limits of a changed record; what was counted stays.
-    pub fn follow(&mut self, record: &Record) {
-        self.limit = limit_of(record);
+    pub fn follow(&mut self, record: &Record, machine: &Machine) {
+        self.limit = limit_of(record, machine);
     }
 
     /// Counts an attempt, or says how long to wait.
@@ -220,11 +220,11 @@ impl Attempts {
     }
 }
 
-fn limit_of(record: &Record) -> Limit {
-    let member = |name: &str| record.members().get(name).and_then(Value::as_u64);
+fn limit_of(record: &Record, machine: &Machine) -> Limit {
+    let settings = record.on(machine);
     Limit {
-        interval_usec: member("rateLimitIntervalUSec").unwrap_or(OWNER.interval_usec),
-        burst: member("rateLimitBurst").unwrap_or(OWNER.burst),
+        interval_usec: settings.rate_limit_interval_usec.unwrap_or(OWNER.interval_usec),
+        burst: settings.rate_limit_burst.unwrap_or(OWNER.burst),
     }
 }
 

@@ -45,6 +45,8 @@ pub enum Event {
     Signed(Box<Record>),
     /// Storage was seen: in `/home`, or as a partition.
     Found(Found),
+    /// Somebody asks for a home to be made known that lies at a path of his own; `None`: there is none.
+    Adopted(Option<Found>, RequestId),
     /// Storage may have gone.
     Vanished(String),
     /// Something was mounted or unmounted: with it, storage of open homes may have gone.

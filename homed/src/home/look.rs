@@ -20,7 +20,8 @@ pub fn is_look(what: &str) -> bool {
 
 /// Whether such a request tries credentials. A check and a repair go without, where none are offered.
 pub fn tries(verb: Verb, offered: bool) -> bool {
-    verb.is_attempt() && (offered || !matches!(verb, Verb::Check | Verb::Repair))
+    verb.is_attempt()
+        && (offered || !matches!(verb, Verb::Check | Verb::Repair | Verb::Update | Verb::Resize))
 }
 
 pub(super) fn seen(resting: Resting) -> Seen {

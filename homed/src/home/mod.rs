@@ -350,14 +350,17 @@ impl Home {
     fn unfit(&self, wanted: &Wanted, turn: &Turn) -> Option<Refused> {
         let unfit = wanted.change.as_ref().and_then(|change| self.judge(change).err());
         let unfit = unfit.or_else(|| self.size_asked(wanted.size, turn.machine).err());
-        let asks = self.is_a_question(wanted) && !self.resizes_without_password(wanted, turn);
-        unfit.or_else(|| asks.then(|| Refusal::BadPassword.into()))
+        let needs_none =
+            self.resizes_without_password(wanted, turn) || self.updates_without_password(wanted, turn);
+        let asks = self.is_a_question(wanted) && !needs_none;
+        unfit.or_else(|| self.too_early(wanted, turn)).or_else(|| asks.then(|| Refusal::BadPassword.into()))
     }
 
     /// Whether it only asks what is needed: clients try without credentials first. That is no attempt, and
     /// costs nobody a worker and a delay. (What tokens are plugged in, a worker has to see.)
     fn is_a_question(&self, wanted: &Wanted) -> bool {
-        wanted.is_attempt()
+        wanted.verb.is_attempt()
+            && !matches!(wanted.verb, Verb::Check | Verb::Repair)
             && wanted.offer.credentials.is_empty()
             && !self.record.has_tokens()
             && (self.known == Known::No || !self.record.hashed_passwords().is_empty())

@@ -295,7 +295,7 @@ impl Home {
     fn set_record(&mut self, record: Record, turn: &mut Turn) {
         self.known = Known::Yes;
         self.place = super::facts::Place::of(&record, turn.machine);
-        self.attempts.follow(&record);
+        self.attempts.follow(&record, turn.machine);
         self.signed_locally = turn.facts.signed_locally(&record);
         if let Some(uid) = crate::manager::uids::bound(&record, turn.machine) {
             self.uid = uid;

@@ -1,10 +1,13 @@
 //! A new record for a home: whether it may take the old one's place. Whose signature counts, and whether
 //! the copy inside is newer still, the worker sees.
 
+use super::attempts::Origin;
 use super::effect::{Check, JobId};
 use super::facts::SignedLocally;
+use super::verdict::Verb;
 use super::{Home, Turn, Wanted};
 use crate::job::{Reach, RecordChange};
+use records::account::{PasswordVerdict, password_verdict};
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Sections};
 
@@ -12,6 +15,27 @@ impl Home {
     /// Whether the record may take the place of the one that is in force.
     pub(super) fn judge(&self, change: &RecordChange) -> Result<(), Refused> {
         judge(&self.record, self.signed_locally, change)
+    }
+
+    /// Whether it goes without a password: the home is open, and nothing changes of what opens it. Who may change the
+    /// record at all, polkit has said. (The copies inside are written at the next use with a password.)
+    pub(super) fn updates_without_password(&self, wanted: &Wanted, turn: &Turn) -> bool {
+        let keeps_keys = |change: &RecordChange| hashes(&change.record) == hashes(&self.record);
+        wanted.verb == Verb::Update
+            && wanted.change.as_deref().is_some_and(keeps_keys)
+            && self.state(turn.facts).is_active()
+    }
+
+    /// Whether the record forbids a change of password so soon after the last. An administrator may.
+    pub(super) fn too_early(&self, wanted: &Wanted, turn: &Turn) -> Option<Refused> {
+        let changes =
+            wanted.verb == Verb::ChangePassword && wanted.new.as_ref().is_some_and(|new| !new.is_empty());
+        let is_administrator = matches!(wanted.trier.origin, Origin::Service(_));
+        let verdict = password_verdict(&self.record.on(turn.machine), turn.now_usec);
+        (changes && !is_administrator && verdict == PasswordVerdict::ChangeNotPermitted).then(|| {
+            let sentence = "The password was changed a short while ago, and may not be changed again yet.";
+            Refused::new(Refusal::AccessDenied, sentence)
+        })
     }
 
     /// New names must be free, new passwords good.

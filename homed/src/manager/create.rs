@@ -1,8 +1,9 @@
 //! New homes: which records are taken, and the first check of names and UIDs.
 
+use super::discover::{Pending, taken, too_many};
 use super::request::{Caller, Offer, RequestId};
-use super::{MOST_HOMES, Manager, names, uids};
-use crate::home::effect::{Announcement, Effect, Failed};
+use super::{Manager, names, uids};
+use crate::home::effect::{Announcement, Check, Effect, Failed, Findings};
 use crate::home::verdict::Verb;
 use crate::home::{Home, Turn, Waiter, Wanted};
 use crate::job::Known;
@@ -20,7 +21,7 @@ impl Manager {
         turn: &mut Turn,
     ) {
         let waiter = Waiter::Call(id);
-        let mut home = match self.new_home(record, turn) {
+        let mut home = match self.new_home(record, None, turn) {
             Ok(home) => home,
             Err(refused) => return turn.answer(waiter, Err(Failed::Refused(refused))),
         };
@@ -39,30 +40,53 @@ impl Manager {
     }
 
     pub(super) fn register(&mut self, record: Record, id: RequestId, turn: &mut Turn) {
-        match self.new_home(record, turn) {
-            Err(refused) => turn.answer(Waiter::Call(id), Err(Failed::Refused(refused))),
-            Ok(home) => {
-                turn.effects.push(Effect::Save(Box::new(home.record().clone())));
-                turn.effects.push(Effect::Announce(Announcement::Appeared(home.user().clone())));
-                self.homes.insert(home.user().clone(), home);
-                turn.answer(Waiter::Call(id), Ok(super::Answer::Done));
-            }
+        let home = match self.new_home(record.clone(), None, turn) {
+            Ok(home) => home,
+            Err(refused) => return turn.answer(Waiter::Call(id), Err(Failed::Refused(refused))),
+        };
+        let job = turn.job_id();
+        let mut uids = vec![home.uid()];
+        if !record.members().contains_key("uid") {
+            uids.extend(super::uids::candidates(home.user(), &turn.uids));
         }
+        let (user, names) = (home.user().clone(), home.names());
+        turn.effects.push(Effect::Check(Box::new(Check { user, id: job, names, uids, quality: None })));
+        self.pending.insert(job, Pending::Record { record: Box::new(record), asked: id });
     }
 
-    fn new_home(&self, record: Record, turn: &Turn) -> Result<Home, Refused> {
+    /// Names and UID of a record that is to be kept were looked up.
+    pub(super) fn registered(
+        &mut self,
+        record: Record,
+        findings: Findings,
+        turn: &mut Turn,
+    ) -> Result<(), Refused> {
+        if let Some(name) = findings.taken {
+            return Err(taken(&name));
+        }
+        let uid = findings.uid.ok_or_else(|| {
+            Refused::new(Refusal::UidInUse, "The UID of the record belongs to somebody else.")
+        })?;
+        let home = self.new_home(record, Some(uid), turn)?;
+        turn.effects.push(Effect::Save(Box::new(home.record().clone())));
+        turn.effects.push(Effect::Announce(Announcement::Appeared(home.user().clone())));
+        self.homes.insert(home.user().clone(), home);
+        Ok(())
+    }
+
+    fn new_home(&self, record: Record, looked_up: Option<u32>, turn: &Turn) -> Result<Home, Refused> {
         check_fields(&record)?;
         if record.members().contains_key("signature") && turn.facts.signed_locally(&record).is_none() {
             return Err(Refusal::BadSignature.into());
         }
-        if self.homes.len() >= MOST_HOMES {
-            return Err(Refused::new(
-                Refusal::TooManyOperations,
-                format!("There are {MOST_HOMES} homes already; remove one first."),
-            ));
+        if self.is_full() {
+            return Err(too_many());
         }
         self.check_names(&record)?;
-        let uid = self.first_uid(&record, turn)?;
+        let uid = match looked_up.filter(|uid| !turn.uids.contains(uid)) {
+            Some(uid) => uid,
+            None => self.first_uid(&record, turn)?,
+        };
         let bound = record.with_binding(&turn.machine.id, self.binding(&record, uid));
         Ok(Home::new(bound, uid, Known::Yes, turn))
     }

@@ -1,13 +1,14 @@
 //! Homes that are there without being made here: host records read at the start, storage found on disk.
 
-use super::request::AtSuspend;
+use super::request::{Answer, AtSuspend, RequestId};
 use super::{MOST_HOMES, Manager, names, uids};
-use crate::home::effect::{Announcement, Check, Effect, Findings, Found, Interrupted};
+use crate::home::effect::{Announcement, Check, Effect, Failed, Findings, Found, Interrupted, JobId};
 use crate::home::facts::{Mount, Storage};
 use crate::home::verdict::{Held, Verb};
-use crate::home::{Home, Turn, Wanted};
+use crate::home::{Home, Turn, Waiter, Wanted};
 use crate::job::Known;
-use records::{Record, Sections, UserName};
+use records::refusal::Refused;
+use records::{Record, Refusal, Sections, UserName};
 use serde_json::json;
 
 impl Manager {
@@ -61,6 +62,35 @@ impl Manager {
         self.homes.insert(user, home);
     }
 
+    /// Somebody asks for a home to be made known that lies elsewhere.
+    pub(super) fn adopt(&mut self, found: Option<Found>, id: RequestId, turn: &mut Turn) {
+        let refused = match found {
+            None => Refused::from(Refusal::UnrecognizedHomeFormat),
+            Some(found) if self.is_known(&found) => Refused::new(
+                Refusal::HomeExists,
+                format!("There is a home for {} already: homectl inspect shows it.", found.name.user),
+            ),
+            Some(_) if self.is_full() => too_many(),
+            Some(found) => match self.look_up(&found, turn) {
+                Some(job) => {
+                    self.pending.insert(job, Pending::Storage { found, asked: Some(id) });
+                    return;
+                }
+                None => Refusal::UnrecognizedHomeFormat.into(),
+            },
+        };
+        turn.answer(Waiter::Call(id), Err(Failed::Refused(refused)));
+    }
+
+    fn is_known(&self, found: &Found) -> bool {
+        let user = &found.name.user;
+        self.homes.contains_key(user) || self.pending.values().any(|other| other.user() == user)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.homes.len() + self.pending.len() >= MOST_HOMES
+    }
+
     /// Storage was found. Of a home that is known nothing follows: it is asked where it rests anyway.
     pub(super) fn found(&mut self, found: Found, turn: &mut Turn) {
         if self.homes.contains_key(&found.name.user) {
@@ -68,11 +98,17 @@ impl Manager {
             turn.effects.push(Effect::Announce(Announcement::Changed(found.name.user)));
             return;
         }
-        let is_under_way = self.discoveries.values().any(|other| other.name.user == found.name.user);
-        if is_under_way || self.homes.len() + self.discoveries.len() >= MOST_HOMES {
+        if self.is_known(&found) || self.is_full() {
             return;
         }
-        let Some(record) = synthetic(&found, 0, turn) else { return };
+        if let Some(job) = self.look_up(&found, turn) {
+            self.pending.insert(job, Pending::Storage { found, asked: None });
+        }
+    }
+
+    /// Has the names and the UID of storage looked up.
+    fn look_up(&self, found: &Found, turn: &mut Turn) -> Option<JobId> {
+        let record = synthetic(found, 0, turn)?;
         let id = turn.job_id();
         turn.effects.push(Effect::Check(Box::new(Check {
             user: found.name.user.clone(),
@@ -81,28 +117,49 @@ impl Manager {
             uids: uids::candidates(&found.name.user, &turn.uids),
             quality: None,
         })));
-        self.discoveries.insert(id, found);
+        Some(id)
     }
 
-    /// Names and UID of found storage were checked: it becomes a home that was never used here.
-    pub(super) fn discovered(&mut self, found: Found, findings: Findings, turn: &mut Turn) {
+    /// Names and UID were looked up.
+    pub(super) fn looked_up(&mut self, pending: Pending, findings: Findings, turn: &mut Turn) {
+        match pending {
+            Pending::Storage { found, asked } => {
+                let (user, image) = (found.name.user.clone(), found.image.clone());
+                let known = self.discovered(found, findings, turn);
+                match (known, asked) {
+                    (known, Some(id)) => {
+                        let known = known.map(|()| Answer::Done).map_err(Failed::Refused);
+                        turn.answer(Waiter::Call(id), known);
+                    }
+                    (Err(refused), None) => {
+                        turn.effects.push(Effect::Log(user, format!("{image} is left alone: {refused}")));
+                    }
+                    (Ok(()), None) => {}
+                }
+            }
+            Pending::Record { record, asked } => {
+                let known = self.registered(*record, findings, turn).map(|()| Answer::Done);
+                turn.answer(Waiter::Call(asked), known.map_err(Failed::Refused));
+            }
+        }
+    }
+
+    /// Storage becomes a home that was never used here.
+    fn discovered(&mut self, found: Found, findings: Findings, turn: &mut Turn) -> Result<(), Refused> {
         let user = found.name.user.clone();
         if let Some(name) = findings.taken {
-            let text = format!("{} is left alone: another user or group is called {name}", found.image);
-            turn.effects.push(Effect::Log(user, text));
-            return;
+            return Err(taken(&name));
         }
         // Another discovery, or a create, may have taken it in the meantime.
         let uid = findings.uid.filter(|uid| !turn.uids.contains(uid));
-        let Some(uid) = uid.or_else(|| uids::candidates(&user, &turn.uids).first().copied()) else {
-            turn.effects.push(Effect::Log(user, format!("{} is left alone: no UID is free", found.image)));
-            return;
-        };
+        let uid = uid.or_else(|| uids::candidates(&user, &turn.uids).first().copied());
+        let uid = uid.ok_or_else(|| Refused::new(Refusal::UidInUse, "no UID is free for it"))?;
         let (false, Some(record)) = (self.homes.contains_key(&user), synthetic(&found, uid, turn)) else {
-            return;
+            return Err(Refusal::HomeExists.into());
         };
         self.homes.insert(user.clone(), Home::new(record, uid, Known::No, turn));
         turn.effects.push(Effect::Announce(Announcement::Appeared(user)));
+        Ok(())
     }
 
     /// Storage at this path may have gone: a home nobody knew is forgotten, a mounted one is detached.
@@ -141,6 +198,42 @@ impl Manager {
         let wanted = Wanted::by_the_daemon(Verb::StorageGone, turn.now_usec);
         self.on(user, turn, |home, turn| home.want(wanted, turn));
     }
+}
+
+/// A home that is to be known, once its names and its UID are looked up.
+pub(super) enum Pending {
+    /// Storage that was seen, or that somebody has named.
+    Storage {
+        /// What it is.
+        found: Found,
+        /// Who waits for it.
+        asked: Option<RequestId>,
+    },
+    /// A record that was handed over.
+    Record {
+        /// The record, as it came.
+        record: Box<Record>,
+        /// Who waits for it.
+        asked: RequestId,
+    },
+}
+
+impl Pending {
+    fn user(&self) -> &UserName {
+        match self {
+            Self::Storage { found, .. } => &found.name.user,
+            Self::Record { record, .. } => record.user(),
+        }
+    }
+}
+
+pub(super) fn taken(name: &str) -> Refused {
+    Refused::new(Refusal::UserNameExists, format!("A user or group called {name} exists already."))
+}
+
+pub(super) fn too_many() -> Refused {
+    let sentence = format!("There are {MOST_HOMES} homes already; remove one first.");
+    Refused::new(Refusal::TooManyOperations, sentence)
 }
 
 /// The record of a home that was never used here: name, realm and binding.

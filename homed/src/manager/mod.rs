@@ -21,7 +21,7 @@ mod lock_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::home::effect::{Announcement, Effect, Event, Failed, Found, JobId, Timer};
+use crate::home::effect::{Announcement, Effect, Event, Failed, JobId, Timer};
 use crate::home::facts::Facts;
 use crate::home::rules::LockRules;
 use crate::home::verdict::{Favour, Held, Verb};
@@ -55,8 +55,8 @@ pub struct Manager {
     tuning: Tuning,
     defaults: Defaults,
     homes: Homes,
-    /// Storage that was found, until its names and UID are checked.
-    discoveries: BTreeMap<JobId, Found>,
+    /// Homes that are to be known, until their names and UID are checked.
+    pending: BTreeMap<JobId, discover::Pending>,
     groups: BTreeMap<GroupId, Group>,
     sleeping: sleep::Sleeping,
     last_open_sleep: Option<request::OpenSleep>,
@@ -116,7 +116,7 @@ impl Manager {
             tuning,
             defaults,
             homes: Homes::default(),
-            discoveries: BTreeMap::new(),
+            pending: BTreeMap::new(),
             groups: BTreeMap::new(),
             sleeping: sleep::Sleeping::default(),
             last_open_sleep: None,
@@ -172,8 +172,8 @@ impl Manager {
                 home.committed(job);
                 Fate::Stays
             }),
-            Event::Checked(user, job, findings) => match self.discoveries.remove(&job) {
-                Some(found) => self.discovered(found, findings, turn),
+            Event::Checked(user, job, findings) => match self.pending.remove(&job) {
+                Some(pending) => self.looked_up(pending, findings, turn),
                 None => self.on(&user, turn, |home, turn| home.checked(job, findings, turn)),
             },
             Event::Proven(user, id, seal) => {
@@ -185,6 +185,7 @@ impl Manager {
                 Fate::Stays
             }),
             Event::Found(found) => self.found(found, turn),
+            Event::Adopted(found, id) => self.adopt(found, id, turn),
             Event::Vanished(image) => self.vanished(&image, turn),
             Event::MountsChanged => {
                 self.look_again(turn);
@@ -389,6 +390,7 @@ fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         Operation::Later(key, later) => (key, Asked::plain(Verb::Later(later))),
         Operation::Create(..)
         | Operation::Register(_)
+        | Operation::Adopt(_)
         | Operation::DeactivateAll
         | Operation::LockAll(_)
         | Operation::SleepPrepared

@@ -138,6 +138,8 @@ pub enum Then {
 pub enum Operation {
     /// Make a home from a record without `secret`, with the pictures in a folder; answer [`Answer::Done`], as for all below that do not say.
     Create(Box<Record>, Option<String>, Offer),
+    /// Make a home known that lies at this path.
+    Adopt(String),
     /// Store a record, make no storage.
     Register(Record),
     /// Mount.

@@ -93,13 +93,21 @@ fn refuse_kind(image: &Real) -> Result<(), Failure> {
         ));
     }
     let keeps = keeps::at(folder).during(format!("looking at {}", folder.display()))?;
-    refuse_what_is_not_kept(keeps, folder)
+    refuse_what_is_not_kept(keeps, folder, is_with_all_homes(folder))
 }
 
-fn refuse_what_is_not_kept(keeps: Keeps, folder: &Path) -> Result<(), Failure> {
+/// Whether it is of the file system that homes lie on if nothing else is said.
+fn is_with_all_homes(folder: &Path) -> bool {
+    let device = |path: &Path| path.metadata().ok().map(|facts| facts.dev());
+    device(folder).is_some() && device(folder) == device(Path::new(HOME_ROOT))
+}
+
+fn refuse_what_is_not_kept(keeps: Keeps, folder: &Path, is_with_all_homes: bool) -> Result<(), Failure> {
     let folder = folder.display();
     match keeps {
         Keeps::Files => Ok(()),
+        // All homes of this machine are in memory (a live system): that was decided where /home was mounted.
+        Keeps::UntilTheBoot(_) if is_with_all_homes => Ok(()),
         Keeps::UntilTheBoot(kind) => no(format!(
             "{folder} is in memory ({kind}): a home there would be gone after the next boot. Choose a folder on a disk."
         )),
@@ -195,7 +203,7 @@ fn refuse_mount_point(home: &Real) -> Result<(), Failure> {
         // A folder in memory is made anew at each login.
         return match keeps {
             Keeps::UntilTheBoot(_) if home.folder() != Path::new("/dev") => Ok(()),
-            other => refuse_what_is_not_kept(other, home.folder()),
+            other => refuse_what_is_not_kept(other, home.folder(), is_with_all_homes(home.folder())),
         };
     }
     let facts = home.asked.symlink_metadata().during(format!("looking at {path}"))?;

@@ -2,19 +2,21 @@
 //!
 //! Any one of them suffices to have the others written anew. A copy counts only if its signature is
 //! trusted here, and that is looked at before anything is compared or written: `.identity` is a file
-//! its user may replace.
+//! its user may replace. What she changes there of what is hers to change is taken over, and signed (as with the original).
 
 use super::state;
-use crate::job::{Failure, Job, Known, Step, Steps, refuse};
+use crate::job::{Context, Failure, Job, Known, Step, Steps, refuse};
 use crate::storage::{HomeDirectory, InOrder, Opened};
 use crate::token::{self, Offer};
 use records::reconcile::{self, Choice, Rule};
-use records::signature::{Trust, Verdict, Vouched};
-use records::{Record, Refusal, Secret, Sections};
+use records::signature::{self, Trust, Verdict, Vouched};
+use records::{Machine, Record, Refusal, Secret, Sections, own_changes};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The record in force, found so far.
 pub struct Copies {
     trust: Trust,
+    machine: Machine,
     vouched: Option<Vouched>,
     rule: Rule,
     winner: Option<Record>,
@@ -66,6 +68,7 @@ impl Copies {
         Ok(Self {
             vouched: counts.and_then(|record| trust.vouch(record)),
             trust,
+            machine: job.machine.clone(),
             rule,
             winner,
             host,
@@ -125,6 +128,10 @@ impl Copies {
                 return Ok(());
             }
         };
+        if let Some(signed) = self.own_edit(&copy)? {
+            self.replace(signed);
+            return Ok(());
+        }
         if !self.trusts(&copy) {
             steps.warn("The record in the home is not signed by a trusted key; it is written anew.".into());
             return Ok(());
@@ -136,6 +143,27 @@ impl Copies {
         }
         self.stale_identity = self.staleness(&copy);
         Ok(())
+    }
+
+    /// What the user has changed in her own file, signed by this machine: newer than the record in force, only what the
+    /// record lets her change, and nothing of what opens the home (no key slot would follow). Anything else is no edit,
+    /// and the copy is worth what its signature is.
+    fn own_edit(&self, copy: &Record) -> Result<Option<Record>, Failure> {
+        let Some(winner) = self.winner.as_ref().filter(|_| !self.trusts(copy)) else { return Ok(None) };
+        let same = |member: &str| copy.members().get(member) == winner.members().get(member);
+        let is_newer =
+            copy.last_change_usec() > winner.last_change_usec() && copy.last_change_usec() <= now_usec()?;
+        let is_edit = self.trust.verdict(winner) == Verdict::Local
+            && is_newer
+            && copy.full_name() == winner.full_name()
+            && copy.hashed_keys() == winner.hashed_keys()
+            && same("blobManifest")
+            && own_changes::only_self_modifiable(winner, copy, &self.machine);
+        if !is_edit {
+            return Ok(None);
+        }
+        let edited = copy.only(Sections::SIGNED);
+        signature::sign(&edited, &state::private_key()?).during("signing the user's own changes").map(Some)
     }
 
     fn weigh(&mut self, copy: &Record) -> Result<(), Failure> {
@@ -284,6 +312,11 @@ impl Copies {
         self.host = Some(host.clone());
         Ok(Some(host))
     }
+}
+
+fn now_usec() -> Result<u64, Failure> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).during("reading the clock")?;
+    u64::try_from(now.as_micros()).during("reading the clock")
 }
 
 fn not_trusted<T>() -> Result<T, Failure> {

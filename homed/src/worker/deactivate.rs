@@ -3,6 +3,7 @@
 use super::{Done, give_up, processes, steps::Reporter, strict};
 use crate::job::{Force, Job, Step, Steps};
 use crate::storage::{self, Spec};
+use crate::sys::reclaim;
 use std::io::Write;
 
 const PLAN: &[Step] = &[Step::KillUser, Step::Unmount, Step::Detach, Step::Sync];
@@ -22,6 +23,11 @@ pub fn deactivate<W: Write>(job: &Job, force: Force, steps: &mut Reporter<W>) ->
     }
     backend.close(force, steps)?;
     strict::forget(job.record.user());
+    if job.record.of_home_on(&job.machine).effective_drop_caches()
+        && let Err(error) = reclaim::drop_caches()
+    {
+        steps.warn(format!("The kernel's caches were not dropped: {error}."));
+    }
     // Giving it up may have been broken off before.
     if let Some(uid) = uid {
         processes::thaw_for_good(job.record.user(), uid);

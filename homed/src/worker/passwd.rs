@@ -37,6 +37,9 @@ const PLAN: &[Step] = &[
 /// changed here (as with the original): another machine's signature would not hold for it.
 pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
+    if new.is_empty() {
+        return follow(job, resting, steps);
+    }
     if new.passwords.is_empty() {
         return refuse(Refusal::InvalidArgs, "No new password was given.");
     }
@@ -81,6 +84,18 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
         copies: Some(&mut others),
     };
     heal::vault(opened.as_mut())?.change_keys(change, &in_order, steps)?;
+    opened.finish(steps)?;
+    Ok(host)
+}
+
+/// No new password: what was cut short of the last change is finished, and the copies of the record are made alike. A
+/// change of the record changes the key slots itself, so that there is nothing else that could lag behind.
+fn follow<W: Write>(job: &Job, resting: Mounted, steps: &mut Reporter<W>) -> Done {
+    let Unlocked { offer, keys, mut copies, mut opened } = for_change(job, resting, steps)?;
+    let proven = copies.prove(&offer)?;
+    let given = Given { tried: &keys, proven: &proven, offer: &offer };
+    heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps)?;
+    let host = copies.write_others(job, opened.as_mut(), steps)?;
     opened.finish(steps)?;
     Ok(host)
 }

@@ -42,8 +42,18 @@ pub fn update<W: Write>(job: &Job, change: &RecordChange, resting: Mounted, step
     let claimed = Claimed::new(change.blobs.as_deref())?;
     match change.reach {
         Reach::HostOnly => on_the_host(job, &change.record, claimed, steps),
+        // Of a home that is open, what opens it stays: the daemon has looked.
+        Reach::Everywhere
+            if resting == Mounted::Yes && job.credentials.is_empty() && keeps_keys(job, change) =>
+        {
+            on_the_host(job, &change.record, claimed, steps)
+        }
         Reach::Everywhere => everywhere(job, (&change.record, resting), claimed, steps),
     }
+}
+
+fn keeps_keys(job: &Job, change: &RecordChange) -> bool {
+    job.record.hashed_keys() == change.record.hashed_keys()
 }
 
 /// The host's copy alone: it is newer then, and the next use writes the others.

@@ -23,24 +23,36 @@ pub fn secret(text: String, redeem: Redeem<'_>) -> Result<Offer, Error> {
     offer
 }
 
-/// Reads a record to be created, and the secret that lies in it. Sections that only the daemon makes
-/// are left out.
-pub fn record(text: String, redeem: Redeem<'_>) -> Result<(Record, Offer), Error> {
+/// What becomes of the sections `binding` and `status`, which only the daemon makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// They are left out: the record is another machine's.
+    Dropped,
+    /// The record is not taken: whoever writes one for this machine has no business with them.
+    Refused,
+}
+
+/// Reads a record to be kept, and the secret that lies in it.
+pub fn record(text: String, foreign: Foreign, redeem: Redeem<'_>) -> Result<(Record, Offer), Error> {
     let text = Secret::from_text(text);
     check_length(text.open())?;
     let mut value: Value = serde_json::from_slice(text.open())
         .map_err(|error| Error::invalid(format!("The record is not JSON: {error}")))?;
-    let read = split(&mut value, redeem);
+    let read = split(&mut value, foreign, redeem);
     wipe_json(&mut value);
     read
 }
 
-fn split(value: &mut Value, redeem: Redeem<'_>) -> Result<(Record, Offer), Error> {
+fn split(value: &mut Value, foreign: Foreign, redeem: Redeem<'_>) -> Result<(Record, Offer), Error> {
     let Value::Object(members) = value else {
         return Err(Error::invalid("The record is not a JSON object."));
     };
     for section in ["binding", "status"] {
-        members.remove(section);
+        if members.remove(section).is_some() && foreign == Foreign::Refused {
+            return Err(Error::invalid(format!(
+                "The record has a section {section:?}, which only homed makes."
+            )));
+        }
     }
     let mut secret = members.remove("secret").unwrap_or_else(|| serde_json::json!({}));
     let offer = offer(&secret, redeem);
@@ -112,17 +124,18 @@ mod tests {
         }
         assert!(is_invalid(secret(" ".repeat(LONGEST + 1), &no_tickets)));
         for text in ["", "[]", "{}", r#"{"userName":7}"#, r#"{"userName":"root"}"#] {
-            assert!(is_invalid(record(text.into(), &no_tickets)), "{text}");
+            assert!(is_invalid(record(text.into(), Foreign::Dropped, &no_tickets)), "{text}");
         }
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(is_invalid(record(deep, &no_tickets)));
+        assert!(is_invalid(record(deep, Foreign::Dropped, &no_tickets)));
     }
 
     #[test]
     fn a_record_comes_without_secret_and_without_what_only_the_daemon_makes() {
         let text =
             r#"{"userName":"alice","x":1,"secret":{"password":["p"]},"binding":{"a":{}},"status":{"a":{}}}"#;
-        let (record, offer) = record(text.into(), &no_tickets).expect("read");
+        assert!(is_invalid(record(text.into(), Foreign::Refused, &no_tickets)));
+        let (record, offer) = record(text.into(), Foreign::Dropped, &no_tickets).expect("read");
         assert_eq!(record.to_compact(), r#"{"userName":"alice","x":1}"#);
         assert_eq!(offer.credentials.passwords[0].open(), b"p");
     }

@@ -1,6 +1,6 @@
 //! One call: who asks, whether it may, and the way to the loop and back.
 
-use super::argument;
+use super::argument::{self, Foreign};
 use super::error::Error;
 use crate::daemon::link::{
     Admitted, AtSuspend, Caller, Failure, Good, HomeKey, HomeView, Interactive, Link, Offer, Operation,
@@ -244,9 +244,14 @@ impl Front {
     }
 
     /// Reads a record argument for this caller.
-    pub async fn record(&self, call: Call<'_>, text: String) -> Result<(Record, Offer), Error> {
+    pub async fn record(
+        &self,
+        call: Call<'_>,
+        text: String,
+        foreign: Foreign,
+    ) -> Result<(Record, Offer), Error> {
         let uid = self.caller(call).await?.uid;
-        argument::record(text, &|ticket| (self.tickets)(uid, ticket))
+        argument::record(text, foreign, &|ticket| (self.tickets)(uid, ticket))
     }
 }
 

@@ -56,8 +56,17 @@ pub async fn serve(address: &str, front: Arc<Front>) -> zbus::Result<Connection>
 
 /// Keeps the objects on the bus like the set of homes.
 async fn follow(connection: Connection, front: Arc<Front>, mut changes: Receiver<Change>) {
+    let mut logins = manager::auto_login(&front);
     loop {
-        let shown = match changes.recv().await {
+        let change = changes.recv().await;
+        let now = manager::auto_login(&front);
+        if now != logins
+            && let Err(error) = logins_changed(&connection).await
+        {
+            tracing::warn!("the property AutoLogin could not follow a change: {error}");
+        }
+        logins = now;
+        let shown = match change {
             Ok(Change::Appeared(user)) => show(&connection, &front, user).await,
             Ok(Change::Vanished(user, _)) => hide(&connection, &user).await,
             Ok(Change::Changed(user)) => changed(&connection, &user).await,
@@ -101,6 +110,12 @@ async fn changed(connection: &Connection, user: &UserName) -> zbus::Result<()> {
     home.u_i_d_changed(emitter).await?;
     home.unix_record_changed(emitter).await?;
     home.user_record_invalidate(emitter).await
+}
+
+async fn logins_changed(connection: &Connection) -> zbus::Result<()> {
+    let object = connection.object_server().interface::<_, Manager>(MANAGER).await?;
+    let manager = object.get().await;
+    manager.auto_login_changed(object.signal_emitter()).await
 }
 
 async fn not_locked(connection: &Connection, user: &UserName, why: &str) -> zbus::Result<()> {

@@ -1,6 +1,7 @@
 //! Changing a record: which permission it takes, and the pictures that come along.
 
 use super::action;
+use super::argument::Foreign;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
 use crate::daemon::link::{Admitted, Good, HomeKey, HomeView, Operation, Reach, RecordChange, Reply, Staged};
@@ -29,7 +30,7 @@ impl Front {
         let reach = reach(update.flags)?;
         let caller = self.caller(call).await?;
         let _files = self.link.take(Good::File, caller.uid, update.blobs.as_ref().map_or(0, HashMap::len))?;
-        let (record, offer) = self.record(call, update.text).await?;
+        let (record, offer) = self.record(call, update.text, Foreign::Refused).await?;
         let key = home.unwrap_or_else(|| HomeKey::Name(record.user().to_string()));
         let entry = self.link.look(&caller, &key)?;
         let view = &entry.view;

@@ -108,6 +108,7 @@ fn size(
     let (spared, others) = (room::spared(space.total), image::sizes_in(spec.image.parent()));
     let promisable = u128::from(space.total) * u128::from(overcommit) / 100;
     let offer = size::Offer {
+        all: space.free,
         free: space.free.saturating_sub(spared),
         promisable: u64::try_from(promisable).unwrap_or(u64::MAX).saturating_sub(others),
     };

@@ -37,6 +37,8 @@ pub fn least_inside(kind: Kind) -> u64 {
 /// What a disk has for a new image, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer {
+    /// Free, all of it.
+    pub all: u64,
     /// Free, without what is spared for others.
     pub free: u64,
     /// How much larger all images together may become.
@@ -44,12 +46,13 @@ pub struct Offer {
 }
 
 /// The size of a new image, a whole number of MiB; or how many bytes would be needed at least. Who wants more than there
-/// is gets what is there; who says nothing leaves half of what may be promised to those who come later.
+/// is gets what is there; who says nothing leaves half of what may be promised to those who come later. What is spared
+/// for others makes homes smaller, and does not refuse the smallest.
 pub fn initial(wish: Wish, offer: Offer, kind: Kind) -> Result<u64, u64> {
     let least = least(kind);
     let free = offer.free.min(offer.promisable);
     if free < least {
-        return Err(least);
+        return if offer.all.min(offer.promisable) < least { Err(least) } else { Ok(least) };
     }
     let share = |part: u128, of: u128| u64::try_from(u128::from(free) * part / of).unwrap_or(free);
     let asked = match wish {
@@ -67,7 +70,7 @@ mod tests {
     #[test]
     fn sizes_are_whole_mebibytes_between_the_limits() {
         let gib = 1 << 30;
-        let open = |free| Offer { free, promisable: u64::MAX };
+        let open = |free| Offer { all: free, free, promisable: u64::MAX };
         assert_eq!(initial(Wish::Bytes(gib + 17), open(10 * gib), Kind::Btrfs), Ok(gib));
         assert_eq!(initial(Wish::Bytes(20 * gib), open(10 * gib + 5), Kind::Btrfs), Ok(10 * gib));
         assert_eq!(initial(Wish::Bytes(1), open(10 * gib), Kind::Btrfs), Ok(274 * MIB));
@@ -76,12 +79,15 @@ mod tests {
         assert_eq!(initial(Wish::Unset, open(12 * gib), Kind::Ext4), Ok(10 * gib));
         assert_eq!(initial(Wish::Unset, open(10 << 50), Kind::Ext4), Ok(5 << 40));
         assert_eq!(initial(Wish::Unset, open(100 * MIB), Kind::Btrfs), Err(274 * MIB));
+        let small = Offer { all: 290 * MIB, ..open(226 * MIB) };
+        assert_eq!(initial(Wish::Bytes(0), small, Kind::Btrfs), Ok(274 * MIB));
+        assert_eq!(initial(Wish::Unset, small, Kind::Btrfs), Ok(274 * MIB));
     }
 
     #[test]
     fn promises_are_bounded_and_something_is_left_to_promise() {
         let gib = 1 << 30;
-        let offer = Offer { free: 100 * gib, promisable: 30 * gib };
+        let offer = Offer { all: 100 * gib, free: 100 * gib, promisable: 30 * gib };
         assert_eq!(initial(Wish::Bytes(80 * gib), offer, Kind::Btrfs), Ok(30 * gib));
         assert_eq!(initial(Wish::Unset, offer, Kind::Btrfs), Ok(15 * gib));
         assert_eq!(initial(Wish::Unset, Offer { promisable: 100 * MIB, ..offer }, Kind::Ext4), Ok(50 * MIB));

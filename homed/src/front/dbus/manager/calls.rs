@@ -2,8 +2,10 @@
 
 use super::Manager;
 use crate::daemon::link::{Entry, Good, HomeKey, HomeView, KeyOperation, Operation, Reply, SigningKey};
+use crate::daemon::this_machine;
 use crate::front::dbus::action;
-use crate::front::dbus::context::{Call, Rule, visible};
+use crate::front::dbus::argument::Foreign;
+use crate::front::dbus::context::{Call, Front, Rule, visible};
 use crate::front::dbus::error::Error;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +13,23 @@ use zbus::wire::{OwnedFd, OwnedObjectPath};
 
 /// name, uid, state, gid, realName, homeDir, shell, path.
 pub(super) type Row = (String, u32, String, u32, String, String, String, OwnedObjectPath);
+
+/// seat, user, path.
+pub(in crate::front::dbus) type AutoLogin = (String, String, OwnedObjectPath);
+
+/// Who is to be logged in without a question where the machine starts. Which seat else a home belongs to is told by the
+/// device that it lies on; homes in image files belong to the first.
+pub(in crate::front::dbus) fn auto_login(front: &Front) -> Vec<AutoLogin> {
+    let Ok(machine) = this_machine() else { return Vec::new() };
+    let all = front.link.list(&front.link.ourselves());
+    all.all()
+        .filter(|entry| entry.view.record.on(&machine).auto_login == Some(true))
+        .filter_map(|entry| {
+            let name = entry.view.unix.name.to_string();
+            Some(("seat0".to_owned(), name, path(&entry.view).ok()?))
+        })
+        .collect()
+}
 
 impl Manager {
     pub(super) async fn look(&self, call: Call<'_>, key: HomeKey) -> Result<Arc<Entry>, Error> {
@@ -45,7 +64,7 @@ impl Manager {
         let _files = self.0.link.take(Good::File, caller.uid, blobs.len())?;
         // Asked first: a ticket of somebody who may not do it is not used up, a record not even read.
         self.0.permit(call, &caller, Rule::Polkit(action::CREATE), None).await?;
-        let (record, offer) = self.0.record(call, text).await?;
+        let (record, offer) = self.0.record(call, text, Foreign::Refused).await?;
         let user = record.user().clone();
         let (record, staged) = match blobs.is_empty() && !record.members().contains_key("blobManifest") {
             true => (record, None),

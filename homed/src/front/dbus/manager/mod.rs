@@ -5,13 +5,15 @@
 
 mod calls;
 
+pub(super) use calls::auto_login;
+
 use super::action;
-use super::argument::check_flags;
+use super::argument::{Foreign, check_flags};
 use super::context::{Call, Front, Rule, at_suspend};
 use super::error::Error;
 use super::update::Update;
 use crate::daemon::link::{HomeKey, KeyOperation, Later, Operation, Then};
-use calls::{Row, name, row};
+use calls::{AutoLogin, Row, name, row};
 use records::Refusal;
 use records::refusal::Refused;
 use std::collections::HashMap;
@@ -126,7 +128,7 @@ impl Manager {
         home_record: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        let (record, _) = self.0.record(call, home_record).await?;
+        let (record, _) = self.0.record(call, home_record, Foreign::Dropped).await?;
         self.0.done(call, Rule::Polkit(action::CREATE), None, Operation::Register(record)).await
     }
 
@@ -139,10 +141,7 @@ impl Manager {
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
         check_flags(flags)?;
-        let caller = self.0.caller(call).await?;
-        self.0.permit(call, &caller, Rule::Polkit(action::CREATE), None).await?;
-        let _ = image_path;
-        Err(Error::not_yet("Homes outside /home cannot be adopted yet: move the image to /home instead."))
+        self.0.done(call, Rule::Polkit(action::CREATE), None, Operation::Adopt(image_path)).await
     }
 
     async fn unregister_home(
@@ -427,7 +426,7 @@ impl Manager {
     }
 
     #[zbus(property)]
-    async fn auto_login(&self) -> Vec<(String, String, OwnedObjectPath)> {
-        Vec::new()
+    async fn auto_login(&self) -> Vec<AutoLogin> {
+        calls::auto_login(&self.0)
     }
 }

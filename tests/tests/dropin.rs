@@ -1,0 +1,167 @@
+//! What programs and scripts that know the original expect of the bus and of homectl, several of it per machine: the
+//! effect is looked at, not the record.
+
+use anyhow::{Result, ensure};
+use homed_tests::{CHEAP, Ours};
+
+/// A call of the manager, as root or as somebody else.
+const CALL: &str = "busctl call org.freedesktop.home1 /org/freedesktop/home1 org.freedesktop.home1.Manager";
+
+/// The record that a program like AccountsService sends back: with another name, and without what it leaves out.
+const AS_ACCOUNTS_SERVICE: &str = "\
+busctl -j call org.freedesktop.home1 /org/freedesktop/home1 org.freedesktop.home1.Manager GetUserRecordByName s alice |
+    jq -c '.data[0] | fromjson | del(.status, .binding, .signature, .blobManifest) | .lastChangeUSec += 1' |
+    jq -c";
+
+fn state_is(machine: &Ours, expected: &str) -> Result<()> {
+    assert_eq!(machine.state("alice")?, expected);
+    Ok(())
+}
+
+#[test]
+fn clients_that_know_no_secret_change_what_needs_none() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    let change = |member: &str, flag: u8| {
+        machine.run(&format!(
+            "record=$({AS_ACCOUNTS_SERVICE} '{member}'); {CALL} UpdateHomeEx 'sa{{sh}}t' \"$record\" 0 {flag}"
+        ))
+    };
+    // Closed: not without the password, or on this machine alone.
+    let closed = change(".realName = \"Alice A.\"", 0)?;
+    ensure!(closed.status != 0 && closed.stderr.contains("password"), "{}", closed.stderr);
+    ensure!(change(".realName = \"Offline\"", 1)?.status == 0);
+    // Open: the name goes, what opens the home does not.
+    machine.done("activate alice", "correcthorse", "")?;
+    let open = change(".realName = \"Alice B.\"", 0)?;
+    ensure!(open.status == 0, "{}", open.stderr);
+    assert_eq!(machine.check("getent passwd alice | cut -d: -f5")?.trim(), "Alice B.");
+    let keys = change(".privileged.hashedPassword = [\"$6$x$y\"]", 0)?;
+    ensure!(keys.status != 0 && keys.stderr.contains("password"), "{}", keys.stderr);
+    // A stranger does neither.
+    let stranger =
+        machine.command(format!("{CALL} UpdateHome s '{{\"userName\":\"alice\"}}'")).user("nobody");
+    ensure!(stranger.run()?.status != 0);
+    // None of it was an attempt, and the copy inside follows at the next login.
+    let attempts =
+        machine.check("homectl inspect -j alice | jq '[.status[].badAuthenticationCounter // 0] | max'")?;
+    assert_eq!(attempts.trim(), "0");
+    machine.done("deactivate alice", "", "")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    assert_eq!(machine.check("jq -r .realName /home/alice/.identity")?.trim(), "Alice B.");
+    // Key slots "follow the record" without a new password.
+    let follow = |old: &str| {
+        machine.run(&format!("{CALL} ChangePasswordHome sss alice '{{}}' '{{\"password\":[\"{old}\"]}}'"))
+    };
+    ensure!(follow("wrong")?.status != 0);
+    ensure!(follow("correcthorse")?.status == 0);
+    // What she writes into her own copy counts, where it is hers to change, and nothing else of the file then.
+    let edit = |what: &str| {
+        let now = "(now * 1000000 | floor)";
+        let script =
+            format!("jq '{what} | .lastChangeUSec = {now}' ~/.identity > ~/new && mv ~/new ~/.identity");
+        machine.command(script).user("alice").check()?;
+        machine.done("deactivate alice", "", "")?;
+        machine.done("activate alice", "correcthorse", "")
+    };
+    edit(".realName = \"Alice C.\"")?;
+    assert_eq!(machine.check("getent passwd alice | cut -d: -f5")?.trim(), "Alice C.");
+    edit(".realName = \"Root\" | .memberOf = [\"sudo\"]")?;
+    edit(".realName = \"Root\" | .privileged.hashedPassword = [\"$6$x$y\"]")?;
+    assert_eq!(machine.check("getent passwd alice | cut -d: -f5; id -nG alice")?, "Alice C.\nalice\n");
+    assert_eq!(machine.check("jq -r .realName /home/alice/.identity")?.trim(), "Alice C.");
+    // Sections that only the daemon makes.
+    let status = machine.run(&format!("{CALL} CreateHome s '{{\"userName\":\"bob\",\"status\":{{}}}}'"))?;
+    ensure!(status.status != 0 && status.stderr.contains("status"), "{}", status.stderr);
+    state_is(&machine, "active")
+}
+
+#[test]
+fn homes_come_and_go_by_path_and_by_record() -> Result<()> {
+    let machine = Ours::small()?;
+    // A record with the password in it, as scripts hand it over.
+    let record = r#"{"userName":"alice","storage":"directory","aliases":["ali"],"secret":{"password":["correcthorse"]}}"#;
+    machine.write_file("/root/alice.identity", record.as_bytes())?;
+    machine.done("create -P --identity=/root/alice.identity", "", "")?;
+    machine.done("authenticate alice", "correcthorse", "")?;
+    // By an alias, too.
+    assert_eq!(machine.done("with ali -- pwd", "correcthorse", "")?.trim(), "/home/alice");
+    // Forgotten, it is found again at once; elsewhere it is adopted.
+    machine.done("unregister alice", "", "")?;
+    machine.becomes("alice", "unfixated")?;
+    machine.done("with alice -- true", "correcthorse", "")?;
+    machine.check("mkdir /srv/homes; mv /home/alice.homedir /srv/homes/")?;
+    machine.becomes("alice", "absent")?;
+    machine.done("unregister alice", "", "")?;
+    for (path, word) in [("/srv/homes", "home"), ("/srv/homes/none.home", "No such file")] {
+        let said = machine.refused(&format!("adopt {path}"), "", "")?;
+        ensure!(said.contains(word), "{path}: {said}");
+    }
+    machine.done("adopt /srv/homes/alice.homedir", "", "")?;
+    ensure!(machine.refused("adopt /srv/homes/alice.homedir", "", "")?.contains("already"));
+    machine.done("with alice -- true", "correcthorse", "")?;
+    assert_eq!(
+        machine.check("homectl inspect -j alice | jq -r '.binding[].imagePath'")?.trim(),
+        "/srv/homes/alice.homedir"
+    );
+    // Names and UIDs of others are not taken.
+    for (record, word) in [
+        (r#"{"userName":"daemon"}"#, "daemon"),
+        (r#"{"userName":"carol","aliases":["games"]}"#, "games"),
+        (r#"{"userName":"carol","uid":65533,"secret":{"password":["x"]}}"#, ""),
+    ] {
+        machine.write_file("/root/other", record.as_bytes())?;
+        let done = machine.homectl("register /root/other", "", "")?;
+        ensure!(
+            done.stderr.contains(word) && (done.status == 0) == word.is_empty(),
+            "{record}: {}",
+            done.stderr
+        );
+    }
+    machine.becomes("carol", "absent")
+}
+
+#[test]
+fn settings_that_scripts_count_on_take_effect() -> Result<()> {
+    let machine = Ours::small()?;
+    // A file that cannot be a picture is left out, not the others with it.
+    machine.check(
+        "mkdir /root/pictures; echo a > /root/pictures/avatar; echo b > '/root/pictures/with space'",
+    )?;
+    let words =
+        format!("create alice {CHEAP} --blob=/root/pictures --password-change-min=1d --drop-caches=yes");
+    machine.done(&words, "", "correcthorse")?;
+    assert_eq!(machine.check("ls /var/cache/systemd/home/alice")?.trim(), "avatar");
+    // She may not change it again so soon; an administrator may.
+    let change = "'{\"password\":[\"batterystaple\"]}' '{\"password\":[\"correcthorse\"]}'";
+    let early =
+        machine.command(format!("{CALL} ChangePasswordHome sss alice {change}")).user("alice").run()?;
+    ensure!(early.status != 0 && early.stderr.contains("Access denied"), "{}", early.stderr);
+    machine.done("authenticate alice", "correcthorse", "")?;
+    machine.check(&format!("{CALL} ChangePasswordHome sss alice {change}"))?;
+    // Caches go with the home.
+    machine.done("activate alice", "batterystaple", "")?;
+    let count = "awk '$1 == \"drop_pagecache\" { print $2 }' /proc/vmstat";
+    let before: u64 = machine.check(count)?.trim().parse()?;
+    machine.done("deactivate alice", "", "")?;
+    let after: u64 = machine.check(count)?.trim().parse()?;
+    ensure!(after > before, "{before} {after}");
+    // Who is to be logged in by itself, and a limit that is for this machine alone.
+    machine.done("update alice --auto-login=yes", "batterystaple", "")?;
+    machine.done(
+        "update alice --match=this --rate-limit-burst=1 --rate-limit-interval=1h",
+        "batterystaple",
+        "",
+    )?;
+    let said = machine.refused("authenticate alice", "batterystaple", "")?;
+    ensure!(said.contains("Too many attempts"), "{said}");
+    let logins = "busctl get-property org.freedesktop.home1 /org/freedesktop/home1 org.freedesktop.home1.Manager AutoLogin";
+    let logins = machine.check(logins)?;
+    ensure!(logins.contains("\"seat0\" \"alice\""), "{logins}");
+    // The text is that of userdbctl: what homed alone knows comes only where it is asked for.
+    let text = machine.done("inspect alice", "", "")?;
+    ensure!(text.contains("Self Modify: realName") && !text.contains("Disk Blocks"), "{text}");
+    let text = machine.done("inspect --details alice", "", "")?;
+    ensure!(text.contains("Disk Blocks"), "{text}");
+    Ok(())
+}
