@@ -4,6 +4,7 @@
 pub mod aes;
 pub mod crowd;
 pub mod frames;
+pub mod green;
 pub mod resizing;
 pub mod secrets;
 

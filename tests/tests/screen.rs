@@ -1,6 +1,8 @@
 //! The machine with a screen: a true suspend, the prompt that a person sees after it, and what passes between the keyboard and a
 //! session that is locked.
 
+#[path = "screen/by_itself.rs"]
+mod by_itself;
 #[path = "screen/typed.rs"]
 mod typed;
 
@@ -31,6 +33,8 @@ fn slept() -> Result<Ours> {
     let machine = Ours(settings.start()?);
     machine.create("alice", "correcthorse")?;
     let screen = machine.screen()?;
+    // login(1) ends itself after a minute, in which it may not have come to its question.
+    machine.check("sed -i 's/^LOGIN_TIMEOUT.*/LOGIN_TIMEOUT 0/' /etc/login.defs")?;
     screen.write("alice\n")?;
     screen.await_text("tty1", "Password")?;
     screen.write("correcthorse\n")?;
@@ -72,6 +76,8 @@ fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> R
     screen.await_text("tty1", "as-before")?;
     println!("{}", machine.check("uname -r; journalctl -b -u homed | grep -E 'locked[:,]'")?);
     typed::nothing_reaches_a_locked_session(&machine, &screen)?;
+    by_itself::is_not_seen_and_gets_no_key(&machine, &screen, "")?;
+    by_itself::is_not_seen_and_gets_no_key(&machine, &screen, "keep")?;
     its_keys_do_what_they_say(&machine, &screen)
 }
 

@@ -3,7 +3,7 @@
 //! `/run/homed/prompt` says which is ours and which was in front before, a line each: for a worker that waits for us
 //! before it freezes what is in front now, and for ourselves when we were killed.
 
-use crate::sys::console::Console;
+use console::{BEFORE, EMPTY, FRONT, OURS, Terminal, number};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -11,20 +11,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Which terminal is in front, for whoever may read; it can be waited for.
-const FRONT: &str = "/sys/class/tty/tty0/active";
 /// Between two looks at it.
 const GLANCE: Duration = Duration::from_millis(20);
 /// So long whoever owns a terminal may take to leave it before we agree in its place.
 const AGREEING: Duration = Duration::from_millis(300);
-/// What is ours.
-const NOTE: &str = "/run/homed/prompt";
-/// A worker that could not wait for us has brought an empty terminal to the front, and says what was there.
-const BEFORE: &str = "/run/homed/before";
-/// The number of the empty one, as in `homed/src/worker/front.rs`.
-const EMPTY: u32 = 62;
 /// Those that a person reaches with Ctrl-Alt-F7 to F12, above those where logind starts logins.
-const OURS: std::ops::RangeInclusive<u32> = 7..=12;
+const REACHED: std::ops::RangeInclusive<u32> = 7..=12;
 
 /// A virtual terminal that was free.
 pub struct Vt {
@@ -38,7 +30,7 @@ pub struct Vt {
 impl Vt {
     /// Takes a free one, or the one that was ours; an error where there are none at all.
     pub fn take() -> io::Result<Self> {
-        let console = Console::open()?;
+        let console = Terminal::numbered(0)?;
         let state = console.state()?;
         let active = u32::from(state.active);
         let (number, before) = match noted() {
@@ -50,15 +42,15 @@ impl Vt {
             .read(true)
             .write(true)
             .custom_flags(libc::O_NOCTTY | libc::O_CLOEXEC)
-            .open(format!("/dev/tty{number}"))?;
+            .open(Terminal::device(number))?;
         let vt = Self { number, before, held: Some(held), front: File::open(FRONT)? };
-        std::fs::write(NOTE, format!("tty{number}\ntty{before}\n"))?;
+        std::fs::write(OURS, format!("tty{number}\ntty{before}\n"))?;
         Ok(vt)
     }
 
     /// Its device.
     pub fn device(&self) -> PathBuf {
-        format!("/dev/tty{}", self.number).into()
+        Terminal::device(self.number)
     }
 
     /// The number of the terminal that was in front before it.
@@ -75,7 +67,7 @@ impl Vt {
     /// The same where a session is in front that is frozen: who should agree may be frozen, too, and where its text is not to
     /// be seen the kernel does not leave it. We agree then.
     pub fn take_over(&mut self, patience: Duration) -> io::Result<()> {
-        let front = Console::one(self.in_front()?)?;
+        let front = Terminal::numbered(self.in_front()?)?;
         let held = front.is_held()?;
         if held {
             front.ask_us(true)?;
@@ -129,34 +121,31 @@ impl Drop for Vt {
         }
         // It is forgotten as soon as nobody is in front of it.
         drop(self.held.take());
-        if let Ok(console) = Console::open() {
+        if let Ok(console) = Terminal::numbered(0) {
             // Whoever has it open now keeps it.
             let _ = console.forget(self.number);
         }
-        let _ = std::fs::remove_file(NOTE);
+        let _ = std::fs::remove_file(OURS);
     }
 }
 
 /// Brings a terminal to the front, and does not wait for it.
 pub fn activate(number: u32) -> io::Result<()> {
-    Console::open()?.activate(number)
+    Terminal::numbered(0)?.activate(number)
 }
 
 /// Returns when another terminal than this one is in front, or it is too late.
 pub fn await_other(device: &str, patience: Duration) {
     let deadline = Instant::now() + patience;
-    let in_front = || {
-        let front = std::fs::read_to_string(FRONT).unwrap_or_default();
-        device.strip_prefix("/dev/") == Some(front.trim())
-    };
-    while in_front() && Instant::now() < deadline {
+    let own = device.strip_prefix("/dev/").and_then(number);
+    while own.is_some() && console::in_front() == own && Instant::now() < deadline {
         std::thread::sleep(GLANCE);
     }
 }
 
 /// The highest of ours that nobody has open; else whichever the kernel finds.
-fn free(console: &Console, taken: u16) -> io::Result<u32> {
-    if let Some(number) = OURS.rev().find(|number| taken & 1 << number == 0) {
+fn free(console: &Terminal, taken: u16) -> io::Result<u32> {
+    if let Some(number) = REACHED.rev().find(|number| taken & 1 << number == 0) {
         return Ok(number);
     }
     console.free()
@@ -167,11 +156,7 @@ fn left() -> Option<u32> {
 }
 
 fn noted() -> Option<(u32, u32)> {
-    let text = std::fs::read_to_string(NOTE).ok()?;
+    let text = std::fs::read_to_string(OURS).ok()?;
     let mut lines = text.lines().map(number);
     Some((lines.next()??, lines.next()??))
-}
-
-fn number(text: &str) -> Option<u32> {
-    text.trim().strip_prefix("tty")?.parse().ok()
 }

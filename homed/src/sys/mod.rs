@@ -9,6 +9,7 @@ pub mod bounded;
 pub mod btrfs;
 pub mod crypt3;
 pub mod cryptsetup;
+pub mod devices;
 pub mod devmapper;
 pub mod durable;
 pub mod environment;

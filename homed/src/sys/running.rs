@@ -1,8 +1,10 @@
 //! Processes of others: which they are, also when their number is somebody else's by now.
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 pub use rustix::process::Signal;
 
@@ -34,20 +36,52 @@ impl Process {
 
     /// Sends a signal to this process and no other. One that has ended is fine.
     pub fn signal(self, signal: Signal) -> io::Result<()> {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-            Err(rustix::io::Errno::SRCH) => return Ok(()),
-            other => other?,
-        };
-        // The handle is of whoever has the number now.
-        if Self::of(self.pid) != Some(self) {
-            return Ok(());
-        }
+        let Some(handle) = self.handle()? else { return Ok(()) };
         match pidfd_send_signal(&handle, signal) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
             other => Ok(other?),
         }
+    }
+
+    /// Whether it was sent signals that it has not taken, because it stands still.
+    pub fn has_signals_waiting(self) -> bool {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        ["SigPnd:", "ShdPnd:"].iter().any(|name| {
+            let mask = text.lines().find_map(|line| line.strip_prefix(name));
+            mask.is_some_and(|mask| mask.trim().bytes().any(|digit| digit != b'0'))
+        })
+    }
+
+    /// The numbers of its descriptors, and what their links say. Nothing is opened: no file system of a stranger is asked.
+    pub fn descriptors(self) -> Vec<(u32, PathBuf)> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.pid)).into_iter().flatten().flatten();
+        let shown = |entry: fs::DirEntry| {
+            Some((entry.file_name().to_str()?.parse().ok()?, fs::read_link(entry.path()).ok()?))
+        };
+        entries.filter_map(shown).collect()
+    }
+
+    /// One of its descriptors, duplicated: the same open file, so whatever is done to it is done to the process's.
+    /// `None`: the process has ended.
+    pub fn descriptor(self, number: u32) -> io::Result<Option<OwnedFd>> {
+        let Some(handle) = self.handle()? else { return Ok(None) };
+        let number = i32::try_from(number).map_err(io::Error::other)?;
+        match pidfd_getfd(&handle, number, PidfdGetfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            other => Ok(Some(other?)),
+        }
+    }
+
+    /// `None`: it has ended.
+    fn handle(self) -> io::Result<Option<OwnedFd>> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            other => other?,
+        };
+        // The handle is of whoever has the number now.
+        Ok((Self::of(self.pid) == Some(self)).then_some(handle))
     }
 }
 
@@ -80,5 +114,38 @@ mod tests {
         process.signal(Signal::KILL).expect("sent");
         assert!(!child.wait().expect("ended").success());
         process.signal(Signal::KILL).expect("nobody there");
+    }
+
+    #[test]
+    fn what_a_process_has_open_is_found_and_is_the_same_open_file() {
+        let mut child =
+            Command::new("sleep").arg("100").stdin(std::process::Stdio::piped()).spawn().expect("started");
+        let process = Process::of(child.id()).expect("runs");
+        let input = process.descriptors().into_iter().find(|(number, _)| *number == 0).expect("its input");
+        assert!(input.1.to_string_lossy().starts_with("pipe:["), "{input:?}");
+        let same = process.descriptor(0).expect("taken").expect("runs");
+        use std::io::{Read, Write};
+        child.stdin.take().expect("its other end").write_all(b"here").expect("written");
+        let mut text = String::new();
+        fs::File::from(same).read_to_string(&mut text).expect("read");
+        assert_eq!(text, "here");
+        assert!(process.descriptor(100).is_err());
+        process.signal(Signal::KILL).expect("sent");
+        child.wait().expect("ended");
+        assert!(process.descriptor(0).expect("nobody there").is_none());
+    }
+
+    #[test]
+    fn one_that_stands_still_has_its_signals_waiting() {
+        let mut child = Command::new("sleep").arg("100").spawn().expect("started");
+        let process = Process::of(child.id()).expect("runs");
+        process.signal(Signal::STOP).expect("stopped");
+        let pid = Pid::from_raw(i32::try_from(process.pid).expect("a number"));
+        rustix::process::waitpid(pid, rustix::process::WaitOptions::UNTRACED).expect("waited");
+        assert!(!process.has_signals_waiting());
+        process.signal(Signal::USR1).expect("sent");
+        assert!(process.has_signals_waiting());
+        process.signal(Signal::CONT).expect("goes on");
+        assert!(!child.wait().expect("ended").success());
     }
 }

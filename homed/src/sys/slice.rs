@@ -105,6 +105,24 @@ impl Slice {
         fs::write(self.folder.join("cgroup.kill"), "1")
     }
 
+    /// The ids of all processes in it and below.
+    pub fn processes(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.folder.clone()];
+        while let Some(folder) = folders.pop() {
+            // A group that has just gone has none; those of threads are told one level up.
+            let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+            let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+            folders.extend(
+                entries
+                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                    .map(|entry| entry.path()),
+            );
+        }
+        found
+    }
+
     /// Whether a process is in it.
     pub fn has(&self, pid: u32) -> bool {
         let inside = format!("/user.slice/{}", self.name);

@@ -7,7 +7,7 @@
 
 use crate::sys::bounded::Deadline;
 use crate::sys::seats;
-use crate::sys::terminal::{self, Terminal};
+use crate::sys::terminal::{BEFORE, EMPTY, FRONT, Terminal, in_front};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -16,15 +16,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After that, the same for an empty terminal.
 const AGREEING: Duration = Duration::from_millis(500);
-/// The number of the empty terminal: of those that the kernel has (63) one that nobody takes, since all begin with the lowest. No login
-/// starts there by itself.
-const EMPTY: u32 = 62;
-/// The terminal that was in front before the empty one.
-const BEFORE: &str = "/run/homed/before";
 /// Between two looks.
 const GLANCE: Duration = Duration::from_millis(20);
-/// The terminal in front, where there are virtual terminals.
-const FRONT: &str = "/sys/class/tty/tty0/active";
 /// There where systemd runs, which starts the prompt.
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -36,7 +29,7 @@ pub fn clear(uid: u32) {
     }
     let own: Vec<u32> =
         seats::all().iter().filter(|session| session.uid == uid).filter_map(|session| session.vt).collect();
-    let on_screen = || front().is_some_and(|front| own.contains(&front));
+    let on_screen = || in_front().is_some_and(|front| own.contains(&front));
     if !wait(Deadline::after(PATIENCE), || !on_screen()) && empty_terminal().is_ok() {
         wait(Deadline::after(AGREEING), || !on_screen());
     }
@@ -44,10 +37,10 @@ pub fn clear(uid: u32) {
 
 /// Brings a terminal to the front on which there is nothing, and notes for the prompt what was there.
 fn empty_terminal() -> io::Result<()> {
-    if let Some(before) = front().filter(|before| *before != EMPTY) {
+    if let Some(before) = in_front().filter(|before| *before != EMPTY) {
         std::fs::write(BEFORE, format!("tty{before}\n"))?;
     }
-    Terminal::open(&terminal::of_number(0))?.activate(EMPTY)
+    Terminal::numbered(0)?.activate(EMPTY)
 }
 
 /// Waits until it is so, not longer than that; whether it is.
@@ -61,11 +54,12 @@ fn wait(deadline: Deadline, is_so: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Whether this virtual terminal is in front.
-pub fn is_in_front(vt: u32) -> bool {
-    front() == Some(vt)
+/// Has the kernel draw the text terminal in front again, if one is: whoever drew over it has lost the screen since.
+pub fn draw_again() -> io::Result<()> {
+    Terminal::numbered(0)?.draw_again()
 }
 
-fn front() -> Option<u32> {
-    std::fs::read_to_string(FRONT).ok()?.trim().strip_prefix("tty")?.parse().ok()
+/// Whether this virtual terminal is in front.
+pub fn is_in_front(vt: u32) -> bool {
+    in_front() == Some(vt)
 }

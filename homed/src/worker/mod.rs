@@ -24,6 +24,7 @@ mod fault;
 mod front;
 mod give_up;
 mod heal;
+mod hushed;
 mod life;
 mod lock;
 mod memory;

@@ -109,7 +109,8 @@ pub fn thaw_for_good(user: &UserName, uid: u32) {
 
 fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {
     let Ok(text) = std::fs::read_to_string(note) else { return Ok(()) };
-    terminals::forget_typed(uid);
+    terminals::forget_typed(note, uid);
+    terminals::give_screens_back(note);
     if let Some(slice) = Slice::of(uid) {
         slice.thaw(Deadline::after(THAWING)).during("letting the user's processes go on")?;
     }

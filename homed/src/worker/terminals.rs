@@ -5,15 +5,20 @@
 //! X           its server, which is not the user's and so is not frozen, is stopped once it has let go of the screen
 //! Wayland     nothing: logind takes the compositor's devices away, and has turned the keyboard off
 //! serial      what was typed is thrown away
+//! by itself   who has a keyboard or a graphics card open beside all that: what waits in the keyboard is thrown away, and
+//!             the card is taken away until the unlock
 //! ```
 //!
 //! Nobody is kept from changing terminals: whoever comes to one of these sees nothing and types nowhere, until the prompt
-//! takes the screen back. That holds while the prompt is dead, too. What was changed is noted in
-//! `/run/homed/hushed/USER`, so that it can be given back by another worker than this.
+//! takes the screen back. That holds while the prompt is dead, too. What was changed is noted (`hushed.rs`).
 
+use super::hushed::{self, Hushed, Note};
+use crate::sys::bounded::{Deadline, Late, within};
+use crate::sys::devices::{Kind, Opened};
 use crate::sys::holders;
+use crate::sys::running::{Process, Signal};
 use crate::sys::seats::{self, Session};
-use crate::sys::servers::Server;
+use crate::sys::servers;
 use crate::sys::slice::Slice;
 use crate::sys::terminal::{self, Modes, Terminal, Typed};
 use records::UserName;
@@ -23,25 +28,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Notes about what was changed.
-const FOLDER: &str = "/run/homed/hushed";
 /// What waits before a terminal that was full has come in after this.
 const ARRIVING: Duration = Duration::from_millis(5);
 /// So often it is waited for: somebody may be typing all the time.
 const MOST: usize = 100;
+/// Emptying a keyboard that others read as well may have to wait for them: not for longer than this.
+const EMPTYING: Duration = Duration::from_secs(1);
 /// A unit that the administrator has switched off is a link to that.
 const NOTHING: &str = "/dev/null";
 /// Where such a link is.
 const UNITS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
-
-/// Something that was changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Hushed {
-    /// A text terminal, and how it was.
-    Text(PathBuf, Modes),
-    /// An X server, and its virtual terminal.
-    Server(Server, u32),
-}
 
 /// Makes the user's terminals deaf and blank: the processes are frozen, and none of the terminals is in front. What
 /// could not be done, in words.
@@ -53,21 +49,33 @@ pub fn hush(user: &UserName, uid: u32) -> Vec<String> {
     let mut note = Note::read(user);
     let mut failed = Vec::new();
     for device in devices(uid) {
-        if let Err(error) = note.hush_text(&device) {
+        if let Err(error) = hush_text(&mut note, &device) {
             failed.push(format!("{}: its keyboard and text stay on: {error}", device.display()));
         }
     }
     for session in seats::all().iter().filter(|session| session.uid == uid) {
-        if let Err(error) = note.hush_server(session, uid) {
+        if let Err(error) = hush_server(&mut note, session, uid) {
             failed.push(format!("the X server of virtual terminal {:?} goes on: {error}", session.vt));
+        }
+    }
+    failed.extend(hush_screens(&mut note, uid));
+    for opened in opened(uid, note.hushed(), Kind::Input) {
+        if let Err(error) = opened.is_within_reach() {
+            let pid = opened.process.pid;
+            failed.push(format!("process {pid} gets what is typed meanwhile when it goes on: {error}"));
         }
     }
     failed
 }
 
-/// Throws away what was typed at the user's terminals: the processes are still frozen. A terminal that is full lets more in, which
+/// Throws away what was typed at the terminals of the user whom this note about a locked home names: the processes are still frozen. A terminal that is full lets more in, which
 /// waited before it, as soon as it has room.
-pub fn forget_typed(uid: u32) {
+pub fn forget_typed(note: &Path, uid: u32) {
+    let hushed = note.file_name().map(hushed::noted).unwrap_or_default();
+    for opened in opened(uid, &hushed, Kind::Input) {
+        // A process that has ended, and a device that was taken away, have nothing.
+        let _ = within(Deadline::after(EMPTYING), Late::Kill, || opened.forget_input());
+    }
     // A line that has gone has nothing.
     let terminals: Vec<Terminal> = devices(uid).iter().flat_map(|device| Terminal::open(device)).collect();
     if terminals.is_empty() {
@@ -86,19 +94,29 @@ pub fn forget_typed(uid: u32) {
     }
 }
 
-/// Gives the terminals back as they were to the user whom this note about a locked home names.
+/// Lets the processes draw again that did before the lock, of the user whom this note names. They still stand: they are not told
+/// that they may not, as they would be later.
+pub fn give_screens_back(note: &Path) {
+    for hushed in note.file_name().map(hushed::noted).unwrap_or_default() {
+        if let Hushed::Screen(opened) = hushed {
+            // Where somebody else draws now it waits for its turn, as it has always done.
+            let _ = opened.set_master();
+        }
+    }
+}
+
+/// Gives the other terminals back as they were to the user whom this note about a locked home names.
 pub fn give_back(note: &Path) {
     let Some(user) = note.file_name() else { return };
-    let path = Path::new(FOLDER).join(user);
-    for hushed in read(&path) {
+    for hushed in hushed::noted(user) {
         // What has gone meanwhile needs nothing.
         let _ = match hushed {
             Hushed::Text(device, modes) => restore(&device, modes),
             Hushed::Server(server, vt) => let_go_on(server, vt),
+            Hushed::Screen(_) => Ok(()),
         };
     }
-    // None is none.
-    let _ = fs::remove_file(path);
+    hushed::forget(user);
 }
 
 fn restore(device: &Path, modes: Modes) -> io::Result<()> {
@@ -111,86 +129,71 @@ fn restore(device: &Path, modes: Modes) -> io::Result<()> {
 }
 
 /// A server that was told while it stood that it has the screen takes it as soon as it goes on, wherever that is: it gets it.
-fn let_go_on(server: Server, vt: u32) -> io::Result<()> {
+fn let_go_on(server: Process, vt: u32) -> io::Result<()> {
     if server.has_signals_waiting() {
-        Terminal::open(&terminal::of_number(0))?.activate(vt)?;
+        Terminal::numbered(0)?.activate(vt)?;
     }
-    server.let_go_on()
+    server.signal(Signal::CONT)
 }
 
-/// What was changed for a user so far.
-struct Note {
-    path: PathBuf,
-    hushed: Vec<Hushed>,
+fn hush_text(note: &mut Note, device: &Path) -> io::Result<()> {
+    let terminal = Terminal::open(device)?;
+    // A serial line has neither; one that is a compositor's is deaf, and its picture is not the kernel's.
+    let Ok(modes) = terminal.modes() else { return Ok(()) };
+    if !modes.is_text() || terminal.has_owner()? {
+        return Ok(());
+    }
+    note.add(Hushed::Text(device.to_owned(), modes))?;
+    terminal.set_modes(Modes::DEAF_AND_BLANK)
 }
 
-impl Note {
-    fn read(user: &UserName) -> Self {
-        let path = Path::new(FOLDER).join(user.as_str());
-        Self { hushed: read(&path), path }
+fn hush_server(note: &mut Note, session: &Session, uid: u32) -> io::Result<()> {
+    let ("x11", Some(vt)) = (session.kind.as_str(), session.vt) else { return Ok(()) };
+    if super::front::is_in_front(vt) {
+        return Err(io::Error::other("it does not let go of the screen"));
     }
-
-    /// Notes it, before it is done.
-    fn add(&mut self, hushed: Hushed) -> io::Result<()> {
-        fs::create_dir_all(FOLDER)?;
-        self.hushed.push(hushed);
-        let text: String = self.hushed.iter().map(Hushed::line).collect();
-        fs::write(&self.path, text)
+    for server in servers(vt, uid) {
+        note.add(Hushed::Server(server, vt))?;
+        server.signal(Signal::STOP)?;
     }
-
-    fn hush_text(&mut self, device: &Path) -> io::Result<()> {
-        let terminal = Terminal::open(device)?;
-        // A serial line has neither; one that is a compositor's is deaf, and its picture is not the kernel's.
-        let Ok(modes) = terminal.modes() else { return Ok(()) };
-        if !modes.is_text() || terminal.has_owner()? {
-            return Ok(());
-        }
-        self.add(Hushed::Text(device.to_owned(), modes))?;
-        terminal.set_modes(Modes::DEAF_AND_BLANK)
-    }
-
-    fn hush_server(&mut self, session: &Session, uid: u32) -> io::Result<()> {
-        let ("x11", Some(vt)) = (session.kind.as_str(), session.vt) else { return Ok(()) };
-        if super::front::is_in_front(vt) {
-            return Err(io::Error::other("it does not let go of the screen"));
-        }
-        for server in servers(vt, uid) {
-            self.add(Hushed::Server(server, vt))?;
-            server.stop()?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
-impl Hushed {
-    fn line(&self) -> String {
-        match self {
-            Self::Text(device, modes) => {
-                format!("text {} {} {}\n", device.display(), modes.keyboard, modes.picture)
+/// Takes away the graphics cards that processes of the user hold on to, though they are not in front: nobody else could
+/// draw. What could not be done.
+fn hush_screens(note: &mut Note, uid: u32) -> Vec<String> {
+    let mut failed = Vec::new();
+    let mut taken = false;
+    for opened in opened(uid, note.hushed(), Kind::Screen) {
+        let done = match opened.is_master() {
+            Ok(false) => continue,
+            Ok(true) => note.add(Hushed::Screen(opened)).and_then(|()| opened.drop_master()),
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => taken = true,
+            Err(error) => {
+                failed.push(format!("process {} goes on showing its picture: {error}", opened.process.pid))
             }
-            Self::Server(server, vt) => format!("server {} {} {vt}\n", server.pid, server.began),
         }
     }
-
-    fn parse(line: &str) -> Option<Self> {
-        let words: Vec<&str> = line.split(' ').collect();
-        match words[..] {
-            ["text", device, keyboard, picture] => {
-                let modes = Modes { keyboard: keyboard.parse().ok()?, picture: picture.parse().ok()? };
-                Some(Self::Text(device.into(), modes))
-            }
-            ["server", pid, began, vt] => {
-                let server = Server { pid: pid.parse().ok()?, began: began.parse().ok()? };
-                Some(Self::Server(server, vt.parse().ok()?))
-            }
-            _ => None,
-        }
+    if taken && let Err(error) = super::front::draw_again() {
+        failed.push(format!("a picture may stay: {error}"));
     }
+    failed
 }
 
-fn read(path: &Path) -> Vec<Hushed> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(Hushed::parse).collect()
+/// What processes of the user that stand still have open of a kind, and the X servers that were stopped.
+fn opened(uid: u32, hushed: &[Hushed], kind: Kind) -> Vec<Opened> {
+    let mut own: BTreeSet<Process> = holders::of_user(uid).into_iter().filter_map(Process::of).collect();
+    if let Some(slice) = Slice::of(uid) {
+        own.extend(slice.processes().into_iter().filter_map(Process::of));
+    }
+    own.extend(hushed.iter().filter_map(|hushed| match hushed {
+        Hushed::Server(server, _) => Some(*server),
+        Hushed::Text(..) | Hushed::Screen(_) => None,
+    }));
+    own.into_iter().flat_map(|process| Opened::by(process, kind)).collect()
 }
 
 /// The devices of the user's terminals with somebody before them: those of sessions, and those of the processes in the
@@ -200,16 +203,15 @@ fn devices(uid: u32) -> BTreeSet<PathBuf> {
     let named = sessions.filter_map(|session| session.terminal).filter(|name| !name.starts_with("pts/"));
     let mut devices: BTreeSet<PathBuf> = named.map(|name| Path::new("/dev").join(name)).collect();
     if let Some(slice) = Slice::of(uid) {
-        let own = holders::all().filter(|pid| slice.has(*pid));
-        devices.extend(own.filter_map(terminal::controlling));
+        devices.extend(slice.processes().into_iter().filter_map(terminal::controlling));
     }
     devices
 }
 
 /// X servers that are on this virtual terminal and not in the user's slice: those in it are frozen.
-fn servers(vt: u32, uid: u32) -> Vec<Server> {
+fn servers(vt: u32, uid: u32) -> Vec<Process> {
     let slice = Slice::of(uid);
-    let mut servers = Server::of_terminal(&terminal::of_number(vt));
+    let mut servers = servers::of_terminal(&Terminal::device(vt));
     servers.retain(|server| slice.as_ref().is_none_or(|slice| !slice.has(server.pid)));
     servers
 }
@@ -221,22 +223,4 @@ fn prompt_is_masked() -> bool {
         })
     };
     masked("homed-prompt.service") || masked("homed-prompt.path")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_note_is_read_as_it_was_written() {
-        let all = [
-            Hushed::Text("/dev/tty2".into(), Modes { keyboard: 3, picture: 0 }),
-            Hushed::Server(Server { pid: 17, began: 4096 }, 7),
-        ];
-        let text: String = all.iter().map(Hushed::line).collect();
-        let again: Vec<Hushed> = text.lines().filter_map(Hushed::parse).collect();
-        assert_eq!(again, all);
-        assert_eq!(Hushed::parse("text /dev/tty2 3"), None);
-        assert_eq!(Hushed::parse(""), None);
-    }
 }

@@ -1,24 +1,18 @@
 //! Somebody at the keyboard goes to the terminal of a locked session, types, and looks.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use homed_tests::Ours;
-use machine::{Picture, Screen};
+use homed_tests::green::{green, until_green};
+use machine::Screen;
 
 /// How often it is tried.
 const TIMES: usize = 20;
-/// So many pictures until it is painted.
-const PATIENCE: usize = 200;
 /// What is typed: in no word that is seen there otherwise.
 const TYPED: &str = "zqzq";
 /// The session has all of its terminal in green, which the prompt has nothing of.
 const GREEN: &str = "printf '\\033[42m\\033[2J\\033[H'";
 /// And as it was.
 const PLAIN: &str = "printf '\\033[0m\\033[2J\\033[H'";
-
-/// Dots that are green.
-fn green(picture: &Picture) -> usize {
-    picture.dots().filter(|[red, green, blue]| *green > 100 && *red < 60 && *blue < 60).count()
-}
 
 /// carol is locked while alice, who works at the first terminal, is not: she is not disturbed. The prompt is found.
 pub fn who_works_is_not_disturbed(machine: &Ours, screen: &Screen<'_>) -> Result<()> {
@@ -75,25 +69,17 @@ pub fn nothing_reaches_a_locked_session(machine: &Ours, screen: &Screen<'_>) -> 
     screen.write("sh /tmp/plain\n")
 }
 
+/// Has the kernel bring the first terminal to the front, as chvt(1) does: VT_ACTIVATE of linux/vt.h.
+const ACTIVATE: &str =
+    "perl -e 'open(my $all, \"+<\", \"/dev/tty0\") or die $!; ioctl($all, 0x5606, 1) or die $!'";
+
 /// Besides the keyboard: root's `chvt`, logind, and that while the prompt is killed.
 fn go_there(machine: &Ours, screen: &Screen<'_>, time: usize) -> Result<()> {
+    let active = "loginctl activate $(loginctl -j | jq -r '.[] | select(.tty == \"tty1\").session')";
     match time % 5 {
-        1 => machine.run("systemctl kill -s KILL homed-prompt.service; chvt 1 & sleep 0.1").map(drop),
-        3 => machine.run("chvt 1 & sleep 0.1").map(drop),
-        4 => machine
-            .run("loginctl activate $(loginctl -j | jq -r '.[] | select(.tty == \"tty1\").session')")
-            .map(drop),
+        1 => machine.check(&format!("systemctl kill -s KILL homed-prompt.service; {ACTIVATE}")).map(drop),
+        3 => machine.check(ACTIVATE).map(drop),
+        4 => machine.check(active).map(drop),
         _ => screen.await_front(|front| front != "tty1").map(drop),
     }
-}
-
-/// It is seen where it may be.
-fn until_green(screen: &Screen<'_>) -> Result<()> {
-    for _ in 0..PATIENCE {
-        let all = screen.look()?;
-        if green(&all) > all.dots().count() / 2 {
-            return Ok(());
-        }
-    }
-    bail!("the session is not green")
 }

@@ -1,6 +1,5 @@
 //! The ground of the prompt: system calls and C libraries behind safe functions, and all of its `unsafe`.
 #![allow(unsafe_code)]
 
-pub mod console;
 pub mod pam;
 pub mod time;

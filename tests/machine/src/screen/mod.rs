@@ -21,8 +21,8 @@ use crate::wreck::Wreck;
 pub use monitor::Monitor;
 pub use picture::Picture;
 
-/// How long [`Screen::await_front`] waits.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long something may take to be seen: a moment, unless the host has much else to compute.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What is fixed on its kernel's command line. The picture is small: every dot is computed. The clock is not compared with
 /// others, which are computed as well and take most of the processor's time once they are used.

@@ -1,0 +1,10 @@
+//! Terminals with a person before them: what the kernel does with their keys and their text, which is in front, and the notes
+//! that the daemon's workers and the prompt leave each other about them.
+
+mod front;
+mod note;
+mod sys;
+
+pub use front::{BEFORE, EMPTY, FRONT, OURS, in_front, number};
+pub use note::{HUSHED, text_of_line, text_to_line};
+pub use sys::{Modes, State, Terminal, Typed};

@@ -1,0 +1,286 @@
+//! The system calls: tty_ioctl(4), ioctl_console(2), ioctl_vt(2).
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+// linux/kd.h and linux/vt.h.
+const KDGKBLED: u32 = 0x4B64;
+const KDGKBENT: u32 = 0x4B46;
+const KDGETMODE: u32 = 0x4B3B;
+const KDSETMODE: u32 = 0x4B3A;
+const KDGKBMODE: u32 = 0x4B44;
+const KDSKBMODE: u32 = 0x4B45;
+const TIOCLINUX: u32 = 0x541C;
+const VT_OPENQRY: u32 = 0x5600;
+const VT_GETMODE: u32 = 0x5601;
+const VT_SETMODE: u32 = 0x5602;
+const VT_GETSTATE: u32 = 0x5603;
+const VT_RELDISP: u32 = 0x5605;
+const VT_ACTIVATE: u32 = 0x5606;
+const VT_DISALLOCATE: u32 = 0x5608;
+
+/// The kernel switches such a terminal without asking anybody.
+const VT_AUTO: libc::c_char = 0;
+/// It asks a process first.
+const VT_PROCESS: libc::c_char = 1;
+const KD_TEXT: i32 = 0;
+const KD_GRAPHICS: i32 = 1;
+const K_OFF: i32 = 4;
+/// `TIOCL_BLANKEDSCREEN` of linux/tiocl.h.
+const BLANKED: u8 = 15;
+const K_CAPSLOCK: i32 = 4;
+// linux/keyboard.h: what a key is mapped to has a type in its upper byte; what is not one of these is a character's number.
+const KT_LATIN: u16 = 0;
+const KT_LETTER: u16 = 11;
+const NR_TYPES: u16 = 15;
+/// By which such numbers differ from types.
+const CHARACTER: u16 = 0xf000;
+
+/// A terminal, opened beside whoever uses it.
+pub struct Terminal(File);
+
+/// Whether anything was typed that nobody had read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typed {
+    /// Yes.
+    Something,
+    /// No.
+    Nothing,
+}
+
+/// Keyboard and picture of a virtual terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Modes {
+    /// What keys become: `K_…`.
+    pub keyboard: i32,
+    /// Who draws: `KD_…`.
+    pub picture: i32,
+}
+
+impl Modes {
+    /// Keys go nowhere, and the kernel draws nothing; nobody gets away from there by the keyboard either.
+    pub const DEAF_AND_BLANK: Self = Self { keyboard: K_OFF, picture: KD_GRAPHICS };
+
+    /// Whether the kernel draws text there.
+    pub fn is_text(self) -> bool {
+        self.picture == KD_TEXT
+    }
+}
+
+/// `vt_mode`: who is asked before another terminal comes to the front, and by which signals (none).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct Switching {
+    mode: libc::c_char,
+    wait: libc::c_char,
+    signals: [libc::c_short; 3],
+}
+
+/// Which is in front, and which of the first 15 are open, a bit each.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct State {
+    /// The number of the one in front.
+    pub active: u16,
+    signal: u16,
+    /// Bit n: number n is open.
+    pub open: u16,
+}
+
+/// `kbentry`: what one key is mapped to, with which modifiers.
+#[repr(C)]
+struct Entry {
+    modifiers: u8,
+    key: u8,
+    value: u16,
+}
+
+impl Terminal {
+    /// Opens it by the name of its device. It does not become the controlling terminal, and a line without anybody at its other end
+    /// is not waited for.
+    pub fn open(device: &Path) -> io::Result<Self> {
+        let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+        Ok(Self(File::options().read(true).write(true).custom_flags(flags).open(device)?))
+    }
+
+    /// The virtual terminal of this number; 0 is the one in front, an error where there are none.
+    pub fn numbered(number: u32) -> io::Result<Self> {
+        Self::open(&Self::device(number))
+    }
+
+    /// The device of a virtual terminal.
+    pub fn device(number: u32) -> PathBuf {
+        format!("/dev/tty{number}").into()
+    }
+
+    /// Throws away what was typed and nobody has read; whether there was something. What a full terminal had no room for comes
+    /// only after that.
+    pub fn forget_input(&self) -> io::Result<Typed> {
+        let bytes = rustix::io::ioctl_fionread(&self.0)?;
+        rustix::termios::tcflush(&self.0, rustix::termios::QueueSelector::IFlush)?;
+        Ok(if bytes == 0 { Typed::Nothing } else { Typed::Something })
+    }
+
+    /// Keyboard and picture; an error where this is no virtual terminal.
+    pub fn modes(&self) -> io::Result<Modes> {
+        Ok(Modes { keyboard: self.get(KDGKBMODE)?, picture: self.get(KDGETMODE)? })
+    }
+
+    /// Changes both.
+    pub fn set_modes(&self, modes: Modes) -> io::Result<()> {
+        self.set(KDSKBMODE, modes.keyboard)?;
+        self.set(KDSETMODE, modes.picture)
+    }
+
+    /// Has the kernel draw the text of this virtual terminal again; one that is somebody's to draw is left to them.
+    pub fn draw_again(&self) -> io::Result<()> {
+        if self.get(KDGETMODE)? != KD_TEXT {
+            return Ok(());
+        }
+        self.set(KDSETMODE, KD_GRAPHICS)?;
+        self.show_text()
+    }
+
+    /// The kernel draws text there, from now on or as it did.
+    pub fn show_text(&self) -> io::Result<()> {
+        self.set(KDSETMODE, KD_TEXT)
+    }
+
+    /// The character that a key makes by itself, by the kernel's number for the key; `None`: it makes none.
+    pub fn character(&self, key: u8) -> io::Result<Option<char>> {
+        let mut entry = Entry { modifiers: 0, key, value: 0 };
+        // SAFETY: the file is open for the call; the struct has the layout of `kbentry`.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), KDGKBENT as _, &mut entry) })?;
+        Ok(character(entry.value))
+    }
+
+    /// Whether Caps Lock is on.
+    pub fn caps_lock(&self) -> io::Result<bool> {
+        let mut flags: libc::c_char = 0;
+        // SAFETY: the file is open for the call, which writes one char.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), KDGKBLED as _, &mut flags) })?;
+        Ok(i32::from(flags) & K_CAPSLOCK != 0)
+    }
+
+    /// Whether the kernel has turned off the screen that it draws on, since nobody pressed a key.
+    pub fn is_dark(&self) -> io::Result<bool> {
+        let what = BLANKED;
+        // SAFETY: the file is open for the call, which reads one byte.
+        let answer = unsafe { libc::ioctl(self.0.as_raw_fd(), TIOCLINUX as _, &what) };
+        check(answer).map(|()| answer != 0)
+    }
+
+    /// Whether a process has this virtual terminal and is asked before another comes to the front.
+    pub fn has_owner(&self) -> io::Result<bool> {
+        Ok(self.switching()?.mode != VT_AUTO)
+    }
+
+    /// Whether the kernel refuses to leave this one: nobody draws there, and nobody can be asked.
+    pub fn is_held(&self) -> io::Result<bool> {
+        Ok(self.get(KDGETMODE)? == KD_GRAPHICS && !self.has_owner()?)
+    }
+
+    /// We are asked before another comes to the front in this one's place, from now on; or nobody is.
+    pub fn ask_us(&self, asked: bool) -> io::Result<()> {
+        let switching = Switching { mode: if asked { VT_PROCESS } else { VT_AUTO }, ..Switching::default() };
+        // SAFETY: the struct has the layout of `vt_mode` and is only read.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), VT_SETMODE as _, &switching) })
+    }
+
+    /// Agrees that another comes to the front in this one's place, for whoever should; an error where nobody asks.
+    pub fn agree(&self) -> io::Result<()> {
+        self.set(VT_RELDISP, 1)
+    }
+
+    /// What is open and in front.
+    pub fn state(&self) -> io::Result<State> {
+        let mut state = State::default();
+        // SAFETY: the struct has the layout of `vt_stat`.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), VT_GETSTATE as _, &mut state) })?;
+        Ok(state)
+    }
+
+    /// The lowest virtual terminal that nobody has open; `NotFound`: all are. This must be one, too.
+    pub fn free(&self) -> io::Result<u32> {
+        u32::try_from(self.get(VT_OPENQRY)?).map_err(|_| io::ErrorKind::NotFound.into())
+    }
+
+    /// Brings a virtual terminal to the front, and does not wait for it. This must be one, too.
+    pub fn activate(&self, number: u32) -> io::Result<()> {
+        self.set(VT_ACTIVATE, i32::try_from(number).map_err(io::Error::other)?)
+    }
+
+    /// Has what was on a virtual terminal forgotten; `EBUSY` while somebody has it open. This must be one, too.
+    pub fn forget(&self, number: u32) -> io::Result<()> {
+        self.set(VT_DISALLOCATE, i32::try_from(number).map_err(io::Error::other)?)
+    }
+
+    fn switching(&self) -> io::Result<Switching> {
+        let mut switching = Switching::default();
+        // SAFETY: the file is open for the call; the struct has the layout of `vt_mode`.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), VT_GETMODE as _, &mut switching) })?;
+        Ok(switching)
+    }
+
+    fn get(&self, request: u32) -> io::Result<i32> {
+        let mut value: libc::c_int = -1;
+        // SAFETY: the file is open for the call; all requests of this kind write one int.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, &mut value) })?;
+        Ok(value)
+    }
+
+    fn set(&self, request: u32, value: i32) -> io::Result<()> {
+        // SAFETY: the file is open for the call, whose argument is a number.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, libc::c_long::from(value)) })
+    }
+}
+
+fn character(value: u16) -> Option<char> {
+    match value >> 8 {
+        KT_LATIN | KT_LETTER => Some(char::from(value.to_le_bytes()[0])),
+        kind if kind >= NR_TYPES => char::from_u32(u32::from(value ^ CHARACTER)),
+        _ => None,
+    }
+    .filter(|character| !character.is_control())
+}
+
+fn check(answer: libc::c_int) -> io::Result<()> {
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_make_letters_of_all_alphabets_or_none() {
+        assert_eq!((character(0x0b71), character(0x0027)), (Some('q'), Some('\'')));
+        // ф, with its number under the kernel's mask.
+        assert_eq!(character(0x0444 ^ 0xf000), Some('ф'));
+        // Enter, a dead accent, nothing.
+        assert_eq!((character(0x0201), character(0x0400), character(0x0000)), (None, None, None));
+    }
+
+    #[test]
+    fn what_was_typed_is_gone_and_what_comes_later_is_not() {
+        use std::io::{Read, Write};
+        use std::os::fd::AsFd;
+        let pair = nix::pty::openpty(None, None).expect("a pseudo-terminal");
+        let (mut keys, line) = (File::from(pair.master), Terminal(File::from(pair.slave)));
+        keys.write_all(b"before\n").expect("written");
+        // What is written there comes to the other side a moment later.
+        let there = nix::poll::PollFd::new(line.0.as_fd(), nix::poll::PollFlags::POLLIN);
+        nix::poll::poll(&mut [there], nix::poll::PollTimeout::NONE).expect("waited");
+        assert_eq!(line.forget_input().expect("forgotten"), Typed::Something);
+        assert_eq!(line.forget_input().expect("forgotten"), Typed::Nothing);
+        keys.write_all(b"after\n").expect("written");
+        let mut text = [0; 100];
+        let count = (&line.0).read(&mut text).expect("read");
+        assert_eq!(&text[..count], b"after\n");
+    }
+}

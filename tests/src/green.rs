@@ -1,0 +1,23 @@
+//! Sessions that are all green, which nothing of ours is: whether one is seen.
+
+use anyhow::{Result, bail};
+use machine::{Picture, Screen};
+
+/// So many pictures until it is painted.
+const PATIENCE: usize = 400;
+
+/// Dots that are green.
+pub fn green(picture: &Picture) -> usize {
+    picture.dots().filter(|[red, green, blue]| *green > 100 && *red < 60 && *blue < 60).count()
+}
+
+/// Returns when the session is seen, where it may be.
+pub fn until_green(screen: &Screen<'_>) -> Result<()> {
+    for _ in 0..PATIENCE {
+        let all = screen.look()?;
+        if green(&all) > all.dots().count() / 2 {
+            return Ok(());
+        }
+    }
+    bail!("the session is not green")
+}
