@@ -27,6 +27,8 @@ pub enum Image {
     Ours,
     /// The base and the original, systemd-homed of Debian stable.
     Peer,
+    /// Ours, and desktops: X, a Wayland compositor, a greeter. For the machine with a screen.
+    Desktop,
 }
 
 /// Which Debian it is.
@@ -66,6 +68,7 @@ impl Image {
             Self::Base => base.image(),
             Self::Ours => base.layer(&our_package()?),
             Self::Peer => base.layer(&peer_package(&base.tree)?),
+            Self::Desktop => base.desktop()?.layer(&our_package()?),
         }
     }
 }
@@ -144,6 +147,23 @@ impl Base {
         let image = self.folder.join("base.img");
         cache::once(&image, |partial| pack(&self.tree, partial))?;
         Ok(image)
+    }
+
+    /// The base with a desktop's packages.
+    fn desktop(&self) -> Result<Self> {
+        let folder = self.folder.join(format!("desktop-{}", recipe::desktop_digest()));
+        let tree = folder.join("tree");
+        cache::once(&tree, |partial| {
+            let log = folder.join("build.log");
+            eprintln!("machine: adding desktops, once (some minutes; see {})", log.display());
+            let recipe = folder.join("recipe");
+            recipe::write_desktop(&recipe)?;
+            run(
+                Command::new("sh").arg(recipe.join("build.sh")).args([&recipe, &self.tree]).arg(partial),
+                &log,
+            )
+        })?;
+        Ok(Self { folder, tree })
     }
 
     /// The base with `package` installed, known by the package's digest.

@@ -31,6 +31,12 @@ const SCREEN: [(&str, &str); 5] = [
 /// What makes Debian testing of it.
 const TESTING: [(&str, &str); 1] = [("build.sh", include_str!("../image/testing/build.sh"))];
 
+/// What the machine with a desktop has besides.
+const DESKTOP: [(&str, &str); 2] = [
+    ("packages", include_str!("../image/desktop/packages")),
+    ("build.sh", include_str!("../image/desktop/build.sh")),
+];
+
 /// The digest of the whole recipe: another recipe, another place in the cache.
 pub fn digest() -> String {
     digest_of(&FILES)
@@ -44,6 +50,11 @@ pub fn screen_digest() -> String {
 /// The digest of what makes Debian testing of it.
 pub fn testing_digest() -> String {
     digest_of(&TESTING)
+}
+
+/// The digest of what the machine with a desktop has besides.
+pub fn desktop_digest() -> String {
+    digest_of(&DESKTOP)
 }
 
 fn digest_of(files: &[(&str, &str)]) -> String {
@@ -70,6 +81,11 @@ pub fn write_screen(folder: &Path) -> Result<()> {
 /// Puts those that make Debian testing of it into `folder`.
 pub fn write_testing(folder: &Path) -> Result<()> {
     write_files(folder, &TESTING)
+}
+
+/// Puts those of the machine with a desktop into `folder`.
+pub fn write_desktop(folder: &Path) -> Result<()> {
+    write_files(folder, &DESKTOP)
 }
 
 fn write_files(folder: &Path, files: &[(&str, &str)]) -> Result<()> {

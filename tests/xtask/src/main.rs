@@ -38,7 +38,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "shell",
-        help: "open a disposable machine: [--full|--screen] [--image base|ours|peer]",
+        help: "open a disposable machine: [--full|--screen] [--image base|ours|peer|desktop]",
         run: shell::run,
     },
 ];

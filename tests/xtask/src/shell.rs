@@ -49,8 +49,9 @@ fn parse(words: &[String]) -> Result<(Builder, Init)> {
             ("--screen", _) => (builder, init) = (builder.hardware(Hardware::Screen), Init::Full),
             ("--image", Some("base")) => builder = builder.image(Image::Base),
             ("--image", Some("ours")) => builder = builder.image(Image::Ours),
+            ("--image", Some("desktop")) => builder = builder.image(Image::Desktop),
             ("--image", Some("peer")) => builder = builder.image(Image::Peer),
-            _ => bail!("usage: cargo xtask shell [--full|--screen] [--image base|ours|peer]"),
+            _ => bail!("usage: cargo xtask shell [--full|--screen] [--image base|ours|peer|desktop]"),
         }
     }
     Ok((builder, init))
