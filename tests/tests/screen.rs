@@ -60,6 +60,7 @@ fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> R
     let ours = screen.await_front(|front| front != "tty1")?;
     let seen = screen.await_text(&ours, "Password:")?;
     ensure!(seen.contains("alice is locked since") && seen.contains("F5 power off"), "{seen}");
+    what_is_typed_can_be_judged(&machine, &screen, &ours)?;
     picture(&screen, "prompt.png")?;
     screen.write("wrong\n")?;
     screen.await_text(&ours, "incorrect")?;
@@ -67,6 +68,7 @@ fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> R
     assert_eq!(machine.state("alice")?, "locked");
     screen.write("correcthorse\n")?;
     screen.await_front(|front| front == "tty1")?;
+    machine.check("until [ $(cat /sys/module/kernel/parameters/consoleblank) = 0 ]; do sleep 0.1; done")?;
     machine.check(
         "cd /home/alice; kill -0 $(cat counter); before=$(wc -l < count)
         until [ $(wc -l < count) -gt $((before + 5)) ]; do sleep 0.1; done
@@ -79,6 +81,23 @@ fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> R
     by_itself::is_not_seen_and_gets_no_key(&machine, &screen, "")?;
     by_itself::is_not_seen_and_gets_no_key(&machine, &screen, "keep")?;
     its_keys_do_what_they_say(&machine, &screen)
+}
+
+/// The layout is said, Caps Lock too, and what is typed is shown when asked for. The screen does not stay on.
+fn what_is_typed_can_be_judged(machine: &Ours, screen: &Screen<'_>, ours: &str) -> Result<()> {
+    let seen = screen.await_text(ours, "QWERTY")?;
+    ensure!(!seen.contains("Caps Lock"), "{seen}");
+    screen.press("caps_lock")?;
+    screen.await_text(ours, "Caps Lock is on")?;
+    screen.write("ab")?;
+    screen.press("f6")?;
+    screen.await_text(ours, "Password: AB")?;
+    screen.press("f6")?;
+    screen.await_text(ours, "Password: **")?;
+    screen.press("caps_lock")?;
+    screen.press("ctrl-u")?;
+    ensure!(machine.check("cat /sys/module/kernel/parameters/consoleblank")?.trim() == "60", "it stays on");
+    Ok(())
 }
 
 /// Two users are locked: one changes between them, to other logins, to sleep and off.
@@ -115,6 +134,14 @@ fn its_keys_do_what_they_say(machine: &Ours, screen: &Screen<'_>) -> Result<()> 
     // Carried out they would take the machine away: that it is asked for is enough.
     machine.check("systemctl mask --runtime suspend.target poweroff.target 2>&1")?;
     presses(machine, screen, "f3", "suspend")?;
+    let forbid = "systemd-run -q --unit=updates systemd-inhibit --what=shutdown --who=updates --why='being installed' sleep 1000
+        until systemd-inhibit --list | grep updates; do sleep 0.1; done";
+    machine.check(forbid)?;
+    screen.press("f5")?;
+    screen.await_text(&ours, "Press F5 again to power it off")?;
+    screen.press("f5")?;
+    screen.await_text(&ours, "Cannot power it off: updates: being installed")?;
+    machine.check("systemctl stop updates")?;
     screen.press("f5")?;
     screen.await_text(&ours, "Press F5 again to power it off")?;
     presses(machine, screen, "f5", "power off")

@@ -1,14 +1,15 @@
 //! The conversation on one terminal, until nobody is locked that it is for.
 
+use crate::power::Wish;
+use crate::settings::Settings;
 use crate::sys::pam::{self, Echo};
 use crate::terminal::Terminal;
 use crate::{Ended, sessions};
 use std::path::Path;
-use std::process::Command;
 
 /// What can be typed in the place of a user's name.
-const COMMANDS: [(&str, &str, &str); 2] =
-    [("sleep", "suspend", "put the machine to sleep again"), ("off", "poweroff", "shut it down")];
+const COMMANDS: [(&str, Wish, &str); 2] =
+    [("sleep", Wish::Sleep, "put the machine to sleep again"), ("off", Wish::PowerOff, "shut it down")];
 
 /// Asks on the terminal for these users; for all where none is named.
 pub fn run(device: &str, users: &[String]) -> Ended<()> {
@@ -44,7 +45,9 @@ pub fn run(device: &str, users: &[String]) -> Ended<()> {
 
 /// Who is to be unlocked; `None`: something else was done, or not understood.
 fn choose(terminal: &mut Terminal, first: &str, waiting: &[String]) -> Ended<Option<String>> {
-    terminal.write(&menu(waiting));
+    let offers = Settings::read().offers;
+    let commands: Vec<_> = COMMANDS.iter().filter(|(_, wish, _)| offers.contains(wish)).collect();
+    terminal.write(&menu(waiting, &commands));
     let Some(answer) = terminal.line("Unlock: ", Echo::On) else {
         return if terminal.waiting().is_empty() { Ok(None) } else { Err("the terminal has gone".into()) };
     };
@@ -55,16 +58,19 @@ fn choose(terminal: &mut Terminal, first: &str, waiting: &[String]) -> Ended<Opt
     if waiting.contains(&answer) {
         return Ok(Some(answer));
     }
-    match COMMANDS.iter().find(|(word, ..)| *word == answer) {
-        // What comes of it is seen.
-        Some((_, verb, _)) => drop(Command::new("systemctl").arg(verb).status()?),
+    match commands.iter().find(|(word, ..)| *word == answer) {
+        Some((_, wish, _)) => {
+            if let Err(why) = wish.begin() {
+                terminal.write(&format!("Cannot {}: {why}.\n", wish.in_words()));
+            }
+        }
         None => terminal.write("Nobody of that name is locked here.\n"),
     }
     Ok(None)
 }
 
-fn menu(waiting: &[String]) -> String {
+fn menu(waiting: &[String], commands: &[&(&str, Wish, &str)]) -> String {
     let names = waiting.join(", ");
-    let commands: String = COMMANDS.iter().map(|(word, _, what)| format!("  {word:<10} {what}\n")).collect();
+    let commands: String = commands.iter().map(|(word, _, what)| format!("  {word:<10} {what}\n")).collect();
     format!("\nLocked: {names}\n  Enter      unlock {}\n  a name     unlock another\n{commands}", waiting[0])
 }

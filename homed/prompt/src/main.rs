@@ -15,6 +15,7 @@
 mod agent;
 mod attempts;
 mod clock;
+mod dark;
 mod dialog;
 mod hushed;
 mod locked;

@@ -5,7 +5,7 @@ use std::io;
 use std::process::{Command, Stdio};
 
 /// Something a person can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wish {
     /// Another user logs in.
     OtherLogin,
@@ -18,8 +18,43 @@ pub enum Wish {
 }
 
 impl Wish {
-    /// Begins it; what comes of it is seen.
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::OtherLogin, Self::Sleep, Self::Restart, Self::PowerOff];
+
+    /// As `Offers=` of homed.conf(5) calls it.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|wish| wish.word() == word)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::OtherLogin => "other-login",
+            Self::Sleep => "sleep",
+            Self::Restart => "restart",
+            Self::PowerOff => "power-off",
+        }
+    }
+
+    /// The number of its function key, and what the screen calls it.
+    pub fn key(self) -> (u8, &'static str) {
+        match self {
+            Self::OtherLogin => (2, "other login"),
+            Self::Sleep => (3, "sleep"),
+            Self::Restart => (4, "restart"),
+            Self::PowerOff => (5, "power off"),
+        }
+    }
+
+    /// Begins it; what comes of it is seen. An error where a service of the system forbids it for now.
     pub fn begin(self) -> io::Result<()> {
+        let what = match self {
+            Self::OtherLogin => None,
+            Self::Sleep => Some("sleep"),
+            Self::Restart | Self::PowerOff => Some("shutdown"),
+        };
+        if let Some(who) = what.and_then(sessions::who_forbids) {
+            return Err(io::Error::other(who));
+        }
         match self {
             Self::OtherLogin => other_login(),
             Self::Sleep => systemctl("suspend"),

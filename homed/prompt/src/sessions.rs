@@ -83,6 +83,27 @@ async fn call(method: &str, id: &str) -> zbus::Result<()> {
     connect().await?.call_method(Some(NAME), PATH, Some(MANAGER), method, &(id,)).await.map(drop)
 }
 
+/// Which service of the system keeps the machine from this (`sleep`, `shutdown`) for now, and why. What users have asked for
+/// binds nobody here: they may be frozen.
+pub fn who_forbids(what: &str) -> Option<String> {
+    let list = async {
+        let bus = connect().await?;
+        let reply = bus.call_method(Some(NAME), PATH, Some(MANAGER), "ListInhibitors", &()).await?;
+        reply.body().deserialize::<Vec<Inhibitor>>()
+    };
+    // Without logind nobody can.
+    let all = zbus::block_on(list).unwrap_or_default();
+    let one = all.into_iter().find(|one| forbids(one, what));
+    one.map(|(_, who, why, ..)| format!("{who}: {why}"))
+}
+
+/// What, who, why, mode, UID, process.
+type Inhibitor = (String, String, String, String, u32, u32);
+
+fn forbids((whats, _, _, mode, uid, _): &Inhibitor, what: &str) -> bool {
+    mode == "block" && *uid == 0 && whats.split(':').any(|other| other == what)
+}
+
 /// Whether the lid is closed. Without logind or a lid it is not.
 pub fn lid_is_closed() -> bool {
     let property = async {
@@ -104,4 +125,20 @@ pub fn switch_to_greeter() -> bool {
         bus.call_method(Some(DISPLAY_MANAGER), seat, Some(interface), "SwitchToGreeter", &()).await
     };
     zbus::block_on(switch).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_of_the_system_forbid_and_users_do_not() {
+        let one = |what: &str, mode: &str, uid| -> Inhibitor {
+            (what.into(), "updates".into(), "being installed".into(), mode.into(), uid, 1)
+        };
+        assert!(forbids(&one("shutdown:sleep", "block", 0), "sleep"));
+        assert!(!forbids(&one("shutdown", "block", 0), "sleep"));
+        assert!(!forbids(&one("sleep", "delay", 0), "sleep"));
+        assert!(!forbids(&one("sleep", "block", 60_001), "sleep"));
+    }
 }

@@ -1,6 +1,7 @@
 //! What `homed.conf` says about the prompt: its section `[Prompt]`.
 
-use std::collections::BTreeMap;
+use crate::power::Wish;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub enum Agents {
 }
 
 /// The settings in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// After a suspend, the machine sleeps again when nobody types for so long; `None`: never.
     pub sleep_again: Option<Duration>,
@@ -36,11 +37,18 @@ pub struct Settings {
     pub style: Style,
     /// Agents.
     pub agents: Agents,
+    /// What can be asked for without a password.
+    pub offers: BTreeSet<Wish>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { sleep_again: Some(Duration::from_secs(60)), style: Style::Screen, agents: Agents::Auto }
+        Self {
+            sleep_again: Some(Duration::from_secs(60)),
+            style: Style::Screen,
+            agents: Agents::Auto,
+            offers: Wish::ALL.into(),
+        }
     }
 }
 
@@ -88,6 +96,11 @@ impl Settings {
             ("Agents", "" | "auto") => self.agents = Agents::Auto,
             ("Agents", "yes" | "true" | "1" | "on") => self.agents = Agents::Yes,
             ("Agents", "no" | "false" | "0" | "off") => self.agents = Agents::No,
+            ("Offers", "") => self.offers = built_in.offers,
+            ("Offers", "none") => self.offers = BTreeSet::new(),
+            ("Offers", words) => {
+                self.offers = words.split_whitespace().map(Wish::of_word).collect::<Option<_>>()?;
+            }
             _ => return None,
         }
         Some(())
@@ -127,11 +140,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_offered_is_what_the_administrator_lists() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.offers, Wish::ALL.into());
+        settings.apply("[Prompt]\nOffers=sleep  power-off\n");
+        assert_eq!(settings.offers, [Wish::Sleep, Wish::PowerOff].into());
+        // One word that is not known leaves all as it was.
+        assert_eq!(settings.apply("[Prompt]\nOffers=sleep explode\n").len(), 1);
+        assert_eq!(settings.offers, [Wish::Sleep, Wish::PowerOff].into());
+        settings.apply("[Prompt]\nOffers=none\n");
+        assert_eq!(settings.offers, [].into());
+        settings.apply("[Prompt]\nOffers=\n");
+        assert_eq!(settings.offers, Wish::ALL.into());
+    }
+
+    #[test]
     fn nothing_is_the_built_in_value_again_and_zero_is_never() {
         let mut settings = Settings::default();
         settings.apply("[Prompt]\nSleepAgainSec=infinity\n");
         assert_eq!(settings.sleep_again, None);
-        settings.apply("[Prompt]\nSleepAgainSec=\nStyle=\nAgents=\n");
+        settings.apply("[Prompt]\nSleepAgainSec=\nStyle=\nAgents=\nOffers=\n");
         assert_eq!(settings, Settings::default());
         settings.apply("[Prompt]\nSleepAgainSec=-5\nSleepAgainSec=soon\n");
         assert_eq!(settings, Settings::default());

@@ -43,7 +43,10 @@ impl Vt {
             .write(true)
             .custom_flags(libc::O_NOCTTY | libc::O_CLOEXEC)
             .open(Terminal::device(number))?;
-        let vt = Self { number, before, held: Some(held), front: File::open(FRONT)? };
+        let mut vt = Self { number, before, held: Some(held), front: File::open(FRONT)? };
+        if let Some(Err(why)) = vt.held.as_mut().map(crate::dark::begin) {
+            eprintln!("the screen stays bright: {why}");
+        }
         std::fs::write(OURS, format!("tty{number}\ntty{before}\n"))?;
         Ok(vt)
     }
@@ -118,6 +121,9 @@ impl Drop for Vt {
         if self.in_front().ok() == Some(self.number) {
             // Nobody has brought another to the front.
             let _ = activate(self.before);
+        }
+        if let Some(Err(why)) = self.held.as_mut().map(crate::dark::end) {
+            eprintln!("the screen goes on to be turned off after a minute: {why}");
         }
         // It is forgotten as soon as nobody is in front of it.
         drop(self.held.take());

@@ -59,7 +59,8 @@ pub fn nothing_reaches_a_locked_session(machine: &Ours, screen: &Screen<'_>) -> 
 
     screen.await_text(&ours, "Password:")?;
     screen.press("ctrl-u")?;
-    screen.write("correcthorse\n")?;
+    // The right one is typed while the wrong one is looked at.
+    screen.write("wrong\ncorrecthorse\n")?;
     screen.await_front(|front| front == "tty1")?;
     screen.write("echo go''es on\n")?;
     let seen = screen.await_text("tty1", "goes on")?;

@@ -1,6 +1,7 @@
 //! The terminal under the screen: raw, its size asked anew each time, its settings put back at the end.
 
 use super::view::Size;
+use console::Terminal;
 use records::Secret;
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
@@ -16,6 +17,7 @@ const PIECE: usize = 256;
 /// A virtual terminal.
 pub struct Display {
     file: File,
+    terminal: Terminal,
     before: Termios,
 }
 
@@ -28,7 +30,7 @@ impl Display {
         let mut raw = before.clone();
         raw.make_raw();
         termios::tcsetattr(&file, OptionalActions::Flush, &raw)?;
-        let display = Self { file, before };
+        let display = Self { file, terminal: Terminal::open(device)?, before };
         // UTF-8, the usual letters, an empty screen.
         display.write("\x1b%G\x1b(B\x1b[0m\x1b[2J\x1b[3J\x1b[H");
         Ok(display)
@@ -38,6 +40,11 @@ impl Display {
     pub fn write(&self, text: &str) {
         // A terminal that has gone shows when it is read from.
         let _ = (&self.file).write_all(text.as_bytes());
+    }
+
+    /// What the kernel does with its keys and its text.
+    pub fn terminal(&self) -> &Terminal {
+        &self.terminal
     }
 
     /// Columns and rows.

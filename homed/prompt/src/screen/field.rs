@@ -51,6 +51,14 @@ impl Field {
         drop(self.take());
     }
 
+    /// Shows what is typed, or hides it again.
+    pub fn turn(&mut self) {
+        self.echo = match self.echo {
+            Echo::On => Echo::Off,
+            Echo::Off => Echo::On,
+        };
+    }
+
     /// Whether nothing is typed.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -103,6 +111,15 @@ mod tests {
         assert!(field.is_empty());
         field.take_back();
         assert_eq!(field.shown(), "");
+    }
+
+    #[test]
+    fn it_is_shown_when_asked_for_and_hidden_again() {
+        let mut field = typed("pä".as_bytes());
+        field.turn();
+        assert_eq!(field.shown(), "pä");
+        field.turn();
+        assert_eq!(field.shown(), "**");
     }
 
     #[test]

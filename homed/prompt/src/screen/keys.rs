@@ -19,6 +19,13 @@ pub enum Key {
     Function(u8),
 }
 
+impl Key {
+    /// Whether it belongs to what is typed, and is not pressed at a dark screen to see something.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Byte(byte) if byte != b' ')
+    }
+}
+
 /// Where in a sequence of bytes for one key we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum At {
@@ -125,6 +132,13 @@ mod tests {
         assert_eq!(keys.take(0x1b), None);
         keys.pause();
         assert_eq!(keys.take(b'['), Some(Key::Byte(b'[')));
+    }
+
+    #[test]
+    fn only_letters_count_at_a_dark_screen() {
+        let count = |bytes| keys(bytes).into_iter().map(Key::is_text).collect::<Vec<_>>();
+        assert_eq!(count(b"a1"), [true, true]);
+        assert_eq!(count(b" \r\t\x7f\x1b[[E"), [false; 5]);
     }
 
     #[test]

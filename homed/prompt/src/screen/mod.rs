@@ -3,12 +3,13 @@
 //! ```text
 //! display  bytes in, text out      view  a state → the text that shows it
 //!    keys  bytes → keys            field what is typed
-//!    idle  when it sleeps again
+//!    idle  when it sleeps again      keyboard  what keys become
 //! ```
 
 mod display;
 mod field;
 mod idle;
+mod keyboard;
 mod keys;
 mod view;
 
@@ -22,6 +23,7 @@ use idle::{Due, Idle};
 use keys::{Key, Keys};
 use records::Secret;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -35,6 +37,8 @@ const SWITCHING: Duration = Duration::from_secs(2);
 const FORGOTTEN: Duration = Duration::from_secs(30);
 /// What failed without a question is tried again after this.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Shows what is typed: F6.
+const SHOW: u8 = 6;
 /// Messages that are shown at once.
 const MESSAGES: usize = 3;
 
@@ -43,6 +47,7 @@ pub fn run(device: &str, before: u32) -> Ended<()> {
     let mut screen = Screen::open(device)?;
     loop {
         let Some(user) = screen.chosen() else { return Ok(()) };
+        screen.ahead = false;
         match pam::authenticate(&user, device, &mut screen) {
             Ok(()) => {
                 if sessions::give_back(&user, before) {
@@ -68,10 +73,18 @@ struct Screen {
     /// Whom the running conversation is about.
     user: String,
     idle: Idle,
+    /// What can be asked for.
+    offers: BTreeSet<Wish>,
     /// Asked for once, which loses work.
     doubtful: Option<Wish>,
     /// The message that tells how long it stays awake.
     warned: bool,
+    /// The screen was off at the last look.
+    dark: bool,
+    /// What was typed while the last answer was looked at is the beginning of the next.
+    ahead: bool,
+    /// What was read behind the end of the last answer.
+    left: Option<Secret>,
     /// What is in the field was typed before the machine slept.
     stale: bool,
     gone: bool,
@@ -88,16 +101,23 @@ enum Event {
 impl Screen {
     fn open(device: &str) -> Ended<Self> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let keys = vec![("F2", "other login"), ("F3", "sleep"), ("F4", "restart"), ("F5", "power off")];
+        let settings = Settings::read();
+        let mut keys: Vec<_> = settings.offers.iter().map(|wish| wish.key()).collect();
+        keys.push((SHOW, "show"));
+        let keys = keys.into_iter().map(|(number, what)| (format!("F{number}"), what)).collect();
         Ok(Self {
             display: Display::open(Path::new(device))?,
             watch: locked::watch()?,
             keys: Keys::default(),
             view: View { host, keys, ..View::default() },
             user: String::new(),
-            idle: Idle::new(Settings::read().sleep_again, clock::slept()),
+            idle: Idle::new(settings.sleep_again, clock::slept()),
+            offers: settings.offers,
             doubtful: None,
             warned: false,
+            dark: false,
+            ahead: false,
+            left: None,
             stale: false,
             gone: false,
         })
@@ -111,9 +131,9 @@ impl Screen {
         self.view.chosen = place.unwrap_or(self.view.chosen).min(users.len().saturating_sub(1));
         self.view.waiting = users.into_iter().map(waiting).collect();
         let several = self.view.waiting.len() > 1;
-        let shown = self.view.keys.first().is_some_and(|(key, _)| *key == "Tab");
+        let shown = self.view.keys.first().is_some_and(|(key, _)| key == "Tab");
         match (several, shown) {
-            (true, false) => self.view.keys.insert(0, ("Tab", "another user")),
+            (true, false) => self.view.keys.insert(0, ("Tab".into(), "another user")),
             (false, true) => drop(self.view.keys.remove(0)),
             (true, true) | (false, false) => {}
         }
@@ -124,6 +144,10 @@ impl Screen {
 
     fn draw(&mut self) {
         self.view.time = clock::now_in_words();
+        self.view.keyboard = keyboard::layout(self.display.terminal());
+        self.view.caps_lock = keyboard::caps_lock(self.display.terminal());
+        // Nobody else has a picture to draw here. A terminal that has gone shows when it is read from.
+        let _ = self.display.terminal().show_text();
         self.display.write(&self.view.draw(self.display.size()));
     }
 
@@ -137,16 +161,22 @@ impl Screen {
     fn line(&mut self, question: &str, echo: Echo) -> Option<Secret> {
         let (mut field, mut typed) = (Field::new(echo), Instant::now());
         self.view.question = question.trim().to_owned();
-        // What was typed before the question was not meant for it.
-        self.display.forget_input();
+        // What was typed before the first question was not meant for it.
+        if !std::mem::take(&mut self.ahead) {
+            self.display.forget_input();
+            self.left = None;
+        }
         self.keys.pause();
         loop {
             self.view.answer = field.shown();
             self.draw();
-            let event = self.wait(TICK);
+            let event = match self.left.take() {
+                Some(bytes) => Event::Keys(bytes),
+                None => self.wait(TICK),
+            };
             // Half a password does not lie about, and what was begun before a sleep is not gone on with.
             if typed.elapsed() > FORGOTTEN || std::mem::take(&mut self.stale) {
-                field.clear();
+                field = Field::new(echo);
             }
             match event {
                 Event::Over => return None,
@@ -154,10 +184,15 @@ impl Screen {
                 Event::Keys(bytes) => {
                     typed = Instant::now();
                     self.keys.pause();
-                    for byte in bytes.open() {
+                    let mut wakes = std::mem::take(&mut self.dark);
+                    for (place, byte) in bytes.open().iter().enumerate() {
                         let Some(key) = self.keys.take(*byte) else { continue };
+                        // Who presses Enter or F5 at a dark screen wants to see something.
+                        if std::mem::take(&mut wakes) && !key.is_text() {
+                            continue;
+                        }
                         if self.press(key, &mut field)? == Line::Complete {
-                            self.view.answer = field.shown();
+                            self.left = Some(Secret::new(bytes.open()[place + 1..].to_vec()));
                             return Some(field.take());
                         }
                     }
@@ -182,6 +217,7 @@ impl Screen {
             Key::Enter => return Some(Line::Complete),
             Key::Next => self.another(1)?,
             Key::Previous => self.another(self.view.waiting.len().saturating_sub(1))?,
+            Key::Function(SHOW) => field.turn(),
             Key::Function(number) => {
                 field.clear();
                 self.function(number, sure);
@@ -201,13 +237,7 @@ impl Screen {
     }
 
     fn function(&mut self, number: u8, sure: Option<Wish>) {
-        let wish = match number {
-            2 => Wish::OtherLogin,
-            3 => Wish::Sleep,
-            4 => Wish::Restart,
-            5 => Wish::PowerOff,
-            _ => return,
-        };
+        let Some(wish) = self.offers.iter().copied().find(|wish| wish.key().0 == number) else { return };
         self.view.messages.clear();
         if wish.loses_work() && sure != Some(wish) {
             self.doubtful = Some(wish);
@@ -232,6 +262,7 @@ impl Screen {
         }
         self.look_at_clocks();
         if !pressed {
+            self.dark = self.display.terminal().is_dark().unwrap_or(false);
             return Event::Nothing;
         }
         self.idle.pressed(Instant::now());
@@ -284,6 +315,8 @@ impl Screen {
         let mut field = Field::new(Echo::On);
         self.view.question = "Press Enter to try again.".into();
         self.view.answer = String::new();
+        // What is read here is no answer.
+        self.ahead = false;
         self.keys.pause();
         while Instant::now() < deadline && !self.gone {
             self.draw();
@@ -310,6 +343,7 @@ enum Line {
 impl Conversation for Screen {
     fn ask(&mut self, question: &str, echo: Echo) -> Option<Secret> {
         let answer = self.line(question, echo)?;
+        self.ahead = true;
         self.view.messages.clear();
         self.view.question = "Checking …".into();
         self.view.answer = String::new();

@@ -24,10 +24,14 @@ pub struct View {
     pub question: String,
     /// What has been typed, as it may be shown.
     pub answer: String,
+    /// Which keyboard layout is in force.
+    pub keyboard: String,
+    /// Whether Caps Lock is on.
+    pub caps_lock: bool,
     /// What was told.
     pub messages: Vec<String>,
     /// What keys do.
-    pub keys: Vec<(&'static str, &'static str)>,
+    pub keys: Vec<(String, &'static str)>,
 }
 
 /// Columns and rows of a terminal.
@@ -103,6 +107,7 @@ impl View {
         lines.extend(question.into_iter().map(Line::plain));
         let field = lines.len();
         lines.push(Line::plain(with_answer(&last, &clean(&self.answer), width)));
+        lines.push(self.keyboard(width));
         lines.push(Line::plain(""));
         for message in &self.messages {
             lines.extend(wrap(&clean(message), width).into_iter().take(LINES).map(Line::bold));
@@ -111,6 +116,16 @@ impl View {
         let keys: Vec<String> = self.keys.iter().map(|(key, what)| format!("{key} {what}")).collect();
         lines.extend(wrap_words(&keys, "   ", width).into_iter().map(Line::plain));
         (lines, field)
+    }
+
+    /// What the keys become.
+    fn keyboard(&self, width: usize) -> Line {
+        let keyboard = clean(&self.keyboard);
+        if self.caps_lock {
+            Line::bold(spread(&keyboard, "Caps Lock is on", width))
+        } else {
+            Line::plain(keyboard)
+        }
     }
 }
 
@@ -159,84 +174,5 @@ pub fn clean(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn view() -> View {
-        View {
-            host: "machine".into(),
-            time: "14:05".into(),
-            waiting: ["alice", "bob"].map(|user| Waiting { user: user.into(), since: "14:03".into() }).into(),
-            chosen: 1,
-            question: "Password:".into(),
-            answer: "****".into(),
-            messages: vec!["Sorry.".into()],
-            keys: vec![("Tab", "another user"), ("F3", "sleep")],
-        }
-    }
-
-    /// What is seen, line by line, without the bytes that mean no letters.
-    fn seen(text: &str) -> Vec<String> {
-        let mut seen = String::new();
-        let mut letters = text.chars();
-        while let Some(letter) = letters.next() {
-            if letter == '\x1b' {
-                // CSI: to its final byte.
-                for letter in letters.by_ref().skip(1) {
-                    if letter.is_ascii_alphabetic() {
-                        break;
-                    }
-                }
-            } else {
-                seen.push(letter);
-            }
-        }
-        seen.split("\r\n").map(|line| line.trim().to_owned()).collect()
-    }
-
-    #[test]
-    fn the_box_says_who_since_when_and_what_can_be_done() {
-        let text = view().draw(Size { width: 80, height: 24 });
-        let lines = seen(&text);
-        let all = lines.join("\n");
-        for part in [
-            "machine",
-            "14:05",
-            "  alice is locked since 14:03",
-            "> bob is locked since 14:03",
-            "Password: ****",
-            "Sorry.",
-            "F3 sleep",
-        ] {
-            assert!(all.contains(part), "{part} is missing:\n{all}");
-        }
-        let widths: Vec<usize> =
-            lines.iter().filter(|line| !line.is_empty()).map(|line| line.chars().count()).collect();
-        assert!(widths.iter().all(|width| *width == WIDEST), "{all}");
-    }
-
-    #[test]
-    fn every_size_of_terminal_and_every_length_of_text_can_be_drawn() {
-        let mut view = view();
-        view.answer = "*".repeat(5000);
-        view.messages = vec!["word ".repeat(500), "x".repeat(500), String::new()];
-        view.waiting = (0..50).map(|n| Waiting { user: format!("user{n}"), since: "1".into() }).collect();
-        for width in [0, 1, 20, 40, 80, 300] {
-            for height in [0, 1, 10, 24, 100] {
-                view.chosen = height.min(49);
-                let lines = seen(&view.draw(Size { width, height }));
-                let allowed = width.clamp(12, WIDEST);
-                assert!(lines.iter().all(|line| line.chars().count() <= allowed), "{width}x{height}");
-            }
-        }
-    }
-
-    #[test]
-    fn nobody_else_moves_the_cursor() {
-        let mut view = view();
-        view.messages = vec!["\x1b[2Jgone\nnext\u{9b}H".into()];
-        let text = view.draw(Size { width: 80, height: 24 });
-        assert!(!text.contains("\x1b[2J") && !text.contains('\u{9b}'));
-        assert!(seen(&text).join("\n").contains("[2Jgone next"));
-    }
-}
+#[path = "view_tests.rs"]
+mod tests;
