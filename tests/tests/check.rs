@@ -153,6 +153,12 @@ fn each_damage_is_told_and_mended() -> Result<()> {
     let kept = machine.check("cd /var/lib/systemd/home; ls alice.home.*.backup | wc -l; du -ms alice.home.*.backup | sort -n | tail -1")?;
     ensure!(kept.lines().next().is_some_and(|count| count.trim().parse::<u32>().unwrap_or(0) >= 5), "{kept}");
     assert_eq!(machine.check("ls -A /home")?, "alice\nalice.home\n");
+    // A login that fails in the end leaves no mark: other machines would refuse the image.
+    machine.check("echo 'expose fail' > /run/homed/fault")?;
+    ensure!(machine.homectl("activate alice", "correcthorse", "")?.status != 0);
+    machine.check("rm /run/homed/fault; ! getfattr -d /home/alice.home 2>/dev/null | grep home-dirty")?;
+    let mark = "dd if=/home/alice.home bs=1 skip=$((1048576 - 4096)) count=10 2>/dev/null | tr -d '\\0'";
+    assert_eq!(machine.check(mark)?, "");
     // Removed, nothing of it stays, though the removal is cut short when the image is gone.
     machine.check("echo 'remove-mount-point kill' > /run/homed/fault")?;
     ensure!(machine.homectl("remove alice", "", "")?.status != 0);

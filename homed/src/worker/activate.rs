@@ -39,10 +39,7 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
         copies.prove(&offer)?;
     }
     let stored = opened.home(steps)?.owner();
-    if let Err(failure) = storage::refuse_unmapped(storage::Ids { stored, exposed: uid }) {
-        opened.finish(steps)?;
-        return Err(failure);
-    }
+    storage::refuse_unmapped(storage::Ids { stored, exposed: uid })?;
     let home = opened.home(steps)?;
     copies.see_identity(home, steps)?;
     let proven = copies.prove(&offer)?;
@@ -105,7 +102,7 @@ pub fn open<W: Write>(
     let backend = storage::backend(spec)?;
     match backend.open(how, keys, steps) {
         Err(Failure::Refused(Refused { refusal: Refusal::BadPassword, .. })) if copies.winner().is_ok() => {
-            copies.prove(offer)?;
+            copies.prove_by_host(offer)?;
             refuse(
                 Refusal::BadPassword,
                 "The password is that of this machine's record, but it does not open the home: it was changed \

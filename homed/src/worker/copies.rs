@@ -25,9 +25,11 @@ pub struct Copies {
     stale_header: Staleness,
     stale_identity: Staleness,
     identity: Seen,
+    /// The copy beside the keys, or that there is none.
+    outside: Seen,
 }
 
-/// Whether the copy in the home was looked at.
+/// Whether a copy was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     No,
@@ -76,12 +78,14 @@ impl Copies {
             stale_header: Staleness::Stale,
             stale_identity: Staleness::Stale,
             identity: Seen::No,
+            outside: Seen::No,
         })
     }
 
     /// Looks at the copy in the header. One that is signed by a stranger ends the job: only root of
     /// another machine can have put it there, and writing over it would lose their change.
     pub fn see_header(&mut self, copy: Result<&Record, &str>, steps: &mut dyn Steps) -> Result<(), Failure> {
+        self.outside = Seen::Yes;
         match copy {
             Err(why) => {
                 steps.warn(format!("The record in the header cannot be read ({why}); it is written anew."));
@@ -101,6 +105,7 @@ impl Copies {
 
     /// The storage has no record outside of the home.
     pub fn there_is_no_header(&mut self) {
+        self.outside = Seen::Yes;
         self.stale_header = Staleness::Nowhere;
     }
 
@@ -203,8 +208,17 @@ impl Copies {
         })
     }
 
-    /// Proves what was offered against the record in force; the keys that fit.
+    /// Proves what was offered against the record in force; the keys that fit. A fault where nobody has looked at the copy
+    /// beside the keys: a change that was cut short is in force there alone, and its password would be refused.
     pub fn prove(&self, offer: &Offer<'_>) -> Result<Vec<Secret>, Failure> {
+        if self.outside == Seen::No {
+            return Err(Failure::fault("the record in the header was not looked at"));
+        }
+        self.prove_by_host(offer)
+    }
+
+    /// The same by what this machine knows: to tell why somebody does not get in, and to let nobody in.
+    pub fn prove_by_host(&self, offer: &Offer<'_>) -> Result<Vec<Secret>, Failure> {
         Ok(token::prove(self.winner()?, offer)?)
     }
 
@@ -341,4 +355,49 @@ fn host_record(winner: &Record, known: &Record) -> Record {
         }
     }
     host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::{Credentials, HostName, MachineId};
+
+    struct Mute;
+
+    impl Steps for Mute {
+        fn enter(&mut self, _step: Step) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn warn(&mut self, _text: String) {}
+    }
+
+    #[test]
+    fn nobody_is_let_in_before_the_record_beside_the_keys_was_looked_at() {
+        let record = Record::parse(r#"{"userName":"alice"}"#, Sections::EMBEDDED).expect("valid");
+        let mut copies = Copies {
+            trust: Trust { local: Vec::new(), others: Vec::new() },
+            machine: Machine {
+                id: MachineId::parse(&"1".repeat(32)).expect("valid"),
+                host: HostName("box".into()),
+            },
+            vouched: None,
+            rule: Rule::Any,
+            winner: Some(record),
+            host: None,
+            header: None,
+            stale_header: Staleness::Stale,
+            stale_identity: Staleness::Stale,
+            identity: Seen::No,
+            outside: Seen::No,
+        };
+        let credentials = Credentials::default();
+        let offer = Offer::new(&credentials);
+        assert!(matches!(copies.prove(&offer), Err(Failure::Fault(_))));
+        copies.see_header(Err("there is none"), &mut Mute).expect("looked at");
+        assert!(
+            matches!(copies.prove(&offer), Err(Failure::Refused(_))),
+            "it is judged, and nothing was offered"
+        );
+    }
 }

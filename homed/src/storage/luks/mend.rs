@@ -19,7 +19,7 @@ use crate::storage::luks::spec::Spec;
 use crate::storage::parts::{image, mark, superblock, tree};
 use crate::sys::cryptsetup::Luks;
 use crate::sys::durable;
-use crate::sys::loopdev::LoopDevice;
+use crate::sys::loopdev::{LoopDevice, Window};
 use records::signature::Vouched;
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
@@ -173,20 +173,35 @@ pub fn repair_file_system(
     refuse_what_is_open(spec, header.luks.facts().during("reading the encryption header")?.uuid, None)?;
     let unlocked = header.unlock(keys, spec)?;
     mark::refuse_another(&file, place.mark(), &spec.machine)?;
+    let was_dirty = image::is_dirty(&file);
     mark::set(&file, place.mark(), &spec.machine)?;
+    let window = header.window(&place);
+    let repaired = repair_inside(spec, (&file, window), &unlocked.volume_key, vouched, steps);
+    let closed = super::wait_until_closed(spec);
+    if repaired.is_err() && closed.is_ok() && !was_dirty {
+        // Else other machines would refuse it. One that was repaired loses its mark with its next use.
+        let _ = mark::clear(&file, place.mark());
+    }
+    repaired.and(closed)
+}
+
+fn repair_inside(
+    spec: &Spec,
+    (file, window): (&File, Window),
+    key: &Secret,
+    vouched: Vouched,
+    steps: &mut dyn Steps,
+) -> Result<(), Failure> {
     steps.enter(Step::Attach)?;
-    let device =
-        LoopDevice::attach(&file, header.window(&place)).during("attaching the image to a loop device")?;
+    let device = LoopDevice::attach(file, window).during("attaching the image to a loop device")?;
     let mut luks = Luks::load(device.path()).during("reading the encryption header")?;
     let name = spec.mapper_name();
     let how = Use::Write(Discard::Refused);
-    let mapped = segment::open(&mut luks, &device, &name, &unlocked.volume_key, how, steps)?;
+    let mapped = segment::open(&mut luks, &device, &name, key, how, steps)?;
     let Some(found) = superblock::probe(&mapped.head(superblock::BYTES)?) else {
         return header::damaged(spec, "there is no file system inside that is known");
     };
     steps.enter(Step::RepairFileSystem)?;
     file_system::repair(found.kind, mapped.path(), vouched)?;
-    file.sync_all().during("writing the image to disk")?;
-    drop((mapped, luks, device));
-    super::wait_until_closed(spec)
+    file.sync_all().during("writing the image to disk")
 }

@@ -17,7 +17,6 @@ use crate::storage::parts::tree::{self, Device, Ids, PrivateMount, Way};
 use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, Vault, derive};
 use crate::sys::cryptsetup::{Facts, Luks};
 use crate::sys::devmapper;
-use crate::sys::durable;
 use crate::sys::loopdev::LoopDevice;
 use records::signature::Vouched;
 use records::{Record, Refusal, Secret};
@@ -31,13 +30,18 @@ mod smaller;
 /// Bytes that a disk has left which is full.
 const NEARLY_FULL: u64 = 16 << 20;
 
-/// The layers; fields are dropped in this order, from the top down.
+/// The layers; fields are dropped in this order, from the top down. What was opened and is not shown is closed, and marked
+/// so, whatever ends the job: an image that stays marked as open is refused by every other machine.
 pub struct LuksOpened {
     directory: Option<HomeDirectory>,
     mount: Option<PrivateMount>,
     mapped: Option<Mapped>,
     disk: Option<Luks>,
     device: Option<LoopDevice>,
+    /// It was marked as open before.
+    was_dirty: bool,
+    /// It is in the machine's tree.
+    shown: bool,
     /// Another mount namespace has it mounted: nothing is attached a second time.
     taken_over: Option<devmapper::Device>,
     image: File,
@@ -91,6 +95,8 @@ impl LuksOpened {
             mapped: None,
             disk: None,
             device: None,
+            was_dirty: false,
+            shown: false,
             taken_over,
             image,
             spec: spec.clone(),
@@ -122,6 +128,7 @@ impl LuksOpened {
     }
 
     fn attach(&mut self) -> Result<Luks, Failure> {
+        self.was_dirty = image::is_dirty(&self.image);
         mark::set(&self.image, self.place.mark(), &self.spec.machine)?;
         let window = self.header.window(&self.place);
         let device =
@@ -131,19 +138,7 @@ impl LuksOpened {
         Ok(luks)
     }
 
-    /// Mounts it. Where that is refused nothing inside was changed: the image is not marked as open then.
     fn mount(&mut self, steps: &mut dyn Steps) -> Result<HomeDirectory, Failure> {
-        let was_dirty = image::is_dirty(&self.image);
-        let mounted = self.mount_marked(steps);
-        if mounted.is_err() && self.mount.is_none() && self.device.is_some() && !was_dirty {
-            (self.mapped, self.disk, self.device) = (None, None, None);
-            // What stays makes the next use look closer, no more.
-            let _ = wait_until_closed(&self.spec).and_then(|()| mark::clear(&self.image, self.place.mark()));
-        }
-        mounted
-    }
-
-    fn mount_marked(&mut self, steps: &mut dyn Steps) -> Result<HomeDirectory, Failure> {
         if is_mounted(self.how) {
             let Some(home) = super::mounted_home(&self.spec)? else {
                 return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
@@ -225,6 +220,20 @@ impl LuksOpened {
     }
 }
 
+impl Drop for LuksOpened {
+    fn drop(&mut self) {
+        if self.shown || self.device.is_none() {
+            return;
+        }
+        self.directory = None;
+        (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
+        if !self.was_dirty {
+            // Already failing. What stays makes the next use look closer.
+            let _ = wait_until_closed(&self.spec).and_then(|()| mark::clear(&self.image, self.place.mark()));
+        }
+    }
+}
+
 impl Opened for LuksOpened {
     fn home(&mut self, steps: &mut dyn Steps) -> Result<&HomeDirectory, Failure> {
         if self.directory.is_none() {
@@ -278,6 +287,7 @@ impl Opened for LuksOpened {
             return Err(Failure::fault("the home is mounted already"));
         };
         mount.expose(directory, ids, &self.spec.home_directory)?;
+        self.shown = true;
         resize::key::keep(&self.spec, &self.volume_key, steps);
         Ok(())
     }
@@ -287,12 +297,7 @@ impl Opened for LuksOpened {
             return Ok(());
         }
         steps.enter(Step::Detach)?;
-        if let Some(directory) = self.directory.take() {
-            durable::sync_file_system(&directory).during("writing the home to disk")?;
-        }
-        (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
-        wait_until_closed(&self.spec)?;
-        mark::clear(&self.image, self.place.mark())
+        self.close()
     }
 
     fn vault(&mut self) -> Option<&mut dyn Vault> {

@@ -51,8 +51,8 @@ impl LuksOpened {
         Ok(Resized { size })
     }
 
-    /// Takes the layers down again.
-    fn close(&mut self) -> Result<(), Failure> {
+    /// Takes the layers down again, and the mark away.
+    pub(super) fn close(&mut self) -> Result<(), Failure> {
         if let Some(directory) = self.directory.take() {
             durable::sync_file_system(&directory).during("writing the home to disk")?;
         }

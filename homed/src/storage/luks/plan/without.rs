@@ -43,7 +43,8 @@ mends! {
     /// their tests that they do.)
     #[cfg(test)]
     Unchanged,
-    /// An unlock reads the header's record as well as this machine's. (`worker/unlock.rs` sees to it.)
+    /// An unlock reads the header's record as well as this machine's. (`worker/copies.rs` lets nobody in
+    /// without it.)
     #[cfg(test)]
     HeaderRead,
     /// A second table of the device is cleared.
