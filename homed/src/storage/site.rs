@@ -165,9 +165,13 @@ fn refuse_file(spec: &Spec, image: &Real, others: &[Neighbour]) -> Result<(), Fa
         return no(format!("{path} is the image of {}'s home.", other.user));
     }
     match label(&image.asked) {
-        Some(label) if gpt::Table::name_of(&spec.name) == label => {
-            refuse(Refusal::HomeExists, format!("{path} exists already, and is an image of {label}'s home."))
-        }
+        Some(label) if gpt::Table::name_of(&spec.name) == label => refuse(
+            Refusal::HomeExists,
+            format!(
+                "{path} exists already, and is an image of {label}'s home. If a create that was cut short has left it, \
+                     delete it, or have it found in {HOME_ROOT}: there it opens with the password it was made with."
+            ),
+        ),
         Some(label) => no(format!("{path} exists already, and is an image of {label}'s home.")),
         None if is_swap(image) => no(format!("{path} is swap space.")),
         None => {
