@@ -160,6 +160,13 @@ fn a_home_without_a_key_is_closed_for_a_sleep_where_its_record_says_so() -> Resu
     Ok(())
 }
 
+/// One that has a mount point.
+fn make_and_use(machine: &Ours, case: &Case) -> Result<()> {
+    make(machine, case)?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "").map(drop)
+}
+
 const GONE: &str = "! ls -d /home/alice /var/cache/systemd/home/alice /var/lib/systemd/home/alice*";
 
 #[test]
@@ -216,7 +223,7 @@ fn killed_at_any_step_nothing_is_lost_and_nothing_is_left() -> Result<()> {
             machine.done("remove alice", "", "")?;
             assert_eq!(left(&machine)?, "", "{}", case.kind);
             machine.check(GONE)?;
-            make(&machine, case)?;
+            make_and_use(&machine, case)?;
         }
         machine.done("remove alice", "", "")?;
     }
