@@ -1,4 +1,4 @@
-//! Who is locked: a note for each, which the daemon's workers write and remove.
+//! Who is locked and is to be asked: a note for each, which the daemon's workers write and remove.
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::io;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 /// The folder of the notes.
-const FOLDER: &str = "/run/homed/locked";
+const FOLDER: &str = "/run/homed/asked";
 
 /// The users whose homes are locked now, in order.
 pub fn users() -> Vec<String> {

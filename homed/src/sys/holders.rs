@@ -2,6 +2,7 @@
 //! mount of their own.
 
 use super::file::{Identity, is_of_a_server};
+use super::procfs;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -54,7 +55,7 @@ fn shows(process: &Path, descriptor: &OsStr, file: &Identity, of_a_server: bool)
     let link = process.join("fd").join(descriptor);
     // Sockets and the like have no path.
     let Some(path) = fs::read_link(&link).ok().filter(|path| path.has_root()) else { return false };
-    let text = fs::read_to_string(process.join("fdinfo").join(descriptor)).unwrap_or_default();
+    let text = procfs::text(process.join("fdinfo").join(descriptor)).unwrap_or_default();
     match text.lines().find_map(|line| line.strip_prefix("ino:")) {
         Some(inode) if inode.trim().parse() != Ok(file.inode) => false,
         Some(_) if of_a_server => true,
@@ -76,17 +77,16 @@ pub fn all() -> impl Iterator<Item = u32> {
     processes().map(|(pid, _)| pid)
 }
 
-/// Processes of a user, by their real UID.
+/// Processes of a user, by their real UID or by the one that counts for what they may do.
 pub fn of_user(uid: u32) -> Vec<u32> {
-    use std::os::unix::fs::MetadataExt;
-    // proc(5): the folder belongs to the effective UID; the status file tells the real one.
-    let real = |folder: &Path| {
-        let text = fs::read_to_string(folder.join("status")).ok()?;
-        text.lines()
-            .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse::<u32>().ok())
-    };
-    let owned = |folder: &Path| fs::metadata(folder).is_ok_and(|facts| facts.uid() == uid);
-    processes().filter(|(_, folder)| owned(folder) || real(folder) == Some(uid)).map(|(pid, _)| pid).collect()
+    let is_theirs = |folder: &Path| procfs::text(folder.join("status")).is_ok_and(|text| has_uid(&text, uid));
+    processes().filter(|(_, folder)| is_theirs(folder)).map(|(pid, _)| pid).collect()
+}
+
+/// proc_pid_status(5): the real, effective, saved and file system's UID.
+fn has_uid(status: &str, uid: u32) -> bool {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    line.split_whitespace().take(2).any(|one| one.parse() == Ok(uid))
 }
 
 fn processes() -> impl Iterator<Item = (u32, PathBuf)> {
@@ -105,7 +105,7 @@ fn uses(process: &Path, directory: &Path) -> bool {
 
 /// proc(5), maps: the path is the sixth field.
 fn maps(process: &Path, directory: &Path) -> bool {
-    let Ok(text) = fs::read_to_string(process.join("maps")) else { return false };
+    let Ok(text) = procfs::text(process.join("maps")) else { return false };
     text.lines().any(|line| line.find('/').is_some_and(|at| Path::new(&line[at..]).starts_with(directory)))
 }
 
@@ -117,6 +117,14 @@ fn holder(pid: u32, process: &Path) -> Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_of_whom_it_runs_as_and_of_whom_it_was_started_by() {
+        let status = "Name:\tsudo\nUid:\t60001\t0\t7\t8\nGid:\t9\t9\t9\t9\n";
+        assert!(has_uid(status, 60001) && has_uid(status, 0));
+        assert!(!has_uid(status, 7) && !has_uid(status, 9) && !has_uid("", 0));
+        assert!(of_user(rustix::process::getuid().as_raw()).contains(&std::process::id()));
+    }
 
     #[test]
     fn an_open_file_makes_a_holder() {

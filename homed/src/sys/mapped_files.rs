@@ -3,7 +3,7 @@
 //! The kernel throws out pages by control group, and a page belongs to the group of who touched it first, which
 //! need not be the one that has it mapped. proc(5) tells: `maps` → `pagemap` → `kpagecgroup`.
 
-use super::holders;
+use super::{holders, procfs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
@@ -32,10 +32,11 @@ pub struct Mapped {
 /// table of mounts. (What stat(2) gives is another with btrfs.)
 pub fn of(device: &str) -> Mapped {
     let mut mapped = Mapped::default();
+    let Some(device) = shown(device) else { return mapped };
     let groups = File::open("/proc/kpagecgroup").ok();
     for pid in holders::all() {
         // One that ends meanwhile has nothing mapped.
-        let _ = look(pid, device, groups.as_ref(), &mut mapped);
+        let _ = look(pid, &device, groups.as_ref(), &mut mapped);
     }
     mapped
 }
@@ -58,7 +59,7 @@ pub fn folders(groups: &BTreeSet<u64>) -> Vec<PathBuf> {
 
 fn look(pid: u32, device: &str, groups: Option<&File>, mapped: &mut Mapped) -> io::Result<()> {
     let folder = Path::new("/proc").join(pid.to_string());
-    let maps = fs::read_to_string(folder.join("maps"))?;
+    let maps = procfs::text(folder.join("maps"))?;
     let areas: Vec<_> = maps.lines().filter_map(|line| area_of(line, device)).collect();
     if areas.is_empty() {
         return Ok(());
@@ -97,13 +98,17 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
+/// A device's number, `major:minor`, as proc_pid_maps(5) has it.
+fn shown(device: &str) -> Option<String> {
+    let (major, minor) = device.split_once(':')?;
+    Some(format!("{:02x}:{:02x}", major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+}
+
 /// proc_pid_maps(5): `from-to mode offset major:minor inode path`; the addresses from and to, if it is of the device.
 fn area_of(line: &str, device: &str) -> Option<Range<usize>> {
-    let mut fields = line.split_whitespace();
+    let mut fields = line.split(' ');
     let (from, to) = fields.next()?.split_once('-')?;
-    let (major, minor) = fields.nth(2)?.split_once(':')?;
-    let hexadecimal = |text| u64::from_str_radix(text, 16).ok();
-    if format!("{}:{}", hexadecimal(major)?, hexadecimal(minor)?) != device {
+    if fields.nth(2)? != device {
         return None;
     }
     let address = |text| usize::from_str_radix(text, 16).ok();
@@ -117,9 +122,12 @@ mod tests {
     #[test]
     fn a_line_of_maps_is_read() {
         let line = "4056e000-4066e000 r--s 00000000 00:25 263        /home/alice/mapped";
-        assert_eq!(area_of(line, "0:37"), Some(0x4056_e000..0x4066_e000));
-        assert_eq!(area_of(line, "0:38"), None);
-        assert_eq!(area_of("", "0:37"), None);
+        let area = |line, device| area_of(line, &shown(device).expect("a device"));
+        assert_eq!(area(line, "0:37"), Some(0x4056_e000..0x4066_e000));
+        assert_eq!(area(line, "0:38"), None);
+        assert_eq!(area("", "0:37"), None);
+        assert_eq!(shown("254:300").as_deref(), Some("fe:12c"));
+        assert_eq!(shown("x"), None);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod oom;
 pub mod pageout;
 pub mod probe;
 pub mod process;
+pub mod procfs;
 pub mod reactor;
 pub mod reclaim;
 pub mod running;

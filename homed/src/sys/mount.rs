@@ -11,10 +11,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 mod elsewhere;
+mod line;
 mod table;
 
 pub use elsewhere::{Elsewhere, elsewhere};
-pub use table::{Found, Mounted, Number, at, find, id_of, of_device, ours_at, table};
+pub use table::{Found, Mounted, Number, at, at_in, find, id_of, of_device, of_device_in, ours_at, table};
 
 /// A mount option of a file system: a flag, or a name with a value.
 pub type Setting = (String, Option<String>);

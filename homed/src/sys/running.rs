@@ -1,5 +1,6 @@
 //! Processes of others: which they are, also when their number is somebody else's by now.
 
+use super::procfs;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::io;
@@ -20,7 +21,7 @@ pub struct Process {
 impl Process {
     /// The one that has this number now.
     pub fn of(pid: u32) -> Option<Self> {
-        Some(Self { pid, started: started(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)? })
+        Some(Self { pid, started: started(&procfs::text(format!("/proc/{pid}/stat")).ok()?)? })
     }
 
     /// As a line of text.

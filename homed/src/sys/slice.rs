@@ -5,7 +5,7 @@
 
 use super::bounded::{Deadline, Late, Unfinished, ask, within};
 use super::holders::Holder;
-use super::process;
+use super::{process, procfs};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ impl Slice {
     /// Whether a process is in it.
     pub fn has(&self, pid: u32) -> bool {
         let inside = format!("/user.slice/{}", self.name);
-        fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| {
+        procfs::text(format!("/proc/{pid}/cgroup")).is_ok_and(|text| {
             text.lines()
                 .filter_map(|line| line.strip_prefix("0::"))
                 .any(|path| Path::new(path).starts_with(&inside))
@@ -202,7 +202,7 @@ pub fn has_systemd() -> bool {
 
 /// proc_pid_stat(5): the third field is the state, after the name in brackets.
 pub fn state(pid: u32) -> Option<char> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let text = procfs::text(format!("/proc/{pid}/stat")).ok()?;
     text.rsplit_once(')')?.1.trim_start().chars().next()
 }
 

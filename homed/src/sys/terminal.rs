@@ -12,7 +12,7 @@ const PSEUDO: [std::ops::RangeInclusive<u64>; 3] = [2..=3, 128..=135, 136..=143]
 /// The name in `/dev` of a process's controlling terminal, if that is a true line or screen: nobody is before a
 /// pseudo-terminal.
 pub fn controlling(pid: u32) -> Option<PathBuf> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let text = super::procfs::text(format!("/proc/{pid}/stat")).ok()?;
     let (major, minor) = numbers(&text)?;
     let real = major != 0 && !PSEUDO.iter().any(|pseudo| pseudo.contains(&major));
     let text =

@@ -1,9 +1,9 @@
 //! A session leaves the screen before it is frozen.
 //!
-//! A compositor that has the virtual terminal must agree to a switch, and a frozen one agrees to nothing. The note about
-//! the lock starts the prompt; it says in a note of its own which terminal it has. Where the prompt does not come in time,
-//! an empty terminal comes to the front, and the prompt later. Who is not on the screen is not waited for: somebody else
-//! may be working there, whom the prompt does not disturb.
+//! A compositor that has the virtual terminal must agree to a switch, and a frozen one agrees to nothing. So the prompt is
+//! called before the lock, and takes the screen. Where it does not come in time, an empty terminal comes to the front, and
+//! the prompt later. Who is not on the screen is not waited for: somebody else may be working there, whom the prompt does not
+//! disturb.
 
 use crate::sys::bounded::Deadline;
 use crate::sys::seats;
@@ -22,14 +22,19 @@ const GLANCE: Duration = Duration::from_millis(20);
 const SYSTEMD: &str = "/run/systemd/system";
 
 /// Returns when no session of this user is on the screen, which whoever is there may delay for [`PATIENCE`] and
-/// [`AGREEING`]; at once where there is no screen.
-pub fn clear(uid: u32) {
+/// [`AGREEING`]; at once where there is no screen. The prompt is called only where it is needed.
+pub fn clear(uid: u32, call_prompt: impl FnOnce()) {
     if !Path::new(SYSTEMD).exists() || !Path::new(FRONT).exists() {
         return;
     }
     let own: Vec<u32> =
         seats::all().iter().filter(|session| session.uid == uid).filter_map(|session| session.vt).collect();
     let on_screen = || in_front().is_some_and(|front| own.contains(&front));
+    // Whoever has a session on a virtual terminal may come to it at any moment: then the prompt takes the screen back.
+    if own.is_empty() {
+        return;
+    }
+    call_prompt();
     if !wait(Deadline::after(PATIENCE), || !on_screen()) && empty_terminal().is_ok() {
         wait(Deadline::after(AGREEING), || !on_screen());
     }

@@ -9,6 +9,7 @@
 //! gone. What fails before the key is wiped is taken back; afterwards the home is locked, whatever else happens. Which of
 //! both it is, the kernel says: nobody is thawed before it was asked.
 
+use super::asked;
 use super::memory::{self, Evicted, Turn};
 use super::processes::Processes;
 use super::strict::{self, Away};
@@ -16,7 +17,7 @@ use super::{Done, steps::Reporter, terminals, terminate};
 use crate::job::{Failure, Job, Step, Steps, refuse};
 use crate::storage::{self, Seal, Spec, Standing, Unsealed};
 use crate::sys::bounded::Deadline;
-use records::{LockLevel, Refusal, Storage};
+use records::{LockLevel, Refusal, Storage, UserName};
 use std::io::Write;
 use std::time::Duration;
 
@@ -101,11 +102,17 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     let is_away = away.map(Away::keep).is_some();
     frozen.keep();
     tell(&left, steps);
-    if level != LockLevel::Key {
-        sweep(turn, end, steps)?;
-    }
+    let swept = if level == LockLevel::Key { Ok(None) } else { sweep(turn, end, steps) };
     // Last: nobody may be short of memory while its pages cannot be had.
-    if is_away { strict::seal(user, steps).map(|()| None) } else { Ok(None) }
+    let sealed = swept.and_then(|_| if is_away { strict::seal(user, steps) } else { Ok(()) });
+    call_prompt(user, steps);
+    sealed.map(|()| None)
+}
+
+fn call_prompt<W: Write>(user: &UserName, steps: &mut Reporter<W>) {
+    if let Err(failure) = asked::ask(user) {
+        steps.warn(format!("Nobody asks for the password at the screen: {}.", failure.text()));
+    }
 }
 
 fn tell<W: Write>(left: &Evicted, steps: &mut Reporter<W>) {

@@ -14,6 +14,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 mod activate;
+mod asked;
 mod authenticate;
 mod blobs;
 mod check;

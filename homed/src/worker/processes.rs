@@ -3,7 +3,7 @@
 //! Those of the sessions are in the user's slice. Others that run as the user (a shell of `su`, a service) are stopped one
 //! by one; which, is remembered in `/run/homed/locked/USER`, which nobody could tell afterwards.
 
-use super::{notes, terminals};
+use super::{asked, notes, terminals};
 use crate::job::{Context, Failure, refuse};
 use crate::sys::bounded::{Deadline, Unfinished};
 use crate::sys::holders;
@@ -38,10 +38,12 @@ impl Processes {
     pub fn freeze(user: &UserName, uid: u32, deadline: Deadline) -> Result<Self, Failure> {
         std::fs::create_dir_all(folder()).during("making the folder for notes about locked homes")?;
         let note = folder().join(user.as_str());
-        // The prompt hears of a note that is made, and not of one that is replaced.
         std::fs::write(&note, "").during("noting that the home is locked")?;
         let mut processes = Self { note, uid, stopped: BTreeSet::new(), kept: false };
-        super::front::clear(uid);
+        super::front::clear(uid, || {
+            // Without it an empty terminal comes.
+            let _ = asked::ask(user);
+        });
         if let Some(slice) = Slice::of(uid) {
             slice.freeze(deadline).or_else(|why| not_frozen(&slice, why))?;
         }
@@ -103,12 +105,17 @@ pub fn thaw(user: &UserName, uid: u32) -> Result<(), Failure> {
 pub fn thaw_for_good(user: &UserName, uid: u32) {
     if thaw(user, uid).is_err() {
         // It went away while it was thawed. Not there is just as good for the note.
-        let _ = std::fs::remove_file(folder().join(user.as_str()));
+        let note = folder().join(user.as_str());
+        let _ = std::fs::remove_file(&note);
+        asked::no_more(&note);
     }
 }
 
 fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {
-    let Ok(text) = std::fs::read_to_string(note) else { return Ok(()) };
+    let Ok(text) = std::fs::read_to_string(note) else {
+        asked::no_more(note);
+        return Ok(());
+    };
     terminals::forget_typed(note, uid);
     terminals::give_screens_back(note);
     if let Some(slice) = Slice::of(uid) {
@@ -119,7 +126,9 @@ fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {
     for process in text.lines().filter_map(Process::from_line).filter(|process| own.contains(process)) {
         process.signal(Signal::CONT).during(format!("letting process {} go on", process.pid))?;
     }
-    std::fs::remove_file(note).during("forgetting which processes were stopped")
+    std::fs::remove_file(note).during("forgetting which processes were stopped")?;
+    asked::no_more(note);
+    Ok(())
 }
 
 /// Those outside of the slice, as far as they run.

@@ -1,6 +1,6 @@
 //! What a lock, an unlock or giving up has left that was broken off: asked from the kernel, and finished or taken back.
 
-use super::{Done, memory, processes, steps::Reporter, strict};
+use super::{Done, asked, memory, processes, steps::Reporter, strict};
 use crate::job::{Job, Step, Steps};
 use crate::storage::{self, Settled, Spec, Standing};
 use std::io::Write;
@@ -28,7 +28,10 @@ pub fn settle<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
             processes::thaw(user, uid)?;
             strict::bring_back(user)?;
         }
-        Settled::Sealed => strict::settle(user)?,
+        Settled::Sealed => {
+            asked::ask(user)?;
+            strict::settle(user)?;
+        }
         Settled::Closed => {
             strict::forget(user);
             processes::thaw_for_good(user, uid);

@@ -26,6 +26,11 @@ pub fn with_uuid(uuid: &str) -> io::Result<Option<Device>> {
     Ok(chosen(|listed| listed.uuid == uuid)?.into_iter().next())
 }
 
+/// All devices with the content of this LUKS header but the one of this name.
+pub fn others_of_uuid(luks: Uuid, name: &str) -> io::Result<Vec<Device>> {
+    chosen(|listed| listed.name != name && luks_uuid(&listed.uuid) == Some(luks))
+}
+
 /// All devices whose name is accepted.
 pub fn named(accept: impl Fn(&str) -> bool) -> io::Result<Vec<Device>> {
     chosen(|listed| accept(&listed.name))

@@ -4,6 +4,7 @@ use crate::sys::mount::Number;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 use zeroize::Zeroize;
 
 // linux/dm-ioctl.h: commands, flags, offsets in struct dm_ioctl.
@@ -122,7 +123,7 @@ impl<const SPACE: usize> Request<SPACE> {
     }
 
     pub fn send(&mut self, command: u8) -> io::Result<()> {
-        let control = File::options().read(true).write(true).open("/dev/mapper/control")?;
+        let control = control()?;
         // _IOWR(0xfd, command, struct dm_ioctl).
         let number = (3u32 << 30) | (312 << 16) | (0xfd << 8) | u32::from(command);
         // SAFETY: the fd is open for the call; the struct has the layout and the true size that its header says.
@@ -135,6 +136,17 @@ impl<const SPACE: usize> Drop for Request<SPACE> {
     fn drop(&mut self) {
         self.data.zeroize();
     }
+}
+
+/// Opened once: whoever locks or unlocks asks a hundred times.
+fn control() -> io::Result<&'static File> {
+    static CONTROL: OnceLock<File> = OnceLock::new();
+    if let Some(control) = CONTROL.get() {
+        return Ok(control);
+    }
+    // Where the kernel has no device-mapper now, it may have one later.
+    let opened = File::options().read(true).write(true).open("/dev/mapper/control")?;
+    Ok(CONTROL.get_or_init(|| opened))
 }
 
 pub fn malformed() -> io::Error {

@@ -8,13 +8,13 @@
 //! at that moment would stay open. So the walk goes to the folder around the place alone (`mnt_id` in
 //! proc_pid_fdinfo(5), which asks no file system), and the table says what is mounted at the last name.
 
+use super::line::parse;
 use super::{PrivateNamespace, Unmount, unmount};
+use crate::sys::procfs;
 use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -150,31 +150,39 @@ const DEEPEST: usize = 64;
 
 /// The mounts of a process's namespace (`self`, or a process id), in order.
 pub fn table(process: &str) -> io::Result<Vec<Mounted>> {
-    let text = std::fs::read(format!("/proc/{process}/mountinfo"))?;
+    let text = procfs::read(format!("/proc/{process}/mountinfo"))?;
     Ok(text.split(|b| *b == b'\n').filter_map(parse).collect())
 }
 
 /// The topmost mount at exactly this place, if any.
 pub fn at(place: &Path) -> io::Result<Option<Mounted>> {
+    at_in(&table("self")?, place)
+}
+
+/// The same by this process's table, as it was read a moment ago.
+pub fn at_in(table: &[Mounted], place: &Path) -> io::Result<Option<Mounted>> {
     let missing =
         |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-    let table = table("self")?;
     let spot = match Spot::of(place) {
         Err(error) if missing(&error) => return Ok(None),
         other => other?,
     };
-    Ok(spot.mounts(&table).pop().cloned())
+    Ok(spot.mounts(table).pop().cloned())
 }
 
 /// All mounts of the file system on this device, in this process's namespace.
 pub fn of_device(device: Number) -> io::Result<Vec<Found>> {
-    let table = table("self")?;
-    let mut found = find(&table, |mount| mount.is_of(device));
+    Ok(of_device_in(&table("self")?, device))
+}
+
+/// The same by this process's table, as it was read a moment ago.
+pub fn of_device_in(table: &[Mounted], device: Number) -> Vec<Found> {
+    let mut found = find(table, |mount| mount.is_of(device));
     for one in &mut found {
         let top = one.top().id;
-        one.reachable = top_at(&one.mount.target, &table).is_ok_and(|id| id == top);
+        one.reachable = top_at(&one.mount.target, table).is_ok_and(|id| id == top);
     }
-    Ok(found)
+    found
 }
 
 /// The mount of the file system on this device that is at a place, whatever lies over it.
@@ -267,7 +275,7 @@ fn walk(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
 
 /// The id of the mount that an open file is in. No file system is asked for it, so none can be waited for.
 pub(super) fn id(file: impl AsFd) -> io::Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()))?;
+    let text = procfs::text(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()))?;
     let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
     line.and_then(|id| id.trim().parse().ok())
         .ok_or_else(|| io::Error::other("the kernel shows no id of a mount"))
@@ -278,41 +286,6 @@ pub(super) fn directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
-/// proc_pid_mountinfo(5): `id parent major:minor root target attributes [optional…] - type source options`.
-fn parse(line: &[u8]) -> Option<Mounted> {
-    let mut fields = line.split(|b| *b == b' ');
-    let text =
-        |fields: &mut dyn Iterator<Item = &[u8]>| Some(String::from_utf8_lossy(fields.next()?).into_owned());
-    let (id, parent) = (text(&mut fields)?.parse().ok()?, text(&mut fields)?.parse().ok()?);
-    let device = text(&mut fields)?;
-    let target = unescaped(fields.nth(1)?);
-    let attributes = text(&mut fields)?;
-    fields.find(|field| *field == b"-")?;
-    let kind = text(&mut fields)?;
-    let source = unescaped(fields.next()?);
-    let options = text(&mut fields).unwrap_or_default().trim_end().to_owned();
-    Some(Mounted { id, parent, target, attributes, device, kind, source, options })
-}
-
-/// Blanks and backslashes are written as `\ooo`.
-fn unescaped(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = if first == b'\\' { tail.get(..3) } else { None };
-        let code =
-            octal.and_then(|o| std::str::from_utf8(o).ok()).and_then(|o| u8::from_str_radix(o, 8).ok());
-        if let Some(code) = code {
-            bytes.push(code);
-            rest = &tail[3..];
-        } else {
-            bytes.push(first);
-            rest = tail;
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,28 +294,6 @@ mod tests {
 
     fn lines(lines: &[&str]) -> Vec<Mounted> {
         lines.iter().map(|line| parse(line.as_bytes()).expect("a mount")).collect()
-    }
-
-    #[test]
-    fn a_line_of_the_table_is_read() {
-        let mount = parse(HOME.as_bytes()).expect("a mount");
-        assert_eq!((mount.id, mount.parent), (36, 35));
-        assert_eq!(mount.target, Path::new("/home/a b"));
-        assert_eq!((mount.kind.as_str(), mount.device.as_str()), ("ext4", "254:0"));
-        assert_eq!(mount.source, Path::new("/dev/mapper/home-alice"));
-        assert!(
-            mount.is_of(Number { major: 254, minor: 0 }) && !mount.is_of(Number { major: 254, minor: 1 })
-        );
-        assert!(!mount.is_read_only());
-        assert_eq!(mount.to_string(), "ext4 at /home/a b");
-        // Its device has another name by now, and what has that name is another device.
-        let (null, renamed) =
-            (Number { major: 1, minor: 3 }, HOME.replace("/dev/mapper/home-alice", "/dev/null"));
-        assert!(!parse(renamed.as_bytes()).expect("a mount").is_of(null));
-        let btrfs = renamed.replace("254:0", "0:40").replace("ext4", "btrfs");
-        assert!(parse(btrfs.as_bytes()).expect("a mount").is_of(null));
-        assert_eq!(parse(b""), None);
-        assert_eq!(parse(b"1 2 3"), None);
     }
 
     #[test]

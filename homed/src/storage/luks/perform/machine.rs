@@ -58,6 +58,8 @@ pub struct Machine<'a, 'm> {
     /// Until when the key must be out of memory, from the first step that keeps programs waiting.
     deadline: Option<Deadline>,
     root: Option<OwnedFd>,
+    /// The home's mounts here, as they were at the last look.
+    here: Vec<Found>,
     /// Mounts in other namespaces, as they were when the run began.
     elsewhere: Option<Vec<Elsewhere>>,
     frozen: Frozen,
@@ -78,6 +80,7 @@ impl<'a, 'm> Machine<'a, 'm> {
             means,
             deadline: None,
             root: None,
+            here: Vec::new(),
             elsewhere: None,
             frozen: Frozen::Unknown,
             kept: Kept::Unknown,
@@ -99,30 +102,19 @@ impl<'a, 'm> Machine<'a, 'm> {
         mapped::number(&self.spec.mapper_name()).during("looking for the encrypted device")
     }
 
-    /// The home's mounts here.
-    fn here(&self) -> Result<Vec<Found>, Failure> {
-        match self.number()? {
-            Some(number) => mount::of_device(number).during("reading the table of mounts"),
-            None => Ok(Vec::new()),
-        }
-    }
-
     fn elsewhere(&self) -> impl Iterator<Item = &Elsewhere> {
         self.elsewhere.iter().flatten()
     }
 
-    /// One of its mounts, to be asked for options.
-    fn mounted(&self) -> Result<Option<Mounted>, Failure> {
-        let here = self.here()?.into_iter().map(|found| found.mount).next();
-        Ok(here.or_else(|| {
-            self.elsewhere().flat_map(|found| &found.mounts).next().map(|found| found.mount.clone())
-        }))
+    /// One of its mounts, to be asked for options, as it was at the last look.
+    fn mounted(&self) -> Option<Mounted> {
+        let there = self.elsewhere().flat_map(|found| &found.mounts);
+        self.here.iter().chain(there).next().map(|found| found.mount.clone())
     }
 
-    fn mounts(&self, any: bool) -> Result<Mounts, Failure> {
-        let here = self.here()?;
+    fn mounts(&self, table: &[Mounted]) -> Result<Mounts, Failure> {
         let is_covered = |found: &&Found| cover::is_one(found.top());
-        let of_here = || here.iter().filter(|found| found.reachable);
+        let of_here = || self.here.iter().filter(|found| found.reachable);
         let of_others = || self.elsewhere().flat_map(|there| &there.mounts);
         // They are as this run has left them, where it has come to them: more than that cannot be had.
         let (open, covered) = match self.covered_elsewhere {
@@ -131,9 +123,9 @@ impl<'a, 'm> Machine<'a, 'm> {
                 (of_others().any(|found| !is_covered(&found)), of_others().any(|found| is_covered(&found)))
             }
         };
-        let at = mount::at(&self.spec.home_directory).during("reading the table of mounts")?;
+        let at = mount::at_in(table, &self.spec.home_directory).during("looking at the home directory")?;
         Ok(Mounts {
-            any,
+            any: self.mounted().is_some(),
             open: open || of_here().any(|found| !is_covered(&found)),
             covered: covered
                 || of_here().any(|found| is_covered(&found))
@@ -144,9 +136,8 @@ impl<'a, 'm> Machine<'a, 'm> {
     /// A directory of the home's file system, wherever that is mounted and whatever lies over it.
     fn root(&mut self) -> Result<OwnedFd, Failure> {
         if self.root.is_none() {
-            let here = self.here()?;
             let mut opened = Err(io::Error::from(io::ErrorKind::NotFound));
-            for found in &here {
+            for found in &self.here {
                 opened = opened.or_else(|_| found.open());
             }
             for found in self.elsewhere() {
@@ -160,7 +151,8 @@ impl<'a, 'm> Machine<'a, 'm> {
 
     /// Whether the home is mounted here.
     pub fn is_mounted(&self) -> bool {
-        self.here().is_ok_and(|here| !here.is_empty())
+        let mounts = |number| mount::of_device(number).ok();
+        self.number().ok().flatten().and_then(mounts).is_some_and(|here| !here.is_empty())
     }
 
     fn deadline(&mut self) -> Deadline {
@@ -171,22 +163,29 @@ impl<'a, 'm> Machine<'a, 'm> {
 
 impl Locks for Machine<'_, '_> {
     fn look(&mut self) -> Result<Situation, Failure> {
+        let name = self.spec.mapper_name();
+        let own = mapped::device(&name).during("looking at the encrypted device")?;
+        let number = own.as_ref().map(|own| own.number);
         if self.elsewhere.is_none() {
-            self.elsewhere = Some(match self.number()? {
+            self.elsewhere = Some(match number {
                 Some(number) => mount::elsewhere(number).during("looking into other mount namespaces")?,
                 None => Vec::new(),
             });
         }
-        self.others = others(self.spec).during("looking for the home's devices")?;
-        let home = device(&self.spec.mapper_name())?;
+        let luks = own.as_ref().and_then(|own| own.luks_uuid).or(self.spec.uuids.luks);
+        let others = luks.map_or(Ok(Vec::new()), |luks| devmapper::others_of_uuid(luks, &name));
+        let others = others.during("looking for the home's devices")?;
+        self.others = others.iter().map(|device| device.name.clone()).collect();
+        let home = own.as_ref().map(device);
         self.seen.cut_off |= home.is_some_and(|home| home.key == Key::CutOff);
-        let others = self.others.iter().filter_map(|name| device(name).transpose());
-        let mounted = self.mounted()?;
+        let table = mount::table("self").during("reading the table of mounts")?;
+        self.here = number.map(|number| mount::of_device_in(&table, number)).unwrap_or_default();
+        let mounted = self.mounted();
         let read_only = mounted.as_ref().is_some_and(Mounted::has_read_only_file_system);
         Ok(Situation {
             home,
-            others: others.collect::<Result<_, _>>()?,
-            mounts: self.mounts(mounted.is_some())?,
+            others: others.iter().map(device).collect(),
+            mounts: self.mounts(&table)?,
             file_system: match &mounted {
                 None => FileSystem::Unmounted,
                 Some(_) if read_only => FileSystem::ReadOnly,
@@ -255,18 +254,8 @@ fn barriers(mounted: &Mounted, spec: &Spec) -> Barriers {
     }
 }
 
-/// The names of other devices with the content of the home's LUKS header.
-fn others(spec: &Spec) -> io::Result<Vec<String>> {
-    let name = spec.mapper_name();
-    let own = devmapper::device(&name)?.and_then(|device| device.luks_uuid);
-    let Some(luks) = own.or(spec.uuids.luks) else { return Ok(Vec::new()) };
-    let devices = devmapper::of_uuid(luks)?.into_iter().map(|device| device.name);
-    Ok(devices.filter(|other| *other != name).collect())
-}
-
-fn device(name: &str) -> Result<Option<Device>, Failure> {
-    let found = mapped::device(name).during("looking at the encrypted device")?;
-    Ok(found.map(|device| Device {
+fn device(device: &devmapper::Device) -> Device {
+    Device {
         suspended: device.suspended,
         key: match device.key {
             Some(devmapper::Key::Wiped) => Key::Wiped,
@@ -274,5 +263,5 @@ fn device(name: &str) -> Result<Option<Device>, Failure> {
             None => Key::CutOff,
         },
         second_table: device.inactive,
-    }))
+    }
 }

@@ -58,7 +58,7 @@ impl Machine<'_, '_> {
     /// A full file system has no room for it; what stays then is told. Who is late must not go on: the process would
     /// wait for what is sealed by then, where no signal reaches it, and the machine could not sleep.
     pub(super) fn wash(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        let (root, mounted) = (self.root()?, self.mounted()?);
+        let (root, mounted) = (self.root()?, self.mounted());
         self.prepared = Prepared::Washed;
         let Some(options) = mounted.map(|mounted| mounted.options) else { return Ok(()) };
         if !wash::is_needed(&root, &options) {
@@ -72,7 +72,7 @@ impl Machine<'_, '_> {
     }
 
     pub(super) fn evict(&mut self) -> Result<(), Failure> {
-        let device = self.mounted()?.map(|mounted| mounted.device);
+        let device = self.mounted().map(|mounted| mounted.device);
         self.prepared = Prepared::Evicted;
         match (&mut self.means.seal, device) {
             (Some(seal), Some(device)) => (seal.evict)(&device),
@@ -82,7 +82,7 @@ impl Machine<'_, '_> {
 
     pub(super) fn leave_out_barriers(&mut self) -> Result<(), Failure> {
         let (root, deadline) = (self.root()?, self.deadline());
-        let Some(mounted) = self.mounted()? else { return Ok(()) };
+        let Some(mounted) = self.mounted() else { return Ok(()) };
         in_time(deadline, Late::Leave, "having the file system ask its device for nothing", || {
             // Frozen and thawed it is clean on disk.
             file::freeze(&root)?;
@@ -130,7 +130,7 @@ impl Machine<'_, '_> {
     }
 
     pub(super) fn thaw(&mut self) -> Result<(), Failure> {
-        let (root, mounted) = (self.root()?, self.mounted()?);
+        let (root, mounted) = (self.root()?, self.mounted());
         let wished = &self.spec.extra;
         // ext4 and xfs write when they are thawed: on a device that does not answer they never come back.
         in_time(Deadline::after(AT_ONCE), Late::Leave, "thawing the file system of the home", || {
@@ -144,7 +144,7 @@ impl Machine<'_, '_> {
     }
 
     pub(super) fn ask_barriers(&mut self) -> Result<(), Failure> {
-        let (root, mounted) = (self.root()?, self.mounted()?);
+        let (root, mounted) = (self.root()?, self.mounted());
         let Some(mounted) = mounted else { return Ok(()) };
         let restored = within(Deadline::after(AT_ONCE), Late::Leave, || {
             barrier::restore(&root, &mounted, &self.spec.extra)
