@@ -2,6 +2,10 @@
 
 use super::{Session, machine};
 use anyhow::Result;
+use std::time::Duration;
+
+/// How long all of it may take to start on a processor that is computed.
+const BOUND: Duration = Duration::from_secs(400);
 
 /// greetd logs alice in at once. Nothing here has a graphics processor.
 const GREETD: &str = "\
@@ -28,7 +32,7 @@ fn a_locked_session_under_wayland_is_not_seen_and_gets_no_key() -> Result<()> {
     let machine = machine()?;
     machine.write_file("/etc/greetd/config.toml", GREETD)?;
     machine.write_file("/usr/local/bin/green", GREEN)?;
-    machine.check(START)?;
+    machine.command(START).timeout(BOUND).check()?;
     let screen = machine.screen()?;
     Session { machine: &machine, screen: &screen, keys: "ctrl-alt-f7" }.is_out_of_reach()
 }
