@@ -9,6 +9,21 @@ use records::{Credentials, Refusal, recovery};
 /// How often a new password may be mistyped.
 const MISMATCHES: usize = 4;
 
+/// What an empty answer to the question for a password is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    /// A password like others.
+    IsTried,
+    /// The wish to try again with what is plugged in by now.
+    TriesAgain,
+}
+
+/// What was said of the security key counts no longer.
+fn forget_token(credentials: &mut Credentials) {
+    let passwords = std::mem::take(&mut credentials.passwords);
+    *credentials = Credentials { passwords, ..Credentials::default() };
+}
+
 /// Those who take part in a talk with homed.
 pub struct Talk<'a> {
     /// Who is asked.
@@ -56,42 +71,45 @@ impl Talk<'_> {
         let Failure::Refused(refusal, sentence) = &failure else { return Err(failure) };
         match refusal {
             Refusal::BadPassword | Refusal::BadPasswordAndNoToken => {
-                if !credentials.passwords.is_empty() || *refusal == Refusal::BadPasswordAndNoToken {
+                let no_token = *refusal == Refusal::BadPasswordAndNoToken;
+                if !credentials.passwords.is_empty() || no_token {
                     self.asker.notice(sentence);
                 }
-                self.password(failure, &format!("Password of {} (or recovery key): ", self.user), credentials)
+                let or = if no_token { "; or plug in the security key, and press Enter" } else { "" };
+                let question = format!("Password of {} (or recovery key{or}): ", self.user);
+                let again = if no_token { Empty::TriesAgain } else { Empty::IsTried };
+                self.password(failure, (&question, again), credentials)
             }
             Refusal::BadRecoveryKey => {
                 self.asker.notice(sentence);
-                self.password(failure, &format!("Recovery key of {}: ", self.user), credentials)
+                let question = format!("Recovery key of {}: ", self.user);
+                self.password(failure, (&question, Empty::IsTried), credentials)
             }
             Refusal::TokenPinNeeded
             | Refusal::BadPin
             | Refusal::BadPinFewTriesLeft
             | Refusal::BadPinOneTryLeft => {
-                if *refusal != Refusal::TokenPinNeeded {
-                    self.asker.notice(sentence);
-                }
-                let pin = self
-                    .asker
-                    .ask(&format!("PIN of the security token of {}: ", self.user))
-                    .map_err(|_| failure)?;
-                credentials.token_pins = vec![pin];
-                Ok(())
+                self.asker.notice(sentence);
+                self.pin(failure, credentials)
             }
-            Refusal::TokenProtectedAuthenticationPathNeeded => self.permit(
-                failure,
-                "Type the PIN on the security token.",
-                &mut credentials.protected_authentication_path,
-            ),
+            Refusal::TokenProtectedAuthenticationPathNeeded => {
+                self.permit(sentence.clone(), failure, credentials, |all| {
+                    &mut all.protected_authentication_path
+                })
+            }
             Refusal::TokenUserPresenceNeeded => {
-                self.permit(failure, "Touch the security token.", &mut credentials.user_presence)
+                self.permit(sentence.clone(), failure, credentials, |all| &mut all.user_presence)
             }
-            Refusal::TokenUserVerificationNeeded => self.permit(
-                failure,
-                "Verify yourself on the security token.",
-                &mut credentials.user_verification,
-            ),
+            Refusal::TokenUserVerificationNeeded => {
+                self.permit(sentence.clone(), failure, credentials, |all| &mut all.user_verification)
+            }
+            // The password works without it.
+            Refusal::TokenActionTimeout | Refusal::TokenPinLocked => {
+                self.asker.notice(sentence);
+                forget_token(credentials);
+                let question = format!("Password of {} (or recovery key): ", self.user);
+                self.password(failure, (&question, Empty::TriesAgain), credentials)
+            }
             _ => Err(failure),
         }
     }
@@ -99,23 +117,56 @@ impl Talk<'_> {
     fn password(
         &self,
         failure: Failure,
-        question: &str,
+        (question, empty): (&str, Empty),
         credentials: &mut Credentials,
     ) -> Result<(), Failure> {
         // If nobody can be asked, the daemon's reason tells more than ours.
         let typed = self.asker.ask(question).map_err(|_| failure)?;
+        if typed.is_empty() && empty == Empty::TriesAgain {
+            return Ok(());
+        }
         let password = recovery::normalize(typed.open()).unwrap_or(typed);
         credentials.passwords.insert(0, password);
         Ok(())
     }
 
-    /// A permission is given once: asked again, it was not the answer.
-    fn permit(&self, failure: Failure, text: &str, permitted: &mut Permitted) -> Result<(), Failure> {
-        if *permitted == Permitted::Yes {
+    /// A PIN; the password in its place, where the PIN is left empty.
+    fn pin(&self, failure: Failure, credentials: &mut Credentials) -> Result<(), Failure> {
+        let question = format!("PIN of the security key of {} (or Enter, for the password): ", self.user);
+        let Ok(pin) = self.asker.ask(&question) else { return Err(failure) };
+        forget_token(credentials);
+        if pin.is_empty() {
+            let question = format!("Password of {} (or recovery key): ", self.user);
+            return self.password(failure, (&question, Empty::IsTried), credentials);
+        }
+        credentials.token_pins = vec![pin];
+        Ok(())
+    }
+
+    /// A permission is given once: asked again, it was not the answer. The password is possible instead, where a PIN or
+    /// another permission has not shown yet that the key is to be used.
+    fn permit(
+        &self,
+        sentence: String,
+        failure: Failure,
+        credentials: &mut Credentials,
+        of: fn(&mut Credentials) -> &mut Permitted,
+    ) -> Result<(), Failure> {
+        if *of(credentials) == Permitted::Yes {
             return Err(failure);
         }
-        self.asker.notice(text);
-        *permitted = Permitted::Yes;
+        let question = format!("Password of {} (or Enter, to use the security key): ", self.user);
+        let typed = match credentials.is_for_tokens() {
+            true => None,
+            // Where nobody can be asked somebody may touch it all the same.
+            false => self.asker.ask(&question).ok().filter(|typed| !typed.is_empty()),
+        };
+        if let Some(typed) = typed {
+            credentials.passwords.insert(0, recovery::normalize(typed.open()).unwrap_or(typed));
+            return Ok(());
+        }
+        self.asker.notice(&sentence);
+        *of(credentials) = Permitted::Yes;
         Ok(())
     }
 

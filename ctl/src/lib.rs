@@ -18,6 +18,7 @@ pub mod prompt;
 pub mod record_text;
 pub mod recovery_key;
 pub mod remote;
+pub mod security_key;
 pub mod start;
 pub mod vault;
 pub mod verb;

@@ -3,22 +3,34 @@
 use crate::bus::Failure;
 use crate::context::Context;
 use crate::hashing;
+use crate::prompt::Asker;
 use records::{Secret, recovery};
 use serde_json::{Map, Value, json};
+use std::cell::Cell;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+
+/// How often the part that is asked for may be mistyped.
+const MISTYPED: usize = 3;
 
 /// A recovery key in its written form.
 pub struct RecoveryKey {
     /// 71 characters.
     pub text: Secret,
+    shown: Cell<bool>,
 }
 
 impl RecoveryKey {
     /// A new one where the options ask for it.
     pub fn wanted(ctx: &Context<'_>) -> Result<Option<Self>, Failure> {
         match (ctx.draft.recovery_key, &ctx.settings.recovery_key_file) {
-            (Some(true), _) => Self::random().map(Some),
+            (Some(true), _) => {
+                let key = Self::random()?;
+                if ctx.can_ask() && !ctx.settings.dry_run {
+                    key.confirm(ctx)?;
+                }
+                Ok(Some(key))
+            }
             (_, Some(_)) => Err(Failure::say("--recovery-key-file= needs --recovery-key=yes")),
             (_, None) => Ok(None),
         }
@@ -28,9 +40,32 @@ impl RecoveryKey {
         let mut key = [0; 32];
         let got = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty());
         match got {
-            Ok(32) => Ok(Self { text: recovery::encode(&key) }),
+            Ok(32) => Ok(Self { text: recovery::encode(&key), shown: Cell::new(false) }),
             _ => Err(Failure::say("there is no randomness for a recovery key")),
         }
+    }
+
+    /// Shows it, and has one of its groups typed: a key that nobody has written down is none. Only then it is enrolled.
+    fn confirm(&self, ctx: &Context<'_>) -> Result<(), Failure> {
+        self.display(ctx);
+        let mut byte = [0];
+        // Which group it is, is no secret: without randomness it is the first.
+        let _ = rustix::rand::getrandom(&mut byte, rustix::rand::GetRandomFlags::empty());
+        self.is_typed(ctx.asker, usize::from(byte[0] % 8))
+    }
+
+    /// Has the group of that number, from 0, typed.
+    fn is_typed(&self, asker: &dyn Asker, number: usize) -> Result<(), Failure> {
+        let right = self.text.open().split(|letter| *letter == b'-').nth(number).unwrap_or_default();
+        let question = format!("Write it down, then type group {} of its eight groups: ", number + 1);
+        for _ in 0..MISTYPED {
+            let typed = asker.ask(&question)?;
+            if Secret::new(typed.open().trim_ascii().to_ascii_lowercase()).matches(right) {
+                return Ok(());
+            }
+            asker.notice("That is another. Try again.");
+        }
+        Err(Failure::say("The recovery key was not confirmed, and does not count. Nothing was changed."))
     }
 
     /// Puts its hash into a record, instead of former ones.
@@ -42,11 +77,20 @@ impl RecoveryKey {
         Ok(())
     }
 
-    /// Shows it on standard output, alone; what it is on standard error. A file that cannot be written is a warning.
-    pub fn show(&self, ctx: &Context<'_>) {
+    /// Shows it on standard output, alone; what it is on standard error.
+    fn display(&self, ctx: &Context<'_>) {
+        self.shown.set(true);
         ctx.asker.notice("This is the recovery key. It opens the home when the password is lost. Keep it in a safe place: it is not shown again.");
         ctx.say(self.text.open_text().unwrap_or_default());
         ctx.say("\n");
+    }
+
+    /// It is enrolled: shows it if it was not shown yet, and writes it to the file. A file that cannot be written is a
+    /// warning.
+    pub fn show(&self, ctx: &Context<'_>) {
+        if !self.shown.get() {
+            self.display(ctx);
+        }
         let Some(path) = &ctx.settings.recovery_key_file else { return };
         if ctx.settings.dry_run {
             return;
@@ -97,5 +141,32 @@ mod tests {
             std::fs::read_to_string(path).expect("there").starts_with(key.text.open_text().expect("text"))
         );
         assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 1);
+    }
+
+    /// Types these, one after the other.
+    struct Typist(std::cell::RefCell<Vec<String>>);
+
+    impl Asker for Typist {
+        fn ready(&self, _: crate::prompt::Ready) -> Option<Secret> {
+            None
+        }
+        fn ask(&self, question: &str) -> Result<Secret, Failure> {
+            assert!(question.contains("group 3 of its eight"));
+            Ok(Secret::from_text(self.0.borrow_mut().pop().expect("asked too often")))
+        }
+        fn notice(&self, _: &str) {}
+    }
+
+    #[test]
+    fn a_key_that_nobody_has_written_down_does_not_count() {
+        let key = RecoveryKey::random().expect("random");
+        let group = key.text.open_text().expect("text").split('-').nth(2).expect("eight groups").to_owned();
+        let typed = |answers: &[&str]| {
+            let answers = answers.iter().rev().map(|text| (*text).to_owned()).collect();
+            key.is_typed(&Typist(std::cell::RefCell::new(answers)), 2)
+        };
+        assert_eq!(typed(&[&group]), Ok(()));
+        assert_eq!(typed(&["", "x", &format!(" {} ", group.to_uppercase())]), Ok(()));
+        assert!(typed(&["", "", ""]).is_err());
     }
 }

@@ -44,6 +44,12 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
     };
     let now_usec = now_usec();
     let draft = draft(&line, now_usec)?;
+    draft.keys.check().map_err(|why| Failure::say(format!("{why}. Nothing was changed.")))?;
+    if draft.keys.list {
+        // A reader that went away is no error.
+        let _ = std::io::stdout().write_all(crate::security_key::list()?.as_bytes());
+        return Ok(0);
+    }
     let (name, arguments) =
         line.arguments.split_first().map_or(("list", &[][..]), |(name, rest)| (*name, rest));
     let verb = find(name, arguments)?;

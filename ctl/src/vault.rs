@@ -48,7 +48,7 @@ pub struct Socket(pub Show);
 
 impl Vault for Socket {
     fn hand(&self, credentials: &Credentials) -> Result<Handed, Failure> {
-        if is_blank(credentials) && self.0 == Show::Nothing {
+        if credentials.is_empty() && self.0 == Show::Nothing {
             return Ok(Handed::new("{}".to_owned(), None));
         }
         let mut client = Client::connect(PATIENCE).map_err(failed)?;
@@ -60,13 +60,6 @@ impl Vault for Socket {
         };
         Ok(Handed::new(argument, Some(keep)))
     }
-}
-
-fn is_blank(credentials: &Credentials) -> bool {
-    use records::credentials::Permitted::No;
-    let Credentials { protected_authentication_path, user_presence, user_verification, .. } = credentials;
-    credentials.is_empty()
-        && [protected_authentication_path, user_presence, user_verification].into_iter().all(|p| *p == No)
 }
 
 fn failed(error: HandoffError) -> Failure {

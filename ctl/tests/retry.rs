@@ -110,3 +110,22 @@ fn a_new_password_must_be_typed_twice_the_same() {
     let talk = Talk { asker: &script, vault: &script, user: "anna" };
     assert!(talk.new_password().is_err());
 }
+
+#[test]
+fn the_password_is_possible_where_the_key_is_asked_for() {
+    // Instead of a PIN, of a touch, after a touch in vain, without the key.
+    for (answers, refusals) in [
+        (&["", "geheim"][..], &[Refusal::TokenPinNeeded][..]),
+        (&["1", "", "geheim"], &[Refusal::TokenPinNeeded, Refusal::BadPin]),
+        (&["geheim"], &[Refusal::TokenUserPresenceNeeded]),
+        (&["", "geheim"], &[Refusal::TokenUserPresenceNeeded, Refusal::TokenActionTimeout]),
+        (&["1", "geheim"], &[Refusal::TokenPinNeeded, Refusal::TokenPinLocked]),
+        (&["", "geheim"], &[Refusal::BadPasswordAndNoToken, Refusal::BadPasswordAndNoToken]),
+    ] {
+        let script = Script { answers: RefCell::new(answers.iter().copied().collect()), ..Script::default() };
+        let (done, credentials) = talk(&script, refusals);
+        assert_eq!(done, Ok(()), "{refusals:?}");
+        assert!(credentials.passwords[0].matches(b"geheim"), "{refusals:?}");
+        assert!(!credentials.is_for_tokens(), "{refusals:?}");
+    }
+}

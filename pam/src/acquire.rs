@@ -10,6 +10,8 @@ use std::os::fd::OwnedFd;
 
 /// Most calls of one hook; each may bring one more question.
 const MOST_CALLS: u32 = 5;
+/// Most calls that only say what a token needs: its PIN, a touch, a finger, and once more after each went wrong.
+const MOST_NEEDS: u32 = 8;
 
 /// What the hook insists on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +62,10 @@ pub fn acquire(
         attempt.secret.passwords.push(token);
     }
     let reference = prove(pam, daemon, &mut attempt)?;
-    // The modules that follow (a keyring, say) open with the password that opened the home.
+    // The modules that follow (a keyring, say) open with the password that opened the home. Where a token did, there is
+    // none.
     if insist == Insist::Proof
+        && !attempt.secret.is_for_tokens()
         && let Some(password) = attempt.secret.passwords.first()
     {
         pam.set_token(Token::Current, password)?;
@@ -76,11 +80,16 @@ fn prove(
     attempt: &mut Attempt<'_>,
 ) -> Result<OwnedFd, PamResultCode> {
     let user = &attempt.user.name;
-    for _ in 0..MOST_CALLS {
+    let (mut calls, mut needs) = (0, 0);
+    while calls < MOST_CALLS && needs < MOST_NEEDS {
         let failure = match daemon.acquire(user, &attempt.secret, attempt.suspend) {
             Ok(reference) => return Ok(reference),
             Err(failure) => failure,
         };
+        match is_a_need(&failure) {
+            true => needs += 1,
+            false => calls += 1,
+        }
         // A service has nobody before it: systemd would ask all terminals there are.
         if attempt.closed.is_some() && pam.seat() == Seat::None && is_a_question(&failure) {
             return Err(nobody_answers(pam, attempt));
@@ -101,13 +110,19 @@ fn keep(pam: &mut dyn Pam, user: &User, reference: OwnedFd) -> Result<(), PamRes
 }
 
 fn is_a_question(failure: &Failure) -> bool {
+    let secrets = [Refusal::BadPassword, Refusal::BadRecoveryKey, Refusal::BadPasswordAndNoToken];
+    is_a_need(failure) || failure.refusal().is_some_and(|refusal| secrets.contains(&refusal))
+}
+
+/// Whether nothing was wrong, and a token needs more.
+fn is_a_need(failure: &Failure) -> bool {
     matches!(
         failure.refusal(),
         Some(
-            Refusal::BadPassword
-                | Refusal::BadRecoveryKey
-                | Refusal::BadPasswordAndNoToken
-                | Refusal::TokenPinNeeded
+            Refusal::TokenPinNeeded
+                | Refusal::TokenProtectedAuthenticationPathNeeded
+                | Refusal::TokenUserPresenceNeeded
+                | Refusal::TokenUserVerificationNeeded
         )
     )
 }

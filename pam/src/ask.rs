@@ -12,8 +12,17 @@ use records::{Credentials, Refusal, Secret};
 /// What of the credentials a question adds to.
 enum Want {
     Password(&'static str),
+    /// The same, and an empty answer tries again with what is plugged in by now.
+    PasswordOrToken(&'static str),
+    /// An empty answer: the password instead.
     Pin(&'static str),
+    /// Nothing: a token is to be used, which was said.
+    Permit(fn(&mut Credentials) -> &mut Permitted),
+    /// A password, or, where nothing is typed, the same.
+    PasswordOrPermit(&'static str, fn(&mut Credentials) -> &mut Permitted),
 }
+
+const OR_TOUCH: &str = "Password (or Enter, to use the security token): ";
 
 /// Gathers what the refusal asks for. `Err`: there is nothing to gather, the hook ends so.
 pub fn gather(
@@ -22,9 +31,34 @@ pub fn gather(
     failure: &Failure,
     secret: &mut Credentials,
 ) -> Result<(), PamResultCode> {
+    match want(pam, user, failure, secret)? {
+        Want::Password(question) => password(pam, question, secret),
+        Want::PasswordOrToken(question) => {
+            let typed = pam.ask(question)?;
+            if typed.is_empty() { Ok(()) } else { add(typed, secret) }
+        }
+        Want::Pin(question) => pin(pam, question, secret),
+        Want::Permit(of) => permit(of(secret)),
+        Want::PasswordOrPermit(question, of) => {
+            let typed = pam.ask(question)?;
+            if !typed.is_empty() {
+                return add(typed, secret);
+            }
+            say_use(pam, user, failure);
+            permit(of(secret))
+        }
+    }
+}
+
+fn want(
+    pam: &mut dyn Pam,
+    user: &str,
+    failure: &Failure,
+    secret: &mut Credentials,
+) -> Result<Want, PamResultCode> {
     let first = secret.passwords.is_empty();
     let again = format!("Password incorrect or not sufficient for authentication of user {user}.");
-    let want = match failure.refusal() {
+    Ok(match failure.refusal() {
         Some(Refusal::BadPassword) if first => Want::Password("Password: "),
         Some(Refusal::BadPassword) => error(pam, &again, Want::Password("Sorry, try again: ")),
         Some(Refusal::BadRecoveryKey) if first => Want::Password("Recovery key: "),
@@ -38,9 +72,14 @@ pub fn gather(
             } else {
                 format!("Password incorrect, and security token of user {user} not inserted.")
             };
-            error(pam, &text, Want::Password("Try again with password: "))
+            error(pam, &text, Want::PasswordOrToken("Password (or insert the token, and press Enter): "))
         }
-        Some(Refusal::TokenPinNeeded) => Want::Pin("Security token PIN: "),
+        Some(Refusal::TokenPinNeeded) => {
+            if !first {
+                pam.say(Say::Error, &again);
+            }
+            Want::Pin("Security token PIN (or Enter, for the password): ")
+        }
         Some(Refusal::BadPin | Refusal::BadPinFewTriesLeft | Refusal::BadPinOneTryLeft) => {
             let left = match failure.refusal() {
                 Some(Refusal::BadPinOneTryLeft) => " (one try left!)",
@@ -48,30 +87,25 @@ pub fn gather(
                 _ => "",
             };
             let text = format!("Security token PIN incorrect for user {user}{left}.");
-            error(pam, &text, Want::Pin("Sorry, retry security token PIN: "))
+            error(pam, &text, Want::Pin("Sorry, retry security token PIN (or Enter, for the password): "))
         }
         Some(Refusal::TokenProtectedAuthenticationPathNeeded) => {
-            pam.say(Say::Info, &format!("Please authenticate on the security token of user {user}."));
-            return permit(&mut secret.protected_authentication_path);
+            use_it(pam, user, failure, secret, |all| &mut all.protected_authentication_path)
         }
         Some(Refusal::TokenUserPresenceNeeded) => {
-            pam.say(Say::Info, &format!("Please touch the security token of user {user}."));
-            return permit(&mut secret.user_presence);
+            use_it(pam, user, failure, secret, |all| &mut all.user_presence)
         }
         Some(Refusal::TokenUserVerificationNeeded) => {
-            pam.say(Say::Info, &format!("Please verify yourself on the security token of user {user}."));
-            return permit(&mut secret.user_verification);
+            use_it(pam, user, failure, secret, |all| &mut all.user_verification)
+        }
+        // The password works without it.
+        Some(Refusal::TokenActionTimeout | Refusal::TokenPinLocked) => {
+            forget_token(secret);
+            let Failure::Refused(_, text) = failure else { return Err(give_up(pam, user, failure)) };
+            error(pam, text, Want::PasswordOrToken("Password (or Enter, to try the token again): "))
         }
         _ => return Err(give_up(pam, user, failure)),
-    };
-    match want {
-        Want::Password(question) => {
-            let fresh = answer(pam, question, &secret.passwords)?;
-            secret.passwords.insert(0, fresh);
-        }
-        Want::Pin(question) => secret.token_pins = vec![answer(pam, question, &secret.token_pins)?],
-    }
-    Ok(())
+    })
 }
 
 fn error(pam: &mut dyn Pam, text: &str, want: Want) -> Want {
@@ -79,13 +113,74 @@ fn error(pam: &mut dyn Pam, text: &str, want: Want) -> Want {
     want
 }
 
+/// A token is to be touched or the like. Where nothing has shown yet that its user wants to use it, the password can be
+/// typed as well: nobody has to wait for a token that gives up.
+fn use_it(
+    pam: &mut dyn Pam,
+    user: &str,
+    failure: &Failure,
+    secret: &Credentials,
+    of: fn(&mut Credentials) -> &mut Permitted,
+) -> Want {
+    if secret.is_for_tokens() {
+        say_use(pam, user, failure);
+        return Want::Permit(of);
+    }
+    if !secret.passwords.is_empty() {
+        let text = format!("Password incorrect or not sufficient for authentication of user {user}.");
+        pam.say(Say::Error, &text);
+    }
+    Want::PasswordOrPermit(OR_TOUCH, of)
+}
+
+fn say_use(pam: &mut dyn Pam, user: &str, failure: &Failure) {
+    let text = match failure.refusal() {
+        Some(Refusal::TokenUserPresenceNeeded) => format!("Please touch the security token of user {user}."),
+        Some(Refusal::TokenUserVerificationNeeded) => {
+            format!("Please verify yourself on the security token of user {user}.")
+        }
+        _ => format!("Please authenticate on the security token of user {user}."),
+    };
+    pam.say(Say::Info, &text);
+}
+
 fn permit(flag: &mut Permitted) -> Result<(), PamResultCode> {
     *flag = Permitted::Yes;
     Ok(())
 }
 
-fn answer(pam: &mut dyn Pam, question: &str, refused: &[Secret]) -> Result<Secret, PamResultCode> {
-    let answer = pam.ask(question)?;
+fn password(pam: &mut dyn Pam, question: &str, secret: &mut Credentials) -> Result<(), PamResultCode> {
+    let typed = pam.ask(question)?;
+    add(typed, secret)
+}
+
+fn add(typed: Secret, secret: &mut Credentials) -> Result<(), PamResultCode> {
+    let fresh = fresh(typed, &secret.passwords)?;
+    secret.passwords.insert(0, fresh);
+    Ok(())
+}
+
+/// A PIN; the password in its place, where nothing is typed.
+fn pin(pam: &mut dyn Pam, question: &str, secret: &mut Credentials) -> Result<(), PamResultCode> {
+    let typed = pam.ask(question)?;
+    if typed.is_empty() {
+        forget_token(secret);
+        return password(pam, "Password: ", secret);
+    }
+    let typed = fresh(typed, &secret.token_pins)?;
+    // Whoever was told to touch it before a wrong PIN is told again.
+    forget_token(secret);
+    secret.token_pins = vec![typed];
+    Ok(())
+}
+
+/// What was said of the token counts no longer.
+fn forget_token(secret: &mut Credentials) {
+    let passwords = std::mem::take(&mut secret.passwords);
+    *secret = Credentials { passwords, ..Credentials::default() };
+}
+
+fn fresh(answer: Secret, refused: &[Secret]) -> Result<Secret, PamResultCode> {
     if answer.is_empty() {
         return Err(PamResultCode::PAM_AUTHTOK_ERR);
     }
@@ -117,8 +212,6 @@ pub fn give_up(pam: &mut dyn Pam, user: &str, failure: &Failure) -> PamResultCod
 fn hint(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::HomeAbsent => "Plug in the storage it is on, then log in again.",
-        Refusal::TokenPinLocked => "Unlock the token's PIN first.",
-        Refusal::TokenActionTimeout => "Try again.",
         Refusal::HomeInUse => "Close it there first.",
         Refusal::HomeLocked => "Unlock it first.",
         Refusal::HomeBusy | Refusal::TooManyOperations => "Try again in a moment.",

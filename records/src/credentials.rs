@@ -108,7 +108,13 @@ impl Credentials {
 
     /// Whether nothing at all is offered.
     pub fn is_empty(&self) -> bool {
-        self.passwords.is_empty() && self.token_pins.is_empty()
+        self.passwords.is_empty() && !self.is_for_tokens()
+    }
+
+    /// Whether any of it is for a token: its PIN, or that its user was told to touch it.
+    pub fn is_for_tokens(&self) -> bool {
+        let permitted = [self.protected_authentication_path, self.user_presence, self.user_verification];
+        !self.token_pins.is_empty() || permitted.contains(&Permitted::Yes)
     }
 }
 

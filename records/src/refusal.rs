@@ -84,7 +84,15 @@ impl Refusal {
 
     /// Whether it counts as a failed attempt to authenticate.
     pub fn is_bad_authentication(self) -> bool {
-        matches!(self, Self::BadPassword | Self::BadPasswordAndNoToken | Self::BadRecoveryKey)
+        matches!(
+            self,
+            Self::BadPassword
+                | Self::BadPasswordAndNoToken
+                | Self::BadRecoveryKey
+                | Self::BadPin
+                | Self::BadPinFewTriesLeft
+                | Self::BadPinOneTryLeft
+        )
     }
 }
 

@@ -7,6 +7,7 @@ pub mod frames;
 pub mod green;
 pub mod resizing;
 pub mod secrets;
+pub mod security_key;
 
 use std::ops::Deref;
 

@@ -4,6 +4,7 @@
 //! machines. A setting that follows an empty value of the same option wins over it.
 
 use super::entries::{put_own_entries, take_own_entries};
+use super::keys::KeyWish;
 use super::limits;
 use super::lists::{self, ListEdit};
 use super::values::{Surroundings, boolean, read, size};
@@ -79,6 +80,8 @@ pub struct Draft {
     pub of_making: Vec<String>,
     /// Changes of the blob directory, in order.
     pub blobs: Vec<BlobChange>,
+    /// Security keys to be enrolled.
+    pub keys: KeyWish,
     /// Whether a recovery key is wanted, if that was said.
     pub recovery_key: Option<bool>,
     /// Whether the size was set, so that the home has to be resized.
@@ -132,6 +135,7 @@ impl Draft {
             && self.lists.is_empty()
             && self.blobs.is_empty()
             && self.recovery_key.is_none()
+            && self.keys.devices.is_empty()
     }
 
     /// The record with the changes.
@@ -270,8 +274,16 @@ impl Draft {
                 Ok(())
             }
             Special::Pkcs11 => self.token(value, ["pkcs11TokenUri", "pkcs11EncryptedKey"]),
-            Special::Fido2 => self.token(value, ["fido2HmacCredential", "fido2HmacSalt"]),
-            Special::Fido2Detail => Err(NO_TOKENS.to_owned()),
+            Special::Fido2 => {
+                if value.is_empty() {
+                    self.token("", ["fido2HmacCredential", "fido2HmacSalt"])?;
+                }
+                self.keys.device(value)
+            }
+            Special::Fido2Pin
+            | Special::Fido2Presence
+            | Special::Fido2Verification
+            | Special::Fido2Algorithm => self.keys.detail(special, value),
         }
     }
 
@@ -403,7 +415,7 @@ impl Draft {
     }
 }
 
-const NO_TOKENS: &str = "enrolling security tokens is not supported yet; nothing was changed";
+const NO_TOKENS: &str = "enrolling smart cards is not supported yet; nothing was changed";
 
 /// Whether a file of the blob directory may have this name (URI-unreserved characters, no leading dot).
 pub fn is_blob_name(name: &str) -> bool {

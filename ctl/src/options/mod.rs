@@ -7,6 +7,7 @@
 pub mod describe;
 pub mod edit;
 mod entries;
+pub mod keys;
 mod limits;
 mod lists;
 pub mod parse;
@@ -149,12 +150,18 @@ pub enum Special {
     Match,
     /// `-A`, `-T`, `-N`.
     MatchFixed(Target),
-    /// Security tokens: the record side is emptied, enrolling is not there yet.
+    /// Smart cards: the record side is emptied, enrolling is not there yet.
     Pkcs11,
-    /// The same for FIDO2.
+    /// Security keys: enrolled, listed, or all of them removed.
     Fido2,
-    /// How FIDO2 enrolling is done.
-    Fido2Detail,
+    /// Whether a new one asks for its PIN.
+    Fido2Pin,
+    /// Whether it wants to be touched.
+    Fido2Presence,
+    /// Whether it verifies its user by itself.
+    Fido2Verification,
+    /// How its credential signs.
+    Fido2Algorithm,
 }
 
 /// Which part of the record the settings that follow go to.

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::hashing;
 use crate::identity::{self, Identity};
 use crate::recovery_key::RecoveryKey;
+use crate::security_key::NewKeys;
 use records::{Credentials, FullName, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
 
@@ -34,6 +35,8 @@ pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentia
         hashes = credentials.passwords.iter().map(hashing::hash).collect::<Result<_, _>>()?;
     }
     credentials.append(talk.ready());
+    let keys = NewKeys::wanted(ctx, &members, &mut credentials)?;
+    keys.enroll(&mut members);
     if let Some(key) = &recovery {
         key.enroll(&mut members)?;
         credentials.passwords.push(key.text.duplicate());

@@ -8,6 +8,7 @@ use crate::bus::{Failure, Order, Who};
 use crate::context::Context;
 use crate::identity::{self, Identity};
 use crate::recovery_key::RecoveryKey;
+use crate::security_key::NewKeys;
 use records::credentials::Permitted;
 use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
@@ -29,13 +30,16 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     let (start, given) = fetch(ctx, arguments)?;
     let name = start.user().as_str().to_owned();
     let recovery = RecoveryKey::wanted(ctx)?;
-    let members = changed(ctx, &start, recovery.as_ref())?;
+    let mut credentials = given;
+    credentials.append(ctx.talk(&name).ready());
+    let drafted = ctx.draft.apply(start.members().clone(), &ctx.machine.id);
+    let keys = NewKeys::wanted(ctx, &drafted, &mut credentials)?;
+    let new = New { recovery: recovery.as_ref(), keys: &keys };
+    let members = changed(ctx, &start, new)?;
     if ctx.settings.dry_run {
         ctx.asker.notice(&format!("{:#}", Value::Object(members)));
     } else {
         ctx.start_agent();
-        let mut credentials = given;
-        credentials.append(ctx.talk(&name).ready());
         credentials.passwords.extend(recovery.as_ref().map(|key| key.text.duplicate()));
         match send(ctx, &start, &members, &mut credentials) {
             // The home was changed elsewhere, or a change was cut short: what it holds is taken over, and
@@ -47,7 +51,7 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
                 ctx.asker
                     .notice("The home held a newer record than this machine, which was taken over first.");
                 let (start, _) = fetch(ctx, arguments)?;
-                let members = changed(ctx, &start, recovery.as_ref())?;
+                let members = changed(ctx, &start, new)?;
                 send(ctx, &start, &members, &mut credentials)?;
             }
             sent => sent?,
@@ -64,12 +68,15 @@ fn may_take_over(ctx: &Context<'_>) -> bool {
     ctx.settings.identity.is_none() && !ctx.settings.offline
 }
 
+/// Keys that were made for it.
+#[derive(Clone, Copy)]
+struct New<'a> {
+    recovery: Option<&'a RecoveryKey>,
+    keys: &'a NewKeys,
+}
+
 /// The members of the changed record.
-fn changed(
-    ctx: &Context<'_>,
-    start: &Record,
-    recovery: Option<&RecoveryKey>,
-) -> Result<Map<String, Value>, Failure> {
+fn changed(ctx: &Context<'_>, start: &Record, new: New<'_>) -> Result<Map<String, Value>, Failure> {
     let from_file_with_date = ctx.settings.identity.is_some() && start.last_change_usec() != 0;
     let mut members = ctx.draft.apply(start.only(Sections::SIGNED).members().clone(), &ctx.machine.id);
     members.remove("blobManifest");
@@ -81,8 +88,11 @@ fn changed(
     if !from_file_with_date {
         members.insert("lastChangeUSec".to_owned(), json!(ctx.now_usec));
     }
-    if let Some(key) = recovery {
+    new.keys.enroll(&mut members);
+    if new.recovery.is_some() || !new.keys.is_empty() {
         members.insert("lastPasswordChangeUSec".to_owned(), json!(ctx.now_usec));
+    }
+    if let Some(key) = new.recovery {
         key.enroll(&mut members)?;
     }
     Record::from_value(Value::Object(members.clone()), Sections::EMBEDDED)

@@ -150,7 +150,7 @@ impl Home {
 
     pub(super) fn refused(&mut self, running: Running, refused: Refused, turn: &mut Turn) -> Fate {
         let mut wait = Duration::ZERO;
-        if refused.refusal.is_bad_authentication() && running.wanted.is_attempt() {
+        if refused.refusal.is_bad_authentication() && running.wanted.attempt == super::Attempt::Offers {
             let elapsed = Duration::from_micros(turn.now_usec.saturating_sub(running.wanted.asked_usec));
             wait = self.attempts.failed(&running.wanted.trier, turn.now_usec, turn.tuning.grain, elapsed);
         }

@@ -4,7 +4,7 @@ use super::effect::{Effect, Failed};
 use super::run::{Phase, Running};
 use super::state::{Resting, Work};
 use super::verdict::Verb;
-use super::{Fate, Home, Turn};
+use super::{Attempt, Fate, Home, Turn};
 use crate::job::Seen;
 use crate::manager::request::Answer;
 use records::Refusal;
@@ -18,10 +18,17 @@ pub fn is_look(what: &str) -> bool {
     [Work::Checking, Work::Updating].iter().any(|work| super::run::what(*work) == what)
 }
 
-/// Whether such a request tries credentials. A check and a repair go without, where none are offered.
-pub fn tries(verb: Verb, offered: bool) -> bool {
-    verb.is_attempt()
-        && (offered || !matches!(verb, Verb::Check | Verb::Repair | Verb::Update | Verb::Resize))
+/// What such a request is as an attempt. A check, a repair, an update and a resize go without credentials, where none are
+/// offered.
+pub fn tries(verb: Verb, offered: bool) -> Attempt {
+    match (verb.is_attempt(), offered) {
+        (false, _) => Attempt::No,
+        (true, true) => Attempt::Offers,
+        (true, false) if matches!(verb, Verb::Check | Verb::Repair | Verb::Update | Verb::Resize) => {
+            Attempt::No
+        }
+        (true, false) => Attempt::Asks,
+    }
 }
 
 pub(super) fn seen(resting: Resting) -> Seen {

@@ -144,7 +144,7 @@ pub struct Wanted {
     /// Folder with its pictures, for [`Verb::Create`].
     pub blobs: Option<String>,
     /// Whether credentials are tried: fixed when it is asked, for they are handed on.
-    pub attempt: bool,
+    pub attempt: Attempt,
     /// Whether that was counted already.
     pub counted: bool,
     /// Whether it has waited: then it is not refused for a job that came before it, but waits again.
@@ -170,7 +170,7 @@ impl Wanted {
             repair: Repair::default(),
             directory: None,
             blobs: None,
-            attempt: false,
+            attempt: Attempt::No,
             counted: false,
             waited: false,
             size: None,
@@ -181,8 +181,19 @@ impl Wanted {
 
     /// Whether it counts as an attempt.
     pub fn is_attempt(&self) -> bool {
-        self.attempt
+        self.attempt != Attempt::No
     }
+}
+
+/// Whether a request counts as an attempt to get in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// It needs no proof.
+    No,
+    /// It needs proof and offers nothing: it asks what is plugged in, and what is needed. Nobody fails by that.
+    Asks,
+    /// It offers something.
+    Offers,
 }
 
 /// One home.
@@ -353,7 +364,9 @@ impl Home {
         let needs_none =
             self.resizes_without_password(wanted, turn) || self.updates_without_password(wanted, turn);
         let asks = self.is_a_question(wanted) && !needs_none;
-        unfit.or_else(|| self.too_early(wanted, turn)).or_else(|| asks.then(|| Refusal::BadPassword.into()))
+        let unfit = unfit.or_else(|| self.too_early(wanted, turn));
+        let unfit = unfit.or_else(|| asks.then(|| Refusal::BadPassword.into()));
+        unfit.or_else(|| strangers_token(wanted))
     }
 
     /// Whether it only asks what is needed: clients try without credentials first. That is no attempt, and
@@ -475,4 +488,12 @@ impl Home {
     fn changed(&self, turn: &mut Turn) {
         turn.effects.push(Effect::Announce(Announcement::Changed(self.user().clone())));
     }
+}
+
+/// Whoever has no right to the home has none to the tries that its security key has for a PIN, nor to make it wait for a
+/// touch.
+fn strangers_token(wanted: &Wanted) -> Option<Refused> {
+    let is_one = wanted.trier.favour == Favour::Stranger && wanted.offer.credentials.is_for_tokens();
+    let sentence = "Only its user, and services of the system, may use the security key of a home.";
+    is_one.then(|| Refused::new(Refusal::AccessDenied, sentence))
 }

@@ -247,7 +247,7 @@ mod tests {
     fn who_guesses_goes_behind_everybody_else_and_only_attempts_change_places() {
         let from = |unit: &str, verb| Wanted {
             trier: Trier { origin: Origin::Service(unit.into()), favour: Favour::Owner },
-            attempt: verb == Verb::Acquire,
+            attempt: crate::home::tries(verb, verb == Verb::Acquire),
             waiter: Waiter::Call(RequestId(0)),
             ..Wanted::by_the_daemon(verb, 0)
         };

@@ -64,9 +64,11 @@ fn passwords(record: &Record) -> Vec<&str> {
     record.hashed_passwords()
 }
 
-/// All hashes of what opens a key slot.
+/// What opens a key slot: all hashes, and what tokens are asked with.
 fn hashes(record: &Record) -> Vec<String> {
-    record.hashed_keys().into_iter().map(str::to_owned).collect()
+    let hashes = record.hashed_keys().into_iter().map(str::to_owned);
+    let tokens = ["pkcs11EncryptedKey", "fido2HmacSalt"].map(|member| record.privileged()?.get(member));
+    hashes.chain(tokens.into_iter().flatten().map(ToString::to_string)).collect()
 }
 
 fn judge(

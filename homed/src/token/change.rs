@@ -1,8 +1,11 @@
 //! A record that takes another one's place: which keys it adds, and which of its keys are at hand.
 
-use super::{KINDS, Offer, Token, count, entries};
+use super::{KINDS, Offer, Token, count, entries, passwords};
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret};
+
+/// How many keys have to be shown that are no passwords, where the last password goes.
+const OTHERS: usize = 2;
 
 /// What the key slots have to become.
 pub struct Change {
@@ -22,24 +25,36 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
     let changed = |kind: &&&dyn Token| entries(**kind, before) != entries(**kind, new);
     // Kinds of which nothing can be changed are told first.
     for kind in KINDS.iter().rev().filter(changed) {
-        refuse_what_goes(*kind, before, new)?;
         let is_new = |entry: &&serde_json::Value| !entries(*kind, before).contains(entry);
         entries(*kind, new).iter().filter(is_new).try_for_each(|entry| kind.enrol(entry, offer).map(drop))?;
     }
     if !KINDS.iter().any(|kind| changed(&kind)) {
         return Ok(None);
     }
-    let all = KINDS.iter().flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.enrol(entry, offer)));
-    let wanted: Vec<Secret> = all.filter_map(Result::ok).collect();
+    if passwords(new) == 0 && passwords(before) > 0 {
+        refuse_without_password(new, offer)?;
+    }
+    let all =
+        KINDS.iter().flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.at_hand(entry, offer)));
+    let wanted: Vec<Secret> = all.flatten().collect();
+    if wanted.is_empty() {
+        let sentence =
+            "None of the keys that would stay has been shown to open the home: give one of them, too.";
+        return Err(Refused::new(Refusal::HomeCantAuthenticate, sentence));
+    }
     Ok(Some(Change { others: count(new).saturating_sub(wanted.len()), wanted }))
 }
 
-fn refuse_what_goes(kind: &dyn Token, before: &Record, new: &Record) -> Result<(), Refused> {
-    let goes = entries(kind, before).iter().any(|entry| !entries(kind, new).contains(entry));
-    if goes && !kind.can_be_removed() {
-        return Err(Refused::new(Refusal::NotSupported, "Security tokens cannot be removed yet."));
+/// The last password goes only where two other keys are here and work: one alone is lost one day.
+fn refuse_without_password(new: &Record, offer: &Offer<'_>) -> Result<(), Refused> {
+    let others =
+        KINDS.iter().flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.enrol(entry, offer)));
+    if others.filter(Result::is_ok).take(OTHERS).count() == OTHERS {
+        return Ok(());
     }
-    Ok(())
+    let sentence = "The last password can go only when two other keys have been shown to work: plug in both security \
+                    keys, or give the recovery key, too.";
+    Err(Refused::new(Refusal::HomeCantAuthenticate, sentence))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Tokens: what a user proves with who they are, one file per kind.
 //!
 //! A kind looks at a record and at what is offered and gives one of three answers. What it gives as a
-//! key is also what opens the storage's key slot.
+//! key is also what opens the storage's key slot. Devices are asked by [`candidates`] and for what is enrolled, and
+//! by nobody else: what they have answered stays with the [`Offer`].
 
 use crate::sys::crypt3;
 use records::refusal::Refused;
@@ -11,13 +12,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 pub mod change;
-mod device;
+mod fido2;
 mod password;
+mod pkcs11;
 mod recovery;
 
 /// All kinds, in the order in which they may refuse: those that can ask for something come first. A new one is a line
 /// here, and a file.
-const KINDS: [&dyn Token; 4] = [&password::Password, &recovery::RecoveryKey, &device::PKCS11, &device::FIDO2];
+const KINDS: [&dyn Token; 4] = [&password::Password, &recovery::RecoveryKey, &pkcs11::Pkcs11, &fido2::Fido2];
 
 /// One kind of token.
 pub trait Token {
@@ -25,18 +27,19 @@ pub trait Token {
     fn member(&self) -> &'static str;
 
     /// What to try on key slots of what is offered, whether the record (it may be known in part) knows it or not.
-    fn derive(&self, record: &Record, offer: &Credentials) -> Vec<Secret>;
+    fn derive(&self, record: &Record, offer: &Offer<'_>) -> Vec<Secret>;
 
-    /// Looks for what of `offer` fits the record's entries of this kind.
+    /// Asks devices for a key of the record's entries; it is in the offer then, or the reason why not.
+    fn ask(&self, _: &Record, _: &Offer<'_>) {}
+
+    /// Looks for what of `offer` fits the record's entries of this kind. Asks nobody.
     fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer;
 
-    /// The key that a slot for this new entry is made of; refused where it is not at hand.
-    fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused>;
+    /// The key of an entry, where it was offered or answered. Asks nobody.
+    fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret>;
 
-    /// Whether entries may be taken out of a record.
-    fn can_be_removed(&self) -> bool {
-        true
-    }
+    /// The key that a slot for this entry is made of: at hand, or asked for; refused where it cannot be had.
+    fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused>;
 }
 
 /// A record's entries of one kind.
@@ -60,12 +63,22 @@ pub struct Offer<'a> {
     /// The credentials.
     pub credentials: &'a Credentials,
     matched: RefCell<HashMap<String, Option<usize>>>,
+    keys: &'a dyn fido2::Keys,
+    /// What security keys have answered, by the hashes of the entries.
+    answered: RefCell<HashMap<String, Secret>>,
+    /// Why they have not.
+    no_answer: RefCell<Option<Refused>>,
 }
 
 impl<'a> Offer<'a> {
-    /// Offers these.
+    /// Offers these, and what is plugged in.
     pub fn new(credentials: &'a Credentials) -> Self {
-        Self { credentials, matched: RefCell::default() }
+        Self::with_keys(credentials, &fido2::PluggedIn)
+    }
+
+    fn with_keys(credentials: &'a Credentials, keys: &'a dyn fido2::Keys) -> Self {
+        let (matched, answered, no_answer) = Default::default();
+        Self { credentials, matched, keys, answered, no_answer }
     }
 
     /// Index of the first secret among `forms` that was hashed to this.
@@ -86,8 +99,10 @@ pub fn prove(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused>
     for kind in KINDS {
         match kind.proves(record, offer) {
             Answer::NotMine => {}
-            // The first refusal tells most.
-            Answer::Failed(why) => refused = refused.or(Some(why)),
+            Answer::Failed(why) => {
+                let more = refused.as_ref().is_none_or(|known| tells(why.refusal) > tells(known.refusal));
+                refused = if more { Some(why) } else { refused };
+            }
             Answer::Keys(fitting) => keys.extend(fitting),
         }
     }
@@ -95,6 +110,26 @@ pub fn prove(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused>
         _ if !keys.is_empty() => Ok(keys),
         Some(refused) => Err(refused),
         None => Err(Refusal::HomeCantAuthenticate.into()),
+    }
+}
+
+/// How much a refusal tells: what a token that is plugged in wants comes before that there is none, and both before what
+/// could be typed.
+fn tells(refusal: Refusal) -> u8 {
+    match refusal {
+        Refusal::BadRecoveryKey => 0,
+        Refusal::BadPassword => 1,
+        Refusal::BadPasswordAndNoToken => 2,
+        _ => 3,
+    }
+}
+
+/// No token that the record knows is plugged in.
+fn no_token(offer: &Offer<'_>) -> Refused {
+    let refusal = Refusal::BadPasswordAndNoToken;
+    match offer.credentials.passwords.is_empty() {
+        true => Refused::new(refusal, "No security key of this home is plugged in."),
+        false => refusal.into(),
     }
 }
 
@@ -145,10 +180,14 @@ pub fn passwords(record: &Record) -> usize {
 }
 
 /// What to try on key slots, in order: what devices give, each secret that looks like a recovery key in the form in
-/// which these are enrolled, and all of them as typed.
-pub fn candidates(record: &Record, credentials: &Credentials) -> Vec<Secret> {
+/// which these are enrolled, and all of them as typed. Devices are asked where nothing typed is the record's.
+pub fn candidates(record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
+    let fits = |kind: &&dyn Token| matches!(kind.proves(record, offer), Answer::Keys(_));
+    if record.has_tokens() && !KINDS.iter().any(fits) {
+        KINDS.iter().for_each(|kind| kind.ask(record, offer));
+    }
     let mut all: Vec<Secret> = Vec::new();
-    for form in KINDS.iter().rev().flat_map(|kind| kind.derive(record, credentials)) {
+    for form in KINDS.iter().rev().flat_map(|kind| kind.derive(record, offer)) {
         if !all.iter().any(|known| known.matches(form.open())) {
             all.push(form);
         }
@@ -203,7 +242,7 @@ mod tests {
         assert_eq!(refusal(&both, &["wrong"]), Some(Refusal::BadPassword));
         assert_eq!(refusal(&record(&[], &[&key]), &["wrong"]), Some(Refusal::BadRecoveryKey));
         let credentials = offered(&[&typed]);
-        assert!(candidates(&both, &credentials)[0].matches(key.open()));
+        assert!(candidates(&both, &Offer::new(&credentials))[0].matches(key.open()));
     }
 
     #[test]

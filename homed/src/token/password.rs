@@ -2,7 +2,7 @@
 
 use super::{Answer, Offer, Token, entries};
 use records::refusal::Refused;
-use records::{Credentials, Record, Refusal, Secret};
+use records::{Record, Refusal, Secret};
 use serde_json::Value;
 
 /// The kind.
@@ -13,8 +13,8 @@ impl Token for Password {
         "hashedPassword"
     }
 
-    fn derive(&self, _: &Record, offer: &Credentials) -> Vec<Secret> {
-        offer.passwords.iter().map(Secret::duplicate).collect()
+    fn derive(&self, _: &Record, offer: &Offer<'_>) -> Vec<Secret> {
+        offer.credentials.passwords.iter().map(Secret::duplicate).collect()
     }
 
     fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer {
@@ -26,8 +26,11 @@ impl Token for Password {
         if !fitting.is_empty() {
             return Answer::Keys(fitting);
         }
-        let refusal = if record.has_tokens() { Refusal::BadPasswordAndNoToken } else { Refusal::BadPassword };
-        Answer::Failed(refusal.into())
+        Answer::Failed(Refusal::BadPassword.into())
+    }
+
+    fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
+        matching(entry, offer)
     }
 
     fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused> {

@@ -14,8 +14,8 @@ impl Token for RecoveryKey {
         "recoveryKey"
     }
 
-    fn derive(&self, _: &Record, offer: &Credentials) -> Vec<Secret> {
-        normalized(offer)
+    fn derive(&self, _: &Record, offer: &Offer<'_>) -> Vec<Secret> {
+        normalized(offer.credentials)
     }
 
     fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer {
@@ -29,6 +29,10 @@ impl Token for RecoveryKey {
         } else {
             Answer::Keys(fitting)
         }
+    }
+
+    fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
+        matching(entry, offer)
     }
 
     fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused> {

@@ -134,7 +134,7 @@ pub fn unlocked<'a, W: Write>(
 ) -> Result<Unlocked<'a>, Failure> {
     let offer = Offer::new(&job.credentials);
     let mut copies = Copies::new(job, known, rule)?;
-    let keys = token::candidates(&job.record, &job.credentials);
+    let keys = token::candidates(&job.record, &offer);
     let spec = Spec::of(&job.record, &job.machine)?;
     let mut opened = open(spec, how, &keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;

@@ -13,7 +13,7 @@ use super::heal::{self, Given};
 use super::{Looked, state, steps::Reporter};
 use crate::job::{Failure, Job, Known, Mounted, Repair, Seen, Step};
 use crate::storage::{self, Opening, Spec, Then};
-use crate::token::{self};
+use crate::token::{self, Offer};
 use records::health::{Finding, Kind, Report};
 use records::reconcile::Rule;
 use records::{Record, Refusal};
@@ -123,7 +123,7 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
         actions.extend(mends.mend(&state::backup_path(&job.record)?, steps)?);
     }
     let mut record = None;
-    if !job.credentials.passwords.is_empty() {
+    if !job.credentials.is_empty() {
         // What the layers above hid is seen now.
         let facts = look(job, (Seen::Closed, known), steps)?;
         let now = judge::judge(&facts);
@@ -133,7 +133,7 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
             let vouched = facts.vouched.ok_or(Refusal::BadSignature)?;
             if let Some(mends) = backend.mends() {
                 mends.repair_file_system(
-                    &token::candidates(&job.record, &job.credentials),
+                    &token::candidates(&job.record, &Offer::new(&job.credentials)),
                     vouched,
                     steps,
                 )?;

@@ -27,7 +27,7 @@ pub fn unlock<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     let offer = Offer::new(&job.credentials);
     let mut copies = Copies::new(job, Known::Yes, Rule::Any)?;
-    let keys = token::candidates(&job.record, &job.credentials);
+    let keys = token::candidates(&job.record, &offer);
     let spec = Spec::of(&job.record, &job.machine)?;
     let mut opened = open(spec, Opening::Inspect, &keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;

@@ -72,7 +72,6 @@ fn every_end_says_what_to_do() {
         (Refusal::HomeDamaged, Code::PAM_PERM_DENIED),
         (Refusal::BadSignature, Code::PAM_PERM_DENIED),
         (Refusal::AuthenticationLimitHit, Code::PAM_MAXTRIES),
-        (Refusal::TokenPinLocked, Code::PAM_PERM_DENIED),
         (Refusal::NotSupported, Code::PAM_PERM_DENIED),
         (Refusal::InvalidArgs, Code::PAM_PERM_DENIED),
         (Refusal::NoSuchHome, Code::PAM_PERM_DENIED),
@@ -82,18 +81,77 @@ fn every_end_says_what_to_do() {
     }
 }
 
+const PIN: &str = "Security token PIN (or Enter, for the password): ";
+const PIN_AGAIN: &str = "Sorry, retry security token PIN (or Enter, for the password): ";
+const TOUCH: &str = "Password (or Enter, to use the security token): ";
+
 #[test]
 fn tokens_are_asked_for_what_they_want() {
     let script = vec![
         RECORD,
         Acquire(&[], Some(Refusal::TokenPinNeeded)),
-        Ask("Security token PIN: ", Some("1234")),
+        Ask(PIN, Some("1234")),
+        Acquire(&["1234"], Some(Refusal::TokenUserPresenceNeeded)),
+        Told("touch"),
         Acquire(&["1234"], Some(Refusal::BadPinOneTryLeft)),
         Told("one try left"),
-        Ask("Sorry, retry security token PIN: ", Some("4321")),
+        Ask(PIN_AGAIN, Some("4321")),
         Acquire(&["4321"], Some(Refusal::TokenUserPresenceNeeded)),
         Told("touch"),
         Acquire(&["4321"], None),
+    ];
+    let (code, pam) = play(auth::authenticate, alice(), script);
+    assert_eq!(code, Code::PAM_SUCCESS);
+    assert!(pam.tokens.is_empty(), "a PIN is no password for other modules");
+}
+
+#[test]
+fn the_password_is_possible_at_every_step() {
+    // Instead of the PIN, after a wrong one, after a locked one.
+    for (refusal, told, question) in [
+        (Refusal::BadPin, "PIN incorrect", PIN_AGAIN),
+        (Refusal::TokenPinNeeded, "", PIN),
+        (Refusal::TokenPinLocked, "locked", "Password (or Enter, to try the token again): "),
+    ] {
+        let mut script = vec![RECORD, Acquire(&[], Some(Refusal::TokenPinNeeded)), Ask(PIN, Some("1111"))];
+        script.push(Acquire(&["1111"], Some(refusal)));
+        if !told.is_empty() {
+            script.push(Told(told));
+        }
+        match refusal {
+            Refusal::TokenPinLocked => script.push(Ask(question, Some("geheim"))),
+            _ => script.extend([Ask(question, Some("")), Ask("Password: ", Some("geheim"))]),
+        }
+        script.push(Acquire(&["geheim"], None));
+        let (code, pam) = play(auth::authenticate, alice(), script);
+        assert_eq!(code, Code::PAM_SUCCESS, "{refusal:?}");
+        assert_eq!(pam.tokens[&(Token::Current as u8)], b"geheim");
+    }
+    // Instead of a touch, and after one in vain.
+    let script = vec![
+        RECORD,
+        Acquire(&[], Some(Refusal::TokenUserPresenceNeeded)),
+        Ask(TOUCH, Some("")),
+        Told("touch"),
+        Acquire(&[], Some(Refusal::TokenActionTimeout)),
+        Told("in vain"),
+        Ask("Password (or Enter, to try the token again): ", Some("typo")),
+        Acquire(&["typo"], Some(Refusal::TokenUserPresenceNeeded)),
+        Told("incorrect"),
+        Ask(TOUCH, Some("geheim")),
+        Acquire(&["geheim", "typo"], None),
+    ];
+    assert_eq!(play(auth::authenticate, alice(), script).0, Code::PAM_SUCCESS);
+    // Without it.
+    let script = vec![
+        RECORD,
+        Acquire(&[], Some(Refusal::BadPasswordAndNoToken)),
+        Told("not inserted"),
+        Ask("Password (or insert the token, and press Enter): ", Some("")),
+        Acquire(&[], Some(Refusal::BadPasswordAndNoToken)),
+        Told("not inserted"),
+        Ask("Password (or insert the token, and press Enter): ", Some("geheim")),
+        Acquire(&["geheim"], None),
     ];
     assert_eq!(play(auth::authenticate, alice(), script).0, Code::PAM_SUCCESS);
 }

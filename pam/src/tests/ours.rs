@@ -90,10 +90,10 @@ fn the_same_answer_is_not_tried_twice() {
     let script = vec![
         RECORD,
         Acquire(&[], Some(Refusal::TokenPinNeeded)),
-        Ask("Security token PIN: ", Some("1111")),
+        Ask("Security token PIN (or Enter, for the password): ", Some("1111")),
         Acquire(&["1111"], Some(Refusal::BadPin)),
         Told("PIN incorrect"),
-        Ask("Sorry, retry security token PIN: ", Some("1111")),
+        Ask("Sorry, retry security token PIN (or Enter, for the password): ", Some("1111")),
     ];
     assert_eq!(play(auth::authenticate, alice(), script).0, Code::PAM_PERM_DENIED);
 }

@@ -29,6 +29,13 @@ pub const ROOMS: &[Room] = &[
         rooms: &["records"],
         crates: &["libc", "rustix", "serde_json", "thiserror"],
     },
+    // Security keys: libfido2, for the worker, and for homectl where one is enrolled. Never for daemon or PAM.
+    Room {
+        name: "fido2",
+        at: "homed/fido2/src",
+        rooms: &["records"],
+        crates: &["base64", "libc", "rustix", "thiserror", "zeroize"],
+    },
     // Outside of the daemon, and of every session: knows the notes of who is locked, PAM, and logind.
     Room {
         name: "homed_prompt",
@@ -71,8 +78,8 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::token",
         at: "homed/src/token",
-        rooms: &["homed::sys::crypt3", "records"],
-        crates: &["serde_json"],
+        rooms: &["fido2", "homed::sys::crypt3", "records"],
+        crates: &["base64", "serde_json"],
     },
     // What is to be done with a home on disk, as data.
     Room {
@@ -237,8 +244,9 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homectl",
         at: "ctl/src",
-        rooms: &["handoff", "records"],
+        rooms: &["fido2", "handoff", "records"],
         crates: &[
+            "base64",
             "clap",
             "clap_complete",
             "clap_mangen",
@@ -259,6 +267,13 @@ pub const ROOMS: &[Room] = &[
         at: "tests/machine/src",
         rooms: &[],
         crates: &["anyhow", "base64", "memchr", "nix", "serde_json", "sha2"],
+    },
+    // A security key, for the machine.
+    Room {
+        name: "softkey",
+        at: "tests/src/bin/softkey",
+        rooms: &[],
+        crates: &["anyhow", "ciborium", "openssl"],
     },
     Room {
         name: "xtask",
@@ -325,6 +340,10 @@ pub const NAMES_A_KIND: &[(&str, usize)] = &[
 /// Every file with `unsafe`, and in how many places.
 pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/console/src/sys.rs", 8),
+    ("homed/fido2/src/sys/device.rs", 16),
+    ("homed/fido2/src/sys/exchange.rs", 20),
+    ("homed/fido2/src/sys/socket.rs", 19),
+    ("homed/fido2/src/sys/symbols.rs", 7),
     ("homed/handoff/src/sys.rs", 10),
     ("homed/prompt/src/sys/pam.rs", 17),
     ("homed/prompt/src/sys/time.rs", 2),
@@ -360,6 +379,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
 /// The files in which the compiler lets `unsafe` pass, for themselves and the modules below them.
 pub const MAY_ALLOW_UNSAFE: &[&str] = &[
     "homed/console/src/sys.rs",
+    "homed/fido2/src/sys/mod.rs",
     "homed/handoff/src/sys.rs",
     "homed/prompt/src/sys/mod.rs",
     "homed/src/sys/mod.rs",

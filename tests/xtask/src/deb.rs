@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{prepare, steps};
 
-/// What the fault points obey: a package that people install must not know it.
-const FAULT_FILE: &[u8] = b"/run/homed/fault";
+/// What the fault points obey, and where tests plug in keys: a package that people install must not know them.
+const OF_TESTS: [&[u8]; 2] = [b"/run/homed/fault", b"/run/homed/test-fido2"];
 
 /// How the programs are built.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn run(words: &[String]) -> Result<()> {
     copy_tree(&root.join("dist"), &tree, Path::new(""))?;
     install_programs(&programs, &tree)?;
     if build == Build::Release {
-        refuse_fault_points(&tree)?;
+        refuse_test_features(&tree)?;
     }
     let control = control(&root, &tree)?;
     let deb = target.join(format!("homed_{}_{}.deb", env!("CARGO_PKG_VERSION"), architecture()?));
@@ -151,10 +151,16 @@ fn install_programs(built: &Path, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-fn refuse_fault_points(tree: &Path) -> Result<()> {
-    let program = fs::read(tree.join("usr/lib/homed/homed"))?;
-    let found = program.windows(FAULT_FILE.len()).any(|window| window == FAULT_FILE);
-    ensure!(!found, "the daemon was built with fault points; run `cargo clean -p homed` and try again");
+fn refuse_test_features(tree: &Path) -> Result<()> {
+    for place in ["usr/lib/homed/homed", "usr/bin/homectl"] {
+        let program = fs::read(tree.join(place))?;
+        let knows = |word: &&&[u8]| program.windows(word.len()).any(|window| window == **word);
+        let found = OF_TESTS.iter().find(knows);
+        ensure!(
+            found.is_none(),
+            "{place} was built for tests; run `cargo clean -p homed -p homectl` and try again"
+        );
+    }
     Ok(())
 }
 

@@ -32,7 +32,9 @@ pub fn look<W: Write>(
     steps: &mut Reporter<W>,
 ) -> Result<Facts, Failure> {
     let spec = Spec::of(&job.record, &job.machine)?;
-    let keys = token::candidates(&job.record, &job.credentials);
+    let offer = Offer::new(&job.credentials);
+    // Whoever offers nothing is not to be asked for a touch either.
+    let keys = if job.credentials.is_empty() { Vec::new() } else { token::candidates(&job.record, &offer) };
     let home_directory = spec.home_directory.clone();
     let image = spec.image.clone();
     let trust = state::trust()?;
@@ -47,7 +49,7 @@ pub fn look<W: Write>(
     };
     let header = header_record(&examined);
     let vouched = vouch(header.as_ref().and_then(|copy| copy.as_ref().ok()));
-    let fit = fit(job, &examined, [host, header.as_ref().and_then(|copy| copy.as_ref().ok())])?;
+    let fit = fit(&offer, &examined, [host, header.as_ref().and_then(|copy| copy.as_ref().ok())])?;
     Ok(Facts {
         image_path: image.display().to_string(),
         keys: newest(&trust, host, [&header, &home]).map(token::count),
@@ -99,13 +101,16 @@ fn newest<'a>(
 
 /// Whether what was offered opens a slot, and whether it is of the record. Neither is a refusal: whoever
 /// tries passwords is told no more here than anywhere else.
-fn fit(job: &Job, examined: &Examined, records: [Option<&Record>; 2]) -> Result<Option<Fit>, Failure> {
+fn fit(
+    offer: &Offer<'_>,
+    examined: &Examined,
+    records: [Option<&Record>; 2],
+) -> Result<Option<Fit>, Failure> {
     let has_slots = examined.header.as_ref().is_some_and(|header| header.is_ours && header.slots > 0);
-    if job.credentials.passwords.is_empty() || !has_slots {
+    if offer.credentials.is_empty() || !has_slots {
         return Ok(None);
     }
-    let offer = Offer::new(&job.credentials);
-    let of_record = records.into_iter().flatten().any(|record| token::prove(record, &offer).is_ok());
+    let of_record = records.into_iter().flatten().any(|record| token::prove(record, offer).is_ok());
     match (&examined.unlocked, of_record) {
         (Some(unlocked), true) => Ok(Some(Fit::Both(unlocked.slot))),
         (Some(unlocked), false) => Ok(Some(Fit::SlotOnly(unlocked.slot))),

@@ -1,0 +1,218 @@
+//! Security keys (FIDO2): enrolled, used, wrong, foreign, several, removed; libfido2 itself against a key that is a program.
+
+use anyhow::{Result, ensure};
+use homed_tests::Ours;
+use homed_tests::secrets::traces_of_password;
+use homed_tests::security_key::{SecurityKey, done, refused};
+use machine::Console;
+
+const SOFTKEY: &str = env!("CARGO_BIN_EXE_softkey");
+const PASSWORD: &str = "correcthorse";
+/// Looked for in memory.
+const PIN: &str = "turtle48151623";
+
+const ASKED: &str = "PIN (or Enter, for the password): ";
+
+/// The numbers of alice's key slots.
+fn slots(machine: &Ours) -> Result<usize> {
+    let said = machine.check(
+        "loop=$(losetup --find --show --offset $((1 << 20)) /home/alice.home)
+         cryptsetup luksDump --dump-json-metadata $loop | jq '.keyslots | length'; losetup -d $loop",
+    )?;
+    Ok(said.trim().parse()?)
+}
+
+/// Opens alice's home with a PIN, which touches the key once, and closes it.
+fn opens(machine: &Ours, key: &SecurityKey<'_>, pin: &str) -> Result<()> {
+    key.touches()?;
+    done(machine, "activate alice", pin, "")?;
+    ensure!(key.touches()? == 1, "one touch opens a home");
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}
+
+#[test]
+fn a_key_opens_its_home_and_never_stands_in_the_way() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", PASSWORD)?;
+    let key = SecurityKey::new(&machine, SOFTKEY, "a", Some("1234"))?;
+    ensure!(machine.check("homectl --fido2-device=list")?.contains("test-fido2/a a"));
+    // What is tried in vain changes nothing.
+    refused(&machine, "update alice --fido2-device=auto", ("9999", PASSWORD), "PIN")?;
+    refused(
+        &machine,
+        "update alice --fido2-device=auto --fido2-with-user-verification=yes",
+        ("1234", PASSWORD),
+        "verify",
+    )?;
+    ensure!(slots(&machine)? == 1 && key.touches()? == 0);
+    // A credential, its secret, and homed's own question.
+    done(&machine, "update alice --fido2-device=auto", "1234", PASSWORD)?;
+    ensure!(key.touches()? == 3 && slots(&machine)? == 2);
+    let entry = machine
+        .check("homectl inspect -j alice | jq -c '.privileged.fido2HmacSalt[] | [.up, .uv, .clientPin]'")?;
+    ensure!(entry.trim() == "[true,false,true]", "{entry}");
+    refused(&machine, "update alice --fido2-device=auto", ("1234", PASSWORD), "enrolled already")?;
+    opens(&machine, &key, "1234")?;
+    // Who types the password touches nothing, whether the key is plugged in or not.
+    for plugged_in in [true, false] {
+        if !plugged_in {
+            key.pull_out()?;
+            refused(&machine, "activate alice", ("1234", ""), "No security key of this home is plugged in")?;
+            refused(&machine, "activate alice", ("", "wrong"), "no security token is plugged in")?;
+        }
+        done(&machine, "activate alice", "", PASSWORD)?;
+        machine.done("deactivate alice", "", "")?;
+        ensure!(key.touches()? == 0);
+    }
+    key.plug_in()?;
+    wrong_pins(&machine, &key)?;
+    two_keys(&machine, &key)
+}
+
+/// A wrong PIN costs one try, and the key says so in the end; nobody touches it.
+fn wrong_pins(machine: &Ours, key: &SecurityKey<'_>) -> Result<()> {
+    refused(machine, "activate alice", ("1111", ""), "is not right")?;
+    ensure!(key.tries()? == 7);
+    opens(machine, key, "1234")?;
+    ensure!(key.tries()? == 8);
+    for said in ["is not right", "is not right", "plugged in again", "plugged in again"] {
+        refused(machine, "activate alice", ("1111", ""), said)?;
+    }
+    refused(machine, "activate alice", ("1234", ""), "plugged in again")?;
+    done(machine, "activate alice", "", PASSWORD)?;
+    machine.done("deactivate alice", "", "")?;
+    key.pull_out()?;
+    key.plug_in()?;
+    ensure!(key.tries()? == 5);
+    opens(machine, key, "1234")?;
+    key.set("tries", "2")?;
+    refused(machine, "activate alice", ("1111", ""), "one try is left")?;
+    refused(machine, "activate alice", ("1111", ""), "is locked")?;
+    key.set("tries", "8")?;
+    key.pull_out()?;
+    key.plug_in()?;
+    key.set("untouched", "")?;
+    refused(machine, "activate alice", ("1234", ""), "Nobody has touched")?;
+    key.unset("untouched")?;
+    machine.nothing_open("alice")
+}
+
+/// Another key: somebody else's at first, then one more of alice's, which the first one lets in.
+fn two_keys(machine: &Ours, first: &SecurityKey<'_>) -> Result<()> {
+    let second = SecurityKey::new(machine, SOFTKEY, "b", None)?;
+    opens(machine, first, "1234")?;
+    refused(machine, "update alice --fido2-device=auto", ("1234", ""), "Several security keys")?;
+    let path = "/run/homed/test-fido2/b";
+    done(machine, &format!("update alice --fido2-device=unix:{path}"), "1234", "")?;
+    ensure!(second.touches()? == 3 && first.touches()? == 1 && slots(machine)? == 3);
+    // The one that needs no PIN is asked, and the other left alone; whichever is there opens.
+    opens(machine, &second, "")?;
+    ensure!(first.touches()? == 0);
+    second.pull_out()?;
+    opens(machine, first, "1234")?;
+    // A PIN that is set later changes nothing for a key that was enrolled without.
+    second.set("pin", "4321")?;
+    second.plug_in()?;
+    opens(machine, &second, "")?;
+    // Both go; the home has its password.
+    done(machine, "update alice --fido2-device=", "", PASSWORD)?;
+    refused(machine, "activate alice", ("1234", ""), "assword")?;
+    ensure!(first.touches()? + second.touches()? == 0);
+    let left = machine
+        .check("homectl inspect -j alice | jq -c '[.fido2HmacCredential, .privileged.fido2HmacSalt]'")?;
+    ensure!(left.trim() == "[null,null]", "{left}");
+    done(machine, "activate alice", "", PASSWORD)?;
+    machine.done("deactivate alice", "", "")?;
+    println!("{} key slots are left", slots(machine)?);
+    machine.nothing_open("alice")
+}
+
+/// Types the name at `login:`, and waits for what is asked.
+fn begins(console: &Console, question: &str) -> Result<()> {
+    console.expect("login: ")?;
+    console.send("alice")?;
+    console.expect(question).map(drop)
+}
+
+fn logs_out(machine: &Ours, console: &Console) -> Result<()> {
+    console.send("exit")?;
+    machine.becomes("alice", "inactive")
+}
+
+/// What the key answers for alice's home.
+fn answer(machine: &Ours, folder: &std::path::Path) -> Result<String> {
+    let entry = machine
+        .check("homectl inspect -j alice | jq -r '.privileged.fido2HmacSalt[] | .credential, .salt'")?;
+    let done = std::process::Command::new(SOFTKEY).arg("answer").arg(folder).args(entry.lines()).output()?;
+    ensure!(done.status.success(), "{done:?}");
+    Ok(String::from_utf8(done.stdout)?.trim().to_owned())
+}
+
+#[test]
+fn at_a_login_and_an_unlock_it_opens_and_nothing_of_it_stays_in_memory() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", PASSWORD)?;
+    let key = SecurityKey::new(&machine, SOFTKEY, "a", Some(PIN))?;
+    done(&machine, "update alice --fido2-device=auto", PIN, PASSWORD)?;
+    key.touches()?;
+    let console = machine.console();
+    // The password in the PIN's place.
+    begins(console, ASKED)?;
+    console.send("")?;
+    console.expect("Password: ")?;
+    console.send(PASSWORD)?;
+    console.expect("$ ")?;
+    ensure!(key.touches()? == 0);
+    logs_out(&machine, console)?;
+    // A touch in vain, and the password after that.
+    key.set("untouched", "")?;
+    begins(console, ASKED)?;
+    console.send(PIN)?;
+    console.expect("touch")?;
+    console.expect("to try the token again): ")?;
+    console.send(PASSWORD)?;
+    console.expect("$ ")?;
+    key.unset("untouched")?;
+    logs_out(&machine, console)?;
+    // Plugged in late, a wrong PIN, the right one, a touch.
+    key.pull_out()?;
+    begins(console, "insert the token, and press Enter): ")?;
+    key.plug_in()?;
+    console.send("")?;
+    console.expect(ASKED)?;
+    console.send("wrong")?;
+    console.expect("PIN incorrect")?;
+    console.expect("): ")?;
+    console.send(PIN)?;
+    console.expect("touch")?;
+    console.expect("$ ")?;
+    ensure!(key.touches()? == 1);
+    locked(&machine, &key)
+}
+
+/// Locked without the key, which leaves nothing; the prompt is at the same console, and waits for the key.
+fn locked(machine: &Ours, key: &SecurityKey<'_>) -> Result<()> {
+    let console = machine.console();
+    ensure!(!traces_of_password(machine, PIN)?.is_empty(), "the key itself knows its PIN");
+    let folder = tempfile::tempdir()?;
+    let memory = folder.path().join("key");
+    key.take_away(&memory)?;
+    let answer = answer(machine, &memory)?;
+    machine.write_file("/run/answer", &answer)?;
+    ensure!(!traces_of_password(machine, &answer)?.is_empty(), "what is planted is found");
+    machine.check("rm /run/answer")?;
+    machine.done("lock alice", "", "")?;
+    for (what, secret) in [("PIN", PIN), ("answer", answer.as_str())] {
+        let left = traces_of_password(machine, secret)?;
+        ensure!(left.is_empty(), "{what}: {left:?}");
+    }
+    console.expect("insert the token, and press Enter): ")?;
+    key.bring_back(&memory)?;
+    console.send("")?;
+    console.expect(ASKED)?;
+    console.send(PIN)?;
+    machine.becomes("alice", "active")?;
+    ensure!(key.touches()? == 1);
+    Ok(())
+}
