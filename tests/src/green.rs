@@ -2,9 +2,10 @@
 
 use anyhow::{Result, bail};
 use machine::{Picture, Screen};
+use std::time::{Duration, Instant};
 
-/// So many pictures until it is painted.
-const PATIENCE: usize = 400;
+/// How long it may take to be painted on a processor that is computed.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Dots that are green.
 pub fn green(picture: &Picture) -> usize {
@@ -13,7 +14,8 @@ pub fn green(picture: &Picture) -> usize {
 
 /// Returns when the session is seen, where it may be.
 pub fn until_green(screen: &Screen<'_>) -> Result<()> {
-    for _ in 0..PATIENCE {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
         let all = screen.look()?;
         if green(&all) > all.dots().count() / 2 {
             return Ok(());

@@ -12,9 +12,12 @@ use anyhow::{Result, ensure};
 use homed_tests::Ours;
 use homed_tests::green::{green, until_green};
 use machine::{Hardware, Image, Init, Machine, Screen};
+use std::time::Duration;
 
 /// How often somebody goes there.
 const TIMES: usize = 10;
+/// How long a session may take to start on a processor that is computed.
+const BOUND: Duration = Duration::from_secs(400);
 
 /// A session on the virtual terminal 7, all green, whose shell has the keyboard.
 struct Session<'a> {
@@ -38,7 +41,7 @@ impl Session<'_> {
     /// Locked, it is not seen by who goes there, and of what is typed fast it gets nothing; unlocked, it is as before.
     fn is_out_of_reach(&self) -> Result<()> {
         let (machine, screen) = (self.machine, self.screen);
-        until_green(screen)?;
+        self.is_seen()?;
         self.does("touch /tmp/there", "-e /tmp/there")?;
 
         machine.check("homectl lock alice")?;
@@ -65,6 +68,14 @@ impl Session<'_> {
         let history = machine.check("cat /tmp/history")?;
         ensure!(history.contains("touch /tmp/there") && !history.contains('z'), "{history}");
         Ok(())
+    }
+
+    /// Returns when it is painted.
+    fn is_seen(&self) -> Result<()> {
+        until_green(self.screen).map_err(|error| match self.machine.check("journalctl -b -n 60") {
+            Ok(log) => error.context(log),
+            Err(_) => error,
+        })
     }
 
     /// Types it until it has been done: a session has its keyboard a moment after its picture.

@@ -1,11 +1,7 @@
 //! Wayland: labwc, which has its devices from logind, started by greetd.
 
-use super::{Session, machine};
+use super::{BOUND, Session, machine};
 use anyhow::Result;
-use std::time::Duration;
-
-/// How long all of it may take to start on a processor that is computed.
-const BOUND: Duration = Duration::from_secs(400);
 
 /// greetd logs alice in at once. Nothing here has a graphics processor.
 const GREETD: &str = "\

@@ -1,6 +1,6 @@
 //! X.
 
-use super::{Session, machine};
+use super::{BOUND, Session, machine};
 use anyhow::Result;
 
 /// alice's session: the server first, then what runs in it.
@@ -16,7 +16,7 @@ journalctl -b -n 60 >&2; exit 1";
 #[test]
 fn a_locked_session_under_x_is_not_seen_and_gets_no_key() -> Result<()> {
     let machine = machine()?;
-    machine.check(SESSION)?;
+    machine.command(SESSION).timeout(BOUND).check()?;
     let screen = machine.screen()?;
     Session { machine: &machine, screen: &screen, keys: "ctrl-alt-f7" }.is_out_of_reach()
 }
