@@ -9,6 +9,7 @@ mod demo;
 mod image;
 mod prepare;
 mod shell;
+mod slowest;
 mod steps;
 mod test;
 mod upstream;

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use machine::Image;
 
-use crate::steps::{self, Steps};
-use crate::{check, find, prepare};
+use crate::steps::Steps;
+use crate::{check, find, prepare, slowest};
 
 /// Words after `test` go to the test runner of the machine tests: a part of a test's name, for one.
 pub fn run(words: &[String]) -> Result<()> {
@@ -21,7 +21,7 @@ pub fn run(words: &[String]) -> Result<()> {
         // The slow ones are named again at the end.
         let fixed = ["nextest", "run", "--package", "homed-tests", "--final-status-level", "slow"];
         let fixed = fixed.map(str::to_owned);
-        steps::program("cargo", fixed.iter().chain(words))
+        slowest::run(fixed.iter().chain(words))
     });
     steps.summary()
 }
