@@ -118,7 +118,20 @@ fn homes_come_and_go_by_path_and_by_record() -> Result<()> {
             done.stderr
         );
     }
-    machine.becomes("carol", "absent")
+    machine.becomes("carol", "absent")?;
+    // What the credentials of a first start say.
+    let record = r#"{"storage":"directory","enforcePasswordPolicy":false,"environment":["A=1"],"secret":{"password":["correcthorse"]}}"#;
+    machine.check("mkdir /root/credentials; homectl get-signing-key > /root/credentials/home.add-signing-key.other.public")?;
+    machine.write_file("/root/credentials/home.create.dora", record.as_bytes())?;
+    machine.check("CREDENTIALS_DIRECTORY=/root/credentials homectl firstboot")?;
+    ensure!(machine.check("homectl list-signing-keys")?.contains("other.public"));
+    // Single entries of lists come and go, and the others stay.
+    machine.check("groupadd one; groupadd two")?;
+    machine.done("update dora --member-of=one --setenv=B=2", "correcthorse", "")?;
+    machine.done("update dora --member-of=+two,-one --setenv=-A", "correcthorse", "")?;
+    assert_eq!(machine.check("id -nG dora")?.trim(), "dora two");
+    assert_eq!(machine.check("homectl inspect -j dora | jq -c .environment")?.trim(), "[\"B=2\"]");
+    Ok(())
 }
 
 #[test]

@@ -90,8 +90,8 @@ pub const RECORD_ROWS: &[Row] = &[
     special("login-background", NONE, One("PATH"), Special::NamedBlob("login-background"), "Background of the login screen"),
     // account
     set("locked", NONE, "BOOL", ("locked", Bool, Matched), "Whether nobody may log in"),
-    set("not-before", NONE, "TIME", ("notBeforeUSec", Moment, Matched), "No login before this time (UTC)"),
-    also(set("not-after", Some('e'), "TIME", ("notAfterUSec", Moment, Matched), "No login after this time (UTC)"), &["expiredate"]),
+    set("not-before", NONE, "TIME", ("notBeforeUSec", Moment, Matched), "No login before this time"),
+    also(set("not-after", Some('e'), "TIME", ("notAfterUSec", Moment, Matched), "No login after this time"), &["expiredate"]),
     set("rate-limit-interval", NONE, "SPAN", ("rateLimitIntervalUSec", Span, Matched), "Time in which attempts are counted (default: 1 min)"),
     set("rate-limit-burst", NONE, "NUMBER", ("rateLimitBurst", Number(1, BIG), Matched), "Attempts allowed in that time (default: 30)"),
     set("password-hint", NONE, "HINT", ("passwordHint", Text, Privileged), "Hint for the password"),

@@ -1,16 +1,17 @@
 //! Texts of the command line become values of the record, and the reverse for times and sizes.
 //!
-//! Times are read and shown in UTC: the record holds µs since 1970, and the answer must not depend on who asks.
+//! Times are read and shown as local time, as systemd's tools do; the record holds µs since 1970.
 
 use super::Kind;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use records::span::scaled;
 use records::{Realm, UserName};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 pub use records::span::{SECOND, show_span, span};
-
-const DAY: u64 = 86_400 * SECOND;
 
 const SUFFIXES: &[(u64, char)] = &[
     (1 << 60, 'E'),
@@ -183,19 +184,26 @@ pub fn show_size(bytes: u64) -> String {
     "0B".to_owned()
 }
 
-/// A point in time in µs since 1970, UTC: `2026-03-01`, `2026-03-01 12:00`, `@1700000000`, `+2d`, `tomorrow`.
+/// A point in time in µs since 1970: `2026-03-01`, `2026-03-01 12:00`, `@1700000000`, `+2d`, `tomorrow`; local time, unless
+/// `UTC` or `Z` stands behind it.
 pub fn moment(text: &str, now_usec: u64) -> Result<u64, String> {
+    moment_in(text, now_usec, &TimeZone::system())
+}
+
+fn moment_in(text: &str, now_usec: u64, zone: &TimeZone) -> Result<u64, String> {
     let wrong = || {
         "it must be a time such as 2026-12-31, \"2026-12-31 18:00\", @1700000000, +2weeks or tomorrow"
             .to_owned()
     };
     let text = text.trim();
-    let today = now_usec / DAY * DAY;
+    let today = timestamp(now_usec).ok_or_else(wrong)?.to_zoned(zone.clone()).date();
+    let midnight =
+        |day: Result<Date, jiff::Error>| day.ok().and_then(|day| usec_of(day, 0, zone)).ok_or_else(wrong);
     match text {
         "now" => return Ok(now_usec),
-        "today" => return Ok(today),
-        "yesterday" => return today.checked_sub(DAY).ok_or_else(wrong),
-        "tomorrow" => return Ok(today + DAY),
+        "today" => return midnight(Ok(today)),
+        "yesterday" => return midnight(today.yesterday()),
+        "tomorrow" => return midnight(today.tomorrow()),
         _ => {}
     }
     if let Some(seconds) = text.strip_prefix('@') {
@@ -207,38 +215,50 @@ pub fn moment(text: &str, now_usec: u64) -> Result<u64, String> {
     if let Some(ago) = text.strip_suffix(" ago").or_else(|| text.strip_prefix('-')) {
         return now_usec.checked_sub(span(ago)?).ok_or_else(wrong);
     }
-    calendar(text, today).ok_or_else(wrong)
+    calendar(text, today, zone).ok_or_else(wrong)
 }
 
-fn calendar(text: &str, today: u64) -> Option<u64> {
-    let text = text.strip_suffix(" UTC").or_else(|| text.strip_suffix('Z')).unwrap_or(text);
+fn calendar(text: &str, today: Date, zone: &TimeZone) -> Option<u64> {
+    let universal = text.strip_suffix(" UTC").or_else(|| text.strip_suffix('Z'));
+    let zone = if universal.is_some() { &TimeZone::UTC } else { zone };
+    let text = universal.unwrap_or(text);
     let mut words: Vec<&str> = text.split([' ', 'T']).filter(|word| !word.is_empty()).collect();
-    if words.first().is_some_and(|word| word.bytes().all(|b| b.is_ascii_alphabetic())) {
+    let is_word = |word: &&str| word.bytes().all(|b| b.is_ascii_alphabetic());
+    // The day of the week, as it is shown.
+    if words.first().is_some_and(is_word) {
         words.remove(0);
     }
     match words[..] {
-        [one] if one.contains(':') => Some(today + time_of_day(one)?),
-        [one] => day_usec(one),
-        [day, time] => Some(day_usec(day)? + time_of_day(time)?),
+        [one] if one.contains(':') => usec_of(today, time_of_day(one)?, zone),
+        [one] => usec_of(split_date(one)?, 0, zone),
+        [day, time] => usec_of(split_date(day)?, time_of_day(time)?, zone),
+        // The name of the local zone then; another one is not what is meant.
+        [day, time, name] => usec_of(split_date(day)?, time_of_day(time)?, zone)
+            .filter(|usec| show_moment_in(*usec, zone).ends_with(&format!(" {name}"))),
         _ => None,
     }
 }
 
-fn day_usec(text: &str) -> Option<u64> {
-    let (year, month, day) = split_date(text)?;
-    u64::try_from(days_of(year, month, day)).ok()?.checked_mul(DAY)
+/// A day and the µs since it began, by the clock on the wall.
+fn usec_of(day: Date, clock_usec: u64, zone: &TimeZone) -> Option<u64> {
+    let clock = jiff::SignedDuration::from_micros(i64::try_from(clock_usec).ok()?);
+    let at = day.to_datetime(jiff::civil::Time::midnight()).checked_add(clock).ok()?;
+    u64::try_from(at.to_zoned(zone.clone()).ok()?.timestamp().as_microsecond()).ok()
 }
 
-fn split_date(text: &str) -> Option<(i64, u32, u32)> {
+fn timestamp(usec: u64) -> Option<Timestamp> {
+    Timestamp::from_microsecond(i64::try_from(usec).ok()?).ok()
+}
+
+/// A day that exists.
+fn split_date(text: &str) -> Option<Date> {
     let parts: Vec<&str> = text.split('-').collect();
     let [year, month, day] = parts[..] else { return None };
     let digits = |part: &str, length| part.len() == length && part.bytes().all(|b| b.is_ascii_digit());
     if !digits(year, 4) || !digits(month, 2) || !digits(day, 2) {
         return None;
     }
-    let (year, month, day) = (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
-    // A day that does not exist (31 February) comes back as another one.
-    (date_of(days_of(year, month, day)) == (year, month, day)).then_some((year, month, day))
+    Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()
 }
 
 fn time_of_day(text: &str) -> Option<u64> {
@@ -254,43 +274,20 @@ fn time_of_day(text: &str) -> Option<u64> {
         .then_some((hour * 3600 + minute * 60) * SECOND + second)
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar (years counted from March, eras of 400 years).
-fn days_of(year: i64, month: u32, day: u32) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * (i64::from(month) + if month > 2 { -3 } else { 9 }) + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-/// The reverse.
-fn date_of(days: i64) -> (i64, u32, u32) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, u32::try_from(month).unwrap_or(1), u32::try_from(day).unwrap_or(1))
-}
-
-/// A point in time in words: `Mon 2026-11-23 09:07:41 UTC`.
+/// A point in time in words, local time: `Mon 2026-11-23 09:07:41 CET`.
 pub fn show_moment(usec: u64) -> String {
-    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    let seconds = usec / SECOND;
-    let days = seconds / 86_400;
-    let (year, month, day) = date_of(i64::try_from(days).unwrap_or(0));
-    let weekday = WEEKDAYS[usize::try_from(days % 7).unwrap_or(0)];
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{weekday} {year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    show_moment_in(usec, &TimeZone::system())
+}
+
+fn show_moment_in(usec: u64, zone: &TimeZone) -> String {
+    let local =
+        timestamp(usec).map(|at| at.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M:%S %Z").to_string());
+    local.unwrap_or_else(|| format!("@{}", usec / SECOND))
 }
 
 fn date(text: &str) -> Result<Value, String> {
     match split_date(text) {
-        Some((year, ..)) if year >= 1900 => Ok(json!(text)),
+        Some(day) if day.year() >= 1900 => Ok(json!(text)),
         _ => Err("it must be a date such as 1990-12-31, from 1900 on".to_owned()),
     }
 }
@@ -344,8 +341,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_moment_that_is_shown_reads_the_same(seconds in 0u64..253_402_300_799) {
-            prop_assert_eq!(moment(&show_moment(seconds * SECOND), 0), Ok(seconds * SECOND));
+        fn a_moment_that_is_shown_reads_the_same(seconds in 0u64..253_402_000_000) {
+            let shown = show_moment_in(seconds * SECOND, &TimeZone::UTC);
+            prop_assert_eq!(moment_in(&shown, 0, &TimeZone::UTC), Ok(seconds * SECOND));
         }
 
         #[test]
@@ -365,6 +363,17 @@ mod tests {
     fn days_that_do_not_exist_are_refused() {
         assert!(moment("2026-02-29", 0).is_err());
         assert!(moment("2024-02-29", 0).is_ok());
-        assert_eq!(moment("1970-01-02", 0), Ok(DAY));
+        assert_eq!(moment_in("1970-01-02", 0, &TimeZone::UTC), Ok(86_400 * SECOND));
+    }
+
+    #[test]
+    fn times_are_local_unless_they_say_otherwise() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        let noon = 43_200 * SECOND;
+        assert_eq!(moment_in("1970-01-01 14:00", 0, &zone), Ok(noon));
+        assert_eq!(moment_in("1970-01-01 12:00 UTC", 0, &zone), Ok(noon));
+        assert_eq!(moment_in("14:00", 1, &zone), Ok(noon));
+        assert_eq!(moment_in(&show_moment_in(noon, &zone), 0, &zone), Ok(noon));
+        assert_eq!(moment_in("tomorrow", noon, &zone), Ok(22 * 3600 * SECOND));
     }
 }

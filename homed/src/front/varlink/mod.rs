@@ -40,11 +40,13 @@ pub struct Service {
     pub machine: Arc<Machine>,
 }
 
-/// Marks the socket with the UIDs it answers for: a hint that saves clients a question. Kernels before 7.0 allow no
-/// attributes on sockets.
+/// Marks the socket as one that Varlink is spoken at (`varlinkctl list-sockets`), and with the UIDs it answers for: a
+/// hint that saves clients a question. Kernels before 7.0 allow no attributes on sockets.
 pub fn mark(socket: &Path) {
-    for name in ["user.userdb.uid", "user.userdb.gid"] {
-        let _ = rustix::fs::setxattr(socket, name, UID_RANGE.as_bytes(), rustix::fs::XattrFlags::empty());
+    for (name, value) in
+        [("user.varlink", "entrypoint"), ("user.userdb.uid", UID_RANGE), ("user.userdb.gid", UID_RANGE)]
+    {
+        let _ = rustix::fs::setxattr(socket, name, value.as_bytes(), rustix::fs::XattrFlags::empty());
     }
 }
 
