@@ -13,6 +13,13 @@ busctl -j call org.freedesktop.home1 /org/freedesktop/home1 org.freedesktop.home
     jq -c '.data[0] | fromjson | del(.status, .binding, .signature, .blobManifest) | .lastChangeUSec += 1' |
     jq -c";
 
+/// A public key of nobody's.
+const OTHER_KEY: &str = "\
+-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAQGT/1ihUNr06I16XTNRExq4Q08YMNMkPQtFRChGvdGw=
+-----END PUBLIC KEY-----
+";
+
 fn state_is(machine: &Ours, expected: &str) -> Result<()> {
     assert_eq!(machine.state("alice")?, expected);
     Ok(())
@@ -121,7 +128,8 @@ fn homes_come_and_go_by_path_and_by_record() -> Result<()> {
     machine.becomes("carol", "absent")?;
     // What the credentials of a first start say.
     let record = r#"{"storage":"directory","enforcePasswordPolicy":false,"environment":["A=1"],"secret":{"password":["correcthorse"]}}"#;
-    machine.check("mkdir /root/credentials; homectl get-signing-key > /root/credentials/home.add-signing-key.other.public")?;
+    machine.check("mkdir /root/credentials")?;
+    machine.write_file("/root/credentials/home.add-signing-key.other.public", OTHER_KEY.as_bytes())?;
     machine.write_file("/root/credentials/home.create.dora", record.as_bytes())?;
     machine.check("CREDENTIALS_DIRECTORY=/root/credentials homectl firstboot")?;
     ensure!(machine.check("homectl list-signing-keys")?.contains("other.public"));

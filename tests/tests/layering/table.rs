@@ -253,6 +253,7 @@ pub const ROOMS: &[Room] = &[
             "comfy_table",
             "indicatif",
             "rpassword",
+            "jiff",
             "rustix",
             "serde",
             "serde_json",
