@@ -117,6 +117,11 @@ impl Queue {
         !self.urgent.is_empty()
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+
     /// Whether that is wanted already, by whomever.
     pub fn wants(&self, verb: Verb) -> bool {
         self.all().any(|wanted| wanted.verb == verb)

@@ -332,6 +332,11 @@ impl Home {
         turn.effects.push(Effect::Log(self.user().clone(), text.to_owned()));
     }
 
+    /// Whether something runs on it, or waits to.
+    pub fn is_busy(&self) -> bool {
+        self.running.is_some() || !self.queue.is_empty()
+    }
+
     /// Whether the home is being made and nothing of it may be shown yet.
     pub fn is_being_checked(&self) -> bool {
         self.running.as_ref().is_some_and(|r| r.work == Work::Creating && r.phase == Phase::Checking)

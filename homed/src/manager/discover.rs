@@ -173,11 +173,26 @@ impl Manager {
         }
         match (whereabouts.mount, home.known()) {
             (Mount::Usable | Mount::Suspended, _) => self.detach(&user, turn),
-            (Mount::None | Mount::Open, Known::No) => self.take_out(&user, true, turn),
+            (Mount::None | Mount::Open, Known::No) if !home.is_busy() => self.take_out(&user, true, turn),
             (Mount::None | Mount::Open, _) => {
                 self.touch(&user);
                 turn.effects.push(Effect::Announce(Announcement::Changed(user)));
             }
+        }
+    }
+
+    /// A home that was never used here and has lost its storage is none; what ran on it has to end first, and whoever waits
+    /// for that is answered.
+    pub(super) fn forget_unknown(&mut self, user: &UserName, turn: &mut Turn) {
+        let is_none = |home: &Home| {
+            let whereabouts = turn.facts.whereabouts(home.place());
+            home.known() == Known::No
+                && !home.is_busy()
+                && whereabouts.storage == Storage::Missing
+                && !whereabouts.mount.is_there()
+        };
+        if self.homes.get(user).is_some_and(is_none) {
+            self.take_out(user, true, turn);
         }
     }
 

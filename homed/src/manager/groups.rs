@@ -43,11 +43,16 @@ impl Group {
 impl Manager {
     /// Wants the same of every home; `waiter` is answered when all are through.
     pub(super) fn all(&mut self, verb: Verb, waiter: Waiter, turn: &mut Turn) -> GroupId {
-        let id = GroupId(turn.job_id().0);
-        let users: Vec<UserName> = self.homes.keys().cloned().collect();
         let phase = (verb == Verb::Tend).then_some(Phase::Tend);
-        let group = Group { phase, ..Group::of(verb, waiter, users.len()) };
-        self.groups.insert(id, group);
+        self.all_of(Group { phase, ..Group::of(verb, waiter, 0) }, turn)
+    }
+
+    /// The same for a call that is more than that. Without any home it ends at once.
+    pub(super) fn all_of(&mut self, group: Group, turn: &mut Turn) -> GroupId {
+        let id = GroupId(turn.job_id().0);
+        let verb = group.verb;
+        let users: Vec<UserName> = self.homes.keys().cloned().collect();
+        self.groups.insert(id, Group { left: users.len(), ..group });
         if users.is_empty() {
             self.group_ends(id, turn);
         }

@@ -164,6 +164,7 @@ impl Manager {
             Event::Ended(user, job, outcome) => {
                 let share = matches!(outcome, Outcome::Done { .. }) && self.is_tended_by_itself(&user, turn);
                 self.on(&user, turn, |home, turn| home.ended(job, outcome, turn));
+                self.forget_unknown(&user, turn);
                 if share {
                     self.resize_all(space::Phase::Shrink, Waiter::Nobody, turn);
                 }

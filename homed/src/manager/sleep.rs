@@ -8,6 +8,7 @@
 //!
 //! A sleep that wakes in between (suspend-then-hibernate) is over when systemd says so, not at the first wake.
 
+use super::groups::Group;
 use super::{Manager, Operation};
 use crate::home::effect::{Effect, Failed, Timer};
 use crate::home::state::Resting;
@@ -67,10 +68,7 @@ impl Manager {
         if holds {
             self.hold(turn);
         }
-        let group = self.all(Verb::LockAll, waiter, turn);
-        if let Some(group) = self.groups.get_mut(&group) {
-            group.holds = holds;
-        }
+        let group = self.all_of(Group { holds, ..Group::of(Verb::LockAll, waiter, 0) }, turn);
         turn.effects.push(Effect::SetTimer(Timer::Group(group), LOCKED));
     }
 

@@ -1,7 +1,7 @@
 //! Random sequences on the core, with invariants checked after each step.
 
 use super::*;
-use crate::home::effect::{Findings, Interrupted, StartJob};
+use crate::home::effect::{Findings, Found, Interrupted, StartJob};
 use crate::home::facts::{Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::seal::Seal;
 use crate::job::{Outcome, RecordChange, Task};
@@ -143,6 +143,33 @@ fn an_open_home_is_detached_when_its_disk_is_pulled_out() {
     assert!(put(Storage::Missing, Mount::None).is_none());
     let task = put(Storage::Missing, Mount::Usable);
     assert!(matches!(task, Some(Task::Deactivate { force: crate::job::Force::Yes })));
+}
+
+#[test]
+fn a_home_that_nobody_knew_is_forgotten_when_what_runs_on_it_has_ended() {
+    let (mut manager, mut scene) = (manager(), Scene::default());
+    let storage = |storage| Whereabouts { storage, mount: Mount::None };
+    scene.disks.borrow_mut().insert(user(0), storage(Storage::There));
+    let image = "/home/alice.home";
+    let name = records::FullName { user: user(0), realm: None };
+    let found = Found { name, image: image.into(), storage: records::Storage::Luks };
+    scene.take(&mut manager, Event::Found(found));
+    let (_, id, uids) = scene.checks.pop().expect("its names are looked up");
+    let findings = Findings { uid: uids.first().copied(), ..Findings::default() };
+    scene.take(&mut manager, Event::Checked(user(0), id, findings));
+    // The third call has a password with it.
+    scene.calls = 2;
+    scene.apply(&mut manager, Op::Ask(What::Activate, 0, 0));
+    scene.apply(&mut manager, Op::Check(true));
+    let job = scene.running.first().expect("a worker runs").id;
+    let caller = *scene.open_calls.first().expect("somebody waits");
+
+    scene.disks.borrow_mut().insert(user(0), storage(Storage::Missing));
+    scene.take(&mut manager, Event::Vanished(image.into()));
+    scene.running.clear();
+    scene.take(&mut manager, Event::Ended(user(0), job, Outcome::Refused(Refusal::HomeAbsent.into())));
+    assert!(!scene.open_calls.contains(&caller), "nobody waits for ever");
+    assert!(scene.shown.is_empty(), "and then it is none any more");
 }
 
 #[test]

@@ -283,3 +283,14 @@ fn a_sleep_that_is_over_before_all_is_locked_is_no_sleep() {
     assert!(scene.answer().is_some_and(|answer| answer.is_err_and(|why| why.contains("given up"))));
     assert!(!scene.has(|effect| matches!(effect, Effect::PowerOff)));
 }
+
+#[test]
+fn a_machine_without_homes_sleeps_like_any_other() {
+    let mut scene = Scene::new("", |_| {});
+    for name in ["alice", "bob"] {
+        drop(scene.manager.homes.remove(&user(name)));
+    }
+    let effects = scene.ask(0, Operation::LockAll(Then::Hold));
+    let left_out = |effect: &Effect| matches!(effect, Effect::Answer(_, Ok(Answer::LeftOut(users)), _) if users.is_empty());
+    assert!(effects.iter().any(left_out));
+}
