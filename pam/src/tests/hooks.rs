@@ -103,6 +103,20 @@ fn tokens_are_asked_for_what_they_want() {
     let (code, pam) = play(auth::authenticate, alice(), script);
     assert_eq!(code, Code::PAM_SUCCESS);
     assert!(pam.tokens.is_empty(), "a PIN is no password for other modules");
+    // Nor is a password that was wrong.
+    let script = vec![
+        RECORD,
+        Acquire(&[], Some(Refusal::BadPasswordAndNoToken)),
+        Told("not inserted"),
+        Ask("Password (or insert the token, and press Enter): ", Some("typo")),
+        Acquire(&["typo"], Some(Refusal::TokenPinNeeded)),
+        Told("incorrect"),
+        Ask(PIN, Some("1234")),
+        Acquire(&["typo", "1234"], None),
+    ];
+    let (code, pam) = play(auth::authenticate, alice(), script);
+    assert_eq!(code, Code::PAM_SUCCESS);
+    assert!(pam.tokens.is_empty(), "the password that did not open the home is handed on");
 }
 
 #[test]
