@@ -186,12 +186,10 @@ impl Record {
             || !self.privileged_list("fido2HmacSalt").is_empty()
     }
 
-    /// The hashes of all that opens a home: passwords, recovery keys, tokens.
-    pub fn hashed_keys(&self) -> Vec<&str> {
-        let keys = self.recovery_keys().into_iter().map(|key| key.hashed_password);
-        let pkcs11 = self.pkcs11_keys().into_iter().map(|key| key.hashed_password);
-        let fido2 = self.fido2_salts().into_iter().map(|key| key.hashed_password);
-        self.hashed_passwords().into_iter().chain(keys).chain(pkcs11).chain(fido2).collect()
+    /// Whether the same opens the home, entry by entry: what a token is asked with counts as its hash does.
+    pub fn opens_like(&self, other: &Self) -> bool {
+        let same = |member: &&str| self.privileged_list(member) == other.privileged_list(member);
+        ["hashedPassword", "recoveryKey", "pkcs11EncryptedKey", "fido2HmacSalt"].iter().all(same)
     }
 
     /// A copy with other password hashes.
@@ -224,6 +222,22 @@ mod tests {
 
     fn record(privileged: Value) -> Result<Record, InvalidRecord> {
         Record::from_value(json!({"userName": "alice", "privileged": privileged}), Sections::HOST)
+    }
+
+    #[test]
+    fn what_a_token_is_asked_with_belongs_to_what_opens_the_home() {
+        let with = |salt: &str| {
+            record(json!({
+                "hashedPassword": ["$y$x"],
+                "fido2HmacSalt": [{"credential": "AA==", "salt": salt, "hashedPassword": "$y$z"}],
+            }))
+            .expect("valid")
+        };
+        assert!(with("AAAA").opens_like(&with("AAAA")));
+        assert!(!with("AAAA").opens_like(&with("AAAB")), "the hash alone is the same");
+        let hint = with("AAAA").with_privileged("passwordHint", json!("pet"));
+        assert!(hint.opens_like(&with("AAAA")));
+        assert!(!with("AAAA").with_hashed_passwords(Vec::new()).opens_like(&with("AAAA")));
     }
 
     #[test]

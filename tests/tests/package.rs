@@ -62,6 +62,7 @@ fn upgrades_and_removals_leave_nobody_behind() -> Result<()> {
     machine.check("cmp /root/local.public /var/lib/systemd/home/local-*.public")?;
     machine.check("! cmp -s /root/local.public /var/lib/systemd/home/local.public")?;
 
+    machine.check("systemctl enable homed-firstboot.service")?;
     remove(&machine)?;
     let left = machine.run(LEFT)?.stdout;
     ensure!(left.trim().is_empty(), "{left}");

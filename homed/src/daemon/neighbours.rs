@@ -31,17 +31,27 @@ impl Neighbours {
 
     /// Who signed a record.
     pub fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {
-        match self.trust()?.verdict(record) {
+        match self.verdict(record)? {
             Verdict::Local => Some(SignedLocally::Yes),
             Verdict::LocalAmongOthers | Verdict::Foreign => Some(SignedLocally::No),
             Verdict::Unsigned | Verdict::Rejected => None,
         }
     }
 
+    /// What the signatures of a record are worth, by the keys as they are: a worker, or root, may have made another in the
+    /// meantime, so none is rejected by what was read earlier.
+    fn verdict(&self, record: &Record) -> Option<Verdict> {
+        let known = self.trust()?.verdict(record);
+        if known != Verdict::Rejected {
+            return Some(known);
+        }
+        self.keys_changed();
+        Some(self.trust()?.verdict(record))
+    }
+
     fn trust(&self) -> Option<Trust> {
         let mut kept = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
-        // A worker may have made this machine's own key in the meantime.
-        if kept.as_ref().is_none_or(|trust| trust.local.is_empty()) {
+        if kept.is_none() {
             *kept = self.read_trust();
         }
         kept.clone()
@@ -81,7 +91,7 @@ impl Neighbours {
     }
 
     fn is_usable(&self, record: &Record) -> bool {
-        let verdict = self.trust().map(|trust| trust.verdict(record));
+        let verdict = self.verdict(record);
         let usable = matches!(verdict, Some(Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign));
         if !usable {
             tracing::warn!(
@@ -195,5 +205,30 @@ impl Outside for Neighbours {
             KeyOperation::Add(name, pem) => done(self.folders.add_key(&name, &pem)),
             KeyOperation::Remove(name) => done(self.folders.remove_key(&name)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::Sections;
+
+    #[test]
+    fn a_key_that_a_worker_has_made_meanwhile_counts() {
+        let folder = tempfile::tempdir().expect("folder");
+        let state = folder.path().to_owned();
+        let folders = Folders { keys: vec![state.clone()], blobs: state.join("blobs"), state };
+        let neighbours = Neighbours::new(folders.clone());
+        let record = Record::parse(r#"{"userName":"alice"}"#, Sections::EMBEDDED).expect("valid");
+        for seed in [1, 2] {
+            let key = folders.private_key_or_new(|| Ok([seed; 32])).expect("made");
+            let signed = sign(&record, &key).expect("signed");
+            assert_eq!(neighbours.signed_locally(&signed), Some(SignedLocally::Yes), "key {seed}");
+            // Lost, and the public half stays.
+            std::fs::remove_file(folders.state.join("local.private")).expect("there");
+            assert_eq!(neighbours.signed_locally(&signed), Some(SignedLocally::Yes), "key {seed}");
+        }
+        let stranger = sign(&record, &PrivateKey::from_seed([3; 32])).expect("signed");
+        assert_eq!(neighbours.signed_locally(&stranger), None);
     }
 }

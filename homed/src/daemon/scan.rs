@@ -22,8 +22,8 @@ pub fn file(path: &Path) -> Option<Found> {
     Some(Found { name, image: path.to_str()?.to_owned(), storage })
 }
 
-/// The storage at a path that somebody has named: absolute, and no link on the way but what the file system's
-/// administrator has set up.
+/// The storage at a path that an administrator has named: absolute, without `..`, and no link itself. Folders on the way are
+/// the administrator's to judge.
 pub fn named(path: &Path) -> Option<Found> {
     let is_plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
     file(path).filter(|_| is_plain)

@@ -86,10 +86,17 @@ async fn follow(mut watched: Watched, mounts: MountTable, events: Events) {
             Ok(news) => news,
             Err(error) => return tracing::warn!("new homes are no longer seen by themselves: {error}"),
         };
-        if watched.follows() {
-            scan::folder(&watched.root).into_iter().for_each(|found| events.event(Event::Found(found)));
-        }
-        news.iter().for_each(|event| report(&watched.root, event, &events));
+        // On a thread of its own: a home root on a server that does not answer keeps nobody else waiting.
+        let told = events.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            news.iter().for_each(|event| report(&watched.root, event, &told));
+            if watched.follows() {
+                scan::folder(&watched.root).into_iter().for_each(|found| told.event(Event::Found(found)));
+            }
+            watched
+        });
+        let Ok(still) = looked.await else { return };
+        watched = still;
     }
 }
 

@@ -20,7 +20,7 @@ impl Home {
     /// Whether it goes without a password: the home is open, and nothing changes of what opens it. Who may change the
     /// record at all, polkit has said. (The copies inside are written at the next use with a password.)
     pub(super) fn updates_without_password(&self, wanted: &Wanted, turn: &Turn) -> bool {
-        let keeps_keys = |change: &RecordChange| hashes(&change.record) == hashes(&self.record);
+        let keeps_keys = |change: &RecordChange| change.record.opens_like(&self.record);
         wanted.verb == Verb::Update
             && wanted.change.as_deref().is_some_and(keeps_keys)
             && self.state(turn.facts).is_active()
@@ -64,13 +64,6 @@ fn passwords(record: &Record) -> Vec<&str> {
     record.hashed_passwords()
 }
 
-/// What opens a key slot: all hashes, and what tokens are asked with.
-fn hashes(record: &Record) -> Vec<String> {
-    let hashes = record.hashed_keys().into_iter().map(str::to_owned);
-    let tokens = ["pkcs11EncryptedKey", "fido2HmacSalt"].map(|member| record.privileged()?.get(member));
-    hashes.chain(tokens.into_iter().flatten().map(ToString::to_string)).collect()
-}
-
 fn judge(
     current: &Record,
     signed_locally: Option<SignedLocally>,
@@ -105,7 +98,7 @@ fn judge(
                 .into(),
         );
     }
-    if change.reach == Reach::HostOnly && hashes(new) != hashes(current) {
+    if change.reach == Reach::HostOnly && !new.opens_like(current) {
         return refuse(
             Refusal::InvalidArgs,
             "Passwords and keys cannot be changed offline: the key slots of the image would not follow."

@@ -161,7 +161,7 @@ impl Copies {
         let is_edit = self.trust.verdict(winner) == Verdict::Local
             && is_newer
             && copy.full_name() == winner.full_name()
-            && copy.hashed_keys() == winner.hashed_keys()
+            && copy.opens_like(winner)
             && same("blobManifest")
             && own_changes::only_self_modifiable(winner, copy, &self.machine);
         if !is_edit {

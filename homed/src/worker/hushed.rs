@@ -6,8 +6,8 @@ use crate::sys::running::Process;
 use crate::sys::terminal::{HUSHED, Modes, text_of_line, text_to_line};
 use records::UserName;
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Something that was changed.
@@ -42,9 +42,11 @@ impl Note {
     /// Notes what is about to be changed.
     pub fn add(&mut self, hushed: Hushed) -> io::Result<()> {
         fs::create_dir_all(HUSHED)?;
+        // What was noted before stays, whenever this process is killed.
+        let mut note = File::options().create(true).append(true).open(&self.path)?;
+        note.write_all(hushed.line().as_bytes())?;
         self.hushed.push(hushed);
-        let text: String = self.hushed.iter().map(Hushed::line).collect();
-        fs::write(&self.path, text)
+        Ok(())
     }
 }
 

@@ -53,7 +53,7 @@ pub fn update<W: Write>(job: &Job, change: &RecordChange, resting: Mounted, step
 }
 
 fn keeps_keys(job: &Job, change: &RecordChange) -> bool {
-    job.record.hashed_keys() == change.record.hashed_keys()
+    job.record.opens_like(&change.record)
 }
 
 /// The host's copy alone: it is newer then, and the next use writes the others.
