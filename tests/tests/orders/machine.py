@@ -130,6 +130,7 @@ losetup -nl -O NAME,BACK-FILE | grep alice
 ls -A /run/homed/locked 2>/dev/null | sed 's,^,note: ,'
 find /home /var/lib/systemd/home -maxdepth 1 -name '.#*'
 getfattr --absolute-names -d {IMAGE} 2>/dev/null | grep user.home-
+dd if={IMAGE} bs=4096 skip=255 count=1 status=none 2>/dev/null | grep -ao homed-open
 :"""
 
 

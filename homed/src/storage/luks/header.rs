@@ -9,7 +9,7 @@ use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::luks::spec::Spec;
 use crate::storage::parts::gpt::{self, Copies, Table};
 use crate::storage::parts::image;
-use crate::storage::parts::mark::{self, Spot};
+use crate::storage::parts::mark::Spot;
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::Window;
 use crate::sys::{memory, oom};
@@ -49,11 +49,9 @@ impl Place {
     }
 }
 
-/// Takes away the marks of an image that is closed.
-pub fn mark_closed(file: &File, spec: &Spec) -> Result<(), Failure> {
-    // Whose place is not found any more has no mark that could be.
-    let spot = locate(file, spec).map_or(Spot::before(0), |place| place.mark());
-    mark::clear(file, spot)
+/// Where the mark is in an image; one whose encrypted part is not found has none.
+pub fn spot(file: &File, spec: &Spec) -> Spot {
+    locate(file, spec).map_or(Spot::before(0), |place| place.mark())
 }
 
 /// Whether the partition table wants to be written anew.

@@ -12,7 +12,7 @@ use super::perform::sweep::{refuse_what_is_open, sweep, sweep_all};
 use super::plan::sweep::Reach;
 use super::read_only::{Decrypted, Mounted};
 use super::segment::{self, Discard, Use};
-use super::{file_system, header_copies, resize};
+use super::{file_system, header_copies, resize, sealed};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::examined::Headers;
 use crate::storage::luks::spec::Spec;
@@ -177,11 +177,8 @@ pub fn repair_file_system(
     mark::set(&file, place.mark(), &spec.machine)?;
     let window = header.window(&place);
     let repaired = repair_inside(spec, (&file, window), &unlocked.volume_key, vouched, steps);
-    let closed = super::wait_until_closed(spec);
-    if repaired.is_err() && closed.is_ok() && !was_dirty {
-        // Else other machines would refuse it. One that was repaired loses its mark with its next use.
-        let _ = mark::clear(&file, place.mark());
-    }
+    // That one which was repaired may not be whole, its next use takes away.
+    let closed = sealed::let_go(spec, &file, repaired.is_err() && !was_dirty, steps);
     repaired.and(closed)
 }
 

@@ -91,7 +91,7 @@ impl Backend for Luks {
 
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
         sweep(&self.spec)?;
-        close(&self.spec, force, steps)
+        sealed::close(&self.spec, force, steps)
     }
 
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
@@ -191,17 +191,6 @@ impl Mends for Luks {
     ) -> Result<(), Failure> {
         mend::rescue(&self.spec, keys, (uid, target, vouched), steps)
     }
-}
-
-fn close(spec: &Spec, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
-    let seen = sealed::close(spec, force, steps)?;
-    // Opened for rescue, nothing of it is changed, the mark of an unclean end included; cut off, it has had one.
-    if force == Force::Yes || seen.read_only || seen.cut_off {
-        return Ok(());
-    }
-    let file = open_when_free(spec)?;
-    steps.enter(Step::Sync)?;
-    header::mark_closed(&file, spec)
 }
 
 /// The kernel lets go of the image, and of the lock on it, a moment after the loop device is gone.

@@ -4,7 +4,7 @@ use super::header::{self, HeaderCopy, Health, Place};
 use super::perform::pinned;
 use super::perform::sweep::{refuse_what_is_open, sweep};
 use super::record_token::{self, Algorithm};
-use super::{file_system, is_mounted, resize, sealed, segment, wait_until_closed};
+use super::{file_system, is_mounted, resize, sealed, segment};
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::HomeDirectory;
 use crate::storage::luks::spec::Spec;
@@ -227,10 +227,7 @@ impl Drop for LuksOpened {
         }
         self.directory = None;
         (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
-        if !self.was_dirty {
-            // Already failing. What stays makes the next use look closer.
-            let _ = wait_until_closed(&self.spec).and_then(|()| mark::clear(&self.image, self.place.mark()));
-        }
+        sealed::take_back(&self.spec, &self.image, !self.was_dirty);
     }
 }
 
@@ -297,7 +294,7 @@ impl Opened for LuksOpened {
             return Ok(());
         }
         steps.enter(Step::Detach)?;
-        self.close()
+        self.close(steps)
     }
 
     fn vault(&mut self) -> Option<&mut dyn Vault> {

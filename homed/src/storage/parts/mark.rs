@@ -90,10 +90,12 @@ fn is_plain(character: char) -> bool {
 /// The other machine that has the image open, or was cut off while it had. What this machine wrote before it was cut off
 /// keeps nobody out: its locks are known here.
 pub fn another(image: &File, spot: Spot, machine: &Machine) -> Option<Opener> {
+    opener(image, spot).filter(|opener| opener.machine != machine.id.as_str())
+}
+
+fn opener(image: &File, spot: Spot) -> Option<Opener> {
     let sector = image::bytes(image, spot.0?, SECTOR)?;
-    let text = sector.strip_prefix(MAGIC)?.split(|byte| *byte == 0).next()?;
-    let opener = Opener::parse(text)?;
-    (opener.machine != machine.id.as_str()).then_some(opener)
+    Opener::parse(sector.strip_prefix(MAGIC)?.split(|byte| *byte == 0).next()?)
 }
 
 /// Refuses an image that another machine has open.
@@ -128,6 +130,18 @@ pub fn clear(image: &File, spot: Spot) -> Result<(), Failure> {
     image.sync_all().during("writing the image to disk")?;
     forget(image, spot).during("marking the image as not in use")?;
     image::clear_dirty(image)
+}
+
+/// Takes away the mark inside alone, once everything in the image is on disk: nobody here has it open, and whether it is
+/// whole is not known.
+pub fn let_go(image: &File, spot: Spot) -> Result<(), Failure> {
+    image.sync_all().during("writing the image to disk")?;
+    forget(image, spot).and_then(|()| image.sync_all()).during("marking the image as not in use")
+}
+
+/// Whether it says that this machine has the image open, in this boot or another.
+pub fn is_own(image: &File, spot: Spot, machine: &Machine) -> bool {
+    opener(image, spot).is_some_and(|opener| opener.machine == machine.id.as_str())
 }
 
 /// Takes the mark inside away. The caller writes it to disk.

@@ -3,7 +3,7 @@
 //!
 //! The planner and the loop that do the work are those that run on a real machine.
 
-use crate::storage::luks::plan::lock::{Barriers, Device, Key};
+use crate::storage::luks::plan::lock::{Barriers, Device, Key, Marks};
 use run::Run;
 
 mod run;
@@ -30,6 +30,10 @@ pub struct Kernel {
     barriers: Barriers,
     keyring: bool,
     processes: Processes,
+    /// What the image says; each is on disk at once.
+    marks: Marks,
+    /// The device can only be read, as a rescue makes it.
+    read_only: bool,
     /// Whether the kernel has keyrings at all.
     pub keyrings: bool,
     /// Of the kind that writes when it is thawed, and has its device flushed at every sync (ext4).
@@ -51,9 +55,11 @@ pub enum Verb {
     KilledResize,
     /// Root mounts something over the home, or takes it away.
     MountOver,
+    /// The machine's power fails.
+    PowerCut,
 }
 
-pub const VERBS: [Verb; 9] = [
+pub const VERBS: [Verb; 10] = [
     Verb::Lock,
     Verb::Unlock,
     Verb::Settle,
@@ -63,6 +69,7 @@ pub const VERBS: [Verb; 9] = [
     Verb::KilledCheck,
     Verb::KilledResize,
     Verb::MountOver,
+    Verb::PowerCut,
 ];
 
 /// How a step is cut.
@@ -116,6 +123,8 @@ impl Kernel {
             barriers: Barriers::Never,
             keyring: false,
             processes: Processes::Gone,
+            marks: Marks::default(),
+            read_only: false,
             keyrings,
             writes_at_thaw,
         }
@@ -181,6 +190,11 @@ impl Kernel {
             Verb::Settle if self.processes == Processes::Frozen && !self.is_sealed() => {
                 "settled, and processes are frozen over a home that is not locked"
             }
+            Verb::Settle | Verb::GiveUp | Verb::Deactivate
+                if self.is_closed() && self.others.is_empty() && self.marks.here && !some_failed =>
+            {
+                "closed, and other machines are refused"
+            }
             Verb::GiveUp | Verb::Deactivate
                 if self.home.is_some() || self.mounted || self.covered || self.has_key() && !some_failed =>
             {
@@ -191,8 +205,15 @@ impl Kernel {
         Err(wrong.into())
     }
 
+    /// No device is left that is not ours, and whoever looks at the image on another machine is not let in meanwhile.
+    fn is_alone(&self) -> Result<(), String> {
+        let writes = self.home.is_some_and(|home| has_key(&home)) && !self.read_only;
+        if writes && !self.marks.here { Err("open, and another machine may open it".into()) } else { Ok(()) }
+    }
+
     /// Whoever comes after gets everybody in, and closes the home so that nothing is left.
     pub fn ends_well(&self) -> Result<(), String> {
+        self.is_alone()?;
         let act = |kernel: &Self, verb| kernel.act(Act { verb, cut: None });
         let settled = act(self, Verb::Settle)?;
         let mut kernel = settled.kernel;
@@ -215,6 +236,14 @@ impl Kernel {
         }
         if kernel.mounted && !kernel.is_usable() {
             return Err("it is open, and cannot be used".into());
+        }
+        let opened = act(&closed.kernel, Verb::Activate)?;
+        if !opened.done {
+            return Err("it cannot be opened again".into());
+        }
+        let closed = act(&opened.kernel, Verb::Deactivate)?.kernel;
+        if closed != Self::closed(self.writes_at_thaw, self.keyrings) {
+            return Err(format!("opened and closed, it leaves something: {closed:?}"));
         }
         Ok(())
     }

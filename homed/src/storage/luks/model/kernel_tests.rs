@@ -139,6 +139,7 @@ pub(super) const FAULTS: &[(&[Mend], &str)] = &[
     (&[Mend::Thaws], ""),
     (&[Mend::Uncovers], ""),
     (&[Mend::Barriers], ""),
+    (&[Mend::Unmarks], "other machines are refused"),
 ];
 
 #[test]

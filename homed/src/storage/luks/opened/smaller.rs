@@ -13,10 +13,9 @@ use crate::storage::Resized;
 use crate::storage::luks::resize::Smaller;
 use crate::storage::luks::segment::{self, Discard, Use};
 use crate::storage::luks::whereabouts::helper_name;
-use crate::storage::luks::{file_system, header, wait_until_closed};
+use crate::storage::luks::{file_system, header, sealed};
 use crate::storage::parts::image::NewImage;
 use crate::storage::parts::mapped::{self, Mapped};
-use crate::storage::parts::mark;
 use crate::storage::parts::size::MIB;
 use crate::storage::parts::superblock;
 use crate::sys::cryptsetup::Luks;
@@ -34,7 +33,7 @@ impl LuksOpened {
         smaller: Smaller,
         steps: &mut dyn Steps,
     ) -> Result<Resized, Failure> {
-        self.close()?;
+        self.close(steps)?;
         steps.enter(Step::Allocate)?;
         let copy = NewImage::copy(&self.spec.image, &self.image, &self.spec.machine.id)?;
         let inside = self.shrink_inside(copy.file(), smaller, steps)?;
@@ -52,13 +51,12 @@ impl LuksOpened {
     }
 
     /// Takes the layers down again, and the mark away.
-    pub(super) fn close(&mut self) -> Result<(), Failure> {
+    pub(super) fn close(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
         if let Some(directory) = self.directory.take() {
             durable::sync_file_system(&directory).during("writing the home to disk")?;
         }
         (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
-        wait_until_closed(&self.spec)?;
-        mark::clear(&self.image, self.place.mark())
+        sealed::let_go(&self.spec, &self.image, true, steps)
     }
 
     /// Bytes that the file system has afterwards.

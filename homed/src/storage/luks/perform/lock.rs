@@ -88,7 +88,7 @@ fn forgives(wish: Wish) -> bool {
 
 /// The home can be used without it.
 fn can_be_missed(step: Step) -> bool {
-    matches!(step, Step::KeepKey | Step::Remove(_) | Step::AskBarriers | Step::Revoke)
+    matches!(step, Step::KeepKey | Step::Remove(_) | Step::AskBarriers | Step::Revoke | Step::Unmark)
 }
 
 fn refused<T>(why: Unfit) -> Result<T, Failure> {
@@ -125,5 +125,6 @@ fn name(step: Step) -> job::Step {
         Step::CutOff => job::Step::CutOff,
         Step::Unmount => job::Step::Unmount,
         Step::AwaitClosed => job::Step::Detach,
+        Step::Unmark => job::Step::Sync,
     }
 }

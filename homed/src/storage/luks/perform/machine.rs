@@ -1,7 +1,7 @@
 //! The lock's steps on this machine. What may never come back has a bound.
 
 use super::super::plan::lock::{
-    Barriers, Device, FileSystem, Frozen, Kept, Key, Mounts, Prepared, Situation, Step, Which,
+    Barriers, Device, FileSystem, Frozen, Kept, Key, Marks, Mounts, Prepared, Situation, Step, Which,
 };
 use super::super::{resize, wait_until_closed};
 use super::lock::Locks;
@@ -13,6 +13,7 @@ use crate::sys::bounded::{Deadline, Late};
 use crate::sys::devmapper;
 use crate::sys::mount::{self, Elsewhere, Found, Mounted, Number};
 use records::Secret;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -25,6 +26,7 @@ const WASHING: Duration = Duration::from_secs(8);
 /// The longest for what the kernel does at once, or never.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
+mod marks;
 mod steps;
 
 use steps::in_time;
@@ -38,6 +40,10 @@ pub struct Means<'a> {
     pub key: Option<&'a Secret>,
     /// What is still used is closed all the same.
     pub by_force: bool,
+    /// What is in the image is whole once it is closed.
+    pub whole: bool,
+    /// The image, where the run has it open, and so its lock.
+    pub image: Option<&'a File>,
 }
 
 /// What a close has seen.
@@ -196,6 +202,8 @@ impl Locks for Machine<'_, '_> {
             prepared: self.prepared,
             kept: self.kept,
             seen_closed: self.seen.closed,
+            marks: if home.is_none() && others.is_empty() { self.marks() } else { Marks::default() },
+            ended: self.ended(),
         })
     }
 
@@ -242,6 +250,7 @@ impl Locks for Machine<'_, '_> {
             }
             Step::Unmount => self.unmount(steps),
             Step::AwaitClosed => wait_until_closed(self.spec).map(|()| self.seen.closed = true),
+            Step::Unmark => self.unmark(),
         }
     }
 }

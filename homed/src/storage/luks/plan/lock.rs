@@ -3,15 +3,18 @@
 //! ```text
 //! sealed:   cover → sync → wash → evict → leave out barriers → freeze → flush → clear second table → suspend → wipe │ revoke
 //! open:     clear second table → key back, device goes on → uncover → thaw → barriers → keep the key
-//! given up: revoke → cut the device off → uncover → thaw → unmount → all gone
-//! closed:   uncover → thaw → barriers → unmount → revoke → all gone
+//! given up: revoke → cut the device off → uncover → thaw → unmount → all gone → mark away
+//! closed:   uncover → thaw → barriers → unmount → revoke → all gone → marks away
 //! ```
 //!
-//! What a killed worker has left is settled by the same steps. Three rules hold in every order of events:
+//! What a killed worker has left is settled by the same steps, and whoever opens a home and fails closes it by them.
+//! Four rules hold in every order of events:
 //!
 //! * A suspended device without a key is sealed: nothing that follows may fail, and nobody is thawed over it.
 //! * A file system is thawed only over a device that goes on: ext4 and xfs write when they are thawed, and would never return.
 //! * A device with a second (inactive) table keeps a key there; it is cleared before the device is suspended or goes on.
+//! * The mark that this machine has the image open goes with the last device, however that came to go: other machines are
+//!   refused as long as it is there. That the image may not be whole, only who knows better takes away.
 
 mod order;
 
@@ -107,6 +110,24 @@ pub enum Kept {
     Unknown,
 }
 
+/// What the image says of being open. It is looked at where no device is left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Marks {
+    /// Inside of it: this machine has it open, so others keep off.
+    pub here: bool,
+    /// Beside it: it was written to, and what is in it may not be whole.
+    pub unclean: bool,
+}
+
+/// How the file system of the home has come to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ended {
+    /// This run knows that it is whole.
+    Whole,
+    /// Perhaps in the midst of something.
+    Unknown,
+}
+
 /// Which mounts of the home there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mounts {
@@ -139,6 +160,10 @@ pub struct Situation {
     pub kept: Kept,
     /// This run has seen that the kernel has taken all down.
     pub seen_closed: bool,
+    /// Of the image.
+    pub marks: Marks,
+    /// How it ended.
+    pub ended: Ended,
 }
 
 /// What is wanted.
@@ -203,6 +228,8 @@ pub enum Step {
     Unmount,
     /// The kernel has taken all down.
     AwaitClosed,
+    /// The image says no more that this machine has it open, nor that it may not be whole if it is known to be.
+    Unmark,
 }
 
 /// How the home is when nothing is left to be done.

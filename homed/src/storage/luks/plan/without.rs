@@ -70,6 +70,9 @@ mends! {
     Uncovers,
     /// Barriers are asked for again.
     Barriers,
+    /// The mark that this machine has the image open goes with whoever closes or settles the home, also where it is not
+    /// known to be whole.
+    Unmarks,
 }
 
 /// Whether it is minded: always, but in a test that wants to see what comes of it.

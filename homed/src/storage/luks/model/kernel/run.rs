@@ -5,7 +5,8 @@ use crate::job::{self, Failure, Steps};
 use crate::storage::Unsealed;
 use crate::storage::luks::perform::lock::{Locks, reach, seal};
 use crate::storage::luks::plan::lock::{
-    Barriers, Device, FileSystem, Frozen, Kept, Key, Mounts, Prepared, Reached, Situation, Step, Which, Wish,
+    Barriers, Device, Ended, FileSystem, Frozen, Kept, Key, Marks, Mounts, Prepared, Reached, Situation,
+    Step, Which, Wish,
 };
 
 /// One process that does a verb.
@@ -22,6 +23,7 @@ pub struct Run {
     kept: Kept,
     prepared: Prepared,
     seen_closed: bool,
+    ended: Ended,
 }
 
 struct Silent;
@@ -48,6 +50,7 @@ impl Run {
             kept,
             prepared,
             seen_closed: false,
+            ended: Ended::Unknown,
         }
     }
 
@@ -75,6 +78,11 @@ impl Run {
             }
             Verb::MountOver => {
                 self.kernel.foreign = self.kernel.mounted && !self.kernel.foreign;
+                true
+            }
+            Verb::PowerCut => {
+                let Kernel { marks, writes_at_thaw, keyrings, .. } = self.kernel;
+                self.kernel = Kernel { marks, ..Kernel::closed(writes_at_thaw, keyrings) };
                 true
             }
         }
@@ -116,6 +124,7 @@ impl Run {
     }
 
     fn deactivate(&mut self) -> bool {
+        self.ended = Ended::Whole;
         // Who has gone is not waited for.
         self.reach(Wish::Closed).is_ok() && self.step(|run| run.kernel.processes = Processes::Gone)
     }
@@ -126,6 +135,7 @@ impl Run {
             return false;
         }
         self.step(|run| run.kernel.home = None)
+            && self.step(|run| run.kernel.marks = Marks { here: true, unclean: true })
             && self.step(|run| run.kernel.home = Some(RUNNING))
             && self.step(|run| run.mount())
             && self.step(|run| run.kernel.keyring = run.kernel.keyrings)
@@ -210,6 +220,12 @@ impl Locks for Run {
             prepared: self.prepared,
             kept: self.kept,
             seen_closed: self.seen_closed,
+            marks: if kernel.home.is_none() && kernel.others.is_empty() {
+                kernel.marks
+            } else {
+                Marks::default()
+            },
+            ended: self.ended,
         })
     }
 
@@ -259,6 +275,7 @@ impl Run {
                 }
             }
             Step::Unmount => (self.kernel.foreign, self.kernel.covered) = (false, false),
+            Step::Unmark => self.kernel.marks.here = false,
             _ => {}
         }
     }
@@ -295,6 +312,10 @@ impl Run {
             Step::KeepKey => (self.kernel.keyring, self.kept) = (self.kernel.keyrings, Kept::Yes),
             Step::Unmount => self.unmount(),
             Step::AwaitClosed => return self.await_closed(),
+            Step::Unmark => {
+                let whole = self.ended == Ended::Whole;
+                self.kernel.marks = Marks { here: false, unclean: self.kernel.marks.unclean && !whole };
+            }
             Step::Remove(Which::Other(place)) => drop(self.kernel.others.remove(place)),
             Step::Remove(Which::Home) if self.kernel.mounted || self.kernel.frozen => return failed(),
             Step::Remove(Which::Home) => self.kernel.home = None,

@@ -2,8 +2,8 @@
 
 use super::super::without::{Mend, has};
 use super::{
-    Barriers, Device, FileSystem, Frozen, Kept, Key, Next, Prepared, Reached, Situation, Step, Unfit, Which,
-    Wish,
+    Barriers, Device, Ended, FileSystem, Frozen, Kept, Key, Next, Prepared, Reached, Situation, Step, Unfit,
+    Which, Wish,
 };
 
 /// What is next. Steps that were tried in this run and have failed are not tried again where the rest can go on
@@ -107,7 +107,12 @@ impl Plan<'_> {
 
     fn settled(&self, halfway: Halfway) -> Result<Next, Unfit> {
         let stands = self.stands;
-        let Some(home) = stands.home else { return Ok(self.without_home()) };
+        let Some(home) = stands.home else {
+            return Ok(match self.without_home() {
+                Next::Done(reached) => self.unmarked().unwrap_or(Next::Done(reached)),
+                step => step,
+            });
+        };
         if home.key == Key::CutOff && has(Mend::FinishesGivingUp) {
             return Ok(self.given_up());
         }
@@ -211,8 +216,15 @@ impl Plan<'_> {
 
     fn gone(&self) -> Next {
         match self.stands.seen_closed {
-            true => Next::Done(Reached::Closed),
+            true => self.unmarked().unwrap_or(Next::Done(Reached::Closed)),
             false => Next::Do(Step::AwaitClosed),
         }
+    }
+
+    /// Nothing is open any more.
+    fn unmarked(&self) -> Option<Next> {
+        let (marks, ended) = (self.stands.marks, self.stands.ended);
+        let here = marks.here && (has(Mend::Unmarks) || ended == Ended::Whole);
+        self.first(&[(here || marks.unclean && ended == Ended::Whole, Step::Unmark)])
     }
 }
