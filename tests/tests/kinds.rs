@@ -103,8 +103,8 @@ fn what_the_file_system_below_cannot_is_refused_before_anything_is_made() -> Res
     const LOOK: &str = "ls -A /home /srv; ls /var/lib/systemd/home/*.identity 2>&1 || true";
     let before = machine.check(LOOK)?;
     let create = |words: &str| machine.refused(&format!("create alice {PLAIN} {words}"), "", "correcthorse");
-    let said = create("--storage=subvolume")?;
-    ensure!(said.contains("btrfs") && said.contains("--storage=directory"), "{said}");
+    let said = create("--storage=subvolume --disk-size=64M")?;
+    ensure!(said.contains("btrfs") && said.contains("--storage=luks"), "{said}");
     let said = create("--storage=subvolume --image-path=/srv/alice.homedir --disk-size=64M")?;
     ensure!(said.contains("btrfs quota enable"), "{said}");
     let said = create("--storage=directory --disk-size=64M")?;
@@ -117,6 +117,34 @@ fn what_the_file_system_below_cannot_is_refused_before_anything_is_made() -> Res
         create(&format!("--storage={kind}"))?;
     }
     assert_eq!(machine.check(LOOK)?, before);
+    Ok(())
+}
+
+#[test]
+fn a_subvolume_where_there_are_none_is_a_folder() -> Result<()> {
+    let machine = start()?;
+    // On another file system, and on btrfs a folder that came from one: the quota around it is not its own.
+    machine.check("btrfs quota enable /srv")?;
+    for moved in [false, true] {
+        machine.done(&format!("create alice {PLAIN} --storage=subvolume"), "", "correcthorse")?;
+        ensure!(machine.log().contains("an ordinary folder"), "nobody was told");
+        if moved {
+            machine.check(
+                "cp -a /home/alice.homedir /srv/ && mount --bind /srv/alice.homedir /home/alice.homedir",
+            )?;
+        }
+        machine.done("activate alice", "correcthorse", "")?;
+        machine.command("echo mine > ~/file").user("alice").check()?;
+        let said = machine.refused("resize alice 64M", "correcthorse", "")?;
+        ensure!(said.contains("its folder is none"), "{said:?} {}", machine.log());
+        machine.done("deactivate alice", "", "")?;
+        machine.check("! btrfs qgroup show --raw -r /srv | grep -w 67108864")?;
+        if moved {
+            machine.check("umount /home/alice.homedir && rm -r /srv/alice.homedir")?;
+        }
+        machine.done("remove alice", "", "")?;
+        machine.check("! ls -d /home/alice* /srv/alice* 2>/dev/null")?;
+    }
     Ok(())
 }
 

@@ -3,10 +3,8 @@
 use super::folder::{self, Folder, Limits, Variety};
 use super::kind::{Kind, Parts};
 use super::spec::Spec;
-use crate::job::{Context, Failure};
+use crate::job::Failure;
 use records::Storage;
-use rustix::fs::Mode;
-use std::io;
 use std::os::fd::OwnedFd;
 
 /// The kind.
@@ -23,14 +21,12 @@ pub const KIND: Kind = Kind {
 struct Plain;
 
 impl Variety for Plain {
-    fn refuse(&self, _: &OwnedFd, _: &Spec) -> Result<(), Failure> {
-        Ok(())
+    fn lacks(&self, _: &OwnedFd, _: &Spec) -> Result<Option<String>, Failure> {
+        Ok(None)
     }
 
     fn make(&self, around: &OwnedFd, name: &str) -> Result<(), Failure> {
-        rustix::fs::mkdirat(around, name, Mode::from_raw_mode(0o700))
-            .map_err(io::Error::from)
-            .during("making the folder of the home")
+        folder::make_plain(around, name)
     }
 
     /// As the original stores them: what the machine counts of a user's files is counted for them.

@@ -27,22 +27,25 @@ pub const KIND: Kind = Kind {
 
 struct Subvolume;
 
+const LOOKING: &str = "looking at the file system of the home";
+
 impl Variety for Subvolume {
-    fn refuse(&self, around: &OwnedFd, spec: &Spec) -> Result<(), Failure> {
-        if subvolume::is_possible_in(around).during("looking at the file system of the home")? {
-            return Ok(());
-        }
-        refuse(
-            Refusal::NotSupported,
+    fn lacks(&self, around: &OwnedFd, spec: &Spec) -> Result<Option<String>, Failure> {
+        let lacks = || {
             format!(
-                "{} is not on btrfs, and only btrfs has subvolumes. Choose --storage=directory or --storage=luks, or \
-                 another place with --image-path=.",
+                "{} is not on btrfs, and only btrfs has subvolumes: the home is an ordinary folder, and has what is free \
+                 on its disk.",
                 spec.image.display()
-            ),
-        )
+            )
+        };
+        Ok((!subvolume::is_possible_in(around).during(LOOKING)?).then(lacks))
     }
 
+    /// Elsewhere an ordinary folder, as with the original: the record may come from a machine with another disk.
     fn make(&self, around: &OwnedFd, name: &str) -> Result<(), Failure> {
+        if !subvolume::is_possible_in(around).during(LOOKING)? {
+            return folder::make_plain(around, name);
+        }
         btrfs::create_subvolume(around, name).during("making the subvolume of the home")?;
         let made = durable::directory_at(around, name).during("opening the subvolume of the home")?;
         rustix::fs::fchmod(made, Mode::from_raw_mode(0o700))
@@ -61,17 +64,36 @@ impl Variety for Subvolume {
 
 impl Limits for Subvolume {
     fn refuse(&self, around: &OwnedFd) -> Result<(), Failure> {
+        if !subvolume::is_possible_in(around).during(LOOKING)? {
+            return no_quota();
+        }
         told(subvolume::limit(around, Limit::AsIs))
     }
 
     fn limit(&self, home: &OwnedFd, bytes: Option<u64>) -> Result<(), Failure> {
+        // The quota of an ordinary folder would be that of the subvolume around it.
+        if !subvolume::is_one(home).during(LOOKING)? {
+            return no_quota();
+        }
         told(subvolume::limit(home, bytes.map_or(Limit::None, Limit::Bytes)))
     }
 
     fn quota(&self, home: BorrowedFd<'_>) -> Result<Option<Quota>, Failure> {
+        if !subvolume::is_one(home).during(LOOKING)? {
+            return no_quota();
+        }
         let quota = subvolume::quota(home).during("reading the quota of the home")?;
         Ok(quota.map(|quota| Quota { used: quota.used, limit: quota.limit }))
     }
+}
+
+/// An ordinary folder in its place.
+fn no_quota<T>() -> Result<T, Failure> {
+    refuse(
+        Refusal::NotSupported,
+        "The size of a home of this kind is the quota of its btrfs subvolume, and its folder is none: it has what is free \
+         on its disk. Leave the size out, or choose --storage=luks.",
+    )
 }
 
 fn told(done: io::Result<()>) -> Result<(), Failure> {

@@ -17,7 +17,9 @@ pub fn create(
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
     let (around, name) = super::temporary::place(&spec.image)?;
-    variety.refuse(&around, spec)?;
+    if let Some(lacks) = variety.lacks(&around, spec)? {
+        steps.warn(lacks);
+    }
     let ids = Ids { stored: variety.stored(request.uid), exposed: request.uid };
     bound::refuse_unmapped(&around, ids)?;
     let limit = asked(variety, &around, spec)?;

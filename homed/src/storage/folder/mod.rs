@@ -21,6 +21,7 @@ use super::{
 use crate::job::{Context, Failure, Force, Seen, Size, Step, Steps, refuse};
 use crate::sys::durable;
 use records::{Refusal, Secret};
+use rustix::fs::Mode;
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,8 +35,8 @@ pub use sizes::{Limits, Quota};
 
 /// What is different about one kind of folder.
 pub trait Variety: Sync {
-    /// Refuses what this kind cannot be on the file system of the open folder around. Nothing is changed.
-    fn refuse(&self, around: &OwnedFd, spec: &Spec) -> Result<(), Failure>;
+    /// What a home of this kind goes without on the file system of the open folder around, in words for its user.
+    fn lacks(&self, around: &OwnedFd, spec: &Spec) -> Result<Option<String>, Failure>;
 
     /// Makes an empty one, open to nobody but root.
     fn make(&self, around: &OwnedFd, name: &str) -> Result<(), Failure>;
@@ -45,6 +46,13 @@ pub trait Variety: Sync {
 
     /// `None`: what is in it has no bound but the disk.
     fn limits(&self) -> Option<&dyn Limits>;
+}
+
+/// Makes an ordinary folder, open to nobody but root.
+pub fn make_plain(around: &OwnedFd, name: &str) -> Result<(), Failure> {
+    rustix::fs::mkdirat(around, name, Mode::from_raw_mode(0o700))
+        .map_err(std::io::Error::from)
+        .during("making the folder of the home")
 }
 
 /// How far a home is open.
