@@ -145,7 +145,7 @@ fn nobody_answers(pam: &mut dyn Pam, attempt: &Attempt<'_>) -> PamResultCode {
     };
     let how = match pam.seat() {
         Seat::Ssh => ", over ssh: ssh -o PubkeyAuthentication=no",
-        Seat::Here | Seat::None => "",
+        Seat::Here | Seat::None | Seat::Answered => "",
     };
     pam.say(Say::Error, &format!("Home of user {user} is {state} with its password first{how}."));
     PamResultCode::PAM_PERM_DENIED

@@ -5,11 +5,12 @@ use crate::memory::Memory;
 use crate::pam::{Pam, Say, Seat, Token};
 use ::pam::constants::{PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_TEXT_INFO, PamResultCode};
 use ::pam::conv::Conv;
-use ::pam::items::{AuthTok, OldAuthTok, Tty, User};
+use ::pam::items::{AuthTok, OldAuthTok, Service, Tty, User};
 use ::pam::module::PamHandle;
 use records::Secret;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::Path;
 use std::rc::Rc;
 
 /// Items of `_pam_types.h`.
@@ -59,6 +60,16 @@ impl<'a> Handle<'a> {
         // SAFETY: the handle is alive; libpam writes a pointer to memory of its own, which is not followed here.
         let done = code(unsafe { pam_get_item(self.0, PAM_XDISPLAY, &raw mut value) });
         done.is_ok() && !value.is_null()
+    }
+
+    /// Whether systemd, which begins a service, has its password: then its conversation function answers. PAM's
+    /// environment is that of the service.
+    fn has_answer(&mut self) -> bool {
+        let service = self.0.get_item::<Service<'_>>().ok().flatten();
+        let service = service.and_then(|name| name.to_str().map(str::to_owned).ok());
+        let folder = self.variable("CREDENTIALS_DIRECTORY");
+        let (Some(service), Some(folder)) = (service, folder) else { return false };
+        !service.contains('/') && Path::new(&folder).join(format!("pam.authtok.{service}")).exists()
     }
 }
 
@@ -149,6 +160,7 @@ impl Pam for Handle<'_> {
             Some(b"ssh") => Seat::Ssh,
             Some(tty) if !tty.is_empty() => Seat::Here,
             _ if self.has_display() => Seat::Here,
+            _ if self.has_answer() => Seat::Answered,
             _ => Seat::None,
         }
     }

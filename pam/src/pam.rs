@@ -29,6 +29,9 @@ pub enum Token {
 pub enum Seat {
     /// Nowhere: a service, a job.
     None,
+    /// Nowhere either, and the password was left for the service: systemd answers with its credential
+    /// `pam.authtok.SERVICE` (systemd.system-credentials(7)), and asks nobody.
+    Answered,
     /// At the other end of sshd, which compares PAM_USER with the name that was typed, and asks for proof in a child
     /// process that is gone when the session begins.
     Ssh,

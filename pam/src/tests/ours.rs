@@ -108,6 +108,19 @@ fn services_are_not_asked_and_earlier_passwords_are_used() {
     let service = FakePam { seat: Some(Seat::None), ..alice() };
     let script = closed(vec![Acquire(&[], Some(Refusal::BadPassword)), Told("not open")]);
     assert_eq!(play(account::check, service, script).0, Code::PAM_PERM_DENIED);
+    // One for which the password was left is asked, once.
+    let answered = || FakePam { seat: Some(Seat::Answered), ..alice() };
+    let ask = [Acquire(&[], Some(Refusal::BadPassword)), Ask("Password: ", Some("geheim"))];
+    let right = ask.into_iter().chain([Acquire(&["geheim"], None)]).collect();
+    assert_eq!(play(session::open, answered(), closed(right)).0, Code::PAM_SUCCESS);
+    let wrong = [
+        Acquire(&[], Some(Refusal::BadPassword)),
+        Ask("Password: ", Some("falsch")),
+        Acquire(&["falsch"], Some(Refusal::BadPassword)),
+        Told("incorrect"),
+        Ask("Sorry, try again: ", Some("falsch")),
+    ];
+    assert_eq!(play(session::open, answered(), closed(wrong.into())).0, Code::PAM_PERM_DENIED);
     let mut pam = alice();
     pam.tokens.insert(Token::Current as u8, b"geheim".to_vec());
     let script = closed(vec![Acquire(&["geheim"], None)]);
