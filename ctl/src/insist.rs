@@ -132,7 +132,7 @@ impl Talk<'_> {
 
     /// A PIN; the password in its place, where the PIN is left empty.
     fn pin(&self, failure: Failure, credentials: &mut Credentials) -> Result<(), Failure> {
-        let question = format!("PIN of the security key of {} (or Enter, for the password): ", self.user);
+        let question = format!("PIN of the security token of {} (or Enter, for the password): ", self.user);
         let Ok(pin) = self.asker.ask(&question) else { return Err(failure) };
         forget_token(credentials);
         if pin.is_empty() {
@@ -155,7 +155,7 @@ impl Talk<'_> {
         if *of(credentials) == Permitted::Yes {
             return Err(failure);
         }
-        let question = format!("Password of {} (or Enter, to use the security key): ", self.user);
+        let question = format!("Password of {} (or Enter, to use the security token): ", self.user);
         let typed = match credentials.is_for_tokens() {
             true => None,
             // Where nobody can be asked somebody may touch it all the same.

@@ -19,6 +19,7 @@ pub mod record_text;
 pub mod recovery_key;
 pub mod remote;
 pub mod security_key;
+pub mod smart_card;
 pub mod start;
 pub mod vault;
 pub mod verb;

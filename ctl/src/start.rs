@@ -45,6 +45,11 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
     let now_usec = now_usec();
     let draft = draft(&line, now_usec)?;
     draft.keys.check().map_err(|why| Failure::say(format!("{why}. Nothing was changed.")))?;
+    if draft.cards.list {
+        // A reader that went away is no error.
+        let _ = std::io::stdout().write_all(crate::smart_card::list()?.as_bytes());
+        return Ok(0);
+    }
     if draft.keys.list {
         // A reader that went away is no error.
         let _ = std::io::stdout().write_all(crate::security_key::list()?.as_bytes());

@@ -22,6 +22,7 @@ enum Want {
     PasswordOrPermit(&'static str, fn(&mut Credentials) -> &mut Permitted),
 }
 
+const OR_TOKEN_AGAIN: &str = "Password (or Enter, to try the token again): ";
 const OR_TOUCH: &str = "Password (or Enter, to use the security token): ";
 
 /// Gathers what the refusal asks for. `Err`: there is nothing to gather, the hook ends so.
@@ -78,16 +79,11 @@ fn want(
             if !first {
                 pam.say(Say::Error, &again);
             }
+            say_which(pam, failure);
             Want::Pin("Security token PIN (or Enter, for the password): ")
         }
         Some(Refusal::BadPin | Refusal::BadPinFewTriesLeft | Refusal::BadPinOneTryLeft) => {
-            let left = match failure.refusal() {
-                Some(Refusal::BadPinOneTryLeft) => " (one try left!)",
-                Some(Refusal::BadPinFewTriesLeft) => " (only a few tries left!)",
-                _ => "",
-            };
-            let text = format!("Security token PIN incorrect for user {user}{left}.");
-            error(pam, &text, Want::Pin("Sorry, retry security token PIN (or Enter, for the password): "))
+            bad_pin(pam, user, failure, secret)
         }
         Some(Refusal::TokenProtectedAuthenticationPathNeeded) => {
             use_it(pam, user, failure, secret, |all| &mut all.protected_authentication_path)
@@ -99,13 +95,41 @@ fn want(
             use_it(pam, user, failure, secret, |all| &mut all.user_verification)
         }
         // The password works without it.
-        Some(Refusal::TokenActionTimeout | Refusal::TokenPinLocked) => {
-            forget_token(secret);
-            let Failure::Refused(_, text) = failure else { return Err(give_up(pam, user, failure)) };
-            error(pam, text, Want::PasswordOrToken("Password (or Enter, to try the token again): "))
-        }
+        Some(Refusal::TokenActionTimeout | Refusal::TokenPinLocked) => without_token(pam, failure, secret),
         _ => return Err(give_up(pam, user, failure)),
     })
+}
+
+/// A wrong PIN. Where it was typed on the token's pad there is nothing to be typed here but the password.
+fn bad_pin(pam: &mut dyn Pam, user: &str, failure: &Failure, secret: &mut Credentials) -> Want {
+    if secret.protected_authentication_path == Permitted::Yes {
+        return without_token(pam, failure, secret);
+    }
+    let left = match failure.refusal() {
+        Some(Refusal::BadPinOneTryLeft) => " (one try left!)",
+        Some(Refusal::BadPinFewTriesLeft) => " (only a few tries left!)",
+        _ => "",
+    };
+    let text = format!("Security token PIN incorrect for user {user}{left}.");
+    error(pam, &text, Want::Pin("Sorry, retry security token PIN (or Enter, for the password): "))
+}
+
+/// The token is left alone, unless its user wants to try again.
+fn without_token(pam: &mut dyn Pam, failure: &Failure, secret: &mut Credentials) -> Want {
+    forget_token(secret);
+    if let Failure::Refused(_, text) = failure {
+        pam.say(Say::Error, text);
+    }
+    Want::PasswordOrToken(OR_TOKEN_AGAIN)
+}
+
+/// Which token it is, where that is known: whoever has several has several PINs.
+fn say_which(pam: &mut dyn Pam, failure: &Failure) {
+    if let Failure::Refused(refusal, text) = failure
+        && text != refusal.sentence()
+    {
+        pam.say(Say::Info, text);
+    }
 }
 
 fn error(pam: &mut dyn Pam, text: &str, want: Want) -> Want {

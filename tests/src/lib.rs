@@ -8,6 +8,7 @@ pub mod green;
 pub mod resizing;
 pub mod secrets;
 pub mod security_key;
+pub mod smart_card;
 
 use std::ops::Deref;
 

@@ -1,7 +1,8 @@
 //! The original beside us, systemd-homed of Debian stable: homes, state folders, clients and modules, both ways.
 
 use anyhow::{Context, Result, ensure};
-use homed_tests::{CHEAP, Ours};
+use homed_tests::smart_card::Cards;
+use homed_tests::{CHEAP, Ours, security_key};
 use machine::{Image, Init, Machine};
 
 /// The original's programs, which are not installed beside ours.
@@ -21,12 +22,30 @@ fn reads(machine: &Ours, user: &str, password: &str, expected: &str) -> Result<(
     Ok(())
 }
 
+/// A home that a smart card opens as well, of whichever program is installed.
+fn creates(machine: &Ours, user: &str, kind: &str, card: &str) -> Result<()> {
+    let words = format!("create {user} {CHEAP} --fs-type={kind} --pkcs11-token-uri='pkcs11:token={card}'");
+    let script = format!("export PIN=1234 NEWPASSWORD=correcthorse; exec setsid --wait homectl {words}");
+    let output = machine.command(script).run()?;
+    ensure!(output.status == 0, "{user}: {}", output.stderr);
+    Ok(())
+}
+
+/// The card opens it, and nothing else is given.
+fn opens_by_card(machine: &Ours, user: &str) -> Result<()> {
+    security_key::done(machine, &format!("activate {user}"), "1234", "")?;
+    machine.done(&format!("deactivate {user}"), "", "").map(drop)
+}
+
 #[test]
 fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
     // Whichever of the two is installed: the verbs are the same.
     let machine = Ours(Machine::builder().image(Image::Peer).init(Init::Full).start()?);
-    for (user, kind) in [("alice", "btrfs"), ("bob", "ext4")] {
-        machine.done(&format!("create {user} {CHEAP} --fs-type={kind}"), "", "correcthorse")?;
+    let cards = Cards::new(&machine, env!("CARGO_BIN_EXE_softcard"))?;
+    cards.make("rsa", "1234", "rsa")?;
+    cards.make("curve", "1234", "ec")?;
+    for (user, kind, card) in [("alice", "btrfs", "rsa"), ("bob", "ext4", "curve")] {
+        creates(&machine, user, kind, card)?;
         writes(&machine, user, "correcthorse", "original")?;
     }
     machine.copy_in(&machine::our_package()?, "/root/homed.deb")?;
@@ -34,6 +53,7 @@ fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
     ensure!(machine.run("dpkg-query -W -f '${Status}' systemd-homed")?.stdout != "install ok installed");
     machine.check("systemctl is-active homed.service")?;
     for user in ["alice", "bob"] {
+        opens_by_card(&machine, user)?;
         reads(&machine, user, "correcthorse", "original")?;
         machine.done(&format!("passwd {user}"), "correcthorse", "batterystaple")?;
         machine.refused(&format!("activate {user}"), "correcthorse", "")?;
@@ -41,8 +61,8 @@ fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
         let words = format!("update {user} --real-name=Updated --password-hint=hint --recovery-key=yes");
         machine.done(&words, "batterystaple", "")?;
     }
-    for (user, kind) in [("carol", "btrfs"), ("dave", "ext4")] {
-        machine.done(&format!("create {user} {CHEAP} --fs-type={kind}"), "", "correcthorse")?;
+    for (user, kind, card) in [("carol", "btrfs", "rsa"), ("dave", "ext4", "curve")] {
+        creates(&machine, user, kind, card)?;
         writes(&machine, user, "correcthorse", "ours")?;
     }
     machine.check("dpkg --remove homed >&2 && dpkg --install /opt/peer/systemd-homed_*.deb >&2")?;
@@ -58,6 +78,7 @@ fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
         reads(&machine, user, password, diary).with_context(|| {
             machine.check("journalctl -b --no-pager -u systemd-homed | tail -40").unwrap_or_default()
         })?;
+        opens_by_card(&machine, user)?;
         machine.nothing_open(user)?;
     }
     Ok(())

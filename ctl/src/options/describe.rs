@@ -109,6 +109,7 @@ pub fn generate(what: &str) -> Result<Vec<u8>, String> {
         "man" => {
             let page = clap_mangen::Man::new(command());
             page.render(&mut out).map_err(|e| e.to_string())?;
+            out.extend_from_slice(include_bytes!("tokens.roff"));
             return Ok(out);
         }
         "bash" => clap_complete::Shell::Bash,

@@ -3,6 +3,7 @@
 //! Three layers are changed: the top level, this machine's `perMachine` entry, and the entry for all other
 //! machines. A setting that follows an empty value of the same option wins over it.
 
+use super::cards::CardWish;
 use super::entries::{put_own_entries, take_own_entries};
 use super::keys::KeyWish;
 use super::limits;
@@ -80,6 +81,8 @@ pub struct Draft {
     pub of_making: Vec<String>,
     /// Changes of the blob directory, in order.
     pub blobs: Vec<BlobChange>,
+    /// Smart cards to be enrolled.
+    pub cards: CardWish,
     /// Security keys to be enrolled.
     pub keys: KeyWish,
     /// Whether a recovery key is wanted, if that was said.
@@ -136,6 +139,7 @@ impl Draft {
             && self.blobs.is_empty()
             && self.recovery_key.is_none()
             && self.keys.devices.is_empty()
+            && self.cards.uris.is_empty()
     }
 
     /// The record with the changes.
@@ -273,11 +277,12 @@ impl Draft {
                 self.target = target;
                 Ok(())
             }
-            Special::Pkcs11 => self.token(value, ["pkcs11TokenUri", "pkcs11EncryptedKey"]),
+            Special::Pkcs11 => {
+                self.token(value, ["pkcs11TokenUri", "pkcs11EncryptedKey"]);
+                self.cards.card(value)
+            }
             Special::Fido2 => {
-                if value.is_empty() {
-                    self.token("", ["fido2HmacCredential", "fido2HmacSalt"])?;
-                }
+                self.token(value, ["fido2HmacCredential", "fido2HmacSalt"]);
                 self.keys.device(value)
             }
             Special::Fido2Pin
@@ -406,16 +411,13 @@ impl Draft {
         });
     }
 
-    fn token(&mut self, value: &str, members: [&'static str; 2]) -> Result<(), String> {
-        if !value.is_empty() {
-            return Err(NO_TOKENS.to_owned());
+    /// The empty value removes all tokens of a kind.
+    fn token(&mut self, value: &str, members: [&'static str; 2]) {
+        if value.is_empty() {
+            members.into_iter().for_each(|member| self.drop_member(member));
         }
-        members.into_iter().for_each(|member| self.drop_member(member));
-        Ok(())
     }
 }
-
-const NO_TOKENS: &str = "enrolling smart cards is not supported yet; nothing was changed";
 
 /// Whether a file of the blob directory may have this name (URI-unreserved characters, no leading dot).
 pub fn is_blob_name(name: &str) -> bool {

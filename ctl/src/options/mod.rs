@@ -4,6 +4,7 @@
 //! value is read and where it goes by default. The parser (`parse`), the editor (`edit`), help, completions
 //! and the man page (`describe`) only read the rows. A new record option is one new row in `record_rows`.
 
+pub mod cards;
 pub mod describe;
 pub mod edit;
 mod entries;
@@ -150,7 +151,7 @@ pub enum Special {
     Match,
     /// `-A`, `-T`, `-N`.
     MatchFixed(Target),
-    /// Smart cards: the record side is emptied, enrolling is not there yet.
+    /// Smart cards: enrolled, listed, or all of them removed.
     Pkcs11,
     /// Security keys: enrolled, listed, or all of them removed.
     Fido2,

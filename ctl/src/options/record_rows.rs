@@ -78,7 +78,7 @@ pub const RECORD_ROWS: &[Row] = &[
     set("default-area", NONE, "AREA", ("defaultArea", FileName, Matched), "Area of the home to log in to"),
     // authentication
     special("ssh-authorized-keys", NONE, One("KEY|@FILE"), Special::SshKeys, "SSH public keys that may log in; with + in front one more, with - one less"),
-    special("pkcs11-token-uri", NONE, One("URI"), Special::Pkcs11, "PKCS#11 security token; only the empty value, which removes all, is supported yet"),
+    special("pkcs11-token-uri", NONE, One("URI|auto|list"), Special::Pkcs11, "Enrol a smart card (PKCS#11); list shows what is plugged in, an empty value removes all"),
     special("fido2-device", NONE, One("PATH|auto|list"), Special::Fido2, "Enrol a FIDO2 security key; list shows what is plugged in, an empty value removes all"),
     special("fido2-with-client-pin", NONE, One("BOOL"), Special::Fido2Pin, "Whether the security key asks for its PIN (default: yes, if it has one)"),
     special("fido2-with-user-presence", NONE, One("BOOL"), Special::Fido2Presence, "Whether the security key wants to be touched (default: yes)"),

@@ -8,6 +8,7 @@ use crate::hashing;
 use crate::identity::{self, Identity};
 use crate::recovery_key::RecoveryKey;
 use crate::security_key::NewKeys;
+use crate::smart_card::NewCards;
 use records::{Credentials, FullName, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
 
@@ -37,6 +38,7 @@ pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentia
     credentials.append(talk.ready());
     let keys = NewKeys::wanted(ctx, &members, &mut credentials)?;
     keys.enroll(&mut members);
+    NewCards::wanted(ctx, &members, &mut credentials)?.enroll(&mut members);
     if let Some(key) = &recovery {
         key.enroll(&mut members)?;
         credentials.passwords.push(key.text.duplicate());

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::identity::{self, Identity};
 use crate::recovery_key::RecoveryKey;
 use crate::security_key::NewKeys;
+use crate::smart_card::NewCards;
 use records::credentials::Permitted;
 use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
@@ -34,7 +35,8 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     credentials.append(ctx.talk(&name).ready());
     let drafted = ctx.draft.apply(start.members().clone(), &ctx.machine.id);
     let keys = NewKeys::wanted(ctx, &drafted, &mut credentials)?;
-    let new = New { recovery: recovery.as_ref(), keys: &keys };
+    let cards = NewCards::wanted(ctx, &drafted, &mut credentials)?;
+    let new = New { recovery: recovery.as_ref(), keys: &keys, cards: &cards };
     let members = changed(ctx, &start, new)?;
     if ctx.settings.dry_run {
         ctx.asker.notice(&format!("{:#}", Value::Object(members)));
@@ -73,6 +75,7 @@ fn may_take_over(ctx: &Context<'_>) -> bool {
 struct New<'a> {
     recovery: Option<&'a RecoveryKey>,
     keys: &'a NewKeys,
+    cards: &'a NewCards,
 }
 
 /// The members of the changed record.
@@ -89,7 +92,8 @@ fn changed(ctx: &Context<'_>, start: &Record, new: New<'_>) -> Result<Map<String
         members.insert("lastChangeUSec".to_owned(), json!(ctx.now_usec));
     }
     new.keys.enroll(&mut members);
-    if new.recovery.is_some() || !new.keys.is_empty() {
+    new.cards.enroll(&mut members);
+    if new.recovery.is_some() || !new.keys.is_empty() || !new.cards.is_empty() {
         members.insert("lastPasswordChangeUSec".to_owned(), json!(ctx.now_usec));
     }
     if let Some(key) = new.recovery {

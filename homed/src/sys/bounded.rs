@@ -67,8 +67,8 @@ pub fn ask<E: Display>(
     late: Late,
     act: impl FnOnce() -> Result<String, E>,
 ) -> Result<String, Unfinished> {
-    let (output, input) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+    let flags = rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK;
+    let (output, input) = rustix::pipe::pipe_with(flags).map_err(io::Error::from)?;
     // SAFETY: the process has one thread, so the copy can do whatever this one can.
     let pid = unsafe { libc::fork() };
     match pid {
@@ -136,8 +136,14 @@ fn wait(child: Child, output: OwnedFd, deadline: Deadline, late: Late) -> Result
     }
     let status = child.status();
     let mut text = Vec::new();
-    std::fs::File::from(output).read_to_end(&mut text)?;
-    let mut text = String::from_utf8_lossy(&text).into_owned();
+    match std::fs::File::from(output).read_to_end(&mut text) {
+        Ok(_) => {}
+        // A process that it has left behind holds the pipe's other end.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut text = String::from_utf8(text)
+        .unwrap_or_else(|broken| String::from_utf8_lossy(broken.as_bytes()).into_owned());
     if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
         return Ok(text);
     }
@@ -155,4 +161,26 @@ fn ended(handle: impl AsFd, bound: Duration) -> io::Result<bool> {
     let mut fds = [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)];
     let bound = rustix::event::Timespec::try_from(bound).map_err(io::Error::other)?;
     Ok(rustix::event::poll(&mut fds, Some(&bound))? > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_call_leaves_behind_is_not_waited_for() {
+        let act = || -> Result<String, &str> {
+            // SAFETY: the copy only waits.
+            match unsafe { libc::fork() } {
+                0 => loop {
+                    // SAFETY: takes nothing.
+                    unsafe { libc::pause() };
+                },
+                left => Ok(left.to_string()),
+            }
+        };
+        let left = ask(Deadline::after(Duration::from_secs(100)), Late::Kill, act).expect("answered");
+        // SAFETY: takes numbers: the process that was left.
+        unsafe { libc::kill(left.parse().expect("a number"), libc::SIGKILL) };
+    }
 }

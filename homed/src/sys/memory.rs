@@ -32,6 +32,12 @@ pub fn parent() -> i32 {
     unsafe { libc::getppid() }
 }
 
+/// This process's id.
+pub fn own() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::getpid() }
+}
+
 /// Memory that can be had without swapping, in bytes (`MemAvailable`).
 pub fn available() -> io::Result<u64> {
     let text = std::fs::read_to_string("/proc/meminfo")?;

@@ -64,7 +64,10 @@ pub struct Offer<'a> {
     pub credentials: &'a Credentials,
     matched: RefCell<HashMap<String, Option<usize>>>,
     keys: &'a dyn fido2::Keys,
-    /// What security keys have answered, by the hashes of the entries.
+    cards: &'a dyn pkcs11::Cards,
+    /// Why no smart card has given a key.
+    no_card: RefCell<Option<Refused>>,
+    /// What tokens have answered, by the hashes of the entries.
     answered: RefCell<HashMap<String, Secret>>,
     /// Why they have not.
     no_answer: RefCell<Option<Refused>>,
@@ -77,8 +80,21 @@ impl<'a> Offer<'a> {
     }
 
     fn with_keys(credentials: &'a Credentials, keys: &'a dyn fido2::Keys) -> Self {
-        let (matched, answered, no_answer) = Default::default();
-        Self { credentials, matched, keys, answered, no_answer }
+        let (matched, answered, no_answer, no_card) = Default::default();
+        Self { credentials, matched, keys, answered, no_answer, cards: &pkcs11::PluggedIn, no_card }
+    }
+
+    #[cfg(test)]
+    fn with_cards(credentials: &'a Credentials, cards: &'a dyn pkcs11::Cards) -> Self {
+        Self { cards, ..Self::new(credentials) }
+    }
+
+    /// Whether no more tokens are asked: one has answered, or its PIN was wrong, and another's tries would be burnt by it.
+    fn is_settled(&self) -> bool {
+        let wrong = |why: &RefCell<Option<Refused>>| {
+            why.borrow().as_ref().is_some_and(|why| is_wrong_pin(why.refusal))
+        };
+        !self.answered.borrow().is_empty() || wrong(&self.no_card) || wrong(&self.no_answer)
     }
 
     /// Index of the first secret among `forms` that was hashed to this.
@@ -122,6 +138,10 @@ fn tells(refusal: Refusal) -> u8 {
         Refusal::BadPasswordAndNoToken => 2,
         _ => 3,
     }
+}
+
+fn is_wrong_pin(refusal: Refusal) -> bool {
+    matches!(refusal, Refusal::BadPin | Refusal::BadPinFewTriesLeft | Refusal::BadPinOneTryLeft)
 }
 
 /// No token that the record knows is plugged in.
@@ -184,7 +204,7 @@ pub fn passwords(record: &Record) -> usize {
 pub fn candidates(record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
     let fits = |kind: &&dyn Token| matches!(kind.proves(record, offer), Answer::Keys(_));
     if record.has_tokens() && !KINDS.iter().any(fits) {
-        KINDS.iter().for_each(|kind| kind.ask(record, offer));
+        KINDS.iter().take_while(|_| !offer.is_settled()).for_each(|kind| kind.ask(record, offer));
     }
     let mut all: Vec<Secret> = Vec::new();
     for form in KINDS.iter().rev().flat_map(|kind| kind.derive(record, offer)) {

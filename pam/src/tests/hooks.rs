@@ -120,6 +120,21 @@ fn tokens_are_asked_for_what_they_want() {
 }
 
 #[test]
+fn a_wrong_pin_of_a_pad_asks_for_nothing_but_the_password() {
+    let script = vec![
+        RECORD,
+        Acquire(&[], Some(Refusal::TokenProtectedAuthenticationPathNeeded)),
+        Ask(TOUCH, Some("")),
+        Told("authenticate on the security token"),
+        Acquire(&[], Some(Refusal::BadPinFewTriesLeft)),
+        Told("few tries"),
+        Ask("Password (or Enter, to try the token again): ", Some("geheim")),
+        Acquire(&["geheim"], None),
+    ];
+    assert_eq!(play(auth::authenticate, alice(), script).0, Code::PAM_SUCCESS);
+}
+
+#[test]
 fn the_password_is_possible_at_every_step() {
     // Instead of the PIN, after a wrong one, after a locked one.
     for (refusal, told, question) in [

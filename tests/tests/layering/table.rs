@@ -36,6 +36,13 @@ pub const ROOMS: &[Room] = &[
         rooms: &["records"],
         crates: &["base64", "libc", "rustix", "thiserror", "zeroize"],
     },
+    // Smart cards: p11-kit, for the worker, and for homectl where one is enrolled. Never for daemon or PAM.
+    Room {
+        name: "pkcs11",
+        at: "homed/pkcs11/src",
+        rooms: &["records"],
+        crates: &["base64", "cryptoki_sys", "libc", "openssl", "serde", "thiserror", "zeroize"],
+    },
     // Outside of the daemon, and of every session: knows the notes of who is locked, PAM, and logind.
     Room {
         name: "homed_prompt",
@@ -78,8 +85,15 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::token",
         at: "homed/src/token",
-        rooms: &["fido2", "homed::sys::crypt3", "records"],
-        crates: &["base64", "serde_json"],
+        rooms: &[
+            "fido2",
+            "homed::sys::bounded",
+            "homed::sys::crypt3",
+            "homed::sys::memory",
+            "pkcs11",
+            "records",
+        ],
+        crates: &["base64", "serde", "serde_json", "zeroize"],
     },
     // What is to be done with a home on disk, as data.
     Room {
@@ -244,7 +258,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homectl",
         at: "ctl/src",
-        rooms: &["fido2", "handoff", "records"],
+        rooms: &["fido2", "handoff", "pkcs11", "records"],
         crates: &[
             "base64",
             "clap",
@@ -275,6 +289,13 @@ pub const ROOMS: &[Room] = &[
         at: "tests/src/bin/softkey",
         rooms: &[],
         crates: &["anyhow", "ciborium", "openssl"],
+    },
+    // Smart cards, for the machine.
+    Room {
+        name: "softcard",
+        at: "tests/src/bin/softcard",
+        rooms: &[],
+        crates: &["anyhow", "cryptoki", "openssl"],
     },
     Room {
         name: "xtask",
@@ -346,9 +367,12 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/fido2/src/sys/socket.rs", 19),
     ("homed/fido2/src/sys/symbols.rs", 7),
     ("homed/handoff/src/sys.rs", 10),
+    ("homed/pkcs11/src/sys/attributes.rs", 5),
+    ("homed/pkcs11/src/sys/library.rs", 14),
+    ("homed/pkcs11/src/sys/session.rs", 7),
     ("homed/prompt/src/sys/pam.rs", 17),
     ("homed/prompt/src/sys/time.rs", 2),
-    ("homed/src/sys/bounded.rs", 4),
+    ("homed/src/sys/bounded.rs", 7),
     ("homed/src/sys/btrfs.rs", 6),
     ("homed/src/sys/crypt3.rs", 8),
     ("homed/src/sys/cryptsetup.rs", 4),
@@ -363,7 +387,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/src/sys/keyring.rs", 3),
     ("homed/src/sys/loopdev.rs", 6),
     ("homed/src/sys/loopdev/attached.rs", 1),
-    ("homed/src/sys/memory.rs", 6),
+    ("homed/src/sys/memory.rs", 7),
     ("homed/src/sys/mount.rs", 1),
     ("homed/src/sys/pageout.rs", 6),
     ("homed/src/sys/probe.rs", 2),
@@ -382,6 +406,7 @@ pub const MAY_ALLOW_UNSAFE: &[&str] = &[
     "homed/console/src/sys.rs",
     "homed/fido2/src/sys/mod.rs",
     "homed/handoff/src/sys.rs",
+    "homed/pkcs11/src/sys/mod.rs",
     "homed/prompt/src/sys/mod.rs",
     "homed/src/sys/mod.rs",
     "homed/src/sys/reactor.rs",
