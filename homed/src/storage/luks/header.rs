@@ -14,15 +14,18 @@ use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::Window;
 use crate::sys::{memory, oom};
 use records::{Refusal, Secret};
-use rustix::fs::MemfdFlags;
+use rustix::fs::{Advice, MemfdFlags};
 use serde_json::Value;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 const MIB: u64 = 1 << 20;
+/// Largest page of memory there is, in bytes.
+const PAGE: u64 = 64 << 10;
 /// How much of a header is copied at a time, in bytes.
 const BLOCK: usize = 64 << 10;
 /// What the original reserves for a header: how far one is copied that does not say.
@@ -85,8 +88,11 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
     Ok(Place { offset: table.start, size: table.end - table.start, table: Some((table, health)) })
 }
 
-/// What gives no answer is not damaged: its disk may have been pulled out.
+/// What gives no answer is not damaged: its disk may have been pulled out. The disk itself is asked: what is in memory of the
+/// image would be read long after that.
 fn refuse_unreadable(file: &File, spec: &Spec) -> Result<(), Failure> {
+    // Where a page cannot be let go of, it is about to be written, and what the disk says to that is told later.
+    let _ = rustix::fs::fadvise(file, 0, NonZeroU64::new(PAGE), Advice::DontNeed);
     match file.read_at(&mut [0; 512], 0) {
         Ok(_) => Ok(()),
         Err(error) => refuse(
