@@ -49,6 +49,15 @@ fn the_core_is_pure() {
 }
 
 #[test]
+fn nothing_on_the_loop_waits_for_a_file_system() {
+    let sources = tree::sources();
+    let known = |path: &&&str| sources.iter().any(|source| source.path == **path);
+    assert_eq!(table::ON_THE_LOOP.iter().filter(known).count(), table::ON_THE_LOOP.len());
+    let on_it = sources.iter().filter(|source| table::ON_THE_LOOP.contains(&source.path.as_str()));
+    none(on_it.flat_map(|source| purity::check_waits(table::ASIDE, source)).collect());
+}
+
+#[test]
 fn a_kind_is_a_file_and_a_line() {
     let look = |source: &layering::source::Source| {
         let text = std::fs::read_to_string(tree::top().join(&source.path)).expect("the file is there");

@@ -1,8 +1,9 @@
 //! How the daemon's own tasks reach the loop.
 
+use super::link::Call;
 use crate::home::effect::{Event, StartJob};
 use crate::manager::Defaults;
-use crate::manager::request::AtSuspend;
+use crate::manager::request::{AtSuspend, RequestId};
 use records::UserName;
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,6 +19,16 @@ pub enum Happened {
     Settings(Box<Defaults>),
     /// Somebody wants the home root looked at.
     LookForStorage,
+    /// What a call depends on was looked at.
+    Looked(RequestId, Box<Call>),
+    /// Storage was seen to come or go ([`Event::Found`], [`Event::Vanished`]): it is looked at first.
+    Seen(Event),
+    /// File systems of a home have answered, and nobody waited for that.
+    Answered(UserName),
+    /// Something was mounted or unmounted.
+    MountsChanged,
+    /// All homes were looked at after that.
+    Swept,
 }
 
 /// The way to the loop; clones share it.

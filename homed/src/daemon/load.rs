@@ -1,28 +1,37 @@
 //! What a daemon that starts finds: host records, storage, and what an earlier daemon left behind.
 
+use super::looks;
 use super::references::Found;
 use super::run::{Daemon, now_usec};
 use crate::home::effect::{Event, Interrupted};
+use crate::home::facts::Place;
 use crate::manager::request::AtSuspend;
+use std::time::Duration;
+
+/// How long a daemon that starts waits for the file systems of all homes together.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// Reads host records, storage, and what an earlier daemon left behind.
-    pub fn load(&mut self) -> std::io::Result<()> {
-        std::fs::create_dir_all(&self.parts.paths.references)?;
-        std::fs::create_dir_all(&self.parts.paths.jobs)?;
+    pub async fn load(&mut self) -> std::io::Result<()> {
+        self.references.make()?;
+        self.markers.make()?;
         // First of all: what follows may not start what takes a key.
         if let Some(left) = super::hold::left(&self.parts.paths.hold) {
             tracing::warn!("the machine is going to sleep: no home is opened before it is awake again");
             self.take(Event::Held(left));
         }
         self.loading = true;
-        for record in self.parts.outside.load() {
+        let records = self.parts.outside.load();
+        let machine = self.parts.manager.machine().clone();
+        let places = records.iter().map(|record| Place::of(record, &machine)).collect();
+        // Those that hang are not waited for: they are looked at again before they are used.
+        let _ = tokio::time::timeout(PATIENCE, self.ground.ask_all(places)).await;
+        for record in records {
             let user = record.user().clone();
             let found: Vec<(AtSuspend, Found)> =
                 AtSuspend::ALL.into_iter().map(|kind| (kind, self.references.find(&user, kind))).collect();
-            let job = std::fs::read_to_string(self.marker(&user)).ok();
-            // Not there is just as good.
-            let _ = std::fs::remove_file(self.marker(&user));
+            let job = self.markers.take(&user);
             let holder_gone = found.iter().any(|(_, found)| *found == Found::Gone);
             let interrupted = match job.as_deref() {
                 Some(what) if !crate::home::is_tending(what) => what_broke_off(what),
@@ -38,31 +47,19 @@ impl Daemon {
         for inhibitor in self.inhibitors.load(now_usec()) {
             self.take(Event::Inhibited(Box::new(inhibitor)));
         }
-        self.look_for_storage();
+        let root = self.parts.paths.home_root.clone();
+        let found = tokio::time::timeout(PATIENCE, looks::in_folder(root, &self.looks.root))
+            .await
+            .unwrap_or_default();
+        found.into_iter().for_each(|found| self.take(Event::Found(found)));
         self.publish();
         Ok(())
     }
 
     /// A home that was being made has no record yet, and its job nobody whom it could be told.
     fn forget_markers(&self) {
-        let all = std::fs::read_dir(&self.parts.paths.jobs).into_iter().flatten().flatten();
-        let is_creation = |marker: &std::fs::DirEntry| {
-            std::fs::read_to_string(marker.path()).is_ok_and(|what| crate::home::is_creation(&what))
-        };
-        for marker in all.filter(is_creation) {
-            tracing::warn!(
-                "a home was not made to its end, and nothing of it is kept: {:?}",
-                marker.file_name()
-            );
-            // Not there is just as good.
-            let _ = std::fs::remove_file(marker.path());
-        }
-    }
-
-    /// Looks at the home root for storage that nobody knows.
-    pub(super) fn look_for_storage(&mut self) {
-        for found in super::scan::folder(&self.parts.paths.home_root) {
-            self.take(Event::Found(found));
+        for user in self.markers.take_all(crate::home::is_creation) {
+            tracing::warn!("a home was not made to its end, and nothing of it is kept: {user}");
         }
     }
 }

@@ -3,17 +3,25 @@
 //! Not here: what may be done (the core), and wire formats (fronts, which are handed in by the program
 //! so that arrows point down).
 
+pub mod answers;
+mod aside;
 pub mod beat;
 pub mod config;
 pub mod events;
+mod figures;
+pub mod ground;
 pub mod handed;
 pub mod hold;
 mod inhibitors;
+mod jobs;
 pub mod link;
 mod load;
 pub mod log;
+mod looks;
+mod markers;
 mod neighbours;
 mod notify;
+mod obey;
 pub mod open;
 pub mod outside;
 mod pace;
@@ -38,6 +46,7 @@ use crate::home::Tuning;
 use crate::manager::{Defaults, Manager};
 use crate::statedir::Folders;
 use crate::storage::strays;
+use answers::Answers;
 use handed::Handed;
 use link::Link;
 use neighbours::Neighbours;
@@ -105,14 +114,13 @@ where
     complaints.iter().for_each(|what| tracing::warn!("{what}"));
     let machine = this_machine()?;
     // Before anything is begun: nobody of ours is at work.
-    for left in strays::sweep(&Paths::default().home_root, &machine.id) {
-        tracing::warn!("{left}");
-    }
+    strays::devices().iter().for_each(|left| tracing::warn!("{left}"));
+    sweep_images(machine.id.clone()).await;
     let (link, calls) = Link::new();
     let parts = parts(machine, defaults);
     let (mut daemon, happened) = Daemon::new(parts, link.clone());
-    watch_everything(&daemon);
-    daemon.load().map_err(|error| format!("reading what was left behind: {error}"))?;
+    watch_everything(&daemon).await;
+    daemon.load().await.map_err(|error| format!("reading what was left behind: {error}"))?;
     let stop = signals::listen(daemon.events()).map_err(|error| format!("listening for signals: {error}"))?;
     let ending = link.clone();
     let mut serving = serving::start(move || fronts(link))?;
@@ -129,9 +137,18 @@ where
     failed.map_or(Ok(()), Err)
 }
 
+/// Images that killed runs have left. A home root that gives no answer is swept when it does: whatever is being made is locked.
+async fn sweep_images(machine: MachineId) {
+    let root = Paths::default().home_root;
+    let sweep = move || strays::images(&root, &machine).iter().for_each(|left| tracing::warn!("{left}"));
+    if aside::once(&aside::Gate::default(), ground::BOUND, sweep).await.is_none() {
+        tracing::warn!("the home root gives no answer: what killed runs have left there stays for now");
+    }
+}
+
 /// Watched before the homes are read: what appears meanwhile is seen twice rather than never.
-fn watch_everything(daemon: &Daemon) {
-    if let Err(error) = watch::start(&Paths::default().home_root, daemon.events()) {
+async fn watch_everything(daemon: &Daemon) {
+    if let Err(error) = watch::start(&Paths::default().home_root, daemon.events()).await {
         tracing::warn!("new homes are not seen by themselves: watching the home root: {error}");
     }
     if let Err(error) = watch::mounts(daemon.events()) {
@@ -144,10 +161,11 @@ fn watch_everything(daemon: &Daemon) {
 
 fn parts(machine: Machine, defaults: Defaults) -> Parts {
     let outside = Arc::new(Neighbours::new(Folders::default()));
-    let signer = outside.clone();
+    let (signer, answers) = (outside.clone(), Answers::default());
     Parts {
         manager: Manager::new(machine, Tuning::default(), defaults),
-        facts: Box::new(System { signed: Box::new(move |record| signer.signed_locally(record)) }),
+        facts: Box::new(System::new(Box::new(move |record| signer.signed_locally(record)), answers.clone())),
+        answers,
         outside,
         spawner: Box::new(Processes),
         paths: Paths::default(),

@@ -1,26 +1,40 @@
 //! The real neighbours: account database, password checker, state folder.
 
+use super::answers::Mounts;
 use super::link::Staged;
 use super::outside::Outside;
 use super::quality;
 use crate::home::effect::Failed;
-use crate::home::facts::SignedLocally;
+use crate::home::facts::{Figures, Place, SignedLocally};
 use crate::manager::request::{KeyOperation, SigningKey};
 use crate::statedir::Folders;
 use crate::statedir::blobs::BlobError;
 use crate::statedir::keys::{AddKeyError, Named, PUBLIC};
+use crate::storage::whereabouts::{self, Found};
 use records::signature::{PrivateKey, Trust, Verdict, sign};
 use records::{Credentials, Record, Refusal, UserName};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The neighbours of this machine.
 pub struct Neighbours {
     /// Where records, keys and blobs are.
     pub folders: Folders,
     /// The keys as they were read last: judging a record is asked at every look at a home.
-    trust: Mutex<Option<Trust>>,
+    trust: Mutex<Kept>,
+}
+
+/// Keys that were read.
+#[derive(Default)]
+struct Kept {
+    /// How many times that was begun.
+    last: u64,
+    /// Which time these are of.
+    number: u64,
+    /// `None`: they could not be read, or never were.
+    trust: Option<Trust>,
 }
 
 impl Neighbours {
@@ -29,9 +43,9 @@ impl Neighbours {
         Self { folders, trust: Mutex::default() }
     }
 
-    /// Who signed a record.
+    /// Who signed a record, by the keys as they were read last: no file is read for it.
     pub fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {
-        match self.verdict(record)? {
+        match self.kept().trust.as_ref()?.verdict(record) {
             Verdict::Local => Some(SignedLocally::Yes),
             Verdict::LocalAmongOthers | Verdict::Foreign => Some(SignedLocally::No),
             Verdict::Unsigned | Verdict::Rejected => None,
@@ -39,22 +53,17 @@ impl Neighbours {
     }
 
     /// What the signatures of a record are worth, by the keys as they are: a worker, or root, may have made another in the
-    /// meantime, so none is rejected by what was read earlier.
+    /// meantime, so none is rejected by what was read earlier. It reads files.
     fn verdict(&self, record: &Record) -> Option<Verdict> {
-        let known = self.trust()?.verdict(record);
-        if known != Verdict::Rejected {
-            return Some(known);
+        let known = self.kept().trust.as_ref().map(|trust| trust.verdict(record));
+        match known {
+            None | Some(Verdict::Rejected) => self.keys_changed().map(|trust| trust.verdict(record)),
+            known => known,
         }
-        self.keys_changed();
-        Some(self.trust()?.verdict(record))
     }
 
-    fn trust(&self) -> Option<Trust> {
-        let mut kept = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.is_none() {
-            *kept = self.read_trust();
-        }
-        kept.clone()
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read_trust(&self) -> Option<Trust> {
@@ -70,9 +79,20 @@ impl Neighbours {
         }
     }
 
-    /// Reads the keys again at the next question.
-    fn keys_changed(&self) {
-        *self.trust.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Reads the keys again. Without the lock: whoever judges a record must not wait for a disk. Of two who read at a time,
+    /// the one who has begun later is right.
+    fn keys_changed(&self) -> Option<Trust> {
+        let number = {
+            let mut kept = self.kept();
+            kept.last += 1;
+            kept.last
+        };
+        let trust = self.read_trust();
+        let mut kept = self.kept();
+        if kept.number < number {
+            (kept.number, kept.trust) = (number, trust.clone());
+        }
+        trust
     }
 
     fn own_key(&self) -> io::Result<PrivateKey> {
@@ -108,12 +128,25 @@ fn is_own(known: &nix::Result<Option<String>>, own: &UserName) -> bool {
 }
 
 impl Outside for Neighbours {
-    fn seal(&self, place: &crate::home::facts::Place) -> crate::home::seal::Seal {
+    fn seal(&self, place: &Place) -> crate::home::seal::Seal {
         super::seal::look(place)
     }
 
-    fn figures(&self, place: &crate::home::facts::Place) -> crate::home::facts::Figures {
-        super::system::figures(place)
+    fn read_keys(&self) {
+        // What was read is kept.
+        let _ = self.keys_changed();
+    }
+
+    fn mounts_below(&self, place: &Place) -> Mounts {
+        whereabouts::mounts_below(Path::new(&place.image), Path::new(&place.home_directory))
+    }
+
+    fn look(&self, place: &Place) -> Found {
+        whereabouts::ask(Path::new(&place.image), Path::new(&place.home_directory))
+    }
+
+    fn figures(&self, place: &Place) -> Figures {
+        super::figures::of(place)
     }
 
     fn name_taken(&self, name: &str) -> bool {
@@ -161,13 +194,15 @@ impl Outside for Neighbours {
     }
 
     fn save(&self, record: &Record) -> Result<Record, String> {
-        let signed = match self.trust().map(|trust| trust.verdict(record)) {
+        let signed = match self.verdict(record) {
             Some(Verdict::Unsigned) => {
                 let key = self.own_key().map_err(|e| e.to_string())?;
                 sign(record, &key).map_err(|e| e.to_string())?
             }
             _ => record.clone(),
         };
+        // Whoever judges it reads no keys, and this machine's own may have been made just now.
+        let _ = self.verdict(&signed);
         self.folders.save(&signed).map_err(|e| e.to_string())?;
         Ok(signed)
     }
@@ -223,6 +258,8 @@ mod tests {
         for seed in [1, 2] {
             let key = folders.private_key_or_new(|| Ok([seed; 32])).expect("made");
             let signed = sign(&record, &key).expect("signed");
+            assert_eq!(neighbours.signed_locally(&signed), None, "nobody has read key {seed}");
+            neighbours.read_keys();
             assert_eq!(neighbours.signed_locally(&signed), Some(SignedLocally::Yes), "key {seed}");
             // Lost, and the public half stays.
             std::fs::remove_file(folders.state.join("local.private")).expect("there");

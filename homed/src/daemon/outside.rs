@@ -1,10 +1,12 @@
 //! The daemon's blocking neighbours behind one trait: account database, password checker, state folder.
 
+use super::answers::Mounts;
 use super::link::Staged;
 use crate::home::effect::{Check, Failed, Findings};
 use crate::home::facts::{Figures, Place};
 use crate::home::seal::Seal;
 use crate::manager::request::{KeyOperation, SigningKey};
+use crate::storage::whereabouts::Found;
 use records::{Credentials, Record, UserName};
 use std::os::fd::OwnedFd;
 
@@ -18,6 +20,14 @@ pub trait Outside: Send + Sync + 'static {
     fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String>;
     /// What is to be seen of a lock.
     fn seal(&self, place: &Place) -> Seal;
+    /// Reads the keys again that records are judged by; [`crate::home::facts::Facts::signed_locally`] reads none.
+    fn read_keys(&self) {}
+    /// The mounts that the names of a home's paths lead into, by their ids. No file system is asked.
+    fn mounts_below(&self, _place: &Place) -> Mounts {
+        [None; 2]
+    }
+    /// What file systems tell of a home.
+    fn look(&self, place: &Place) -> Found;
     /// How large a home is.
     fn figures(&self, place: &Place) -> Figures;
     /// All host records that may be used.

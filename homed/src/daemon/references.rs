@@ -61,6 +61,11 @@ impl References {
         Self { folder, events, watched: HashMap::new(), generation: 0 }
     }
 
+    /// Makes the folder.
+    pub fn make(&self) -> io::Result<()> {
+        std::fs::create_dir_all(&self.folder)
+    }
+
     /// A new reference.
     pub fn give(&mut self, user: &UserName, at_suspend: AtSuspend) -> io::Result<OwnedFd> {
         let path = self.path(user, at_suspend);

@@ -1,18 +1,30 @@
-//! Storage that lies in the home root: `NAME[@REALM].home` files and `NAME[@REALM].homedir` folders.
+//! Storage that lies in the home root: `NAME[@REALM].home` files and `NAME[@REALM].homedir` folders. All of it may wait for
+//! a file system.
 
 use crate::home::effect::Found;
 use crate::storage::kind;
+use crate::sys::apart::apart;
 use records::FullName;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 /// All storage in the folder.
 pub fn folder(root: &Path) -> Vec<Found> {
-    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| file(&entry.path())).collect()
+    let root = root.to_owned();
+    apart(move || {
+        let Ok(entries) = std::fs::read_dir(&root) else { return Vec::new() };
+        entries.flatten().filter_map(|entry| at(&entry.path())).collect()
+    })
 }
 
 /// The storage at this path, if it is one.
 pub fn file(path: &Path) -> Option<Found> {
+    let path = path.to_owned();
+    apart(move || at(&path))
+}
+
+fn at(path: &Path) -> Option<Found> {
     let name = path.file_name()?.to_str()?;
     // Not followed: whoever may write here could point it anywhere.
     let facts = std::fs::symlink_metadata(path).ok()?;
@@ -26,7 +38,14 @@ pub fn file(path: &Path) -> Option<Found> {
 /// the administrator's to judge.
 pub fn named(path: &Path) -> Option<Found> {
     let is_plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
-    file(path).filter(|_| is_plain)
+    is_plain.then(|| file(path)).flatten()
+}
+
+/// Device and inode of a folder: another one of the same name is another one.
+pub fn identity(folder: &Path) -> io::Result<(u64, u64)> {
+    let folder = folder.to_owned();
+    let facts = apart(move || folder.metadata())?;
+    Ok((facts.dev(), facts.ino()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::home::facts::{Facts, Figures, Mount, Parts, Place, SignedLocally, Sto
 use crate::home::seal::{Looked, Seal};
 use crate::job::{Job, Known, Outcome, Progress, Step, Task};
 use crate::manager::request::{KeyOperation, SigningKey};
+use crate::storage::whereabouts::{self, Found};
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Secret, UserName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -256,10 +257,6 @@ impl Facts for Simulated {
         self.where_is(&place.user)
     }
 
-    fn figures(&self, _place: &Place) -> Figures {
-        Figures { size: Some(1 << 30), ..Figures::default() }
-    }
-
     fn parts(&self, _place: &Place) -> Option<Parts> {
         Some(Parts::ALL)
     }
@@ -270,8 +267,17 @@ impl Facts for Simulated {
 }
 
 impl Outside for Simulated {
-    fn figures(&self, place: &Place) -> Figures {
-        Facts::figures(self, place)
+    fn look(&self, place: &Place) -> Found {
+        let storage = match self.where_is(&place.user).storage {
+            Storage::Missing => whereabouts::Storage::Missing,
+            Storage::There | Storage::Unanswered => whereabouts::Storage::There,
+            Storage::Dirty => whereabouts::Storage::Dirty,
+        };
+        Found { storage, spot: None }
+    }
+
+    fn figures(&self, _place: &Place) -> Figures {
+        Figures { size: Some(1 << 30), ..Figures::default() }
     }
 
     fn seal(&self, place: &Place) -> Seal {

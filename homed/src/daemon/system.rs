@@ -1,33 +1,53 @@
-//! Facts asked from kernel and disk.
+//! Facts of this machine, for the core.
 
-use crate::home::facts::{Facts, Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
+use super::answers::Answers;
+use crate::home::facts::{Facts, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
 use crate::storage::kind;
-use crate::storage::whereabouts::{self, Clues, Standing};
+use crate::storage::whereabouts::{self, Clues, Kernel, Standing, Walk};
 use records::Record;
-use std::os::linux::fs::MetadataExt;
+use std::cell::RefCell;
 use std::path::Path;
 
 /// Tells who signed a record.
 pub type Signed = Box<dyn Fn(&Record) -> Option<SignedLocally>>;
 
-/// Facts of this machine.
+/// Facts of this machine. Nothing here waits: file systems were asked before, and the kernel answers at once.
 pub struct System {
-    /// Who signed a record, by the keys of this machine.
-    pub signed: Signed,
+    signed: Signed,
+    answers: Answers,
+    /// What the kernel has shown in this turn.
+    kernel: RefCell<Kernel>,
+}
+
+impl System {
+    /// Who signed a record, by the keys of this machine; and what file systems have told.
+    pub fn new(signed: Signed, answers: Answers) -> Self {
+        Self { signed, answers, kernel: RefCell::default() }
+    }
 }
 
 impl Facts for System {
+    fn begin_turn(&self) {
+        self.kernel.replace(Kernel::default());
+    }
+
     fn whereabouts(&self, place: &Place) -> Whereabouts {
-        Whereabouts { storage: storage(Path::new(&place.image)), mount: mount(place) }
+        let found = self.answers.of(place);
+        let walked = self.answers.spot_of(place);
+        let walk = Walk::Before(walked.as_ref());
+        let mount = mount(&Clues { walk, ..clues(place) }, &self.kernel.borrow());
+        let storage = match found.map(|found| found.storage) {
+            None => Storage::Unanswered,
+            Some(whereabouts::Storage::Missing) => Storage::Missing,
+            Some(whereabouts::Storage::There) => Storage::There,
+            Some(whereabouts::Storage::Dirty) => Storage::Dirty,
+        };
+        Whereabouts { storage, mount }
     }
 
     fn parts(&self, place: &Place) -> Option<Parts> {
         let parts = kind::of(place.kind)?.parts;
         Some(Parts { locks: parts.locks, resizes: parts.resizes, tends: parts.tends })
-    }
-
-    fn figures(&self, place: &Place) -> Figures {
-        figures(place)
     }
 
     fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {
@@ -43,53 +63,17 @@ pub(super) fn clues(place: &Place) -> Clues<'_> {
         image: Path::new(&place.image),
         home_directory: Path::new(&place.home_directory),
         luks: None,
+        walk: Walk::Now,
     }
     .with_luks(place.luks_uuid.as_deref())
 }
 
-fn storage(image: &Path) -> Storage {
-    match whereabouts::storage(image) {
-        whereabouts::Storage::Missing => Storage::Missing,
-        whereabouts::Storage::There => Storage::There,
-        whereabouts::Storage::Dirty => Storage::Dirty,
-    }
-}
-
-fn mount(place: &Place) -> Mount {
-    match whereabouts::standing(&clues(place)) {
+pub(super) fn mount(clues: &Clues<'_>, kernel: &Kernel) -> Mount {
+    match whereabouts::standing_in(clues, kernel) {
         Ok(Standing::Closed) => Mount::None,
         Ok(Standing::Mounted) => Mount::Usable,
         Ok(Standing::Suspended) => Mount::Suspended,
         // What cannot be told must not count as closed: whoever locks it looks again, and says what is wrong.
         Ok(Standing::Open) | Err(_) => Mount::Open,
-    }
-}
-
-/// Sizes as the original counts them: an image is as big as its file, and could grow by what is free
-/// on the file system it lies on.
-pub(super) fn figures(place: &Place) -> Figures {
-    let image = std::fs::metadata(&place.image).ok();
-    let size = image.as_ref().filter(|image| image.is_file()).map(std::os::unix::fs::MetadataExt::size);
-    let allocated = image.as_ref().map(|image| image.st_blocks() * 512);
-    let inside = matches!(mount(place), Mount::Usable)
-        .then(|| rustix::fs::statvfs(place.home_directory.as_str()).ok())
-        .flatten();
-    let free = inside.map(|inside| inside.f_bavail * inside.f_frsize);
-    let around = Path::new(&place.image).parent().and_then(|folder| rustix::fs::statvfs(folder).ok());
-    let room = around.as_ref().map(|around| around.f_bavail * around.f_frsize);
-    let usage = match (size, free) {
-        (Some(size), Some(free)) => Some(size.saturating_sub(free).min(allocated.unwrap_or(u64::MAX))),
-        (Some(_), None) => allocated,
-        (None, _) => None,
-    };
-    Figures {
-        size,
-        usage,
-        free,
-        ceiling: allocated.zip(room).filter(|_| size.is_some()).map(|(used, room)| used.saturating_add(room)),
-        floor: None,
-        allocated: allocated.filter(|_| size.is_some()),
-        outside: room,
-        disk: around.map(|around| around.f_blocks * around.f_frsize),
     }
 }

@@ -1,18 +1,21 @@
 //! Watches the home root: storage that appears or goes; and the table of mounts: what holds storage may go.
 
-use super::events::Events;
-use super::scan;
+use super::aside::{self, Gate};
+use super::events::{Events, Happened};
+use super::{ground, looks, scan};
 use crate::home::effect::Event;
 use crate::sys::reactor::{AsyncInotify, MountTable};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Begins to watch; reports until the daemon ends. What is mounted over the home root later is the home root then.
-pub fn start(root: &Path, events: Events) -> io::Result<()> {
-    let watched = Watched::begin(root)?;
-    tokio::spawn(follow(watched, MountTable::new()?, events));
+/// One that gives no answer is watched when it does, as soon as something is mounted.
+pub async fn start(root: &Path, events: Events) -> io::Result<()> {
+    let mounts = MountTable::new()?;
+    let mut watched = Watched { root: root.to_owned(), folder: None, watcher: None, gate: Gate::default() };
+    watched.follows().await;
+    tokio::spawn(follow(watched, mounts, events));
     Ok(())
 }
 
@@ -20,39 +23,43 @@ pub fn start(root: &Path, events: Events) -> io::Result<()> {
 struct Watched {
     root: PathBuf,
     /// Device and inode: another folder of the same name is another one.
-    folder: (u64, u64),
-    watcher: AsyncInotify,
+    folder: Option<(u64, u64)>,
+    /// `None`: nothing was there to be watched.
+    watcher: Option<AsyncInotify>,
+    gate: Gate,
 }
 
 impl Watched {
-    fn begin(root: &Path) -> io::Result<Self> {
-        Ok(Self { root: root.to_owned(), folder: identity(root)?, watcher: watcher(root)? })
-    }
-
     /// Whether another folder is there now, which is watched from now on.
-    fn follows(&mut self) -> bool {
-        if identity(&self.root).is_ok_and(|folder| folder == self.folder) {
-            return false;
+    async fn follows(&mut self) -> bool {
+        let (root, before) = (self.root.clone(), self.folder);
+        let other = move || match scan::identity(&root) {
+            Ok(folder) if Some(folder) == before => Ok(None),
+            _ => Ok::<_, io::Error>(Some((scan::identity(&root)?, watcher(&root)?))),
+        };
+        let found = match aside::once(&self.gate, ground::BOUND, other).await {
+            // It gives no answer: it may be the same.
+            None | Some(Ok(None)) => return false,
+            Some(found) => found.and_then(|found| found.ok_or_else(|| io::ErrorKind::NotFound.into())),
+        };
+        let found = found.and_then(|(folder, watcher)| Ok((folder, AsyncInotify::new(watcher)?)));
+        match found {
+            Ok((folder, watcher)) => (self.folder, self.watcher) = (Some(folder), Some(watcher)),
+            Err(error) => tracing::warn!("new homes are not seen by themselves at the moment: {error}"),
         }
-        match Self::begin(&self.root) {
-            Ok(other) => {
-                *self = other;
-                true
-            }
-            Err(error) => {
-                tracing::warn!("new homes are not seen by themselves at the moment: {error}");
-                false
-            }
+        // Nothing to see is worth a look, too.
+        true
+    }
+
+    async fn news(&self) -> io::Result<Vec<InotifyEvent>> {
+        match &self.watcher {
+            Some(watcher) => watcher.events().await,
+            None => std::future::pending().await,
         }
     }
 }
 
-fn identity(folder: &Path) -> io::Result<(u64, u64)> {
-    let facts = folder.metadata()?;
-    Ok((facts.dev(), facts.ino()))
-}
-
-fn watcher(root: &Path) -> io::Result<AsyncInotify> {
+fn watcher(root: &Path) -> io::Result<Inotify> {
     let watcher = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let seen = AddWatchFlags::IN_CREATE
         | AddWatchFlags::IN_CLOSE_WRITE
@@ -61,7 +68,7 @@ fn watcher(root: &Path) -> io::Result<AsyncInotify> {
         | AddWatchFlags::IN_DELETE
         | AddWatchFlags::IN_ONLYDIR;
     watcher.add_watch(root, seen)?;
-    AsyncInotify::new(watcher)
+    Ok(watcher)
 }
 
 /// Begins to watch the table of mounts; reports until the daemon ends.
@@ -69,49 +76,48 @@ pub fn mounts(events: Events) -> io::Result<()> {
     let table = MountTable::new()?;
     tokio::spawn(async move {
         while table.until_changed().await.is_ok() {
-            events.event(Event::MountsChanged);
+            events.send(Happened::MountsChanged);
         }
         tracing::warn!("the table of mounts cannot be watched: storage that is pulled out is not noticed");
     });
     Ok(())
 }
 
+/// One after the other, as they came: what has gone since is not seen any more.
 async fn follow(mut watched: Watched, mounts: MountTable, events: Events) {
     loop {
         let news = tokio::select! {
-            news = watched.watcher.events() => news,
+            news = watched.news() => news,
             changed = mounts.until_changed() => changed.map(|()| Vec::new()),
         };
         let news = match news {
             Ok(news) => news,
             Err(error) => return tracing::warn!("new homes are no longer seen by themselves: {error}"),
         };
-        // On a thread of its own: a home root on a server that does not answer keeps nobody else waiting.
-        let told = events.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            news.iter().for_each(|event| report(&watched.root, event, &told));
-            if watched.follows() {
-                scan::folder(&watched.root).into_iter().for_each(|found| told.event(Event::Found(found)));
-            }
-            watched
-        });
-        let Ok(still) = looked.await else { return };
-        watched = still;
+        if news.is_empty() && watched.follows().await {
+            events.send(Happened::LookForStorage);
+        }
+        for event in &news {
+            report(&watched, event, &events).await;
+        }
     }
 }
 
-fn report(root: &Path, event: &InotifyEvent, events: &Events) {
+async fn report(watched: &Watched, event: &InotifyEvent, events: &Events) {
+    let (root, gate) = (&watched.root, &watched.gate);
+    let found = |found| events.send(Happened::Seen(Event::Found(found)));
     if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
         // Words were lost: look at everything.
-        scan::folder(root).into_iter().for_each(|found| events.event(Event::Found(found)));
-        return;
+        return looks::in_folder(root.clone(), gate).await.into_iter().for_each(found);
     }
     let Some(path) = event.name.as_ref().map(|name| root.join(name)) else { return };
     if event.mask.intersects(AddWatchFlags::IN_MOVED_FROM | AddWatchFlags::IN_DELETE) {
         if let Some(path) = path.to_str() {
-            events.event(Event::Vanished(path.to_owned()));
+            events.send(Happened::Seen(Event::Vanished(path.to_owned())));
         }
-    } else if let Some(found) = scan::file(&path) {
-        events.event(Event::Found(found));
+    } else {
+        // One that gives no answer is no home that could be used.
+        let seen = aside::once(gate, ground::BOUND, move || scan::file(&path)).await;
+        seen.flatten().into_iter().for_each(found);
     }
 }

@@ -1,6 +1,6 @@
 //! What the core wants done, and what happens to it: the closed list of both.
 
-use super::facts::Place;
+use super::facts::{Figures, Place};
 use super::inhibitor::Inhibitor;
 use super::seal::Seal;
 use super::{Bound, GroupId, HomeTimer, Sleep};
@@ -49,6 +49,8 @@ pub enum Event {
     Adopted(Option<Found>, RequestId),
     /// Storage may have gone.
     Vanished(String),
+    /// The storage of that home was looked at.
+    Seen(UserName),
     /// Something was mounted or unmounted: with it, storage of open homes may have gone.
     MountsChanged,
     /// The last reference of its kind has gone.
@@ -61,6 +63,8 @@ pub enum Event {
     LetGo(UserName, InhibitorId),
     /// The machine has slept, for so many µs.
     Slept(u64),
+    /// How large homes are, as [`Effect::Measure`] asked; those that could not be measured in time are left out.
+    Measured(GroupId, Vec<(UserName, Figures)>),
     /// An earlier daemon was killed while the machine was going to sleep; for how long it may go on holding.
     Held(Duration),
 }
@@ -131,6 +135,8 @@ pub enum Effect {
     Hold(Sleep),
     /// Look whether storage is there that nobody knows.
     LookForStorage,
+    /// Tell how large these homes are; it may block.
+    Measure(GroupId, Vec<Place>),
 }
 
 /// A worker to be run.

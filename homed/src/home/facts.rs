@@ -59,6 +59,8 @@ pub enum Storage {
     There,
     /// There, not cleanly closed the last time.
     Dirty,
+    /// Nobody could tell yet: its file system gives no answer, or was never asked.
+    Unanswered,
 }
 
 /// What is at the home directory.
@@ -109,7 +111,8 @@ impl Whereabouts {
             (Mount::Open, _, _) => Resting::Open,
             (Mount::None, _, Storage::Missing) => Resting::Absent,
             (Mount::None, Known::No, _) => Resting::Unfixated,
-            (Mount::None, Known::Yes, Storage::There) => Resting::Inactive,
+            // What gives no answer now may give one later: only what is not there is missing.
+            (Mount::None, Known::Yes, Storage::There | Storage::Unanswered) => Resting::Inactive,
             (Mount::None, Known::Yes, Storage::Dirty) => Resting::Dirty,
         }
     }
@@ -145,14 +148,15 @@ pub enum SignedLocally {
     No,
 }
 
-/// Where the core has its facts from: the system, or a table in tests.
+/// Where the core has its facts from: the system, or a table in tests. Nobody waits for a file system here: what one has
+/// to be asked for was asked before ([`Storage::Unanswered`] if it has not answered), and the rest is the kernel's own.
 pub trait Facts {
+    /// A turn begins: what the kernel has shown before counts no more.
+    fn begin_turn(&self) {}
     /// Where the home is.
     fn whereabouts(&self, place: &Place) -> Whereabouts;
     /// What its kind of storage can do; `None`: it cannot be used here.
     fn parts(&self, place: &Place) -> Option<Parts>;
-    /// How big it is.
-    fn figures(&self, place: &Place) -> Figures;
     /// Who signed the record; `None` where it cannot be told.
     fn signed_locally(&self, record: &Record) -> Option<SignedLocally>;
 }

@@ -1,6 +1,7 @@
 //! Checks and repairs: what they meet, and what follows from their end.
 
 use super::effect::{Effect, Failed};
+use super::facts::{Mount, Storage};
 use super::run::{Phase, Running};
 use super::state::{Resting, Work};
 use super::verdict::Verb;
@@ -48,6 +49,22 @@ pub(super) fn broken_off() -> Failed {
 }
 
 impl Home {
+    /// Why work on storage that gives no answer is not begun: the worker would hang, and whoever comes next with it.
+    pub(super) fn unanswered(&self, work: Work, turn: &Turn) -> Option<Refused> {
+        // A new home's place was never looked at, and settling asks the kernel.
+        if matches!(work, Work::Creating | Work::Settling) {
+            return None;
+        }
+        let found = turn.facts.whereabouts(&self.place);
+        let hangs = found.mount == Mount::None && found.storage == Storage::Unanswered;
+        let sentence = format!(
+            "The file system that the home lies on ({}) gives no answer; nothing was changed. Try again when it does. \
+             findmnt lists what is mounted, and umount --lazy lets go of what is gone for good.",
+            self.place.image
+        );
+        hangs.then(|| Refused::new(Refusal::HomeAbsent, sentence))
+    }
+
     /// Somebody wants the home: a check that runs is broken off, so that nobody waits for it.
     pub(super) fn break_off_look(&mut self, turn: &mut Turn) {
         if let Some(running) = &mut self.running

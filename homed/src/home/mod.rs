@@ -28,15 +28,17 @@ pub mod state;
 mod tend;
 mod timer;
 mod tuning;
+mod turn;
 mod unsettled;
 mod update;
 mod urgent;
 pub mod verdict;
 pub mod view;
+mod wanted;
 
-use crate::job::{Known, RecordChange, Repair};
-use crate::manager::request::{Answer, AtSuspend, Offer, RequestId};
-use attempts::{Attempts, Trier};
+use crate::job::Known;
+use crate::manager::request::{Answer, AtSuspend, RequestId};
+use attempts::Attempts;
 use effect::{Announcement, Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
 pub use hold::Sleep;
@@ -45,156 +47,17 @@ pub use lock::{Bound, is_close, is_creation, is_lock};
 pub use look::{is_look, tries};
 use presence::Away;
 use records::refusal::Refused;
-use records::{Credentials, LockLevel, Machine, Record, Refusal, UserName};
+use records::{Record, Refusal, UserName};
 pub use resize::is_resize;
-use rules::LockRules;
 use run::Running;
-use state::{Lingering, State};
+use state::{Lingering, State, Work};
 use std::collections::BTreeSet;
-use std::time::Duration;
 pub use tend::is_tending;
 pub use timer::{HomeTimer, TimerKind};
 pub use tuning::Tuning;
+pub use turn::{GroupId, Turn, Waiter};
 use verdict::{Favour, Held, Situation, Verb, Verdict, verdict};
-
-/// One turn of the loop: the facts it may use, and what it wants done.
-pub struct Turn<'a> {
-    /// Wall clock, µs since 1970.
-    pub now_usec: u64,
-    /// This machine.
-    pub machine: &'a Machine,
-    /// Kernel and disk.
-    pub facts: &'a dyn Facts,
-    /// Times.
-    pub tuning: Tuning,
-    /// What goes out of memory at a lock, where the record does not say.
-    pub lock_level: LockLevel,
-    /// How large all images of a disk may be together, in per cent of the disk.
-    pub overcommit: u32,
-    /// What else is set about locks.
-    pub rules: LockRules,
-    /// Whether the machine is going to sleep.
-    pub sleep: Sleep,
-    /// UIDs of the homes that are known: none is given twice.
-    pub uids: BTreeSet<u32>,
-    /// Answers to calls that stand for several homes: group, and what became of one home.
-    pub group_news: Vec<(GroupId, Result<(), Failed>)>,
-    /// Homes that a call for several could not lock: group, and which and why.
-    pub not_locked: Vec<(GroupId, String)>,
-    /// The number of the next job.
-    pub next_job: u64,
-    /// What is to be done.
-    pub effects: Vec<Effect>,
-}
-
-impl Turn<'_> {
-    /// A fresh name for a job.
-    pub fn job_id(&mut self) -> JobId {
-        self.next_job += 1;
-        JobId(self.next_job)
-    }
-
-    /// Answers whoever waits.
-    pub fn answer(&mut self, waiter: Waiter, answer: Result<Answer, Failed>) {
-        self.answer_after(waiter, answer, Duration::ZERO);
-    }
-
-    fn answer_after(&mut self, waiter: Waiter, answer: Result<Answer, Failed>, delay: Duration) {
-        match waiter {
-            Waiter::Nobody => {}
-            Waiter::Call(id) => self.effects.push(Effect::Answer(id, answer, delay)),
-            Waiter::Group(id) => self.group_news.push((id, answer.map(|_| ()))),
-        }
-    }
-}
-
-/// Names a call that stands for several homes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupId(pub u64);
-
-/// Who waits for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waiter {
-    /// The daemon itself wants it, or the caller has gone.
-    Nobody,
-    /// A call.
-    Call(RequestId),
-    /// A call that stands for several homes.
-    Group(GroupId),
-}
-
-/// Something wanted of one home.
-pub struct Wanted {
-    /// Who waits.
-    pub waiter: Waiter,
-    /// Who tries.
-    pub trier: Trier,
-    /// What.
-    pub verb: Verb,
-    /// Proof, and where progress goes.
-    pub offer: Offer,
-    /// New passwords, for [`Verb::ChangePassword`].
-    pub new: Option<Credentials>,
-    /// The new record, for [`Verb::Update`] and [`Verb::UpdateOffline`].
-    pub change: Option<Box<RecordChange>>,
-    /// How far a repair goes, for [`Verb::Repair`].
-    pub repair: Repair,
-    /// Where it is opened, for [`Verb::Rescue`].
-    pub directory: Option<String>,
-    /// Folder with its pictures, for [`Verb::Create`].
-    pub blobs: Option<String>,
-    /// Whether credentials are tried: fixed when it is asked, for they are handed on.
-    pub attempt: Attempt,
-    /// Whether that was counted already.
-    pub counted: bool,
-    /// Whether it has waited: then it is not refused for a job that came before it, but waits again.
-    pub waited: bool,
-    /// The size, for [`Verb::Resize`] and [`Verb::Fit`].
-    pub size: Option<resize::Asked>,
-    /// Kind of reference, for the verbs that give one.
-    pub at_suspend: AtSuspend,
-    /// When it was asked, µs since 1970.
-    pub asked_usec: u64,
-}
-
-impl Wanted {
-    /// What the daemon itself wants.
-    pub fn by_the_daemon(verb: Verb, now_usec: u64) -> Self {
-        Self {
-            waiter: Waiter::Nobody,
-            trier: Trier::ourselves(),
-            verb,
-            offer: Offer::default(),
-            new: None,
-            change: None,
-            repair: Repair::default(),
-            directory: None,
-            blobs: None,
-            attempt: Attempt::No,
-            counted: false,
-            waited: false,
-            size: None,
-            at_suspend: AtSuspend::Stay,
-            asked_usec: now_usec,
-        }
-    }
-
-    /// Whether it counts as an attempt.
-    pub fn is_attempt(&self) -> bool {
-        self.attempt != Attempt::No
-    }
-}
-
-/// Whether a request counts as an attempt to get in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// It needs no proof.
-    No,
-    /// It needs proof and offers nothing: it asks what is plugged in, and what is needed. Nobody fails by that.
-    Asks,
-    /// It offers something.
-    Offers,
-}
+pub use wanted::{Attempt, Wanted};
 
 /// One home.
 pub struct Home {
@@ -327,7 +190,7 @@ impl Home {
                 let refused = Refused::new(Refusal::HomeBusy, sentence);
                 turn.answer(wanted.waiter, Err(Failed::Refused(refused)));
             }
-            Verdict::Start(work) => match self.unfit(&wanted, turn) {
+            Verdict::Start(work) => match self.unfit(work, &wanted, turn) {
                 Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
                 None => self.begin(self.before(work, (wanted.verb, wanted.waiter), turn), wanted, turn),
             },
@@ -358,7 +221,10 @@ impl Home {
     }
 
     /// Why it need not even be tried.
-    fn unfit(&self, wanted: &Wanted, turn: &Turn) -> Option<Refused> {
+    fn unfit(&self, work: Work, wanted: &Wanted, turn: &Turn) -> Option<Refused> {
+        if let Some(refused) = self.unanswered(work, turn) {
+            return Some(refused);
+        }
         let unfit = wanted.change.as_ref().and_then(|change| self.judge(change).err());
         let unfit = unfit.or_else(|| self.size_asked(wanted.size, turn.machine).err());
         let needs_none =

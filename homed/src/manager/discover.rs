@@ -91,12 +91,10 @@ impl Manager {
         self.homes.len() + self.pending.len() >= MOST_HOMES
     }
 
-    /// Storage was found. Of a home that is known nothing follows: it is asked where it rests anyway.
+    /// Storage was found. Of a home that is known nothing follows but that it may look otherwise now.
     pub(super) fn found(&mut self, found: Found, turn: &mut Turn) {
         if self.homes.contains_key(&found.name.user) {
-            self.touch(&found.name.user);
-            turn.effects.push(Effect::Announce(Announcement::Changed(found.name.user)));
-            return;
+            return self.look_at(&found.name.user, turn);
         }
         if self.is_known(&found) || self.is_full() {
             return;
@@ -174,10 +172,7 @@ impl Manager {
         match (whereabouts.mount, home.known()) {
             (Mount::Usable | Mount::Suspended, _) => self.detach(&user, turn),
             (Mount::None | Mount::Open, Known::No) if !home.is_busy() => self.take_out(&user, true, turn),
-            (Mount::None | Mount::Open, _) => {
-                self.touch(&user);
-                turn.effects.push(Effect::Announce(Announcement::Changed(user)));
-            }
+            (Mount::None | Mount::Open, _) => self.look_at(&user, turn),
         }
     }
 
@@ -198,14 +193,17 @@ impl Manager {
 
     /// What an open home lies on may have been pulled out.
     pub(super) fn look_for_storage(&mut self, turn: &mut Turn) {
-        let is_gone = |home: &&Home| {
-            let whereabouts = turn.facts.whereabouts(home.place());
-            // Kinds that are not kept here have no image.
-            let has_image = !home.place().image.is_empty();
-            has_image && whereabouts.storage == Storage::Missing && whereabouts.mount.is_there()
-        };
-        let gone: Vec<_> = self.homes.values().filter(is_gone).map(|home| home.user().clone()).collect();
+        let gone: Vec<_> =
+            self.homes.values().filter(|home| is_gone(home, turn)).map(|home| home.user().clone()).collect();
         gone.iter().for_each(|user| self.detach(user, turn));
+    }
+
+    /// The storage of one home was looked at: it may look otherwise, or have gone.
+    pub(super) fn seen(&mut self, user: &UserName, turn: &mut Turn) {
+        self.look_at(user, turn);
+        if self.homes.get(user).is_some_and(|home| is_gone(home, turn)) {
+            self.detach(user, turn);
+        }
     }
 
     fn detach(&mut self, user: &UserName, turn: &mut Turn) {
@@ -249,6 +247,14 @@ pub(super) fn taken(name: &str) -> Refused {
 pub(super) fn too_many() -> Refused {
     let sentence = format!("There are {MOST_HOMES} homes already; remove one first.");
     Refused::new(Refusal::TooManyOperations, sentence)
+}
+
+/// Whether an open home has lost its storage.
+fn is_gone(home: &Home, turn: &Turn) -> bool {
+    let whereabouts = turn.facts.whereabouts(home.place());
+    // Kinds that are not kept here have no image.
+    let has_image = !home.place().image.is_empty();
+    has_image && whereabouts.storage == Storage::Missing && whereabouts.mount.is_there()
 }
 
 /// The record of a home that was never used here: name, realm and binding.

@@ -72,7 +72,9 @@ impl Manager {
     /// Nobody waits for that call any more.
     pub(super) fn abandon_groups(&mut self, call: RequestId, turn: &mut Turn) {
         let mut held = false;
-        for group in self.groups.values_mut().filter(|group| group.waiter == Waiter::Call(call)) {
+        let measured = self.measuring.values_mut().map(|(_, group)| group);
+        let groups = self.groups.values_mut().chain(measured);
+        for group in groups.filter(|group| group.waiter == Waiter::Call(call)) {
             group.waiter = Waiter::Nobody;
             held |= std::mem::take(&mut group.holds);
         }

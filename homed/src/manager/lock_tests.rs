@@ -3,7 +3,7 @@
 use super::*;
 use crate::home::TimerKind;
 use crate::home::effect::StartJob;
-use crate::home::facts::{Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
+use crate::home::facts::{Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::rules::{AtWake, Proof};
 use crate::home::seal::{Looked, Seal};
 use crate::job::{Outcome, Task};
@@ -38,9 +38,6 @@ impl Facts for Seen<'_> {
         let mount = self.0.borrow().get(place.user.as_str()).copied().unwrap_or_default();
         let storage = if place.user.as_str() == "carol" { Storage::Missing } else { Storage::There };
         Whereabouts { storage, mount }
-    }
-    fn figures(&self, _: &Place) -> Figures {
-        Figures::default()
     }
     fn parts(&self, _: &Place) -> Option<Parts> {
         Some(Parts::ALL)

@@ -58,6 +58,8 @@ pub struct Manager {
     /// Homes that are to be known, until their names and UID are checked.
     pending: BTreeMap<JobId, discover::Pending>,
     groups: BTreeMap<GroupId, Group>,
+    /// Parts of sharing space that wait until it is known how large homes are.
+    measuring: BTreeMap<GroupId, (space::Phase, Group)>,
     sleeping: sleep::Sleeping,
     last_open_sleep: Option<request::OpenSleep>,
     next_job: u64,
@@ -118,6 +120,7 @@ impl Manager {
             homes: Homes::default(),
             pending: BTreeMap::new(),
             groups: BTreeMap::new(),
+            measuring: BTreeMap::new(),
             sleeping: sleep::Sleeping::default(),
             last_open_sleep: None,
             next_job: 0,
@@ -131,6 +134,7 @@ impl Manager {
 
     /// Takes one event, says what is to be done.
     pub fn handle(&mut self, event: Event, now: &Now) -> Vec<Effect> {
+        now.facts.begin_turn();
         let machine = self.machine.clone();
         let mut turn = self.turn(&machine, now);
         self.dispatch(event, &mut turn);
@@ -166,7 +170,7 @@ impl Manager {
                 self.on(&user, turn, |home, turn| home.ended(job, outcome, turn));
                 self.forget_unknown(&user, turn);
                 if share {
-                    self.resize_all(space::Phase::Shrink, Waiter::Nobody, turn);
+                    self.share(turn);
                 }
             }
             Event::Committed(user, job) => self.on(&user, turn, |home, _| {
@@ -180,6 +184,7 @@ impl Manager {
             Event::Proven(user, id, seal) => {
                 self.on(&user, turn, |home, turn| home.proven(id, seal, turn));
             }
+            Event::Measured(id, figures) => self.measured(id, figures, turn),
             Event::Loaded(record, interrupted, held) => self.loaded(*record, interrupted, held, turn),
             Event::Signed(record) => self.on(&record.user().clone(), turn, |home, turn| {
                 home.signed(*record, turn);
@@ -188,6 +193,7 @@ impl Manager {
             Event::Found(found) => self.found(found, turn),
             Event::Adopted(found, id) => self.adopt(found, id, turn),
             Event::Vanished(image) => self.vanished(&image, turn),
+            Event::Seen(user) => self.seen(&user, turn),
             Event::MountsChanged => {
                 self.look_again(turn);
                 self.look_for_storage(turn);

@@ -218,6 +218,50 @@ pub enum Operation {
     Keys(KeyOperation),
 }
 
+impl Operation {
+    /// The home whose storage has to be there for it.
+    pub fn uses_storage(&self) -> Option<&HomeKey> {
+        match self {
+            Self::Activate(home, _)
+            | Self::ActivateIfReferenced(home, _)
+            | Self::Fixate(home, _)
+            | Self::Authenticate(home, _)
+            | Self::Acquire(home, ..)
+            | Self::ChangePassword { home, .. }
+            | Self::Update(home, ..)
+            | Self::Check(home, _)
+            | Self::Repair(home, ..)
+            | Self::Rescue(home, ..)
+            | Self::Resize(home, ..)
+            | Self::Remove(home)
+            | Self::Unregister(home)
+            | Self::Later(home, _) => Some(home),
+            Self::Create(..)
+            | Self::Adopt(_)
+            | Self::Register(_)
+            | Self::Ref(..)
+            | Self::RefUnrestricted(..)
+            | Self::Release(_)
+            | Self::Deactivate(_)
+            | Self::DeactivateAll
+            | Self::Stage(..)
+            | Self::Lock(_)
+            | Self::LockAll(_)
+            | Self::SleepPrepared
+            | Self::SleepOver
+            | Self::Alive
+            | Self::Unlock(..)
+            | Self::GiveUpAll
+            | Self::Rebalance
+            | Self::Inhibit(..)
+            | Self::Locks
+            | Self::Weaknesses
+            | Self::Sessions(_)
+            | Self::Keys(_) => None,
+        }
+    }
+}
+
 /// Calls of the interface that nothing is behind yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Later {

@@ -1,10 +1,13 @@
 //! The homes by their user's name. Which of them were touched is remembered, so that whoever shows them looks at those
 //! alone, and at all of those.
 
+use super::request::{Caller, Operation};
 use super::{Manager, Now};
-use crate::home::Home;
+use crate::home::effect::{Announcement, Effect};
+use crate::home::facts::Place;
 use crate::home::state::State;
 use crate::home::view::HomeView;
+use crate::home::{Home, Turn};
 use records::UserName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
@@ -55,6 +58,30 @@ impl Manager {
         &self.machine
     }
 
+    /// Where all homes are.
+    pub fn places(&self) -> Vec<Place> {
+        self.homes.values().map(|home| home.place().clone()).collect()
+    }
+
+    /// Where the home of this user is.
+    pub fn place_of(&self, user: &UserName) -> Option<&Place> {
+        self.homes.get(user).map(Home::place)
+    }
+
+    /// The place of the home whose storage lies there.
+    pub fn place_at(&self, image: &str) -> Option<&Place> {
+        self.homes.values().map(Home::place).find(|place| place.image == image)
+    }
+
+    /// Where the storage is that the answer depends on, where it does.
+    pub fn storage_of(&self, operation: &Operation, caller: &Caller) -> Option<Place> {
+        if let Operation::Register(record) = operation {
+            let bound = record.with_binding(&self.machine.id, self.binding(record, 0));
+            return Some(Place::of(&bound, &self.machine));
+        }
+        self.find(operation.uses_storage()?, caller.uid).map(|home| home.place().clone())
+    }
+
     /// How the homes look now that were touched since this was asked last; `None`: it has gone, or is not to be shown yet.
     pub fn news(&mut self, now: &Now) -> Vec<(UserName, Option<HomeView>)> {
         let machine = self.machine.clone();
@@ -84,17 +111,26 @@ impl Manager {
     }
 
     /// Something outside may have changed where homes rest: those count as touched that look otherwise than they were shown.
-    pub(super) fn look_again(&mut self, now: &crate::home::Turn) {
-        let differs = |(user, home): &(&UserName, &Home)| {
-            self.homes.shown.get(*user).is_some_and(|shown| *shown != home.state(now.facts))
-        };
+    pub(super) fn look_again(&mut self, turn: &mut Turn) {
+        let differs = |(user, home): &(&UserName, &Home)| self.looks_otherwise(user, home, turn);
         let others: Vec<UserName> =
             self.homes.all.iter().filter(differs).map(|(user, _)| user.clone()).collect();
-        self.homes.touched.extend(others);
+        others.into_iter().for_each(|user| self.has_changed(user, turn));
     }
 
-    /// That home may rest elsewhere.
-    pub(super) fn touch(&mut self, user: &UserName) {
+    /// The same of one home.
+    pub(super) fn look_at(&mut self, user: &UserName, turn: &mut Turn) {
+        if self.homes.get(user).is_some_and(|home| self.looks_otherwise(user, home, turn)) {
+            self.has_changed(user.clone(), turn);
+        }
+    }
+
+    fn looks_otherwise(&self, user: &UserName, home: &Home, turn: &Turn) -> bool {
+        self.homes.shown.get(user).is_some_and(|shown| *shown != home.state(turn.facts))
+    }
+
+    fn has_changed(&mut self, user: UserName, turn: &mut Turn) {
         self.homes.touched.insert(user.clone());
+        turn.effects.push(Effect::Announce(Announcement::Changed(user)));
     }
 }

@@ -1,7 +1,7 @@
 //! Sharing what is free among the homes that are open: who takes part, and in which order sizes change.
 //!
 //! ```text
-//! asked, or a home was tended by itself ─→ shrink ─→ grow ─→ answer
+//! asked, or a home was tended by itself ─→ measure ─→ shrink ─→ measure ─→ grow ─→ answer
 //! ```
 //!
 //! Homes shrink first, since others grow into what they give; between the two all is counted anew. A change that had to
@@ -11,7 +11,7 @@
 use super::Manager;
 use super::groups::Group;
 use super::rebalance::{Disk, Share, Shrinks, is_worth, sizes};
-use crate::home::effect::Failed;
+use crate::home::effect::{Effect, Failed};
 use crate::home::facts::Figures;
 use crate::home::resize::Asked;
 use crate::home::state::{Resting, Work};
@@ -21,6 +21,7 @@ use crate::job::{Care, Size};
 use crate::manager::request::Answer;
 use records::size::spared;
 use records::{AutoResize, RebalanceWeight, Refusal, Settings, UserName};
+use std::collections::BTreeMap;
 
 /// Smallest and largest image that a share may come to, in bytes: what btrfs needs, and what is claimed to be possible.
 const LEAST: u64 = 274 << 20;
@@ -41,12 +42,14 @@ pub(super) enum Phase {
 struct Open<'a> {
     user: &'a UserName,
     settings: Settings,
-    is_tended: bool,
     figures: Figures,
 }
 
 /// A home and the size it is to have.
 type Plan = Vec<(UserName, u64)>;
+
+/// How large homes are.
+type Sizes = BTreeMap<UserName, Figures>;
 
 impl Manager {
     /// Somebody wants it done now, and hears of the end.
@@ -63,20 +66,37 @@ impl Manager {
             let doing = home.state(turn.facts).doing;
             home.may_be_resized() && matches!(doing, Some(Work::Tending(Care::InUse | Care::Thorough)))
         };
-        self.homes.get(user).is_some_and(tended) && !self.groups.values().any(|group| group.phase.is_some())
+        let is_shared = !self.measuring.is_empty() || self.groups.values().any(|group| group.phase.is_some());
+        !is_shared && self.homes.get(user).is_some_and(tended)
     }
 
-    /// A phase has ended. What failed is tried the next time, and does not keep others from their share.
+    /// A phase has ended: what follows depends on how large homes are now.
     pub(super) fn shared(&mut self, phase: Phase, group: Group, turn: &mut Turn) {
+        let id = GroupId(turn.job_id().0);
+        turn.effects.push(Effect::Measure(id, self.sharing(turn).map(|home| home.place().clone()).collect()));
+        self.measuring.insert(id, (phase, group));
+    }
+
+    /// A home was tended by itself: what that has given back may be shared.
+    pub(super) fn share(&mut self, turn: &mut Turn) {
+        self.shared(Phase::Tend, Group::of(Verb::Tend, Waiter::Nobody, 0), turn);
+    }
+
+    /// They are measured. What failed is tried the next time, and does not keep others from their share.
+    pub(super) fn measured(&mut self, id: GroupId, figures: Vec<(UserName, Figures)>, turn: &mut Turn) {
+        let Some((phase, group)) = self.measuring.remove(&id) else { return };
+        self.go_on_after(phase, group, &figures.into_iter().collect(), turn);
+    }
+
+    fn go_on_after(&mut self, phase: Phase, group: Group, sizes: &Sizes, turn: &mut Turn) {
+        let takes_part = self.open(sizes, turn).iter().any(Open::takes_part);
         match phase {
-            Phase::Tend if !self.open(turn).iter().any(Open::takes_part) => {
-                // Those that do not take part may still have been promised more.
-                self.resize_all(Phase::Grow, group.waiter, turn);
-            }
-            Phase::Tend => self.resize_all(Phase::Shrink, group.waiter, turn),
-            Phase::Shrink => self.resize_all(Phase::Grow, group.waiter, turn),
+            // Those that do not take part may still have been promised more.
+            Phase::Tend if !takes_part => self.resize_all(Phase::Grow, group.waiter, sizes, turn),
+            Phase::Tend => self.resize_all(Phase::Shrink, group.waiter, sizes, turn),
+            Phase::Shrink => self.resize_all(Phase::Grow, group.waiter, sizes, turn),
             Phase::Grow => {
-                let answer = if self.open(turn).iter().any(Open::takes_part) {
+                let answer = if takes_part {
                     group.failed.map_or(Ok(Answer::Done), Err::<Answer, Failed>)
                 } else {
                     Err(Refusal::RebalanceNotNeeded.into())
@@ -86,11 +106,11 @@ impl Manager {
         }
     }
 
-    pub(super) fn resize_all(&mut self, phase: Phase, waiter: Waiter, turn: &mut Turn) {
-        let plan = self.plan(phase, turn);
+    fn resize_all(&mut self, phase: Phase, waiter: Waiter, sizes: &Sizes, turn: &mut Turn) {
+        let plan = self.plan(phase, sizes, turn);
         let group = Group { phase: Some(phase), ..Group::of(Verb::Fit, waiter, plan.len()) };
         if plan.is_empty() {
-            return self.shared(phase, group, turn);
+            return self.go_on_after(phase, group, sizes, turn);
         }
         let id = GroupId(turn.job_id().0);
         self.groups.insert(id, group);
@@ -104,8 +124,8 @@ impl Manager {
         }
     }
 
-    fn plan(&self, phase: Phase, turn: &Turn) -> Plan {
-        let open = self.open(turn);
+    fn plan(&self, phase: Phase, figures: &Sizes, turn: &Turn) -> Plan {
+        let open = self.open(figures, turn);
         let (sharing, others): (Vec<&Open>, Vec<&Open>) = open.iter().partition(|home| home.takes_part());
         let disk = disk(&open, &others);
         let shares: Vec<Share> = sharing.iter().filter_map(|home| home.share()).collect();
@@ -122,19 +142,22 @@ impl Manager {
         plan
     }
 
-    /// Homes in images below the home root that are open, and not locked.
-    fn open(&self, turn: &Turn) -> Vec<Open<'_>> {
-        let homes = self.homes.values().filter(|home| {
+    /// Homes in images that are open, and not locked.
+    fn sharing<'a>(&'a self, turn: &'a Turn) -> impl Iterator<Item = &'a Home> {
+        self.homes.values().filter(|home| {
             let state = home.state(turn.facts);
-            state.resting == Resting::Active && state.doing.is_none_or(Work::gives_way)
+            let is_open = state.resting == Resting::Active && state.doing.is_none_or(Work::gives_way);
+            is_open && turn.facts.parts(home.place()).is_some_and(|parts| parts.tends)
+        })
+    }
+
+    /// Those of them that were measured.
+    fn open<'a>(&'a self, sizes: &Sizes, turn: &'a Turn) -> Vec<Open<'a>> {
+        let open = self.sharing(turn).filter_map(|home| {
+            let figures = *sizes.get(home.user())?;
+            Some(Open { user: home.user(), settings: home.record().on(turn.machine), figures })
         });
-        let open = homes.map(|home| Open {
-            user: home.user(),
-            settings: home.record().on(turn.machine),
-            is_tended: turn.facts.parts(home.place()).is_some_and(|parts| parts.tends),
-            figures: turn.facts.figures(home.place()),
-        });
-        open.filter(|home| home.is_tended && home.share().is_some()).collect()
+        open.filter(|home| home.share().is_some()).collect()
     }
 }
 
@@ -199,7 +222,6 @@ mod tests {
     use crate::manager::{Defaults, Now};
     use records::{HostName, Machine, MachineId, Record, Sections};
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     const GIB: u64 = 1 << 30;
     const ID: &str = "0123456789abcdef0123456789abcdef";
@@ -211,8 +233,17 @@ mod tests {
         fn whereabouts(&self, _: &Place) -> Whereabouts {
             Whereabouts { storage: Stored::There, mount: Mount::Usable }
         }
-        fn figures(&self, place: &Place) -> Figures {
-            let (size, allocated, free) = self.0[place.user.as_str()];
+        fn parts(&self, _: &Place) -> Option<Parts> {
+            Some(Parts::ALL)
+        }
+        fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
+            None
+        }
+    }
+
+    impl Disks {
+        fn figures(&self, user: &UserName) -> Figures {
+            let (size, allocated, free) = self.0[user.as_str()];
             let gib = |n: u64| Some(n * GIB);
             Figures {
                 size: gib(size),
@@ -222,12 +253,6 @@ mod tests {
                 disk: gib(100),
                 ..Figures::default()
             }
-        }
-        fn parts(&self, _: &Place) -> Option<Parts> {
-            Some(Parts::ALL)
-        }
-        fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
-            None
         }
     }
 
@@ -269,6 +294,11 @@ mod tests {
             for effect in self.manager.handle(event, &Now { usec: 1, facts: &self.disks }) {
                 match effect {
                     Effect::Start(start) => self.running.push(*start),
+                    Effect::Measure(id, places) => {
+                        let user = places.into_iter().map(|place| place.user);
+                        let sizes = user.map(|user| (user.clone(), self.disks.figures(&user))).collect();
+                        self.take(Event::Measured(id, sizes));
+                    }
                     Effect::Answer(_, answer, _) => self.answers.push(answer),
                     Effect::Stop(_) => self.stopped += 1,
                     _ => {}

@@ -41,6 +41,10 @@ enum Op {
     Slept,
     /// Something of an open home's disk changed, or seemed to.
     Mounts,
+    /// The homes that are to share space are measured: so many GiB are free in each.
+    Measured(Option<u64>),
+    /// A file system answers otherwise, or not at all.
+    Storage(usize, Storage),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +117,8 @@ fn any_op() -> impl Strategy<Value = Op> {
         What::Unlock,
         What::GiveUpAll,
     ]);
+    let storage = vec![Storage::There, Storage::There, Storage::Dirty, Storage::Missing, Storage::Unanswered];
+    let storage = prop::sample::select(storage);
     let end = prop::sample::select(vec![End::Good, End::Good, End::BadPassword, End::Busy, End::Fault]);
     prop_oneof![
         6 => (what, 0..2_usize, prop::sample::select(vec![0, 60456, 2000])).prop_map(|(w, i, u)| Op::Ask(w, i, u)),
@@ -125,6 +131,8 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => prop::bool::ANY.prop_map(Op::Prove),
         1 => Just(Op::Slept),
         1 => Just(Op::Mounts),
+        1 => prop::option::of(1..8_u64).prop_map(Op::Measured),
+        1 => (0..2_usize, storage).prop_map(|(index, storage)| Op::Storage(index, storage)),
     ]
 }
 

@@ -16,6 +16,7 @@ pub const KIND: Kind = Kind {
     backend: |spec| Ok(Box::new(Folder::new(spec, &Plain))),
     standing: folder::standing,
     traces: folder::traces,
+    key: |_| Vec::new(),
 };
 
 struct Plain;

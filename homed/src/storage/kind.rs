@@ -2,8 +2,8 @@
 
 use super::backend::Backend;
 use super::spec::Spec;
-use super::traces::Traces;
-use super::whereabouts::{Clues, Standing};
+use super::traces::{Trace, Traces};
+use super::whereabouts::{Clues, Kernel, Standing};
 use super::{directory, luks, subvolume};
 use crate::job::Failure;
 use records::Storage;
@@ -32,9 +32,11 @@ pub struct Kind {
     /// The backend for one home.
     pub backend: fn(Spec) -> Result<Box<dyn Backend>, Failure>,
     /// How far a home is open.
-    pub standing: fn(&Clues<'_>) -> io::Result<Standing>,
-    /// What is to be seen of a home's key in the kernel.
+    pub standing: fn(&Clues<'_>, &Kernel) -> io::Result<Standing>,
+    /// What is to be seen of a home's key, of what has it, and of who could read it.
     pub traces: fn(&Clues<'_>) -> Traces,
+    /// What the kernel alone shows of it; no file system is asked.
+    pub key: fn(&Clues<'_>) -> Vec<Trace>,
 }
 
 /// What a kind can do beside what all can: which parts its backends have.

@@ -2,7 +2,7 @@
 //! beside that, it reads from [`Spec::values`] itself.
 
 use super::parts::size::Wish;
-use super::whereabouts::{self, Clues, Standing};
+use super::whereabouts::{self, Clues, Standing, Walk};
 use crate::job::{Context, Failure, refuse};
 use crate::sys::mount::Attributes;
 use records::{Machine, Record, Refusal, Settings, Storage};
@@ -82,6 +82,7 @@ impl Spec {
             image: &self.image,
             home_directory: &self.home_directory,
             luks: None,
+            walk: Walk::Now,
         }
         .with_luks(self.values.luks_uuid.as_deref())
     }

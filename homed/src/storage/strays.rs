@@ -11,8 +11,8 @@ use crate::sys::devmapper::{self, Device};
 use records::MachineId;
 use std::path::Path;
 
-/// Takes away what is left; what was done, in words.
-pub fn sweep(folder: &Path, machine: &MachineId) -> Vec<String> {
+/// Takes away the devices that are left; what was done, in words. No file system is asked.
+pub fn devices() -> Vec<String> {
     // Without device-mapper there is nothing of it.
     let devices = devmapper::named(is_ours).unwrap_or_default();
     let mut done = Vec::new();
@@ -26,14 +26,19 @@ pub fn sweep(folder: &Path, machine: &MachineId) -> Vec<String> {
         }
     }
     forget_nodes();
+    done
+}
+
+/// Deletes the images that are left in a folder; what was done, in words. It may wait for the folder's file system.
+pub fn images(folder: &Path, machine: &MachineId) -> Vec<String> {
     let images = image::sweep(folder, machine);
-    done.extend(images.iter().map(|name| {
+    let told = images.iter().map(|name| {
         format!(
             "the unfinished image {}, which a killed run has left, was deleted",
             folder.join(name).display()
         )
-    }));
-    done
+    });
+    told.collect()
 }
 
 /// Nodes of devices that are gone, where no udev takes them away: their number may become another device's.

@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
     backend: |spec| Ok(Box::new(Folder::new(spec, &Subvolume))),
     standing: folder::standing,
     traces: folder::traces,
+    key: |_| Vec::new(),
 };
 
 struct Subvolume;

@@ -37,15 +37,15 @@ impl Traces {
     }
 }
 
-/// Looks. No file system is asked for anything: its server may be frozen by the very lock.
+/// Looks. The home's own file system is not asked for anything, for the lock has frozen it; the one that its image lies on is.
 pub fn look(clues: &Clues<'_>) -> Traces {
     kind::of(clues.kind).map_or_else(Traces::none, |kind| (kind.traces)(clues))
 }
 
 /// Why the key of a home may be in the kernel. What cannot be told counts as there; who has the image open does not.
+/// Nobody is waited for: the image is known by the path that it was attached by.
 pub fn key_in_kernel(clues: &Clues<'_>) -> Option<String> {
-    let traces = look(clues);
-    let of_the_key = [traces.device, traces.table, traces.keyring, traces.swap];
+    let of_the_key = kind::of(clues.kind).map(|kind| (kind.key)(clues)).unwrap_or_default();
     of_the_key.into_iter().find_map(|trace| match trace {
         Trace::Clear => None,
         Trace::Found(text) | Trace::Unseen(text) => Some(text),

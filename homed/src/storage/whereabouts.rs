@@ -1,10 +1,46 @@
 //! Whether a home is open, and how: asked of the kernel, by daemon and worker alike.
 
 use super::kind;
+use crate::sys::apart::apart;
+use crate::sys::devmapper::{self, Device, Listed};
+pub use crate::sys::mount::Spot;
+use crate::sys::mount::{self, Mounted};
 use records::Storage as Kind;
+use std::cell::OnceCell;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use uuid::Uuid;
+
+/// What the kernel shows at one moment, each asked once, when it is needed. No file system is asked.
+#[derive(Default)]
+pub struct Kernel {
+    devices: OnceCell<Vec<Listed>>,
+    mounts: OnceCell<Vec<Mounted>>,
+}
+
+impl Kernel {
+    fn listed(&self) -> io::Result<&[Listed]> {
+        if self.devices.get().is_none() {
+            // Just seen to be empty.
+            let _ = self.devices.set(devmapper::listed()?);
+        }
+        Ok(self.devices.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// All devices that are accepted, as they are now.
+    pub fn devices(&self, accept: impl Fn(&Listed) -> bool) -> io::Result<Vec<Device>> {
+        devmapper::chosen(self.listed()?, accept)
+    }
+
+    /// What is mounted where.
+    pub fn mounts(&self) -> io::Result<&[Mounted]> {
+        if self.mounts.get().is_none() {
+            // Just seen to be empty.
+            let _ = self.mounts.set(mount::table("self")?);
+        }
+        Ok(self.mounts.get().map_or(&[], Vec::as_slice))
+    }
+}
 
 /// What a home's parts are known by on this machine.
 #[derive(Debug, Clone, Copy)]
@@ -19,12 +55,35 @@ pub struct Clues<'a> {
     pub home_directory: &'a Path,
     /// The UUID of its LUKS header, where it is known.
     pub luks: Option<Uuid>,
+    /// How it is known where the home directory is.
+    pub walk: Walk<'a>,
+}
+
+/// How it is known where a walk to the home directory ends.
+#[derive(Debug, Clone, Copy)]
+pub enum Walk<'a> {
+    /// It is walked when it is needed, and may wait for a file system.
+    Now,
+    /// It was walked; `None`: it is not known, and the table of mounts alone counts.
+    Before(Option<&'a Spot>),
 }
 
 impl<'a> Clues<'a> {
     /// The same, with the UUID as the record has it.
     pub fn with_luks(self, luks: Option<&str>) -> Self {
         Self { luks: luks.and_then(|text| Uuid::try_parse(text).ok()), ..self }
+    }
+
+    /// The home directory's place in this table of mounts; where its name leads first, then where a walk does.
+    pub(super) fn spots(&self, mounts: &[Mounted]) -> io::Result<Vec<Spot>> {
+        let walked = match self.walk {
+            Walk::Before(spot) => spot.cloned(),
+            Walk::Now => match Spot::of(self.home_directory) {
+                Err(error) if is_not_there(&error) => return Ok(Vec::new()),
+                walked => return Ok(vec![walked?]),
+            },
+        };
+        Ok(Spot::by_name(self.home_directory, mounts).into_iter().chain(walked).collect())
     }
 }
 
@@ -52,6 +111,28 @@ pub enum Storage {
     Dirty,
 }
 
+/// What file systems tell of a home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Whether its storage is there.
+    pub storage: Storage,
+    /// Where a walk to its home directory ends; `None`: nowhere.
+    pub spot: Option<Spot>,
+}
+
+/// Asks the file systems of a home. It may wait for them, for ever; the thread that does has nothing of the process open.
+pub fn ask(image: &Path, home_directory: &Path) -> Found {
+    let (image, home_directory) = (image.to_owned(), home_directory.to_owned());
+    apart(move || Found { storage: storage(&image), spot: Spot::of(&home_directory).ok() })
+}
+
+/// The mounts that the names of a home's paths lead into, by their ids: what hangs there may be let go of, and others mounted
+/// instead. No file system is asked, so a symlink on the way is not followed.
+pub fn mounts_below(image: &Path, home_directory: &Path) -> [Option<u64>; 2] {
+    let table = mount::table("self").unwrap_or_default();
+    [image, home_directory].map(|path| Spot::by_name(path, &table).map(|spot| spot.around()))
+}
+
 /// How far a home is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -66,11 +147,13 @@ pub enum Standing {
     Open,
 }
 
-/// Where the image is.
-pub fn storage(image: &Path) -> Storage {
+fn is_not_there(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn storage(image: &Path) -> Storage {
     // A disk that gives no answer now may give one later: only what is not there is missing.
-    let not_there = |error: io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
-    if std::fs::symlink_metadata(image).is_err_and(not_there) {
+    if std::fs::symlink_metadata(image).is_err_and(|error| is_not_there(&error)) {
         return Storage::Missing;
     }
     let mut value = [0; 16];
@@ -82,6 +165,11 @@ pub fn storage(image: &Path) -> Storage {
 
 /// How far it is open.
 pub fn standing(clues: &Clues<'_>) -> io::Result<Standing> {
+    standing_in(clues, &Kernel::default())
+}
+
+/// How far it is open, by what the kernel has shown.
+pub fn standing_in(clues: &Clues<'_>, kernel: &Kernel) -> io::Result<Standing> {
     // Of a kind that cannot be used here, nothing can have been opened here.
-    kind::of(clues.kind).map_or(Ok(Standing::Closed), |kind| (kind.standing)(clues))
+    kind::of(clues.kind).map_or(Ok(Standing::Closed), |kind| (kind.standing)(clues, kernel))
 }

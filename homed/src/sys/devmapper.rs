@@ -21,7 +21,9 @@ mod request;
 mod udev;
 
 pub use crypt::{Crypt, crypt, resize};
-pub use found::{above, is_below, luks_uuid, named, of_uuid, others_of_uuid, with_uuid};
+pub use found::{
+    Listed, above, chosen, is_below, listed, luks_uuid, named, of_uuid, others_of_uuid, with_uuid,
+};
 pub use keys::{set_key, set_key_by_name, wipe_key};
 pub use make::{
     Access, Given, Target, Volume, create, give_table, make_blank, remove, remove_when_unused, start,

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 mod attached;
 
-pub use attached::{Attached, at, attached, backing, clear_stale, detach, is_attached, showing};
+pub use attached::{Attached, at, attached, backing, by_path, clear_stale, detach, is_attached, showing};
 
 // linux/loop.h; not among linux-raw-sys's constants as plain numbers.
 const LO_FLAGS_AUTOCLEAR: u32 = 4;

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod apart;
 pub mod bounded;
 pub mod btrfs;
 pub mod crypt3;

@@ -12,9 +12,11 @@ use std::path::Path;
 
 mod elsewhere;
 mod line;
+mod spot;
 mod table;
 
 pub use elsewhere::{Elsewhere, elsewhere};
+pub use spot::Spot;
 pub use table::{Found, Mounted, Number, at, at_in, find, id_of, of_device, of_device_in, ours_at, table};
 
 /// A mount option of a file system: a flag, or a name with a value.

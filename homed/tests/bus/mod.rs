@@ -210,6 +210,7 @@ async fn daemon(
     let parts = Parts {
         manager: Manager::new(this, tuning, homed::manager::Defaults::default()),
         facts: Box::new(machine.clone()),
+        answers: homed::daemon::answers::Answers::default(),
         outside: Arc::new(machine.clone()),
         spawner: Box::new(machine),
         paths: Paths {
@@ -221,7 +222,7 @@ async fn daemon(
         },
     };
     let (mut daemon, happened) = Daemon::new(parts, link.clone());
-    daemon.load().expect("loaded");
+    daemon.load().await.expect("loaded");
     let front = Front::new(
         link.clone(),
         Arc::new(|_, _| None),

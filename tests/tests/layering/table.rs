@@ -188,6 +188,7 @@ pub const ROOMS: &[Room] = &[
             "homed::storage::strays",
             "homed::storage::traces",
             "homed::storage::whereabouts",
+            "homed::sys::apart",
             "homed::sys::environment",
             "homed::sys::handed",
             "homed::sys::limits",
@@ -339,6 +340,42 @@ pub const PURE: &[&str] = &[
     "homed::worker::life::plan",
 ];
 
+/// What runs in a turn of the daemon's loop, and what only waits beside it on the same thread. What asks a file system, a
+/// process or a database is somewhere else, and is called on a thread aside. `/run` is memory: its files do not hang
+/// (`markers.rs`, `references.rs`, `inhibitors.rs`, `hold.rs`).
+pub const ON_THE_LOOP: &[&str] = &[
+    "homed/src/daemon/answers.rs",
+    "homed/src/daemon/beat.rs",
+    "homed/src/daemon/events.rs",
+    "homed/src/daemon/ground.rs",
+    "homed/src/daemon/jobs.rs",
+    "homed/src/daemon/load.rs",
+    "homed/src/daemon/looks.rs",
+    "homed/src/daemon/obey.rs",
+    "homed/src/daemon/pace.rs",
+    "homed/src/daemon/prove.rs",
+    "homed/src/daemon/run.rs",
+    "homed/src/daemon/signals.rs",
+    "homed/src/daemon/slept.rs",
+    "homed/src/daemon/system.rs",
+    "homed/src/daemon/watch.rs",
+    "homed/src/daemon/weaknesses.rs",
+];
+
+/// What may be called aside only: each answers when a file system, a process or a database does.
+pub const ASIDE: &[&str] = &[
+    "scan::folder",
+    "scan::file",
+    "scan::named",
+    "figures::of",
+    "whereabouts::ask",
+    "whereabouts::standing",
+    "surroundings::look",
+    "seal::look",
+    "config::read",
+    "outside::look_up",
+];
+
 /// What a kind of storage or of token is.
 pub const IS_A_KIND: &[&str] = &[
     "homed/src/storage/directory.rs",
@@ -372,6 +409,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/pkcs11/src/sys/session.rs", 7),
     ("homed/prompt/src/sys/pam.rs", 17),
     ("homed/prompt/src/sys/time.rs", 2),
+    ("homed/src/sys/apart.rs", 1),
     ("homed/src/sys/bounded.rs", 7),
     ("homed/src/sys/btrfs.rs", 6),
     ("homed/src/sys/crypt3.rs", 8),

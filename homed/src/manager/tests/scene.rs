@@ -46,6 +46,8 @@ pub struct Scene {
     pub stopped: BTreeSet<JobId>,
     /// Locks that were asked about.
     pub proofs: Vec<(UserName, JobId)>,
+    /// Homes whose sizes were asked for.
+    pub measures: Vec<(GroupId, Vec<UserName>)>,
     /// Whether the machine is going to sleep, by the core's own word.
     pub holding: bool,
     /// Calls that have all homes locked for a sleep.
@@ -69,9 +71,6 @@ pub struct Scene {
 impl Facts for Scene {
     fn whereabouts(&self, place: &Place) -> Whereabouts {
         self.disks.borrow().get(&place.user).copied().unwrap_or_default()
-    }
-    fn figures(&self, _: &Place) -> Figures {
-        Figures::default()
     }
     fn parts(&self, _: &Place) -> Option<Parts> {
         Some(Parts::ALL)
@@ -102,6 +101,14 @@ pub fn change(key: HomeKey, user: UserName, (time, reach): (u64, Reach), offer: 
 
 pub fn user(index: usize) -> UserName {
     UserName::parse(NAMES[index % NAMES.len()]).expect("valid")
+}
+
+/// Sizes of a home of 8 GiB on a disk of 100 GiB, with so many GiB free inside; `None`: unknown.
+fn figures(free: Option<u64>) -> Figures {
+    let Some(free) = free else { return Figures::default() };
+    let gib = |count: u64| Some(count << 30);
+    let (size, allocated) = (gib(8), gib(8 - free));
+    Figures { size, free: gib(free), allocated, outside: gib(50), disk: gib(100), ..Figures::default() }
 }
 
 impl Scene {
@@ -146,6 +153,9 @@ impl Scene {
             | Effect::LookForStorage
             | Effect::PowerOff => {}
             Effect::Inhibit(id, _) => self.answered(id),
+            Effect::Measure(id, places) => {
+                self.measures.push((id, places.into_iter().map(|place| place.user).collect()));
+            }
             Effect::Check(check) => self.checks.push((check.user, check.id, check.uids)),
             Effect::Save(record) => {
                 assert!(!self.running.iter().any(|job| job.user == *record.user()), "saved under a worker");
@@ -334,6 +344,18 @@ impl Scene {
                     self.take(manager, Event::Proven(user, id, seal));
                 }
             }
+            Op::Measured(free) => {
+                if let Some((id, users)) = (!self.measures.is_empty()).then(|| self.measures.remove(0)) {
+                    let sizes = users.into_iter().zip(std::iter::repeat(figures(free))).collect();
+                    self.take(manager, Event::Measured(id, sizes));
+                }
+            }
+            Op::Storage(index, storage) => {
+                if let Some(at) = self.disks.get_mut().get_mut(&user(index)) {
+                    at.storage = storage;
+                }
+                self.take(manager, Event::Seen(user(index)));
+            }
             Op::Slept => self.take(manager, Event::Slept(1_000_000)),
             Op::Mounts => self.take(manager, Event::MountsChanged),
             Op::Tend => {
@@ -358,6 +380,8 @@ impl Scene {
                 self.apply(manager, Op::Check(true));
             } else if !self.proofs.is_empty() {
                 self.apply(manager, Op::Prove(true));
+            } else if !self.measures.is_empty() {
+                self.apply(manager, Op::Measured(None));
             } else if !self.references.is_empty() {
                 self.apply(manager, Op::LetGo);
             } else if !self.timers.is_empty() {

@@ -14,7 +14,7 @@ use super::parts::bound;
 use super::parts::tree::{self, Ids};
 use super::parts::unmount;
 use super::traces::Traces;
-use super::whereabouts::{Clues, Standing};
+use super::whereabouts::{Clues, Kernel, Standing};
 use super::{
     Backend, HomeDirectory, Locks, Mends, NewHome, Opened, Opening, Resized, Resizes, Spec, Tends, Vault,
 };
@@ -56,8 +56,9 @@ pub fn make_plain(around: &OwnedFd, name: &str) -> Result<(), Failure> {
 }
 
 /// How far a home is open.
-pub fn standing(clues: &Clues<'_>) -> std::io::Result<Standing> {
-    let is_mounted = !bound::at(clues.home_directory)?.is_empty();
+pub fn standing(clues: &Clues<'_>, kernel: &Kernel) -> std::io::Result<Standing> {
+    let mounts = kernel.mounts()?;
+    let is_mounted = clues.spots(mounts)?.iter().any(|spot| bound::is_at(spot, mounts));
     Ok(if is_mounted { Standing::Mounted } else { Standing::Closed })
 }
 

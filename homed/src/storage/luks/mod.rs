@@ -69,6 +69,7 @@ pub const KIND: Kind = Kind {
     backend: |common| Ok(Box::new(Luks { spec: Spec::of(common)? })),
     standing: whereabouts::standing,
     traces: traces::look,
+    key: traces::key,
 };
 
 /// The backend for one home.

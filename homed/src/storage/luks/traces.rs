@@ -1,12 +1,13 @@
 //! What is to be seen of a home's volume key in the kernel: the proof after a lock.
 //!
 //! Every device with the content of the home's LUKS header counts, and every device on a loop device of its image, what
-//! it is called and who made it notwithstanding. No file system is asked for anything: its server may be frozen by the
+//! it is called and who made it notwithstanding. The home's own file system is not asked for anything: it is frozen by the
 //! very lock, and would never answer.
 
 use crate::storage::swap::Space;
 use crate::storage::traces::{Trace, Traces};
 use crate::storage::whereabouts::Clues;
+use crate::sys::apart::apart;
 use crate::sys::devmapper::{self, Device, Key};
 use crate::sys::file::Identity;
 use crate::sys::{holders, keyring, loopdev};
@@ -15,22 +16,35 @@ use uuid::Uuid;
 
 /// Looks.
 pub fn look(clues: &Clues<'_>) -> Traces {
-    let (device, table, keyring) = match devices(clues) {
-        Ok(devices) => (stopped(&devices), without_key(&devices), keys(clues, &devices)),
-        Err(error) => {
-            let unseen = Trace::Unseen(format!("the devices of the home cannot be looked at: {error}"));
-            (unseen.clone(), unseen, keys(clues, &[]))
-        }
-    };
-    let swap = swap(&Space::uuid_of(clues.user));
+    let image = clues.image.to_owned();
+    let attached =
+        apart(move || loopdev::at(&image)).map(|all| all.into_iter().map(|one| one.name).collect());
+    let [device, table, keyring, swap] = of_devices(clues, attached);
     Traces { device, table, keyring, swap, holders: holding(clues) }
 }
 
+/// What the kernel alone shows: of loop devices, those that were attached by the image's own path.
+pub fn key(clues: &Clues<'_>) -> Vec<Trace> {
+    of_devices(clues, loopdev::by_path(clues.image)).to_vec()
+}
+
+/// Devices, tables, keyrings, swap space.
+fn of_devices(clues: &Clues<'_>, attached: io::Result<Vec<String>>) -> [Trace; 4] {
+    let swap = swap(&Space::uuid_of(clues.user));
+    match attached.and_then(|attached| devices(clues, &attached)) {
+        Ok(devices) => [stopped(&devices), without_key(&devices), keys(clues, &devices), swap],
+        Err(error) => {
+            let unseen = Trace::Unseen(format!("the devices of the home cannot be looked at: {error}"));
+            [unseen.clone(), unseen, keys(clues, &[]), swap]
+        }
+    }
+}
+
 /// By UUID, and those that lie on the image: a table that was copied by hand has no UUID.
-fn devices(clues: &Clues<'_>) -> io::Result<Vec<Device>> {
+fn devices(clues: &Clues<'_>, attached: &[String]) -> io::Result<Vec<Device>> {
     let mut devices = clues.devices()?;
-    for attached in loopdev::at(clues.image)? {
-        for device in devmapper::above(&attached.name)? {
+    for attached in attached {
+        for device in devmapper::above(attached)? {
             let is_known = devices.iter().any(|known| known.number == device.number);
             // What is stacked on an image without encryption has no key.
             if !is_known && device.key.is_some() {
@@ -106,7 +120,8 @@ fn swap(uuid: &str) -> Trace {
 
 /// Who has the image open may have a key of it: a worker that did not end, or a program of somebody else.
 fn holding(clues: &Clues<'_>) -> Trace {
-    let found = match Identity::of(clues.image) {
+    let image = clues.image.to_owned();
+    let found = match apart(move || Identity::of(&image)) {
         // A disk that was pulled out has nobody who could read it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Trace::Clear,
         found => found.and_then(|image| holders::with_open(&image)),

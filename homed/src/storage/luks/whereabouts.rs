@@ -9,17 +9,21 @@
 //!                                                           +smaller   the copy that a change of size works on
 //! ```
 
-use crate::storage::whereabouts::{Clues, Standing};
-use crate::sys::devmapper::{self, Device, Key};
-use crate::sys::mount;
+use crate::storage::whereabouts::{Clues, Kernel, Standing};
+use crate::sys::devmapper::{Device, Key};
 use std::io;
 
 impl Clues<'_> {
     /// All devices of the home that there are.
     pub fn devices(&self) -> io::Result<Vec<Device>> {
+        self.devices_in(&Kernel::default())
+    }
+
+    /// All devices of the home among those that the kernel has shown.
+    pub fn devices_in(&self, kernel: &Kernel) -> io::Result<Vec<Device>> {
         match self.luks {
-            Some(luks) => devmapper::of_uuid(luks),
-            None => Ok(encrypted(devmapper::named(|name| is_own(name, self.user))?)),
+            Some(luks) => kernel.devices(|listed| listed.luks_uuid() == Some(luks)),
+            None => Ok(encrypted(kernel.devices(|listed| is_own(&listed.name, self.user))?)),
         }
     }
 }
@@ -47,9 +51,9 @@ pub fn is_own(name: &str, user: &str) -> bool {
 }
 
 /// How far it is open.
-pub fn standing(clues: &Clues<'_>) -> io::Result<Standing> {
-    let devices = clues.devices()?;
-    let mounted = if devices.is_empty() { None } else { mounted(clues, &devices)? };
+pub fn standing(clues: &Clues<'_>, kernel: &Kernel) -> io::Result<Standing> {
+    let devices = clues.devices_in(kernel)?;
+    let mounted = if devices.is_empty() { None } else { mounted(clues, &devices, kernel)? };
     Ok(judged(mounted, &devices))
 }
 
@@ -64,18 +68,17 @@ fn judged(mounted: Option<&Device>, devices: &[Device]) -> Standing {
 }
 
 /// Which of the devices is mounted at the home directory.
-fn mounted<'d>(clues: &Clues<'_>, devices: &'d [Device]) -> io::Result<Option<&'d Device>> {
-    for device in devices {
-        if mount::ours_at(clues.home_directory, device.number)?.is_some() {
-            return Ok(Some(device));
-        }
-    }
-    Ok(None)
+fn mounted<'d>(clues: &Clues<'_>, devices: &'d [Device], kernel: &Kernel) -> io::Result<Option<&'d Device>> {
+    let mounts = kernel.mounts()?;
+    let spots = clues.spots(mounts)?;
+    let is_there = |device: &&Device| spots.iter().any(|spot| spot.shows(device.number, mounts));
+    Ok(devices.iter().find(is_there))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::mount;
 
     fn device(name: &str, suspended: bool) -> Device {
         Device {

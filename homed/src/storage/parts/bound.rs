@@ -8,7 +8,7 @@ use super::idmap;
 use super::tree::Ids;
 use crate::job::{Context, Failure, refuse};
 use crate::sys::limits::Limit;
-use crate::sys::mount::{self, Attributes, Found, Mounted};
+use crate::sys::mount::{self, Attributes, Found, Mounted, Spot};
 use records::Refusal;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,6 +22,13 @@ pub fn at(place: &Path) -> io::Result<Vec<Found>> {
     // The walk to the place has just ended there.
     found.iter_mut().for_each(|found| found.reachable = true);
     Ok(found)
+}
+
+/// Whether a home's mount is at this place, whatever lies over it.
+pub fn is_at(spot: &Spot, mounts: &[Mounted]) -> bool {
+    // Where nothing is mounted, the walk ends in the mount around it.
+    let top = spot.mounts(mounts).last().map(|top| top.id);
+    top.is_some_and(|top| mount::find(mounts, is_mapped).iter().any(|found| found.top().id == top))
 }
 
 fn is_mapped(mount: &Mounted) -> bool {

@@ -18,42 +18,56 @@ const MUCH: usize = 256 << 10;
 /// All devices with the content of this LUKS header, whoever made them and whatever they are called: the home's own,
 /// those of a check or a change of size, those that somebody opened by hand.
 pub fn of_uuid(luks: Uuid) -> io::Result<Vec<Device>> {
-    chosen(|listed| luks_uuid(&listed.uuid) == Some(luks))
+    chosen(&listed()?, |listed| listed.luks_uuid() == Some(luks))
 }
 
 /// The device with this UUID, whatever it is called; `None`: there is none.
 pub fn with_uuid(uuid: &str) -> io::Result<Option<Device>> {
-    Ok(chosen(|listed| listed.uuid == uuid)?.into_iter().next())
+    Ok(chosen(&listed()?, |listed| listed.uuid == uuid)?.into_iter().next())
 }
 
 /// All devices with the content of this LUKS header but the one of this name.
 pub fn others_of_uuid(luks: Uuid, name: &str) -> io::Result<Vec<Device>> {
-    chosen(|listed| listed.name != name && luks_uuid(&listed.uuid) == Some(luks))
+    chosen(&listed()?, |listed| listed.name != name && listed.luks_uuid() == Some(luks))
 }
 
 /// All devices whose name is accepted.
 pub fn named(accept: impl Fn(&str) -> bool) -> io::Result<Vec<Device>> {
-    chosen(|listed| accept(&listed.name))
+    chosen(&listed()?, |listed| accept(&listed.name))
 }
 
 /// A device, as the kernel lists it: one without a table, too, which is no block device yet.
-struct Listed {
-    name: String,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name, below `/dev/mapper`.
+    pub name: String,
     uuid: String,
 }
 
-fn chosen(is_wanted: impl Fn(&Listed) -> bool) -> io::Result<Vec<Device>> {
-    let listed = match listed::<ROOM>()? {
-        Some(all) => all,
-        None => listed::<MUCH>()?.ok_or_else(malformed)?,
-    };
+impl Listed {
+    /// The UUID of the LUKS header whose content it has, where it is of one.
+    pub fn luks_uuid(&self) -> Option<Uuid> {
+        luks_uuid(&self.uuid)
+    }
+}
+
+/// All devices.
+pub fn listed() -> io::Result<Vec<Listed>> {
+    match listed_in::<ROOM>()? {
+        Some(all) => Ok(all),
+        None => listed_in::<MUCH>()?.ok_or_else(malformed),
+    }
+}
+
+/// The state of those that are accepted.
+pub fn chosen(listed: &[Listed], accept: impl Fn(&Listed) -> bool) -> io::Result<Vec<Device>> {
     // One that is gone by now has no state any more.
-    let found = listed.iter().filter(|one| is_wanted(one)).map(|one| super::device(&one.name));
+    let found = listed.iter().filter(|one| accept(one)).map(|one| super::device(&one.name));
     found.filter_map(io::Result::transpose).collect()
 }
 
 /// All devices; `None`: there is not room enough for them.
-fn listed<const SPACE: usize>() -> io::Result<Option<Vec<Listed>>> {
+fn listed_in<const SPACE: usize>() -> io::Result<Option<Vec<Listed>>> {
     let mut request = Request::<SPACE>::with_room("", 0)?;
     request.send(LIST_DEVICES)?;
     if request.flags() & BUFFER_FULL != 0 {

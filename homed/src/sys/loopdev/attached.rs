@@ -70,6 +70,11 @@ pub fn backing(name: &str) -> io::Result<Option<Id>> {
     }
 }
 
+/// The loop devices that were attached by this path. No file system is asked.
+pub fn by_path(image: &Path) -> io::Result<Vec<String>> {
+    Ok(attached()?.into_iter().filter(|(_, backing)| backing == image).map(|(name, _)| name).collect())
+}
+
 /// All loop devices that show a file, with its path as this process would walk it, or as it is in the namespace that the
 /// file was opened in.
 pub fn attached() -> io::Result<Vec<(String, PathBuf)>> {

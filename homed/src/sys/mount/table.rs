@@ -9,6 +9,7 @@
 //! proc_pid_fdinfo(5), which asks no file system), and the table says what is mounted at the last name.
 
 use super::line::parse;
+use super::spot::{Spot, over};
 use super::{PrivateNamespace, Unmount, unmount};
 use crate::sys::procfs;
 use rustix::fs::{Mode, OFlags};
@@ -146,7 +147,7 @@ impl Found {
 }
 
 /// So many mounts over each other are looked through.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// The mounts of a process's namespace (`self`, or a process id), in order.
 pub fn table(process: &str) -> io::Result<Vec<Mounted>> {
@@ -224,53 +225,7 @@ pub fn id_of(path: &Path) -> io::Result<u64> {
 }
 
 fn top_at(path: &Path, table: &[Mounted]) -> io::Result<u64> {
-    let spot = Spot::of(path)?;
-    Ok(spot.mounts(table).last().map_or(spot.around, |top| top.id))
-}
-
-/// A place, by what a walk to the folder around it finds.
-struct Spot {
-    /// The id of the mount that the folder is in.
-    around: u64,
-    /// The place's path without any symlink among the folders, as the table has it.
-    path: PathBuf,
-}
-
-impl Spot {
-    fn of(place: &Path) -> io::Result<Self> {
-        let name = place.file_name().unwrap_or_default();
-        let folder = walk(place.parent().unwrap_or(place), OFlags::DIRECTORY)?;
-        let mut path = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()))?;
-        // Joining nothing would end the path with a slash.
-        if !name.is_empty() {
-            path.push(name);
-        }
-        Ok(Self { around: id(&folder)?, path })
-    }
-
-    /// What is mounted there, each over the one before.
-    fn mounts<'t>(&self, table: &'t [Mounted]) -> Vec<&'t Mounted> {
-        // The root has nothing around it: it is mounted at the place itself.
-        let at_root = table.iter().find(|mount| mount.id == self.around && mount.target == self.path);
-        at_root.into_iter().chain(over(table, self.around, &self.path)).collect()
-    }
-}
-
-/// What lies over a mount at one place, each over the one before.
-fn over<'t>(table: &'t [Mounted], mount: u64, place: &Path) -> Vec<&'t Mounted> {
-    let (mut stack, mut top) = (Vec::new(), mount);
-    while let Some(next) = table.iter().find(|next| next.parent == top && next.target == place) {
-        if next.id == top || stack.len() == DEEPEST {
-            break;
-        }
-        top = next.id;
-        stack.push(next);
-    }
-    stack
-}
-
-fn walk(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, flags | OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(Spot::of(path)?.top(table))
 }
 
 /// The id of the mount that an open file is in. No file system is asked for it, so none can be waited for.
@@ -338,25 +293,5 @@ mod tests {
         let proc = at(Path::new("/proc")).expect("table").expect("mounted");
         std::os::unix::fs::symlink("/", folder.path().join("top")).expect("linked");
         assert_eq!(at(&folder.path().join("top/proc")).expect("table"), Some(proc));
-    }
-
-    #[test]
-    fn what_lies_over_a_place_is_what_a_walk_to_it_ends_in() {
-        let table = lines(&[
-            "35 1 8:1 / / rw - ext4 /dev/sda1 rw",
-            HOME,
-            "41 36 0:51 / /home/a\\040b rw - tmpfs first rw",
-            "42 41 0:52 / /home/a\\040b rw - tmpfs second rw",
-            "50 35 0:60 / /home rw - tmpfs over rw",
-        ]);
-        let top = |around| {
-            let spot = Spot { around, path: "/home/a b".into() };
-            spot.mounts(&table).last().map(|mount| mount.id)
-        };
-        assert_eq!(top(35), Some(42));
-        // Where something lies over the folder around it, nothing is mounted there.
-        assert_eq!(top(50), None);
-        let root = Spot { around: 35, path: "/".into() };
-        assert_eq!(root.mounts(&table).last().map(|mount| mount.id), Some(35));
     }
 }

@@ -1,0 +1,139 @@
+//! What file systems tell of homes: asked on threads aside, remembered ([`Answers`]), and read by the loop without a wait.
+//!
+//! ```text
+//! a call, a worker's end, mounts, the home root ─→ ask (aside, bounded) ─→ answers ←─ facts of the loop's turn
+//! ```
+//!
+//! Whatever the answer changes is asked before it is taken: a call about a home that is not open, the end of a worker, storage
+//! that was seen to come or go. A file system that hangs keeps that one event waiting for [`BOUND`], and nothing else. When
+//! it answers in the end, the loop hears so.
+
+use super::answers::{Answers, Asker, Question, folder};
+use super::aside::{self, Gate};
+use super::events::{Events, Happened};
+use super::outside::Outside;
+use crate::home::facts::{Figures, Place};
+use records::UserName;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long is waited for the file systems of one home.
+pub const BOUND: Duration = Duration::from_secs(2);
+
+/// Who asks.
+#[derive(Clone)]
+pub struct Ground {
+    outside: Arc<dyn Outside>,
+    answers: Answers,
+    events: Events,
+    keys: Gate,
+}
+
+/// Questions of one asker, about these homes; dropped, nobody waits for them any more.
+struct Waiting {
+    answers: Answers,
+    asker: Asker,
+    places: Vec<Place>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        for place in &self.places {
+            self.answers.give_up(place, self.asker);
+        }
+    }
+}
+
+impl Ground {
+    /// Asks these neighbours, and remembers their answers there.
+    pub fn new(outside: Arc<dyn Outside>, answers: Answers, events: Events) -> Self {
+        Self { outside, answers, events, keys: Gate::default() }
+    }
+
+    /// Whether anything was ever asked about that place.
+    pub fn knows(&self, place: &Place) -> bool {
+        self.answers.knows(place)
+    }
+
+    /// Whether it was asked last and has not answered.
+    pub fn is_silent(&self, place: &Place) -> bool {
+        self.answers.of(place).is_none()
+    }
+
+    /// Homes that are none of these are gone.
+    pub fn keep(&self, is_there: impl Fn(&UserName) -> bool) {
+        self.answers.keep(is_there);
+    }
+
+    /// Has the keys read that records are judged by.
+    pub async fn read_keys(&self) {
+        let outside = self.outside.clone();
+        if aside::once(&self.keys, BOUND, move || outside.read_keys()).await.is_none() {
+            tracing::warn!(
+                "the signing keys give no answer: records are judged by those that were read before"
+            );
+        }
+    }
+
+    /// Asks about all of these. Folders in which one hangs are left out from then on: what was known of the others stays.
+    pub async fn ask_all(&self, places: Vec<Place>) {
+        let look = |outside: &dyn Outside, place: &Place, question: Question| {
+            let found = outside.look(place);
+            ((), question.answered(found))
+        };
+        self.of_each(places, look, |_, ()| {}).await;
+    }
+
+    /// How large these homes are; those that give no answer are left out.
+    pub async fn measure(&self, places: Vec<Place>) -> Vec<(UserName, Figures)> {
+        let measure = |outside: &dyn Outside, place: &Place, question: Question| {
+            let figures = outside.figures(place);
+            (figures, question.ended())
+        };
+        let mut sizes = Vec::new();
+        self.of_each(places, measure, |place, figures| sizes.push((place.user.clone(), figures))).await;
+        sizes
+    }
+
+    /// Asks something about each, and tells what came of it in time. What comes late is told to the loop.
+    async fn of_each<T: Send + 'static>(
+        &self,
+        places: Vec<Place>,
+        ask: fn(&dyn Outside, &Place, Question) -> (T, bool),
+        mut told: impl FnMut(&Place, T),
+    ) {
+        let asker = self.answers.asker();
+        let waiting = Waiting { answers: self.answers.clone(), asker, places: places.clone() };
+        let hanging: Arc<Mutex<BTreeSet<PathBuf>>> = Arc::default();
+        let (ground, left_out) = (self.clone(), hanging.clone());
+        let act = move |place: &Place| {
+            let is_left_out = locked(&left_out).contains(folder(place));
+            let question = (!is_left_out).then(|| ground.begin(place, asker)).flatten()?;
+            let (answer, is_late) = ask(&*ground.outside, place, question);
+            if is_late {
+                ground.events.send(Happened::Answered(place.user.clone()));
+            }
+            Some(answer)
+        };
+        aside::each(places, BOUND, act, |place, answer| match answer {
+            Some(answer) => answer.into_iter().for_each(|answer| told(place, answer)),
+            None => {
+                self.answers.give_up(place, asker);
+                locked(&hanging).insert(folder(place).to_owned());
+                tracing::warn!(home = %place.user, "{}: its file system gives no answer", place.image);
+            }
+        })
+        .await;
+        drop(waiting);
+    }
+
+    fn begin(&self, place: &Place, asker: Asker) -> Option<Question> {
+        self.answers.begin(place, asker, self.outside.mounts_below(place))
+    }
+}
+
+fn locked(folders: &Mutex<BTreeSet<PathBuf>>) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+    folders.lock().unwrap_or_else(PoisonError::into_inner)
+}

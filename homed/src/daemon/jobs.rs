@@ -1,0 +1,103 @@
+//! Workers, from the marker that tells of them until what follows from their end, and what is written for a home between them.
+
+use super::events::{Events, Happened};
+use super::outside::Outside;
+use super::pace::Pace;
+use super::run::Daemon;
+use super::worker::Report;
+use crate::home::effect::{Event, StartJob};
+use crate::home::facts::Place;
+use crate::job::{Outcome, Step, Task};
+use records::UserName;
+use tokio::sync::oneshot;
+
+impl Daemon {
+    pub(super) fn start(&mut self, start: StartJob) {
+        let (user, id) = (start.user.clone(), start.id);
+        tracing::info!(home = %user, "{user}: {} begins", start.what);
+        self.markers.set(&user, start.what);
+        let (stop, stopped) = oneshot::channel();
+        self.stops.insert(id, stop);
+        match self.saves.remove(&user).filter(|save| !save.is_finished()) {
+            None => self.spawn(start, stopped),
+            Some(save) => {
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    let _ = save.await;
+                    events.send(Happened::Saved(Box::new(start), stopped));
+                });
+            }
+        }
+    }
+
+    pub(super) fn spawn(&self, mut start: StartJob, stopped: oneshot::Receiver<()>) {
+        let (user, id, what, events) = (start.user.clone(), start.id, start.what, self.events.clone());
+        let pace = Pace::begin();
+        let report = report(&mut start, events.clone(), pace.clone());
+        let (ground, brings_record) = (self.ground.clone(), may_bring_record(&start.job.task));
+        let moved =
+            may_move_storage(&start.job.task).then(|| Place::of(&start.job.record, &start.job.machine));
+        let running = self.parts.spawner.run(start, report, stopped);
+        tokio::spawn(async move {
+            let outcome = running.await;
+            tell_the_log(&user, what, &outcome, &pace);
+            if brings_record {
+                // It may have made this machine's own key.
+                ground.read_keys().await;
+            }
+            ground.ask_all(moved.into_iter().collect()).await;
+            events.event(Event::Ended(user, id, outcome));
+        });
+    }
+
+    /// Writes something about a home after everything that was to be written before.
+    pub(super) fn write(&mut self, user: UserName, write: impl FnOnce(&dyn Outside) + Send + 'static) {
+        let before = self.saves.remove(&user);
+        let outside = self.parts.outside.clone();
+        let save = tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            if tokio::task::spawn_blocking(move || write(&*outside)).await.is_err() {
+                tracing::error!("writing a host record ended early");
+            }
+        });
+        self.saves.insert(user, save);
+    }
+}
+
+/// Passes progress on, and tells the core when there is no way back.
+fn report(start: &mut StartJob, events: Events, pace: Pace) -> Report {
+    let (sink, user, id) = (start.progress.take(), start.user.clone(), start.id);
+    Box::new(move |progress| {
+        pace.enter(&progress);
+        if let Some(sink) = &sink {
+            sink(&progress);
+        }
+        if progress.step == Step::Publish.words() {
+            events.event(Event::Committed(user.clone(), id));
+        }
+    })
+}
+
+fn tell_the_log(user: &UserName, what: &str, outcome: &Outcome, pace: &Pace) {
+    match outcome {
+        Outcome::Done { .. } | Outcome::Checked { .. } => {
+            let taken = pace.taken().as_millis();
+            tracing::info!(home = %user, steps = %pace, "{user}: {what} is done in {taken} ms");
+        }
+        Outcome::Refused(refused) => tracing::info!(home = %user, "{user}: {what} is refused: {refused}"),
+        Outcome::Stopped => tracing::info!(home = %user, "{user}: {what} is stopped"),
+        Outcome::Fault { chain } => tracing::error!(home = %user, "{user}: {what} failed: {chain}"),
+    }
+}
+
+/// Whether a record may come of it, which is judged then.
+fn may_bring_record(task: &Task) -> bool {
+    !matches!(task, Task::Lock { .. } | Task::Tend { .. } | Task::Settle { .. } | Task::GiveUp { .. })
+}
+
+/// Whether storage may come, go, or be marked by it: then it is looked at before the end is taken.
+fn may_move_storage(task: &Task) -> bool {
+    !matches!(task, Task::Lock { .. } | Task::Unlock { .. } | Task::Authenticate { .. } | Task::Tend { .. })
+}

@@ -1,0 +1,192 @@
+//! What the core wants done, done.
+
+use super::events::Happened;
+use super::link::{Failure, Reply};
+use super::outside::{self, Outside};
+use super::run::{AnswerTo, Daemon, now_usec};
+use crate::home::effect::{Effect, Event, Failed};
+use crate::home::inhibitor::Inhibitor;
+use crate::manager::request::{Answer, AtSuspend, KeyOperation, RequestId};
+use records::UserName;
+use std::time::Duration;
+
+impl Daemon {
+    pub(super) fn obey(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer(id, answer, delay) => self.answer(id, answer, delay),
+            Effect::HandOver(id, user, kind) => self.hand_over(id, &user, kind),
+            Effect::Start(start) => self.start(*start),
+            Effect::Stop(job) => {
+                if let Some(stop) = self.stops.remove(&job) {
+                    // Ended already is just as good.
+                    let _ = stop.send(());
+                }
+            }
+            Effect::Check(check) => {
+                let (events, outside) = (self.events.clone(), self.parts.outside.clone());
+                tokio::task::spawn_blocking(move || {
+                    let findings = outside::look_up(&*outside, &check);
+                    events.event(Event::Checked(check.user, check.id, findings));
+                });
+            }
+            Effect::Prove(id, place) => {
+                super::prove::prove(self.parts.outside.clone(), self.events.clone(), id, *place);
+            }
+            Effect::Save(record) => {
+                let user = record.user().clone();
+                let events = self.events.clone();
+                self.write(user.clone(), move |outside| match outside.save(&record) {
+                    Ok(written) if written == *record => {}
+                    Ok(signed) => events.event(Event::Signed(Box::new(signed))),
+                    Err(error) => {
+                        tracing::error!(home = %user, "the host record could not be written: {error}");
+                    }
+                });
+            }
+            Effect::Forget(user, call) => self.forget(user, call),
+            Effect::DropReferences(user) => self.references.drop_all(&user),
+            Effect::SetTimer(timer, after) => self.ring(after, Event::Rang(timer)),
+            Effect::Inhibit(id, inhibitor) => self.inhibit(id, &inhibitor),
+            Effect::Announce(change) => self.link.announce(change),
+            Effect::Log(user, text) => tracing::warn!(home = %user, "{text}"),
+            Effect::Warn(text) => tracing::error!("{text}"),
+            Effect::PowerOff => power_off(),
+            Effect::Hold(sleep) => super::hold::note(&self.parts.paths.hold, sleep),
+            Effect::LookForStorage => self.look_for_storage(),
+            Effect::Measure(id, places) => self.measure(id, places),
+        }
+    }
+
+    fn ring(&self, after: Duration, event: Event) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            events.event(event);
+        });
+    }
+
+    fn inhibit(&mut self, id: RequestId, inhibitor: &Inhibitor) {
+        let reply = match self.inhibitors.give(inhibitor, now_usec()) {
+            Ok(fd) => Ok(Reply::Reference(fd)),
+            Err(error) => {
+                // The core believes it is held.
+                self.events.event(Event::LetGo(inhibitor.user.clone(), inhibitor.id));
+                Err(self.failure(Failed::Fault(format!("making an inhibitor: {error}"))))
+            }
+        };
+        if let Some(to) = self.answers.remove(&id) {
+            // If the caller has gone, it is dropped with the reply, and its end is seen.
+            let _ = to.send(reply);
+        }
+    }
+
+    fn answer(&mut self, id: RequestId, answer: Result<Answer, Failed>, delay: Duration) {
+        let Some(to) = self.answers.remove(&id) else { return };
+        let reply = match answer {
+            Ok(Answer::Done) => Ok(Reply::Done),
+            Ok(Answer::Report(report)) => Ok(Reply::Report(report)),
+            Ok(Answer::Locks(locks)) => Ok(Reply::Locks(locks)),
+            Ok(Answer::LeftOut(users)) => Ok(Reply::LeftOut(users)),
+            Ok(Answer::LookAgain(after)) => Ok(Reply::LookAgain(after)),
+            Err(failed) => Err(self.failure(failed)),
+        };
+        if delay.is_zero() {
+            // A caller that has gone is told of by its own event.
+            let _ = to.send(reply);
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let _ = to.send(reply);
+        });
+    }
+
+    fn failure(&mut self, failed: Failed) -> Failure {
+        match failed {
+            Failed::Refused(refused) => Failure::Refused(refused),
+            Failed::Fault(chain) => {
+                self.faults += 1;
+                let id = fault_id(self.faults);
+                tracing::error!("{id}: {chain}");
+                Failure::Fault { id }
+            }
+        }
+    }
+
+    fn hand_over(&mut self, id: RequestId, user: &UserName, kind: AtSuspend) {
+        let given = self.references.give(user, kind);
+        let reply = match given {
+            Ok(fd) => Ok(Reply::Reference(fd)),
+            Err(error) => {
+                // The core believes it is held.
+                self.events.event(Event::Released(user.clone(), kind));
+                Err(self.failure(Failed::Fault(format!("making a reference on the home of {user}: {error}"))))
+            }
+        };
+        if let Some(to) = self.answers.remove(&id) {
+            // If the caller has gone, the reference is dropped with the reply, and its end is seen.
+            let _ = to.send(reply);
+        }
+    }
+
+    fn forget(&mut self, user: UserName, call: Option<RequestId>) {
+        let to = call.and_then(|id| self.answers.remove(&id));
+        let fault = self.failure_of_forgetting(&user);
+        let name = user.clone();
+        let events = self.events.clone();
+        self.write(user, move |outside| {
+            let reply = outside.forget(&name).map(|()| Reply::Done).map_err(|error| {
+                tracing::error!(home = %name, "the host record could not be deleted: {error}");
+                fault
+            });
+            // Storage of it that is left is nobody's from now on.
+            events.send(Happened::LookForStorage);
+            if let Some(to) = to {
+                let _ = to.send(reply);
+            }
+        });
+    }
+
+    fn failure_of_forgetting(&mut self, user: &UserName) -> Failure {
+        self.faults += 1;
+        Failure::Fault { id: format!("{user}: the host record could not be deleted") }
+    }
+
+    pub(super) fn keys(&mut self, operation: KeyOperation, to: AnswerTo) {
+        self.outside(to, move |outside| outside.keys(operation).map(Reply::Keys));
+    }
+
+    /// Asks a neighbour, and passes its answer on.
+    pub(super) fn outside(
+        &mut self,
+        to: AnswerTo,
+        ask: impl FnOnce(&dyn Outside) -> Result<Reply, Failed> + Send + 'static,
+    ) {
+        self.faults += 1;
+        let (outside, id) = (self.parts.outside.clone(), fault_id(self.faults));
+        tokio::task::spawn_blocking(move || {
+            let reply = ask(&*outside).map_err(|failed| match failed {
+                Failed::Refused(refused) => Failure::Refused(refused),
+                Failed::Fault(chain) => {
+                    tracing::error!("{id}: {chain}");
+                    Failure::Fault { id }
+                }
+            });
+            // A caller that has gone needs no answer.
+            let _ = to.send(reply);
+        });
+    }
+}
+
+/// What to look for in the log.
+fn fault_id(number: u64) -> String {
+    format!("homed-{}-{number}", std::process::id())
+}
+
+/// Not every home could be locked, and the machine must not sleep with its keys in memory.
+fn power_off() {
+    tracing::error!("not every home could be locked: the machine is shut down, as LockFailure=poweroff says");
+    if let Err(error) = tokio::process::Command::new("systemctl").args(super::POWER_OFF).spawn() {
+        tracing::error!("the machine cannot be shut down: {error}");
+    }
+}

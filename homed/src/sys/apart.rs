@@ -1,0 +1,53 @@
+//! A thread with files of its own, for what may wait for a disk or a server for ever.
+//!
+//! Nobody can end a thread that waits in such a system call, and a process that is killed keeps all of its files open until its
+//! last thread ends: its sockets, its name on the bus and its lock would stay with a dead daemon, and no other could take its
+//! place. A thread that has let go of them keeps none.
+
+use std::io;
+use std::sync::{Arc, mpsc};
+
+/// Does something on a thread that has no files but the standard ones open, and waits for what comes of it. It may open
+/// files and has to close them; none of the process's may be used there, those of a library included, and it must not log.
+pub fn apart<T: Send + 'static>(act: impl Fn() -> T + Send + Sync + 'static) -> T {
+    let act = Arc::new(act);
+    let (tell, heard) = mpsc::sync_channel(1);
+    let theirs = act.clone();
+    let work = move || {
+        // Where the kernel cannot, all stays open: only who is killed meanwhile leaves more than it should.
+        let _ = let_go_of_files();
+        // Nobody listens any more is just as good.
+        let _ = tell.send(theirs());
+    };
+    match std::thread::Builder::new().name("apart".into()).spawn(work) {
+        Ok(_) => heard.recv().unwrap_or_else(|_| act()),
+        Err(_) => act(),
+    }
+}
+
+/// The thread has a table of files of its own from now on, without any but the standard three.
+fn let_go_of_files() -> io::Result<()> {
+    let (first, last, flags) = (3u32, u32::MAX, libc::CLOSE_RANGE_UNSHARE);
+    // SAFETY: what is closed are numbers in a table that this call makes for this thread alone. Whoever owns files of the
+    // process is on another thread, where they stay open, and nothing that runs here afterwards has one of them.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+    if closed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn nothing_of_the_process_is_open_there_and_all_of_it_afterwards() {
+        let mut file = std::fs::File::open("/proc/self/stat").expect("a file");
+        let number = file.as_raw_fd();
+        let is_open = move || std::fs::read_link(format!("/proc/thread-self/fd/{number}")).is_ok();
+        assert!(is_open());
+        assert!(!apart(is_open));
+        assert!(is_open());
+        assert!(file.read(&mut [0; 8]).is_ok_and(|read| read == 8));
+    }
+}
