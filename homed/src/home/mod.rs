@@ -32,6 +32,7 @@ mod turn;
 mod unsettled;
 mod update;
 mod urgent;
+mod verb;
 pub mod verdict;
 pub mod view;
 mod wanted;

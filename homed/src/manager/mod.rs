@@ -2,7 +2,9 @@
 //!
 //! Not here: what one home may do ([`crate::home`]), signing keys and wire formats (daemon, fronts).
 
+mod asked;
 mod create;
+mod defaults;
 mod discover;
 mod groups;
 mod locks;
@@ -23,18 +25,14 @@ mod tests;
 
 use crate::home::effect::{Announcement, Effect, Event, Failed, JobId, Timer};
 use crate::home::facts::Facts;
-use crate::home::rules::LockRules;
-use crate::home::verdict::{Favour, Held, Verb};
-use crate::home::{
-    self,
-    attempts::{Origin, Trier},
-};
+use crate::home::verdict::{Held, Verb};
 use crate::home::{Fate, GroupId, Home, Tuning, Turn, Waiter, Wanted};
 use crate::job::Outcome;
-use crate::job::Reach;
+use asked::{Asked, of_one_home, trier};
+pub use defaults::{Defaults, LockFailure};
 use groups::Group;
-use records::{LockLevel, Machine, Refusal, Storage, UserName};
-use request::{Answer, AtSuspend, Caller, HomeKey, Offer, Operation, RequestId};
+use records::{Machine, Refusal, UserName};
+use request::{Answer, Caller, HomeKey, Operation, RequestId};
 use set::Homes;
 use std::collections::BTreeMap;
 
@@ -63,51 +61,6 @@ pub struct Manager {
     sleeping: sleep::Sleeping,
     last_open_sleep: Option<request::OpenSleep>,
     next_job: u64,
-}
-
-/// What records get that do not say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Defaults {
-    /// `storage`.
-    pub storage: Storage,
-    /// `fileSystemType`.
-    pub file_system_type: Option<String>,
-    /// Folder of images and home directories.
-    pub home_root: String,
-    /// `lockLevel`.
-    pub lock_level: LockLevel,
-    /// What follows where not every home could be locked.
-    pub lock_failure: LockFailure,
-    /// How large all images of a disk may be together, in per cent of the disk.
-    pub overcommit: u32,
-    /// What else is set about locks.
-    pub lock_rules: LockRules,
-}
-
-/// What is used where no file says otherwise.
-impl Default for Defaults {
-    fn default() -> Self {
-        Self {
-            storage: Storage::MADE,
-            file_system_type: None,
-            home_root: "/home".into(),
-            lock_level: LockLevel::Cache,
-            lock_failure: LockFailure::Abort,
-            overcommit: 400,
-            lock_rules: LockRules::default(),
-        }
-    }
-}
-
-/// What follows where not every home could be locked before the machine sleeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LockFailure {
-    /// The call fails, and with it the suspend.
-    Abort,
-    /// The machine is shut down.
-    PowerOff,
-    /// It is logged, and the machine sleeps with the keys that are left in its memory.
-    Ignore,
 }
 
 impl Manager {
@@ -326,109 +279,4 @@ impl Manager {
     pub fn is_idle(&self) -> bool {
         self.homes.values().all(|home| home.held() == Held::No)
     }
-}
-
-/// What is wanted of one home, taken out of an operation.
-struct Asked {
-    verb: Verb,
-    offer: Offer,
-    new: Option<records::Credentials>,
-    change: Option<Box<crate::job::RecordChange>>,
-    repair: crate::job::Repair,
-    directory: Option<String>,
-    size: Option<home::resize::Asked>,
-    at_suspend: AtSuspend,
-}
-
-impl Asked {
-    fn plain(verb: Verb) -> Self {
-        Self::with(verb, Offer::default())
-    }
-
-    fn with(verb: Verb, offer: Offer) -> Self {
-        Self {
-            verb,
-            offer,
-            new: None,
-            change: None,
-            size: None,
-            repair: Default::default(),
-            directory: None,
-            at_suspend: AtSuspend::Stay,
-        }
-    }
-}
-
-fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
-    let reference = |verb, at_suspend, offer| Asked { at_suspend, ..Asked::with(verb, offer) };
-    let asked = match operation {
-        Operation::Activate(key, offer) => (key, Asked::with(Verb::Activate, offer)),
-        Operation::ActivateIfReferenced(key, offer) => (key, Asked::with(Verb::ActivateIfReferenced, offer)),
-        Operation::Fixate(key, offer) => (key, Asked::with(Verb::Fixate, offer)),
-        Operation::Authenticate(key, offer) => (key, Asked::with(Verb::Authenticate, offer)),
-        Operation::Acquire(key, at, offer) => (key, reference(Verb::Acquire, at, offer)),
-        Operation::Ref(key, at) => (key, reference(Verb::Ref, at, Offer::default())),
-        Operation::RefUnrestricted(key, at) => (key, reference(Verb::RefUnrestricted, at, Offer::default())),
-        Operation::Release(key) => (key, Asked::plain(Verb::Release)),
-        Operation::Deactivate(key) => (key, Asked::plain(Verb::Deactivate)),
-        Operation::ChangePassword { home, new, old } => {
-            (home, Asked { new: Some(new), ..Asked::with(Verb::ChangePassword, old) })
-        }
-        Operation::Update(key, change, offer) => {
-            let verb = match change.reach {
-                Reach::Everywhere => Verb::Update,
-                Reach::HostOnly => Verb::UpdateOffline,
-            };
-            (key, Asked { change: Some(change), ..Asked::with(verb, offer) })
-        }
-        Operation::Check(key, offer) => (key, Asked::with(Verb::Check, offer)),
-        Operation::Repair(key, repair, offer) => (key, Asked { repair, ..Asked::with(Verb::Repair, offer) }),
-        Operation::Rescue(key, directory, offer) => {
-            (key, Asked { directory, ..Asked::with(Verb::Rescue, offer) })
-        }
-        Operation::Resize(key, bytes, offer) => {
-            let size = Some(home::resize::Asked::Number(bytes));
-            (key, Asked { size, ..Asked::with(Verb::Resize, offer) })
-        }
-        Operation::Remove(key) => (key, Asked::plain(Verb::Remove)),
-        Operation::Unregister(key) => (key, Asked::plain(Verb::Unregister)),
-        Operation::Lock(key) => (key, Asked::plain(Verb::Lock)),
-        Operation::Unlock(key, offer) => (key, Asked::with(Verb::Unlock, offer)),
-        Operation::Later(key, later) => (key, Asked::plain(Verb::Later(later))),
-        Operation::Create(..)
-        | Operation::Register(_)
-        | Operation::Adopt(_)
-        | Operation::DeactivateAll
-        | Operation::LockAll(_)
-        | Operation::SleepPrepared
-        | Operation::SleepOver
-        | Operation::GiveUpAll
-        | Operation::Alive
-        | Operation::Stage(..)
-        | Operation::Rebalance
-        | Operation::Inhibit(..)
-        | Operation::Locks
-        | Operation::Weaknesses
-        | Operation::Sessions(_)
-        | Operation::Keys(_) => return None,
-    };
-    Some(asked)
-}
-
-/// Who tries, and in whose favour: root's calls come from somewhere.
-fn trier(caller: &Caller, home: &Home) -> Trier {
-    let from = &caller.from;
-    let person = match caller.uid {
-        0 if from.real_uid != 0 => Some(from.real_uid),
-        0 => from.login.filter(|uid| *uid != 0),
-        uid => Some(uid),
-    };
-    let origin = match person {
-        Some(uid) if uid == home.uid() => Origin::Owner,
-        Some(uid) => Origin::User(uid),
-        None => Origin::Service(from.unit.clone()),
-    };
-    // Who is root and no setuid program of somebody's has all rights.
-    let has_right = origin == Origin::Owner || (caller.uid == 0 && from.real_uid == 0);
-    Trier { origin, favour: if has_right { Favour::Owner } else { Favour::Stranger } }
 }

@@ -1,14 +1,17 @@
 //! Random sequences on the core, with invariants checked after each step.
 
 use super::*;
+use crate::home::attempts::Origin;
 use crate::home::effect::{Findings, Found, Interrupted, StartJob};
 use crate::home::facts::{Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::seal::Seal;
+use crate::job::Reach;
 use crate::job::{Outcome, RecordChange, Task};
 use proptest::prelude::*;
 use records::refusal::Refused;
 use records::{HostName, MachineId, Record, Sections};
 use request::Interactive;
+use request::{AtSuspend, Offer};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;

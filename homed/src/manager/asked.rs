@@ -1,0 +1,112 @@
+//! A call about one home, as what is wanted of it and by whom.
+
+use super::request::{AtSuspend, Caller, HomeKey, Offer, Operation};
+use crate::home::attempts::{Origin, Trier};
+use crate::home::verdict::{Favour, Verb};
+use crate::home::{self, Home};
+use crate::job::Reach;
+
+/// What is wanted of one home, taken out of an operation.
+pub(super) struct Asked {
+    pub verb: Verb,
+    pub offer: Offer,
+    pub new: Option<records::Credentials>,
+    pub change: Option<Box<crate::job::RecordChange>>,
+    pub repair: crate::job::Repair,
+    pub directory: Option<String>,
+    pub size: Option<home::resize::Asked>,
+    pub at_suspend: AtSuspend,
+}
+
+impl Asked {
+    fn plain(verb: Verb) -> Self {
+        Self::with(verb, Offer::default())
+    }
+
+    fn with(verb: Verb, offer: Offer) -> Self {
+        Self {
+            verb,
+            offer,
+            new: None,
+            change: None,
+            size: None,
+            repair: Default::default(),
+            directory: None,
+            at_suspend: AtSuspend::Stay,
+        }
+    }
+}
+
+pub(super) fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
+    let reference = |verb, at_suspend, offer| Asked { at_suspend, ..Asked::with(verb, offer) };
+    let asked = match operation {
+        Operation::Activate(key, offer) => (key, Asked::with(Verb::Activate, offer)),
+        Operation::ActivateIfReferenced(key, offer) => (key, Asked::with(Verb::ActivateIfReferenced, offer)),
+        Operation::Fixate(key, offer) => (key, Asked::with(Verb::Fixate, offer)),
+        Operation::Authenticate(key, offer) => (key, Asked::with(Verb::Authenticate, offer)),
+        Operation::Acquire(key, at, offer) => (key, reference(Verb::Acquire, at, offer)),
+        Operation::Ref(key, at) => (key, reference(Verb::Ref, at, Offer::default())),
+        Operation::RefUnrestricted(key, at) => (key, reference(Verb::RefUnrestricted, at, Offer::default())),
+        Operation::Release(key) => (key, Asked::plain(Verb::Release)),
+        Operation::Deactivate(key) => (key, Asked::plain(Verb::Deactivate)),
+        Operation::ChangePassword { home, new, old } => {
+            (home, Asked { new: Some(new), ..Asked::with(Verb::ChangePassword, old) })
+        }
+        Operation::Update(key, change, offer) => {
+            let verb = match change.reach {
+                Reach::Everywhere => Verb::Update,
+                Reach::HostOnly => Verb::UpdateOffline,
+            };
+            (key, Asked { change: Some(change), ..Asked::with(verb, offer) })
+        }
+        Operation::Check(key, offer) => (key, Asked::with(Verb::Check, offer)),
+        Operation::Repair(key, repair, offer) => (key, Asked { repair, ..Asked::with(Verb::Repair, offer) }),
+        Operation::Rescue(key, directory, offer) => {
+            (key, Asked { directory, ..Asked::with(Verb::Rescue, offer) })
+        }
+        Operation::Resize(key, bytes, offer) => {
+            let size = Some(home::resize::Asked::Number(bytes));
+            (key, Asked { size, ..Asked::with(Verb::Resize, offer) })
+        }
+        Operation::Remove(key) => (key, Asked::plain(Verb::Remove)),
+        Operation::Unregister(key) => (key, Asked::plain(Verb::Unregister)),
+        Operation::Lock(key) => (key, Asked::plain(Verb::Lock)),
+        Operation::Unlock(key, offer) => (key, Asked::with(Verb::Unlock, offer)),
+        Operation::Later(key, later) => (key, Asked::plain(Verb::Later(later))),
+        Operation::Create(..)
+        | Operation::Register(_)
+        | Operation::Adopt(_)
+        | Operation::DeactivateAll
+        | Operation::LockAll(_)
+        | Operation::SleepPrepared
+        | Operation::SleepOver
+        | Operation::GiveUpAll
+        | Operation::Alive
+        | Operation::Stage(..)
+        | Operation::Rebalance
+        | Operation::Inhibit(..)
+        | Operation::Locks
+        | Operation::Weaknesses
+        | Operation::Sessions(_)
+        | Operation::Keys(_) => return None,
+    };
+    Some(asked)
+}
+
+/// Who tries, and in whose favour: root's calls come from somewhere.
+pub(super) fn trier(caller: &Caller, home: &Home) -> Trier {
+    let from = &caller.from;
+    let person = match caller.uid {
+        0 if from.real_uid != 0 => Some(from.real_uid),
+        0 => from.login.filter(|uid| *uid != 0),
+        uid => Some(uid),
+    };
+    let origin = match person {
+        Some(uid) if uid == home.uid() => Origin::Owner,
+        Some(uid) => Origin::User(uid),
+        None => Origin::Service(from.unit.clone()),
+    };
+    // Who is root and no setuid program of somebody's has all rights.
+    let has_right = origin == Origin::Owner || (caller.uid == 0 && from.real_uid == 0);
+    Trier { origin, favour: if has_right { Favour::Owner } else { Favour::Stranger } }
+}
