@@ -152,6 +152,9 @@ fn answer(machine: &Ours, folder: &std::path::Path) -> Result<String> {
 #[test]
 fn at_a_login_and_an_unlock_it_opens_and_nothing_of_it_stays_in_memory() -> Result<()> {
     let machine = Ours::full()?;
+    // The keys of this test are sockets. True ones are devices, and the service may open few.
+    let allowed = machine.check("systemctl show --property=DeviceAllow --value homed.service")?;
+    ensure!(allowed.lines().any(|line| line == "char-hidraw rw"), "{allowed}");
     machine.create("alice", PASSWORD)?;
     let key = SecurityKey::new(&machine, SOFTKEY, "a", Some(PIN))?;
     done(&machine, "update alice --fido2-device=auto", PIN, PASSWORD)?;
