@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     "check",
     "allocate",
     "partition",
+    "mark-open",
     "attach",
     "format",
     "add-keys",

@@ -254,7 +254,17 @@ fn another_mount_namespace_keeps_nobody_out_and_no_key_in() -> Result<()> {
     nothing_readable(&machine)?;
     machine.refused("activate alice", "wrong", "")?;
     nothing_readable(&machine)?;
+    // A login that was killed on the way leaves what can be locked again. Who settles a lock that was killed covers the home
+    // there, and who opens it lets it go on there, too.
+    for (words, step) in [("activate alice", "mount"), ("lock-all", "evict")] {
+        machine.check(&format!("echo {step} kill > /run/homed/fault"))?;
+        ensure!(machine.homectl(words, "correcthorse", "")?.status != 0, "{words} was not killed");
+        machine.check("rm -f /run/homed/fault")?;
+    }
+    machine.done("lock-all", "", "")?;
+    nothing_readable(&machine)?;
     machine.done("activate alice", "correcthorse", "")?;
+    machine.check("nsenter -m -t $(cat /run/pin) cat /home/alice/x > /dev/null")?;
     machine.check("grep -q more /home/alice/x; echo again > /home/alice/y; sync")?;
     machine.check("kill $(cat /run/pin)")?;
     machine.done("deactivate alice", "", "")?;

@@ -29,6 +29,7 @@ steps! {
     Check, "check", "Checking";
     Allocate, "allocate", "Allocating disk space";
     Partition, "partition", "Writing the partition table";
+    MarkOpen, "mark-open", "Marking the image as open";
     Attach, "attach", "Attaching the image";
     MakeMapped, "make-mapped", "Making the encrypted device";
     BlankMapped, "blank-mapped", "Preparing the encrypted device";

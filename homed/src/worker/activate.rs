@@ -14,6 +14,7 @@ use std::io::Write;
 
 const PLAN: &[Step] = &[
     Step::Unlock,
+    Step::MarkOpen,
     Step::Attach,
     Step::CheckFileSystem,
     Step::Mount,
@@ -22,6 +23,7 @@ const PLAN: &[Step] = &[
     Step::WriteIdentity,
     Step::WriteHost,
     Step::Expose,
+    Step::KeepKey,
 ];
 
 /// Mounts the home, with all copies of its record alike. Nothing is written before the key has

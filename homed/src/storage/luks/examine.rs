@@ -2,7 +2,7 @@
 
 use super::header::{self, HeaderCopy, Health, Place};
 use super::opened::{is_ours, read_record};
-use super::read_only::{Decrypted, Mounted};
+use super::read_only::{Looking, Source};
 use super::{file_system, header_copies, perform, record_token};
 use crate::job::{Failure, Seen, Step, Steps};
 use crate::storage::examined::{
@@ -63,8 +63,9 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     let inside = match ((wish.vouch)(record.as_ref().ok()), held) {
         (Some(vouched), Some(Ok(_held))) => {
             let name = helper_name(&spec.user, "check");
-            let device = Decrypted::new(&file, (&header, &place), &name, &unlocked.volume_key, steps)?;
-            Looked::At(inside(spec, &device, (found.dirty, vouched), steps)?)
+            let (image, key) = (&file, &unlocked.volume_key);
+            let source = Source { spec, image, header: &header, place: &place, name, key, vouched };
+            Looked::At(inside(Looking::new(source, steps)?, spec, (found.dirty, vouched), steps)?)
         }
         (None, Some(Ok(_))) => Looked::NotVouched,
         (_, Some(Err(_)) | None) => Looked::InUse,
@@ -159,13 +160,13 @@ fn described(header: &mut HeaderCopy, spec: &Spec) -> Option<Header> {
 
 /// The file system, checked by its own program and mounted to be read only.
 fn inside(
+    mut looking: Looking<'_>,
     spec: &Spec,
-    device: &Decrypted,
     (dirty, vouched): (bool, Vouched),
     steps: &mut dyn Steps,
 ) -> Result<Inside, Failure> {
     let bad = |file_system| Ok(Inside { file_system, record: Err("it was not reached".into()) });
-    let Some(found) = device.probe() else { return bad(FileSystem::Unknown) };
+    let Some(found) = looking.probe() else { return bad(FileSystem::Unknown) };
     if spec.uuids.file_system.is_some_and(|uuid| uuid != found.uuid) {
         return bad(FileSystem::OfAnother);
     }
@@ -176,13 +177,12 @@ fn inside(
     let checked = if unsettled {
         FileSystem::Unsettled(named)
     } else {
-        file_system::look(found.kind, device.path(), named, vouched)
+        file_system::look(found.kind, looking.path()?, named, vouched)
     };
-    let mounted = match Mounted::new(spec, device, (found.kind, vouched), steps) {
-        Ok(mounted) => mounted,
-        Err(failure) => return bad(FileSystem::NotMounted(failure.text().to_owned())),
-    };
-    match mounted.home(spec) {
+    if let Err(failure) = looking.mount(steps) {
+        return bad(FileSystem::NotMounted(failure.text().to_owned()));
+    }
+    match looking.home() {
         Ok(home) => {
             let record = home.read_record().map_err(|failure| failure.text().to_owned());
             Ok(Inside { file_system: checked, record })

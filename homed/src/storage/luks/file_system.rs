@@ -8,6 +8,7 @@ use crate::storage::parts::tree::Way;
 use crate::sys::mount::{Attributes, Setting};
 use crate::sys::process::{self, ToolFailed};
 use records::Refusal;
+use records::refusal::Refused;
 use records::signature::Vouched;
 use std::path::Path;
 use uuid::Uuid;
@@ -154,8 +155,8 @@ pub fn repair(kind: Kind, device: &Path, _vouched: Vouched) -> Result<(), Failur
 const HARMLESS: [&str; 6] = ["compress", "noatime", "nodiratime", "relatime", "autodefrag", "noautodefrag"];
 
 /// For a file system that nobody vouches for.
-pub fn not_vouched<T>(spec: &Spec) -> Result<T, Failure> {
-    refuse(
+pub fn not_vouched(spec: &Spec) -> Failure {
+    Failure::Refused(Refused::new(
         Refusal::BadSignature,
         format!(
             "No record of the home in {} is signed by a key this machine trusts, not here and not in its header: what is \
@@ -163,7 +164,7 @@ pub fn not_vouched<T>(spec: &Spec) -> Result<T, Failure> {
              read only: homectl rescue.",
             spec.image.display()
         ),
-    )
+    ))
 }
 
 /// How it is mounted.

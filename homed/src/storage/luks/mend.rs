@@ -10,13 +10,13 @@
 use super::header::{self, HeaderCopy, Health};
 use super::perform::sweep::{refuse_what_is_open, sweep, sweep_all};
 use super::plan::sweep::Reach;
-use super::read_only::{Decrypted, Mounted};
+use super::read_only::{Looking, Source};
 use super::segment::{self, Discard, Use};
 use super::{file_system, header_copies, resize, sealed};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::examined::Headers;
 use crate::storage::luks::spec::Spec;
-use crate::storage::parts::{image, mark, superblock, tree};
+use crate::storage::parts::{image, mark, superblock};
 use crate::sys::cryptsetup::Luks;
 use crate::sys::durable;
 use crate::sys::loopdev::{LoopDevice, Window};
@@ -143,20 +143,14 @@ pub fn rescue(
     let mut header = HeaderCopy::read(&file, &place, spec)?;
     refuse_what_is_open(spec, header.luks.facts().during("reading the encryption header")?.uuid, None)?;
     let unlocked = header.unlock(keys, spec)?;
-    steps.enter(Step::Attach)?;
-    let device = Decrypted::new(&file, (&header, &place), &spec.mapper_name(), &unlocked.volume_key, steps)?;
-    let Some(found) = device.probe() else {
-        return header::damaged(spec, "there is no file system inside that is known");
-    };
-    let mounted = Mounted::new(spec, &device, (found.kind, vouched), steps)?;
-    if !mounted.without.is_empty() {
-        steps.warn(format!("It is opened without {}.", mounted.without));
+    let (image, name, key) = (&file, spec.mapper_name(), &unlocked.volume_key);
+    let source = Source { spec, image, header: &header, place: &place, name, key, vouched };
+    let mut looking = Looking::new(source, steps)?;
+    looking.mount(steps)?;
+    if !looking.without.is_empty() {
+        steps.warn(format!("It is opened without {}.", looking.without));
     }
-    let home = mounted.home(spec)?;
-    steps.enter(Step::Expose)?;
-    let target = target.unwrap_or(&spec.home_directory);
-    tree::make_target(target)?;
-    mounted.expose(&home, uid, target)
+    looking.show(uid, target.unwrap_or(&spec.home_directory), steps)
 }
 
 /// Has the file system repaired.

@@ -1,19 +1,21 @@
 //! An image that was opened with a key: its layers are built as far as they are needed, and go with it.
 
-use super::header::{self, HeaderCopy, Health, Place};
+use super::header::{self, HeaderCopy, Place};
+use super::is_mounted;
+use super::perform::open::reach;
 use super::perform::pinned;
 use super::perform::sweep::{refuse_what_is_open, sweep};
+use super::plan::open::{Situation, Vouched as IsVouched, Way, Wish};
 use super::record_token::{self, Algorithm};
-use super::{file_system, is_mounted, resize, sealed, segment};
+use super::sealed;
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::HomeDirectory;
 use crate::storage::luks::spec::Spec;
 use crate::storage::parts::image;
 use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::mark;
-use crate::storage::parts::room::Room;
 use crate::storage::parts::superblock::{self, FileSystem};
-use crate::storage::parts::tree::{self, Device, Ids, PrivateMount, Way};
+use crate::storage::parts::tree::PrivateMount;
 use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, Vault, derive};
 use crate::sys::cryptsetup::{Facts, Luks};
 use crate::sys::devmapper;
@@ -24,6 +26,7 @@ use serde_json::{Map, Value, json};
 use std::fs::File;
 
 mod keys;
+mod layers;
 mod sizes;
 mod smaller;
 
@@ -38,10 +41,14 @@ pub struct LuksOpened {
     mapped: Option<Mapped>,
     disk: Option<Luks>,
     device: Option<LoopDevice>,
-    /// It was marked as open before.
-    was_dirty: bool,
-    /// It is in the machine's tree.
-    shown: bool,
+    /// What of them there is.
+    stands: Situation,
+    /// The UID that it is to be shown with.
+    shown_as: Option<u32>,
+    /// Whether it was marked as open before; `None`: it was not marked by this run.
+    was_dirty: Option<bool>,
+    /// Warnings of what was opened unasked.
+    untold: Vec<String>,
     /// Another mount namespace has it mounted: nothing is attached a second time.
     taken_over: Option<devmapper::Device>,
     image: File,
@@ -68,6 +75,7 @@ impl LuksOpened {
             sweep(spec)?;
         }
         let taken_over = if how == Opening::Activate { pinned::pinned(spec)? } else { None };
+        let way = if taken_over.is_some() { Way::TakeOver } else { Way::Write };
         let access = match (&taken_over, writes) {
             // Its loop device has the lock.
             (Some(_), _) => image::Access::Beside,
@@ -95,8 +103,10 @@ impl LuksOpened {
             mapped: None,
             disk: None,
             device: None,
-            was_dirty: false,
-            shown: false,
+            stands: Situation::begin(way, IsVouched::No),
+            shown_as: None,
+            was_dirty: None,
+            untold: Vec::new(),
             taken_over,
             image,
             spec: spec.clone(),
@@ -113,128 +123,20 @@ impl LuksOpened {
             vouched: None,
         })
     }
-
-    /// The header on disk, through the loop device.
-    pub(super) fn disk(&mut self) -> Result<&mut Luks, Failure> {
-        if self.disk.is_none() {
-            let luks = if is_mounted(self.how) || self.taken_over.is_some() {
-                Luks::of_active(&self.spec.mapper_name()).during("opening the header of the active home")?
-            } else {
-                self.attach()?
-            };
-            self.disk = Some(luks);
-        }
-        self.disk.as_mut().ok_or_else(|| Failure::fault("the header was not opened"))
-    }
-
-    fn attach(&mut self) -> Result<Luks, Failure> {
-        self.was_dirty = image::is_dirty(&self.image);
-        mark::set(&self.image, self.place.mark(), &self.spec.machine)?;
-        let window = self.header.window(&self.place);
-        let device =
-            LoopDevice::attach(&self.image, window).during("attaching the image to a loop device")?;
-        let luks = Luks::load(device.path()).during("reading the encryption header")?;
-        self.device = Some(device);
-        Ok(luks)
-    }
-
-    fn mount(&mut self, steps: &mut dyn Steps) -> Result<HomeDirectory, Failure> {
-        if is_mounted(self.how) {
-            let Some(home) = super::mounted_home(&self.spec)? else {
-                return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
-            };
-            return HomeDirectory::new(home.open().during("opening the home directory")?);
-        }
-        let Some(vouched) = self.vouched else { return file_system::not_vouched(&self.spec) };
-        self.map(steps)?;
-        let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };
-        let found = probe(mapped, &self.spec)?;
-        self.repair_cut_table(&found, steps)?;
-        let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };
-        if self.taken_over.is_none() {
-            steps.enter(Step::CheckFileSystem)?;
-            file_system::check(&found, mapped.path())?;
-        }
-        steps.enter(Step::Mount)?;
-        let device = Device { kind: found.kind, path: mapped.path() };
-        let at_hand = |way: &Way| PrivateMount::new(device, way, vouched);
-        let mount = at_hand(&file_system::way(found.kind, &self.spec, vouched)).or_else(|failure| {
-            // Where the disk outside has no block left, nothing is damaged, and there is still something to read.
-            let full = Room::of(&self.image).is_ok_and(|room| room.missing() > 0 && room.free < NEARLY_FULL);
-            let read_only = file_system::read_only(found.kind, &self.spec, vouched);
-            let mount = full.then(|| at_hand(&read_only).ok()).flatten();
-            match mount {
-                Some(mount) => {
-                    let why = failure.text();
-                    steps.warn(format!(
-                        "The disk is full, and the home can only be read ({why}): free some space."
-                    ));
-                    Ok(mount)
-                }
-                None => not_mounted(&self.spec, failure),
-            }
-        })?;
-        if self.taken_over.is_some() {
-            pinned::thaw(&self.spec, mount.open(".").during("opening the file system")?)?;
-        }
-        let fd = match mount.open(&self.spec.name) {
-            Ok(fd) => fd,
-            Err(error) => {
-                return header::damaged(
-                    &self.spec,
-                    &format!("there is no {:?} inside ({error})", self.spec.name),
-                );
-            }
-        };
-        self.found = Some(found);
-        self.mount = Some(mount);
-        let home = HomeDirectory::new(fd)?;
-        self.settle_size(home.reopen()?, steps);
-        Ok(home)
-    }
-
-    /// Attaches and decrypts, in this order: partition table, loop device, dm-crypt.
-    fn map(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        if let Some(device) = &self.taken_over {
-            steps.enter(Step::Attach)?;
-            self.mapped = Some(pinned::take_over(device, &self.volume_key)?);
-            return Ok(());
-        }
-        self.settle_file(steps)?;
-        steps.enter(Step::Attach)?;
-        header::repair_table(&self.image, &self.place, Health::Damaged, steps)?;
-        if self.header.first_copy == Health::Damaged {
-            steps.warn(
-                "The first copy of the encryption header was damaged; it was written anew from the second."
-                    .into(),
-            );
-        }
-        let how = segment::writing(&self.spec);
-        let (name, key) = (self.spec.mapper_name(), self.volume_key.duplicate());
-        self.disk()?;
-        let (Some(luks), Some(device)) = (&mut self.disk, &self.device) else {
-            return Err(Failure::fault("the image was not attached"));
-        };
-        self.mapped = Some(segment::open(luks, device, &name, &key, how, steps)?);
-        Ok(())
-    }
-}
-
-impl Drop for LuksOpened {
-    fn drop(&mut self) {
-        if self.shown || self.device.is_none() {
-            return;
-        }
-        self.directory = None;
-        (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
-        sealed::take_back(&self.spec, &self.image, !self.was_dirty);
-    }
 }
 
 impl Opened for LuksOpened {
     fn home(&mut self, steps: &mut dyn Steps) -> Result<&HomeDirectory, Failure> {
+        if self.directory.is_none() && is_mounted(self.how) {
+            let Some(home) = super::mounted_home(&self.spec)? else {
+                return refuse(Refusal::HomeNotActive, "The home is not mounted from its encrypted device.");
+            };
+            self.directory = Some(HomeDirectory::new(home.open().during("opening the home directory")?)?);
+        }
         if self.directory.is_none() {
-            self.directory = Some(self.mount(steps)?);
+            let opened = reach(self, Wish::Mounted, steps);
+            self.untold.drain(..).for_each(|text| steps.warn(text));
+            opened?;
         }
         self.directory.as_ref().ok_or_else(|| Failure::fault("the home directory was not opened"))
     }
@@ -275,22 +177,12 @@ impl Opened for LuksOpened {
     }
 
     fn expose(mut self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure> {
-        let ids = Ids { stored: self.home(steps)?.owner(), exposed: uid };
-        steps.enter(Step::Expose)?;
-        tree::make_target(&self.spec.home_directory)?;
-        let directory = self.home(steps)?.reopen()?;
-        self.directory = None;
-        let Some(mount) = self.mount.take() else {
-            return Err(Failure::fault("the home is mounted already"));
-        };
-        mount.expose(directory, ids, &self.spec.home_directory)?;
-        self.shown = true;
-        resize::key::keep(&self.spec, &self.volume_key, steps);
-        Ok(())
+        self.shown_as = Some(uid);
+        reach(&mut *self, Wish::Shown, steps)
     }
 
     fn finish(mut self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure> {
-        if self.device.is_none() {
+        if !self.stands.marked {
             return Ok(());
         }
         steps.enter(Step::Detach)?;
@@ -317,7 +209,7 @@ impl Vault for LuksOpened {
     }
 
     fn vouch(&mut self, vouched: Vouched) {
-        self.vouched = Some(vouched);
+        (self.vouched, self.stands.vouched) = (Some(vouched), IsVouched::Yes);
     }
 
     fn derive(&self, purpose: &str) -> Result<Secret, Failure> {

@@ -27,6 +27,11 @@ pub fn unseal(spec: &Spec, volume_key: &Secret, steps: &mut dyn Steps) -> Result
     reach(&mut Machine::new(spec, means), Wish::Open, steps).map(drop)
 }
 
+/// Lets a home go on that was sealed and has its key again, wherever it is mounted: who works there, too.
+pub fn go_on(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
+    reach(&mut Machine::new(spec, Means::default()), Wish::Open, steps).map(drop)
+}
+
 /// Finishes or takes back what was broken off.
 pub fn settle(spec: &Spec, steps: &mut dyn Steps) -> Result<Settled, Failure> {
     // Only a home that was cut off is closed so: its processes are gone.

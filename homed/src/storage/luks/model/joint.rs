@@ -133,8 +133,10 @@ impl Walk {
             let (world, _, kept) = walk::apply(&begin.world, &event);
             kept.map_err(|why| format!("{event:?}: {why}"))?;
             // What a worker has open goes with it.
-            let kernel =
-                if cut.how == How::Power { Kernel::closed(true, true) } else { begin.kernel.clone() };
+            let kernel = match cut.how {
+                How::Power => begin.kernel.act(Act { verb: kernel::Verb::PowerCut, cut: None })?.kernel,
+                How::Kill | How::Fail => begin.kernel.clone(),
+            };
             tell(Joint { world, kernel }, &|| format!("{event:?}"))?;
         }
         Ok(())

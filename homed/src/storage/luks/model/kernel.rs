@@ -6,6 +6,7 @@
 use crate::storage::luks::plan::lock::{Barriers, Device, Key, Marks};
 use run::Run;
 
+mod open;
 mod run;
 
 /// The processes of the home's user.
@@ -32,8 +33,10 @@ pub struct Kernel {
     processes: Processes,
     /// What the image says; each is on disk at once.
     marks: Marks,
-    /// The device can only be read, as a rescue makes it.
+    /// It can only be read: its device, as a rescue makes it, or its mount, where the disk was full.
     read_only: bool,
+    /// Another mount namespace has it mounted, and somebody there uses it.
+    elsewhere: bool,
     /// Whether the kernel has keyrings at all.
     pub keyrings: bool,
     /// Of the kind that writes when it is thawed, and has its device flushed at every sync (ext4).
@@ -49,27 +52,50 @@ pub enum Verb {
     GiveUp,
     Deactivate,
     Activate,
-    /// A check that is killed while its device is there.
-    KilledCheck,
+    /// A second device of the same content comes about: opened by hand, or left by an earlier version's check.
+    SecondDevice,
     /// A change of size that is killed between its two requests.
     KilledResize,
     /// Root mounts something over the home, or takes it away.
     MountOver,
     /// The machine's power fails.
     PowerCut,
+    /// A login while the disk that the image lies on is full.
+    ActivateFull,
+    /// A login to a home that nobody vouches for.
+    ActivateStrange,
+    /// A change of a home that is closed.
+    Change,
+    /// The file system is repaired.
+    RepairFileSystem,
+    Check,
+    /// It is shown, to be read only.
+    Rescue,
+    /// Somebody in another mount namespace uses the home, …
+    Pin,
+    /// … and ends.
+    Unpin,
 }
 
-pub const VERBS: [Verb; 10] = [
+pub const VERBS: [Verb; 18] = [
     Verb::Lock,
     Verb::Unlock,
     Verb::Settle,
     Verb::GiveUp,
     Verb::Deactivate,
     Verb::Activate,
-    Verb::KilledCheck,
+    Verb::SecondDevice,
     Verb::KilledResize,
     Verb::MountOver,
     Verb::PowerCut,
+    Verb::ActivateFull,
+    Verb::ActivateStrange,
+    Verb::Change,
+    Verb::RepairFileSystem,
+    Verb::Check,
+    Verb::Rescue,
+    Verb::Pin,
+    Verb::Unpin,
 ];
 
 /// How a step is cut.
@@ -125,6 +151,7 @@ impl Kernel {
             processes: Processes::Gone,
             marks: Marks::default(),
             read_only: false,
+            elsewhere: false,
             keyrings,
             writes_at_thaw,
         }
@@ -149,6 +176,19 @@ impl Kernel {
             None if done && !run.dead => run.kernel.check(act.verb, run.reached)?,
             None => {}
         }
+        let opens = matches!(
+            act.verb,
+            Verb::Activate
+                | Verb::ActivateFull
+                | Verb::ActivateStrange
+                | Verb::Change
+                | Verb::RepairFileSystem
+                | Verb::Check
+                | Verb::Rescue
+        );
+        if opens && !run.kernel.mounted && run.kernel.has_key() && !self.has_key() && !run.kernel.elsewhere {
+            return Err("it was not opened, and a key is left".into());
+        }
         Ok(Came { cut: run.reached, done: done && !run.dead, kernel: run.kernel })
     }
 
@@ -162,6 +202,14 @@ impl Kernel {
 
     fn has_key(&self) -> bool {
         self.keyring || self.devices().any(has_key)
+    }
+
+    /// Whoever was at it in another mount namespace is gone.
+    fn unpin(&mut self) {
+        self.elsewhere = false;
+        if !self.is_held() {
+            self.goes();
+        }
     }
 
     pub fn is_usable(&self) -> bool {
@@ -183,7 +231,10 @@ impl Kernel {
             Verb::Lock if !self.covered && self.mounted => "locked, and somebody can come in",
             Verb::Unlock if !self.is_usable() => "unlocked, and it cannot be used",
             Verb::Unlock | Verb::Settle
-                if self.barriers == Barriers::LeftOut && !self.is_sealed() && !some_failed =>
+                if self.barriers == Barriers::LeftOut
+                    && (self.mounted || self.elsewhere)
+                    && !self.is_sealed()
+                    && !some_failed =>
             {
                 "open, and without barriers"
             }
@@ -215,12 +266,37 @@ impl Kernel {
     pub fn ends_well(&self) -> Result<(), String> {
         self.is_alone()?;
         let act = |kernel: &Self, verb| kernel.act(Act { verb, cut: None });
-        let settled = act(self, Verb::Settle)?;
+        let has_one = self.home.is_some_and(|home| home.key == Key::Present);
+        if !self.mounted
+            && self.elsewhere
+            && self.others.is_empty()
+            && has_one
+            && !act(self, Verb::Lock)?.done
+        {
+            return Err("it is open elsewhere, and its key stays".into());
+        }
+        let mut settled = act(self, Verb::Settle)?;
+        // Cut off, it is held by whoever is at it elsewhere: he is named, and waited for.
+        if !settled.done && self.elsewhere && self.home.is_some_and(|home| home.key == Key::CutOff) {
+            let mut kernel = self.clone();
+            kernel.unpin();
+            settled = act(&kernel, Verb::Settle)?;
+        }
         let mut kernel = settled.kernel;
         if !settled.done {
             return Err("it cannot be settled".into());
         }
-        if kernel.is_sealed() {
+        // Frozen, a file system that nobody has mounted any more holds its device, too.
+        if !kernel.mounted && kernel.home.is_some() && kernel.is_held() {
+            // Of a device that was cut off there is nothing more to be had.
+            let opened = act(&kernel, Verb::Activate)?;
+            if !opened.done && kernel.home.is_some_and(|home| home.key != Key::CutOff) {
+                return Err("the owner does not get in while somebody elsewhere is".into());
+            }
+            kernel = opened.kernel;
+        }
+        kernel.unpin();
+        if kernel.is_sealed() && kernel.mounted {
             let opened = act(&kernel, Verb::Unlock)?;
             if !opened.done {
                 return Err("the owner cannot unlock it".into());

@@ -7,7 +7,7 @@
 //! | `verbs` | what this program does with them: log in, change the password, the record, the size |
 //! | `others` | what others do: systemd-homed, cryptsetup |
 //! | `walk` | all orders on the disk, what must hold after each, and what is found without each mend |
-//! | `kernel`, `kernel_tests` | devices, mounts and keys, and all orders on them |
+//! | `kernel`, `kernel_tests` | devices, mounts, keys and the marks of an image that is open, and all orders on them |
 //! | `joint` | both together: changes of keys between locks, unlocks, closes and power cuts |
 
 mod disk;

@@ -55,8 +55,10 @@ impl LuksOpened {
         if let Some(directory) = self.directory.take() {
             durable::sync_file_system(&directory).during("writing the home to disk")?;
         }
-        (self.mount, self.mapped, self.disk, self.device) = (None, None, None, None);
-        sealed::let_go(&self.spec, &self.image, true, steps)
+        self.let_go();
+        sealed::let_go(&self.spec, &self.image, true, steps)?;
+        self.was_dirty = None;
+        Ok(())
     }
 
     /// Bytes that the file system has afterwards.

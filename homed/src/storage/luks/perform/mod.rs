@@ -5,5 +5,6 @@ pub mod give_key;
 pub mod keys;
 pub mod lock;
 pub mod machine;
+pub mod open;
 pub mod pinned;
 pub mod sweep;

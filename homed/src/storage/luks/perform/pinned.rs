@@ -15,7 +15,6 @@ use crate::storage::Seal;
 use crate::storage::luks::resize;
 use crate::storage::luks::spec::Spec;
 use crate::storage::parts::mapped::{Mapped, is_held_elsewhere};
-use crate::storage::parts::tree;
 use crate::storage::parts::{barrier, unmount};
 use crate::sys::bounded::{Deadline, Late, within};
 use crate::sys::devmapper::{self, Device, Key};
@@ -24,8 +23,7 @@ use crate::sys::waiting::wait_until;
 use crate::sys::{cryptsetup, durable, file};
 use records::{Refusal, Secret};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// How long the kernel may take to close what was unmounted, and what it takes as a rule.
@@ -54,6 +52,10 @@ pub fn lock(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Fa
         wait_until(CLOSING, is_closed)?;
     }
     if let Some(device) = open()?.first() {
+        // It was cut off: frozen over it, a file system would never be thawed again.
+        if device.key.is_none() {
+            return open_as(device);
+        }
         steps.enter(Step::SuspendDevice)?;
         stop(device, deadline)?;
         steps.enter(Step::Evict)?;
@@ -133,7 +135,11 @@ fn freeze(device: &Device, deadline: Deadline) -> Result<Option<OwnedFd>, Failur
         mount.and_then(|mount| durable::directory_at(&mount, ".")).during("opening the file system")?;
     within(deadline, Late::Leave, || {
         durable::sync_file_system(&root)?;
-        file::freeze(&root)?;
+        match file::freeze(&root) {
+            // An earlier run has, and was killed.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            other => other?,
+        }
         if barrier::asking(&mounted, &[]) == barrier::Asking::Yes {
             file::thaw(&root)?;
             barrier::leave_out(&root, &mounted)?;
@@ -162,20 +168,4 @@ pub fn take_over(device: &Device, volume_key: &Secret) -> Result<Mapped, Failure
         cryptsetup::resume(&device.name, volume_key).during("giving the encrypted device its key back")?;
     }
     Mapped::adopt(&device.name)
-}
-
-/// Lets its file system go on, if it was frozen.
-pub fn thaw(spec: &Spec, root: impl AsFd) -> Result<(), Failure> {
-    match file::thaw(&root) {
-        // It was not frozen.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-        other => other.during("thawing the file system of the home")?,
-    }
-    let mounted = mount::at(Path::new(tree::WORKPLACE)).during("reading the table of mounts")?;
-    match mounted {
-        Some(mounted) => {
-            barrier::restore(root, &mounted, &spec.extra).during("having the file system flush its device")
-        }
-        None => Ok(()),
-    }
 }

@@ -4,5 +4,6 @@
 
 pub mod keys;
 pub mod lock;
+pub mod open;
 pub mod sweep;
 pub mod without;

@@ -70,6 +70,18 @@ mends! {
     Uncovers,
     /// Barriers are asked for again.
     Barriers,
+    /// An image is marked before anything of it is attached.
+    MarkedFirst,
+    /// A file system is mounted when somebody vouches for it.
+    Vouched,
+    /// The keyring gets a key of what is shown: what goes with the process has none there.
+    KeptLast,
+    /// Whoever takes a home over lets it go on wherever it is mounted.
+    #[cfg(test)]
+    GoesOn,
+    /// A file system that an earlier run has frozen in another mount namespace is frozen.
+    #[cfg(test)]
+    FrozenBefore,
     /// The mark that this machine has the image open goes with whoever closes or settles the home, also where it is not
     /// known to be whole.
     Unmarks,

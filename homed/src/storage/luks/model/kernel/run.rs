@@ -1,5 +1,6 @@
 //! A process that does one verb on the model, step by step, until it is done or cut.
 
+use super::open::{Then, What};
 use super::{How, Kernel, Processes, RUNNING, Verb};
 use crate::job::{self, Failure, Steps};
 use crate::storage::Unsealed;
@@ -8,6 +9,8 @@ use crate::storage::luks::plan::lock::{
     Barriers, Device, Ended, FileSystem, Frozen, Kept, Key, Marks, Mounts, Prepared, Reached, Situation,
     Step, Which, Wish,
 };
+use crate::storage::luks::plan::open::{Vouched, Way, Wish as OpenWish};
+use crate::storage::luks::plan::without::{Mend, has};
 
 /// One process that does a verb.
 pub struct Run {
@@ -23,10 +26,14 @@ pub struct Run {
     kept: Kept,
     prepared: Prepared,
     seen_closed: bool,
-    ended: Ended,
+    /// It has taken away all mounts that it could.
+    unmounted: bool,
+    pub ended: Ended,
+    /// It has mounted the home out of sight.
+    pub private: bool,
 }
 
-struct Silent;
+pub struct Silent;
 
 impl Steps for Silent {
     fn enter(&mut self, _step: job::Step) -> Result<(), Failure> {
@@ -50,7 +57,9 @@ impl Run {
             kept,
             prepared,
             seen_closed: false,
+            unmounted: false,
             ended: Ended::Unknown,
+            private: false,
         }
     }
 
@@ -62,9 +71,30 @@ impl Run {
             Verb::Settle => self.settle(),
             Verb::GiveUp => self.give_up(),
             Verb::Deactivate => self.deactivate(),
-            Verb::Activate => self.activate(),
-            Verb::KilledCheck => {
-                if self.kernel.home.is_none() && self.kernel.others.is_empty() {
+            Verb::Activate => self.open(What::LOGIN),
+            Verb::ActivateFull => self.open(What { full: true, ..What::LOGIN }),
+            Verb::ActivateStrange => self.open(What { vouched: Vouched::No, ..What::LOGIN }),
+            Verb::Change => {
+                self.open(What { wish: OpenWish::Mounted, then: Then::ClosedWhole, ..What::LOGIN })
+            }
+            Verb::RepairFileSystem => {
+                self.open(What { wish: OpenWish::Decrypted, then: Then::Closed, ..What::LOGIN })
+            }
+            Verb::Check => {
+                let wish = OpenWish::Mounted;
+                self.open(What { way: Way::Look, wish, helper: true, ..What::LOGIN })
+            }
+            Verb::Rescue => self.open(What { way: Way::Look, ..What::LOGIN }),
+            Verb::Pin => {
+                self.kernel.elsewhere |= self.kernel.mounted;
+                true
+            }
+            Verb::Unpin => {
+                self.kernel.unpin();
+                true
+            }
+            Verb::SecondDevice => {
+                if self.kernel.others.is_empty() {
                     self.kernel.others.push(RUNNING);
                 }
                 true
@@ -90,6 +120,11 @@ impl Run {
 
     /// As `worker/lock.rs`.
     fn lock(&mut self) -> bool {
+        if !self.kernel.mounted {
+            let has_none = |home: Device| home.is_sealed() || home.key == Key::CutOff;
+            let kernel = &self.kernel;
+            return !kernel.home.is_none_or(has_none) && kernel.others.is_empty() && self.lock_elsewhere();
+        }
         let open = self.kernel.home.is_some_and(|home| !home.suspended && home.key == Key::Present);
         if !open || !self.step(|run| run.freeze_processes()) {
             return false;
@@ -105,7 +140,10 @@ impl Run {
     }
 
     fn unlock(&mut self) -> bool {
-        self.kernel.is_sealed() && self.reach(Wish::Open).is_ok() && self.step(|run| run.thaw_processes())
+        self.kernel.is_sealed()
+            && self.kernel.mounted
+            && self.reach(Wish::Open).is_ok()
+            && self.step(|run| run.thaw_processes())
     }
 
     fn settle(&mut self) -> bool {
@@ -117,34 +155,45 @@ impl Run {
     }
 
     fn give_up(&mut self) -> bool {
-        if self.kernel.home.is_none() {
+        // What is open elsewhere alone is not given up: `home/verdict.rs`.
+        if self.kernel.home.is_none() || !self.kernel.mounted {
             return false;
         }
         self.step(|run| run.kernel.processes = Processes::Gone) && self.reach(Wish::GivenUp).is_ok()
     }
 
     fn deactivate(&mut self) -> bool {
-        self.ended = Ended::Whole;
+        self.ended = if self.kernel.read_only { Ended::Unknown } else { Ended::Whole };
         // Who has gone is not waited for.
         self.reach(Wish::Closed).is_ok() && self.step(|run| run.kernel.processes = Processes::Gone)
     }
 
-    /// As `luks/opened.rs`, as far as the kernel sees it.
-    fn activate(&mut self) -> bool {
-        if self.kernel.mounted || self.kernel.home.is_some_and(|home| home.suspended) {
-            return false;
-        }
-        self.step(|run| run.kernel.home = None)
-            && self.step(|run| run.kernel.marks = Marks { here: true, unclean: true })
-            && self.step(|run| run.kernel.home = Some(RUNNING))
-            && self.step(|run| run.mount())
-            && self.step(|run| run.kernel.keyring = run.kernel.keyrings)
+    /// As `perform/pinned.rs`: it is mounted in other mount namespaces alone, and stands still there.
+    fn lock_elsewhere(&mut self) -> bool {
+        self.step(|run| run.kernel.home.iter_mut().for_each(|home| home.second_table = false))
+            && self.freeze_elsewhere()
+            && self.step(|run| {
+                let sealed = |home: &mut Device| (home.suspended, home.key) = (true, Key::Wiped);
+                run.kernel.home.iter_mut().for_each(sealed);
+            })
+            && self.step(|run| run.kernel.keyring = false)
     }
 
-    fn mount(&mut self) {
-        let kernel = &mut self.kernel;
-        (kernel.mounted, kernel.processes, kernel.frozen) = (true, Processes::Running, false);
-        kernel.barriers = if kernel.writes_at_thaw { Barriers::Asked } else { Barriers::Never };
+    fn freeze_elsewhere(&mut self) -> bool {
+        let suspended = self.kernel.home.is_some_and(|home| home.suspended);
+        if suspended || !self.kernel.elsewhere || self.kernel.frozen && has(Mend::FrozenBefore) {
+            return true;
+        }
+        // An earlier run has frozen it, and was killed.
+        if self.kernel.frozen {
+            return false;
+        }
+        self.step(|run| {
+            run.kernel.frozen = true;
+            if run.kernel.barriers == Barriers::Asked {
+                run.kernel.barriers = Barriers::LeftOut;
+            }
+        })
     }
 
     fn freeze_processes(&mut self) {
@@ -167,7 +216,7 @@ impl Run {
     }
 
     /// A step outside of the plan: it has no middle.
-    fn step(&mut self, act: impl FnOnce(&mut Self)) -> bool {
+    pub fn step(&mut self, act: impl FnOnce(&mut Self)) -> bool {
         match self.cut_here() {
             None | Some(How::AllFail) => act(self),
             Some(How::KilledBefore | How::KilledWithin) => self.dead = true,
@@ -184,7 +233,7 @@ impl Run {
         !self.dead
     }
 
-    fn cut_here(&mut self) -> Option<How> {
+    pub fn cut_here(&mut self) -> Option<How> {
         if self.dead {
             return Some(How::KilledBefore);
         }
@@ -196,7 +245,7 @@ impl Run {
     }
 }
 
-fn failed<T>() -> Result<T, Failure> {
+pub fn failed<T>() -> Result<T, Failure> {
     Err(Failure::Fault(String::new()))
 }
 
@@ -206,15 +255,16 @@ impl Locks for Run {
             return failed();
         }
         let kernel = &self.kernel;
+        let any = kernel.mounted || kernel.elsewhere && !self.unmounted || self.private;
         Ok(Situation {
             home: kernel.home,
             others: kernel.others.clone(),
-            mounts: Mounts {
-                any: kernel.mounted,
-                open: kernel.mounted && !kernel.covered,
-                covered: kernel.covered,
+            mounts: Mounts { any, open: any && !kernel.covered, covered: kernel.covered },
+            file_system: match any {
+                true if kernel.read_only => FileSystem::ReadOnly,
+                true => FileSystem::Writable,
+                false => FileSystem::Unmounted,
             },
-            file_system: if kernel.mounted { FileSystem::Writable } else { FileSystem::Unmounted },
             frozen: self.frozen,
             barriers: kernel.barriers,
             prepared: self.prepared,
@@ -309,6 +359,8 @@ impl Run {
             }
             Step::Revoke if !self.kernel.keyrings => return failed(),
             Step::Revoke => (self.kernel.keyring, self.kept) = (false, Kept::No),
+            // It has no key to give.
+            Step::KeepKey if self.private => self.kept = Kept::Yes,
             Step::KeepKey => (self.kernel.keyring, self.kept) = (self.kernel.keyrings, Kept::Yes),
             Step::Unmount => self.unmount(),
             Step::AwaitClosed => return self.await_closed(),
@@ -317,8 +369,8 @@ impl Run {
                 self.kernel.marks = Marks { here: false, unclean: self.kernel.marks.unclean && !whole };
             }
             Step::Remove(Which::Other(place)) => drop(self.kernel.others.remove(place)),
-            Step::Remove(Which::Home) if self.kernel.mounted || self.kernel.frozen => return failed(),
-            Step::Remove(Which::Home) => self.kernel.home = None,
+            Step::Remove(Which::Home) if self.kernel.is_held() => return failed(),
+            Step::Remove(Which::Home) => self.kernel.goes(),
             Step::ClearTable(which) | Step::Suspend(which) | Step::Wipe(which) => self.of_device(step, which),
             Step::Resume | Step::GiveKey | Step::CutOff => self.of_device(step, Which::Home),
         }
@@ -343,18 +395,19 @@ impl Run {
     fn unmount(&mut self) {
         let kernel = &mut self.kernel;
         (kernel.mounted, kernel.covered, kernel.foreign) = (false, false, false);
+        self.unmounted = true;
         // A frozen file system stays when its last mount goes, and keeps its device.
-        if !kernel.frozen {
-            kernel.barriers = Barriers::Never;
-            kernel.home = None;
+        if !kernel.is_held() {
+            kernel.goes();
         }
     }
 
     fn await_closed(&mut self) -> Result<(), Failure> {
-        if self.kernel.home.is_some() && self.kernel.frozen {
+        if self.kernel.home.is_some() && self.kernel.is_held() {
             return failed();
         }
-        (self.kernel.home, self.kernel.others, self.seen_closed) = (None, Vec::new(), true);
+        self.kernel.goes();
+        (self.kernel.others, self.seen_closed) = (Vec::new(), true);
         Ok(())
     }
 }
