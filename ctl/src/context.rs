@@ -2,7 +2,7 @@
 
 use crate::bus::{Daemon, Failure, Who};
 use crate::hint;
-use crate::insist::Talk;
+use crate::insist::{Place, Talk};
 use crate::options::edit::Draft;
 use crate::prompt::Asker;
 use crate::record_text::{Details, View};
@@ -179,7 +179,12 @@ impl Context<'_> {
 
     /// The talk about one user's secrets.
     pub fn talk<'t>(&'t self, user: &'t str) -> Talk<'t> {
-        Talk { asker: self.asker, vault: self.vault, user }
+        Talk {
+            asker: self.asker,
+            vault: self.vault,
+            user,
+            place: Some(Place { daemon: self.daemon, machine: &self.machine.id }),
+        }
     }
 
     /// Whether a question can be answered.

@@ -1,10 +1,10 @@
 //! Try, hear what is missing, gather that, try again.
 
-use crate::bus::Failure;
+use crate::bus::{Daemon, Failure, Who};
 use crate::prompt::{Asker, Ready};
 use crate::vault::{Handed, Vault};
 use records::credentials::Permitted;
-use records::{Credentials, Refusal, recovery};
+use records::{Credentials, MachineId, Record, Refusal, Secret, Sections, recovery};
 
 /// How often a new password may be mistyped.
 const MISMATCHES: usize = 4;
@@ -20,8 +20,8 @@ enum Empty {
 
 /// What was said of the security key counts no longer.
 fn forget_token(credentials: &mut Credentials) {
-    let passwords = std::mem::take(&mut credentials.passwords);
-    *credentials = Credentials { passwords, ..Credentials::default() };
+    let (passwords, new_pin) = (std::mem::take(&mut credentials.passwords), credentials.new_pin.take());
+    *credentials = Credentials { passwords, new_pin, ..Credentials::default() };
 }
 
 /// Those who take part in a talk with homed.
@@ -32,6 +32,26 @@ pub struct Talk<'a> {
     pub vault: &'a dyn Vault,
     /// Whose home, for the questions.
     pub user: &'a str,
+    /// Where the home is, if anybody knows.
+    pub place: Option<Place<'a>>,
+}
+
+/// The machine, and who knows its homes.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// homed.
+    pub daemon: &'a dyn Daemon,
+    /// The machine.
+    pub machine: &'a MachineId,
+}
+
+impl Place<'_> {
+    /// Whether a PIN of this machine opens the home, too.
+    fn has_pin(&self, user: &str) -> bool {
+        let record = self.daemon.record(Who::Name(user)).ok();
+        let record = record.and_then(|reply| Record::parse(&reply.json, Sections::OWNER).ok());
+        record.is_some_and(|record| record.has_pin_on(self.machine))
+    }
 }
 
 impl Talk<'_> {
@@ -76,8 +96,13 @@ impl Talk<'_> {
                     self.asker.notice(sentence);
                 }
                 let or = if no_token { "; or plug in the security key, and press Enter" } else { "" };
-                let question = format!("Password of {} (or recovery key{or}): ", self.user);
                 let again = if no_token { Empty::TriesAgain } else { Empty::IsTried };
+                if self.place.is_some_and(|place| place.has_pin(self.user)) {
+                    let question =
+                        format!("PIN of this computer, or password of {} (or recovery key{or}): ", self.user);
+                    return self.pin_or_password(failure, (&question, again), credentials);
+                }
+                let question = format!("Password of {} (or recovery key{or}): ", self.user);
                 self.password(failure, (&question, again), credentials)
             }
             Refusal::BadRecoveryKey => {
@@ -127,6 +152,21 @@ impl Talk<'_> {
         }
         let password = recovery::normalize(typed.open()).unwrap_or(typed);
         credentials.passwords.insert(0, password);
+        Ok(())
+    }
+
+    /// One of both: homed looks whether it is a password before it has the TPM look.
+    fn pin_or_password(
+        &self,
+        failure: Failure,
+        asked: (&str, Empty),
+        credentials: &mut Credentials,
+    ) -> Result<(), Failure> {
+        let before = credentials.passwords.len();
+        forget_token(credentials);
+        self.password(failure, asked, credentials)?;
+        let typed = credentials.passwords.first().filter(|_| credentials.passwords.len() > before);
+        credentials.token_pins = typed.map(Secret::duplicate).into_iter().collect();
         Ok(())
     }
 

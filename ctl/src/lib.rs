@@ -13,6 +13,7 @@ pub mod hashing;
 pub mod hint;
 pub mod identity;
 pub mod insist;
+pub mod machine_pin;
 pub mod options;
 pub mod prompt;
 pub mod record_text;

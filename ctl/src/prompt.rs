@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::IsTerminal;
 
 /// Variables that hold secrets: no child process gets them.
-pub const SECRET_VARIABLES: [&str; 3] = ["PASSWORD", "NEWPASSWORD", "PIN"];
+pub const SECRET_VARIABLES: [&str; 4] = ["PASSWORD", "NEWPASSWORD", "PIN", "NEWPIN"];
 
 /// A source of secrets that needs nobody's attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub enum Ready {
     NewPassword,
     /// `$PIN`, `home.token-pin`.
     Pin,
+    /// `$NEWPIN`, `home.new-token-pin`.
+    NewPin,
 }
 
 impl Ready {
@@ -33,6 +35,7 @@ impl Ready {
             Self::RecoveryKey => (None, "home.recovery-key"),
             Self::NewPassword => (Some("NEWPASSWORD"), "home.new-password"),
             Self::Pin => (Some("PIN"), "home.token-pin"),
+            Self::NewPin => (Some("NEWPIN"), "home.new-token-pin"),
         }
     }
 }

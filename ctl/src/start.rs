@@ -50,6 +50,12 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
         let _ = std::io::stdout().write_all(crate::smart_card::list()?.as_bytes());
         return Ok(0);
     }
+    draft.tpm.check().map_err(|why| Failure::say(format!("{why}. Nothing was changed.")))?;
+    if draft.tpm.list {
+        // A reader that went away is no error.
+        let _ = std::io::stdout().write_all(crate::machine_pin::list()?.as_bytes());
+        return Ok(0);
+    }
     if draft.keys.list {
         // A reader that went away is no error.
         let _ = std::io::stdout().write_all(crate::security_key::list()?.as_bytes());

@@ -41,7 +41,7 @@ impl Vault for Script {
 }
 
 fn talk(script: &Script, refusals: &[Refusal]) -> (Result<(), Failure>, Credentials) {
-    let talk = Talk { asker: script, vault: script, user: "anna" };
+    let talk = Talk { asker: script, vault: script, user: "anna", place: None };
     let mut refusals = refusals.iter();
     let mut credentials = talk.ready();
     let done = talk.insist(&mut credentials, |handed| {
@@ -101,13 +101,13 @@ fn what_nobody_can_answer_comes_back_as_it_was() {
 #[test]
 fn a_new_password_must_be_typed_twice_the_same() {
     let script = Script { answers: RefCell::new(["a", "b", "c", "c"].into()), ..Script::default() };
-    let talk = Talk { asker: &script, vault: &script, user: "anna" };
+    let talk = Talk { asker: &script, vault: &script, user: "anna", place: None };
     assert!(talk.new_password().is_ok_and(|p| p.matches(b"c")));
     let script = Script {
         answers: RefCell::new(["a", "b", "a", "b", "a", "b", "a", "b", "c", "c"].into()),
         ..Script::default()
     };
-    let talk = Talk { asker: &script, vault: &script, user: "anna" };
+    let talk = Talk { asker: &script, vault: &script, user: "anna", place: None };
     assert!(talk.new_password().is_err());
 }
 

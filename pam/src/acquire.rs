@@ -80,6 +80,7 @@ fn prove(
     attempt: &mut Attempt<'_>,
 ) -> Result<OwnedFd, PamResultCode> {
     let user = &attempt.user.name;
+    let whose = attempt.user.whose();
     let (mut calls, mut needs) = (0, 0);
     while calls < MOST_CALLS && needs < MOST_NEEDS {
         let failure = match daemon.acquire(user, &attempt.secret, attempt.suspend) {
@@ -94,7 +95,7 @@ fn prove(
         if attempt.closed.is_some() && pam.seat() == Seat::None && is_a_question(&failure) {
             return Err(nobody_answers(pam, attempt));
         }
-        match ask::gather(pam, user, &failure, &mut attempt.secret) {
+        match ask::gather(pam, whose, &failure, &mut attempt.secret) {
             Ok(()) => {}
             Err(PamResultCode::PAM_CONV_ERR) => return Err(nobody_answers(pam, attempt)),
             Err(code) => return Err(code),

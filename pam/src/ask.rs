@@ -16,6 +16,8 @@ enum Want {
     PasswordOrToken(&'static str),
     /// An empty answer: the password instead.
     Pin(&'static str),
+    /// The PIN of this computer or a password, whichever it is; an empty answer as [`Want::Pin`], or tries again.
+    PinOrPassword(&'static str, Empty),
     /// Nothing: a token is to be used, which was said.
     Permit(fn(&mut Credentials) -> &mut Permitted),
     /// A password, or, where nothing is typed, the same.
@@ -23,22 +25,41 @@ enum Want {
 }
 
 const OR_TOKEN_AGAIN: &str = "Password (or Enter, to try the token again): ";
+/// What an empty answer is, where a PIN of this computer can be typed.
+enum Empty {
+    Password,
+    TriesAgain,
+}
+
+/// Whose home is to be opened.
+#[derive(Clone, Copy)]
+pub struct Whose<'a> {
+    /// Its user.
+    pub user: &'a str,
+    /// Whether this computer knows a PIN for it.
+    pub has_pin: bool,
+}
+
 const OR_TOUCH: &str = "Password (or Enter, to use the security token): ";
 
 /// Gathers what the refusal asks for. `Err`: there is nothing to gather, the hook ends so.
 pub fn gather(
     pam: &mut dyn Pam,
-    user: &str,
+    whose: Whose<'_>,
     failure: &Failure,
     secret: &mut Credentials,
 ) -> Result<(), PamResultCode> {
-    match want(pam, user, failure, secret)? {
+    let user = whose.user;
+    let want = if whose.has_pin { want_with_pin(pam, failure, secret) } else { None };
+    let want = want.map_or_else(|| self::want(pam, user, failure, secret), Ok)?;
+    match want {
         Want::Password(question) => password(pam, question, secret),
         Want::PasswordOrToken(question) => {
             let typed = pam.ask(question)?;
             if typed.is_empty() { Ok(()) } else { add(typed, secret) }
         }
         Want::Pin(question) => pin(pam, question, secret),
+        Want::PinOrPassword(question, empty) => pin_or_password(pam, question, &empty, secret),
         Want::Permit(of) => permit(of(secret)),
         Want::PasswordOrPermit(question, of) => {
             let typed = pam.ask(question)?;
@@ -49,6 +70,28 @@ pub fn gather(
             permit(of(secret))
         }
     }
+}
+
+/// Where the PIN of this computer opens the home, too: it is typed in the password's place. What was wrong is told in the
+/// daemon's words, which say whether the PIN is tried at all.
+fn want_with_pin(pam: &mut dyn Pam, failure: &Failure, secret: &Credentials) -> Option<Want> {
+    let Failure::Refused(refusal, text) = failure else { return None };
+    let no_token = match refusal {
+        Refusal::BadPassword => false,
+        Refusal::BadPasswordAndNoToken => true,
+        _ => return None,
+    };
+    if !secret.passwords.is_empty() {
+        pam.say(Say::Error, text);
+    }
+    Some(match (no_token, secret.passwords.is_empty()) {
+        (false, true) => Want::PinOrPassword("PIN of this computer or password: ", Empty::Password),
+        (false, false) => Want::PinOrPassword("Sorry, try again (PIN or password): ", Empty::Password),
+        (true, _) => Want::PinOrPassword(
+            "PIN of this computer or password (or insert the token, and press Enter): ",
+            Empty::TriesAgain,
+        ),
+    })
 }
 
 fn want(
@@ -196,6 +239,26 @@ fn pin(pam: &mut dyn Pam, question: &str, secret: &mut Credentials) -> Result<()
     forget_token(secret);
     secret.token_pins = vec![typed];
     Ok(())
+}
+
+/// One of both: homed looks whether it is a password before it has the TPM look. (It is never left for other modules: if it
+/// was the PIN, a keyring would be made with it.)
+fn pin_or_password(
+    pam: &mut dyn Pam,
+    question: &str,
+    empty: &Empty,
+    secret: &mut Credentials,
+) -> Result<(), PamResultCode> {
+    let typed = pam.ask(question)?;
+    forget_token(secret);
+    match (typed.is_empty(), empty) {
+        (true, Empty::TriesAgain) => Ok(()),
+        (true, Empty::Password) => password(pam, "Password: ", secret),
+        (false, _) => {
+            secret.token_pins = vec![typed.duplicate()];
+            add(typed, secret)
+        }
+    }
 }
 
 /// What was said of the token counts no longer.

@@ -12,6 +12,15 @@ pub struct User {
     pub name: String,
     /// The record, as fresh as this hook.
     pub record: Record,
+    /// Whether this computer knows a PIN for the home.
+    pub has_pin: bool,
+}
+
+impl User {
+    /// For questions.
+    pub fn whose(&self) -> ask::Whose<'_> {
+        ask::Whose { user: &self.name, has_pin: self.has_pin }
+    }
 }
 
 /// Finds out. Users that are not ours end the hook with PAM_USER_UNKNOWN: other modules know them. Who is in
@@ -39,7 +48,8 @@ pub fn find(pam: &mut dyn Pam, daemon: &mut dyn Daemon) -> Result<User, PamResul
     if primary != typed && pam.seat() != Seat::Ssh {
         pam.set_user(&primary)?;
     }
-    Ok(User { name: primary, record })
+    let has_pin = daemon.machine().is_ok_and(|machine| record.has_pin_on(&machine.id));
+    Ok(User { name: primary, record, has_pin })
 }
 
 /// Whether the user is one of ours, as far as it is known without telling anybody.

@@ -21,6 +21,8 @@ pub struct Credentials {
     pub passwords: Vec<Secret>,
     /// PINs for tokens.
     pub token_pins: Vec<Secret>,
+    /// The PIN that is to be enrolled.
+    pub new_pin: Option<Secret>,
     /// The user was told to look at the token's own PIN pad.
     pub protected_authentication_path: Permitted,
     /// The user was told to touch the token.
@@ -50,6 +52,7 @@ impl Credentials {
         Ok(Self {
             passwords: texts(members, "password")?,
             token_pins: token_pins(members)?,
+            new_pin: texts(members, "newTokenPin")?.into_iter().next(),
             protected_authentication_path: flag(members, "pkcs11ProtectedAuthenticationPathPermitted")?,
             user_presence: flag(members, "fido2UserPresencePermitted")?,
             user_verification: flag(members, "fido2UserVerificationPermitted")?,
@@ -59,7 +62,7 @@ impl Credentials {
     /// Whether all can be written as JSON. One that is not UTF-8 cannot: a front refuses it where it is
     /// typed, and says so, instead of trying something else.
     pub fn check(&self) -> Result<(), InvalidSecret> {
-        let all = self.passwords.iter().chain(&self.token_pins);
+        let all = self.passwords.iter().chain(&self.token_pins).chain(&self.new_pin);
         if all.into_iter().all(|secret| secret.open_text().is_some_and(|text| !text.contains('\0'))) {
             Ok(())
         } else {
@@ -73,6 +76,7 @@ impl Credentials {
         let mut text = JsonText::with_room_for(self);
         text.list("password", &self.passwords);
         text.list("tokenPin", &self.token_pins);
+        text.list("newTokenPin", self.new_pin.as_slice());
         for (name, permitted) in [
             ("pkcs11ProtectedAuthenticationPathPermitted", self.protected_authentication_path),
             ("fido2UserPresencePermitted", self.user_presence),
@@ -91,6 +95,7 @@ impl Credentials {
         Self {
             passwords: self.passwords.iter().map(Secret::duplicate).collect(),
             token_pins: self.token_pins.iter().map(Secret::duplicate).collect(),
+            new_pin: self.new_pin.as_ref().map(Secret::duplicate),
             ..*self
         }
     }
@@ -100,6 +105,7 @@ impl Credentials {
         let either = |one, other| if one == Permitted::Yes { one } else { other };
         self.passwords.extend(more.passwords);
         self.token_pins.extend(more.token_pins);
+        self.new_pin = self.new_pin.take().or(more.new_pin);
         self.protected_authentication_path =
             either(self.protected_authentication_path, more.protected_authentication_path);
         self.user_presence = either(self.user_presence, more.user_presence);
@@ -151,7 +157,7 @@ struct JsonText(Vec<u8>);
 impl JsonText {
     fn with_room_for(credentials: &Credentials) -> Self {
         // A byte takes six at most ("\u001f"); quotes and commas on top.
-        let secrets = credentials.passwords.iter().chain(&credentials.token_pins);
+        let secrets = credentials.passwords.iter().chain(&credentials.token_pins).chain(&credentials.new_pin);
         let room: usize = secrets.map(|secret| 6 * secret.open().len() + 3).sum();
         let mut text = Vec::with_capacity(room + 512);
         text.push(b'{');

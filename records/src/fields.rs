@@ -178,6 +178,7 @@ fields! {
     password_change_now, "passwordChangeNow", bool, kinds::boolean, BOTH;
     pkcs11_token_uri, "pkcs11TokenUri", Vec<String>, kinds::lines, BOTH;
     fido2_hmac_credential, "fido2HmacCredential", Vec<String>, kinds::base64s, BOTH;
+    tpm2_pin_machine_id, "tpm2PinMachineId", Vec<String>, kinds::lines, TOP;
     recovery_key_type, "recoveryKeyType", Vec<String>, kinds::recovery_key_types, TOP;
     self_modifiable_fields, "selfModifiableFields", Vec<String>, kinds::lines, TOP;
     self_modifiable_blobs, "selfModifiableBlobs", Vec<String>, kinds::lines, TOP;

@@ -26,6 +26,7 @@ pub const FIELDS: &[&str] = &[
     "defaultArea",
     "pkcs11TokenUri",
     "fido2HmacCredential",
+    "tpm2PinMachineId",
     "recoveryKeyType",
     "lastChangeUSec",
     "lastPasswordChangeUSec",
@@ -38,6 +39,7 @@ pub const PRIVILEGED: &[&str] = &[
     "hashedPassword",
     "pkcs11EncryptedKey",
     "fido2HmacSalt",
+    "tpm2Pin",
     "recoveryKey",
     "sshAuthorizedKeys",
 ];

@@ -1,5 +1,6 @@
 //! The `privileged` section: hashes, keys and the hint; hidden from other users.
 
+use crate::machine::MachineId;
 use crate::record::{InvalidRecord, Record};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -66,6 +67,7 @@ pub(crate) fn check(value: &Value) -> Result<(), InvalidRecord> {
             "recoveryKey" => list(value, |one| has(one, &["type"], is_plain) && has_hash(one)),
             "pkcs11EncryptedKey" => list(value, is_pkcs11),
             "fido2HmacSalt" => list(value, is_fido2),
+            "tpm2Pin" => list(value, is_tpm2),
             _ => None,
         };
         if let Some(why) = broken {
@@ -98,6 +100,13 @@ fn is_fido2(entry: &Value) -> bool {
     has(entry, &["credential", "salt"], is_base64)
         && ["up", "uv", "clientPin"].iter().all(flag)
         && has_hash(entry)
+}
+
+/// What is to be made is an object, and has nothing else yet.
+fn is_tpm2(entry: &Value) -> bool {
+    let whole = has(entry, &["srk", "public", "private", "salt"], is_base64) && has_hash(entry);
+    let is_wanted = entry.get("wanted").is_some_and(Value::is_object);
+    has(entry, &["machineId"], |id| MachineId::parse(id).is_ok()) && (whole || is_wanted)
 }
 
 fn is_plain(text: &str) -> bool {
@@ -186,10 +195,16 @@ impl Record {
             || !self.privileged_list("fido2HmacSalt").is_empty()
     }
 
+    /// Whether a PIN of that machine's TPM opens the home, as everybody may know.
+    pub fn has_pin_on(&self, machine: &MachineId) -> bool {
+        let all = self.members().get("tpm2PinMachineId").and_then(Value::as_array);
+        all.is_some_and(|all| all.iter().any(|id| id.as_str() == Some(machine.as_str())))
+    }
+
     /// Whether the same opens the home, entry by entry: what a token is asked with counts as its hash does.
     pub fn opens_like(&self, other: &Self) -> bool {
         let same = |member: &&str| self.privileged_list(member) == other.privileged_list(member);
-        ["hashedPassword", "recoveryKey", "pkcs11EncryptedKey", "fido2HmacSalt"].iter().all(same)
+        ["hashedPassword", "recoveryKey", "pkcs11EncryptedKey", "fido2HmacSalt", "tpm2Pin"].iter().all(same)
     }
 
     /// A copy with other password hashes.

@@ -9,6 +9,7 @@ pub mod resizing;
 pub mod secrets;
 pub mod security_key;
 pub mod smart_card;
+pub mod tpm;
 
 use std::ops::Deref;
 

@@ -8,6 +8,7 @@ use super::entries::{put_own_entries, take_own_entries};
 use super::keys::KeyWish;
 use super::limits;
 use super::lists::{self, ListEdit};
+use super::tpm::TpmWish;
 use super::values::{Surroundings, boolean, read, size};
 use super::{Effect, Kind, Place, Special, Target, parse::Typed};
 use records::MachineId;
@@ -85,6 +86,8 @@ pub struct Draft {
     pub cards: CardWish,
     /// Security keys to be enrolled.
     pub keys: KeyWish,
+    /// A PIN of the TPM to be enrolled.
+    pub tpm: TpmWish,
     /// Whether a recovery key is wanted, if that was said.
     pub recovery_key: Option<bool>,
     /// Whether the size was set, so that the home has to be resized.
@@ -140,6 +143,7 @@ impl Draft {
             && self.recovery_key.is_none()
             && self.keys.devices.is_empty()
             && self.cards.uris.is_empty()
+            && self.tpm.device.is_none()
     }
 
     /// The record with the changes.
@@ -284,6 +288,12 @@ impl Draft {
             Special::Fido2 => {
                 self.token(value, ["fido2HmacCredential", "fido2HmacSalt"]);
                 self.keys.device(value)
+            }
+            Special::Tpm2 | Special::Tpm2Pcrs => {
+                if special == Special::Tpm2 {
+                    self.token(value, ["tpm2PinMachineId", "tpm2Pin"]);
+                }
+                self.tpm.take(special, value)
             }
             Special::Fido2Pin
             | Special::Fido2Presence

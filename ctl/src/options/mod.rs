@@ -14,6 +14,7 @@ mod lists;
 pub mod parse;
 mod record_rows;
 mod tool_rows;
+pub mod tpm;
 pub mod values;
 
 pub use record_rows::RECORD_ROWS;
@@ -163,6 +164,10 @@ pub enum Special {
     Fido2Verification,
     /// How its credential signs.
     Fido2Algorithm,
+    /// A PIN of this computer's TPM: enrolled, TPMs listed, or all PINs removed.
+    Tpm2,
+    /// What the computer has to have started with for it.
+    Tpm2Pcrs,
 }
 
 /// Which part of the record the settings that follow go to.

@@ -151,6 +151,7 @@ pub const ROWS: &[Line] = &[
     line("SSH Pub. Key", Count("sshAuthorizedKeys")),
     line("PKCS11 Token", List("pkcs11TokenUri")),
     line("FIDO2 Token", Count("fido2HmacSalt")),
+    line("TPM PIN", Count("tpm2Pin")),
     line("Recovery Key", Count("recoveryKey")),
     line("Passwords", Computed(computed::passwords)),
     line("Local Sig.", YesNo("signedLocally")),

@@ -6,6 +6,7 @@ use crate::bus::{Failure, Order};
 use crate::context::Context;
 use crate::hashing;
 use crate::identity::{self, Identity};
+use crate::machine_pin::NewPin;
 use crate::recovery_key::RecoveryKey;
 use crate::security_key::NewKeys;
 use crate::smart_card::NewCards;
@@ -39,6 +40,7 @@ pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentia
     let keys = NewKeys::wanted(ctx, &members, &mut credentials)?;
     keys.enroll(&mut members);
     NewCards::wanted(ctx, &members, &mut credentials)?.enroll(&mut members);
+    NewPin::wanted(ctx, &members, &mut credentials)?.enroll(&mut members);
     if let Some(key) = &recovery {
         key.enroll(&mut members)?;
         credentials.passwords.push(key.text.duplicate());

@@ -7,6 +7,7 @@ use crate::blobs;
 use crate::bus::{Failure, Order, Who};
 use crate::context::Context;
 use crate::identity::{self, Identity};
+use crate::machine_pin::NewPin;
 use crate::recovery_key::RecoveryKey;
 use crate::security_key::NewKeys;
 use crate::smart_card::NewCards;
@@ -36,7 +37,8 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     let drafted = ctx.draft.apply(start.members().clone(), &ctx.machine.id);
     let keys = NewKeys::wanted(ctx, &drafted, &mut credentials)?;
     let cards = NewCards::wanted(ctx, &drafted, &mut credentials)?;
-    let new = New { recovery: recovery.as_ref(), keys: &keys, cards: &cards };
+    let pin = NewPin::wanted(ctx, &drafted, &mut credentials)?;
+    let new = New { recovery: recovery.as_ref(), keys: &keys, cards: &cards, pin: &pin };
     let members = changed(ctx, &start, new)?;
     if ctx.settings.dry_run {
         ctx.asker.notice(&format!("{:#}", Value::Object(members)));
@@ -76,6 +78,7 @@ struct New<'a> {
     recovery: Option<&'a RecoveryKey>,
     keys: &'a NewKeys,
     cards: &'a NewCards,
+    pin: &'a NewPin,
 }
 
 /// The members of the changed record.
@@ -93,7 +96,9 @@ fn changed(ctx: &Context<'_>, start: &Record, new: New<'_>) -> Result<Map<String
     }
     new.keys.enroll(&mut members);
     new.cards.enroll(&mut members);
-    if new.recovery.is_some() || !new.keys.is_empty() || !new.cards.is_empty() {
+    new.pin.enroll(&mut members);
+    let makes_keys = !(new.keys.is_empty() && new.cards.is_empty() && new.pin.is_empty());
+    if new.recovery.is_some() || makes_keys {
         members.insert("lastPasswordChangeUSec".to_owned(), json!(ctx.now_usec));
     }
     if let Some(key) = new.recovery {

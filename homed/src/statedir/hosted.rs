@@ -79,6 +79,7 @@ impl Folders {
 
     /// Removes a host record; whether there was one.
     pub fn forget(&self, user: &UserName) -> io::Result<bool> {
+        self.forget_tries(user)?;
         remove_file(&self.record_path(user))
     }
 

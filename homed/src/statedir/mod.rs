@@ -2,7 +2,7 @@
 //!
 //! | folder | what | who may read |
 //! | --- | --- | --- |
-//! | `/var/lib/systemd/home` | `NAME.identity`, `local.private`, `*.public` | root |
+//! | `/var/lib/systemd/home` | `NAME.identity`, `NAME.pin-tries`, `local.private`, `*.public` | root |
 //! | `/var/cache/systemd/home/NAME` | blobs | everybody |
 //!
 //! The paths are the original's: a machine may go from one to the other and back.
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub mod blobs;
 pub mod hosted;
 pub mod keys;
+pub mod tries;
 
 /// How the names of files begin that are not whole yet.
 const UNFINISHED: &str = ".#";

@@ -1,6 +1,6 @@
 //! A record that takes another one's place: which keys it adds, and which of its keys are at hand.
 
-use super::{KINDS, Offer, Token, count, entries, passwords};
+use super::{KINDS, Offer, Token, count, entries, passwords, travelling};
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret};
 
@@ -18,8 +18,11 @@ pub struct Change {
 /// Compares two records; `None` where the same keys open the home. Each key that is added must be at hand:
 /// its slot cannot be made of a hash.
 pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Option<Change>, Refused> {
-    if count(new) == 0 {
-        let sentence = "The new record has neither password nor key: nothing would open the home any more.";
+    if travelling(new) == 0 {
+        let sentence = "The new record has neither password nor key that works on every machine: a PIN of this computer is not \
+                        enough.";
+        let none = "The new record has neither password nor key: nothing would open the home any more.";
+        let sentence = if count(new) == 0 { none } else { sentence };
         return Err(Refused::new(Refusal::HomeCantAuthenticate, sentence));
     }
     let changed = |kind: &&&dyn Token| entries(**kind, before) != entries(**kind, new);
@@ -47,8 +50,8 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
 
 /// The last password goes only where two other keys are here and work: one alone is lost one day.
 fn refuse_without_password(new: &Record, offer: &Offer<'_>) -> Result<(), Refused> {
-    let others =
-        KINDS.iter().flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.enrol(entry, offer)));
+    let travelling = KINDS.iter().filter(|kind| kind.travels());
+    let others = travelling.flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.enrol(entry, offer)));
     if others.filter(Result::is_ok).take(OTHERS).count() == OTHERS {
         return Ok(());
     }

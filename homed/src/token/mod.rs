@@ -16,15 +16,27 @@ mod fido2;
 mod password;
 mod pkcs11;
 mod recovery;
+mod tpm2;
 
 /// All kinds, in the order in which they may refuse: those that can ask for something come first. A new one is a line
 /// here, and a file.
-const KINDS: [&dyn Token; 4] = [&password::Password, &recovery::RecoveryKey, &pkcs11::Pkcs11, &fido2::Fido2];
+const KINDS: [&dyn Token; 5] =
+    [&password::Password, &recovery::RecoveryKey, &pkcs11::Pkcs11, &fido2::Fido2, &tpm2::Tpm2];
 
 /// One kind of token.
 pub trait Token {
     /// The list in the record's section `privileged` that has its entries.
     fn member(&self) -> &'static str;
+
+    /// Whether it opens the home on other machines, too: what does not is never the only key.
+    fn travels(&self) -> bool {
+        true
+    }
+
+    /// Whether there is something to be asked here for the record's entries.
+    fn can_ask(&self, record: &Record, _: &Offer<'_>) -> bool {
+        record.has_tokens()
+    }
 
     /// What to try on key slots of what is offered, whether the record (it may be known in part) knows it or not.
     fn derive(&self, record: &Record, offer: &Offer<'_>) -> Vec<Secret>;
@@ -37,6 +49,14 @@ pub trait Token {
 
     /// The key of an entry, where it was offered or answered. Asks nobody.
     fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret>;
+
+    /// The entries as they have to be, where the record only has wishes; their keys are with the offer.
+    fn made(&self, _: &Record, _: &Offer<'_>) -> Result<Option<Vec<Value>>, Refused> {
+        Ok(None)
+    }
+
+    /// These keys have opened the home.
+    fn opened(&self, _: &Record, _: &Offer<'_>, _: &[Secret]) {}
 
     /// The key that a slot for this entry is made of: at hand, or asked for; refused where it cannot be had.
     fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused>;
@@ -67,10 +87,13 @@ pub struct Offer<'a> {
     cards: &'a dyn pkcs11::Cards,
     /// Why no smart card has given a key.
     no_card: RefCell<Option<Refused>>,
+    computer: &'a dyn tpm2::Computer,
     /// What tokens have answered, by the hashes of the entries.
     answered: RefCell<HashMap<String, Secret>>,
     /// Why they have not.
     no_answer: RefCell<Option<Refused>>,
+    /// Why the PIN of this computer has not opened anything.
+    no_pin: RefCell<Option<Refused>>,
 }
 
 impl<'a> Offer<'a> {
@@ -80,8 +103,9 @@ impl<'a> Offer<'a> {
     }
 
     fn with_keys(credentials: &'a Credentials, keys: &'a dyn fido2::Keys) -> Self {
-        let (matched, answered, no_answer, no_card) = Default::default();
-        Self { credentials, matched, keys, answered, no_answer, cards: &pkcs11::PluggedIn, no_card }
+        let (matched, answered, no_answer, no_card, no_pin) = Default::default();
+        let (cards, computer) = (&pkcs11::PluggedIn, &tpm2::Here);
+        Self { credentials, matched, keys, cards, no_card, computer, answered, no_answer, no_pin }
     }
 
     #[cfg(test)]
@@ -115,10 +139,7 @@ pub fn prove(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused>
     for kind in KINDS {
         match kind.proves(record, offer) {
             Answer::NotMine => {}
-            Answer::Failed(why) => {
-                let more = refused.as_ref().is_none_or(|known| tells(why.refusal) > tells(known.refusal));
-                refused = if more { Some(why) } else { refused };
-            }
+            Answer::Failed(why) => refused = Some(refused.map_or(why.clone(), |known| more(known, why))),
             Answer::Keys(fitting) => keys.extend(fitting),
         }
     }
@@ -127,6 +148,13 @@ pub fn prove(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused>
         Some(refused) => Err(refused),
         None => Err(Refusal::HomeCantAuthenticate.into()),
     }
+}
+
+/// Of two refusals the one that tells more; its sentence is the other's, where it has none of its own.
+fn more(known: Refused, why: Refused) -> Refused {
+    let (told, other) = if tells(why.refusal) > tells(known.refusal) { (why, known) } else { (known, why) };
+    let has_own = |refused: &Refused| refused.sentence != refused.refusal.sentence();
+    if has_own(&told) || !has_own(&other) { told } else { Refused { sentence: other.sentence, ..told } }
 }
 
 /// How much a refusal tells: what a token that is plugged in wants comes before that there is none, and both before what
@@ -142,6 +170,11 @@ fn tells(refusal: Refusal) -> u8 {
 
 fn is_wrong_pin(refusal: Refusal) -> bool {
     matches!(refusal, Refusal::BadPin | Refusal::BadPinFewTriesLeft | Refusal::BadPinOneTryLeft)
+}
+
+/// Whether a refusal is that of a token which is plugged in.
+fn is_of_token(refusal: Refusal) -> bool {
+    tells(refusal) > 2
 }
 
 /// No token that the record knows is plugged in.
@@ -164,12 +197,33 @@ pub fn all_keys(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refus
     let of = |kind: &dyn Token| entries(kind, record).iter().map(|entry| kind.enrol(entry, offer)).collect();
     let keys: Result<Vec<Vec<Secret>>, Refused> = KINDS.iter().rev().map(|kind| of(*kind)).collect();
     let keys: Vec<Secret> = keys?.into_iter().rev().flatten().collect();
-    if keys.is_empty() { Err(Refusal::HomeCantAuthenticate.into()) } else { Ok(keys) }
+    if travelling(record) == 0 { Err(Refusal::HomeCantAuthenticate.into()) } else { Ok(keys) }
+}
+
+/// The record with all entries made that it only wishes for.
+pub fn filled(record: &Record, offer: &Offer<'_>) -> Result<Record, Refused> {
+    let mut record = record.clone();
+    for kind in KINDS {
+        if let Some(entries) = kind.made(&record, offer)? {
+            record = record.with_privileged(kind.member(), entries.into());
+        }
+    }
+    Ok(record)
+}
+
+/// These keys have opened the home.
+pub fn opened(record: &Record, offer: &Offer<'_>, keys: &[Secret]) {
+    KINDS.iter().for_each(|kind| kind.opened(record, offer, keys));
 }
 
 /// How many keys a record has, of all kinds.
 pub fn count(record: &Record) -> usize {
     KINDS.iter().map(|kind| entries(*kind, record).len()).sum()
+}
+
+/// How many of them open the home on other machines, too.
+fn travelling(record: &Record) -> usize {
+    KINDS.into_iter().filter(|kind| kind.travels()).map(|kind| entries(kind, record).len()).sum()
 }
 
 /// What a record has of keys that a change of passwords leaves.
@@ -203,7 +257,7 @@ pub fn passwords(record: &Record) -> usize {
 /// which these are enrolled, and all of them as typed. Devices are asked where nothing typed is the record's.
 pub fn candidates(record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
     let fits = |kind: &&dyn Token| matches!(kind.proves(record, offer), Answer::Keys(_));
-    if record.has_tokens() && !KINDS.iter().any(fits) {
+    if KINDS.iter().any(|kind| kind.can_ask(record, offer)) && !KINDS.iter().any(fits) {
         KINDS.iter().take_while(|_| !offer.is_settled()).for_each(|kind| kind.ask(record, offer));
     }
     let mut all: Vec<Secret> = Vec::new();

@@ -214,7 +214,9 @@ impl Copies {
         if self.outside == Seen::No {
             return Err(Failure::fault("the record in the header was not looked at"));
         }
-        self.prove_by_host(offer)
+        let keys = self.prove_by_host(offer)?;
+        token::opened(self.winner()?, offer, &keys);
+        Ok(keys)
     }
 
     /// The same by what this machine knows: to tell why somebody does not get in, and to let nobody in.

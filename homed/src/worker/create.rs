@@ -38,8 +38,9 @@ pub fn create<W: Write>(
     steps.plan(PLAN);
     let claimed = Claimed::new(staged)?;
     let offer = Offer::new(&job.credentials);
-    let keys = token::all_keys(&job.record, &offer)?;
-    let embedded = signed(&job.record.only(Sections::EMBEDDED))?;
+    let record = token::filled(&job.record, &offer)?;
+    let keys = token::all_keys(&record, &offer)?;
+    let embedded = signed(&record.only(Sections::EMBEDDED))?;
     let spec = Spec::of(&job.record, &job.machine)?;
     steps.enter(Step::Check)?;
     site::examine(&spec, &state::neighbours(job)?)?;

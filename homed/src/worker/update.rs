@@ -78,7 +78,7 @@ fn everywhere<W: Write>(
     let given = Given { tried: &keys, proven: &proven, offer: &offer };
     let in_order = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps)?;
     let before = copies.winner()?.clone();
-    let Some(new) = accepted(&copies, new)? else {
+    let Some(new) = accepted(&copies, &token::filled(new, &offer)?)? else {
         // It is in force already; what was cut short is finished.
         let host = copies.write_others(job, opened.as_mut(), steps)?;
         opened.finish(steps)?;

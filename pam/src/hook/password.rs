@@ -58,7 +58,7 @@ pub fn change(pam: &mut dyn Pam, daemon: &mut dyn Daemon, arguments: &Arguments,
                 }
                 new = another(pam)?;
             }
-            _ => ask::gather(pam, &user.name, &failure, &mut old)?,
+            _ => ask::gather(pam, user.whose(), &failure, &mut old)?,
         }
     }
     pam.say(Say::Error, &format!("Too many unsuccessful attempts for user {}, refusing.", user.name));

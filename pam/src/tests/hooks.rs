@@ -85,6 +85,50 @@ const PIN: &str = "Security token PIN (or Enter, for the password): ";
 const PIN_AGAIN: &str = "Sorry, retry security token PIN (or Enter, for the password): ";
 const TOUCH: &str = "Password (or Enter, to use the security token): ";
 
+/// A record of a home that a PIN opens on this machine ([`Daemon::machine`] of the script).
+const WITH_PIN: Step = Step::Record(
+    r#"{"userName":"alice","aliases":["al"],"tpm2PinMachineId":["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]}"#,
+);
+const PIN_OR_PASSWORD: &str = "PIN of this computer or password: ";
+
+#[test]
+fn a_pin_of_this_computer_is_typed_in_the_password_s_place() {
+    // Sent as both, kept as neither: other modules would take it for a password.
+    let script = vec![
+        WITH_PIN,
+        Acquire(&[], Some(Refusal::BadPassword)),
+        Ask(PIN_OR_PASSWORD, Some("typo")),
+        Acquire(&["typo", "typo"], Some(Refusal::BadPassword)),
+        Told(Refusal::BadPassword.sentence()),
+        Ask("Sorry, try again (PIN or password): ", Some("1234")),
+        Acquire(&["1234", "typo", "1234"], None),
+    ];
+    let (code, pam) = play(auth::authenticate, alice(), script);
+    assert_eq!(code, Code::PAM_SUCCESS);
+    assert!(pam.tokens.is_empty());
+    // Enter: the password alone, which is left for others.
+    let script = vec![
+        WITH_PIN,
+        Acquire(&[], Some(Refusal::BadPassword)),
+        Ask(PIN_OR_PASSWORD, Some("")),
+        Ask("Password: ", Some("geheim")),
+        Acquire(&["geheim"], None),
+    ];
+    let (code, pam) = play(auth::authenticate, alice(), script);
+    assert_eq!(code, Code::PAM_SUCCESS);
+    assert_eq!(pam.tokens[&(Token::Current as u8)], b"geheim");
+    // A security key that is not plugged in may be, and one that is says what it wants.
+    let script = vec![
+        WITH_PIN,
+        Acquire(&[], Some(Refusal::BadPasswordAndNoToken)),
+        Ask("PIN of this computer or password (or insert the token, and press Enter): ", Some("")),
+        Acquire(&[], Some(Refusal::TokenPinNeeded)),
+        Ask(PIN, Some("4321")),
+        Acquire(&["4321"], None),
+    ];
+    assert_eq!(play(auth::authenticate, alice(), script).0, Code::PAM_SUCCESS);
+}
+
 #[test]
 fn tokens_are_asked_for_what_they_want() {
     let script = vec![

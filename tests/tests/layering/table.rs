@@ -43,6 +43,13 @@ pub const ROOMS: &[Room] = &[
         rooms: &["records"],
         crates: &["base64", "cryptoki_sys", "libc", "openssl", "serde", "thiserror", "zeroize"],
     },
+    // A PIN of the TPM, for the worker. Never for daemon, PAM or homectl.
+    Room {
+        name: "tpm2",
+        at: "homed/tpm2/src",
+        rooms: &["records"],
+        crates: &["argon2", "base64", "openssl", "thiserror", "zeroize"],
+    },
     // Outside of the daemon, and of every session: knows the notes of who is locked, PAM, and logind.
     Room {
         name: "homed_prompt",
@@ -87,13 +94,15 @@ pub const ROOMS: &[Room] = &[
         at: "homed/src/token",
         rooms: &[
             "fido2",
+            "homed::statedir",
             "homed::sys::bounded",
             "homed::sys::crypt3",
             "homed::sys::memory",
             "pkcs11",
             "records",
+            "tpm2",
         ],
-        crates: &["base64", "serde", "serde_json", "zeroize"],
+        crates: &["base64", "openssl", "serde", "serde_json", "zeroize"],
     },
     // What is to be done with a home on disk, as data.
     Room {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{prepare, steps};
 
 /// What the fault points obey, and where tests plug in keys: a package that people install must not know them.
-const OF_TESTS: [&[u8]; 2] = [b"/run/homed/fault", b"/run/homed/test-fido2"];
+const OF_TESTS: [&[u8]; 3] = [b"/run/homed/fault", b"/run/homed/test-fido2", b"/run/homed/test-tpm2"];
 
 /// How the programs are built.
 #[derive(Clone, Copy, PartialEq, Eq)]
