@@ -7,6 +7,7 @@
 //! daemon/ the loop: Event in → core → Effect out    tokio, one thread, all of the daemon's IO
 //! lookup/  ready answers for who only asks          never waits for the loop
 //! manager/ home/                                    the core: pure
+//! words/  what is asked and answered                  data below both
 //! job/    Job, Progress, Outcome                    what crosses to the worker
 //! worker/ token/ storage/                           one job, one process, then gone
 //! statedir/                                         host records and signing keys under /var/lib
@@ -27,6 +28,7 @@ pub mod statedir;
 pub mod storage;
 pub mod sys;
 pub mod token;
+pub mod words;
 pub mod worker;
 
 /// The program: the daemon, or what its first argument says: its worker, or what is run around a sleep or before a removal.

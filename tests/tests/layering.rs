@@ -25,6 +25,11 @@ fn arrows_point_down() {
 }
 
 #[test]
+fn no_two_rooms_use_each_other() {
+    none(rooms::circles(table::ROOMS));
+}
+
+#[test]
 fn a_package_depends_on_what_its_rooms_may_use() {
     let manifests = tree::manifests();
     none(manifests.iter().flat_map(|(path, text)| rooms::check_manifest(table::ROOMS, path, text)).collect());

@@ -3,7 +3,7 @@
 use super::link::Call;
 use crate::home::effect::{Event, StartJob};
 use crate::manager::Defaults;
-use crate::manager::request::{AtSuspend, RequestId};
+use crate::words::request::{AtSuspend, RequestId};
 use records::UserName;
 use tokio::sync::{mpsc, oneshot};
 

@@ -9,7 +9,7 @@ use super::events::Events;
 use super::references::{is_held, until_end};
 use crate::home::effect::Event;
 use crate::home::inhibitor::Inhibitor;
-use crate::manager::request::InhibitorId;
+use crate::words::request::InhibitorId;
 use records::UserName;
 use serde_json::Value;
 use std::io;

@@ -29,16 +29,16 @@ pub use crate::home::effect::Announcement as Change;
 pub use crate::home::state::State;
 pub use crate::home::view::{HomeView, UnixRecord};
 pub use crate::job::{Progress, Reach, RecordChange, Repair};
-pub use crate::manager::request::{
+pub use crate::words::request::{
     AtSuspend, Caller, HomeKey, HomeLock, Interactive, KeyOperation, Later, Locks, Offer, OpenSleep,
     Operation, ProgressSink, Provenance, RequestId, Session, SigningKey, Then, Wish,
 };
 
 pub use crate::home::inhibitor::Inhibitor;
-pub use crate::home::seal::Verdict;
 pub use crate::lookup::account::{Account, Good, Place, Standing};
 pub use crate::lookup::{Entry, Homes};
 pub use crate::manager::weakness::{Weakness, Weight};
+pub use crate::words::seal::Verdict;
 
 /// Changes a slow front may lag behind before it has to read everything again.
 const CHANGES_KEPT: usize = 1024;

@@ -5,7 +5,7 @@ use super::references::Found;
 use super::run::{Daemon, now_usec};
 use crate::home::effect::{Event, Interrupted};
 use crate::home::facts::Place;
-use crate::manager::request::AtSuspend;
+use crate::words::request::AtSuspend;
 use std::time::Duration;
 
 /// How long a daemon that starts waits for the file systems of all homes together.

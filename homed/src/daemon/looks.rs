@@ -9,7 +9,7 @@ use crate::home::GroupId;
 use crate::home::effect::{Event, Found};
 use crate::home::facts::Place;
 use crate::lookup::News;
-use crate::manager::request::{Caller, Operation, RequestId};
+use crate::words::request::{Caller, Operation, RequestId};
 use records::UserName;
 use std::collections::HashMap;
 use std::path::PathBuf;

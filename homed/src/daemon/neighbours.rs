@@ -6,11 +6,11 @@ use super::outside::Outside;
 use super::quality;
 use crate::home::effect::Failed;
 use crate::home::facts::{Figures, Place, SignedLocally};
-use crate::manager::request::{KeyOperation, SigningKey};
 use crate::statedir::Folders;
 use crate::statedir::blobs::BlobError;
 use crate::statedir::keys::{AddKeyError, Named, PUBLIC};
 use crate::storage::whereabouts::{self, Found};
+use crate::words::request::{KeyOperation, SigningKey};
 use records::signature::{PrivateKey, Trust, Verdict, sign};
 use records::{Credentials, Record, Refusal, UserName};
 use std::io;
@@ -128,7 +128,7 @@ fn is_own(known: &nix::Result<Option<String>>, own: &UserName) -> bool {
 }
 
 impl Outside for Neighbours {
-    fn seal(&self, place: &Place) -> crate::home::seal::Seal {
+    fn seal(&self, place: &Place) -> crate::words::seal::Seal {
         super::seal::look(place)
     }
 

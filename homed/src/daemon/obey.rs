@@ -6,7 +6,7 @@ use super::outside::{self, Outside};
 use super::run::{AnswerTo, Daemon, now_usec};
 use crate::home::effect::{Effect, Event, Failed};
 use crate::home::inhibitor::Inhibitor;
-use crate::manager::request::{Answer, AtSuspend, KeyOperation, RequestId};
+use crate::words::request::{Answer, AtSuspend, KeyOperation, RequestId};
 use records::UserName;
 use std::time::Duration;
 

@@ -4,9 +4,9 @@ use super::answers::Mounts;
 use super::link::Staged;
 use crate::home::effect::{Check, Failed, Findings};
 use crate::home::facts::{Figures, Place};
-use crate::home::seal::Seal;
-use crate::manager::request::{KeyOperation, SigningKey};
 use crate::storage::whereabouts::Found;
+use crate::words::request::{KeyOperation, SigningKey};
+use crate::words::seal::Seal;
 use records::{Credentials, Record, UserName};
 use std::os::fd::OwnedFd;
 

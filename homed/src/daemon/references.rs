@@ -10,7 +10,7 @@
 //! holder, end of file is one that has gone in the meantime.
 
 use super::events::{Events, Happened};
-use crate::manager::request::AtSuspend;
+use crate::words::request::AtSuspend;
 use records::UserName;
 use std::collections::HashMap;
 use std::io;

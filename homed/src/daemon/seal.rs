@@ -1,8 +1,8 @@
 //! What is to be seen of the volume key after a lock: the hands look ([`crate::storage::traces`]), and the core judges.
 
 use crate::home::facts::Place;
-use crate::home::seal::{Looked, Seal, kernel_keeps_a_copy};
 use crate::storage::traces::{self, Trace};
+use crate::words::seal::{Looked, Seal, kernel_keeps_a_copy};
 
 /// What is to be seen now.
 pub fn look(place: &Place) -> Seal {

@@ -5,7 +5,7 @@ use super::run::{Phase, Running};
 use super::state::{Purpose, Resting, Work};
 use super::verdict::{Held, Verb};
 use super::{Fate, Home, TimerKind, Turn, Waiter, Wanted};
-use crate::manager::request::Answer;
+use crate::words::request::Answer;
 use records::refusal::Refused;
 use serde_json::Value;
 use std::time::Duration;

@@ -2,10 +2,10 @@
 
 use super::facts::{Figures, Place};
 use super::inhibitor::Inhibitor;
-use super::seal::Seal;
 use super::{Bound, GroupId, HomeTimer, Sleep};
 use crate::job::{Job, Outcome};
-use crate::manager::request::{Answer, AtSuspend, Caller, InhibitorId, Operation, ProgressSink, RequestId};
+use crate::words::request::{Answer, AtSuspend, Caller, InhibitorId, Operation, ProgressSink, RequestId};
+use crate::words::seal::Seal;
 use records::refusal::Refused;
 use records::{Credentials, Record, UserName};
 use std::time::Duration;

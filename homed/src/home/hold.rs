@@ -6,7 +6,7 @@ use super::state::Work;
 use super::verdict::Verb;
 use super::{Fate, Home, TimerKind, Turn, Wanted};
 use crate::job::Outcome;
-use crate::manager::request::Answer;
+use crate::words::request::Answer;
 use records::Refusal;
 use records::refusal::Refused;
 

@@ -6,7 +6,7 @@ use super::facts::{Facts, Figures, SignedLocally};
 use super::inhibitor::Inhibitor;
 use super::state::Resting;
 use super::view::{HomeView, UnixRecord};
-use crate::manager::request::HomeLock;
+use crate::words::request::HomeLock;
 use records::{Machine, Record};
 use serde_json::{Map, Value};
 

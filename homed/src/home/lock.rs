@@ -5,7 +5,7 @@ use super::state::{Purpose, Resting, Work};
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Waiter, Wanted};
 use crate::job::{Care, Step};
-use crate::manager::request::Answer;
+use crate::words::request::Answer;
 use records::refusal::Refused;
 use records::{LockLevel, Refusal};
 use std::time::Duration;

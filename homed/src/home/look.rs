@@ -7,7 +7,7 @@ use super::state::{Resting, Work};
 use super::verdict::Verb;
 use super::{Attempt, Fate, Home, Turn};
 use crate::job::Seen;
-use crate::manager::request::Answer;
+use crate::words::request::Answer;
 use records::Refusal;
 use records::health::Report;
 use records::refusal::Refused;

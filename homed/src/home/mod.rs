@@ -23,7 +23,6 @@ mod queue;
 pub mod resize;
 pub mod rules;
 mod run;
-pub mod seal;
 pub mod state;
 mod tend;
 mod timer;
@@ -38,7 +37,8 @@ pub mod view;
 mod wanted;
 
 use crate::job::Known;
-use crate::manager::request::{Answer, AtSuspend, RequestId};
+use crate::words::request::{Answer, AtSuspend, RequestId};
+use crate::words::seal;
 use attempts::Attempts;
 use effect::{Announcement, Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};

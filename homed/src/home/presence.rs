@@ -7,7 +7,7 @@ use super::rules::unless_never;
 use super::state::Resting;
 use super::verdict::Verb;
 use super::{Fate, Home, TimerKind, Turn, Wanted};
-use crate::manager::request::Session;
+use crate::words::request::Session;
 use std::time::Duration;
 
 /// A lock that is due and does not come about is tried again after this.

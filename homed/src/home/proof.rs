@@ -9,10 +9,10 @@
 use super::effect::{Effect, JobId};
 use super::rules::Proof;
 use super::run::Phase;
-use super::seal::{Seal, Verdict};
 use super::state::{Resting, Work};
 use super::{Fate, Home, Turn, Wanted};
-use crate::manager::request::Answer;
+use crate::words::request::Answer;
+use crate::words::seal::{Seal, Verdict};
 
 impl Home {
     /// The worker says that it is locked: what the kernel shows is asked for.

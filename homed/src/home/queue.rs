@@ -11,7 +11,7 @@
 use super::attempts::Origin;
 use super::verdict::{Favour, Verb};
 use super::{GroupId, Waiter, Wanted};
-use crate::manager::request::RequestId;
+use crate::words::request::RequestId;
 use std::collections::VecDeque;
 
 /// Calls of each class that may wait for one home.

@@ -10,7 +10,7 @@ use super::state::{Resting, Work};
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Waiter, Wanted};
 use crate::job::{Force, Job, Known, Mounted, Outcome, Remember, Size, Task};
-use crate::manager::request::Answer;
+use crate::words::request::Answer;
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value};
@@ -111,7 +111,7 @@ impl Home {
         let mut candidates = vec![self.uid];
         let insists = work == Work::Creating && self.record.members().contains_key("uid");
         if !insists {
-            candidates.extend(crate::manager::uids::candidates(self.user(), &turn.uids));
+            candidates.extend(crate::words::uids::candidates(self.user(), &turn.uids));
         }
         candidates
     }
@@ -297,7 +297,7 @@ impl Home {
         self.place = super::facts::Place::of(&record, turn.machine);
         self.attempts.follow(&record, turn.machine);
         self.signed_locally = turn.facts.signed_locally(&record);
-        if let Some(uid) = crate::manager::uids::bound(&record, turn.machine) {
+        if let Some(uid) = crate::words::uids::bound(&record, turn.machine) {
             self.uid = uid;
         }
         self.record = record;
@@ -344,7 +344,7 @@ impl Home {
 
     /// Names nobody else may have.
     pub fn names(&self) -> Vec<String> {
-        crate::manager::names::all(&self.record)
+        crate::words::names::all(&self.record)
     }
 }
 

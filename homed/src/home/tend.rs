@@ -5,7 +5,7 @@ use super::state::{Resting, Work};
 use super::verdict::Verb;
 use super::{Fate, Home, Sleep, Turn, Waiter, Wanted};
 use crate::job::{Care, Outcome};
-use crate::manager::request::Answer;
+use crate::words::request::Answer;
 use std::time::Duration;
 
 /// A home whose last holder has gone is closed after that long, whatever is still being given back.

@@ -4,7 +4,7 @@ use super::effect::{Effect, Failed, JobId};
 use super::facts::Facts;
 use super::rules::LockRules;
 use super::{Sleep, Tuning};
-use crate::manager::request::{Answer, RequestId};
+use crate::words::request::{Answer, RequestId};
 use records::{LockLevel, Machine};
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -43,7 +43,7 @@ impl Home {
         let record = &wanted.change.as_ref()?.record;
         let known = self.names();
         let names: Vec<String> =
-            crate::manager::names::all(record).into_iter().filter(|name| !known.contains(name)).collect();
+            crate::words::names::all(record).into_iter().filter(|name| !known.contains(name)).collect();
         let credentials = &wanted.offer.credentials;
         let quality = (passwords(record) != passwords(&self.record) && !credentials.passwords.is_empty())
             .then(|| self.judged(&newest(credentials), None, turn))

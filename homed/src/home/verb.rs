@@ -1,6 +1,6 @@
 //! What may be wanted of one home.
 
-use crate::manager::request::Later;
+use crate::words::request::Later;
 
 /// What is wanted of one home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

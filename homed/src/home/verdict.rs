@@ -6,7 +6,7 @@
 
 use super::state::{Lingering, Purpose, Resting, State, Work};
 use crate::job::Care;
-use crate::manager::request::Later;
+use crate::words::request::Later;
 use records::Refusal;
 
 pub use super::verb::Verb;

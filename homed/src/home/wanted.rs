@@ -5,7 +5,7 @@ use super::resize;
 use super::turn::Waiter;
 use super::verdict::Verb;
 use crate::job::{RecordChange, Repair};
-use crate::manager::request::{AtSuspend, Offer};
+use crate::words::request::{AtSuspend, Offer};
 use records::Credentials;
 
 /// Something wanted of one home.

@@ -12,8 +12,8 @@ pub mod account;
 pub mod sizes;
 
 use crate::home::view::HomeView;
-use crate::manager::names;
-use crate::manager::request::HomeKey;
+use crate::words::names;
+use crate::words::request::HomeKey;
 use records::UserName;
 use sizes::Sizes;
 use std::collections::{BTreeMap, HashMap};

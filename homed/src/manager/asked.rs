@@ -1,10 +1,10 @@
 //! A call about one home, as what is wanted of it and by whom.
 
-use super::request::{AtSuspend, Caller, HomeKey, Offer, Operation};
 use crate::home::attempts::{Origin, Trier};
 use crate::home::verdict::{Favour, Verb};
 use crate::home::{self, Home};
 use crate::job::Reach;
+use crate::words::request::{AtSuspend, Caller, HomeKey, Offer, Operation};
 
 /// What is wanted of one home, taken out of an operation.
 pub(super) struct Asked {

@@ -1,12 +1,13 @@
 //! New homes: which records are taken, and the first check of names and UIDs.
 
+use super::Manager;
 use super::discover::{Pending, taken, too_many};
-use super::request::{Caller, Offer, RequestId};
-use super::{Manager, names, uids};
 use crate::home::effect::{Announcement, Check, Effect, Failed, Findings};
 use crate::home::verdict::Verb;
 use crate::home::{Home, Turn, Waiter, Wanted};
 use crate::job::Known;
+use crate::words::request::{Caller, Offer, RequestId};
+use crate::words::{names, uids};
 use records::refusal::Refused;
 use records::{Record, Refusal, Storage};
 use serde_json::{Map, Value};
@@ -47,7 +48,7 @@ impl Manager {
         let job = turn.job_id();
         let mut uids = vec![home.uid()];
         if !record.members().contains_key("uid") {
-            uids.extend(super::uids::candidates(home.user(), &turn.uids));
+            uids.extend(crate::words::uids::candidates(home.user(), &turn.uids));
         }
         let (user, names) = (home.user().clone(), home.names());
         turn.effects.push(Effect::Check(Box::new(Check { user, id: job, names, uids, quality: None })));

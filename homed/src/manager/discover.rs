@@ -1,12 +1,13 @@
 //! Homes that are there without being made here: host records read at the start, storage found on disk.
 
-use super::request::{Answer, AtSuspend, RequestId};
-use super::{MOST_HOMES, Manager, names, uids};
+use super::{MOST_HOMES, Manager};
 use crate::home::effect::{Announcement, Check, Effect, Failed, Findings, Found, Interrupted, JobId};
 use crate::home::facts::{Mount, Storage};
 use crate::home::verdict::{Held, Verb};
 use crate::home::{Home, Turn, Waiter, Wanted};
 use crate::job::Known;
+use crate::words::request::{Answer, AtSuspend, RequestId};
+use crate::words::{names, uids};
 use records::refusal::Refused;
 use records::{Record, Refusal, Sections, UserName};
 use serde_json::json;

@@ -1,11 +1,11 @@
 //! Calls that stand for several homes.
 
 use super::Manager;
-use super::request::{Answer, RequestId};
 use super::space::Phase;
 use crate::home::effect::Failed;
 use crate::home::verdict::Verb;
 use crate::home::{Fate, GroupId, Turn, Waiter, Wanted};
+use crate::words::request::{Answer, RequestId};
 use records::UserName;
 
 /// A call that stands for several homes: answered when all have answered; the first failure wins.

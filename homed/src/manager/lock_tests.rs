@@ -5,11 +5,11 @@ use crate::home::TimerKind;
 use crate::home::effect::StartJob;
 use crate::home::facts::{Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
 use crate::home::rules::{AtWake, Proof};
-use crate::home::seal::{Looked, Seal};
 use crate::job::{Outcome, Task};
+use crate::words::request::{AtSuspend, InhibitorId, Interactive, Offer, Provenance, Session, Wish};
+use crate::words::seal::{Looked, Seal};
 use records::refusal::Refused;
 use records::{HostName, MachineId, Record, Sections};
-use request::{AtSuspend, InhibitorId, Interactive, Offer, Provenance, Session, Wish};
 use std::cell::RefCell;
 
 mod proof;

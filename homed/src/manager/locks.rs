@@ -1,6 +1,5 @@
 //! What concerns the locks of all homes together: what follows a failure, who is left out, and what is told of it.
 
-use super::request::{Answer, Caller, HomeKey, Locks, OpenSleep, RequestId, Session, Wish};
 use super::{LockFailure, Manager};
 use crate::home::effect::{Announcement, Effect, Failed};
 use crate::home::presence::{LOOK_AGAIN, LOOK_AGAIN_LOCKED};
@@ -8,6 +7,7 @@ use crate::home::rules::AtWake;
 use crate::home::state::Resting;
 use crate::home::verdict::Verb;
 use crate::home::{Fate, Home, Turn, Waiter, Wanted};
+use crate::words::request::{Answer, Caller, HomeKey, Locks, OpenSleep, RequestId, Session, Wish};
 use records::refusal::Refused;
 use records::span::show_span;
 use records::{Refusal, UserName};

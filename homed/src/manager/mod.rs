@@ -8,13 +8,10 @@ mod defaults;
 mod discover;
 mod groups;
 mod locks;
-pub mod names;
 mod rebalance;
-pub mod request;
 mod set;
 pub mod sleep;
 mod space;
-pub mod uids;
 mod update;
 pub mod weakness;
 
@@ -28,11 +25,11 @@ use crate::home::facts::Facts;
 use crate::home::verdict::{Held, Verb};
 use crate::home::{Fate, GroupId, Home, Tuning, Turn, Waiter, Wanted};
 use crate::job::Outcome;
+use crate::words::request::{self, Answer, Caller, HomeKey, Operation, RequestId};
 use asked::{Asked, of_one_home, trier};
 pub use defaults::{Defaults, LockFailure};
 use groups::Group;
 use records::{Machine, Refusal, UserName};
-use request::{Answer, Caller, HomeKey, Operation, RequestId};
 use set::Homes;
 use std::collections::BTreeMap;
 

@@ -1,13 +1,13 @@
 //! The homes by their user's name. Which of them were touched is remembered, so that whoever shows them looks at those
 //! alone, and at all of those.
 
-use super::request::{Caller, Operation};
 use super::{Manager, Now};
 use crate::home::effect::{Announcement, Effect};
 use crate::home::facts::Place;
 use crate::home::state::State;
 use crate::home::view::HomeView;
 use crate::home::{Home, Turn};
+use crate::words::request::{Caller, Operation};
 use records::UserName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;

@@ -14,7 +14,7 @@ use crate::home::effect::{Effect, Failed, Timer};
 use crate::home::state::Resting;
 use crate::home::verdict::Verb;
 use crate::home::{GroupId, Home, Sleep, Turn, Waiter};
-use crate::manager::request::{Answer, RequestId, Then};
+use crate::words::request::{Answer, RequestId, Then};
 use records::refusal::Refused;
 use records::{Refusal, UserName};
 use std::time::Duration;

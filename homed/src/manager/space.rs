@@ -18,7 +18,7 @@ use crate::home::state::{Resting, Work};
 use crate::home::verdict::Verb;
 use crate::home::{GroupId, Home, Turn, Waiter, Wanted};
 use crate::job::{Care, Size};
-use crate::manager::request::Answer;
+use crate::words::request::Answer;
 use records::size::spared;
 use records::{AutoResize, RebalanceWeight, Refusal, Settings, UserName};
 use std::collections::BTreeMap;
@@ -218,8 +218,8 @@ mod tests {
     use crate::home::effect::{Effect, Event, Interrupted, StartJob};
     use crate::home::facts::{Facts, Mount, Parts, Place, SignedLocally, Storage as Stored, Whereabouts};
     use crate::job::{Outcome, Remember, Task};
-    use crate::manager::request::{Caller, Interactive, Operation, Provenance, RequestId};
     use crate::manager::{Defaults, Now};
+    use crate::words::request::{Caller, Interactive, Operation, Provenance, RequestId};
     use records::{HostName, Machine, MachineId, Record, Sections};
     use serde_json::json;
 

@@ -1,8 +1,9 @@
 //! A record that is to be changed: what the other homes have to say about it.
 
-use super::{Manager, names};
+use super::Manager;
 use crate::home::Home;
 use crate::job::RecordChange;
+use crate::words::names;
 use records::Refusal;
 use records::refusal::Refused;
 

@@ -1,6 +1,6 @@
 //! What on this machine weakens locks: the judge. Who gathers the facts is `daemon/surroundings.rs`.
 
-use crate::home::seal::{Looked, kernel_keeps_a_copy};
+use crate::words::seal::{Looked, kernel_keeps_a_copy};
 
 /// What was found of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

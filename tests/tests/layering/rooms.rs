@@ -70,6 +70,38 @@ fn begins(path: &[String], name: &str) -> bool {
     name.split("::").all(|step| steps.next().is_some_and(|there| there == step))
 }
 
+/// Every two rooms that may use each other, on whatever way. A room within another is a part of that.
+pub fn circles(table: &[Room]) -> Vec<String> {
+    let uses = |room: &Room, name: &str| {
+        let steps: Vec<String> = name.split("::").map(str::to_owned).collect();
+        let used =
+            table.iter().filter(|other| begins(&steps, other.name)).max_by_key(|other| other.name.len());
+        used.map(|other| other.name).filter(|other| *other != room.name)
+    };
+    let reached = |from: &Room| {
+        let mut reached: Vec<&str> = from.rooms.iter().filter_map(|name| uses(from, name)).collect();
+        let mut next = 0;
+        while let Some(name) = reached.get(next).copied() {
+            for room in table.iter().filter(|room| room.name == name) {
+                let more: Vec<&str> = room.rooms.iter().filter_map(|name| uses(room, name)).collect();
+                more.into_iter().for_each(|name| {
+                    if !reached.contains(&name) {
+                        reached.push(name)
+                    }
+                });
+            }
+            next += 1;
+        }
+        reached
+    };
+    let is_part = |one: &str, other: &str| one.starts_with(other) || other.starts_with(one);
+    let circle = |(one, other): (&Room, &str)| format!("{} and {other} use each other", one.name);
+    let pairs = table.iter().flat_map(|one| reached(one).into_iter().map(move |other| (one, other)));
+    let back =
+        |other: &str, one: &str| table.iter().any(|room| room.name == other && reached(room).contains(&one));
+    pairs.filter(|(one, other)| !is_part(one.name, other) && back(other, one.name)).map(circle).collect()
+}
+
 /// Every dependency of the package that none of its rooms may use.
 pub fn check_manifest(table: &[Room], path: &str, text: &str) -> Vec<String> {
     let folder = path.trim_end_matches("Cargo.toml");
@@ -128,6 +160,20 @@ mod tests {
         Room { name: "records", at: "records/src", rooms: &[], crates: &["serde"] },
         Room { name: "handoff", at: "homed/handoff/src", rooms: &["records"], crates: &[] },
     ];
+
+    #[test]
+    fn rooms_that_use_each_other_are_found_over_any_number_of_others() {
+        let room = |name, rooms| Room { name, at: name, rooms, crates: &[] };
+        let ring = [
+            room("a::b", &["a::c::word"]),
+            room("a::c", &["a::d"]),
+            room("a::d", &["a::b"]),
+            room("a::b::part", &["a::b"]),
+        ];
+        assert_eq!(circles(&ring).len(), 6);
+        assert_eq!(circles(&ring[..2]).len(), 0);
+        assert_eq!(circles(TABLE).len(), 0);
+    }
 
     fn wrong(path: &str, text: &str) -> Vec<String> {
         check(TABLE, &Source::new(path, text))

@@ -149,23 +149,23 @@ pub const ROOMS: &[Room] = &[
         ],
         crates: &["nix", "openssl", "rustix", "serde_json"],
     },
-    // Core. One home knows of the set of them only the words of a request, and two calculations.
+    // Core. One home knows nothing of the set of them; what both speak of lies below them.
+    Room {
+        name: "homed::words",
+        at: "homed/src/words",
+        rooms: &["homed::job", "records"],
+        crates: &["serde_json"],
+    },
     Room {
         name: "homed::home",
         at: "homed/src/home",
-        rooms: &[
-            "homed::job",
-            "homed::manager::names",
-            "homed::manager::request",
-            "homed::manager::uids",
-            "records",
-        ],
+        rooms: &["homed::job", "homed::words", "records"],
         crates: &["serde_json"],
     },
     Room {
         name: "homed::manager",
         at: "homed/src/manager",
-        rooms: &["homed::home", "homed::job", "records"],
+        rooms: &["homed::home", "homed::job", "homed::words", "records"],
         crates: &["serde_json"],
     },
     // Ready answers, for who only asks.
@@ -177,8 +177,7 @@ pub const ROOMS: &[Room] = &[
             "homed::home::live",
             "homed::home::state",
             "homed::home::view",
-            "homed::manager::names",
-            "homed::manager::request",
+            "homed::words",
             "records",
         ],
         crates: &["tokio"],
@@ -203,6 +202,7 @@ pub const ROOMS: &[Room] = &[
             "homed::sys::limits",
             "homed::sys::probe",
             "homed::sys::reactor",
+            "homed::words",
             "records",
         ],
         crates: &[
@@ -220,7 +220,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::sleep",
         at: "homed/src/sleep",
-        rooms: &["homed::daemon", "homed::home", "homed::manager"],
+        rooms: &["homed::daemon", "homed::home", "homed::manager", "homed::words"],
         crates: &["tokio", "tracing", "zbus"],
     },
     // Run by the package's scripts, whether the daemon lives or not.
@@ -344,6 +344,7 @@ pub const PURE: &[&str] = &[
     "records",
     "homed::home",
     "homed::manager",
+    "homed::words",
     "homed::storage::luks::plan",
     "homed::storage::parts::mapped::plan",
     "homed::worker::life::plan",

@@ -1,7 +1,7 @@
 //! On the way to sleep: what waits, what is ended, who is told, and when homes may be opened again.
 
 use super::*;
-use request::Then;
+use crate::words::request::Then;
 
 fn key(name: &str) -> HomeKey {
     HomeKey::Name(name.into())

@@ -295,7 +295,7 @@ pub struct SigningKey {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Locks {
     /// Who has homes left out.
-    pub inhibitors: Vec<crate::home::inhibitor::Inhibitor>,
+    pub inhibitors: Vec<super::inhibitor::Inhibitor>,
     /// The homes, by name.
     pub homes: Vec<HomeLock>,
     /// The last sleep with homes that were open, since the daemon started.
@@ -312,7 +312,7 @@ pub struct HomeLock {
     /// Whether its kind of storage can be locked.
     pub lockable: bool,
     /// When it was locked last, µs since 1970, and what was seen then; since the daemon started.
-    pub last_lock: Option<(u64, crate::home::seal::Verdict)>,
+    pub last_lock: Option<(u64, super::seal::Verdict)>,
 }
 
 /// The machine has slept with homes that were open.
