@@ -61,6 +61,7 @@ fn a_card_opens_its_home_and_never_stands_in_the_way() -> Result<()> {
     wrong_pins(&machine, &cards)?;
     a_foreign_card(&machine, &cards)?;
     two_cards(&machine, &cards)?;
+    another_padding(&machine, &cards)?;
     keys_of_all_kinds(&machine, &cards)?;
     a_module_that_hangs_or_falls_over(&machine, &cards)
 }
@@ -119,6 +120,35 @@ fn two_cards(machine: &Ours, cards: &Cards<'_>) -> Result<()> {
         .check("homectl inspect -j alice | jq -c '[.pkcs11TokenUri, .privileged.pkcs11EncryptedKey]'")?;
     ensure!(left.trim() == "[null,null]", "{left}");
     opens_by_password(machine, cards)
+}
+
+/// What a newer systemd-homed writes: the same key with OAEP. homed has the card open it before it takes the entry.
+fn another_padding(machine: &Ours, cards: &Cards<'_>) -> Result<()> {
+    cards.pull_out("first")?;
+    machine.check("/root/softcard key /root/key.pem")?;
+    cards.card("newer", "1234", "/root/key.pem")?;
+    done(machine, "update alice --pkcs11-token-uri=auto", "1234", PASSWORD)?;
+    for (padding, taken) in [("oaep-sha256", false), ("oaep-sha1", true)] {
+        machine.check(&format!(
+            "homectl inspect -EE -j alice > /root/record
+             data=$(/root/softcard oaep /root/key.pem $(jq -r '.privileged.pkcs11EncryptedKey[0].data' /root/record))
+             jq 'del(.lastChangeUSec) | .privileged.pkcs11EncryptedKey[0] += {{data: \"'$data'\", padding: \"{padding}\"}}' \
+                 /root/record > /root/changed"
+        ))?;
+        match taken {
+            true => done(machine, "update alice --identity=/root/changed", "1234", PASSWORD).map(drop)?,
+            false => refused(
+                machine,
+                "update alice --identity=/root/changed",
+                ("1234", PASSWORD),
+                "cannot be used",
+            )?,
+        }
+    }
+    ensure!(machine.check("homectl inspect -j alice")?.contains("oaep-sha1"));
+    opens(machine, cards, "1234", "newer")?;
+    cards.pull_out("newer")?;
+    cards.plug_in("first")
 }
 
 /// A certificate alone, a key that wants its PIN each time, and two keys on one card, from the beginning of a home.

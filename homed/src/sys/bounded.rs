@@ -168,6 +168,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_call_that_hangs_is_ended() {
+        let hangs = || -> Result<String, &str> {
+            loop {
+                std::thread::park();
+            }
+        };
+        let ended = ask(Deadline::after(Duration::from_millis(50)), Late::Kill, hangs);
+        assert!(matches!(ended, Err(Unfinished::Late)), "{ended:?}");
+    }
+
+    #[test]
     fn what_a_call_leaves_behind_is_not_waited_for() {
         let act = || -> Result<String, &str> {
             // SAFETY: the copy only waits.

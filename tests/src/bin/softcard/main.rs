@@ -1,6 +1,6 @@
 //! Smart cards of SoftHSM. In the machine: `softcard new LABEL PIN rsa|ec|certificate|each-time|PATH…` makes one with a key
 //! for each word, a path being that of a key. Outside: `softcard key PATH` makes such a key, and `softcard answer PATH DATA`
-//! says what passphrase it gives back.
+//! says what passphrase it gives back, and `softcard oaep PATH DATA` seals the same with OAEP and SHA-1.
 
 use anyhow::{Context, Result, bail};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -11,7 +11,7 @@ use cryptoki::types::AuthPin;
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::hash::MessageDigest;
-use openssl::pkey::PKey;
+use openssl::pkey::{PKey, Private};
 use openssl::rsa::{Padding, Rsa};
 use openssl::x509::{X509, X509NameBuilder};
 
@@ -24,16 +24,31 @@ fn main() -> Result<()> {
     match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["new", label, pin, kinds @ ..] => new(label, pin, kinds),
         ["key", path] => Ok(std::fs::write(path, Rsa::generate(2048)?.private_key_to_pem()?)?),
-        ["answer", path, data] => answer(path, data),
-        _ => bail!("usage: softcard new LABEL PIN KIND… | key PATH | answer PATH DATA"),
+        ["answer", path, data] => {
+            println!("{}", openssl::base64::encode_block(&opened(&key(path)?, data)?));
+            Ok(())
+        }
+        ["oaep", path, data] => oaep(path, data),
+        _ => bail!("usage: softcard new LABEL PIN KIND… | key PATH | answer|oaep PATH DATA"),
     }
 }
 
-fn answer(path: &str, data: &str) -> Result<()> {
-    let key = Rsa::private_key_from_pem(&std::fs::read(path)?)?;
+fn key(path: &str) -> Result<Rsa<Private>> {
+    Ok(Rsa::private_key_from_pem(&std::fs::read(path)?)?)
+}
+
+fn opened(key: &Rsa<Private>, data: &str) -> Result<Vec<u8>> {
     let mut bytes = vec![0; 256];
     let length = key.private_decrypt(&openssl::base64::decode_block(data)?, &mut bytes, Padding::PKCS1)?;
-    println!("{}", openssl::base64::encode_block(&bytes[..length]));
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+fn oaep(path: &str, data: &str) -> Result<()> {
+    let key = key(path)?;
+    let mut sealed = vec![0; 256];
+    let length = key.public_encrypt(&opened(&key, data)?, &mut sealed, Padding::PKCS1_OAEP)?;
+    println!("{}", openssl::base64::encode_block(&sealed[..length]).replace('\n', ""));
     Ok(())
 }
 
@@ -74,7 +89,7 @@ fn make(session: &Session, id: u8, kind: &str) -> Result<()> {
         return Ok(());
     }
     let key = match kind.starts_with('/') {
-        true => Rsa::private_key_from_pem(&std::fs::read(kind)?)?,
+        true => key(kind)?,
         false => Rsa::generate(2048)?,
     };
     let (Some(p), Some(q), Some(dp), Some(dq), Some(qi)) =
@@ -120,7 +135,7 @@ fn make(session: &Session, id: u8, kind: &str) -> Result<()> {
 }
 
 /// Subject and certificate, in DER.
-fn certificate(key: &Rsa<openssl::pkey::Private>) -> Result<(Vec<u8>, Vec<u8>)> {
+fn certificate(key: &Rsa<Private>) -> Result<(Vec<u8>, Vec<u8>)> {
     let key = PKey::from_rsa(key.clone())?;
     let mut name = X509NameBuilder::new()?;
     name.append_entry_by_text("CN", "alice")?;
