@@ -93,6 +93,8 @@ pub struct Settings {
     pub legend: Legend,
     /// Colours.
     pub paint: Paint,
+    /// Whether a picture made of characters can be shown on standard error.
+    pub draws: bool,
     /// `--details`, or a terminal.
     pub details: Details,
     /// `--identity=`.

@@ -16,6 +16,7 @@ pub mod insist;
 pub mod machine_pin;
 pub mod options;
 pub mod prompt;
+pub mod qr_code;
 pub mod record_text;
 pub mod recovery_key;
 pub mod remote;

@@ -4,6 +4,7 @@ use crate::bus::Failure;
 use crate::context::Context;
 use crate::hashing;
 use crate::prompt::Asker;
+use crate::qr_code;
 use records::{Secret, recovery};
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
@@ -83,6 +84,13 @@ impl RecoveryKey {
         ctx.asker.notice("This is the recovery key. It opens the home when the password is lost. Keep it in a safe place: it is not shown again.");
         ctx.say(self.text.open_text().unwrap_or_default());
         ctx.say("\n");
+        if !ctx.settings.draws {
+            return;
+        }
+        if let Some(picture) = qr_code::picture(&self.text) {
+            ctx.asker.notice("The same, for the camera of a telephone that you trust with it:");
+            ctx.asker.notice(picture.open_text().unwrap_or_default());
+        }
     }
 
     /// It is enrolled: shows it if it was not shown yet, and writes it to the file. A file that cannot be written is a

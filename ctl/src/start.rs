@@ -144,7 +144,7 @@ fn settings(line: &CommandLine<'_>) -> Result<Asked, Failure> {
     let dry_run = std::env::var("SYSTEMD_HOME_DRY_RUN").is_ok_and(|text| boolean(&text) == Ok(true));
     let uid = rustix::process::geteuid().as_raw();
     let details = if terminal { Details::Shown } else { Details::Hidden };
-    let mut settings = Settings { paint, dry_run, uid, details, ..Settings::default() };
+    let mut settings = Settings { paint, draws: draws(), dry_run, uid, details, ..Settings::default() };
     for typed in &line.options {
         let Effect::Tool(tool) = typed.row.effect else { continue };
         if let Some(text) = print_only(tool, typed.value)? {
@@ -153,6 +153,15 @@ fn settings(line: &CommandLine<'_>) -> Result<Asked, Failure> {
         take(&mut settings, tool, typed)?;
     }
     Ok(Asked::Run(settings))
+}
+
+/// It takes a terminal with colours, and characters beyond ASCII: setlocale(3) says where they are looked up.
+fn draws() -> bool {
+    let said = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(said).unwrap_or_default();
+    let is_utf8 = locale.to_ascii_lowercase().replace('-', "").contains("utf8");
+    let is_dumb = std::env::var("TERM").is_ok_and(|kind| kind == "dumb");
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() && is_utf8 && !is_dumb
 }
 
 fn print_only(tool: Tool, value: &str) -> Result<Option<Vec<u8>>, Failure> {

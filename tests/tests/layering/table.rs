@@ -276,6 +276,7 @@ pub const ROOMS: &[Room] = &[
             "clap_mangen",
             "comfy_table",
             "indicatif",
+            "qrcode",
             "rpassword",
             "jiff",
             "rustix",
