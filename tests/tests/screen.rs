@@ -60,6 +60,10 @@ fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> R
     let ours = screen.await_front(|front| front != "tty1")?;
     let seen = screen.await_text(&ours, "Password:")?;
     ensure!(seen.contains("alice is locked since") && seen.contains("F5 power off"), "{seen}");
+    // CAP_SYS_TTY_CONFIG and CAP_DAC_OVERRIDE (linux/capability.h: bits 26 and 1).
+    machine.check(
+        "grep -q '^CapEff:\t0000000004000002$' /proc/$(systemctl show -P MainPID homed-prompt.service)/status",
+    )?;
     what_is_typed_can_be_judged(&machine, &screen, &ours)?;
     picture(&screen, "prompt.png")?;
     screen.write("wrong\n")?;
