@@ -1,13 +1,14 @@
 //! The talk with homed: what each refusal makes the client gather, against scripted sides.
 
-use homectl::bus::Failure;
-use homectl::insist::Talk;
+use homectl::bus::{Daemon, Failure, HomeRow, Inhibitor, Order, Question, RecordReply, Suspend, Who};
+use homectl::insist::{Place, Talk};
 use homectl::prompt::{Asker, Ready};
 use homectl::vault::{Handed, Vault};
 use records::credentials::Permitted;
-use records::{Credentials, Refusal, Secret};
+use records::{Credentials, MachineId, Refusal, Secret};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 
 /// Answers in order; what was asked and handed over is kept.
 #[derive(Default)]
@@ -128,4 +129,70 @@ fn the_password_is_possible_where_the_key_is_asked_for() {
         assert!(credentials.passwords[0].matches(b"geheim"), "{refusals:?}");
         assert!(!credentials.is_for_tokens(), "{refusals:?}");
     }
+}
+
+/// A homed that knows one record, and is asked for nothing else.
+struct Knows(&'static str);
+
+impl Daemon for Knows {
+    fn record(&self, _: Who<'_>) -> Result<RecordReply, Failure> {
+        Ok(RecordReply { json: self.0.to_owned(), incomplete: true })
+    }
+    fn order(&self, _: &str, _: Order<'_>) -> Result<(), Failure> {
+        unreachable!()
+    }
+    fn own(&self, _: &str, _: Question<'_>) -> Result<String, Failure> {
+        unreachable!()
+    }
+    fn homes(&self) -> Result<Vec<HomeRow>, Failure> {
+        unreachable!()
+    }
+    fn keys(&self) -> Result<Vec<(String, String)>, Failure> {
+        unreachable!()
+    }
+    fn key(&self, _: &str) -> Result<String, Failure> {
+        unreachable!()
+    }
+    fn inhibitors(&self) -> Result<Vec<Inhibitor>, Failure> {
+        unreachable!()
+    }
+    fn security(&self) -> Result<String, Failure> {
+        unreachable!()
+    }
+    fn inhibit(&self, _: &str, _: &str, _: &str, _: u64) -> Result<OwnedFd, Failure> {
+        unreachable!()
+    }
+    fn acquire(&self, _: &str, _: &str, _: Suspend) -> Result<OwnedFd, Failure> {
+        unreachable!()
+    }
+}
+
+#[test]
+fn where_a_pin_opens_the_home_what_is_typed_may_be_both() {
+    let machine = MachineId::parse(&"a".repeat(32)).expect("valid");
+    let here = r#"{"userName":"anna","tpm2PinMachineId":["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]}"#;
+    let there = r#"{"userName":"anna","tpm2PinMachineId":["bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"]}"#;
+    for (record, pins) in [(here, &["2"][..]), (there, &[]), ("{", &[])] {
+        let script = Script { answers: RefCell::new(["1", "2"].into()), ..Script::default() };
+        let daemon = Knows(record);
+        let place = Some(Place { daemon: &daemon, machine: &machine });
+        let talk = Talk { asker: &script, vault: &script, user: "anna", place };
+        let mut refusals = [Refusal::BadPassword, Refusal::BadPassword].iter();
+        let mut given =
+            Credentials { new_pin: Some(Secret::from_text("9".into())), ..Credentials::default() };
+        let done = talk.insist(&mut given, |_| {
+            refusals.next().map_or(Ok(()), |r| Err(Failure::Refused(*r, r.sentence().to_owned())))
+        });
+        assert_eq!(done, Ok(()));
+        let texts = |all: &[Secret]| -> Vec<String> {
+            all.iter().map(|one| one.open_text().expect("text").to_owned()).collect()
+        };
+        // The newest is tried as a PIN, and only that; a PIN that is to be enrolled stays.
+        assert_eq!((texts(&given.passwords), texts(&given.token_pins)), (owned(&["2", "1"]), owned(pins)));
+        assert!(given.new_pin.is_some());
+    }
+}
+
+fn owned(all: &[&str]) -> Vec<String> {
+    all.iter().map(|text| (*text).to_owned()).collect()
 }
