@@ -4,6 +4,10 @@ use crate::record::Record;
 use crate::refusal::{Refusal, Refused};
 use crate::sections::Sections;
 
+mod force;
+
+pub use force::{Dated, Force, Unseen};
+
 /// Which outcomes the operation at hand can live with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
@@ -36,7 +40,27 @@ pub fn choose(host: &Record, inner: &Record, rule: Rule) -> Result<Choice, Refus
         );
         return Err(Refused::new(Refusal::RecordMismatch, sentence));
     }
-    let choice = newer(host, inner);
+    let same = || host.only(Sections::SIGNED) == inner.only(Sections::SIGNED);
+    by_date([host.last_change_usec(), inner.last_change_usec()], same, rule)
+}
+
+impl Dated for Record {
+    fn choose(&self, other: &Self, rule: Rule) -> Result<Choice, Refused> {
+        choose(self, other, rule)
+    }
+}
+
+/// The same by what matters of the two, the host's first: when each was changed last, and whether both say the same.
+pub fn by_date(
+    [host, inner]: [u64; 2],
+    is_same: impl FnOnce() -> bool,
+    rule: Rule,
+) -> Result<Choice, Refused> {
+    let choice = match host.cmp(&inner) {
+        std::cmp::Ordering::Less => Choice::Inner,
+        std::cmp::Ordering::Equal if is_same() => Choice::Same,
+        std::cmp::Ordering::Greater | std::cmp::Ordering::Equal => Choice::Host,
+    };
     match (rule, choice) {
         (Rule::Any, _) | (_, Choice::Host) | (Rule::HostNotOlder, Choice::Same) => Ok(choice),
         (Rule::HostNotOlder | Rule::HostNewer, Choice::Inner) => Err(Refused::new(
@@ -47,17 +71,6 @@ pub fn choose(host: &Record, inner: &Record, rule: Rule) -> Result<Choice, Refus
         (Rule::HostNewer, Choice::Same) => {
             Err(Refused::new(Refusal::RecordMismatch, "The record is not newer than the one in the home."))
         }
-    }
-}
-
-fn newer(host: &Record, inner: &Record) -> Choice {
-    match host.last_change_usec().cmp(&inner.last_change_usec()) {
-        std::cmp::Ordering::Less => Choice::Inner,
-        std::cmp::Ordering::Greater => Choice::Host,
-        std::cmp::Ordering::Equal if host.only(Sections::SIGNED) == inner.only(Sections::SIGNED) => {
-            Choice::Same
-        }
-        std::cmp::Ordering::Equal => Choice::Host,
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 impl Work {
     /// Whether its worker, broken off, may leave something: a device with the key in it, or files without a name.
-    fn leaves_something(self) -> bool {
+    pub fn leaves_something(self) -> bool {
         match self {
             Self::Fixating(_)
             | Self::Activating(_)
@@ -26,9 +26,11 @@ impl Work {
             | Self::Resizing
             | Self::Authenticating(_)
             | Self::Locking
-            | Self::Unlocking(_) => true,
+            | Self::Unlocking(_)
+            // Cut off, and not closed yet: who wrote to it would wait for what stands still.
+            | Self::GivingUp => true,
             // These are tried again themselves, or have nothing of their own open.
-            Self::Deactivating | Self::Settling | Self::GivingUp | Self::Tending(_) => false,
+            Self::Deactivating | Self::Settling | Self::Tending(_) => false,
         }
     }
 }

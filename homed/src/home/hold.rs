@@ -41,7 +41,7 @@ impl Work {
 
 impl Work {
     /// Whether it brings a home that something was broken off on into order: nothing else starts before.
-    pub(super) fn mends(self) -> bool {
+    pub fn mends(self) -> bool {
         matches!(self, Self::Settling | Self::Locking | Self::GivingUp)
     }
 }

@@ -8,7 +8,7 @@ use super::state;
 use crate::job::{Context, Failure, Job, Known, Step, Steps, refuse};
 use crate::storage::{HomeDirectory, InOrder, Opened};
 use crate::token::{self, Offer};
-use records::reconcile::{self, Choice, Rule};
+use records::reconcile::{Force, Rule};
 use records::signature::{self, Trust, Verdict, Vouched};
 use records::{Machine, Record, Refusal, Secret, Sections, own_changes};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,14 +19,12 @@ pub struct Copies {
     machine: Machine,
     vouched: Option<Vouched>,
     rule: Rule,
-    winner: Option<Record>,
+    force: Force<Record>,
     host: Option<Record>,
     header: Option<Record>,
     stale_header: Staleness,
     stale_identity: Staleness,
     identity: Seen,
-    /// The copy beside the keys, or that there is none.
-    outside: Seen,
 }
 
 /// Whether a copy was looked at.
@@ -72,22 +70,21 @@ impl Copies {
             trust,
             machine: job.machine.clone(),
             rule,
-            winner,
+            force: Force::begin(winner),
             host,
             header: None,
             stale_header: Staleness::Stale,
             stale_identity: Staleness::Stale,
             identity: Seen::No,
-            outside: Seen::No,
         })
     }
 
     /// Looks at the copy in the header. One that is signed by a stranger ends the job: only root of
     /// another machine can have put it there, and writing over it would lose their change.
     pub fn see_header(&mut self, copy: Result<&Record, &str>, steps: &mut dyn Steps) -> Result<(), Failure> {
-        self.outside = Seen::Yes;
         match copy {
             Err(why) => {
+                self.force.see_outside(None, self.rule)?;
                 steps.warn(format!("The record in the header cannot be read ({why}); it is written anew."));
                 Ok(())
             }
@@ -95,7 +92,7 @@ impl Copies {
             Ok(copy) => {
                 // How the home is mounted is read from the host's record, where that counts: it is the one to judge.
                 self.vouched = self.vouched.or_else(|| self.trust.vouch(copy));
-                self.weigh(copy)?;
+                self.force.see_outside(Some(copy.only(Sections::EMBEDDED)), self.rule)?;
                 self.header = Some(copy.clone());
                 self.stale_header = self.staleness(copy);
                 Ok(())
@@ -105,7 +102,7 @@ impl Copies {
 
     /// The storage has no record outside of the home.
     pub fn there_is_no_header(&mut self) {
-        self.outside = Seen::Yes;
+        self.force.there_is_none_outside();
         self.stale_header = Staleness::Nowhere;
     }
 
@@ -113,7 +110,7 @@ impl Copies {
     /// stranger, it ends the job.
     pub fn see_only_identity(&mut self, home: &HomeDirectory, steps: &mut dyn Steps) -> Result<(), Failure> {
         match home.read_record() {
-            Ok(copy) if self.winner.is_none() && !self.trusts(&copy) => not_trusted(),
+            Ok(copy) if self.force.so_far().is_none() && !self.trusts(&copy) => not_trusted(),
             Ok(_) | Err(_) => self.see_identity(home, steps),
         }
     }
@@ -141,9 +138,9 @@ impl Copies {
             steps.warn("The record in the home is not signed by a trusted key; it is written anew.".into());
             return Ok(());
         }
-        let before = self.winner.clone();
-        self.weigh(&copy)?;
-        if self.winner != before {
+        let before = self.force.so_far().cloned();
+        self.force.see(copy.only(Sections::EMBEDDED), self.rule)?;
+        if self.force.so_far() != before.as_ref() {
             self.stale_header = self.stale_header.changed();
         }
         self.stale_identity = self.staleness(&copy);
@@ -154,7 +151,7 @@ impl Copies {
     /// record lets her change, and nothing of what opens the home (no key slot would follow). Anything else is no edit,
     /// and the copy is worth what its signature is.
     fn own_edit(&self, copy: &Record) -> Result<Option<Record>, Failure> {
-        let Some(winner) = self.winner.as_ref().filter(|_| !self.trusts(copy)) else { return Ok(None) };
+        let Some(winner) = self.force.so_far().filter(|_| !self.trusts(copy)) else { return Ok(None) };
         let same = |member: &str| copy.members().get(member) == winner.members().get(member);
         let is_newer =
             copy.last_change_usec() > winner.last_change_usec() && copy.last_change_usec() <= now_usec()?;
@@ -171,20 +168,8 @@ impl Copies {
         signature::sign(&edited, &state::private_key()?).during("signing the user's own changes").map(Some)
     }
 
-    fn weigh(&mut self, copy: &Record) -> Result<(), Failure> {
-        let copy = copy.only(Sections::EMBEDDED);
-        let inner_wins = match &self.winner {
-            None => true,
-            Some(winner) => reconcile::choose(winner, &copy, self.rule)? == Choice::Inner,
-        };
-        if inner_wins {
-            self.winner = Some(copy);
-        }
-        Ok(())
-    }
-
     fn staleness(&self, copy: &Record) -> Staleness {
-        let same = self.winner.as_ref() == Some(&copy.only(Sections::EMBEDDED));
+        let same = self.force.so_far() == Some(&copy.only(Sections::EMBEDDED));
         if same { Staleness::Current } else { Staleness::Stale }
     }
 
@@ -199,7 +184,7 @@ impl Copies {
 
     /// The record in force, embedded sections only.
     pub fn winner(&self) -> Result<&Record, Failure> {
-        self.winner.as_ref().ok_or_else(|| {
+        self.force.so_far().ok_or_else(|| {
             Failure::Refused(records::refusal::Refused::new(
                 Refusal::HomeDamaged,
                 "No copy of the home's record can be read: not on this machine, not in the header, not in the home. \
@@ -211,7 +196,7 @@ impl Copies {
     /// Proves what was offered against the record in force; the keys that fit. A fault where nobody has looked at the copy
     /// beside the keys: a change that was cut short is in force there alone, and its password would be refused.
     pub fn prove(&self, offer: &Offer<'_>) -> Result<Vec<Secret>, Failure> {
-        if self.outside == Seen::No {
+        if self.force.decides().is_err() {
             return Err(Failure::fault("the record in the header was not looked at"));
         }
         let keys = self.prove_by_host(offer)?;
@@ -242,7 +227,7 @@ impl Copies {
 
     /// Puts another record (a changed one) in force; all copies are stale then.
     pub fn replace(&mut self, record: Record) {
-        self.winner = Some(record.only(Sections::EMBEDDED));
+        self.force.replace(record.only(Sections::EMBEDDED));
         self.stale_header = self.stale_header.changed();
         self.stale_identity = Staleness::Stale;
     }
@@ -385,13 +370,12 @@ mod tests {
             },
             vouched: None,
             rule: Rule::Any,
-            winner: Some(record),
+            force: Force::begin(Some(record)),
             host: None,
             header: None,
             stale_header: Staleness::Stale,
             stale_identity: Staleness::Stale,
             identity: Seen::No,
-            outside: Seen::No,
         };
         let credentials = Credentials::default();
         let offer = Offer::new(&credentials);

@@ -117,6 +117,20 @@ pub const ROOMS: &[Room] = &[
         rooms: &[],
         crates: &[],
     },
+    // Tests alone: what the daemon lets happen to a home is asked of the daemon's own table.
+    Room {
+        name: "homed::storage::luks::model",
+        at: "homed/src/storage/luks/model",
+        rooms: &[
+            "homed::home::facts",
+            "homed::home::state",
+            "homed::home::verdict",
+            "homed::job",
+            "homed::storage",
+            "records",
+        ],
+        crates: &[],
+    },
     Room {
         name: "homed::storage",
         at: "homed/src/storage",

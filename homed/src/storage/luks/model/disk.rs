@@ -2,6 +2,8 @@
 
 use crate::storage::luks::plan::keys::{Claim, Digest, Priority, Salt, Slot, Standing};
 use crate::storage::luks::plan::without::{Mend, has};
+use records::reconcile::{Choice, Dated, Rule, by_date};
+use records::refusal::Refused;
 
 /// A key somebody knows.
 pub type Key = u32;
@@ -34,6 +36,12 @@ impl Record {
     pub fn digest(&self) -> Digest {
         let told = if has(Mend::Digest) { self.hashes } else { self.date };
         Digest(told.to_string().into())
+    }
+}
+
+impl Dated for Record {
+    fn choose(&self, other: &Self, rule: Rule) -> Result<Choice, Refused> {
+        by_date([self.date.into(), other.date.into()], || self == other, rule)
     }
 }
 

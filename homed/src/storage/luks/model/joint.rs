@@ -4,8 +4,12 @@
 
 use super::disk::{Key, RECOVERY, World};
 use super::kernel::{self, Act, Kernel, WAYS};
-use super::verbs::{Cut, How, Verb};
+use super::verbs::{Cut, How, Verb, gets_in};
 use super::walk::{self, Event};
+use crate::home::facts::{Mount, Storage, Whereabouts};
+use crate::home::state::{Lingering, Purpose, State, Work};
+use crate::home::verdict::{Favour, Held, Situation, Verb as Asked, Verdict, verdict};
+use crate::job::Known;
 use crate::storage::luks::plan::without::tests::without;
 use crate::storage::luks::plan::without::{Mend, has};
 use std::collections::HashMap;
@@ -14,14 +18,20 @@ use std::rc::Rc;
 /// No verb has so many steps.
 const MOST: usize = 64;
 /// What this program does to the kernel alone.
-const ALONE: [kernel::Verb; 4] =
-    [kernel::Verb::Lock, kernel::Verb::Settle, kernel::Verb::Deactivate, kernel::Verb::GiveUp];
+const ALONE: [(kernel::Verb, Asked); 4] = [
+    (kernel::Verb::Lock, Asked::Lock),
+    (kernel::Verb::Settle, Asked::Settle),
+    (kernel::Verb::Deactivate, Asked::Deactivate),
+    (kernel::Verb::GiveUp, Asked::GiveUp),
+];
 
 /// A home: what is on disk, and what the kernel has of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Joint {
     world: World,
     kernel: Kernel,
+    /// Something was broken off, and is not in order yet.
+    unsettled: bool,
 }
 
 /// Whether what is done is cut as well.
@@ -85,21 +95,21 @@ impl Walk {
             found(joint, what);
             Ok::<(), String>(())
         };
-        for verb in ALONE {
-            for (kernel, _) in self.act(&begin.kernel, verb, cuts)?.iter() {
-                let joint = Joint { kernel: kernel.clone(), ..begin.clone() };
+        for (verb, asked) in ALONE {
+            let Some(work) = begin.starts(asked) else { continue };
+            for (kernel, done) in self.act(&begin.kernel, verb, cuts)?.iter() {
+                let joint = begin.after(kernel.clone(), work, *done);
                 tell(joint, &|| format!("{verb:?}"))?;
             }
         }
         for given in walk::offers(&begin.world) {
-            if begin.kernel.is_sealed() && begin.unlocks(&given) {
-                for (kernel, _) in self.act(&begin.kernel, kernel::Verb::Unlock, cuts)?.iter() {
-                    let joint = Joint { kernel: kernel.clone(), ..begin.clone() };
+            if let Some(work) = begin.starts(Asked::Unlock).filter(|_| gets_in(&begin.world, &given)) {
+                for (kernel, done) in self.act(&begin.kernel, kernel::Verb::Unlock, cuts)?.iter() {
+                    let joint = begin.after(kernel.clone(), work, *done);
                     tell(joint, &|| format!("unlock with {given:?}"))?;
                 }
             }
-            let may = begin.kernel.is_closed() || begin.kernel.is_usable() || !has(Mend::Unchanged);
-            for verb in walk::VERBS.into_iter().filter(|_| may) {
+            for verb in walk::VERBS.into_iter().filter(|verb| begin.may(*verb)) {
                 self.changed(begin, (verb, &given), cuts, &mut tell)?;
             }
         }
@@ -118,14 +128,15 @@ impl Walk {
         let (world, steps, kept) = walk::apply(&begin.world, &whole);
         kept.map_err(|why| format!("{whole:?}: {why}"))?;
         begin.may_write(&world).map_err(|why| format!("{whole:?}: {why}"))?;
-        let opens = verb == Verb::Login && begin.kernel.is_closed() && steps_in(&begin.world, given);
+        let opens = verb == Verb::Login && begin.kernel.is_closed() && gets_in(&begin.world, given);
         let ways = if opens { self.act(&begin.kernel, kernel::Verb::Activate, cuts)? } else { Rc::from([]) };
-        for (kernel, _) in ways.iter() {
-            let joint = Joint { world: world.clone(), kernel: kernel.clone() };
+        for (kernel, done) in ways.iter() {
+            let begin = Joint { world: world.clone(), ..begin.clone() };
+            let joint = begin.after(kernel.clone(), Work::Activating(Purpose::Itself), *done);
             tell(joint, &|| format!("{whole:?} and opened"))?;
         }
         if !opens {
-            tell(Joint { world, kernel: begin.kernel.clone() }, &|| format!("{whole:?}"))?;
+            tell(Joint { world, ..begin.clone() }, &|| format!("{whole:?}"))?;
         }
         let all = (0..steps).flat_map(|at| [How::Kill, How::Power, How::Fail].map(|how| Cut { at, how }));
         for cut in all.filter(|_| cuts == Cuts::All) {
@@ -137,29 +148,48 @@ impl Walk {
                 How::Power => begin.kernel.act(Act { verb: kernel::Verb::PowerCut, cut: None })?.kernel,
                 How::Kill | How::Fail => begin.kernel.clone(),
             };
-            tell(Joint { world, kernel }, &|| format!("{event:?}"))?;
+            // A daemon that starts settles what it finds a marker of.
+            tell(Joint { world, kernel, unsettled: begin.unsettled }, &|| format!("{event:?}"))?;
         }
         Ok(())
     }
 }
 
-/// Whether a login with these keys gets in.
-fn steps_in(world: &World, given: &[Key]) -> bool {
-    let header = world.header.read();
-    let newest = header.record.into_iter().chain([*world.host.read(), *world.home.read()]);
-    let record = newest.max_by_key(|record| record.date);
-    record.is_some_and(|record| given.iter().any(|key| record.has(*key)))
-        && given.iter().any(|key| header.opened_by(*key).is_some())
-}
-
 impl Joint {
-    /// As `worker/unlock.rs`: what is in the home cannot be read yet, and nothing is written.
-    fn unlocks(&self, given: &[Key]) -> bool {
-        let header = self.world.header.read();
-        let read = header.record.filter(|_| has(Mend::HeaderRead));
-        let newest = read.into_iter().chain([*self.world.host.read()]).max_by_key(|record| record.date);
-        newest.is_some_and(|record| given.iter().any(|key| record.has(*key)))
-            && given.iter().any(|key| header.opened_by(*key).is_some())
+    /// What the daemon starts for what is asked of it, if anything: by its own table, and what goes before all else.
+    fn starts(&self, asked: Asked) -> Option<Work> {
+        let mount = match (self.kernel.is_mounted(), self.kernel.is_closed()) {
+            (true, _) if self.kernel.is_sealed() => Mount::Suspended,
+            (true, _) => Mount::Usable,
+            (false, false) => Mount::Open,
+            (false, true) => Mount::None,
+        };
+        let resting = Whereabouts { storage: Storage::There, mount }.resting(Known::Yes);
+        let state = State { resting, doing: None, lingering: Lingering::No };
+        match verdict(Situation { state, held: Held::No, favour: Favour::Owner }, asked) {
+            Verdict::Start(work) if !self.unsettled || work.mends() => Some(work),
+            _ => None,
+        }
+    }
+
+    /// Whether a change may be made.
+    fn may(&self, verb: Verb) -> bool {
+        let asked = match verb {
+            Verb::Login => Asked::Acquire,
+            Verb::Passwd => Asked::ChangePassword,
+            Verb::Recovery | Verb::Update => Asked::Update,
+        };
+        let work = self.starts(asked);
+        work.is_some_and(|work| !matches!(work, Work::Unlocking(_))) || !has(Mend::Unchanged)
+    }
+
+    /// After a job: one that ended without an outcome has left something to settle.
+    fn after(&self, kernel: Kernel, work: Work, done: bool) -> Self {
+        let unsettled = match work {
+            Work::Settling => !done,
+            work => self.unsettled || !done && work.leaves_something(),
+        };
+        Self { kernel, unsettled, world: self.world.clone() }
     }
 
     fn may_write(&self, after: &World) -> Result<(), String> {
@@ -178,11 +208,11 @@ impl Joint {
         let promise = &self.world.promise;
         let mut all: Vec<Key> = promise.pending.clone();
         all.push(promise.confirmed);
-        let one = all.iter().any(|key| self.unlocks(&[*key]));
-        if !(one || promise.both && self.unlocks(&all)) {
+        let one = all.iter().any(|key| gets_in(&self.world, &[*key]));
+        if !(one || promise.both && gets_in(&self.world, &all)) {
             return Err("it is locked, and no password unlocks it".into());
         }
-        if promise.recovery && !self.unlocks(&[RECOVERY]) {
+        if promise.recovery && !gets_in(&self.world, &[RECOVERY]) {
             return Err("it is locked, and the recovery key does not unlock it".into());
         }
         Ok(())
@@ -194,7 +224,7 @@ fn all_orders(begin: World, depth: usize) -> Result<u64, String> {
     let mut walk = Walk::default();
     let closed = Kernel::closed(true, true);
     let open = closed.act(Act { verb: kernel::Verb::Activate, cut: None })?.kernel;
-    let begin = Joint { world: begin, kernel: open };
+    let begin = Joint { world: begin, kernel: open, unsettled: false };
     let mut states = HashMap::from([(begin, (1u64, String::new()))]);
     let mut total = 0;
     for level in 1..=depth {

@@ -157,6 +157,11 @@ impl Kernel {
         }
     }
 
+    /// It is mounted at the home directory.
+    pub fn is_mounted(&self) -> bool {
+        self.mounted
+    }
+
     /// No device of the home is there.
     pub fn is_closed(&self) -> bool {
         self.home.is_none() && !self.mounted

@@ -1,5 +1,5 @@
 //! What this program does. The plans, and the loops that follow them, are those that run on a real machine; around them
-//! is here, in a few lines each, what `worker` and `opened/keys.rs` do.
+//! is here, in a few lines each, what `worker` and `opened/keys.rs` do. Which record is in force is `records::reconcile`'s to say.
 
 use super::disk::{Header, Key, RECOVERY, Record, World};
 use crate::job::{Failure, Step as JobStep, Steps};
@@ -9,6 +9,8 @@ use crate::storage::luks::plan::keys::{
 };
 use crate::storage::luks::plan::without::{Mend, has};
 use crate::storage::{self, InOrder, Then};
+use records::reconcile::{Force, Rule};
+use records::refusal::Refused;
 
 /// How a run ends before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +105,28 @@ pub fn run(world: &mut World, verb: Verb, given: &[Key], cut: Option<Cut>) -> (E
     (ended, done)
 }
 
+/// Whether one of the keys is the record's.
+fn proves(record: &Record, given: &[Key]) -> bool {
+    given.iter().any(|key| record.has(*key))
+}
+
+/// The record in force, as far as it can be told without what is in the home.
+fn in_force(world: &World) -> Result<Force<Record>, Refused> {
+    let mut force = Force::begin(Some(*world.host.read()));
+    if has(Mend::HeaderRead) {
+        force.see_outside(world.header.read().record, Rule::Any)?;
+    }
+    Ok(force)
+}
+
+/// Whether somebody with these keys gets in, as far as that can be told without what is in the home: as an unlock does.
+pub fn gets_in(world: &World, given: &[Key]) -> bool {
+    let proven = in_force(world).is_ok_and(|force| {
+        force.decides().is_ok_and(|found| found.is_some_and(|record| proves(record, given)))
+    });
+    proven && given.iter().any(|key| world.header.read().opened_by(*key).is_some())
+}
+
 impl Run<'_> {
     /// One operation on the disk: where a cut can be.
     fn tick(&mut self) -> Result<(), Failure> {
@@ -155,17 +179,15 @@ impl Run<'_> {
 
     fn verb(&mut self, verb: Verb, given: &[Key]) -> Result<bool, Failure> {
         let Some((used, opened)) = self.open(given) else { return Ok(false) };
-        let mut copies: Vec<Record> =
-            self.header().record.into_iter().chain([*self.world.host.read()]).collect();
-        let newest = |copies: &[Record]| copies.iter().copied().max_by_key(|record| record.date);
-        let former: Vec<Record> = copies.clone();
-        if let (true, Some(record)) = (verb == Verb::Login, newest(&copies)) {
-            if !given.iter().any(|key| record.has(*key)) {
+        let former: Vec<Record> = self.header().record.into_iter().chain([*self.world.host.read()]).collect();
+        let mut force = in_force(self.world)?;
+        if verb == Verb::Login {
+            if !force.decides().is_ok_and(|found| found.is_some_and(|record| proves(record, given))) {
                 return Ok(false);
             }
-            copies.push(*self.world.home.read());
+            force.see(*self.world.home.read(), Rule::Any)?;
         }
-        let Some(record) = newest(&copies) else { return Ok(false) };
+        let Ok(Some(record)) = force.decides().map(|found| found.copied()) else { return Ok(false) };
         self.record = record;
         let proven: Vec<Key> = given.iter().copied().filter(|key| record.has(*key)).collect();
         if proven.is_empty() {

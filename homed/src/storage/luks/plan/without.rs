@@ -39,12 +39,10 @@ mends! {
     /// Each step is on disk before the next.
     #[cfg(test)]
     Flushed,
-    /// What is sealed, or stands still, is not changed. (`home/verdict.rs` and `home/hold.rs` see to it, and
-    /// their tests that they do.)
+    /// What is sealed, or stands still, is not changed: `home/verdict.rs` and `home/hold.rs` see to it.
     #[cfg(test)]
     Unchanged,
-    /// An unlock reads the header's record as well as this machine's. (`worker/copies.rs` lets nobody in
-    /// without it.)
+    /// Whoever lets somebody in has looked at the header's record. (`records::reconcile::Force` lets nobody in without.)
     #[cfg(test)]
     HeaderRead,
     /// A second table of the device is cleared.
