@@ -8,18 +8,19 @@
 //! the worker's.
 
 use super::header::{self, HeaderCopy, Health};
+use super::opened::LuksOpened;
 use super::perform::sweep::{refuse_what_is_open, sweep, sweep_all};
 use super::plan::sweep::Reach;
 use super::read_only::{Looking, Source};
-use super::segment::{self, Discard, Use};
-use super::{file_system, header_copies, resize, sealed};
-use crate::job::{Context, Failure, Step, Steps, refuse};
+use super::{header_copies, resize};
+use crate::job::{Context, Failure, Mounted, Step, Steps, refuse};
+use crate::storage::Opening;
 use crate::storage::examined::Headers;
 use crate::storage::luks::spec::Spec;
-use crate::storage::parts::{image, mark, superblock};
+use crate::storage::parts::{image, mark};
 use crate::sys::cryptsetup::Luks;
 use crate::sys::durable;
-use crate::sys::loopdev::{LoopDevice, Window};
+use crate::sys::loopdev::LoopDevice;
 use records::signature::Vouched;
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
@@ -160,39 +161,5 @@ pub fn repair_file_system(
     vouched: Vouched,
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
-    steps.enter(Step::Unlock)?;
-    let file = image::open(&spec.image, image::Access::Write)?;
-    let place = header::locate(&file, spec)?;
-    let mut header = HeaderCopy::read(&file, &place, spec)?;
-    refuse_what_is_open(spec, header.luks.facts().during("reading the encryption header")?.uuid, None)?;
-    let unlocked = header.unlock(keys, spec)?;
-    mark::refuse_another(&file, place.mark(), &spec.machine)?;
-    let was_dirty = image::is_dirty(&file);
-    mark::set(&file, place.mark(), &spec.machine)?;
-    let window = header.window(&place);
-    let repaired = repair_inside(spec, (&file, window), &unlocked.volume_key, vouched, steps);
-    // That one which was repaired may not be whole, its next use takes away.
-    let closed = sealed::let_go(spec, &file, repaired.is_err() && !was_dirty, steps);
-    repaired.and(closed)
-}
-
-fn repair_inside(
-    spec: &Spec,
-    (file, window): (&File, Window),
-    key: &Secret,
-    vouched: Vouched,
-    steps: &mut dyn Steps,
-) -> Result<(), Failure> {
-    steps.enter(Step::Attach)?;
-    let device = LoopDevice::attach(file, window).during("attaching the image to a loop device")?;
-    let mut luks = Luks::load(device.path()).during("reading the encryption header")?;
-    let name = spec.mapper_name();
-    let how = Use::Write(Discard::Refused);
-    let mapped = segment::open(&mut luks, &device, &name, key, how, steps)?;
-    let Some(found) = superblock::probe(&mapped.head(superblock::BYTES)?) else {
-        return header::damaged(spec, "there is no file system inside that is known");
-    };
-    steps.enter(Step::RepairFileSystem)?;
-    file_system::repair(found.kind, mapped.path(), vouched)?;
-    file.sync_all().during("writing the image to disk")
+    LuksOpened::new(spec, Opening::Change(Mounted::No), keys, steps)?.repair_file_system(vouched, steps)
 }

@@ -14,6 +14,7 @@ use crate::storage::parts::tree::{self, Device, Ids, PrivateMount};
 use crate::storage::parts::{image, mark};
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::LoopDevice;
+use records::signature::Vouched;
 
 impl Opens for LuksOpened {
     fn stands(&mut self) -> &mut Situation {
@@ -175,6 +176,18 @@ impl LuksOpened {
         let directory = home.reopen()?;
         drop(home);
         mount.expose(directory, ids, &self.spec.home_directory)
+    }
+
+    /// Has the file system repaired by its own program, and closes the image. It may not be whole then: its next use checks it.
+    pub fn repair_file_system(mut self, vouched: Vouched, steps: &mut dyn Steps) -> Result<(), Failure> {
+        reach(&mut self, Wish::Decrypted, steps)?;
+        let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };
+        let found = probe(mapped, &self.spec)?;
+        steps.enter(crate::job::Step::RepairFileSystem)?;
+        file_system::repair(found.kind, mapped.path(), vouched)?;
+        self.let_go();
+        self.was_dirty = None;
+        sealed::let_go(&self.spec, &self.image, false, steps)
     }
 
     /// Lets go of all layers; the kernel takes them down, from the top.
