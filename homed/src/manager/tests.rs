@@ -157,6 +157,32 @@ fn an_open_home_is_detached_when_its_disk_is_pulled_out() {
 }
 
 #[test]
+fn storage_without_an_answer_is_refused_in_words_and_an_open_home_is_locked_all_the_same() {
+    let (mut manager, mut scene) = (manager(), Scene::default());
+    let text = r#"{"userName":"alice","storage":"luks","uid":60001,"imagePath":"/srv/alice.home"}"#;
+    let record = Box::new(Record::parse(text, Sections::HOST).expect("valid"));
+    scene.take(&mut manager, Event::Loaded(record, Interrupted::No, Vec::new()));
+    let mut ask = |mount, operation| {
+        let whereabouts = Whereabouts { storage: Storage::Unanswered, mount };
+        scene.disks.borrow_mut().insert(user(0), whereabouts);
+        scene.calls += 1;
+        let from = request::Provenance::default();
+        let caller = Caller { uid: 0, interactive: Interactive::No, bus_name: None, from };
+        let asked = Event::Asked(RequestId(scene.calls), caller, Box::new(operation));
+        manager.handle(asked, &Now { usec: 1, facts: &scene })
+    };
+    let effects = ask(Mount::None, Operation::Authenticate(HomeKey::Uid(60001), Offer::default()));
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::Answer(_, Err(Failed::Refused(refused)), _) => Some(refused.sentence.as_str()),
+        _ => None,
+    });
+    assert!(told.is_some_and(|said| said.contains("(/srv/alice.home) gives no answer")), "{told:?}");
+    let effects = ask(Mount::Usable, Operation::Lock(HomeKey::Uid(60001)));
+    let locks = |effect: &Effect| matches!(effect, Effect::Start(start) if matches!(start.job.task, Task::Lock { .. }));
+    assert!(effects.iter().any(locks));
+}
+
+#[test]
 fn a_home_that_nobody_knew_is_forgotten_when_what_runs_on_it_has_ended() {
     let (mut manager, mut scene) = (manager(), Scene::default());
     let storage = |storage| Whereabouts { storage, mount: Mount::None };
