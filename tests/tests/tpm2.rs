@@ -1,10 +1,10 @@
 //! A PIN of the computer (TPM2): enrolled, used, wrong, lost in every way, removed; swtpm plays the TPM.
 
 use anyhow::{Result, ensure};
-use homed_tests::Ours;
 use homed_tests::secrets::traces_of_password;
 use homed_tests::security_key::{done, refused};
 use homed_tests::tpm::{Tpm, enrol};
+use homed_tests::{CHEAP, Ours};
 use machine::Console;
 
 const PASSWORD: &str = "correcthorse";
@@ -68,10 +68,24 @@ fn a_pin_opens_its_home_here_and_costs_nobody_the_tpm() -> Result<()> {
     // Who types the password asks the TPM for nothing.
     opens(&machine, "1111", PASSWORD)?;
     ensure!(tpm.counted()? == 0);
+    made_with_the_home(&machine)?;
     stopped_before_the_tpm(&machine, &tpm)?;
     locked_from_outside(&machine, &tpm)?;
     gone_and_changed(&machine, &tpm)?;
     elsewhere_and_removed(&machine, &tpm)
+}
+
+/// A home that has a PIN from its beginning, and does not go without a password.
+fn made_with_the_home(machine: &Ours) -> Result<()> {
+    let create = |user: &str| {
+        format!(
+            "export NEWPIN={PIN} NEWPASSWORD={PASSWORD}; setsid --wait homectl create {user} {CHEAP} --tpm2-device=auto"
+        )
+    };
+    machine.check(&create("bob"))?;
+    done(machine, "authenticate bob", PIN, "")?;
+    done(machine, "authenticate bob", "", PASSWORD)?;
+    machine.done("remove bob", "", "").map(drop)
 }
 
 /// Five wrong ones in a row, over the lives of two daemons; after that the TPM does not hear of any.

@@ -190,3 +190,48 @@ fn it_is_made_here_and_never_the_only_key() {
     }
     assert_eq!(*computer.tried.borrow(), ["1234"]);
 }
+
+/// A security key that wants something, or is not plugged in.
+struct SecurityKey(Option<::fido2::Failure>);
+
+impl crate::token::fido2::Keys for SecurityKey {
+    fn answer(
+        &self,
+        _: &[::fido2::Credential],
+        _: &::fido2::Given<'_>,
+        _: &dyn Fn(usize, &Secret) -> bool,
+    ) -> Result<Option<::fido2::Asked>, ::fido2::Failure> {
+        let asked = |failure: &::fido2::Failure| ::fido2::Asked {
+            credential: 0,
+            key: "Key 5".into(),
+            done: Err(failure.clone()),
+        };
+        Ok(self.0.as_ref().map(asked))
+    }
+}
+
+#[test]
+fn a_pin_goes_to_the_token_that_is_plugged_in_or_to_the_tpm() {
+    let key = json!([{"credential": "AAAA", "salt": "AAAA", "hashedPassword": hash("answer")}]);
+    let record = record(&["right"], &[entry(ID)]).with_privileged("fido2HmacSalt", key);
+    for (wants, tried, told) in [
+        (None, &["1234"][..], None),
+        (Some(::fido2::Failure::PresenceNeeded), &[], Some(Refusal::TokenUserPresenceNeeded)),
+        (Some(::fido2::Failure::BadPin(Some(7))), &[], Some(Refusal::BadPin)),
+    ] {
+        let (computer, credentials, keys) =
+            (Fake::new(Ok("unsealed")), given(&[], &["1234"]), SecurityKey(wants));
+        let offer = Offer { keys: &keys, ..offer(&credentials, &computer) };
+        candidates(&record, &offer);
+        assert_eq!(*computer.tried.borrow(), tried);
+        assert_eq!(prove(&record, &offer).err().map(|refused| refused.refusal), told);
+    }
+    // Without the key and with a PIN that is wrong, both may be tried next, and the TPM's reason is told.
+    let wrong = Fake::new(Err(Stopped::At(Failure::PcrsChanged)));
+    let (credentials, keys) = (given(&["1234"], &["1234"]), SecurityKey(None));
+    let offer = Offer { keys: &keys, ..offer(&credentials, &wrong) };
+    candidates(&record, &offer);
+    let refused = prove(&record, &offer).err().expect("nothing fits");
+    assert_eq!(refused.refusal, Refusal::BadPasswordAndNoToken);
+    assert!(refused.sentence.contains("has changed"), "{}", refused.sentence);
+}
