@@ -10,6 +10,11 @@ use zeroize::Zeroize;
 /// Largest job accepted, in bytes: records are kilobytes, secrets smaller.
 pub const LIMIT: u64 = 16 * 1024 * 1024;
 
+/// A file in memory alone, for what is read and wiped then: what goes through a pipe stays in its page.
+pub fn memory() -> io::Result<File> {
+    Ok(File::from(rustix::fs::memfd_create("homed-answer", rustix::fs::MemfdFlags::CLOEXEC)?))
+}
+
 /// Reads all of a memfd (also one that cannot be read but only mapped: `memfd_secret`) or a pipe.
 /// A memfd is overwritten with zeros after that, unless it is sealed.
 pub fn read_and_wipe(mut input: File) -> io::Result<Secret> {

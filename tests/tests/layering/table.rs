@@ -97,12 +97,13 @@ pub const ROOMS: &[Room] = &[
             "homed::statedir",
             "homed::sys::bounded",
             "homed::sys::crypt3",
+            "homed::sys::input",
             "homed::sys::memory",
             "pkcs11",
             "records",
             "tpm2",
         ],
-        crates: &["base64", "openssl", "serde", "serde_json", "zeroize"],
+        crates: &["base64", "openssl", "serde", "serde_json"],
     },
     // What is to be done with a home on disk, as data.
     Room {

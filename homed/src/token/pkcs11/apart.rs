@@ -3,12 +3,14 @@
 
 use super::Cards;
 use crate::sys::bounded::{self, Deadline, Late, Unfinished};
-use crate::sys::memory;
+use crate::sys::{input, memory};
 use pkcs11::{Asked, Entry, Failure, Given, Library};
 use records::Secret;
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
-use zeroize::Zeroize;
 
 /// How long cards are waited for, whoever types a PIN on a reader's pad included.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,18 +39,23 @@ impl Cards for PluggedIn {
         fits: &dyn Fn(usize, &Secret) -> bool,
     ) -> Result<Option<Asked>, Failure> {
         let worker = memory::own();
-        let there = || {
+        let memory = input::memory().map_err(broken)?;
+        let there = || -> io::Result<()> {
             // It is bound to the worker before it has anything that could outlive a lock.
-            memory::die_with_parent(worker).map_err(|error| error.to_string())?;
-            memory::lock_all().map_err(|error| error.to_string())?;
-            serde_json::to_string(&ask(entries, given, fits)).map_err(|error| error.to_string())
+            memory::die_with_parent(worker)?;
+            memory::lock_all()?;
+            memory.write_all_at(&serde_json::to_vec(&ask(entries, given, fits))?, 0)
         };
-        match bounded::ask(Deadline::after(PATIENCE), Late::Kill, there) {
-            Ok(said) => read(said),
+        match bounded::within(Deadline::after(PATIENCE), Late::Kill, there) {
+            Ok(()) => read(&input::read_and_wipe(memory).map_err(broken)?),
             Err(Unfinished::Late) => Err(Failure::Timeout),
-            Err(error) => Err(Failure::Broken(error.to_string())),
+            Err(error) => Err(broken(error)),
         }
     }
+}
+
+fn broken(error: impl Display) -> Failure {
+    Failure::Broken(error.to_string())
 }
 
 fn ask(entries: &[Entry], given: &Given<'_>, fits: &dyn Fn(usize, &Secret) -> bool) -> Said {
@@ -69,10 +76,8 @@ fn ask(entries: &[Entry], given: &Given<'_>, fits: &dyn Fn(usize, &Secret) -> bo
     }
 }
 
-fn read(mut said: String) -> Result<Option<Asked>, Failure> {
-    let read = serde_json::from_str(&said);
-    said.zeroize();
-    match read.map_err(|_| Failure::Broken("its answer was cut off".into()))? {
+fn read(said: &Secret) -> Result<Option<Asked>, Failure> {
+    match serde_json::from_slice(said.open()).map_err(|_| broken("its answer was cut off"))? {
         Said::Nothing => Ok(None),
         Said::Unable(failure) => Err(failure),
         Said::No { token, why } => Ok(Some(Asked { token, done: Err(why) })),
