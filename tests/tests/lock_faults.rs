@@ -274,8 +274,9 @@ fn given_up_twice(machine: &Ours, step: &str, how: &str) -> Result<()> {
     if how == "stop" {
         machine.start_daemon()?;
     }
-    // Whoever wants to write to it now does not wait for what stands still.
-    machine.homectl("update alice --real-name=Alice", "correcthorse", "")?;
+    // Nothing else of it starts before it is in order.
+    let update = machine.homectl("update alice --real-name=Alice", "correcthorse", "")?;
+    ensure!(!update.stderr.contains("unexpectedly"), "{}", update.stderr);
     machine.check(
         "for try in $(seq 100); do homectl deactivate-all && exit 0; sleep 0.1; done; homectl list; exit 1",
     )?;
