@@ -45,11 +45,10 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     let home = opened.home(steps)?;
     copies.see_identity(home, steps)?;
     let proven = copies.prove(&offer)?;
-    let stale = copies.inside_is_stale();
     let given = Given { tried: &keys, proven: &proven, offer: &offer };
     let settled = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps);
     not_now("header of the home", settled.map(drop), steps);
-    finish(job, (uid, known, stale), (copies, opened), steps)
+    finish(job, (uid, known), (copies, opened), steps)
 }
 
 /// A copy that cannot be written (a full disk, a home that can only be read) is written at the next login: nobody is
@@ -62,7 +61,7 @@ fn not_now<W: Write>(place: &str, written: Result<(), Failure>, steps: &mut Repo
 
 fn finish<W: Write>(
     job: &Job,
-    (uid, known, stale): (u32, Known, bool),
+    (uid, known): (u32, Known),
     (mut copies, mut opened): (Copies, Box<dyn Opened>),
     steps: &mut Reporter<W>,
 ) -> Done {
@@ -81,7 +80,8 @@ fn finish<W: Write>(
         Ok(host) => host,
     };
     let winner = copies.winner()?.clone();
-    if stale || host.is_some() || !blobs::are_here(&winner) {
+    // No copy of the record tells whether its pictures had come in when a change was cut short.
+    if blobs::has_some(&winner) {
         steps.enter(Step::WriteBlobs)?;
         blobs::level(&winner, opened.home(steps)?, steps);
     }

@@ -62,16 +62,9 @@ impl Drop for Claimed {
     }
 }
 
-/// Whether this machine has the pictures that the record names. A change that was cut short leaves others.
-pub fn are_here(record: &Record) -> bool {
-    let named = manifest(record);
-    let folder = durable::directory(&cache(record.user()));
-    named.is_empty()
-        || folder.is_ok_and(|folder| {
-            named
-                .iter()
-                .all(|(name, digest)| read(&folder, name, digest, records::blobs::MAX_TOTAL).is_some())
-        })
+/// Whether the record names any.
+pub fn has_some(record: &Record) -> bool {
+    !manifest(record).is_empty()
 }
 
 /// Removes from the home what only the record before had.

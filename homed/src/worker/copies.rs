@@ -232,11 +232,6 @@ impl Copies {
         self.stale_identity = Staleness::Stale;
     }
 
-    /// Whether the copies inside differ from the record in force.
-    pub fn inside_is_stale(&self) -> bool {
-        self.stale_header == Staleness::Stale || self.stale_identity == Staleness::Stale
-    }
-
     /// The header's copy is the record in force.
     pub fn header_is_written(&mut self) {
         self.stale_header = self.stale_header.written();
