@@ -12,6 +12,7 @@ mod figures;
 pub mod ground;
 pub mod handed;
 pub mod hold;
+mod in_memory;
 mod inhibitors;
 mod jobs;
 pub mod link;

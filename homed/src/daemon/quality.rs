@@ -1,8 +1,8 @@
 //! Whether a new password is good enough: `pwscore` of libpwquality where it is installed, else a
 //! shortest length.
 
+use super::in_memory;
 use records::{Credentials, Secret, UserName};
-use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// The checker; reads the password from standard input, says on standard error what is wrong with it.
@@ -31,17 +31,17 @@ fn too_short(password: &Secret) -> Option<String> {
 
 /// The checker's verdict; `None` where there is no checker that works.
 fn ask(checker: &str, user: &UserName, password: &Secret) -> Option<Option<String>> {
-    let mut child = Command::new(checker)
+    let given = in_memory::file(password).ok()?;
+    let asked = Command::new(checker)
         .arg(user.as_str())
         .env_clear()
-        .stdin(Stdio::piped())
+        .stdin(given.try_clone().ok()?)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .spawn()
-        .ok()?;
-    // A checker that does not read to the end has seen enough.
-    let _ = child.stdin.take()?.write_all(password.open());
-    let ended = child.wait_with_output().ok()?;
+        .output();
+    // What cannot be wiped goes with the last descriptor, which is this one.
+    let _ = in_memory::wipe(&given, password);
+    let ended = asked.ok()?;
     if ended.status.success() {
         return Some(None);
     }
@@ -81,6 +81,17 @@ mod tests {
         assert_eq!(judge(checker, &user(), &secret("good\n")), None);
         let why = judge(checker, &user(), &secret("password\n"));
         assert_eq!(why.as_deref(), Some("The password is too weak: it is in the dictionary"));
+    }
+
+    #[test]
+    fn the_password_goes_through_no_pipe() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("checker");
+        std::fs::write(&path, "#!/bin/sh\nreadlink /proc/self/fd/0 >&2\nexit 1\n").expect("written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("executable");
+        let why = judge(path.to_str().expect("text"), &user(), &secret("good"));
+        assert!(why.as_deref().is_some_and(|why| why.contains("/memfd:")), "{why:?}");
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Running workers: our own program in another role, one process per job.
 
+use super::in_memory;
 use crate::home::Bound;
 use crate::home::effect::StartJob;
 use crate::job::{Message, Outcome, Progress};
-use records::Secret;
-use std::fs::File;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
@@ -51,7 +50,8 @@ impl Spawner for Processes {
 }
 
 fn spawn(start: &StartJob) -> io::Result<Child> {
-    let input = job_file(&start.job.encode())?;
+    // The worker overwrites it once it has read it.
+    let input = in_memory::file(&start.job.encode())?;
     Command::new("/proc/self/exe")
         .arg("worker")
         .env_clear()
@@ -62,17 +62,6 @@ fn spawn(start: &StartJob) -> io::Result<Child> {
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .spawn()
-}
-
-/// The job in memory only; the worker overwrites it once it has read it.
-fn job_file(job: &Secret) -> io::Result<File> {
-    let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
-    let mut file = File::from(rustix::fs::memfd_create("homed-job", flags)?);
-    file.write_all(job.open())?;
-    let size = rustix::fs::SealFlags::GROW | rustix::fs::SealFlags::SHRINK | rustix::fs::SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&file, size)?;
-    io::Seek::rewind(&mut file)?;
-    Ok(file)
 }
 
 async fn follow(
