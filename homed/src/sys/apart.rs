@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 
 /// Does something on a thread that has no files but the standard ones open, and waits for what comes of it. It may open
 /// files and has to close them; none of the process's may be used there, those of a library included, and it must not log.
+/// Its own files are in `/proc/thread-self`; `/proc/self` shows those of the process.
 pub fn apart<T: Send + 'static>(act: impl Fn() -> T + Send + Sync + 'static) -> T {
     let act = Arc::new(act);
     let (tell, heard) = mpsc::sync_channel(1);

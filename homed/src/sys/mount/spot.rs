@@ -23,7 +23,8 @@ impl Spot {
     pub fn of(place: &Path) -> io::Result<Self> {
         let name = place.file_name().unwrap_or_default();
         let folder = walk(place.parent().unwrap_or(place), OFlags::DIRECTORY)?;
-        let mut path = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()))?;
+        // The thread may have files of its own.
+        let mut path = std::fs::read_link(format!("/proc/thread-self/fd/{}", folder.as_raw_fd()))?;
         // Joining nothing would end the path with a slash.
         if !name.is_empty() {
             path.push(name);
@@ -95,6 +96,17 @@ mod tests {
 
     fn lines(lines: &[&str]) -> Vec<Mounted> {
         lines.iter().map(|line| parse(line.as_bytes()).expect("a mount")).collect()
+    }
+
+    #[test]
+    fn a_thread_with_files_of_its_own_ends_where_any_does() {
+        let around = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(around.path().join("folder")).expect("a folder in it");
+        std::os::unix::fs::symlink("folder", around.path().join("link")).expect("a symlink");
+        let place = around.path().join("link/alice");
+        let here = Spot::of(&place).expect("walked");
+        assert!(here.path.ends_with("folder/alice"));
+        assert_eq!(crate::sys::apart::apart(move || Spot::of(&place).ok()), Some(here));
     }
 
     #[test]

@@ -230,7 +230,7 @@ fn top_at(path: &Path, table: &[Mounted]) -> io::Result<u64> {
 
 /// The id of the mount that an open file is in. No file system is asked for it, so none can be waited for.
 pub(super) fn id(file: impl AsFd) -> io::Result<u64> {
-    let text = procfs::text(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()))?;
+    let text = procfs::text(format!("/proc/thread-self/fdinfo/{}", file.as_fd().as_raw_fd()))?;
     let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
     line.and_then(|id| id.trim().parse().ok())
         .ok_or_else(|| io::Error::other("the kernel shows no id of a mount"))
