@@ -29,10 +29,13 @@ impl Folders {
         let folder = File::open(&self.state)?;
         let begin = Instant::now();
         loop {
-            match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            let held = rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive);
+            match held.map_err(io::Error::from) {
                 Ok(()) => return Ok(OneAtATime(folder)),
-                Err(_) if begin.elapsed() < PATIENCE => std::thread::sleep(GLANCE),
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && begin.elapsed() < PATIENCE => {
+                    std::thread::sleep(GLANCE);
+                }
+                Err(error) => return Err(error),
             }
         }
     }

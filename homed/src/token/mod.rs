@@ -68,6 +68,12 @@ fn entries<'a>(kind: &dyn Token, record: &'a Record) -> &'a [Value] {
     list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// What a device has answered for an entry, if one was asked.
+fn answered(entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
+    let hash = entry.get("hashedPassword")?.as_str()?;
+    offer.answered.borrow().get(hash).map(Secret::duplicate)
+}
+
 /// What a kind answers.
 pub enum Answer {
     /// The record has no entries of this kind.

@@ -61,8 +61,7 @@ impl Token for Pkcs11 {
     }
 
     fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
-        let hash = entry.get("hashedPassword")?.as_str()?;
-        offer.answered.borrow().get(hash).map(Secret::duplicate)
+        super::answered(entry, offer)
     }
 
     fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused> {

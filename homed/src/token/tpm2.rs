@@ -81,8 +81,7 @@ impl Token for Tpm2 {
     }
 
     fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
-        let hash = entry.get("hashedPassword")?.as_str()?;
-        offer.answered.borrow().get(hash).map(Secret::duplicate)
+        super::answered(entry, offer)
     }
 
     /// Where it was not the PIN itself, the PIN may be tried again.
