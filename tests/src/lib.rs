@@ -155,6 +155,16 @@ impl Ours {
     }
 }
 
+/// The key derivation of each of a home's key slots, and its iterations if it is PBKDF2.
+pub fn slot_costs(machine: &Ours, user: &str) -> Result<Vec<String>> {
+    let said = machine.check(&format!(
+        "loop=$(losetup --find --show --offset $((1 << 20)) /home/{user}.home)
+         cryptsetup luksDump --dump-json-metadata $loop | jq -r '.keyslots[].kdf | \"\\(.type) \\(.iterations)\"'
+         losetup -d $loop"
+    ))?;
+    Ok(said.lines().map(str::to_owned).collect())
+}
+
 /// A script that prints what is open of a user's home.
 pub fn what_is_open(user: &str) -> String {
     format!(

@@ -4,19 +4,15 @@ use anyhow::{Result, ensure};
 use homed_tests::secrets::traces_of_password;
 use homed_tests::security_key::{done, refused};
 use homed_tests::tpm::{Tpm, enrol};
-use homed_tests::{CHEAP, Ours};
+use homed_tests::{CHEAP, Ours, slot_costs};
 use machine::Console;
 
 const PASSWORD: &str = "correcthorse";
 const PIN: &str = "7391";
 
-/// The numbers of alice's key slots.
+/// How many key slots alice has.
 fn slots(machine: &Ours) -> Result<usize> {
-    let said = machine.check(
-        "loop=$(losetup --find --show --offset $((1 << 20)) /home/alice.home)
-         cryptsetup luksDump --dump-json-metadata $loop | jq '.keyslots | length'; losetup -d $loop",
-    )?;
-    Ok(said.trim().parse()?)
+    Ok(slot_costs(machine, "alice")?.len())
 }
 
 fn opens(machine: &Ours, pin: &str, password: &str) -> Result<()> {
@@ -79,10 +75,17 @@ fn a_pin_opens_its_home_here_and_costs_nobody_the_tpm() -> Result<()> {
 fn made_with_the_home(machine: &Ours) -> Result<()> {
     let create = |user: &str| {
         format!(
-            "export NEWPIN={PIN} NEWPASSWORD={PASSWORD}; setsid --wait homectl create {user} {CHEAP} --tpm2-device=auto"
+            "export NEWPIN={PIN} NEWPASSWORD={PASSWORD}; setsid --wait homectl create {user} {CHEAP} --tpm2-device=auto \
+             --luks-pbkdf-type=argon2id --luks-pbkdf-memory-cost=32M --luks-pbkdf-force-iterations=4"
         )
     };
     machine.check(&create("bob"))?;
+    let mut costs = slot_costs(machine, "bob")?;
+    costs.sort();
+    ensure!(
+        costs == ["argon2id null", "pbkdf2 1000"],
+        "a PIN's slot costs nothing, a password's does: {costs:?}"
+    );
     done(machine, "authenticate bob", PIN, "")?;
     done(machine, "authenticate bob", "", PASSWORD)?;
     machine.done("remove bob", "", "").map(drop)
@@ -133,7 +136,7 @@ fn gone_and_changed(machine: &Ours, tpm: &Tpm<'_>) -> Result<()> {
     let said = enrolled(machine, "--tpm2-device=auto --tpm2-pcrs=16", PIN)?;
     ensure!(said.contains("replaces it"), "{said}");
     opens(machine, PIN, "")?;
-    println!("{} key slots after a second enrolment", slots(machine)?);
+    ensure!(slots(machine)? == 2, "the PIN that was replaced opens no slot");
     tpm.extend(16)?;
     // (One that was taken out without a word has counted that.)
     let before = tpm.counted()?;

@@ -40,6 +40,7 @@ steps! {
     Format, "format", "Formatting encrypted storage";
     MarkKeys, "mark-keys", "Noting the change of key slots";
     AddKeys, "add-keys", "Adding key slots";
+    AskTokens, "ask-tokens", "Asking security tokens";
     Unlock, "unlock", "Unlocking";
     ReadCopies, "read-copies", "Reading the user record";
     MakeFileSystem, "make-file-system", "Making the file system";

@@ -122,6 +122,8 @@ pub struct NewHome<'a> {
     pub record: &'a Record,
     /// The passphrases that shall open it.
     pub keys: &'a [Secret],
+    /// Random ones, perhaps among them: their slots need not be costly.
+    pub random: &'a [Secret],
     /// The proof that this machine signed it.
     pub vouched: Vouched,
     /// The UID of the user on this machine.

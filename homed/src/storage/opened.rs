@@ -111,6 +111,8 @@ pub struct KeyChange<'a> {
     pub old: &'a [Secret],
     /// What shall open it.
     pub new: &'a [Secret],
+    /// Random ones, perhaps among them: their slots need not be costly.
+    pub random: &'a [Secret],
     /// What was given and is of the record in force, so that it has a slot most likely. Others are not looked for:
     /// a derivation each.
     pub known: &'a [Secret],

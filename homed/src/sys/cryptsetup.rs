@@ -272,20 +272,19 @@ impl Luks {
         self.0.keyslot_handle().set_priority(slot, priority).map_err(explained)
     }
 
-    /// The memory a slot needs to be opened, in bytes; 0 for PBKDF2.
-    pub fn slot_memory(&mut self, slot: u32) -> Result<u64, Error> {
+    /// How often a slot's PBKDF2 hashes; `None`: it derives its key with something else, which costs memory, too.
+    pub fn slot_iterations(&mut self, slot: u32) -> Result<Option<u32>, Error> {
         let kdf = self.0.keyslot_handle().get_pbkdf(slot).map_err(explained)?;
-        Ok(u64::from(kdf.max_memory_kb) * 1024)
+        Ok((kdf.type_ == CryptKdf::Pbkdf2).then_some(kdf.iterations))
     }
 
-    /// Opens a slot (`None`: all but the ignored ones are tried): which one, and the volume key.
-    pub fn open_slot(&mut self, slot: Option<u32>, passphrase: &Secret) -> Result<(u32, Secret), Error> {
+    /// Opens a slot: the volume key.
+    pub fn open_slot(&mut self, slot: u32, passphrase: &Secret) -> Result<Secret, Error> {
         let size = usize::try_from(self.0.status_handle().get_volume_key_size()).unwrap_or(0);
         let mut key = vec![0; size];
-        let opened = self.0.volume_key_handle().get(slot, &mut key, Some(passphrase.open()));
+        let opened = self.0.volume_key_handle().get(Some(slot), &mut key, Some(passphrase.open()));
         let key = Secret::new(key);
-        let (slot, _) = opened.map_err(explained)?;
-        Ok((u32::try_from(slot).unwrap_or(0), key))
+        opened.map_err(explained).map(|_| key)
     }
 
     /// Whether this is the volume key of this header.

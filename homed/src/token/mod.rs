@@ -23,6 +23,9 @@ mod tpm2;
 const KINDS: [&dyn Token; 5] =
     [&password::Password, &recovery::RecoveryKey, &pkcs11::Pkcs11, &fido2::Fido2, &tpm2::Tpm2];
 
+/// How long 256 bits are at least in base64, in characters.
+const RANDOM: usize = 43;
+
 /// One kind of token.
 pub trait Token {
     /// The list in the record's section `privileged` that has its entries.
@@ -117,6 +120,12 @@ impl<'a> Offer<'a> {
     #[cfg(test)]
     fn with_cards(credentials: &'a Credentials, cards: &'a dyn pkcs11::Cards) -> Self {
         Self { cards, ..Self::new(credentials) }
+    }
+
+    /// What tokens have answered, where it is as long as 256 random bits are (in base64): nobody guesses at that.
+    pub fn random(&self) -> Vec<Secret> {
+        let answered = self.answered.borrow();
+        answered.values().filter(|answer| answer.open().len() >= RANDOM).map(Secret::duplicate).collect()
     }
 
     /// Whether no more tokens are asked: one has answered, or its PIN was wrong, and another's tries would be burnt by it.
@@ -259,11 +268,16 @@ pub fn passwords(record: &Record) -> usize {
     entries(&password::Password, record).len()
 }
 
+/// Whether [`candidates`] asks devices, which takes as long as people take to touch one.
+pub fn asks(record: &Record, offer: &Offer<'_>) -> bool {
+    let fits = |kind: &&dyn Token| matches!(kind.proves(record, offer), Answer::Keys(_));
+    KINDS.iter().any(|kind| kind.can_ask(record, offer)) && !KINDS.iter().any(fits)
+}
+
 /// What to try on key slots, in order: what devices give, each secret that looks like a recovery key in the form in
 /// which these are enrolled, and all of them as typed. Devices are asked where nothing typed is the record's.
 pub fn candidates(record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
-    let fits = |kind: &&dyn Token| matches!(kind.proves(record, offer), Answer::Keys(_));
-    if KINDS.iter().any(|kind| kind.can_ask(record, offer)) && !KINDS.iter().any(fits) {
+    if asks(record, offer) {
         KINDS.iter().take_while(|_| !offer.is_settled()).for_each(|kind| kind.ask(record, offer));
     }
     let mut all: Vec<Secret> = Vec::new();

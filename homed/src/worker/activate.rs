@@ -115,6 +115,14 @@ pub fn open<W: Write>(
     }
 }
 
+/// The keys that may open a job's home. Tokens may have to be asked for them: nothing of the home is open meanwhile.
+pub fn candidates(job: &Job, offer: &Offer<'_>, steps: &mut dyn Steps) -> Result<Vec<Secret>, Failure> {
+    if token::asks(&job.record, offer) {
+        steps.enter(Step::AskTokens)?;
+    }
+    Ok(token::candidates(&job.record, offer))
+}
+
 /// A home whose storage is open, and what is known of the copies of its record.
 pub struct Unlocked<'a> {
     /// What was given to prove who asks.
@@ -136,7 +144,7 @@ pub fn unlocked<'a, W: Write>(
 ) -> Result<Unlocked<'a>, Failure> {
     let offer = Offer::new(&job.credentials);
     let mut copies = Copies::new(job, known, rule)?;
-    let keys = token::candidates(&job.record, &offer);
+    let keys = candidates(job, &offer, steps)?;
     let spec = Spec::of(&job.record, &job.machine)?;
     let mut opened = open(spec, how, &keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;

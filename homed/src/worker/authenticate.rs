@@ -1,11 +1,11 @@
 //! Checking credentials; the state of the home stays.
 
-use super::activate::{open, see_inside};
+use super::activate::{candidates, open, see_inside};
 use super::copies::Copies;
 use super::{Done, steps::Reporter};
 use crate::job::{Job, Known, Mounted, Step, Steps};
 use crate::storage::{Opening, Spec};
-use crate::token::{self, Offer};
+use crate::token::Offer;
 use records::reconcile::Rule;
 use std::io::Write;
 
@@ -19,7 +19,7 @@ pub fn authenticate<W: Write>(job: &Job, _resting: Mounted, steps: &mut Reporter
     steps.plan(PLAN);
     let offer = Offer::new(&job.credentials);
     let mut copies = Copies::new(job, Known::Yes, Rule::Any)?;
-    let keys = token::candidates(&job.record, &offer);
+    let keys = candidates(job, &offer, steps)?;
     let spec = Spec::of(&job.record, &job.machine)?;
     let mut opened = open(spec, Opening::Inspect, &keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;

@@ -48,7 +48,9 @@ pub fn create<W: Write>(
     let place = format!("{} and {}", spec.image.display(), spec.home_directory.display());
     let home_directory = spec.home_directory.clone();
     let backend = storage::backend(spec)?;
-    let mut new = New { job, embedded, keys, vouched, uid, overcommit, claimed, binding: None, host: None };
+    let random = offer.random();
+    let mut new =
+        New { job, embedded, keys, random, vouched, uid, overcommit, claimed, binding: None, host: None };
     let record = new.embedded.clone();
     let mut here = Here {
         record: &record,
@@ -81,6 +83,7 @@ struct New<'a> {
     /// The record to put inside, signed.
     embedded: Record,
     keys: Vec<Secret>,
+    random: Vec<Secret>,
     vouched: Vouched,
     uid: u32,
     overcommit: u32,
@@ -92,13 +95,14 @@ struct New<'a> {
 
 impl Makes for New<'_> {
     fn storage(&mut self, backend: &dyn Backend, steps: &mut dyn Steps) -> Result<(), Failure> {
-        let Self { embedded, keys, claimed, .. } = &*self;
+        let Self { embedded, keys, random, claimed, .. } = &*self;
         let mut fill = |home: &HomeDirectory| {
             home.write_record(embedded)?;
             claimed.copy_into(embedded, home)
         };
         let (vouched, uid, overcommit) = (self.vouched, self.uid, self.overcommit);
-        let mut request = NewHome { record: embedded, keys, vouched, uid, overcommit, fill: &mut fill };
+        let mut request =
+            NewHome { record: embedded, keys, random, vouched, uid, overcommit, fill: &mut fill };
         self.binding = Some(backend.create(&mut request, steps)?);
         Ok(())
     }

@@ -63,6 +63,7 @@ fn take_over(
     let change = KeyChange {
         old,
         new: given.proven,
+        random: &given.offer.random(),
         known: given.proven,
         hidden: Hidden { stay: 0, go: 0 },
         before: None,

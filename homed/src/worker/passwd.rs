@@ -77,6 +77,7 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
     let change = KeyChange {
         old: &proven,
         new: &wanted,
+        random: &offer.random(),
         known: &known,
         hidden,
         before: Some(&before),

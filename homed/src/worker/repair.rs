@@ -7,13 +7,13 @@
 //!
 //! Each step leaves a home that opens as well as before, so a power cut in between costs nothing.
 
-use super::activate::{Unlocked, unlocked};
+use super::activate::{Unlocked, candidates, unlocked};
 use super::check::{judge, look};
 use super::heal::{self, Given};
 use super::{Looked, state, steps::Reporter};
 use crate::job::{Failure, Job, Known, Mounted, Repair, Seen, Step};
 use crate::storage::{self, Opening, Spec, Then};
-use crate::token::{self, Offer};
+use crate::token::Offer;
 use records::health::{Finding, Kind, Report};
 use records::reconcile::Rule;
 use records::{Record, Refusal};
@@ -133,7 +133,7 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
             let vouched = facts.vouched.ok_or(Refusal::BadSignature)?;
             if let Some(mends) = backend.mends() {
                 mends.repair_file_system(
-                    &token::candidates(&job.record, &Offer::new(&job.credentials)),
+                    &candidates(job, &Offer::new(&job.credentials), steps)?,
                     vouched,
                     steps,
                 )?;

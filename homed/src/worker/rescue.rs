@@ -2,10 +2,11 @@
 //! asked: whoever has a key that opens it may see it. It is an administrator who asks for it, by name, so a home
 //! that nobody else vouches for is mounted, too.
 
+use super::activate::candidates;
 use super::{Done, state, steps::Reporter};
 use crate::job::{Job, Step, refuse};
 use crate::storage::{self, Spec};
-use crate::token::{self, Offer};
+use crate::token::Offer;
 use records::Refusal;
 use records::signature::Vouched;
 use std::io::Write;
@@ -16,7 +17,7 @@ const PLAN: &[Step] = &[Step::Unlock, Step::Attach, Step::Mount, Step::Expose];
 /// Shows it at the directory (`None`: at the home directory).
 pub fn rescue<W: Write>(job: &Job, uid: u32, directory: Option<&str>, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
-    let keys = token::candidates(&job.record, &Offer::new(&job.credentials));
+    let keys = candidates(job, &Offer::new(&job.credentials), steps)?;
     let vouched = state::trust()?.vouch(&job.record).unwrap_or_else(Vouched::by_administrator);
     let spec = Spec::of(&job.record, &job.machine)?;
     match storage::backend(spec)?.mends() {

@@ -1,11 +1,11 @@
 //! Unlocking: the credentials are checked, the key is put back, the processes go on.
 
-use super::activate::open;
+use super::activate::{candidates, open};
 use super::copies::Copies;
 use super::{Done, heal, processes, steps::Reporter, strict};
 use crate::job::{Job, Known, Step, Steps};
 use crate::storage::{Opening, Spec};
-use crate::token::{self, Offer};
+use crate::token::Offer;
 use records::reconcile::Rule;
 use std::io::Write;
 
@@ -27,7 +27,7 @@ pub fn unlock<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     let offer = Offer::new(&job.credentials);
     let mut copies = Copies::new(job, Known::Yes, Rule::Any)?;
-    let keys = token::candidates(&job.record, &offer);
+    let keys = candidates(job, &offer, steps)?;
     let spec = Spec::of(&job.record, &job.machine)?;
     let mut opened = open(spec, Opening::Inspect, &keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;

@@ -95,7 +95,7 @@ fn everywhere<W: Write>(
             write_others(job, &mut copies, records, opened.as_mut(), steps)?
         }
         Some(keys) => {
-            let change = Keys { change: &keys, proven: &proven };
+            let change = Keys { change: &keys, random: offer.random(), proven: &proven };
             with_keys(job, (&mut copies, records), change, (opened.as_mut(), &in_order), steps)?
         }
     };
@@ -113,6 +113,7 @@ struct Records<'a> {
 /// The keys of the new record, and those of the one before that were given.
 struct Keys<'a> {
     change: &'a Change,
+    random: Vec<Secret>,
     proven: &'a [Secret],
 }
 
@@ -135,6 +136,7 @@ fn with_keys<W: Write>(
     let change = KeyChange {
         old: keys.proven,
         new: &keys.change.wanted,
+        random: &keys.random,
         known: keys.proven,
         hidden,
         before: Some(records.before),

@@ -2,7 +2,8 @@
 
 use super::plan::keys::SLOTS;
 use super::record_token::{self, Algorithm};
-use super::{file_system, segment, stretching, tend, wait_until_closed};
+use super::stretching::Stretchings;
+use super::{file_system, segment, tend, wait_until_closed};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::HomeDirectory;
 use crate::storage::NewHome;
@@ -172,7 +173,7 @@ fn build(
     };
     let device = LoopDevice::attach(image.file(), window).during("attaching the image to a loop device")?;
     let mut luks = format(spec, plan, &device, key, steps)?;
-    add_keys(spec, &mut luks, key, request.keys, steps)?;
+    add_keys(spec, (&mut luks, key), request, steps)?;
     let algorithm = Algorithm { cipher: &plan.cipher, mode: &plan.mode };
     let token = record_token::seal(request.record, algorithm, key)?;
     luks.set_token(None, &token).during("writing the record into the header")?;
@@ -206,16 +207,16 @@ fn format(
 
 fn add_keys(
     spec: &Spec,
-    luks: &mut Luks,
-    volume_key: &Secret,
-    keys: &[Secret],
+    (luks, volume_key): (&mut Luks, &Secret),
+    request: &NewHome<'_>,
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
     steps.enter(Step::AddKeys)?;
-    let stretching = stretching::choose(&spec.encryption)?;
+    let stretching = Stretchings::choose(&spec.encryption)?;
     // From the top down, as a change of keys does: what other programs add lies below.
-    for (key, number) in keys.iter().zip((0..SLOTS).rev()) {
-        luks.add_slot(number, volume_key, key, &stretching).during("adding a key slot")?;
+    for (key, number) in request.keys.iter().zip((0..SLOTS).rev()) {
+        let stretching = stretching.of(key, request.random);
+        luks.add_slot(number, volume_key, key, stretching).during("adding a key slot")?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! wrong one, and it does not matter whether the home is mounted.
 
 use super::header_copies::{self, Contents, MAGIC};
+use super::tries::{self, Unlocked};
 use super::{cost, record_token};
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::luks::spec::Spec;
@@ -211,25 +212,13 @@ impl HeaderCopy {
 
     /// Tries keys: which one fits which slot, and the volume key.
     pub fn unlock(&mut self, keys: &[Secret], spec: &Spec) -> Result<Unlocked, Failure> {
-        let slots = self.luks.slots().during("reading the key slots")?;
-        if slots.is_empty() {
+        if self.luks.slots().during("reading the key slots")?.is_empty() {
             return damaged(spec, "its encryption header has no key slots");
         }
         self.refuse_costly(spec)?;
         let _expendable = oom::expendable();
-        // First the slots that count, then those of a change that was cut short.
-        let prepared =
-            slots.iter().filter(|s| s.1 == crate::sys::cryptsetup::Priority::Ignore).map(|s| Some(s.0));
-        for slot in std::iter::once(None).chain(prepared) {
-            for (key, secret) in keys.iter().enumerate() {
-                match self.luks.open_slot(slot, secret) {
-                    Ok((slot, volume_key)) => return Ok(Unlocked { key, slot, volume_key }),
-                    Err(error) if error.is_no_match() => {}
-                    Err(error) => return Err(error).during("trying a key slot"),
-                }
-            }
-        }
-        Err(Refusal::BadPassword.into())
+        let unlocked = tries::unlock(&mut self.luks, keys).during("trying a key slot")?;
+        unlocked.ok_or_else(|| Refusal::BadPassword.into())
     }
 
     /// Refuses to try keys on a header that would cost more than there is.
@@ -254,16 +243,6 @@ impl HeaderCopy {
             self.sector == 4096 && place.offset.is_multiple_of(4096) && place.size.is_multiple_of(4096);
         Window { offset: place.offset, size: place.size, block: if large { 4096 } else { 512 } }
     }
-}
-
-/// What fitted.
-pub struct Unlocked {
-    /// Index of the key.
-    pub key: usize,
-    /// The slot it opens.
-    pub slot: u32,
-    /// What was in it.
-    pub volume_key: Secret,
 }
 
 /// A file in memory as long as the encrypted part, of which only what is needed of the header is filled.

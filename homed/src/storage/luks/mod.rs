@@ -52,6 +52,7 @@ mod spec;
 mod stretching;
 mod tend;
 mod traces;
+mod tries;
 mod whereabouts;
 
 /// How long the kernel may take to close the devices below an unmounted home: less than a worker has that gives one up,

@@ -4,6 +4,7 @@ use crate::job::{Context, Failure};
 use crate::storage::luks::spec::Encryption;
 use crate::sys::cryptsetup::Stretching;
 use crate::sys::memory;
+use records::Secret;
 
 /// Memory for Argon2id where the record does not say, in KiB: four times the original's.
 const MEMORY: u64 = 256 * 1024;
@@ -11,13 +12,38 @@ const MEMORY: u64 = 256 * 1024;
 const PASSES: u64 = 4;
 /// Least memory libcryptsetup takes, in KiB.
 const LEAST: u64 = 32;
+/// Fewest iterations of PBKDF2 that libcryptsetup takes.
+const LEAST_ITERATIONS: u32 = 1000;
 /// The original's target where it measures, in ms.
 const TARGET: u32 = 500;
 
-/// The cost for a new key slot on this machine.
-pub fn choose(wish: &Encryption) -> Result<Stretching, Failure> {
-    let available = memory::available().during("asking how much memory there is")? / 1024;
-    Ok(weigh(wish, available))
+/// The costs for new key slots on this machine.
+pub struct Stretchings {
+    typed: Stretching,
+    random: Stretching,
+}
+
+impl Stretchings {
+    /// Those for a home.
+    pub fn choose(wish: &Encryption) -> Result<Self, Failure> {
+        let available = memory::available().during("asking how much memory there is")? / 1024;
+        Ok(Self { typed: weigh(wish, available), random: of_random(wish) })
+    }
+
+    /// That for a key, of which it is known whether it is one of the random ones.
+    pub fn of(&self, key: &Secret, random: &[Secret]) -> &Stretching {
+        if random.iter().any(|other| other.matches(key.open())) { &self.random } else { &self.typed }
+    }
+}
+
+/// What a slot costs whose key is random. Nobody guesses at 256 bits, so this is the least that libcryptsetup takes: the
+/// same 1,000 iterations that systemd-homed gives slots of tokens.
+fn of_random(wish: &Encryption) -> Stretching {
+    Stretching::Pbkdf2 { iterations: Some(LEAST_ITERATIONS), hash: hash(wish), milliseconds: 0 }
+}
+
+fn hash(wish: &Encryption) -> String {
+    wish.hash.clone().unwrap_or_else(|| "sha512".into())
 }
 
 /// Never more than a quarter of the memory that is free (`available`, in KiB), whatever is wished:
@@ -26,8 +52,7 @@ fn weigh(wish: &Encryption, available: u64) -> Stretching {
     let milliseconds =
         wish.time_usec.map_or(TARGET, |usec| u32::try_from(usec / 1000).unwrap_or(u32::MAX)).max(1);
     if wish.kdf.as_deref() == Some("pbkdf2") {
-        let hash = wish.hash.clone().unwrap_or_else(|| "sha512".into());
-        return Stretching::Pbkdf2 { iterations: wish.iterations, hash, milliseconds };
+        return Stretching::Pbkdf2 { iterations: wish.iterations, hash: hash(wish), milliseconds };
     }
     let wished = wish.memory.map_or(MEMORY, |bytes| bytes / 1024);
     let memory = wished.min(available / 4).clamp(LEAST, u64::from(u32::MAX));
@@ -58,6 +83,20 @@ mod tests {
         assert_eq!(argon(&wish, 8 << 20), (Some(4), 256 * 1024));
         assert_eq!(argon(&wish, 256 * 1024), (Some(16), 64 * 1024));
         assert_eq!(argon(&wish, 10), (Some(1000), 32));
+    }
+
+    #[test]
+    fn only_random_keys_cost_nothing() {
+        let wish = Encryption { hash: Some("sha256".into()), ..Encryption::default() };
+        let both = Stretchings { typed: weigh(&wish, 8 << 20), random: of_random(&wish) };
+        let (typed, answer) = (Secret::from_text("typed".into()), Secret::from_text("answer".into()));
+        let random = [answer.duplicate()];
+        let Stretching::Pbkdf2 { iterations: Some(1000), hash, .. } = both.of(&answer, &random) else {
+            panic!("not cheap");
+        };
+        assert_eq!(hash, "sha256");
+        assert!(matches!(both.of(&typed, &random), Stretching::Argon2id { .. }));
+        assert!(matches!(both.of(&answer, &[]), Stretching::Argon2id { .. }));
     }
 
     #[test]

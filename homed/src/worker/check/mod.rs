@@ -1,6 +1,7 @@
 //! Looking at every part of a home, and changing nothing. Who wants the home meanwhile gets it: the daemon
 //! ends this worker then, and what it had open goes with it.
 
+use super::activate::candidates;
 use super::copies::vouched;
 use super::{Looked, state, steps::Reporter};
 use crate::job::{Failure, Job, Known, Seen, Step};
@@ -34,7 +35,7 @@ pub fn look<W: Write>(
     let spec = Spec::of(&job.record, &job.machine)?;
     let offer = Offer::new(&job.credentials);
     // Whoever offers nothing is not to be asked for a touch either.
-    let keys = if job.credentials.is_empty() { Vec::new() } else { token::candidates(&job.record, &offer) };
+    let keys = if job.credentials.is_empty() { Vec::new() } else { candidates(job, &offer, steps)? };
     let home_directory = spec.home_directory.clone();
     let image = spec.image.clone();
     let trust = state::trust()?;

@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: our figures beside the original's, with a key derivation of next to no cost. What is printed
 //! are medians, and what ratio of the two is wanted. `--json` prints every single value, for programs.
 //!
-//! `cargo xtask bench scrub` measures on this host, and alone (`scrub.rs`).
+//! `cargo xtask bench scrub` measures on this host, and alone (`scrub.rs`); `cargo xtask bench keys` in a machine of its own,
+//! for systemd-homed takes no program for a device (`keys.rs`).
 //!
 //! Two machines run, one with each daemon, and are measured in turns, round by round, so that what else the host does
 //! hits both. Each part is a script that prints "NAME VALUE" for each time it has measured something, and a table of
@@ -10,6 +11,7 @@
 mod data;
 mod figures;
 mod housekeeping;
+mod keys;
 mod lid;
 mod prompt;
 mod resize;
@@ -79,8 +81,10 @@ impl Daemon {
 }
 
 pub fn run(words: &[String]) -> Result<()> {
-    if let Some((_, rest)) = words.split_first().filter(|(first, _)| *first == "scrub") {
-        return scrub::run(rest);
+    match words.split_first() {
+        Some((first, rest)) if first == "scrub" => return scrub::run(rest),
+        Some((first, rest)) if first == "keys" => return keys::run(rest),
+        Some(_) | None => {}
     }
     let (json, parts) = parse(words)?;
     prepare::everything()?;
@@ -129,7 +133,7 @@ fn parse(words: &[String]) -> Result<(bool, Vec<&'static Part>)> {
             None if word == "--json" => json = true,
             None => {
                 let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
-                bail!("usage: cargo xtask bench [--json] [{}]... | scrub [MiB]", names.join("|"));
+                bail!("usage: cargo xtask bench [--json] [{}]... | keys | scrub [MiB]", names.join("|"));
             }
         }
     }

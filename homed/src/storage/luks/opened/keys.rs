@@ -5,9 +5,10 @@ use crate::job::{Context, Failure, Steps};
 use crate::storage::luks::perform::keys::{self as perform, OnDisk};
 use crate::storage::luks::plan::keys::{self as plan, Key, Named, hidden};
 use crate::storage::luks::record_token::{self, Algorithm};
-use crate::storage::luks::stretching;
+use crate::storage::luks::stretching::Stretchings;
+use crate::storage::luks::tries;
 use crate::storage::{InOrder, KeyChange, Proof, Settlement, Then};
-use crate::sys::cryptsetup::{Luks, Priority};
+use crate::sys::cryptsetup::Luks;
 use records::{Record, Secret};
 
 /// A slot, and a key that opens it.
@@ -70,20 +71,10 @@ impl LuksOpened {
         if let Some(known) = self.known.iter().find(|known| known.key.matches(key.open())) {
             return Ok(Some(known.slot));
         }
-        let header = self.header();
-        let ignored = header.slots().during("reading the key slots")?;
-        let ignored = ignored.into_iter().filter(|slot| slot.1 == Priority::Ignore).map(|slot| Some(slot.0));
-        for slot in std::iter::once(None).chain(ignored) {
-            match self.header().open_slot(slot, key) {
-                Ok((slot, _)) => {
-                    self.know_slot(slot, key);
-                    return Ok(Some(slot));
-                }
-                Err(error) if error.is_no_match() => {}
-                Err(error) => return Err(error).during("looking for a key's slot"),
-            }
-        }
-        Ok(None)
+        let found = tries::unlock(self.header(), std::slice::from_ref(key));
+        let slot = found.during("looking for a key's slot")?.map(|unlocked| unlocked.slot);
+        slot.into_iter().for_each(|slot| self.know_slot(slot, key));
+        Ok(slot)
     }
 
     /// The slot that a key of the record in force opens, or the one that was opened.
@@ -108,6 +99,7 @@ impl LuksOpened {
             opened: self,
             record: proof.record,
             added: Vec::new(),
+            random: &[],
             stretching: None,
             copies: None,
             published: false,
@@ -128,13 +120,14 @@ impl LuksOpened {
         }
         let stretching = match found.added.is_empty() {
             true => None,
-            false => Some(stretching::choose(&self.spec.encryption)?),
+            false => Some(Stretchings::choose(&self.spec.encryption)?),
         };
         let (before, known) = (change.before.unwrap_or(change.record), change.known);
         let mut disk = OnDisk {
             opened: self,
             record: change.record,
             added: found.added,
+            random: change.random,
             stretching,
             copies: change.copies,
             published: false,

@@ -4,8 +4,9 @@ use super::{Keys, metadata};
 use crate::job::{self, Context, Failure, Steps};
 use crate::storage::luks::opened::LuksOpened;
 use crate::storage::luks::plan::keys::{self as plan, Situation, Step};
+use crate::storage::luks::stretching::Stretchings;
 use crate::storage::{Vault, WriteCopies};
-use crate::sys::cryptsetup::{Priority, Stretching};
+use crate::sys::cryptsetup::Priority;
 use records::{Record, Secret, Sections};
 
 /// The header on disk, and what a plan puts there.
@@ -16,8 +17,10 @@ pub struct OnDisk<'a, 'b> {
     pub record: &'b Record,
     /// Keys that get slots.
     pub added: Vec<&'b Secret>,
+    /// Which of them are random.
+    pub random: &'b [Secret],
     /// What a guess at them costs.
-    pub stretching: Option<Stretching>,
+    pub stretching: Option<Stretchings>,
     /// How the other copies are written, until they are.
     pub copies: Option<WriteCopies<'b>>,
     /// Whether the record was reached: from there a change is not taken back.
@@ -83,7 +86,7 @@ impl OnDisk<'_, '_> {
             return Err(Failure::fault("a key slot is to be added for no key"));
         };
         let volume_key = self.opened.volume_key().duplicate();
-        let added = self.opened.disk()?.add_slot(slot, &volume_key, key, stretching);
+        let added = self.opened.disk()?.add_slot(slot, &volume_key, key, stretching.of(key, self.random));
         added.during("adding a key slot")?;
         self.opened.know_slot(slot, key);
         Ok(())

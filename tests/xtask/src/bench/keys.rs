@@ -1,0 +1,169 @@
+//! How long a home takes to open with each factor, and how much of that is the device's: libfido2 before a key that is a
+//! program, p11-kit before SoftHSM, swtpm. The password's slot costs what it costs by default; beside it one that costs
+//! nothing: whoever comes with a token must not take longer than that, but for the device.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use homed_tests::security_key::SecurityKey;
+use homed_tests::smart_card::Cards;
+use homed_tests::tpm::Tpm;
+use homed_tests::{CHEAP, Ours};
+use machine::Machine;
+
+use super::figures::Figures;
+use crate::{find, prepare, steps};
+
+const ROUNDS: usize = 7;
+const PASSWORD: &str = "correcthorse";
+const PIN: &str = "7391";
+/// What a home of the size costs that is made by default.
+const DEFAULT: &str = "--disk-size=256M --enforce-password-policy=no --rate-limit-burst=1000";
+/// The step in which devices are asked.
+const DEVICE: &str = "ask-tokens";
+/// What our part may take more than a password whose slot costs nothing: figures of one machine differ as much.
+const NOISE: f64 = 1.15;
+
+/// A home, and what opens it.
+struct Factor {
+    user: &'static str,
+    words: &'static str,
+    options: &'static str,
+    /// Enrols it after that.
+    enrol: &'static str,
+    /// What is given to open it.
+    given: &'static str,
+}
+
+const PLAIN: &str = "plain";
+const FACTORS: &[Factor] = &[
+    Factor {
+        user: PLAIN,
+        words: "password, its slot costs nothing",
+        options: CHEAP,
+        enrol: "",
+        given: "PASSWORD",
+    },
+    Factor { user: "dear", words: "password", options: DEFAULT, enrol: "", given: "PASSWORD" },
+    Factor {
+        user: "fido",
+        words: "security key (FIDO2)",
+        options: DEFAULT,
+        enrol: "--fido2-device=auto",
+        given: "PIN",
+    },
+    Factor {
+        user: "card",
+        words: "smart card (PKCS#11, RSA)",
+        options: DEFAULT,
+        enrol: "--pkcs11-token-uri=auto",
+        given: "PIN",
+    },
+    Factor {
+        user: "tpm",
+        words: "PIN of the TPM, with its key derivation",
+        options: DEFAULT,
+        enrol: "--tpm2-device=auto",
+        given: "PIN",
+    },
+];
+
+/// Measures and prints; fails where a token takes longer than it may.
+pub fn run(words: &[String]) -> Result<()> {
+    ensure!(words.is_empty(), "usage: cargo xtask bench keys");
+    prepare::everything()?;
+    // The package for tests alone takes programs for devices.
+    if std::env::var_os("HOMED_DEB").is_none() {
+        (find("deb").context("the command that makes the package")?.run)(&["--quick".into()])?;
+    }
+    let machine = Ours::small_with(Machine::builder().memory(1024))?;
+    let _cards = plugged_in(&machine)?;
+    for factor in FACTORS {
+        made(&machine, factor)?;
+    }
+    let mut whole = Figures::default();
+    let mut device = Figures::default();
+    for round in 1..=ROUNDS {
+        eprintln!("=== keys {round}/{ROUNDS}");
+        for factor in FACTORS {
+            let opened = open(&machine, factor)?;
+            whole.put(factor.user, opened.whole);
+            device.put(factor.user, opened.device);
+        }
+    }
+    told(&whole, &device)
+}
+
+/// The devices.
+fn plugged_in(machine: &Ours) -> Result<Cards<'_>> {
+    let built = Command::new(env!("CARGO"))
+        .current_dir(steps::project())
+        .args(["build", "--quiet", "--package", "homed-tests", "--bins"])
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(built.success(), "the devices were not built: {built}");
+    let program =
+        |name: &str| steps::project().join("target/debug").join(name).to_string_lossy().into_owned();
+    SecurityKey::new(machine, &program("softkey"), "a", Some(PIN))?;
+    Tpm::new(machine).put_in("a")?;
+    let cards = Cards::new(machine, &program("softcard"))?;
+    cards.make("card", PIN, "rsa")?;
+    Ok(cards)
+}
+
+fn made(machine: &Ours, factor: &Factor) -> Result<()> {
+    let Factor { user, options, enrol, .. } = factor;
+    let update =
+        if enrol.is_empty() { String::new() } else { format!("setsid -w homectl update {user} {enrol}") };
+    let script = format!(
+        "export PASSWORD={PASSWORD} NEWPASSWORD={PASSWORD} PIN={PIN} NEWPIN={PIN}
+         setsid -w homectl create {user} {options} && {update}"
+    );
+    machine.check(script.trim_end_matches(" && ")).map(drop)
+}
+
+/// Microseconds.
+struct Opened {
+    whole: u64,
+    device: u64,
+}
+
+/// Opens a home, and closes it: how long that takes for whoever waits, and in the log how long the device took.
+fn open(machine: &Ours, Factor { user, given, .. }: &Factor) -> Result<Opened> {
+    let value = if *given == "PIN" { PIN } else { PASSWORD };
+    let said = machine.check(&format!(
+        "export {given}={value}; from=${{EPOCHREALTIME/./}}
+         setsid -w homectl activate {user} >&2; echo whole=$(( ${{EPOCHREALTIME/./}} - from ))
+         grep -F '{user}: activate is done' /run/homed.log | tail -1
+         homectl deactivate {user} >&2"
+    ))?;
+    let numbers: BTreeMap<&str, u64> = said
+        .split_whitespace()
+        .filter_map(|word| word.trim_start_matches("steps=").split_once('='))
+        .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+        .collect();
+    let whole = *numbers.get("whole").context("it was not measured")?;
+    ensure!(numbers.contains_key("unlock"), "no steps are in the log: {said}");
+    let device = numbers.get(DEVICE).copied().unwrap_or(0);
+    ensure!((*given == "PIN") == (device > 0), "who was asked? {said}");
+    Ok(Opened { whole, device })
+}
+
+fn told(whole: &Figures, device: &Figures) -> Result<()> {
+    println!("medians of {ROUNDS}, in ms: from homectl's start to its end, the home mounted");
+    println!("{:<44}{:>10}{:>10}{:>10}", "", "whole", "device", "ours");
+    let median = |figures: &Figures, user: &str| figures.median(user).context("it was not measured");
+    let ours = |user: &str| Ok::<f64, anyhow::Error>(median(whole, user)? - median(device, user)?);
+    let plain = ours(PLAIN)?;
+    let mut slow = Vec::new();
+    for Factor { user, words, given, .. } in FACTORS {
+        let (whole, device, ours) = (median(whole, user)?, median(device, user)?, ours(user)?);
+        println!("{words:<44}{:>10.1}{:>10.1}{:>10.1}", whole / 1e3, device / 1e3, ours / 1e3);
+        if *given == "PIN" && ours > NOISE * plain {
+            slow.push(*words);
+        }
+    }
+    ensure!(slow.is_empty(), "slower than a password whose slot costs nothing: {}", slow.join(", "));
+    Ok(())
+}
