@@ -101,6 +101,10 @@ pub enum Order<'a> {
 
 /// Arguments of a call of homed's own interface, which answers with a text.
 pub enum Question<'a> {
+    /// A name.
+    Name(&'a str),
+    /// A name and what its record claims.
+    Claims(&'a str, &'a str),
     /// A name and a secret argument.
     Secret(&'a str, &'a str),
     /// The same, and flags.
@@ -215,7 +219,10 @@ const OWN: &str = "org.freedesktop.home1.Homed1";
 impl Daemon for Bus {
     fn own(&self, method: &str, question: Question<'_>) -> Result<String, Failure> {
         match question {
-            Question::Secret(name, secret) => self.call_on(OWN, method, &(name, secret)),
+            Question::Name(name) => self.call_on(OWN, method, &(name,)),
+            Question::Secret(name, secret) | Question::Claims(name, secret) => {
+                self.call_on(OWN, method, &(name, secret))
+            }
             Question::Flags(name, secret, flags) => self.call_on(OWN, method, &(name, secret, flags)),
             Question::Directory(name, secret, directory) => {
                 self.call_on(OWN, method, &(name, secret, directory))

@@ -71,7 +71,7 @@ const ADVICE: &[(Refusal, &str)] = &[
     ),
     (
         Refusal::BadSignature,
-        "Nothing was changed. If you trust the machine it comes from: homectl get-signing-key there, homectl add-signing-key here.",
+        "Nothing was changed. If you trust the machine it comes from: homectl get-signing-key there, homectl add-signing-key here. To open homes of strangers: TrustForeignHomes=restricted in homed.conf.",
     ),
     (
         Refusal::RecordMismatch,

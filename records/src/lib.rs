@@ -33,6 +33,7 @@ pub mod settings;
 pub mod signature;
 pub mod size;
 pub mod span;
+pub mod stranger;
 pub mod uid;
 pub mod userdb;
 

@@ -50,6 +50,15 @@ const MAX_ENTRIES: usize = 64;
 /// Longest crypt(3) hash, in bytes.
 const MAX_HASH: usize = 512;
 
+/// What opens the home, and the hint: believed of whoever has made the home, for it is the key to that alone.
+const OWN: [&str; 6] =
+    ["passwordHint", "hashedPassword", "recoveryKey", "pkcs11EncryptedKey", "fido2HmacSalt", "tpm2Pin"];
+
+/// Whether a member of this section is believed of a stranger ([`crate::stranger`]).
+pub(crate) fn is_own(member: &str) -> bool {
+    OWN.contains(&member)
+}
+
 pub(crate) fn check(value: &Value) -> Result<(), InvalidRecord> {
     let invalid = |member: &str, why| InvalidRecord::new(format!("privileged{member}"), why);
     let section = value.as_object().ok_or_else(|| invalid("", "it is not an object"))?;

@@ -129,6 +129,17 @@ impl Record {
         copy
     }
 
+    /// A copy that has these members, and the name of its user.
+    pub(crate) fn with_members(&self, mut members: Map<String, Value>) -> Self {
+        for name in ["userName", "realm"] {
+            members.remove(name);
+            if let Some(value) = self.members.get(name) {
+                members.insert(name.into(), value.clone());
+            }
+        }
+        Self { members, name: self.name.clone() }
+    }
+
     /// A copy without one member of the top level. The name of the user cannot be removed.
     pub fn without_member(&self, name: &str) -> Self {
         let mut copy = self.clone();

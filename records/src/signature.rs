@@ -6,6 +6,7 @@
 use crate::canonical;
 use crate::record::Record;
 use crate::sections::Sections;
+use crate::stranger::Strangers;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -14,6 +15,9 @@ use ed25519_dalek::pkcs8::{
 };
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde_json::{Value, json};
+
+/// Most signatures a record may have: each costs a check for each key.
+const MOST_SIGNATURES: usize = 16;
 
 /// A key that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +92,8 @@ pub struct Trust {
     pub local: Vec<PublicKey>,
     /// The keys of other machines that this one accepts.
     pub others: Vec<PublicKey>,
+    /// What homes are that nobody of these signed.
+    pub strangers: Strangers,
 }
 
 /// What the signatures of a record are worth here.
@@ -101,15 +107,17 @@ pub enum Verdict {
     LocalAmongOthers,
     /// One is of another machine that is trusted.
     Foreign,
-    /// None is by a trusted key.
+    /// None is by a trusted key, but one is by the key beside it: it is what somebody has signed.
+    Stranger,
+    /// None is good.
     Rejected,
 }
 
 /// Proof that a record was seen with a signature that counts here. No file system that came with a home is mounted, and
 /// none is checked by its program, without one: both are code that reads what a stranger may have made.
 ///
-/// There are two ways to have one: [`Trust::vouch`], and the wish of an administrator who names the home
-/// ([`Vouched::by_administrator`]).
+/// There are three ways to have one: [`Trust::vouch`]; [`Trust::admit`] for a home of a stranger whose password was given;
+/// and the wish of an administrator who names the home ([`Vouched::by_administrator`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vouched {
     by: By,
@@ -119,6 +127,7 @@ pub struct Vouched {
 enum By {
     ThisMachine,
     AnotherMachine,
+    Stranger,
     Administrator,
 }
 
@@ -140,9 +149,19 @@ impl Trust {
         let by = match self.verdict(record) {
             Verdict::Local => By::ThisMachine,
             Verdict::LocalAmongOthers | Verdict::Foreign => By::AnotherMachine,
-            Verdict::Unsigned | Verdict::Rejected => return None,
+            Verdict::Unsigned | Verdict::Stranger | Verdict::Rejected => return None,
         };
         Some(Vouched { by })
+    }
+
+    /// The proof for the home of a stranger: strangers are let in here, the record is what somebody has signed, and where
+    /// this machine knows the home already (`known`), that is the same who signed it then. To be used when the record was
+    /// read from where only a key of the home reaches, and the user has proven to be whom it names.
+    pub fn admit(&self, record: &Record, known: Option<&Record>) -> Option<Vouched> {
+        let lets_in = self.strangers != Strangers::No && self.verdict(record) == Verdict::Stranger;
+        let by = signers(record);
+        let is_same = known.is_none_or(|known| signers(known).iter().any(|key| by.contains(key)));
+        (lets_in && is_same).then_some(Vouched { by: By::Stranger })
     }
 
     /// Judges a record.
@@ -150,6 +169,9 @@ impl Trust {
         let signatures = signatures(record);
         if signatures.is_empty() {
             return Verdict::Unsigned;
+        }
+        if signatures.len() > MOST_SIGNATURES {
+            return Verdict::Rejected;
         }
         let Ok(text) = signed_text(record) else {
             return Verdict::Rejected;
@@ -162,10 +184,28 @@ impl Trust {
         match good(&self.local) {
             all if all == signatures.len() => Verdict::Local,
             0 if good(&self.others) > 0 => Verdict::Foreign,
+            0 if !signers(record).is_empty() => Verdict::Stranger,
             0 => Verdict::Rejected,
             _ => Verdict::LocalAmongOthers,
         }
     }
+}
+
+/// The keys by which a record is signed, of those that it brings along: whose they are it cannot say.
+pub fn signers(record: &Record) -> Vec<PublicKey> {
+    let (Some(Value::Array(entries)), Ok(text)) = (record.members().get("signature"), signed_text(record))
+    else {
+        return Vec::new();
+    };
+    let all = signatures(record);
+    let keys = entries.iter().map(|entry| PublicKey::from_pem(entry.get("key")?.as_str()?).ok());
+    keys.zip(all)
+        .take(MOST_SIGNATURES)
+        .filter_map(|(key, signature)| {
+            let (key, signature) = (key?, signature?);
+            key.0.verify_strict(text.as_bytes(), &signature).is_ok().then_some(key)
+        })
+        .collect()
 }
 
 /// The signatures; `None` for one that cannot be read.
@@ -177,7 +217,7 @@ fn signatures(record: &Record) -> Vec<Option<Signature>> {
         let bytes = STANDARD.decode(entry.get("data")?.as_str()?).ok()?;
         Signature::from_slice(&bytes).ok()
     };
-    entries.iter().map(read).collect()
+    entries.iter().take(MOST_SIGNATURES + 1).map(read).collect()
 }
 
 fn signed_text(record: &Record) -> Result<String, NotSignable> {

@@ -111,7 +111,7 @@ proptest! {
     #[test]
     fn what_is_signed_verifies_until_it_is_changed(record in any_record(), seed: [u8; 32], other in any_json()) {
         let key = PrivateKey::from_seed(seed);
-        let trust = Trust { local: vec![key.public()], others: Vec::new() };
+        let trust = Trust { local: vec![key.public()], ..Trust::default() };
         let signed = sign(&record, &key).expect("no reals in it");
         prop_assert_eq!(trust.verdict(&signed), Verdict::Local);
         let changed = signed.with_member("x-unknown", other.clone());

@@ -25,6 +25,7 @@ fn trust(local: u8, others: &[u8]) -> Trust {
     Trust {
         local: vec![key(local).public()],
         others: others.iter().map(|seed| key(*seed).public()).collect(),
+        ..Trust::default()
     }
 }
 
@@ -67,8 +68,9 @@ fn every_verdict_has_its_case() {
         (&by(1), trust(1, &[]), Verdict::Local),
         (&both, trust(1, &[]), Verdict::LocalAmongOthers),
         (&by(2), trust(1, &[2]), Verdict::Foreign),
-        (&by(2), trust(1, &[3]), Verdict::Rejected),
-        (&by(2), Trust::default(), Verdict::Rejected),
+        (&by(2), trust(1, &[3]), Verdict::Stranger),
+        (&by(2), Trust::default(), Verdict::Stranger),
+        (&by(2).with_member("shell", json!("/bin/other")), trust(1, &[3]), Verdict::Rejected),
     ] {
         assert_eq!(trust.verdict(signed), verdict);
     }

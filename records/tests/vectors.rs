@@ -15,7 +15,7 @@ fn record(text: &str) -> Record {
 
 fn trusting_the_key_of(record: &Record) -> Trust {
     let pem = record.members()["signature"][0]["key"].as_str().expect("a key");
-    Trust { local: Vec::new(), others: vec![PublicKey::from_pem(pem).expect("a key")] }
+    Trust { others: vec![PublicKey::from_pem(pem).expect("a key")], ..Trust::default() }
 }
 
 #[test]

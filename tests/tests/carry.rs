@@ -1,7 +1,7 @@
 //! A home that is carried to another machine.
 
 use anyhow::Result;
-use homed_tests::Ours;
+use homed_tests::{CHEAP, Ours};
 use machine::Machine;
 
 /// Owners of the files inside, as the disk has them: read without homed, from the decrypted file system.
@@ -16,7 +16,7 @@ umount /mnt; cryptsetup close peek; losetup -d $loop";
 #[test]
 fn a_home_opens_on_another_machine_with_the_password_alone() -> Result<()> {
     let first = Ours::small()?;
-    first.create("alice", "correcthorse")?;
+    first.done(&format!("create alice {CHEAP} --member-of=games --setenv=X=1"), "", "correcthorse")?;
     first.done("activate alice", "correcthorse", "")?;
     first.command("echo mine > ~/file; mkdir ~/folder; touch ~/folder/x").user("alice").check()?;
     let uid = first.check("id -u alice")?.trim().to_owned();
@@ -30,13 +30,19 @@ fn a_home_opens_on_another_machine_with_the_password_alone() -> Result<()> {
     let second = Ours::small_with(Machine::builder().machine_id("22222222222222222222222222222222"))?;
     second.check(&format!("useradd --uid {uid} --no-create-home somebody"))?;
     second.copy_in(&image, "/home/alice.home")?;
-    // Who signed it is not known here yet.
+    as_a_stranger(&second)?;
+    // Strangers may be kept out altogether, until their key is trusted.
+    second
+        .check("mkdir -p /etc/systemd && printf '[Home]\nTrustForeignHomes=no\n' >/etc/systemd/homed.conf")?;
+    second.kill_daemon()?;
+    second.start_daemon()?;
     let said = second.refused("activate alice", "correcthorse", "")?;
     assert!(said.contains("sign"), "{said}");
     second.copy_in(&key, "/root/first.public")?;
     second.check("homectl add-signing-key /root/first.public")?;
     second.refused("activate alice", "wrong", "")?;
     second.done("activate alice", "correcthorse", "")?;
+    assert!(second.check("id -nG alice; homectl inspect alice")?.contains("games"), "its key is trusted");
     let other = second.check("id -u alice")?.trim().to_owned();
     assert_ne!(uid, other, "the UID belongs to somebody else here");
     assert_eq!(
@@ -67,4 +73,37 @@ fn a_home_opens_on_another_machine_with_the_password_alone() -> Result<()> {
     assert_eq!(first.command("cat ~/second").user("alice").check()?, "more\n");
     first.done("deactivate alice", "", "")?;
     first.nothing_open("alice")
+}
+
+/// The password alone opens it, and of what its record says nothing gives a right before an administrator has agreed.
+fn as_a_stranger(second: &Ours) -> Result<()> {
+    second.refused("activate alice", "wrong", "")?;
+    second.nothing_open("alice")?;
+    second.done("activate alice", "correcthorse", "")?;
+    assert_eq!(second.command("cat ~/file").user("alice").check()?, "mine\n");
+    let groups = second.check("id -nG alice")?;
+    assert!(!groups.contains("games"), "{groups}");
+    assert!(second.check("findmnt -no OPTIONS /home/alice")?.contains("nosuid"));
+    let shown = second.check("homectl inspect alice")?;
+    assert!(shown.contains("Trust: restricted"), "{shown}");
+    assert!(
+        shown.contains("not believed: enforcePasswordPolicy, environment, memberOf, rateLimitBurst"),
+        "{shown}"
+    );
+    let status =
+        "homectl inspect -j alice | jq -c '.status[] | [.trust, (.notBelieved | index(\"memberOf\"))]'";
+    assert_eq!(second.check(status)?.trim(), r#"["restricted",2]"#);
+    // Another daemon knows it as the same.
+    second.kill_daemon()?;
+    second.start_daemon()?;
+    assert!(!second.check("id -nG alice")?.contains("games"));
+    let said = second.refused("trust alice", "", "")?;
+    assert!(said.contains("Nothing was changed"), "nobody was asked: {said}");
+    let asked = second.check("homectl trust --yes alice")?;
+    assert!(asked.contains(r#"memberOf: ["games"]"#) && asked.contains(r#"environment: ["X=1"]"#), "{asked}");
+    assert!(second.check("id -nG alice")?.contains("games"), "an administrator has believed it");
+    let shown = second.check("homectl inspect alice")?;
+    assert!(shown.contains("Trust: restricted") && !shown.contains("not believed"), "{shown}");
+    second.done("deactivate alice", "", "")?;
+    second.nothing_open("alice")
 }

@@ -59,7 +59,7 @@ pub const TOOL_ROWS: &[Row] = &[
         Tool::Offline,
         "Change only this machine's copy of the record, without a password",
     ),
-    row("yes", Some('y'), Nothing, Tool::Yes, "repair: do it without a question"),
+    row("yes", Some('y'), Nothing, Tool::Yes, "repair, trust: do it without a question"),
     row("dry-run", None, Nothing, Tool::DryRun, "repair, create, update: only say what would be done"),
     row(
         "file-system",

@@ -3,6 +3,7 @@
 use super::{Shown, plain, yes_no};
 use crate::context::Paint;
 use crate::options::values::{show_moment, show_size, show_span};
+use crate::verb::trust::visible;
 use records::account::{LoginVerdict, PasswordVerdict, login_verdict, password_verdict};
 use records::own_changes;
 use serde_json::Value;
@@ -51,6 +52,23 @@ pub fn password(shown: &Shown<'_>) -> Vec<String> {
         PasswordVerdict::NoTimestamp => "no (no timestamp)".to_owned(),
         PasswordVerdict::ClockWrong => "yes (changed in the future: is the clock right?)".to_owned(),
     })
+}
+
+/// Of a record that nobody has signed whom this machine trusts: how far it is believed.
+pub fn trust(shown: &Shown<'_>) -> Vec<String> {
+    let Some(trust) = shown.text("trust") else { return Vec::new() };
+    let status = shown.record.members().get("status").and_then(|all| all.get(shown.view.machine.id.as_str()));
+    let list = |name: &str| {
+        let list = status.and_then(|status| status.get(name)?.as_array());
+        list.into_iter().flatten().map(|one| visible(&plain(one))).collect::<Vec<_>>().join(", ")
+    };
+    let mut lines =
+        line(format!("{trust} (signed by {}, whom this machine does not trust)", list("signers")));
+    let not_yet = list("notBelieved");
+    if !not_yet.is_empty() {
+        lines.push(format!("not believed: {not_yet} (homectl trust)"));
+    }
+    lines
 }
 
 pub fn uid(shown: &Shown<'_>) -> Vec<String> {

@@ -155,6 +155,7 @@ pub const ROWS: &[Line] = &[
     line("Recovery Key", Count("recoveryKey")),
     line("Passwords", Computed(computed::passwords)),
     line("Local Sig.", YesNo("signedLocally")),
+    line("Trust", Computed(computed::trust)),
     line("Stop Delay", Span("stopDelayUSec")),
     line("Autom. Login", YesNo("autoLogin")),
     line("Sess. Launch", Text("preferredSessionLauncher")),

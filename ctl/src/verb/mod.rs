@@ -15,6 +15,7 @@ pub mod repair;
 pub mod resize;
 pub mod security;
 pub mod simple;
+pub mod trust;
 pub mod update;
 pub mod with;
 
@@ -65,6 +66,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "with", arguments: "USER [COMMAND…]", help: "Run a command while the home is open", group: ADVANCED, count: (1, MANY), run: with::run },
     Verb { name: "authenticate", arguments: "[USER…]", help: "Check a password", group: ADVANCED, count: (0, MANY), run: activate::authenticate },
     Verb { name: "adopt", arguments: "PATH…", help: "Make the homes in these files or folders known", group: MIGRATION, count: (1, MANY), run: migrate::adopt },
+    Verb { name: "trust", arguments: "USER", help: "Believe what the record of a home claims that a stranger has signed, after showing it", group: MIGRATION, count: (1, 1), run: trust::run },
     Verb { name: "register", arguments: "[FILE…]", help: "Make user records known", group: MIGRATION, count: (0, MANY), run: migrate::register },
     Verb { name: "unregister", arguments: "USER…", help: "Forget user records, keep the storage", group: MIGRATION, count: (1, MANY), run: simple::unregister },
     Verb { name: "fixate", arguments: "USER…", help: "Keep the record of homes that were found", group: MIGRATION, count: (1, MANY), run: activate::fixate },

@@ -32,7 +32,7 @@ pub fn repair(ctx: &Context<'_>, names: &[&str]) -> Outcome {
     if !ctx.settings.yes {
         show(ctx, name, &before);
         say_actions(ctx, &plan);
-        confirmed(ctx)?;
+        confirmed(ctx, "Do this? [y/N]")?;
     }
     let after = ask(ctx, name, &mut credentials, wanted)?;
     say_actions(ctx, &actions(&after));
@@ -59,11 +59,12 @@ fn say_actions(ctx: &Context<'_>, lines: &[String]) {
     }
 }
 
-fn confirmed(ctx: &Context<'_>) -> Result<(), Failure> {
+/// Asks a person; an error where there is none, or it is not wanted.
+pub fn confirmed(ctx: &Context<'_>, question: &str) -> Result<(), Failure> {
     if !ctx.can_ask() {
         return Err(Failure::say("Nothing was changed. To have it done without a question: --yes"));
     }
-    ctx.asker.notice("Do this? [y/N]");
+    ctx.asker.notice(question);
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
     match (read, answer.trim()) {

@@ -3,6 +3,7 @@
 //! Fragments (all optional) in the original's order; later ones win, so a `.d` file overrides the main file.
 
 use crate::manager::{Defaults, LockFailure};
+use records::stranger::Strangers;
 use records::{LockLevel, Storage};
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,10 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
             ("LockFailure", "abort" | "") => defaults.lock_failure = LockFailure::Abort,
             ("LockFailure", "poweroff") => defaults.lock_failure = LockFailure::PowerOff,
             ("LockFailure", "ignore") => defaults.lock_failure = LockFailure::Ignore,
+            ("TrustForeignHomes", "") => defaults.strangers = Strangers::default(),
+            ("TrustForeignHomes", word) if Strangers::parse(word).is_some() => {
+                defaults.strangers = Strangers::parse(word).unwrap_or(defaults.strangers);
+            }
             ("Overcommit", "") => defaults.overcommit = Defaults::default().overcommit,
             ("Overcommit", text) if percent(text).is_some() => {
                 defaults.overcommit = percent(text).unwrap_or(defaults.overcommit);
@@ -103,6 +108,8 @@ mod tests {
         assert_eq!(apply(&mut defaults, "[Home]\nOvercommit=150%\nOvercommit=50%\nOvercommit=9").len(), 2);
         assert_eq!(defaults.overcommit, 150);
         assert!(apply(&mut defaults, "[Home]\nDefaultFileSystemType=\n").is_empty());
+        assert_eq!(apply(&mut defaults, "[Home]\nTrustForeignHomes=no\nTrustForeignHomes=maybe").len(), 1);
+        assert_eq!(defaults.strangers, Strangers::No);
         assert_eq!(defaults.file_system_type, None);
     }
 

@@ -31,7 +31,7 @@ pub use crate::home::view::{HomeView, UnixRecord};
 pub use crate::job::{Progress, Reach, RecordChange, Repair};
 pub use crate::words::request::{
     AtSuspend, Caller, HomeKey, HomeLock, Interactive, KeyOperation, Later, Locks, Offer, OpenSleep,
-    Operation, ProgressSink, Provenance, RequestId, Session, SigningKey, Then, Wish,
+    Operation, ProgressSink, Provenance, RequestId, Session, SigningKey, Then, TrustReport, Wish,
 };
 
 pub use crate::home::inhibitor::Inhibitor;
@@ -57,6 +57,8 @@ pub enum Reply {
     Report(Box<records::health::Report>),
     /// What is to be known about locks.
     Locks(Box<Locks>),
+    /// What of a record is believed.
+    Trust(Box<TrustReport>),
     /// What weakens locks on this machine, the worst first.
     Weaknesses(Vec<Weakness>),
     /// All homes are locked but these, which somebody has left out.

@@ -48,7 +48,7 @@ impl Neighbours {
         match self.kept().trust.as_ref()?.verdict(record) {
             Verdict::Local => Some(SignedLocally::Yes),
             Verdict::LocalAmongOthers | Verdict::Foreign => Some(SignedLocally::No),
-            Verdict::Unsigned | Verdict::Rejected => None,
+            Verdict::Unsigned | Verdict::Stranger | Verdict::Rejected => None,
         }
     }
 
@@ -57,7 +57,9 @@ impl Neighbours {
     fn verdict(&self, record: &Record) -> Option<Verdict> {
         let known = self.kept().trust.as_ref().map(|trust| trust.verdict(record));
         match known {
-            None | Some(Verdict::Rejected) => self.keys_changed().map(|trust| trust.verdict(record)),
+            None | Some(Verdict::Stranger | Verdict::Rejected) => {
+                self.keys_changed().map(|trust| trust.verdict(record))
+            }
             known => known,
         }
     }
@@ -112,12 +114,10 @@ impl Neighbours {
 
     fn is_usable(&self, record: &Record) -> bool {
         let verdict = self.verdict(record);
-        let usable = matches!(verdict, Some(Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign));
+        // What a stranger has signed is known as a stranger's ([`crate::home::belief`]).
+        let usable = !matches!(verdict, None | Some(Verdict::Unsigned | Verdict::Rejected));
         if !usable {
-            tracing::warn!(
-                "the host's record of {} is not signed by a key this machine trusts",
-                record.user()
-            );
+            tracing::warn!("the host's record of {} is not what anybody has signed", record.user());
         }
         usable
     }

@@ -86,6 +86,7 @@ impl Daemon {
             Ok(Answer::Done) => Ok(Reply::Done),
             Ok(Answer::Report(report)) => Ok(Reply::Report(report)),
             Ok(Answer::Locks(locks)) => Ok(Reply::Locks(locks)),
+            Ok(Answer::Trust(report)) => Ok(Reply::Trust(report)),
             Ok(Answer::LeftOut(users)) => Ok(Reply::LeftOut(users)),
             Ok(Answer::LookAgain(after)) => Ok(Reply::LookAgain(after)),
             Err(failed) => Err(self.failure(failed)),
@@ -153,7 +154,12 @@ impl Daemon {
     }
 
     pub(super) fn keys(&mut self, operation: KeyOperation, to: AnswerTo) {
-        self.outside(to, move |outside| outside.keys(operation).map(Reply::Keys));
+        let events = self.events.clone();
+        self.outside(to, move |outside| {
+            let reply = outside.keys(operation).map(Reply::Keys);
+            events.event(Event::KeysChanged);
+            reply
+        });
     }
 
     /// Asks a neighbour, and passes its answer on.

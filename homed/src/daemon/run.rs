@@ -169,7 +169,10 @@ impl Daemon {
             Happened::Answered(user) => self.answered_late(user),
             Happened::MountsChanged => self.sweep(),
             Happened::Swept => self.swept(),
-            Happened::Settings(defaults) => self.parts.manager.follow(*defaults),
+            Happened::Settings(defaults) => {
+                self.parts.manager.follow(*defaults);
+                self.take(Event::KeysChanged);
+            }
             Happened::LookForStorage => self.look_for_storage(),
         }
     }

@@ -51,6 +51,8 @@ pub enum Event {
     Vanished(String),
     /// The storage of that home was looked at.
     Seen(UserName),
+    /// Other keys may be trusted now, or strangers otherwise.
+    KeysChanged,
     /// Something was mounted or unmounted: with it, storage of open homes may have gone.
     MountsChanged,
     /// The last reference of its kind has gone.

@@ -21,7 +21,7 @@ impl Home {
     /// The home, looked at now.
     pub fn view(&self, turn: &Turn) -> HomeView {
         let (machine, facts) = (turn.machine, turn.facts);
-        let settings = self.record.on(machine);
+        let settings = self.record().on(machine);
         let user = self.user().clone();
         HomeView {
             place: self.place.clone(),
@@ -53,6 +53,13 @@ impl Home {
         {
             status.insert("seal".into(), seal.to_json());
         }
+        if self.is_restricted() {
+            let claims = self.trust_report(machine);
+            let not_yet = claims.claims.keys().filter(|name| !claims.accepted.contains_key(*name));
+            status.insert("trust".into(), "restricted".into());
+            status.insert("notBelieved".into(), not_yet.map(String::as_str).collect::<Vec<_>>().into());
+            status.insert("signers".into(), claims.signers.into());
+        }
         let inhibitors: Vec<Value> = self.inhibitors(turn.now_usec).map(Inhibitor::to_json).collect();
         if !inhibitors.is_empty() {
             status.insert("lockInhibitors".into(), inhibitors.into());
@@ -60,13 +67,13 @@ impl Home {
         if !self.is_lockable(facts) {
             status.insert("lockable".into(), Value::Bool(false));
         }
-        if let (true, Some(kind)) = (state.is_active(), self.record.on(machine).file_system_type) {
+        if let (true, Some(kind)) = (state.is_active(), self.record().on(machine).file_system_type) {
             status.insert("fileSystemType".into(), kind.into());
         }
         let mut binding = Map::new();
         binding.insert("uid".into(), self.uid.into());
         binding.insert("gid".into(), self.uid.into());
-        self.record.with_binding(&machine.id, binding).with_status(&machine.id, status)
+        self.record().with_binding(&machine.id, binding).with_status(&machine.id, status)
     }
 
     /// Whether there is a key that could be taken out of memory.

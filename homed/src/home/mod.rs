@@ -10,6 +10,7 @@
 
 mod after;
 pub mod attempts;
+mod belief;
 pub mod effect;
 pub mod facts;
 mod hold;
@@ -62,7 +63,7 @@ pub use wanted::{Attempt, Wanted};
 
 /// One home.
 pub struct Home {
-    record: Record,
+    record: belief::Believed,
     place: Place,
     uid: u32,
     known: Known,
@@ -103,10 +104,11 @@ pub enum Fate {
 impl Home {
     /// A home with a record of this host, or (`known`: no) a synthetic one.
     pub fn new(record: Record, uid: u32, known: Known, turn: &Turn) -> Self {
+        let record = belief::Believed::of(record, turn);
         Self {
-            place: Place::of(&record, turn.machine),
-            attempts: Attempts::of(&record, turn.machine),
-            signed_locally: turn.facts.signed_locally(&record),
+            place: Place::of(record.record(), turn.machine),
+            attempts: Attempts::of(record.record(), turn.machine),
+            signed_locally: turn.facts.signed_locally(record.host()),
             record,
             uid,
             known,
@@ -128,12 +130,17 @@ impl Home {
 
     /// Its user's name.
     pub fn user(&self) -> &UserName {
-        self.record.user()
+        self.record().user()
     }
 
-    /// Its record, as the host has it.
+    /// Its record, as far as it is believed.
     pub fn record(&self) -> &Record {
-        &self.record
+        self.record.record()
+    }
+
+    /// Its record, as the host has it on disk.
+    pub fn host_record(&self) -> &Record {
+        self.record.host()
     }
 
     /// Its UID on this machine.
@@ -242,8 +249,8 @@ impl Home {
         wanted.verb.is_attempt()
             && !matches!(wanted.verb, Verb::Check | Verb::Repair)
             && wanted.offer.credentials.is_empty()
-            && !self.record.has_tokens()
-            && (self.known == Known::No || !self.record.hashed_passwords().is_empty())
+            && !self.record().has_tokens()
+            && (self.known == Known::No || !self.record().hashed_passwords().is_empty())
     }
 
     fn sentence(&self, refusal: Refusal, verb: Verb) -> String {
@@ -352,7 +359,7 @@ impl Home {
         }
     }
 
-    fn changed(&self, turn: &mut Turn) {
+    pub(crate) fn changed(&self, turn: &mut Turn) {
         turn.effects.push(Effect::Announce(Announcement::Changed(self.user().clone())));
     }
 }

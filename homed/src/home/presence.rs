@@ -63,7 +63,7 @@ impl Limits {
 impl Home {
     /// What the record says, or the settings.
     pub fn limits(&self, turn: &Turn) -> Limits {
-        let settings = self.record.on(turn.machine);
+        let settings = self.record().on(turn.machine);
         let limit = |own: Option<u64>, all: Option<u64>| own.map_or(all, unless_never);
         Limits {
             screen: limit(settings.lock_after_screen_lock_usec, turn.rules.after_screen_lock),

@@ -40,7 +40,7 @@ impl Home {
             Some(Asked::Number(AS_IN_RECORD)) => return self.size_in_record(machine),
             Some(Asked::Number(bytes)) => bytes,
         };
-        if self.signed_locally == Some(SignedLocally::No) {
+        if self.signed_locally == Some(SignedLocally::No) || self.is_restricted() {
             return Err(Refusal::RecordSigned.into());
         }
         let size = match bytes {
@@ -58,7 +58,7 @@ impl Home {
     }
 
     fn size_in_record(&self, machine: &Machine) -> Result<(Size, Remember), Refused> {
-        let settings = self.record.on(machine);
+        let settings = self.record().on(machine);
         let no = |sentence| Err(Refused::new(Refusal::InvalidArgs, sentence));
         match (settings.rebalance_weight, settings.disk_size) {
             (Some(RebalanceWeight::Off), Some(bytes)) => Ok((Size::Near(bytes), Remember::No)),

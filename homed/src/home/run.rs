@@ -5,6 +5,7 @@
 //!             └── refused ──────────────────────────────────────────┘
 //! ```
 
+use super::belief::Believed;
 use super::effect::{Check, Effect, Failed, Findings, JobId, Quality, StartJob};
 use super::state::{Resting, Work};
 use super::verdict::Verb;
@@ -100,7 +101,7 @@ impl Home {
         old: Option<&Credentials>,
         turn: &Turn,
     ) -> Option<Quality> {
-        if self.record.on(turn.machine).enforce_password_policy == Some(false) {
+        if self.record().on(turn.machine).enforce_password_policy == Some(false) {
             return None;
         }
         Some(Quality { new: new.duplicate(), old: old.map(Credentials::duplicate) })
@@ -109,7 +110,7 @@ impl Home {
     /// The UID it has, then the others of the range; a new home whose record names one gets that or none.
     fn uid_candidates(&self, work: Work, turn: &Turn) -> Vec<u32> {
         let mut candidates = vec![self.uid];
-        let insists = work == Work::Creating && self.record.members().contains_key("uid");
+        let insists = work == Work::Creating && self.record().members().contains_key("uid");
         if !insists {
             candidates.extend(crate::words::uids::candidates(self.user(), &turn.uids));
         }
@@ -157,7 +158,7 @@ impl Home {
             | Resting::Open => Mounted::No,
         };
         self.uid = uid;
-        let record = self.record_with_counters(turn);
+        let (record, host) = self.for_the_worker(turn);
         let level = record.on(turn.machine).lock_level.unwrap_or(turn.lock_level);
         let user = self.user().clone();
         let asked = self.running.as_ref().and_then(|running| running.wanted.size);
@@ -195,6 +196,8 @@ impl Home {
             home: record.full_name().clone(),
             machine: turn.machine.clone(),
             record,
+            host,
+            strangers: turn.strangers,
             credentials: std::mem::take(&mut running.wanted.offer.credentials),
             task,
         };
@@ -294,27 +297,35 @@ impl Home {
 
     fn set_record(&mut self, record: Record, turn: &mut Turn) {
         self.known = Known::Yes;
-        self.place = super::facts::Place::of(&record, turn.machine);
-        self.attempts.follow(&record, turn.machine);
         self.signed_locally = turn.facts.signed_locally(&record);
-        if let Some(uid) = crate::words::uids::bound(&record, turn.machine) {
+        self.record = Believed::of(record, turn);
+        let record = self.record.record();
+        self.place = super::facts::Place::of(record, turn.machine);
+        self.attempts.follow(record, turn.machine);
+        if let Some(uid) = crate::words::uids::bound(record, turn.machine) {
             self.uid = uid;
         }
-        self.record = record;
     }
 
     pub(super) fn save(&self, turn: &mut Turn) {
         if self.known == Known::Yes {
-            turn.effects.push(Effect::Save(Box::new(self.record_with_counters(turn))));
+            let host = self.with_counters(self.record.host(), turn);
+            turn.effects.push(Effect::Save(Box::new(host)));
         }
     }
 
-    fn record_with_counters(&self, turn: &Turn) -> Record {
+    /// What is believed of the record, and what is on disk where that is more.
+    fn for_the_worker(&self, turn: &Turn) -> (Record, Option<Record>) {
+        let host = self.is_restricted().then(|| self.with_counters(self.record.host(), turn));
+        (self.with_counters(self.record(), turn), host)
+    }
+
+    fn with_counters(&self, record: &Record, turn: &Turn) -> Record {
         let counters: Map<String, Value> = self.attempts.status();
         if counters.is_empty() {
-            return self.record.clone();
+            return record.clone();
         }
-        self.record.with_status(&turn.machine.id, counters)
+        record.with_status(&turn.machine.id, counters)
     }
 
     /// It is taken out: whoever waits for it hears so.
@@ -344,7 +355,7 @@ impl Home {
 
     /// Names nobody else may have.
     pub fn names(&self) -> Vec<String> {
-        crate::words::names::all(&self.record)
+        crate::words::names::all(self.record())
     }
 }
 

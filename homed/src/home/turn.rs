@@ -25,6 +25,8 @@ pub struct Turn<'a> {
     pub overcommit: u32,
     /// What else is set about locks.
     pub rules: LockRules,
+    /// What homes of strangers are.
+    pub strangers: records::stranger::Strangers,
     /// Whether the machine is going to sleep.
     pub sleep: Sleep,
     /// UIDs of the homes that are known: none is given twice.

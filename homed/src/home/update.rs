@@ -14,13 +14,13 @@ use records::{Credentials, Record, Refusal, Sections};
 impl Home {
     /// Whether the record may take the place of the one that is in force.
     pub(super) fn judge(&self, change: &RecordChange) -> Result<(), Refused> {
-        judge(&self.record, self.signed_locally, change)
+        judge(self.record(), self.signed_locally, change)
     }
 
     /// Whether it goes without a password: the home is open, and nothing changes of what opens it. Who may change the
     /// record at all, polkit has said. (The copies inside are written at the next use with a password.)
     pub(super) fn updates_without_password(&self, wanted: &Wanted, turn: &Turn) -> bool {
-        let keeps_keys = |change: &RecordChange| change.record.opens_like(&self.record);
+        let keeps_keys = |change: &RecordChange| change.record.opens_like(self.record());
         wanted.verb == Verb::Update
             && wanted.change.as_deref().is_some_and(keeps_keys)
             && self.state(turn.facts).is_active()
@@ -31,7 +31,7 @@ impl Home {
         let changes =
             wanted.verb == Verb::ChangePassword && wanted.new.as_ref().is_some_and(|new| !new.is_empty());
         let is_administrator = matches!(wanted.trier.origin, Origin::Service(_));
-        let verdict = password_verdict(&self.record.on(turn.machine), turn.now_usec);
+        let verdict = password_verdict(&self.record().on(turn.machine), turn.now_usec);
         (changes && !is_administrator && verdict == PasswordVerdict::ChangeNotPermitted).then(|| {
             let sentence = "The password was changed a short while ago, and may not be changed again yet.";
             Refused::new(Refusal::AccessDenied, sentence)
@@ -45,7 +45,7 @@ impl Home {
         let names: Vec<String> =
             crate::words::names::all(record).into_iter().filter(|name| !known.contains(name)).collect();
         let credentials = &wanted.offer.credentials;
-        let quality = (passwords(record) != passwords(&self.record) && !credentials.passwords.is_empty())
+        let quality = (passwords(record) != passwords(self.record()) && !credentials.passwords.is_empty())
             .then(|| self.judged(&newest(credentials), None, turn))
             .flatten();
         if names.is_empty() && quality.is_none() {

@@ -10,6 +10,7 @@
 use records::health::Report;
 use records::machine::Machine;
 use records::refusal::Refused;
+use records::stranger::Strangers;
 use records::{Credentials, FullName, LockLevel, Record, Secret};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,10 @@ pub struct Job {
     /// The record as this host knows it, with binding and status. For a home that was found but never
     /// used here: a synthetic record of name, realm and binding.
     pub record: Record,
+    /// The same as it is on disk, where not all that it says is believed: `record` is what is.
+    pub host: Option<Record>,
+    /// Whether homes of strangers are opened.
+    pub strangers: Strangers,
     /// What the caller offers.
     pub credentials: Credentials,
     /// The work.

@@ -6,6 +6,7 @@ use super::{
     VERSION,
 };
 use records::secret::wipe_json;
+use records::stranger::Strangers;
 use records::{Credentials, FullName, HostName, LockLevel, Machine, MachineId, Record, Secret, Sections};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -65,6 +66,8 @@ pub fn encode(job: &Job) -> Secret {
         "machine": job.machine.id.as_str(),
         "host": job.machine.host.0,
         "record": job.record.members(),
+        "hostRecord": job.host.as_ref().map(Record::members),
+        "strangers": job.strangers.as_str(),
         "task": verb,
     });
     let new = match &job.task {
@@ -137,11 +140,17 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
             id: MachineId::parse(text("machine")?).map_err(|e| InvalidJob(e.to_string()))?,
             host: HostName(text("host")?.to_owned()),
         },
-        record: Record::from_value(value["record"].clone(), Sections::HOST)
-            .map_err(|e| InvalidJob(e.to_string()))?,
+        record: host_record(&value["record"])?,
+        host: value.get("hostRecord").filter(|host| !host.is_null()).map(host_record).transpose()?,
+        strangers: Strangers::parse(text("strangers")?)
+            .ok_or_else(|| InvalidJob("it does not say what homes of strangers are".into()))?,
         credentials: secret("secret")?,
         task,
     })
+}
+
+fn host_record(value: &Value) -> Result<Record, InvalidJob> {
+    Record::from_value(value.clone(), Sections::HOST).map_err(|e| InvalidJob(e.to_string()))
 }
 
 #[cfg(test)]
@@ -163,11 +172,14 @@ mod tests {
                 host: HostName("a".into()),
             },
             record: record.clone(),
+            host: Some(record.with_member("x", json!(2))),
+            strangers: Strangers::Yes,
             credentials,
             task: Task::ChangePassword { new, resting: Mounted::Yes },
         };
         let back = decode(job.encode().open()).expect("reads");
-        assert_eq!(back.record, record);
+        assert_eq!((&back.record, back.strangers), (&record, Strangers::Yes));
+        assert_eq!(back.host, Some(record.with_member("x", json!(2))));
         assert_eq!(back.credentials.passwords[0].open(), b"old \"pass\"\n");
         let Task::ChangePassword { new, resting: Mounted::Yes } = &back.task else { panic!("another task") };
         assert_eq!(new.passwords[0].open(), b"new");

@@ -88,7 +88,9 @@ pub(super) fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         | Operation::Locks
         | Operation::Weaknesses
         | Operation::Sessions(_)
-        | Operation::Keys(_) => return None,
+        | Operation::Keys(_)
+        | Operation::TrustOf(_)
+        | Operation::Trust(..) => return None,
     };
     Some(asked)
 }

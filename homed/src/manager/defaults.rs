@@ -1,6 +1,7 @@
 //! What is used where neither a record nor a file of settings says otherwise.
 
 use crate::home::rules::LockRules;
+use records::stranger::Strangers;
 use records::{LockLevel, Storage};
 
 /// What records get that do not say.
@@ -20,6 +21,8 @@ pub struct Defaults {
     pub overcommit: u32,
     /// What else is set about locks.
     pub lock_rules: LockRules,
+    /// What homes are that nobody has signed whom this machine trusts.
+    pub strangers: Strangers,
 }
 
 /// What is used where no file says otherwise.
@@ -33,6 +36,7 @@ impl Default for Defaults {
             lock_failure: LockFailure::Abort,
             overcommit: 400,
             lock_rules: LockRules::default(),
+            strangers: Strangers::default(),
         }
     }
 }

@@ -201,6 +201,10 @@ impl Manager {
 
     /// The storage of one home was looked at: it may look otherwise, or have gone.
     pub(super) fn seen(&mut self, user: &UserName, turn: &mut Turn) {
+        // The keys were read again before.
+        if let Some(home) = self.homes.get_mut(user) {
+            home.judge_again(turn);
+        }
         self.look_at(user, turn);
         if self.homes.get(user).is_some_and(|home| is_gone(home, turn)) {
             self.detach(user, turn);

@@ -12,6 +12,7 @@ mod rebalance;
 mod set;
 pub mod sleep;
 mod space;
+mod trust;
 mod update;
 pub mod weakness;
 
@@ -102,6 +103,7 @@ impl Manager {
             lock_level: self.defaults.lock_level,
             overcommit: self.defaults.overcommit,
             rules: self.defaults.lock_rules,
+            strangers: self.defaults.strangers,
             sleep: self.sleeping.sleep,
             uids: self.homes.values().map(Home::uid).collect(),
             group_news: Vec::new(),
@@ -144,6 +146,7 @@ impl Manager {
             Event::Adopted(found, id) => self.adopt(found, id, turn),
             Event::Vanished(image) => self.vanished(&image, turn),
             Event::Seen(user) => self.seen(&user, turn),
+            Event::KeysChanged => self.judge_again(turn),
             Event::MountsChanged => {
                 self.look_again(turn);
                 self.look_for_storage(turn);
@@ -207,6 +210,8 @@ impl Manager {
             Operation::GiveUpAll => drop(self.all(Verb::GiveUp, waiter, turn)),
             Operation::Alive => turn.answer(waiter, Ok(Answer::Done)),
             Operation::Rebalance => self.rebalance(waiter, turn),
+            Operation::TrustOf(key) => self.trust_of(&key, (id, caller), turn),
+            Operation::Trust(key, claims) => self.trust(&key, &claims, (id, caller), turn),
             Operation::Inhibit(key, wish) => self.inhibit((&key, wish), id, caller, turn),
             Operation::Locks => turn.answer(waiter, Ok(Answer::Locks(Box::new(self.locks(turn))))),
             Operation::Sessions(all) => {

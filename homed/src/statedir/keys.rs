@@ -10,6 +10,7 @@ use super::{Folders, remove_file, write_whole};
 use crate::sys::durable::Existing;
 use records::refusal::{Refusal, Refused};
 use records::signature::{PrivateKey, PublicKey, Trust};
+use records::stranger::Strangers;
 use records::{Secret, kinds};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -112,7 +113,9 @@ impl Folders {
         });
         let own = own.map(|key| key.public());
         let local = own.into_iter().chain(shown).chain(former.into_iter().map(|named| named.key)).collect();
-        Ok((Trust { local, others: others.into_iter().map(|named| named.key).collect() }, unusable))
+        let others = others.into_iter().map(|named| named.key).collect();
+        // Whoever opens a home says whether a stranger's may be.
+        Ok((Trust { local, others, strangers: Strangers::No }, unusable))
     }
 
     /// The public keys besides the own, by name, and what is wrong with the rest.

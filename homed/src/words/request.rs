@@ -216,6 +216,10 @@ pub enum Operation {
     Later(HomeKey, Later),
     /// Signing keys.
     Keys(KeyOperation),
+    /// What of a record is believed. Answer: [`Answer::Trust`].
+    TrustOf(HomeKey),
+    /// Believe these claims of a record that a stranger has signed.
+    Trust(HomeKey, serde_json::Map<String, serde_json::Value>),
 }
 
 impl Operation {
@@ -257,7 +261,9 @@ impl Operation {
             | Self::Locks
             | Self::Weaknesses
             | Self::Sessions(_)
-            | Self::Keys(_) => None,
+            | Self::Keys(_)
+            | Self::TrustOf(_)
+            | Self::Trust(..) => None,
         }
     }
 }
@@ -289,6 +295,21 @@ pub struct SigningKey {
     pub name: String,
     /// PEM text.
     pub pem: String,
+}
+
+/// What of a home's record is believed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrustReport {
+    /// Whose.
+    pub user: UserName,
+    /// Whether anything is not believed because nobody has signed it whom this machine trusts.
+    pub restricted: bool,
+    /// Short ids of the keys that the record brings along and is signed by.
+    pub signers: Vec<String>,
+    /// What it claims, by member.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+    /// What of that is believed.
+    pub accepted: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What is to be known about locks.
@@ -335,6 +356,8 @@ pub enum Answer {
     Report(Box<records::health::Report>),
     /// What is to be known about locks.
     Locks(Box<Locks>),
+    /// What of a record is believed.
+    Trust(Box<TrustReport>),
     /// All homes are locked but these, which somebody has left out.
     LeftOut(Vec<records::UserName>),
     /// When the sessions are to be told of again, even if nothing is heard of them.

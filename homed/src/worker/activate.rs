@@ -36,10 +36,7 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     }
     let Unlocked { offer, keys, mut copies, mut opened } =
         unlocked(job, (known, Rule::Any), Opening::Activate, steps)?;
-    // A key that does not fit what is known by now is refused before anything is touched.
-    if copies.winner().is_ok() {
-        copies.prove(&offer)?;
-    }
+    proven_first(&copies, opened.as_mut(), &offer)?;
     let stored = opened.home(steps)?.owner();
     storage::refuse_unmapped(storage::Ids { stored, exposed: uid })?;
     let home = opened.home(steps)?;
@@ -49,6 +46,18 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     let settled = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps);
     not_now("header of the home", settled.map(drop), steps);
     finish(job, (uid, known), (copies, opened), steps)
+}
+
+/// A key that does not fit what is known by now is refused before anything is touched; one that fits vouches for the home of
+/// a stranger.
+pub fn proven_first(copies: &Copies, opened: &mut dyn Opened, offer: &Offer<'_>) -> Result<(), Failure> {
+    if copies.winner().is_ok() {
+        copies.prove(offer)?;
+    }
+    if let (Some(vault), Some(vouched)) = (opened.vault(), copies.vouched()) {
+        vault.vouch(vouched);
+    }
+    Ok(())
 }
 
 /// A copy that cannot be written (a full disk, a home that can only be read) is written at the next login: nobody is

@@ -11,6 +11,7 @@ use crate::token::{self, Offer};
 use records::reconcile::{Force, Rule};
 use records::signature::{self, Trust, Verdict, Vouched};
 use records::{Machine, Record, Refusal, Secret, Sections, own_changes};
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The record in force, found so far.
@@ -18,6 +19,11 @@ pub struct Copies {
     trust: Trust,
     machine: Machine,
     vouched: Option<Vouched>,
+    /// For the home of a stranger: it counts once the user has proven who it is.
+    admitted: Option<Vouched>,
+    proven: Cell<bool>,
+    /// The copy whose signer the others of a stranger must have: the first that was seen.
+    first: First,
     rule: Rule,
     force: Force<Record>,
     host: Option<Record>,
@@ -25,6 +31,16 @@ pub struct Copies {
     stale_header: Staleness,
     stale_identity: Staleness,
     identity: Seen,
+}
+
+/// By whom the copies of a stranger's record have to be signed.
+enum First {
+    /// By anybody: none was seen, and this machine has none.
+    Anybody,
+    /// By who signed this one.
+    SignedLike(Box<Record>),
+    /// By nobody: this machine knows the home, and not as a stranger's.
+    Nobody,
 }
 
 /// Whether a copy was looked at.
@@ -61,12 +77,21 @@ impl Copies {
     /// Begins with the host's copy, where there is one. One without a signature that counts (it was registered so, or
     /// this machine's key was replaced) decides nothing, and is written anew from the home's.
     pub fn new(job: &Job, known: Known, rule: Rule) -> Result<Self, Failure> {
-        let trust = state::trust()?;
-        let host = (known == Known::Yes).then(|| job.record.clone());
-        let counts = host.as_ref().filter(|record| trust.vouch(record).is_some());
+        let trust = state::trust(job)?;
+        let host = (known == Known::Yes).then(|| job.host.as_ref().unwrap_or(&job.record).clone());
+        let admits = |record: &Record| trust.admit(record, None);
+        let counts = host.as_ref().filter(|host| trust.vouch(host).or_else(|| admits(host)).is_some());
         let winner = counts.map(|record| record.only(Sections::EMBEDDED));
+        let first = match (&host, counts.filter(|host| admits(host).is_some())) {
+            (None, _) => First::Anybody,
+            (Some(_), Some(strangers)) => First::SignedLike(Box::new(strangers.clone())),
+            (Some(_), None) => First::Nobody,
+        };
         Ok(Self {
             vouched: counts.and_then(|record| trust.vouch(record)),
+            admitted: counts.and_then(admits),
+            proven: Cell::new(false),
+            first,
             trust,
             machine: job.machine.clone(),
             rule,
@@ -92,6 +117,8 @@ impl Copies {
             Ok(copy) => {
                 // How the home is mounted is read from the host's record, where that counts: it is the one to judge.
                 self.vouched = self.vouched.or_else(|| self.trust.vouch(copy));
+                self.admitted = self.admitted.or(self.admit(copy));
+                self.remember(copy);
                 self.force.see_outside(Some(copy.only(Sections::EMBEDDED)), self.rule)?;
                 self.header = Some(copy.clone());
                 self.stale_header = self.staleness(copy);
@@ -138,6 +165,7 @@ impl Copies {
             steps.warn("The record in the home is not signed by a trusted key; it is written anew.".into());
             return Ok(());
         }
+        self.remember(&copy);
         let before = self.force.so_far().cloned();
         self.force.see(copy.only(Sections::EMBEDDED), self.rule)?;
         if self.force.so_far() != before.as_ref() {
@@ -174,12 +202,31 @@ impl Copies {
     }
 
     fn trusts(&self, copy: &Record) -> bool {
-        self.trust.vouch(copy).is_some()
+        self.trust.vouch(copy).or_else(|| self.admit(copy)).is_some()
     }
 
-    /// The proof that a copy outside of the file system is signed by a key that counts, if one is.
+    fn admit(&self, copy: &Record) -> Option<Vouched> {
+        match &self.first {
+            First::Anybody => self.trust.admit(copy, None),
+            First::SignedLike(first) => self.trust.admit(copy, Some(first)),
+            First::Nobody => None,
+        }
+    }
+
+    /// The first copy of a stranger's decides whose the others may be.
+    fn remember(&mut self, copy: &Record) {
+        if matches!(self.first, First::Anybody) {
+            self.first = match self.trust.vouch(copy) {
+                Some(_) => First::Nobody,
+                None => First::SignedLike(Box::new(copy.clone())),
+            };
+        }
+    }
+
+    /// The proof that a copy outside of the file system is signed by a key that counts, if one is. A stranger's counts
+    /// once its user has shown the password that this copy knows, and that has opened what it was read from.
     pub fn vouched(&self) -> Option<Vouched> {
-        self.vouched
+        self.vouched.or(self.admitted.filter(|_| self.proven.get()))
     }
 
     /// The record in force, embedded sections only.
@@ -201,6 +248,7 @@ impl Copies {
         }
         let keys = self.prove_by_host(offer)?;
         token::opened(self.winner()?, offer, &keys);
+        self.proven.set(true);
         Ok(keys)
     }
 
@@ -318,8 +366,8 @@ fn now_usec() -> Result<u64, Failure> {
 fn not_trusted<T>() -> Result<T, Failure> {
     refuse(
         Refusal::BadSignature,
-        "The home's record was signed by a machine that is not trusted here; nothing was changed. \
-         Add that machine's key with \"homectl add-signing-key\" and try again.",
+        "The home's record was signed by a machine that is not trusted here, or by another than the one it came from; \
+         nothing was changed. Add that machine's key with \"homectl add-signing-key\" and try again.",
     )
 }
 
@@ -358,12 +406,15 @@ mod tests {
     fn nobody_is_let_in_before_the_record_beside_the_keys_was_looked_at() {
         let record = Record::parse(r#"{"userName":"alice"}"#, Sections::EMBEDDED).expect("valid");
         let mut copies = Copies {
-            trust: Trust { local: Vec::new(), others: Vec::new() },
+            trust: Trust::default(),
             machine: Machine {
                 id: MachineId::parse(&"1".repeat(32)).expect("valid"),
                 host: HostName("box".into()),
             },
             vouched: None,
+            admitted: None,
+            proven: Cell::new(false),
+            first: First::Anybody,
             rule: Rule::Any,
             force: Force::begin(Some(record)),
             host: None,

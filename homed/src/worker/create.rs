@@ -40,11 +40,11 @@ pub fn create<W: Write>(
     let offer = Offer::new(&job.credentials);
     let record = token::filled(&job.record, &offer)?;
     let keys = token::all_keys(&record, &offer)?;
-    let embedded = signed(&record.only(Sections::EMBEDDED))?;
+    let embedded = signed(job, &record.only(Sections::EMBEDDED))?;
     let spec = Spec::of(&job.record, &job.machine)?;
     steps.enter(Step::Check)?;
     site::examine(&spec, &state::neighbours(job)?)?;
-    let vouched = state::trust()?.vouch(&embedded).ok_or(records::Refusal::BadSignature)?;
+    let vouched = state::trust(job)?.vouch(&embedded).ok_or(records::Refusal::BadSignature)?;
     let place = format!("{} and {}", spec.image.display(), spec.home_directory.display());
     let home_directory = spec.home_directory.clone();
     let backend = storage::backend(spec)?;
@@ -138,10 +138,10 @@ impl Makes for New<'_> {
 }
 
 /// Signs a record that nobody has signed.
-fn signed(record: &Record) -> Result<Record, Failure> {
-    match state::trust()?.verdict(record) {
+fn signed(job: &Job, record: &Record) -> Result<Record, Failure> {
+    match state::trust(job)?.verdict(record) {
         Verdict::Unsigned => signature::sign(record, &state::private_key()?).during("signing the record"),
         Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign => Ok(record.clone()),
-        Verdict::Rejected => Err(records::Refusal::BadSignature.into()),
+        Verdict::Stranger | Verdict::Rejected => Err(records::Refusal::BadSignature.into()),
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Each step leaves a home that opens as well as before, so a power cut in between costs nothing.
 
-use super::activate::{Unlocked, candidates, unlocked};
+use super::activate::{Unlocked, candidates, proven_first, unlocked};
 use super::check::{judge, look};
 use super::heal::{self, Given};
 use super::{Looked, state, steps::Reporter};
@@ -147,7 +147,10 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
         }
     }
     let host = record.as_ref().map_or(known, |_| Known::Yes);
-    let job = Job { record: record.clone().unwrap_or_else(|| job.record.clone()), ..duplicate(job) };
+    let job = match &record {
+        Some(host) => Job { record: state::believed(job, host)?, host: Some(host.clone()), ..duplicate(job) },
+        None => duplicate(job),
+    };
     let after = judge::judge(&look(&job, (Seen::Closed, host), steps)?);
     actions.dedup();
     Ok((Report { findings: after, actions }.sorted(), record))
@@ -158,6 +161,8 @@ fn duplicate(job: &Job) -> Job {
         home: job.home.clone(),
         machine: job.machine.clone(),
         record: job.record.clone(),
+        host: job.host.clone(),
+        strangers: job.strangers,
         credentials: job.credentials.duplicate(),
         task: crate::job::Task::Remove,
     }
@@ -196,9 +201,7 @@ fn planned(findings: &[Finding], how: Repair, has_key: bool) -> Vec<String> {
 fn with_key<W: Write>(job: &Job, known: Known, steps: &mut Reporter<W>) -> Result<Option<Record>, Failure> {
     let how = Opening::Change(Mounted::No);
     let Unlocked { offer, keys, mut copies, mut opened } = unlocked(job, (known, Rule::Any), how, steps)?;
-    if copies.winner().is_ok() {
-        copies.prove(&offer)?;
-    }
+    proven_first(&copies, opened.as_mut(), &offer)?;
     let home = opened.home(steps)?;
     copies.see_identity(home, steps)?;
     let proven = copies.prove(&offer)?;

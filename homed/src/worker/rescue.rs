@@ -18,7 +18,7 @@ const PLAN: &[Step] = &[Step::Unlock, Step::Attach, Step::Mount, Step::Expose];
 pub fn rescue<W: Write>(job: &Job, uid: u32, directory: Option<&str>, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     let keys = candidates(job, &Offer::new(&job.credentials), steps)?;
-    let vouched = state::trust()?.vouch(&job.record).unwrap_or_else(Vouched::by_administrator);
+    let vouched = state::trust(job)?.vouch(&job.record).unwrap_or_else(Vouched::by_administrator);
     let spec = Spec::of(&job.record, &job.machine)?;
     match storage::backend(spec)?.mends() {
         Some(mends) => mends.rescue(&keys, (uid, directory.map(Path::new)), vouched, steps).map(|()| None),

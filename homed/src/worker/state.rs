@@ -5,14 +5,22 @@ use crate::statedir::Folders;
 use crate::storage::Spec;
 use crate::storage::site::Neighbour;
 use records::Record;
-use records::signature::{PrivateKey, Trust};
+use records::signature::{PrivateKey, Trust, Verdict};
+use records::stranger::{self, Strangers};
 use std::io;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Whose signatures count on this machine. Key files that cannot be used are the daemon's to report.
-pub fn trust() -> Result<Trust, Failure> {
-    Folders::default().trust().map(|(trust, _unusable)| trust).during("reading the keys this machine trusts")
+pub fn trust(job: &Job) -> Result<Trust, Failure> {
+    let (trust, _unusable) = Folders::default().trust().during("reading the keys this machine trusts")?;
+    Ok(Trust { strangers: job.strangers, ..trust })
+}
+
+/// What of a host record is believed here.
+pub fn believed(job: &Job, host: &Record) -> Result<Record, Failure> {
+    let is_restricted = job.strangers != Strangers::Yes && trust(job)?.verdict(host) == Verdict::Stranger;
+    Ok(if is_restricted { stranger::believed(host, &job.machine) } else { host.clone() })
 }
 
 /// The key this machine signs with; made now if there is none.

@@ -172,7 +172,7 @@ fn accepted(copies: &Copies, new: &Record) -> Result<Option<Record>, Failure> {
             signature::sign(new, &state::private_key()?).during("signing the changed record").map(Some)
         }
         Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign => Ok(Some(new.clone())),
-        Verdict::Rejected => Err(Refusal::BadSignature.into()),
+        Verdict::Stranger | Verdict::Rejected => Err(Refusal::BadSignature.into()),
     }
 }
 

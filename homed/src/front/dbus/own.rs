@@ -4,7 +4,8 @@
 use super::action;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
-use crate::daemon::link::{HomeKey, Operation, Repair, Reply, Then};
+use crate::daemon::link::{HomeKey, Operation, Repair, Reply, Then, TrustReport};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use zbus::Connection;
 use zbus::message::Header;
@@ -80,6 +81,41 @@ impl Own {
         }
     }
 
+    /// What of a home's record is believed, and what not because a stranger has signed it; JSON.
+    #[zbus(out_args("report"))]
+    async fn describe_trust(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+    ) -> Result<String, Error> {
+        let call = Call { connection, header: &header };
+        let key = HomeKey::Name(user_name);
+        let caller = self.0.caller(call).await?;
+        self.0.permit(call, &caller, Rule::OwnerOrPolkit(action::UPDATE), Some(&key)).await?;
+        self.trust_report(call, key).await
+    }
+
+    /// Believes claims of a home's record that a stranger has signed: all that `DescribeTrust` has shown, and no others.
+    /// Gives the report that is true then.
+    #[zbus(out_args("report"))]
+    async fn trust_home(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+        claims: String,
+    ) -> Result<String, Error> {
+        let call = Call { connection, header: &header };
+        let claims = match records::json::parse(&claims) {
+            Ok(Value::Object(claims)) => claims,
+            _ => return Err(Error::invalid("The claims have to be a JSON object.")),
+        };
+        let key = HomeKey::Name(user_name);
+        self.0.done(call, Rule::Polkit(action::UPDATE), None, Operation::Trust(key.clone(), claims)).await?;
+        self.trust_report(call, key).await
+    }
+
     /// Has all homes locked because the machine is to sleep: nothing starts that takes a key into memory, until
     /// `SleepIsOver`, logind's own word, or 300 s awake without a sleep. Gives the homes that somebody has left out.
     #[zbus(out_args("left_out"))]
@@ -115,7 +151,25 @@ impl Own {
     }
 }
 
+fn trust_report(report: &TrustReport) -> Value {
+    json!({
+        "userName": report.user.as_str(),
+        "trust": if report.restricted { "restricted" } else { "full" },
+        "signers": report.signers,
+        "claims": report.claims,
+        "accepted": report.accepted,
+    })
+}
+
 impl Own {
+    async fn trust_report(&self, call: Call<'_>, key: HomeKey) -> Result<String, Error> {
+        let caller = self.0.caller(call).await?;
+        match self.0.ask(call, &caller, Operation::TrustOf(key)).await? {
+            Reply::Trust(report) => Ok(trust_report(&report).to_string()),
+            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
+        }
+    }
+
     async fn report(
         &self,
         call: Call<'_>,

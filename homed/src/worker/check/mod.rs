@@ -38,11 +38,11 @@ pub fn look<W: Write>(
     let keys = if job.credentials.is_empty() { Vec::new() } else { candidates(job, &offer, steps)? };
     let home_directory = spec.home_directory.clone();
     let image = spec.image.clone();
-    let trust = state::trust()?;
+    let trust = state::trust(job)?;
     let vouch = |header: Option<&Record>| vouched(&trust, &job.record, header);
     let wish = Examination { seen, keys: &keys, vouch: &vouch };
     let examined = storage::backend(spec)?.examine(&wish, steps)?;
-    let host = (known == Known::Yes).then_some(&job.record);
+    let host = (known == Known::Yes).then_some(job.host.as_ref().unwrap_or(&job.record));
     let home = match (&examined.inside, seen) {
         (_, Seen::Open) => Some(open_home(&home_directory)),
         (Some(inside), Seen::Closed) => inside.seen().map(|inside| inside.record.clone()),
@@ -83,7 +83,10 @@ fn judged(trust: &Trust, copy: Result<Record, String>) -> Copy {
             Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign => {
                 Copy::Trusted(record.last_change_usec())
             }
-            Verdict::Unsigned | Verdict::Rejected => Copy::Untrusted,
+            Verdict::Stranger if trust.admit(&record, None).is_some() => {
+                Copy::Trusted(record.last_change_usec())
+            }
+            Verdict::Unsigned | Verdict::Stranger | Verdict::Rejected => Copy::Untrusted,
         },
     }
 }

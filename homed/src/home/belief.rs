@@ -1,0 +1,101 @@
+//! What of its record is in force: all of it, or only what a stranger is believed ([`records::stranger`]).
+//!
+//! Everybody reads what is believed: fronts, the account database, whoever starts a job. What is on disk goes back to disk,
+//! and to the worker, to be compared with the other copies.
+
+use super::facts::Facts;
+use super::{Home, Turn};
+use crate::words::request::TrustReport;
+use records::refusal::Refused;
+use records::stranger::{self, Strangers};
+use records::{Machine, Record, Refusal, signature};
+use serde_json::{Map, Value};
+
+/// A record, and what of it is believed.
+pub(super) struct Believed {
+    host: Record,
+    shown: Option<Record>,
+}
+
+impl Believed {
+    /// Judges it. One that nobody has signed has come from an administrator, and is signed when it is written.
+    pub fn of(host: Record, turn: &Turn) -> Self {
+        let shown =
+            restricted(&host, turn.facts, turn.strangers).then(|| stranger::believed(&host, turn.machine));
+        Self { host, shown }
+    }
+
+    /// What is believed.
+    pub fn record(&self) -> &Record {
+        self.shown.as_ref().unwrap_or(&self.host)
+    }
+
+    /// What is on disk.
+    pub fn host(&self) -> &Record {
+        &self.host
+    }
+
+    /// Whether that is more than what is believed.
+    pub fn is_restricted(&self) -> bool {
+        self.shown.is_some()
+    }
+}
+
+fn restricted(host: &Record, facts: &dyn Facts, strangers: Strangers) -> bool {
+    let is_signed = host.members().contains_key("signature");
+    strangers != Strangers::Yes && is_signed && facts.signed_locally(host).is_none()
+}
+
+impl Home {
+    /// Keys or settings may be others now: judges the record again.
+    pub fn judge_again(&mut self, turn: &Turn) {
+        let host = self.record.host().clone();
+        self.signed_locally = turn.facts.signed_locally(&host);
+        let was = self.record.is_restricted();
+        self.record = Believed::of(host, turn);
+        if was != self.record.is_restricted() {
+            self.attempts.follow(self.record.record(), turn.machine);
+        }
+    }
+
+    /// Whether only a part of its record is believed.
+    pub fn is_restricted(&self) -> bool {
+        self.record.is_restricted()
+    }
+
+    /// What is believed of its record and what is not, for an administrator.
+    pub fn trust_report(&self, machine: &Machine) -> TrustReport {
+        let all = stranger::claims(self.record.host(), machine);
+        let shown = self.record.record();
+        TrustReport {
+            user: self.user().clone(),
+            restricted: self.is_restricted(),
+            signers: signature::signers(self.record.host()).iter().map(|key| key.short_id()).collect(),
+            accepted: if self.is_restricted() { stranger::claims(shown, machine) } else { all.clone() },
+            claims: all,
+        }
+    }
+
+    /// An administrator has seen these claims, and accepts them: they have to be those of the record, now.
+    pub fn accept(&mut self, claims: &Map<String, Value>, turn: &mut Turn) -> Result<(), Refused> {
+        if !self.is_restricted() {
+            return Ok(());
+        }
+        if self.is_busy() {
+            return Err(Refusal::HomeBusy.into());
+        }
+        if stranger::claims(self.record.host(), turn.machine) != *claims {
+            return Err(Refused::new(
+                Refusal::RecordMismatch,
+                "The record does not claim that any more: it was changed meanwhile. Nothing was accepted; look again.",
+            ));
+        }
+        let accepted = Map::from_iter([(stranger::ACCEPTED.to_owned(), claims.clone().into())]);
+        let host = self.record.host().with_binding(&turn.machine.id, accepted);
+        self.record = Believed::of(host, turn);
+        self.attempts.follow(self.record.record(), turn.machine);
+        self.save(turn);
+        self.changed(turn);
+        Ok(())
+    }
+}
