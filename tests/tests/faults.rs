@@ -131,11 +131,21 @@ fn a_worker_killed_while_it_changes_the_password_leaves_the_old_or_the_new() -> 
         let done = machine.homectl("passwd alice", &known, &new)?.status == 0;
         fault_at(&machine, "")?;
         hit += usize::from(!done);
-        if done || machine.homectl("activate alice", &new, "")?.status == 0 {
+        if !done {
+            let opened = machine.homectl("activate alice", &new, "")?;
+            let is_wrong = opened.stderr.contains("not right");
+            ensure!(
+                opened.status == 0 || is_wrong,
+                "{new}, killed at {step}: {}{}",
+                opened.stderr,
+                machine.log()
+            );
+        }
+        if done || machine.state("alice")? == "active" {
             known = new;
         }
         if machine.state("alice")? != "active" {
-            machine.done("activate alice", &known, "")?;
+            machine.done("activate alice", &known, "").map_err(|e| e.context(format!("killed at {step}")))?;
         }
         machine.done("deactivate alice", "", "")?;
         machine.done("authenticate alice", &known, "")?;

@@ -185,7 +185,7 @@ impl Home {
     }
 
     fn situation(&self, facts: &dyn Facts) -> Situation {
-        let favour = self.running.as_ref().map_or(Favour::Owner, |running| running.wanted.trier.favour);
+        let favour = self.running.as_ref().map_or(Favour::Owner, |running| running.wanted.favour());
         Situation { state: self.state(facts), held: self.held(), favour }
     }
 

@@ -23,9 +23,9 @@ pub enum Held {
 /// In whose favour the running job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Favour {
-    /// The owner, root, or the daemon itself.
+    /// The owner or root, who wait for it.
     Owner,
-    /// A caller who has no more right to the home than anybody: the owner waits for it, and is not refused.
+    /// A caller who has no more right to the home than anybody, or nobody at all: the owner waits for it, and is not refused.
     Stranger,
 }
 

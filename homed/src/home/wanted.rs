@@ -3,7 +3,7 @@
 use super::attempts::Trier;
 use super::resize;
 use super::turn::Waiter;
-use super::verdict::Verb;
+use super::verdict::{Favour, Verb};
 use crate::job::{RecordChange, Repair};
 use crate::words::request::{AtSuspend, Offer};
 use records::Credentials;
@@ -43,6 +43,12 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// In whose favour it runs. What nobody waits for (the daemon puts something in order, the caller has gone) is no reason to
+    /// refuse the owner: they wait for it.
+    pub fn favour(&self) -> Favour {
+        if self.waiter == Waiter::Nobody { Favour::Stranger } else { self.trier.favour }
+    }
+
     /// What the daemon itself wants.
     pub fn by_the_daemon(verb: Verb, now_usec: u64) -> Self {
         Self {

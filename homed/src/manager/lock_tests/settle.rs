@@ -23,6 +23,24 @@ fn nothing_touches_a_home_whose_broken_lock_is_not_mended_yet() {
     );
 }
 
+#[test]
+fn nobody_is_refused_for_what_the_daemon_puts_in_order_by_itself() {
+    let mut scene = Scene::new("", |_| {});
+    let authenticate = || Operation::Authenticate(HomeKey::Name("alice".into()), offer("right"));
+    scene.ask(0, authenticate());
+    scene.ask(0, authenticate());
+    assert!(matches!(scene.answer(), Some(Err(_))), "busy with what she has asked for herself");
+    scene.ask(0, Operation::Lock(HomeKey::Name("bob".into())));
+    scene.end_as_it_is(|_| Outcome::Fault { chain: "killed".into() });
+    assert!(scene.settles());
+    scene.ask(0, Operation::Authenticate(HomeKey::Name("bob".into()), offer("right")));
+    assert_eq!(
+        (scene.starts().count(), scene.answer()),
+        (0, None),
+        "he waits for a job that nobody waits for"
+    );
+}
+
 fn in_the_way(_: &str) -> Outcome {
     Outcome::Refused(records::refusal::Refused::new(
         records::Refusal::HomeBusy,
