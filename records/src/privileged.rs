@@ -135,6 +135,10 @@ fn is_hash(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_HASH && text.bytes().all(|b| b.is_ascii_graphic() && b != b':')
 }
 
+/// The lists of this section that have what opens a home, one for each kind.
+pub const KINDS_OF_KEYS: [&str; 5] =
+    ["hashedPassword", "recoveryKey", "pkcs11EncryptedKey", "fido2HmacSalt", "tpm2Pin"];
+
 impl Record {
     /// This section.
     pub fn privileged(&self) -> Option<&Map<String, Value>> {
@@ -213,7 +217,12 @@ impl Record {
     /// Whether the same opens the home, entry by entry: what a token is asked with counts as its hash does.
     pub fn opens_like(&self, other: &Self) -> bool {
         let same = |member: &&str| self.privileged_list(member) == other.privileged_list(member);
-        ["hashedPassword", "recoveryKey", "pkcs11EncryptedKey", "fido2HmacSalt", "tpm2Pin"].iter().all(same)
+        KINDS_OF_KEYS.iter().all(same)
+    }
+
+    /// The entries of one of [`KINDS_OF_KEYS`].
+    pub fn keys_of(&self, member: &str) -> &[Value] {
+        self.privileged_list(member)
     }
 
     /// A copy with other password hashes.

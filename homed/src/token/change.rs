@@ -40,12 +40,27 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
     let all =
         KINDS.iter().flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.at_hand(entry, offer)));
     let wanted: Vec<Secret> = all.flatten().collect();
-    if wanted.is_empty() {
+    if wanted.is_empty() || loses(before, new) && !is_shown(new, offer) {
         let sentence =
             "None of the keys that would stay has been shown to open the home: give one of them, too.";
         return Err(Refused::new(Refusal::HomeCantAuthenticate, sentence));
     }
     Ok(Some(Change { others: count(new).saturating_sub(wanted.len()), wanted }))
+}
+
+/// Whether a key goes that opens the home everywhere.
+fn loses(before: &Record, new: &Record) -> bool {
+    let goes =
+        |kind: &&dyn Token| entries(*kind, before).iter().any(|entry| !entries(*kind, new).contains(entry));
+    KINDS.iter().filter(|kind| kind.travels()).any(goes)
+}
+
+/// Whether one is at hand that does. (That a record has one says nothing: systemd-homed leaves keys in records that have no
+/// slot.)
+fn is_shown(new: &Record, offer: &Offer<'_>) -> bool {
+    let shown =
+        |kind: &&dyn Token| entries(*kind, new).iter().any(|entry| kind.at_hand(entry, offer).is_some());
+    KINDS.iter().filter(|kind| kind.travels()).any(shown)
 }
 
 /// The last password goes only where two other keys are here and work: one alone is lost one day.
@@ -65,7 +80,7 @@ mod tests {
     use super::*;
     use crate::sys::crypt3;
     use records::{Credentials, Sections};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn hash(text: &str) -> String {
         crypt3::hash(&Secret::from_text(text.to_owned())).expect("hashes")
@@ -101,5 +116,89 @@ mod tests {
         assert_eq!(compared(&before, &record(&[&two], &[]), &["one"]), Err(Refusal::BadPassword));
         assert_eq!(compared(&with_key, &record(&[&two], &[&recovery]), &["one", "two"]), Ok(Some((1, 1))));
         assert_eq!(compared(&before, &record(&[], &[]), &["one"]), Err(Refusal::HomeCantAuthenticate));
+    }
+
+    /// No device is plugged in.
+    struct Nothing;
+
+    impl crate::token::fido2::Keys for Nothing {
+        fn answer(
+            &self,
+            _: &[fido2::Credential],
+            _: &fido2::Given<'_>,
+            _: &dyn Fn(usize, &Secret) -> bool,
+        ) -> Result<Option<fido2::Asked>, fido2::Failure> {
+            Ok(None)
+        }
+    }
+
+    impl crate::token::pkcs11::Cards for Nothing {
+        fn answer(
+            &self,
+            _: &[pkcs11::Entry],
+            _: &pkcs11::Given<'_>,
+            _: &dyn Fn(usize, &Secret) -> bool,
+        ) -> Result<Option<pkcs11::Asked>, pkcs11::Failure> {
+            Ok(None)
+        }
+    }
+
+    /// A password, and entries of tokens: the last one is bound to this computer.
+    const MEMBERS: [&str; 4] = ["hashedPassword", "fido2HmacSalt", "pkcs11EncryptedKey", "tpm2Pin"];
+    const PASSWORD: u32 = 1;
+    const PIN: u32 = 8;
+
+    /// The record with these of them.
+    fn with(set: u32, password: &str) -> Record {
+        let mut privileged = json!({});
+        for (at, member) in MEMBERS.iter().enumerate().filter(|(at, _)| set & (1 << at) != 0) {
+            privileged[member] = json!([entry(at, password)]);
+        }
+        Record::from_value(json!({"userName": "alice", "privileged": privileged}), Sections::EMBEDDED)
+            .expect("valid")
+    }
+
+    fn entry(at: usize, password: &str) -> Value {
+        let hash = format!("$y${}", MEMBERS[at]);
+        match at {
+            0 => json!(password),
+            1 => json!({"credential": "AAAA", "salt": "AAAA", "hashedPassword": hash}),
+            2 => json!({"uri": "pkcs11:token=a", "data": "AAAA", "hashedPassword": hash}),
+            _ => json!({
+                "machineId": "0123456789abcdef0123456789abcdef", "srk": "AAAA", "public": "AAAA",
+                "private": "AAAA", "salt": "AAAA", "hashedPassword": hash,
+            }),
+        }
+    }
+
+    /// Every record after every other one, with every set of keys at hand.
+    #[test]
+    fn no_change_leaves_a_home_that_nothing_opens() {
+        let password = hash("one");
+        let mut accepted = 0;
+        for at_hand in 0..16u32 {
+            let typed = if at_hand & PASSWORD == 0 { "other" } else { "one" };
+            let passwords = vec![Secret::from_text(typed.to_owned())];
+            let credentials = Credentials { passwords, ..Credentials::default() };
+            let offer = Offer { keys: &Nothing, cards: &Nothing, ..Offer::new(&credentials) };
+            for (at, member) in MEMBERS.iter().enumerate().filter(|(at, _)| at_hand & (1 << at) != 0) {
+                let secret = Secret::from_text(at.to_string());
+                offer.answered.borrow_mut().insert(format!("$y${member}"), secret);
+            }
+            for (before, new) in (1..16u32).flat_map(|before| (0..16u32).map(move |new| (before, new))) {
+                let (added, gone, shown) = (new & !before, before & !new, new & at_hand);
+                let everywhere = |set: u32| set & !PIN;
+                let may = everywhere(new) != 0
+                    && added & !at_hand == 0
+                    && shown != 0
+                    && (everywhere(gone) == 0 || everywhere(shown) != 0)
+                    && (gone & PASSWORD == 0 || (everywhere(shown)).count_ones() >= 2);
+                let change = compare(&with(before, &password), &with(new, &password), &offer);
+                let does = matches!(change, Ok(Some(_)));
+                assert!(before == new || does == may, "{before:b} → {new:b} with {at_hand:b}: {does}");
+                accepted += u32::from(does);
+            }
+        }
+        assert!(accepted > 100, "{accepted}");
     }
 }

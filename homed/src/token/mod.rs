@@ -67,8 +67,7 @@ pub trait Token {
 
 /// A record's entries of one kind.
 fn entries<'a>(kind: &dyn Token, record: &'a Record) -> &'a [Value] {
-    let list = record.privileged().and_then(|section| section.get(kind.member()));
-    list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    record.keys_of(kind.member())
 }
 
 /// What a device has answered for an entry, if one was asked.
@@ -337,6 +336,16 @@ mod tests {
         assert_eq!(refusal(&record(&[], &[&key]), &["wrong"]), Some(Refusal::BadRecoveryKey));
         let credentials = offered(&[&typed]);
         assert!(candidates(&both, &Offer::new(&credentials))[0].matches(key.open()));
+    }
+
+    /// What a change of keys is told by has all kinds.
+    #[test]
+    fn the_kinds_are_those_of_the_record() {
+        let mut kinds = KINDS.map(|kind| kind.member());
+        let mut known = records::privileged::KINDS_OF_KEYS;
+        kinds.sort();
+        known.sort();
+        assert_eq!(kinds, known);
     }
 
     #[test]

@@ -24,18 +24,26 @@ pub struct Record {
     pub password: Key,
     /// Whether it has the recovery key.
     pub recovery: bool,
+    /// What its token answers, of whatever kind that is: a security key, a smart card, a TPM.
+    pub token: Option<Key>,
 }
 
 impl Record {
     /// Whether a key is the record's.
     pub fn has(&self, key: Key) -> bool {
-        key == self.password || (key == RECOVERY && self.recovery)
+        key == self.password || (key == RECOVERY && self.recovery) || self.token == Some(key)
+    }
+
+    /// How many keys it has.
+    pub fn count(&self) -> usize {
+        1 + usize::from(self.recovery) + usize::from(self.token.is_some())
     }
 
     /// What the plan knows its keys by.
     pub fn digest(&self) -> Digest {
         let told = if has(Mend::Digest) { self.hashes } else { self.date };
-        Digest(told.to_string().into())
+        let token = self.token.filter(|_| has(Mend::AllKinds));
+        Digest(format!("{told} {token:?}").into())
     }
 }
 
@@ -155,6 +163,10 @@ pub struct Promise {
     pub untold: Vec<Key>,
     /// Whether the recovery key must open.
     pub recovery: bool,
+    /// The token that must open.
+    pub token: Option<Key>,
+    /// Those that were to be enrolled: one of them may be in force.
+    pub tokens: Vec<Key>,
     /// Slots of other programs that must be there: number and salt.
     pub strangers: Vec<(u32, u32)>,
     /// Whether another program was cut short in a change of keys: it leaves slots that nobody can tell from others.
@@ -176,12 +188,14 @@ pub struct World {
     pub count: u32,
     /// What must hold.
     pub promise: Promise,
+    /// Whether tokens are enrolled and removed.
+    pub enrols: bool,
 }
 
 impl World {
     /// A home as it is made, with slots of these numbers.
     pub fn new(recovery: bool, slots: [u32; 2]) -> Self {
-        let record = Record { date: 1, hashes: 1, password: 0, recovery };
+        let record = Record { date: 1, hashes: 1, password: 0, recovery, token: None };
         let mut header = Header { record: Some(record), ..Header::default() };
         header.add(slots[0], 2, 0);
         if recovery {
@@ -193,7 +207,22 @@ impl World {
             host: File::new(record),
             count: 3,
             promise: Promise { recovery, ..Promise::default() },
+            enrols: false,
         }
+    }
+
+    /// The same, whose user enrols and removes tokens; perhaps there is one with a slot of that number already.
+    pub fn with_token(mut self, slot: Option<u32>) -> Self {
+        self.enrols = true;
+        let Some(slot) = slot else { return self };
+        let (token, salt) = (self.next(), self.next());
+        let (mut header, mut record) = (self.header.read().clone(), *self.host.read());
+        record.token = Some(token);
+        header.record = Some(record);
+        header.add(slot, salt, token);
+        (self.header, self.home, self.host) = (File::new(header), File::new(record), File::new(record));
+        (self.promise.token, self.promise.tokens) = (Some(token), vec![token]);
+        self
     }
 
     /// A number that was not there before.

@@ -109,7 +109,7 @@ impl Walk {
                     tell(joint, &|| format!("unlock with {given:?}"))?;
                 }
             }
-            for verb in walk::VERBS.into_iter().filter(|verb| begin.may(*verb)) {
+            for verb in walk::verbs_of(&begin.world).into_iter().filter(|verb| begin.may(*verb)) {
                 self.changed(begin, (verb, &given), cuts, &mut tell)?;
             }
         }
@@ -177,7 +177,7 @@ impl Joint {
         let asked = match verb {
             Verb::Login => Asked::Acquire,
             Verb::Passwd => Asked::ChangePassword,
-            Verb::Recovery | Verb::Update => Asked::Update,
+            Verb::Recovery | Verb::Update | Verb::Enrol | Verb::Drop => Asked::Update,
         };
         let work = self.starts(asked);
         work.is_some_and(|work| !matches!(work, Work::Unlocking(_))) || !has(Mend::Unchanged)
@@ -215,6 +215,9 @@ impl Joint {
         if promise.recovery && !gets_in(&self.world, &[RECOVERY]) {
             return Err("it is locked, and the recovery key does not unlock it".into());
         }
+        if promise.token.is_some_and(|token| !gets_in(&self.world, &[token])) {
+            return Err("it is locked, and the token does not unlock it".into());
+        }
         Ok(())
     }
 }
@@ -246,7 +249,7 @@ fn all_orders(begin: World, depth: usize) -> Result<u64, String> {
 
 #[test]
 fn no_order_of_changes_and_locks_keeps_the_owner_out() {
-    let begin = walk::beginnings().into_iter().take(2);
+    let begin = walk::beginnings().into_iter().take(2).chain(walk::with_tokens().into_iter().skip(1).take(1));
     let walks: Vec<_> = begin.map(|world| std::thread::spawn(move || all_orders(world, 3))).collect();
     let total: u64 =
         walks.into_iter().map(|walk| walk.join().expect("ends").unwrap_or_else(|why| panic!("{why}"))).sum();

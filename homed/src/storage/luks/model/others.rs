@@ -150,6 +150,8 @@ impl Writer<'_> {
         strangers.retain(|(number, salt)| there(self.world, *number) == Some(*salt));
         self.world.promise.strangers = strangers;
         self.world.promise.recovery &= self.world.header.read().opened_by(RECOVERY).is_some();
+        let token = self.world.promise.token;
+        self.world.promise.token = token.filter(|token| self.world.header.read().opened_by(*token).is_some());
         let date = self.world.next();
         self.publish(Record { date, hashes: date, password: new, ..record }, place);
         Some(())

@@ -52,6 +52,10 @@ pub enum Verb {
     Passwd,
     /// The recovery key is added, or removed.
     Recovery,
+    /// A token is enrolled; one that was there goes, as a PIN does that is replaced.
+    Enrol,
+    /// The token is removed.
+    Drop,
     /// Another record with the same keys; also what a resize writes.
     Update,
 }
@@ -214,7 +218,6 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let before = self.record;
         let date = self.world.next();
-        let recovery = before.recovery && proven.contains(&RECOVERY);
         match verb {
             Verb::Login => self.write_others(),
             Verb::Update => {
@@ -226,24 +229,31 @@ impl Run<'_> {
             Verb::Passwd => {
                 let new = self.world.promise.pending.last().copied().unwrap_or_default();
                 let mut wanted = vec![new];
-                wanted.extend(recovery.then_some(RECOVERY));
-                let stay = usize::from(before.recovery && !recovery);
+                wanted.extend(proven.iter().copied().filter(|key| *key != before.password));
+                let stay = before.count() - wanted.len();
                 let go = usize::from(!proven.contains(&before.password));
                 let record = Record { date, hashes: self.world.next(), password: new, ..before };
                 let hidden = storage::Hidden { stay, go };
                 self.copies = Copies::Waiting;
                 self.change(proven, &wanted, Some(before), record, proven, hidden, in_order)
             }
-            Verb::Recovery => {
-                let add = !before.recovery;
-                if add && !given.contains(&RECOVERY) {
-                    return Ok(());
+            Verb::Recovery | Verb::Enrol | Verb::Drop => {
+                let new = self.world.promise.tokens.last().copied().filter(|_| verb == Verb::Enrol);
+                let record = match verb {
+                    Verb::Recovery => {
+                        Record { date, hashes: self.world.next(), recovery: !before.recovery, ..before }
+                    }
+                    _ => Record { date, token: new, ..before },
+                };
+                let at_hand = given.iter().copied().chain(new);
+                let wanted: Vec<Key> = at_hand.filter(|key| record.has(*key)).collect();
+                let is_missing = verb == Verb::Recovery && record.recovery && !given.contains(&RECOVERY);
+                if wanted.is_empty() || is_missing {
+                    // Refused, after what was cut short was settled.
+                    return Err(Failure::Fault(String::new()));
                 }
-                let record = Record { date, hashes: self.world.next(), recovery: add, ..before };
-                let wanted: Vec<Key> = given.iter().copied().filter(|key| record.has(*key)).collect();
-                let stay = usize::from(!wanted.contains(&record.password));
-                let all = 1 + usize::from(before.recovery);
-                let hidden = storage::Hidden { stay, go: all.saturating_sub(proven.len() + stay) };
+                let stay = record.count() - wanted.len();
+                let hidden = storage::Hidden { stay, go: before.count().saturating_sub(proven.len() + stay) };
                 self.copies = Copies::Waiting;
                 self.change(proven, &wanted, Some(before), record, proven, hidden, in_order)
             }

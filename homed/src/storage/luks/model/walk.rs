@@ -1,6 +1,6 @@
 //! All orders of verbs, cuts and other programs.
 
-use super::disk::{Key, RECOVERY, World};
+use super::disk::{self, Key, Promise, RECOVERY, World};
 use super::others::{self, Other};
 use super::verbs::{self, Cut, Ended, How, Verb};
 use crate::storage::luks::plan::keys::hidden::OWN;
@@ -18,7 +18,8 @@ pub(super) enum Event {
     Other(Other, u32),
 }
 
-pub(super) const VERBS: [Verb; 4] = [Verb::Login, Verb::Passwd, Verb::Recovery, Verb::Update];
+const VERBS: [Verb; 4] = [Verb::Login, Verb::Passwd, Verb::Recovery, Verb::Update];
+const TOKEN_VERBS: [Verb; 4] = [Verb::Login, Verb::Passwd, Verb::Enrol, Verb::Drop];
 /// Another program's verb is not cut.
 const WHOLE: u32 = 1000;
 /// What is found: nothing opens a home.
@@ -37,8 +38,18 @@ pub(super) fn offers(world: &World) -> Vec<Vec<Key>> {
     if let Some(new) = promise.pending.last() {
         all.extend([vec![*new], vec![promise.confirmed, *new], vec![*new, promise.confirmed]]);
     }
-    all.extend([vec![RECOVERY], vec![promise.confirmed, RECOVERY]]);
+    match promise.tokens.last() {
+        // (The recovery key's slot is one that nobody shows, then.)
+        Some(token) => all.extend([vec![*token], vec![promise.confirmed, *token]]),
+        None if world.enrols => {}
+        None => all.extend([vec![RECOVERY], vec![promise.confirmed, RECOVERY]]),
+    }
     all
+}
+
+/// What that user does.
+pub(super) fn verbs_of(world: &World) -> [Verb; 4] {
+    if world.enrols { TOKEN_VERBS } else { VERBS }
 }
 
 /// What happens, to which state it leads, and what of the promises is broken.
@@ -51,6 +62,10 @@ pub(super) fn apply(before: &World, event: &Event) -> (World, u32, Result<(), St
             if *verb == Verb::Passwd {
                 let new = world.new_password();
                 world.promise.pending.push(new);
+            }
+            if *verb == Verb::Enrol {
+                let new = world.next();
+                world.promise.tokens.push(new);
             }
             let (ended, done) = verbs::run(&mut world, *verb, given, *cut);
             let kept = keep(&mut world, before, (*verb, given), ended);
@@ -92,16 +107,14 @@ fn keep(
     (verb, given): (Verb, &[Key]),
     ended: Ended,
 ) -> Result<(), String> {
-    // The slot of a password that was not given is not told from another program's.
-    let copies = before.header.read().record.into_iter().chain([*before.host.read()]);
-    let old = copies.max_by_key(|record| record.date).map(|record| record.password);
-    let slot = old.and_then(|old| before.header.read().opened_by(old));
-    let untold = verb == Verb::Passwd && slot.is_some_and(|slot| slot < OWN);
-    world.promise.untold.extend(old.filter(|old| untold && !given.contains(old)));
+    let untold = untold(before, verb, given);
+    world.promise.untold.extend(untold);
     match ended {
         Ended::Refused => {
-            if verb == Verb::Passwd {
-                world.promise.pending.pop();
+            match verb {
+                Verb::Passwd => drop(world.promise.pending.pop()),
+                Verb::Enrol => drop(world.promise.tokens.pop()),
+                Verb::Login | Verb::Recovery | Verb::Update | Verb::Drop => {}
             }
             if world.header != before.header {
                 return Err("refused, and changed".into());
@@ -109,6 +122,7 @@ fn keep(
         }
         // Whether the recovery key is added or removed is open.
         Ended::Short if verb == Verb::Recovery => world.promise.recovery = false,
+        Ended::Short if matches!(verb, Verb::Enrol | Verb::Drop) => world.promise.token = None,
         Ended::Short => {}
         Ended::Done => {
             let header = world.header.read().clone();
@@ -119,18 +133,45 @@ fn keep(
                 resolve(world, record.password)?;
             }
             world.promise.recovery = record.recovery && header.opened_by(RECOVERY).is_some();
+            settle_tokens(&mut world.promise, &header, record.token);
             let cut = Situation {
                 slots: header.seen(),
                 marks: header.marks,
                 header: Header::Wanted,
                 copies: Copies::Written,
             };
-            if verb == Verb::Login && cut.is_cut_short() {
+            // A token whose new slot another program destroyed may have its old one still: nothing is destroyed, then.
+            let waits = world.enrols && world.promise.others_cut;
+            if verb == Verb::Login && cut.is_cut_short() && !waits {
                 return Err("settled, and still marked".into());
             }
         }
     }
     holds(world)
+}
+
+/// A key that goes, and was not given: its slot is not told from another program's, nor from that of a key that stays and
+/// was not given either.
+fn untold(before: &World, verb: Verb, given: &[Key]) -> Option<Key> {
+    let copies = before.header.read().record.into_iter().chain([*before.host.read()]);
+    let record = copies.max_by_key(|record| record.date)?;
+    let goes = match verb {
+        Verb::Passwd => record.password,
+        Verb::Enrol | Verb::Drop => record.token?,
+        Verb::Login | Verb::Recovery | Verb::Update => return None,
+    };
+    let all = [Some(record.password), record.recovery.then_some(RECOVERY), record.token];
+    let hidden = all.into_iter().flatten().any(|key| key != goes && !given.contains(&key));
+    let slot = before.header.read().opened_by(goes)?;
+    (!given.contains(&goes) && (slot < OWN || hidden)).then_some(goes)
+}
+
+/// What is in force is the token that was enrolled, or none.
+fn settle_tokens(promise: &mut Promise, header: &disk::Header, token: Option<Key>) {
+    let gone = promise.tokens.iter().copied().filter(|other| Some(*other) != token);
+    promise.gone.extend(gone);
+    promise.tokens.retain(|other| Some(*other) == token);
+    promise.token = token.filter(|token| header.opened_by(*token).is_some());
 }
 
 /// Somebody has come in: what is in force is what was confirmed.
@@ -201,6 +242,9 @@ fn opens(world: &World) -> Result<(), String> {
     if promise.recovery && !comes_in(&[RECOVERY]) {
         return Err("the recovery key does not open it".into());
     }
+    if promise.token.is_some_and(|token| !comes_in(&[token])) {
+        return Err("the token does not open it".into());
+    }
     Ok(())
 }
 
@@ -225,7 +269,7 @@ fn next(
         found(after, event).map(|()| done)
     };
     for given in offers(world) {
-        for verb in VERBS {
+        for verb in verbs_of(world) {
             let done = step(Event::Ours(verb, given.clone(), None))?;
             let ways = [How::Kill, How::Power, How::Fail];
             let all = (0..done).flat_map(|at| ways.map(|how| Cut { at, how }));
@@ -260,6 +304,17 @@ pub(super) fn beginnings() -> Vec<World> {
     plain.iter().chain([first, last]).cloned().collect()
 }
 
+/// Homes of users with tokens.
+pub(super) fn with_tokens() -> Vec<World> {
+    let made = |recovery, slots| World::new(recovery, slots);
+    vec![
+        made(false, [31, 30]).with_token(None),
+        made(false, [31, 30]).with_token(Some(29)),
+        made(true, [31, 30]).with_token(Some(29)),
+        made(false, [0, 1]).with_token(Some(1)),
+    ]
+}
+
 /// Walks from a home: every order of this length, of which the last run is not cut. How many there are.
 fn walk(begin: &World, depth: usize) -> Result<u64, String> {
     // Orders that lead to the same state go on alike: the state goes on once, and counts for all of them.
@@ -286,7 +341,8 @@ fn walk(begin: &World, depth: usize) -> Result<u64, String> {
 
 #[test]
 fn no_order_of_events_loses_a_home_or_leaves_a_password() {
-    let walks = beginnings().into_iter().map(|begin| std::thread::spawn(move || walk(&begin, 3)));
+    let begin = beginnings().into_iter().chain(with_tokens());
+    let walks = begin.map(|begin| std::thread::spawn(move || walk(&begin, 3)));
     let walks: Vec<_> = walks.collect();
     let total: u64 =
         walks.into_iter().map(|walk| walk.join().expect("ends").unwrap_or_else(|why| panic!("{why}"))).sum();
@@ -309,12 +365,15 @@ pub(super) const FAULTS: &[(&[Mend], usize)] = &[
     (&[Mend::Priorities], 0),
     (&[Mend::Settled], 0),
     (&[Mend::Flushed], 0),
+    (&[Mend::AllKinds], TOKENS),
 ];
+/// The first home with tokens.
+const TOKENS: usize = 6;
 
 #[test]
 fn the_model_finds_each_fault() {
     let walks = FAULTS.iter().map(|(mends, home)| {
-        let begin = beginnings().swap_remove(*home);
+        let begin = [beginnings(), with_tokens()].concat().swap_remove(*home);
         (mends, std::thread::spawn(move || without(mends, || walk(&begin, 3)).err()))
     });
     for (mends, walk) in walks.collect::<Vec<_>>() {
@@ -335,7 +394,7 @@ fn longer_orders_chosen_at_random_lose_nothing_either() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).expect("fits") % below
     };
-    let begin = beginnings();
+    let begin = [beginnings(), with_tokens()].concat();
     for _ in 0..10_000 {
         let mut world = begin[draw(begin.len())].clone();
         let mut told = format!("{world:?}");
@@ -347,7 +406,7 @@ fn longer_orders_chosen_at_random_lose_nothing_either() {
                 let how = [How::Kill, How::Power, How::Fail][draw(3)];
                 let at = u32::try_from(draw(16)).expect("small");
                 let cut = (draw(2) == 0).then_some(Cut { at, how });
-                Event::Ours(VERBS[draw(4)], offers[draw(offers.len())].clone(), cut)
+                Event::Ours(verbs_of(&world)[draw(4)], offers[draw(offers.len())].clone(), cut)
             };
             told = format!("{told}\n{event:?}");
             let (after, _, kept) = apply(&world, &event);

@@ -38,7 +38,7 @@ const MANY: usize = 2;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Salt(pub Box<str>);
 
-/// What tells the keys of a record (hashes of passwords and recovery keys) from other ones.
+/// What tells the keys of a record (hashes of all kinds) from other ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Digest(pub Box<str>);
 

@@ -17,6 +17,9 @@ mends! {
     OpenedStays,
     /// The record's keys tell whether a change was made, not its date.
     Digest,
+    /// Keys of all kinds count as the record's keys. (`perform/keys/metadata.rs` has a test of it.)
+    #[cfg(test)]
+    AllKinds,
     /// Old slots go when all new ones are there.
     WholeBefore,
     /// Slots are known by their salts, too.

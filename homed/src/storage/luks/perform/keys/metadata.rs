@@ -10,9 +10,12 @@ use crate::sys::cryptsetup::{Facts, Luks};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use openssl::sha::sha256;
+use records::privileged::KINDS_OF_KEYS;
 use records::{Record, Secret};
 use serde_json::{Map, Value, json};
 
+/// So many kinds of keys earlier versions told a record by.
+const FORMER: usize = 2;
 /// The type of a mark's token; other programs leave what they do not know alone.
 pub const MARK: &str = "homed-keys";
 /// LUKS2's number for a slot that is neither preferred nor ignored.
@@ -95,16 +98,61 @@ fn read(token: &Value) -> Option<Mark> {
 
 /// What tells the keys of a record, to whoever has the volume key and to nobody else.
 pub fn digest(record: &Record, facts: &Facts, volume_key: &Secret) -> Result<Digest, Failure> {
-    let recovery: Vec<_> = record.recovery_keys().iter().map(|entry| entry.hashed_password).collect();
-    let keys = json!([record.hashed_passwords(), recovery]).to_string();
+    let keys = json!(hashes(record)).to_string();
     let purpose = format!("homed-keys {}", BASE64_STANDARD.encode(sha256(keys.as_bytes())));
     let digest = derive::hkdf(volume_key, facts.uuid.as_bytes(), &purpose, 32)?;
     Ok(Digest(BASE64_STANDARD.encode(digest.open()).into()))
 }
 
+/// The hashes of each kind of key. Where there are none of the kinds that earlier versions left out, their marks are told
+/// by the same as ours.
+fn hashes(record: &Record) -> Vec<Vec<&str>> {
+    let hash = |entry| Value::as_str(entry).or(entry["hashedPassword"].as_str());
+    let of_kind = |kind: &&str| record.keys_of(kind).iter().filter_map(hash).collect();
+    let mut all: Vec<Vec<&str>> = KINDS_OF_KEYS.iter().map(of_kind).collect();
+    while all.len() > FORMER && all.last().is_some_and(Vec::is_empty) {
+        all.pop();
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use records::Sections;
+
+    /// Without the kinds beside passwords and recovery keys a change of tokens that was cut short was told by nothing: a slot
+    /// that was never told of stayed, and that of a token that was removed opened the image for ever.
+    #[test]
+    fn the_keys_of_all_kinds_tell_a_record() {
+        let with = |kinds: &[&str]| {
+            let mut value = json!({"userName": "alice", "privileged": {}});
+            for kind in kinds {
+                let hash = format!("$y${kind}");
+                let entry = match *kind {
+                    "hashedPassword" => json!(hash),
+                    "recoveryKey" => json!({"type": "modhex64", "hashedPassword": hash}),
+                    "pkcs11EncryptedKey" => json!({"uri": "pkcs11:", "data": "AAAA", "hashedPassword": hash}),
+                    "fido2HmacSalt" => json!({"credential": "AAAA", "salt": "AAAA", "hashedPassword": hash}),
+                    _ => json!({
+                        "machineId": "0123456789abcdef0123456789abcdef", "srk": "AAAA", "public": "AAAA",
+                        "private": "AAAA", "salt": "AAAA", "pcrs": [], "hashedPassword": hash,
+                        "argon2id": {"memoryKiB": 8, "iterations": 1, "lanes": 1},
+                    }),
+                };
+                value["privileged"][kind] = json!([entry]);
+            }
+            let record = Record::from_value(value, Sections::EMBEDDED).expect("valid");
+            json!(hashes(&record)).to_string()
+        };
+        let mut all = vec![with(&[])];
+        all.extend((1..=KINDS_OF_KEYS.len()).map(|count| with(&KINDS_OF_KEYS[..count])));
+        all.extend(KINDS_OF_KEYS[1..].iter().map(|kind| with(&[kind])));
+        let different: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(different.len(), all.len(), "{all:?}");
+        // As earlier versions had it.
+        assert_eq!(with(&KINDS_OF_KEYS[..2]), r#"[["$y$hashedPassword"],["$y$recoveryKey"]]"#);
+    }
 
     #[test]
     fn a_mark_is_read_as_it_was_written() {
