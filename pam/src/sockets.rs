@@ -9,6 +9,8 @@ use records::handoff::{Call, Failed, Hold};
 use records::{
     Credentials, HostName, Machine, MachineId, Record, Refusal, Secret, Sections, UserName, userdb,
 };
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde_json::{Value, json};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -20,8 +22,9 @@ const DATABASE: &str = "/run/systemd/userdb/io.systemd.Home";
 const LONGEST: usize = 4 << 20;
 /// How long the daemon may take to say who somebody is.
 const LOOK_UP: Duration = Duration::from_secs(5);
-/// How often a daemon that is just being started is looked for.
-const AGAIN: Duration = Duration::from_millis(100);
+/// A daemon that is just being started makes its socket, listens, and opens it to everybody (`ATTRIB`): each is seen at once.
+/// After this it is asked again even where nothing more is seen.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long a call may take: unlocking on a slow machine, with others before us.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -39,12 +42,17 @@ impl Daemon for Sockets {
 
     fn record(&mut self, user: &str, expected: bool) -> Result<Record, Failure> {
         let deadline = Instant::now() + LOOK_UP;
+        let mut folder = None;
         loop {
             match ask(user, deadline) {
                 // An update or a crash ends in a moment.
-                Err(Failure::Absent) if expected && Instant::now() < deadline => {
-                    std::thread::sleep(AGAIN);
-                }
+                Err(Failure::Absent) if expected && Instant::now() < deadline => match &folder {
+                    // Watched first, and asked again: what came in between is not missed.
+                    None => {
+                        folder = Some(Folder::watch(Path::new(DATABASE).parent().unwrap_or(Path::new("/"))))
+                    }
+                    Some(folder) => folder.until_changed(deadline),
+                },
                 answered => return read(&answered?),
             }
         }
@@ -76,6 +84,32 @@ impl Daemon for Sockets {
     fn now_usec(&mut self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A folder in which a socket is to appear.
+struct Folder(Option<OwnedFd>);
+
+impl Folder {
+    /// Where it cannot be watched, it is only waited.
+    fn watch(path: &Path) -> Self {
+        let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
+        let watched = inotify::init(flags).ok().filter(|watcher| {
+            let seen = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ATTRIB | WatchFlags::ONLYDIR;
+            inotify::add_watch(watcher, path, seen).is_ok()
+        });
+        Self(watched)
+    }
+
+    /// Waits until something appears, but no longer than [`AGAIN`].
+    fn until_changed(&self, deadline: Instant) {
+        let bound = deadline.saturating_duration_since(Instant::now()).min(AGAIN);
+        let Some(watcher) = &self.0 else { return std::thread::sleep(bound) };
+        let Ok(bound) = Timespec::try_from(bound) else { return };
+        let mut waiting = [PollFd::new(watcher, PollFlags::IN)];
+        // Interrupted, or more than was to be seen: it is asked again anyway.
+        let _ = rustix::event::poll(&mut waiting, Some(&bound));
+        let _ = rustix::io::read(watcher, &mut [0; 4096]);
     }
 }
 
@@ -161,6 +195,19 @@ mod tests {
         assert_eq!(unheard(&ErrorKind::ConnectionRefused.into()), Failure::Absent);
         assert_eq!(unheard(&ErrorKind::NotFound.into()), Failure::Absent);
         assert!(matches!(unheard(&ErrorKind::TimedOut.into()), Failure::Silent(_)));
+    }
+
+    #[test]
+    fn a_socket_that_appears_ends_the_wait_at_once() {
+        let folder = tempfile::tempdir().expect("folder");
+        let watched = Folder::watch(folder.path());
+        assert!(watched.0.is_some());
+        std::fs::write(folder.path().join("socket"), "").expect("written");
+        let begin = Instant::now();
+        watched.until_changed(begin + Duration::from_secs(3600));
+        assert!(begin.elapsed() < AGAIN, "it was not seen");
+        // Seen once, and then waited for again.
+        watched.until_changed(Instant::now() + Duration::from_millis(1));
     }
 
     #[test]
