@@ -14,10 +14,16 @@ const KEY: [u8; 16] =
 
 /// The UID to try first.
 pub fn suggestion(user: &UserName) -> u32 {
+    suggestion_in(user, &RANGE)
+}
+
+/// The same of another range.
+pub fn suggestion_in(user: &UserName, range: &RangeInclusive<u32>) -> u32 {
     let mut hasher = SipHasher24::new_with_key(&KEY);
     hasher.write(user.as_str().as_bytes());
     let low = (hasher.finish() & u64::from(u32::MAX)) as u32;
-    RANGE.start() + low % (RANGE.end() - RANGE.start() + 1)
+    // One of all UIDs there are does not overflow: the range of a setting is smaller.
+    range.start() + low % (range.end() - range.start()).saturating_add(1)
 }
 
 #[cfg(test)]

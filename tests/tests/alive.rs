@@ -53,11 +53,14 @@ fn who_asks_while_the_daemon_is_started_again_waits_and_is_answered() -> Result<
     // Settings are read again, and the home root is looked at, by the same process.
     let pid = main_pid(&machine)?;
     machine.check(
-        "mkdir -p /etc/systemd/homed.conf.d; printf '[Home]\\nDefaultFileSystemType=nonsense\\n' >/etc/systemd/homed.conf.d/t.conf
+        "mkdir -p /etc/systemd/homed.conf.d; printf '[Home]\\nDefaultFileSystemType=nonsense\\nMostHomes=1\\nUIDRange=9-70000\\n' \
+            >/etc/systemd/homed.conf.d/t.conf
          systemctl reload homed; systemctl kill --kill-whom=main -s USR1 homed
-         for text in 'settings are read again' 'home root is looked at again' nonsense; do
+         for text in 'settings are read again' 'home root is looked at again' nonsense 'UIDRange=9-70000 is not known'; do
             until journalctl -u homed -o cat | grep -q \"$text\"; do sleep 0.1; done
-         done; rm /etc/systemd/homed.conf.d/t.conf",
+         done; rm /etc/systemd/homed.conf.d/t.conf
+         busctl call org.freedesktop.home1 /org/freedesktop/home1 org.freedesktop.home1.Manager CreateHome s \
+            '{\"userName\":\"bob\",\"secret\":{\"password\":[\"batterystaple9\"]}}' 2>&1 | grep 'no more homes than 1;.*MostHomes='",
     )?;
     ensure!(main_pid(&machine)? == pid, "a signal has ended it");
     machine.check(

@@ -12,7 +12,7 @@
 use crate::home::facts::Place;
 use crate::storage::whereabouts::{Found, Spot};
 use records::UserName;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +27,8 @@ pub struct Answers(Arc<Mutex<Table>>);
 struct Table {
     last: u64,
     homes: HashMap<UserName, Answer>,
+    /// Those of them at which something hangs.
+    hanging: BTreeSet<UserName>,
 }
 
 /// Who waits for questions: all that one has asked are given up together.
@@ -99,7 +101,16 @@ impl Answers {
 
     /// Homes that are none of these are gone.
     pub fn keep(&self, is_there: impl Fn(&UserName) -> bool) {
-        self.table().homes.retain(|user, _| is_there(user));
+        let mut table = self.table();
+        table.homes.retain(|user, _| is_there(user));
+        table.hanging.retain(|user| is_there(user));
+    }
+
+    /// That home is gone.
+    pub fn forget(&self, user: &UserName) {
+        let mut table = self.table();
+        table.homes.remove(user);
+        table.hanging.remove(user);
     }
 
     /// Somebody who will wait for questions.
@@ -121,6 +132,7 @@ impl Answers {
             let number = number - 1;
             let fresh = Answer { place: place.clone(), number, found: None, silent: false, out, late };
             table.homes.insert(place.user.clone(), fresh);
+            table.hanging.remove(&place.user);
         }
         let answer = table.homes.get_mut(&place.user)?;
         if hangs {
@@ -140,7 +152,11 @@ impl Answers {
         if answer.number < number && found.is_some() {
             (answer.number, answer.found, answer.silent) = (number, found, false);
         }
-        answer.late.remove(&number).is_some()
+        let was_late = answer.late.remove(&number).is_some();
+        if answer.late.is_empty() {
+            table.hanging.remove(&place.user);
+        }
+        was_late
     }
 
     /// That one waits no longer for what it has asked about this home. Whether something hangs now.
@@ -158,6 +174,9 @@ impl Answers {
         }
         let given_up = !theirs.is_empty();
         answer.late.extend(theirs.into_iter().map(|(number, (_, mounts))| (number, mounts)));
+        if given_up {
+            table.hanging.insert(place.user.clone());
+        }
         given_up
     }
 
@@ -175,9 +194,10 @@ impl Table {
     /// Whether nobody is to be sent there.
     fn hangs(&self, place: &Place, mounts: Mounts) -> bool {
         let same = |answer: &Answer| answer.late.values().filter(|at| **at == mounts).count();
+        let hanging = self.hanging.iter().filter_map(|user| self.homes.get(user));
         let is_in = |answer: &&Answer| folder(&answer.place) == folder(place);
         self.of(place).is_some_and(|answer| same(answer) > 0)
-            || self.homes.values().filter(is_in).map(same).sum::<usize>() >= MOST_IN_FOLDER
+            || hanging.filter(is_in).map(same).sum::<usize>() >= MOST_IN_FOLDER
     }
 }
 

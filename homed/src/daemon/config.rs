@@ -3,6 +3,7 @@
 //! Fragments (all optional) in the original's order; later ones win, so a `.d` file overrides the main file.
 
 use crate::manager::{Defaults, LockFailure};
+use crate::words::uids;
 use records::stranger::Strangers;
 use records::{LockLevel, Storage};
 use std::path::{Path, PathBuf};
@@ -74,6 +75,14 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
             ("Overcommit", text) if percent(text).is_some() => {
                 defaults.overcommit = percent(text).unwrap_or(defaults.overcommit);
             }
+            ("MostHomes", "") => defaults.most_homes = Defaults::default().most_homes,
+            ("MostHomes", text) if text.parse().is_ok_and(|most: usize| most > 0) => {
+                defaults.most_homes = text.parse().unwrap_or(defaults.most_homes);
+            }
+            ("UIDRange", "") => defaults.uid_range = Defaults::default().uid_range,
+            ("UIDRange", text) if uids::range(text).is_some() => {
+                defaults.uid_range = uids::range(text).unwrap_or(uids::RANGE);
+            }
             ("LockLevel", "") => defaults.lock_level = Defaults::default().lock_level,
             (key, "") if key.starts_with("Default") => {
                 let fresh = Defaults::default();
@@ -107,6 +116,12 @@ mod tests {
         assert_eq!(complaints, ["DefaultFileSystemType=zfs is not known and is left out"]);
         assert_eq!(apply(&mut defaults, "[Home]\nOvercommit=150%\nOvercommit=50%\nOvercommit=9").len(), 2);
         assert_eq!(defaults.overcommit, 150);
+        let ranges =
+            "[Home]\nMostHomes=10000\nMostHomes=0\nUIDRange=20000-40000\nUIDRange=9-8\nUIDRange=1000-70000";
+        assert_eq!(apply(&mut defaults, ranges).len(), 3);
+        assert_eq!((defaults.most_homes, &defaults.uid_range), (10_000, &(20_000..=40_000)));
+        assert!(apply(&mut defaults, "[Home]\nMostHomes=\nUIDRange=").is_empty());
+        assert_eq!((defaults.most_homes, &defaults.uid_range), (500, &(60_001..=60_513)));
         assert!(apply(&mut defaults, "[Home]\nDefaultFileSystemType=\n").is_empty());
         assert_eq!(apply(&mut defaults, "[Home]\nTrustForeignHomes=no\nTrustForeignHomes=maybe").len(), 1);
         assert_eq!(defaults.strangers, Strangers::No);

@@ -67,6 +67,11 @@ impl Ground {
         self.answers.keep(is_there);
     }
 
+    /// That home is gone.
+    pub fn forget(&self, user: &UserName) {
+        self.answers.forget(user);
+    }
+
     /// Has the keys read that records are judged by.
     pub async fn read_keys(&self) {
         let outside = self.outside.clone();

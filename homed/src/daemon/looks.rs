@@ -68,11 +68,19 @@ impl Daemon {
 
     /// What that call depends on was looked at. Its caller may have gone meanwhile.
     pub(super) fn looked(&mut self, id: RequestId, call: Call) {
-        let Some(users) = self.looks.waiting.get(&id).cloned() else { return };
-        users.into_iter().for_each(|user| self.take(Event::Seen(user)));
+        let Some(users) = self.looks.waiting.get(&id).cloned() else { return self.looked_in_vain(&call) };
+        users.iter().cloned().for_each(|user| self.take(Event::Seen(user)));
         self.called_after_look(call);
         self.looks.waiting.remove(&id);
-        self.forget_looks();
+        self.forget_looks(users.iter());
+    }
+
+    /// Nobody waits for that call any more.
+    fn looked_in_vain(&self, call: &Call) {
+        if let Call::Asked { operation, caller, .. } = call {
+            let place = self.parts.manager.storage_of(operation, caller);
+            self.forget_looks(place.iter().map(|place| &place.user));
+        }
     }
 
     /// Whether that call has waited; it does so no longer.
@@ -113,10 +121,15 @@ impl Daemon {
         });
     }
 
-    /// Of homes that are gone, what was told of them is nothing to be kept.
-    fn forget_looks(&self) {
-        let waits = |user: &UserName| self.looks.waiting.values().flatten().any(|waiting| waiting == user);
-        self.ground.keep(|user| self.parts.manager.place_of(user).is_some() || waits(user));
+    /// What was told of those of them that are gone is nothing to be kept.
+    fn forget_looks<'u>(&self, users: impl Iterator<Item = &'u UserName>) {
+        let is_gone =
+            |user: &&UserName| self.parts.manager.place_of(user).is_none() && !self.is_waited_for(user);
+        users.filter(is_gone).for_each(|user| self.ground.forget(user));
+    }
+
+    fn is_waited_for(&self, user: &UserName) -> bool {
+        self.looks.waiting.values().flatten().any(|waiting| waiting == user)
     }
 
     /// Looks at storage that somebody has named.
@@ -150,7 +163,8 @@ impl Daemon {
     pub(super) fn swept(&mut self) {
         let stale = self.looks.sweep.take() == Some(Stale::Yes);
         self.take(Event::MountsChanged);
-        self.forget_looks();
+        // What was asked of homes that have gone meanwhile.
+        self.ground.keep(|user| self.parts.manager.place_of(user).is_some() || self.is_waited_for(user));
         if stale {
             self.sweep();
         }
@@ -158,9 +172,7 @@ impl Daemon {
 
     /// Homes that look otherwise: what has gone is forgotten, and what has a new place is looked at.
     pub(super) fn look_at_new(&self, news: &[News]) {
-        if news.iter().any(|(_, view)| view.is_none()) {
-            self.forget_looks();
-        }
+        self.forget_looks(news.iter().filter(|(_, view)| view.is_none()).map(|(user, _)| user));
         let places = news.iter().filter_map(|(_, view)| Some(&view.as_ref()?.place));
         places.filter(|place| !self.ground.knows(place)).for_each(|place| self.look_at_place(place.clone()));
     }

@@ -20,7 +20,7 @@ mod load;
 pub mod log;
 mod looks;
 mod markers;
-mod neighbours;
+pub mod neighbours;
 mod notify;
 mod obey;
 pub mod open;

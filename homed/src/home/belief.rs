@@ -47,6 +47,13 @@ fn restricted(host: &Record, facts: &dyn Facts, strangers: Strangers) -> bool {
 }
 
 impl Home {
+    /// Whether keys or settings are such now that the record is believed otherwise.
+    pub fn is_judged_otherwise(&self, turn: &Turn) -> bool {
+        let host = self.record.host();
+        self.signed_locally != turn.facts.signed_locally(host)
+            || Believed::of(host.clone(), turn).record() != self.record.record()
+    }
+
     /// Keys or settings may be others now: judges the record again.
     pub fn judge_again(&mut self, turn: &Turn) {
         let host = self.record.host().clone();

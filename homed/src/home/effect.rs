@@ -141,6 +141,19 @@ pub enum Effect {
     Measure(GroupId, Vec<Place>),
 }
 
+impl Effect {
+    /// The call that is answered by it.
+    pub fn answers(&self) -> Option<RequestId> {
+        match self {
+            Self::Answer(id, ..)
+            | Self::HandOver(id, ..)
+            | Self::Inhibit(id, _)
+            | Self::Forget(_, Some(id)) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
 /// A worker to be run.
 pub struct StartJob {
     /// Its name.

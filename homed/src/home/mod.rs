@@ -159,6 +159,16 @@ impl Home {
         self.running.as_ref().map(|running| running.id)
     }
 
+    /// Whether nothing would come of it.
+    pub fn is_already_so(&self, verb: Verb, facts: &dyn Facts) -> bool {
+        verdict(self.situation(facts), verb) == Verdict::AlreadySo
+    }
+
+    /// Whether its user is known to be away.
+    pub fn is_away(&self) -> bool {
+        self.away != Away::default()
+    }
+
     /// Where its parts are.
     pub fn place(&self) -> &Place {
         &self.place

@@ -112,7 +112,7 @@ impl Home {
         let mut candidates = vec![self.uid];
         let insists = work == Work::Creating && self.record().members().contains_key("uid");
         if !insists {
-            candidates.extend(crate::words::uids::candidates(self.user(), &turn.uids));
+            candidates.extend(crate::words::uids::candidates(self.user(), turn.uids, &turn.uid_range));
         }
         candidates
     }

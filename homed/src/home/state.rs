@@ -39,6 +39,14 @@ impl Resting {
     /// All of them, for tables.
     pub const ALL: [Self; 7] =
         [Self::Unfixated, Self::Absent, Self::Inactive, Self::Dirty, Self::Active, Self::Locked, Self::Open];
+
+    /// Whether anything of it is open, with its key or without.
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Active | Self::Locked | Self::Open => true,
+            Self::Unfixated | Self::Absent | Self::Inactive | Self::Dirty => false,
+        }
+    }
 }
 
 /// For whom an unlocking job runs.

@@ -7,6 +7,7 @@ use super::{Sleep, Tuning};
 use crate::words::request::{Answer, RequestId};
 use records::{LockLevel, Machine};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// One turn of the loop: the facts it may use, and what it wants done.
@@ -30,7 +31,9 @@ pub struct Turn<'a> {
     /// Whether the machine is going to sleep.
     pub sleep: Sleep,
     /// UIDs of the homes that are known: none is given twice.
-    pub uids: BTreeSet<u32>,
+    pub uids: &'a BTreeSet<u32>,
+    /// The UIDs that new homes get.
+    pub uid_range: RangeInclusive<u32>,
     /// Answers to calls that stand for several homes: group, and what became of one home.
     pub group_news: Vec<(GroupId, Result<(), Failed>)>,
     /// Homes that a call for several could not lock: group, and which and why.

@@ -9,15 +9,16 @@
 //! [`account`] counts who takes what of the daemon. Not here: what a home is, and wire formats.
 
 pub mod account;
+mod sharded;
 pub mod sizes;
 
 use crate::home::view::HomeView;
 use crate::words::names;
 use crate::words::request::HomeKey;
 use records::UserName;
+use sharded::Sharded;
 use sizes::Sizes;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// One home as it was when something happened to it last.
 pub struct Entry {
@@ -29,9 +30,10 @@ pub struct Entry {
 /// All homes.
 #[derive(Default, Clone)]
 pub struct Homes {
-    by_name: BTreeMap<UserName, Arc<Entry>>,
-    by_uid: HashMap<u32, Arc<Entry>>,
-    by_alias: HashMap<String, Arc<Entry>>,
+    by_name: Sharded<UserName>,
+    by_uid: Sharded<u32>,
+    by_alias: Sharded<String>,
+    in_order: Arc<OnceLock<Vec<Arc<Entry>>>>,
 }
 
 impl Homes {
@@ -47,7 +49,7 @@ impl Homes {
     /// By any of its names.
     pub fn called(&self, name: &str) -> Option<&Arc<Entry>> {
         let primary = UserName::parse(name).ok().and_then(|user| self.by_name.get(&user));
-        primary.or_else(|| self.by_alias.get(name))
+        primary.or_else(|| self.by_alias.get(&name.to_owned()))
     }
 
     /// By its UID.
@@ -55,9 +57,14 @@ impl Homes {
         self.by_uid.get(&uid)
     }
 
-    /// All, by name.
+    /// All, by name; put in order for the first who asks.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.by_name.values()
+        let order = || {
+            let mut all: Vec<Arc<Entry>> = self.by_name.values().cloned().collect();
+            all.sort_by(|one, other| one.view.unix.name.cmp(&other.view.unix.name));
+            all
+        };
+        self.in_order.get_or_init(order).iter()
     }
 
     fn take_out(&mut self, user: &UserName) -> Option<Arc<Entry>> {
@@ -102,7 +109,8 @@ impl Lookup {
         if news.is_empty() {
             return;
         }
-        let mut homes = Homes::clone(&self.now());
+        // Parts that stay as they are, are shared with what was.
+        let mut homes = Homes { in_order: Arc::default(), ..Homes::clone(&self.now()) };
         for (user, view) in news {
             let old = homes.take_out(&user);
             if let Some(view) = view {
@@ -149,6 +157,34 @@ mod tests {
 
     fn news(view: HomeView) -> Vec<News> {
         vec![(view.unix.name.clone(), Some(view))]
+    }
+
+    #[test]
+    fn of_many_homes_each_is_found_and_all_come_in_order() {
+        let lookup = Lookup::default();
+        let name = |number: u32| format!("user{number:05}");
+        lookup.publish(
+            (0..2_000).rev().flat_map(|number| news(view(&name(number), 60_001 + number, ""))).collect(),
+        );
+        let before = lookup.now();
+        lookup.publish(vec![(UserName::parse("user00007").expect("valid"), None)]);
+        let now = lookup.now();
+        for number in 0..2_000 {
+            let found = |homes: &Homes| {
+                let by_uid = homes.with_uid(60_001 + number).map(|entry| entry.view.unix.name.to_string());
+                by_uid.is_some_and(|by_uid| by_uid == name(number) && homes.called(&by_uid).is_some())
+            };
+            assert!(found(&before) && found(&now) == (number != 7), "{number}");
+        }
+        // What has become of one home costs a small part of all.
+        let anew = [
+            now.by_name.made_anew(&before.by_name),
+            now.by_uid.made_anew(&before.by_uid),
+            now.by_alias.made_anew(&before.by_alias),
+        ];
+        assert!(anew.iter().all(|entries| *entries < 100), "{anew:?}");
+        let names: Vec<String> = now.all().map(|entry| entry.view.unix.name.to_string()).collect();
+        assert!(names.len() == 1_999 && names.is_sorted());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! New homes: which records are taken, and the first check of names and UIDs.
 
 use super::Manager;
-use super::discover::{Pending, taken, too_many};
+use super::discover::{Pending, taken};
 use crate::home::effect::{Announcement, Check, Effect, Failed, Findings};
 use crate::home::verdict::Verb;
 use crate::home::{Home, Turn, Waiter, Wanted};
@@ -33,6 +33,7 @@ impl Manager {
             blobs,
             ..Wanted::by_the_daemon(Verb::Create, turn.now_usec)
         };
+        self.waiting.insert(id, home.user().clone());
         let fate = home.want(wanted, turn);
         // Refused by the table (storage is there already): it never was.
         if fate == crate::home::Fate::Stays && home.is_being_checked() {
@@ -48,11 +49,11 @@ impl Manager {
         let job = turn.job_id();
         let mut uids = vec![home.uid()];
         if !record.members().contains_key("uid") {
-            uids.extend(crate::words::uids::candidates(home.user(), &turn.uids));
+            uids.extend(uids::candidates(home.user(), turn.uids, &turn.uid_range));
         }
         let (user, names) = (home.user().clone(), home.names());
         turn.effects.push(Effect::Check(Box::new(Check { user, id: job, names, uids, quality: None })));
-        self.pending.insert(job, Pending::Record { record: Box::new(record), asked: id });
+        self.expect(job, Pending::Record { record: Box::new(record), asked: id });
     }
 
     /// Names and UID of a record that is to be kept were looked up.
@@ -81,7 +82,7 @@ impl Manager {
             return Err(Refusal::BadSignature.into());
         }
         if self.is_full() {
-            return Err(too_many());
+            return Err(self.too_many());
         }
         self.check_names(&record)?;
         let uid = match looked_up.filter(|uid| !turn.uids.contains(uid)) {
@@ -93,23 +94,25 @@ impl Manager {
     }
 
     fn check_names(&self, record: &Record) -> Result<(), Refused> {
-        let wanted = names::all(record);
-        for home in self.homes.values() {
-            if let Some(name) = home.names().iter().find(|name| wanted.contains(name)) {
-                return Err(Refused::new(
-                    Refusal::UserNameExists,
-                    format!("There is a home for {name} already: homectl inspect {name} shows it."),
-                ));
-            }
+        let is_taken = |name: &&String| self.homes.index().called(name).next().is_some();
+        match names::all(record).iter().find(is_taken) {
+            Some(name) => Err(Refused::new(
+                Refusal::UserNameExists,
+                format!("There is a home for {name} already: homectl inspect {name} shows it."),
+            )),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn first_uid(&self, record: &Record, turn: &Turn) -> Result<u32, Refused> {
         let Some(asked) = record.members().get("uid") else {
-            let first = uids::candidates(record.user(), &turn.uids).first().copied();
+            let first = uids::candidates(record.user(), turn.uids, &turn.uid_range).first().copied();
             return first.ok_or_else(|| {
-                Refused::new(Refusal::UidInUse, "All UIDs for homes (60001 to 60513) are in use.")
+                let (first, last) = (turn.uid_range.start(), turn.uid_range.end());
+                let sentence = format!(
+                    "All UIDs for homes ({first} to {last}) are in use. More can be allowed: UIDRange= in homed.conf."
+                );
+                Refused::new(Refusal::UidInUse, sentence)
             });
         };
         let uid = asked.as_u64().and_then(|uid| u32::try_from(uid).ok()).filter(|uid| uids::is_allowed(*uid));

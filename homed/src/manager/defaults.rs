@@ -1,8 +1,10 @@
 //! What is used where neither a record nor a file of settings says otherwise.
 
 use crate::home::rules::LockRules;
+use crate::words::uids;
 use records::stranger::Strangers;
 use records::{LockLevel, Storage};
+use std::ops::RangeInclusive;
 
 /// What records get that do not say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub struct Defaults {
     pub lock_rules: LockRules,
     /// What homes are that nobody has signed whom this machine trusts.
     pub strangers: Strangers,
+    /// How many homes are managed at most.
+    pub most_homes: usize,
+    /// The UIDs that new homes get.
+    pub uid_range: RangeInclusive<u32>,
 }
 
 /// What is used where no file says otherwise.
@@ -37,6 +43,9 @@ impl Default for Defaults {
             overcommit: 400,
             lock_rules: LockRules::default(),
             strangers: Strangers::default(),
+            // Both as in the original.
+            most_homes: 500,
+            uid_range: uids::RANGE,
         }
     }
 }

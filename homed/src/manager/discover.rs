@@ -1,6 +1,6 @@
 //! Homes that are there without being made here: host records read at the start, storage found on disk.
 
-use super::{MOST_HOMES, Manager};
+use super::Manager;
 use crate::home::effect::{Announcement, Check, Effect, Failed, Findings, Found, Interrupted, JobId};
 use crate::home::facts::{Mount, Storage};
 use crate::home::verdict::{Held, Verb};
@@ -24,12 +24,12 @@ impl Manager {
     ) {
         let user = record.user().clone();
         let Some(uid) = uids::bound(&record, turn.machine)
-            .or_else(|| uids::candidates(&user, &turn.uids).first().copied())
+            .or_else(|| uids::candidates(&user, turn.uids, &turn.uid_range).first().copied())
         else {
             turn.effects.push(Effect::Log(user, "its record has no UID, and none is free".into()));
             return;
         };
-        if self.homes.len() >= MOST_HOMES || self.homes.contains_key(&user) {
+        if self.homes.len() >= self.defaults.most_homes || self.homes.contains(&user) {
             turn.effects
                 .push(Effect::Log(user, "its record is left out: too many homes, or there twice".into()));
             return;
@@ -71,10 +71,10 @@ impl Manager {
                 Refusal::HomeExists,
                 format!("There is a home for {} already: homectl inspect shows it.", found.name.user),
             ),
-            Some(_) if self.is_full() => too_many(),
+            Some(_) if self.is_full() => self.too_many(),
             Some(found) => match self.look_up(&found, turn) {
                 Some(job) => {
-                    self.pending.insert(job, Pending::Storage { found, asked: Some(id) });
+                    self.expect(job, Pending::Storage { found, asked: Some(id) });
                     return;
                 }
                 None => Refusal::UnrecognizedHomeFormat.into(),
@@ -85,23 +85,42 @@ impl Manager {
 
     fn is_known(&self, found: &Found) -> bool {
         let user = &found.name.user;
-        self.homes.contains_key(user) || self.pending.values().any(|other| other.user() == user)
+        self.homes.contains(user) || self.is_expected(user)
+    }
+
+    fn is_expected(&self, user: &UserName) -> bool {
+        let from = (user.clone(), JobId(0));
+        self.expected.range(from..).next().is_some_and(|(expected, _)| expected == user)
+    }
+
+    /// It is to be known, once its names and UID are looked up.
+    pub(super) fn expect(&mut self, job: JobId, pending: Pending) {
+        self.expected.insert((pending.user().clone(), job));
+        self.pending.insert(job, pending);
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.homes.len() + self.pending.len() >= MOST_HOMES
+        self.homes.len() + self.pending.len() >= self.defaults.most_homes
+    }
+
+    pub(super) fn too_many(&self) -> Refused {
+        let most = self.defaults.most_homes;
+        let sentence = format!(
+            "This machine manages no more homes than {most}; remove one first, or allow more (MostHomes= in homed.conf)."
+        );
+        Refused::new(Refusal::TooManyOperations, sentence)
     }
 
     /// Storage was found. Of a home that is known nothing follows but that it may look otherwise now.
     pub(super) fn found(&mut self, found: Found, turn: &mut Turn) {
-        if self.homes.contains_key(&found.name.user) {
+        if self.homes.contains(&found.name.user) {
             return self.look_at(&found.name.user, turn);
         }
         if self.is_known(&found) || self.is_full() {
             return;
         }
         if let Some(job) = self.look_up(&found, turn) {
-            self.pending.insert(job, Pending::Storage { found, asked: None });
+            self.expect(job, Pending::Storage { found, asked: None });
         }
     }
 
@@ -113,7 +132,7 @@ impl Manager {
             user: found.name.user.clone(),
             id,
             names: names::all(&record),
-            uids: uids::candidates(&found.name.user, &turn.uids),
+            uids: uids::candidates(&found.name.user, turn.uids, &turn.uid_range),
             quality: None,
         })));
         Some(id)
@@ -151,9 +170,9 @@ impl Manager {
         }
         // Another discovery, or a create, may have taken it in the meantime.
         let uid = findings.uid.filter(|uid| !turn.uids.contains(uid));
-        let uid = uid.or_else(|| uids::candidates(&user, &turn.uids).first().copied());
+        let uid = uid.or_else(|| uids::candidates(&user, turn.uids, &turn.uid_range).first().copied());
         let uid = uid.ok_or_else(|| Refused::new(Refusal::UidInUse, "no UID is free for it"))?;
-        let (false, Some(record)) = (self.homes.contains_key(&user), synthetic(&found, uid, turn)) else {
+        let (false, Some(record)) = (self.homes.contains(&user), synthetic(&found, uid, turn)) else {
             return Err(Refusal::HomeExists.into());
         };
         self.homes.insert(user.clone(), Home::new(record, uid, Known::No, turn));
@@ -163,8 +182,7 @@ impl Manager {
 
     /// Storage at this path may have gone: a home nobody knew is forgotten, a mounted one is detached.
     pub(super) fn vanished(&mut self, image: &str, turn: &mut Turn) {
-        let at = |home: &&Home| home.place().image == image;
-        let Some(user) = self.homes.values().find(at).map(|home| home.user().clone()) else { return };
+        let Some(user) = self.homes.index().at(image).next().cloned() else { return };
         let Some(home) = self.homes.get(&user) else { return };
         let whereabouts = turn.facts.whereabouts(home.place());
         if whereabouts.storage != Storage::Missing {
@@ -195,15 +213,15 @@ impl Manager {
     /// What an open home lies on may have been pulled out.
     pub(super) fn look_for_storage(&mut self, turn: &mut Turn) {
         let gone: Vec<_> =
-            self.homes.values().filter(|home| is_gone(home, turn)).map(|home| home.user().clone()).collect();
+            self.homes.walk().filter(|home| is_gone(home, turn)).map(|home| home.user().clone()).collect();
         gone.iter().for_each(|user| self.detach(user, turn));
     }
 
     /// The storage of one home was looked at: it may look otherwise, or have gone.
     pub(super) fn seen(&mut self, user: &UserName, turn: &mut Turn) {
         // The keys were read again before.
-        if let Some(home) = self.homes.get_mut(user) {
-            home.judge_again(turn);
+        if self.homes.get(user).is_some_and(|home| home.is_judged_otherwise(turn)) {
+            self.lock_event(user, turn, |home, turn| home.judge_again(turn));
         }
         self.look_at(user, turn);
         if self.homes.get(user).is_some_and(|home| is_gone(home, turn)) {
@@ -247,11 +265,6 @@ impl Pending {
 
 pub(super) fn taken(name: &str) -> Refused {
     Refused::new(Refusal::UserNameExists, format!("A user or group called {name} exists already."))
-}
-
-pub(super) fn too_many() -> Refused {
-    let sentence = format!("There are {MOST_HOMES} homes already; remove one first.");
-    Refused::new(Refusal::TooManyOperations, sentence)
 }
 
 /// Whether an open home has lost its storage.

@@ -6,7 +6,6 @@ use crate::home::effect::Failed;
 use crate::home::verdict::Verb;
 use crate::home::{Fate, GroupId, Turn, Waiter, Wanted};
 use crate::words::request::{Answer, RequestId};
-use records::UserName;
 
 /// A call that stands for several homes: answered when all have answered; the first failure wins.
 pub(super) struct Group {
@@ -47,11 +46,12 @@ impl Manager {
         self.all_of(Group { phase, ..Group::of(verb, waiter, 0) }, turn)
     }
 
-    /// The same for a call that is more than that. Without any home it ends at once.
+    /// The same for a call that is more than that. Where nothing is to be done it ends at once.
     pub(super) fn all_of(&mut self, group: Group, turn: &mut Turn) -> GroupId {
         let id = GroupId(turn.job_id().0);
         let verb = group.verb;
-        let users: Vec<UserName> = self.homes.keys().cloned().collect();
+        // Those of which nothing would come are left alone.
+        let users = self.homes.users_where(|home| !home.is_already_so(verb, turn.facts));
         self.groups.insert(id, Group { left: users.len(), ..group });
         if users.is_empty() {
             self.group_ends(id, turn);

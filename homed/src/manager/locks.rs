@@ -41,8 +41,7 @@ impl Manager {
     }
 
     pub(super) fn sessions(&mut self, all: &[Session], turn: &mut Turn) -> Option<Duration> {
-        let users: Vec<UserName> = self.homes.keys().cloned().collect();
-        for user in users {
+        for user in self.homes.concerned_by(all) {
             self.lock_event(&user, turn, |home, turn| home.sessions(all, turn));
         }
         let again = |home: &Home| match home.state(turn.facts).resting {
@@ -50,11 +49,11 @@ impl Manager {
             Resting::Active => home.limits(turn).idle.map(|_| LOOK_AGAIN),
             Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty | Resting::Open => None,
         };
-        self.homes.values().filter_map(again).min()
+        self.homes.may_be_open().filter_map(again).min()
     }
 
     pub(super) fn locks(&self, turn: &Turn) -> Locks {
-        let shown = || self.homes.values().filter(|home| !home.is_being_checked());
+        let shown = || self.homes.walk().filter(|home| !home.is_being_checked());
         Locks {
             inhibitors: shown().flat_map(|home| home.inhibitors(turn.now_usec)).cloned().collect(),
             homes: shown().map(|home| home.lock_report(turn)).collect(),
@@ -67,7 +66,7 @@ impl Manager {
     pub(super) fn slept(&mut self, slept_usec: u64, turn: &mut Turn) {
         let open: Vec<UserName> = self
             .homes
-            .values()
+            .walk()
             // What is open beside its directory has its key in memory, too.
             .filter(|home| matches!(home.state(turn.facts).resting, Resting::Active | Resting::Open))
             .map(|home| home.user().clone())

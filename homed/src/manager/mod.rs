@@ -7,6 +7,7 @@ mod create;
 mod defaults;
 mod discover;
 mod groups;
+mod index;
 mod locks;
 mod rebalance;
 mod set;
@@ -32,10 +33,7 @@ pub use defaults::{Defaults, LockFailure};
 use groups::Group;
 use records::{Machine, Refusal, UserName};
 use set::Homes;
-use std::collections::BTreeMap;
-
-/// Most homes that are managed, as in the original.
-pub const MOST_HOMES: usize = 500;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Facts and time of one turn, from the loop.
 pub struct Now<'a> {
@@ -53,6 +51,12 @@ pub struct Manager {
     homes: Homes,
     /// Homes that are to be known, until their names and UID are checked.
     pending: BTreeMap<JobId, discover::Pending>,
+    /// … and whose they are.
+    expected: BTreeSet<(UserName, JobId)>,
+    /// UIDs of all homes.
+    uids: BTreeSet<u32>,
+    /// Which home a call waits for.
+    waiting: HashMap<RequestId, UserName>,
     groups: BTreeMap<GroupId, Group>,
     /// Parts of sharing space that wait until it is known how large homes are.
     measuring: BTreeMap<GroupId, (space::Phase, Group)>,
@@ -70,6 +74,9 @@ impl Manager {
             defaults,
             homes: Homes::default(),
             pending: BTreeMap::new(),
+            expected: BTreeSet::new(),
+            uids: BTreeSet::new(),
+            waiting: HashMap::new(),
             groups: BTreeMap::new(),
             measuring: BTreeMap::new(),
             sleeping: sleep::Sleeping::default(),
@@ -87,14 +94,19 @@ impl Manager {
     pub fn handle(&mut self, event: Event, now: &Now) -> Vec<Effect> {
         now.facts.begin_turn();
         let machine = self.machine.clone();
-        let mut turn = self.turn(&machine, now);
+        let mut uids = std::mem::take(&mut self.uids);
+        let mut turn = self.turn(&machine, now, &uids);
         self.dispatch(event, &mut turn);
         self.tell_groups(&mut turn);
         self.next_job = turn.next_job;
-        turn.effects
+        let effects = turn.effects;
+        self.homes.follow_uids(&mut uids);
+        self.uids = uids;
+        effects.iter().filter_map(Effect::answers).for_each(|call| drop(self.waiting.remove(&call)));
+        effects
     }
 
-    fn turn<'a>(&self, machine: &'a Machine, now: &'a Now<'a>) -> Turn<'a> {
+    fn turn<'a>(&self, machine: &'a Machine, now: &'a Now<'a>, uids: &'a BTreeSet<u32>) -> Turn<'a> {
         Turn {
             now_usec: now.usec,
             machine,
@@ -105,7 +117,8 @@ impl Manager {
             rules: self.defaults.lock_rules,
             strangers: self.defaults.strangers,
             sleep: self.sleeping.sleep,
-            uids: self.homes.values().map(Home::uid).collect(),
+            uids,
+            uid_range: self.defaults.uid_range.clone(),
             group_news: Vec::new(),
             not_locked: Vec::new(),
             next_job: self.next_job,
@@ -117,20 +130,16 @@ impl Manager {
         match event {
             Event::Asked(id, caller, operation) => self.asked(id, &caller, *operation, turn),
             Event::Abandoned(call) => self.abandoned(call, turn),
-            Event::Ended(user, job, outcome) => {
-                let share = matches!(outcome, Outcome::Done { .. }) && self.is_tended_by_itself(&user, turn);
-                self.on(&user, turn, |home, turn| home.ended(job, outcome, turn));
-                self.forget_unknown(&user, turn);
-                if share {
-                    self.share(turn);
-                }
-            }
+            Event::Ended(user, job, outcome) => self.ended(&user, job, outcome, turn),
             Event::Committed(user, job) => self.on(&user, turn, |home, _| {
                 home.committed(job);
                 Fate::Stays
             }),
             Event::Checked(user, job, findings) => match self.pending.remove(&job) {
-                Some(pending) => self.looked_up(pending, findings, turn),
+                Some(pending) => {
+                    self.expected.remove(&(user, job));
+                    self.looked_up(pending, findings, turn);
+                }
                 None => self.on(&user, turn, |home, turn| home.checked(job, findings, turn)),
             },
             Event::Proven(user, id, seal) => {
@@ -157,6 +166,7 @@ impl Manager {
             }),
             Event::Rang(Timer::Home(user, timer)) => {
                 self.lock_event(&user, turn, |home, turn| home.rang(timer, turn));
+                self.forget_unknown(&user, turn);
             }
             Event::Rang(Timer::Group(group)) => self.group_is_late(group, turn),
             Event::Rang(Timer::Hold(timer)) => self.held_too_long(timer, turn),
@@ -174,19 +184,28 @@ impl Manager {
         }
     }
 
+    fn ended(&mut self, user: &UserName, job: JobId, outcome: Outcome, turn: &mut Turn) {
+        let share = matches!(outcome, Outcome::Done { .. }) && self.is_tended_by_itself(user, turn);
+        self.on(user, turn, |home, turn| home.ended(job, outcome, turn));
+        self.forget_unknown(user, turn);
+        if share {
+            self.share(turn);
+        }
+    }
+
     /// Does something with one home, and takes it out if that is what follows.
     fn on(&mut self, user: &UserName, turn: &mut Turn, act: impl FnOnce(&mut Home, &mut Turn) -> Fate) {
         let Some(home) = self.homes.get_mut(user) else { return };
         let was_shown = !home.is_being_checked();
-        if act(home, turn) == Fate::Goes {
-            self.take_out(user, was_shown, turn);
+        match act(home, turn) {
+            Fate::Stays => self.homes.has_acted(user),
+            Fate::Goes => self.take_out(user, was_shown, turn),
         }
     }
 
-    /// Does something with all of them.
-    fn each(&mut self, turn: &mut Turn, act: impl Fn(&mut Home, &mut Turn) -> Fate) {
-        let users: Vec<UserName> = self.homes.keys().cloned().collect();
-        for user in users {
+    /// Does something with all that do something, or have something to do.
+    fn each_busy(&mut self, turn: &mut Turn, act: impl Fn(&mut Home, &mut Turn) -> Fate) {
+        for user in self.homes.users_where(Home::is_busy) {
             self.on(&user, turn, &act);
         }
     }
@@ -255,30 +274,33 @@ impl Manager {
             asked_usec: turn.now_usec,
         };
         let user = home.user().clone();
+        self.waiting.insert(id, user.clone());
         self.on(&user, turn, |home, turn| home.want(wanted, turn));
     }
 
     /// Finds a home by any of its names, or by its UID; the empty name is the caller's own.
     fn find(&self, key: &HomeKey, caller: u32) -> Option<&Home> {
-        let shown = || self.homes.values().filter(|home| !home.is_being_checked());
+        let shown = |user: &UserName| self.homes.get(user).filter(|home| !home.is_being_checked());
+        let index = self.homes.index();
         match key {
-            HomeKey::Uid(uid) => shown().find(|home| home.uid() == *uid),
-            HomeKey::Name(name) if name.is_empty() => shown().find(|home| home.uid() == caller),
+            HomeKey::Uid(uid) => index.with_uid(*uid).find_map(shown),
+            HomeKey::Name(name) if name.is_empty() => index.with_uid(caller).find_map(shown),
             HomeKey::Name(name) => {
-                let primary = UserName::parse(name).ok().and_then(|user| self.homes.get(&user));
-                let primary = primary.filter(|home| !home.is_being_checked());
-                primary.or_else(|| shown().find(|home| home.record().is_called(name)))
+                let primary = UserName::parse(name).ok().and_then(|user| shown(&user));
+                primary.or_else(|| index.called(name).find_map(shown))
             }
         }
     }
 
     fn abandoned(&mut self, call: RequestId, turn: &mut Turn) {
         self.abandon_groups(call, turn);
-        self.each(turn, |home, turn| home.abandoned(call, turn));
+        if let Some(user) = self.waiting.remove(&call) {
+            self.on(&user, turn, |home, turn| home.abandoned(call, turn));
+        }
     }
 
     /// Whether anything is mounted, held or being done: for whoever wants to stop the daemon.
     pub fn is_idle(&self) -> bool {
-        self.homes.values().all(|home| home.held() == Held::No)
+        self.homes.walk().all(|home| home.held() == Held::No)
     }
 }

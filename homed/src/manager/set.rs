@@ -1,54 +1,126 @@
 //! The homes by their user's name. Which of them were touched is remembered, so that whoever shows them looks at those
 //! alone, and at all of those.
 
+use super::index::Index;
 use super::{Manager, Now};
 use crate::home::effect::{Announcement, Effect};
 use crate::home::facts::Place;
 use crate::home::state::State;
 use crate::home::view::HomeView;
 use crate::home::{Home, Turn};
-use crate::words::request::{Caller, Operation};
+use crate::words::request::{Caller, Operation, Session};
 use records::UserName;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Deref;
+
+/// A look gives no UID to anybody.
+static NO_UIDS: BTreeSet<u32> = BTreeSet::new();
 
 /// All of them.
 #[derive(Default)]
 pub(super) struct Homes {
     all: BTreeMap<UserName, Home>,
+    index: Index,
+    /// Of whose users something is known that may have them locked, until it is not.
+    away: BTreeSet<UserName>,
     touched: BTreeSet<UserName>,
     /// How they were shown last.
     shown: BTreeMap<UserName, State>,
-}
-
-impl Deref for Homes {
-    type Target = BTreeMap<UserName, Home>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.all
-    }
+    /// Those of them that were shown as open, in whatever way.
+    open: BTreeSet<UserName>,
+    #[cfg(test)]
+    pub walks: std::cell::Cell<usize>,
 }
 
 impl Homes {
+    pub fn get(&self, user: &UserName) -> Option<&Home> {
+        self.all.get(user)
+    }
+
+    pub fn contains(&self, user: &UserName) -> bool {
+        self.all.contains_key(user)
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// All of them, one after the other. What is about one home does not come here: it would cost the more, the more others
+    /// there are. Tests count who does.
+    pub fn walk(&self) -> impl Iterator<Item = &Home> {
+        #[cfg(test)]
+        self.walks.set(self.walks.get() + 1);
+        self.all.values()
+    }
+
     pub fn get_mut(&mut self, user: &UserName) -> Option<&mut Home> {
         let home = self.all.get_mut(user)?;
         self.touched.insert(user.clone());
         Some(home)
     }
 
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Home> {
-        self.touched.extend(self.all.keys().cloned());
-        self.all.values_mut()
-    }
-
     pub fn insert(&mut self, user: UserName, home: Home) {
         self.touched.insert(user.clone());
+        self.index.enter(&user, Some(&home));
         self.all.insert(user, home);
     }
 
     pub fn remove(&mut self, user: &UserName) -> Option<Home> {
         self.touched.insert(user.clone());
+        self.index.enter(user, None);
+        self.away.remove(user);
         self.all.remove(user)
+    }
+
+    /// Something was done with that home: it is found by what it has now.
+    pub fn has_acted(&mut self, user: &UserName) {
+        let home = self.all.get(user);
+        self.index.enter(user, home);
+        match home.is_some_and(Home::is_away) {
+            true => self.away.insert(user.clone()),
+            false => self.away.remove(user),
+        };
+    }
+
+    /// What it is found by.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Brings a set of all UIDs up to date.
+    pub fn follow_uids(&mut self, uids: &mut BTreeSet<u32>) {
+        self.index.follow_uids(uids);
+    }
+
+    /// Whose users have sessions, or had some that still count.
+    pub fn concerned_by(&self, sessions: &[Session]) -> BTreeSet<UserName> {
+        let own = sessions.iter().flat_map(|session| self.index.with_uid(session.uid));
+        own.chain(&self.away).cloned().collect()
+    }
+
+    /// It was shown so; `None`: it is not shown any more.
+    fn was_shown(&mut self, user: &UserName, state: Option<State>) {
+        match state {
+            Some(state) => drop(self.shown.insert(user.clone(), state)),
+            None => drop(self.shown.remove(user)),
+        }
+        match state.is_some_and(|state| state.resting.is_open()) {
+            true => drop(self.open.insert(user.clone())),
+            false => drop(self.open.remove(user)),
+        }
+    }
+
+    /// Those that may be open, locked ones too: that were shown so, or have been touched since.
+    pub fn may_be_open(&self) -> impl Iterator<Item = &Home> {
+        self.open.union(&self.touched).filter_map(|user| self.all.get(user))
+    }
+
+    /// Those for which it is so.
+    pub fn users_where(&self, is_so: impl Fn(&Home) -> bool) -> Vec<UserName> {
+        self.walk().filter(|home| is_so(home)).map(|home| home.user().clone()).collect()
     }
 }
 
@@ -60,7 +132,7 @@ impl Manager {
 
     /// Where all homes are.
     pub fn places(&self) -> Vec<Place> {
-        self.homes.values().map(|home| home.place().clone()).collect()
+        self.homes.walk().map(|home| home.place().clone()).collect()
     }
 
     /// Where the home of this user is.
@@ -70,7 +142,7 @@ impl Manager {
 
     /// The place of the home whose storage lies there.
     pub fn place_at(&self, image: &str) -> Option<&Place> {
-        self.homes.values().map(Home::place).find(|place| place.image == image)
+        self.homes.index().at(image).find_map(|user| self.place_of(user))
     }
 
     /// Where the storage is that the answer depends on, where it does.
@@ -85,7 +157,7 @@ impl Manager {
     /// How the homes look now that were touched since this was asked last; `None`: it has gone, or is not to be shown yet.
     pub fn news(&mut self, now: &Now) -> Vec<(UserName, Option<HomeView>)> {
         let machine = self.machine.clone();
-        let turn = self.turn(&machine, now);
+        let turn = self.turn(&machine, now, &NO_UIDS);
         let touched = std::mem::take(&mut self.homes.touched);
         let look = |user: UserName| {
             let home = self.homes.get(&user).filter(|home| !home.is_being_checked());
@@ -93,28 +165,21 @@ impl Manager {
             (user, view)
         };
         let news: Vec<_> = touched.into_iter().map(look).collect();
-        for (user, view) in &news {
-            match view {
-                Some(view) => drop(self.homes.shown.insert(user.clone(), view.state)),
-                None => drop(self.homes.shown.remove(user)),
-            }
-        }
+        news.iter().for_each(|(user, view)| self.homes.was_shown(user, view.as_ref().map(|view| view.state)));
         news
     }
 
     /// How all of them look now, whether they were touched or not.
     #[cfg(test)]
     pub(super) fn as_they_are(&self, now: &Now) -> BTreeMap<UserName, HomeView> {
-        let turn = self.turn(&self.machine, now);
-        let shown = self.homes.iter().filter(|(_, home)| !home.is_being_checked());
-        shown.map(|(user, home)| (user.clone(), home.view(&turn))).collect()
+        let turn = self.turn(&self.machine, now, &NO_UIDS);
+        let shown = self.homes.all.values().filter(|home| !home.is_being_checked());
+        shown.map(|home| (home.user().clone(), home.view(&turn))).collect()
     }
 
     /// Something outside may have changed where homes rest: those count as touched that look otherwise than they were shown.
     pub(super) fn look_again(&mut self, turn: &mut Turn) {
-        let differs = |(user, home): &(&UserName, &Home)| self.looks_otherwise(user, home, turn);
-        let others: Vec<UserName> =
-            self.homes.all.iter().filter(differs).map(|(user, _)| user.clone()).collect();
+        let others = self.homes.users_where(|home| self.looks_otherwise(home.user(), home, turn));
         others.into_iter().for_each(|user| self.has_changed(user, turn));
     }
 

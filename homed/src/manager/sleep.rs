@@ -75,7 +75,7 @@ impl Manager {
     fn hold(&mut self, turn: &mut Turn) {
         self.held_for(LONGEST, turn);
         turn.effects.push(Effect::Hold(Sleep::Holding));
-        self.each(turn, Home::hold_back);
+        self.each_busy(turn, Home::hold_back);
     }
 
     /// An earlier daemon held, and was killed.
@@ -119,7 +119,7 @@ impl Manager {
         for group in self.groups.values_mut().filter(|group| group.holds) {
             (group.holds, group.given_up) = (false, true);
         }
-        self.each(turn, Home::go_on);
+        self.each_busy(turn, Home::go_on);
     }
 
     /// A call that locks all homes has ended, or its caller has gone: a sleep that is given up is over.
@@ -134,7 +134,10 @@ impl Manager {
         if !self.groups.contains_key(&id) {
             return;
         }
-        let late: Vec<String> = self.homes.values_mut().filter_map(|home| home.too_late_for(id)).collect();
+        let mut late = Vec::new();
+        for user in self.homes.users_where(Home::is_busy) {
+            late.extend(self.homes.get_mut(&user).and_then(|home| home.too_late_for(id)));
+        }
         let Some(group) = self.groups.get_mut(&id) else { return };
         let why = format!("that has not ended in {} s", LOCKED.as_secs());
         group.failed.get_or_insert_with(|| Failed::Fault(why.clone()));
@@ -148,7 +151,7 @@ impl Manager {
             home.inhibitors(turn.now_usec).next().is_some()
                 && matches!(home.state(turn.facts).resting, Resting::Active | Resting::Open)
         };
-        self.homes.values().filter(open).map(|home| home.user().clone()).collect()
+        self.homes.walk().filter(open).map(|home| home.user().clone()).collect()
     }
 }
 

@@ -144,7 +144,7 @@ impl Manager {
 
     /// Homes in images that are open, and not locked.
     fn sharing<'a>(&'a self, turn: &'a Turn) -> impl Iterator<Item = &'a Home> {
-        self.homes.values().filter(|home| {
+        self.homes.may_be_open().filter(|home| {
             let state = home.state(turn.facts);
             let is_open = state.resting == Resting::Active && state.doing.is_none_or(Work::gives_way);
             is_open && turn.facts.parts(home.place()).is_some_and(|parts| parts.tends)

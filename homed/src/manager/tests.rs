@@ -20,6 +20,7 @@ use std::time::Duration;
 const TEND: Duration = Duration::MAX;
 const NAMES: [&str; 2] = ["alice", "bob"];
 
+mod crowd;
 mod scene;
 
 use scene::{Scene, manager, user};
@@ -233,7 +234,7 @@ proptest! {
         prop_assert!(manager.groups.is_empty());
         prop_assert!(!scene.holding, "nobody may open a home any more");
         prop_assert!(scene.left_open.is_empty(), "never settled: {:?}", scene.left_open);
-        for home in manager.homes.values() {
+        for home in manager.homes.walk() {
             prop_assert_eq!(home.held(), Held::No);
             prop_assert!(home.state(&scene).doing.is_none());
         }
@@ -266,7 +267,7 @@ fn root_tries_for_whoever_has_started_it() {
     );
     let record = Box::new(Record::parse(&text, Sections::HOST).expect("valid"));
     scene.take(&mut manager, Event::Loaded(record, Interrupted::No, Vec::new()));
-    let home = &manager.homes[&user(0)];
+    let home = manager.homes.get(&user(0)).expect("loaded");
     let tries = |uid, from: (u32, Option<u32>, &str)| {
         let (real_uid, login, unit) = from;
         let from = request::Provenance { real_uid, login, unit: unit.into() };

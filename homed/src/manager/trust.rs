@@ -12,11 +12,13 @@ type Asking<'a> = (RequestId, &'a Caller);
 impl Manager {
     /// Other keys may be trusted now, or strangers otherwise.
     pub(super) fn judge_again(&mut self, turn: &mut Turn) {
-        self.each(turn, |home, turn| {
-            home.judge_again(turn);
-            home.changed(turn);
-            Fate::Stays
-        });
+        for user in self.homes.users_where(|home| home.is_judged_otherwise(turn)) {
+            self.on(&user, turn, |home, turn| {
+                home.judge_again(turn);
+                home.changed(turn);
+                Fate::Stays
+            });
+        }
     }
 
     /// What is believed of a record, and what not.
@@ -37,8 +39,13 @@ impl Manager {
         turn: &mut Turn,
     ) {
         let user = self.find(key, caller.uid).map(|home| home.user().clone());
-        let home = user.and_then(|user| self.homes.get_mut(&user));
-        let accepted = home.map_or_else(|| Err(key.unknown()), |home| home.accept(claims, turn));
+        let mut accepted = Err(key.unknown());
+        if let Some(user) = user {
+            self.on(&user, turn, |home, turn| {
+                accepted = home.accept(claims, turn);
+                Fate::Stays
+            });
+        }
         turn.answer(Waiter::Call(id), accepted.map(|()| Answer::Done).map_err(Failed::Refused));
     }
 }

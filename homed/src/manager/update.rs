@@ -11,9 +11,8 @@ impl Manager {
     /// Why the record cannot be that of this home, as far as fields and names go.
     pub(super) fn unfit(&self, home: &Home, change: &RecordChange) -> Result<(), Refused> {
         super::create::check_fields(&change.record)?;
-        let wanted = names::all(&change.record);
-        let others = self.homes.values().filter(|other| other.user() != home.user());
-        match others.flat_map(Home::names).find(|name| wanted.contains(name)) {
+        let is_others = |name: &&String| self.homes.index().called(name).any(|other| other != home.user());
+        match names::all(&change.record).iter().find(is_others) {
             Some(name) => Err(Refused::new(
                 Refusal::UserNameExists,
                 format!("Another home answers to {name} already: homectl inspect {name} shows it."),

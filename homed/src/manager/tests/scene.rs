@@ -204,7 +204,7 @@ impl Scene {
             assert!(jobs <= 1, "{name} has {jobs} jobs");
         }
         let mut uids = BTreeSet::new();
-        for home in manager.homes.values() {
+        for home in manager.homes.walk() {
             assert!(uids.insert(home.uid()), "a UID is given twice");
         }
     }
