@@ -113,6 +113,10 @@ pub struct Settings {
     pub for_usec: Option<u64>,
     /// `--yes`.
     pub yes: bool,
+    /// `--replace`.
+    pub replace: bool,
+    /// `--move`.
+    pub moves: bool,
     /// `--file-system`.
     pub file_system: bool,
     /// `--prompt-…` of `firstboot`.

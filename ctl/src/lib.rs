@@ -8,6 +8,7 @@
 
 pub mod blobs;
 pub mod bus;
+pub mod carried;
 pub mod context;
 pub mod hashing;
 pub mod hint;

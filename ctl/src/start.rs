@@ -213,6 +213,8 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         Tool::Details => settings.details = Details::Shown,
         Tool::Offline => settings.offline = true,
         Tool::Yes => settings.yes = true,
+        Tool::Replace => settings.replace = true,
+        Tool::Move => settings.moves = true,
         Tool::DryRun => settings.dry_run = true,
         Tool::FileSystem => settings.file_system = true,
         Tool::KeyName => settings.key_name = Some(value.to_owned()).filter(|name| !name.is_empty()),

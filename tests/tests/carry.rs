@@ -57,13 +57,7 @@ fn a_home_opens_on_another_machine_with_the_password_alone() -> Result<()> {
         assert!(now.lines().any(|there| there == line), "chowned: {line} is not in\n{now}");
     }
 
-    // Only the machine that signed the record changes it.
-    second.done("activate alice", "correcthorse", "")?;
-    let said = second.refused("passwd alice", "correcthorse", "batterystaple")?;
-    assert!(said.contains("signed elsewhere"), "{said}");
-    let said = second.refused("update alice --real-name=Elsewhere", "correcthorse", "")?;
-    assert!(said.contains("signed elsewhere"), "{said}");
-    second.done("deactivate alice", "", "")?;
+    it_changes_nothing(&second)?;
 
     // And back, with what was written on the way.
     second.copy_out("/home/alice.home", &image)?;
@@ -72,7 +66,76 @@ fn a_home_opens_on_another_machine_with_the_password_alone() -> Result<()> {
     assert_eq!(first.check("id -u alice")?.trim(), uid);
     assert_eq!(first.command("cat ~/second").user("alice").check()?, "more\n");
     first.done("deactivate alice", "", "")?;
-    first.nothing_open("alice")
+    first.nothing_open("alice")?;
+    through_a_file(&first)?;
+    over_a_line(&first)
+}
+
+/// Exported, removed, imported: the same home.
+fn through_a_file(first: &Ours) -> Result<()> {
+    first.check("homectl export alice /root/alice.carried")?;
+    let before = first.check("sha256sum /home/alice.home")?;
+    first.done("remove alice", "", "")?;
+    let said = first.refused("import /etc/passwd", "", "")?;
+    assert!(said.contains("does not begin as a home"), "{said}");
+    // Cut short it is not there, and the next time goes on.
+    first.check("head -c 1000000 /root/alice.carried >/root/cut")?;
+    first.refused("import /root/cut", "", "")?;
+    assert_eq!(first.state("alice")?, "none");
+    first.done("import - </root/alice.carried", "", "")?;
+    assert_eq!(first.check("sha256sum /home/alice.home; ls -A /home")?, format!("{before}alice.home\n"));
+    first.becomes("alice", "unfixated")?;
+    first.done("activate alice", "correcthorse", "")?;
+    assert_eq!(first.command("cat ~/second").user("alice").check()?, "more\n");
+    assert!(first.check("id -nG alice")?.contains("games"), "this machine signed it");
+    first.done("deactivate alice", "", "").map(drop)
+}
+
+/// The other machine's `/home`, as its ssh shows it. While a home is on its way somebody tries to open it.
+const SSH: &str = r#"
+mkdir -p /srv/there /root/bin
+cat >/root/bin/ssh <<'END'
+#!/bin/bash
+for last; do :; done
+if [[ "$*" == *" with "* ]]; then exit 0; fi
+PASSWORD=correcthorse setsid --wait homectl activate alice 2>/root/said </dev/null && touch /root/opened
+exec unshare -m sh -c "mount --bind /srv/there /home; /root/bin/line ${CUT:-1000000000} | ($last)"
+END
+cat >/root/bin/line <<'END'
+#!/usr/bin/perl
+# So many bytes, each as soon as it comes.
+$left = shift;
+while ($left > 0 && ($got = sysread(STDIN, $bytes, $left < 65536 ? $left : 65536))) {
+    syswrite(STDOUT, $bytes, $got);
+    $left -= $got;
+}
+END
+chmod +x /root/bin/*"#;
+
+fn over_a_line(first: &Ours) -> Result<()> {
+    first.check(SSH)?;
+    let send = |more: &str| first.run(&format!("export PATH=/root/bin:$PATH\n{more} </dev/null"));
+    let cut = send("CUT=3000000 homectl send alice there")?;
+    assert!(cut.status != 0 && cut.stderr.contains("goes on from there"), "{}", cut.stderr);
+    assert_eq!(first.check("ls -A /srv/there")?, ".#carried-alice.home\n");
+    let said = first.check("cat /root/said; ls /root/opened 2>&1 || true")?;
+    assert!(said.contains("in use") && said.contains("No such file"), "opened on its way: {said}");
+    let whole = send("homectl send alice there")?;
+    assert!(whole.status == 0, "{}", whole.stderr);
+    first.check("cmp /home/alice.home /srv/there/alice.home && test $(ls -A /srv/there | wc -l) = 1")?;
+    first.done("activate alice", "correcthorse", "")?;
+    first.command("echo third > ~/third").user("alice").check()?;
+    first.done("deactivate alice", "", "")?;
+    let there = send("homectl send alice there")?;
+    assert!(there.status != 0 && there.stderr.contains("--replace"), "{}", there.stderr);
+    let newer = send("homectl send --replace alice there")?;
+    let moved = newer.stderr.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).next();
+    assert!(moved.is_some_and(|moved| 0 < moved && moved < 4_000_000), "{}", newer.stderr);
+    first.check("cmp /home/alice.home /srv/there/alice.home")?;
+    let gone = send("homectl send --replace --move alice there")?;
+    assert!(gone.status == 0, "{}", gone.stderr);
+    assert_eq!((first.state("alice")?.as_str(), first.check("ls -A /home")?.as_str()), ("none", ""));
+    Ok(())
 }
 
 /// The password alone opens it, and of what its record says nothing gives a right before an administrator has agreed.
@@ -106,4 +169,14 @@ fn as_a_stranger(second: &Ours) -> Result<()> {
     assert!(shown.contains("Trust: restricted") && !shown.contains("not believed"), "{shown}");
     second.done("deactivate alice", "", "")?;
     second.nothing_open("alice")
+}
+
+/// Only the machine that signed the record changes it.
+fn it_changes_nothing(second: &Ours) -> Result<()> {
+    second.done("activate alice", "correcthorse", "")?;
+    let said = second.refused("passwd alice", "correcthorse", "batterystaple")?;
+    assert!(said.contains("signed elsewhere"), "{said}");
+    let said = second.refused("update alice --real-name=Elsewhere", "correcthorse", "")?;
+    assert!(said.contains("signed elsewhere"), "{said}");
+    second.done("deactivate alice", "", "").map(drop)
 }

@@ -217,6 +217,10 @@ pub enum Tool {
     Offline,
     /// `--yes`.
     Yes,
+    /// `--replace`.
+    Replace,
+    /// `--move`.
+    Move,
     /// `--dry-run`.
     DryRun,
     /// `--file-system`.
@@ -250,6 +254,7 @@ impl Tool {
             Self::PromptNewUser | Self::PromptGroups | Self::PromptShell | Self::Screen => Some("firstboot"),
             Self::Why | Self::For => Some("inhibit-lock"),
             Self::Details => Some("inspect"),
+            Self::Move => Some("send"),
             Self::FileSystem => Some("repair"),
             Self::KeyName => Some("add-signing-key"),
             _ => None,

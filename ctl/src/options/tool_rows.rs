@@ -60,6 +60,14 @@ pub const TOOL_ROWS: &[Row] = &[
         "Change only this machine's copy of the record, without a password",
     ),
     row("yes", Some('y'), Nothing, Tool::Yes, "repair, trust: do it without a question"),
+    row(
+        "replace",
+        None,
+        Nothing,
+        Tool::Replace,
+        "import, send, receive: make an image that is there what is sent; what was changed in it is lost",
+    ),
+    row("move", None, Nothing, Tool::Move, "send: remove the home here once it has opened there"),
     row("dry-run", None, Nothing, Tool::DryRun, "repair, create, update: only say what would be done"),
     row(
         "file-system",

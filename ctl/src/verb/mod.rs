@@ -1,6 +1,7 @@
 //! The verbs: one row each, one file each where they are more than a call.
 
 pub mod activate;
+mod carry;
 pub mod check;
 pub mod create;
 pub mod deactivate;
@@ -67,6 +68,10 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "authenticate", arguments: "[USER…]", help: "Check a password", group: ADVANCED, count: (0, MANY), run: activate::authenticate },
     Verb { name: "adopt", arguments: "PATH…", help: "Make the homes in these files or folders known", group: MIGRATION, count: (1, MANY), run: migrate::adopt },
     Verb { name: "trust", arguments: "USER", help: "Believe what the record of a home claims that a stranger has signed, after showing it", group: MIGRATION, count: (1, 1), run: trust::run },
+    Verb { name: "export", arguments: "USER [FILE]", help: "Write a closed home, encrypted as it is, to a file or pipe", group: MIGRATION, count: (1, 2), run: carry::export },
+    Verb { name: "import", arguments: "[FILE]", help: "Take a home from there, whole or not at all", group: MIGRATION, count: (0, 1), run: carry::import },
+    Verb { name: "send", arguments: "USER HOST", help: "Send a closed home to another machine over ssh; only what is missing there", group: MIGRATION, count: (2, 2), run: carry::to_host },
+    Verb { name: "receive", arguments: "", help: "The other end of send, which runs it", group: MIGRATION, count: (0, 0), run: carry::there },
     Verb { name: "register", arguments: "[FILE…]", help: "Make user records known", group: MIGRATION, count: (0, MANY), run: migrate::register },
     Verb { name: "unregister", arguments: "USER…", help: "Forget user records, keep the storage", group: MIGRATION, count: (1, MANY), run: simple::unregister },
     Verb { name: "fixate", arguments: "USER…", help: "Keep the record of homes that were found", group: MIGRATION, count: (1, MANY), run: activate::fixate },

@@ -77,8 +77,11 @@ impl Copies {
     /// Begins with the host's copy, where there is one. One without a signature that counts (it was registered so, or
     /// this machine's key was replaced) decides nothing, and is written anew from the home's.
     pub fn new(job: &Job, known: Known, rule: Rule) -> Result<Self, Failure> {
-        let trust = state::trust(job)?;
         let host = (known == Known::Yes).then(|| job.host.as_ref().unwrap_or(&job.record).clone());
+        Ok(Self::begin(state::trust(job)?, host, &job.machine, rule))
+    }
+
+    fn begin(trust: Trust, host: Option<Record>, machine: &Machine, rule: Rule) -> Self {
         let admits = |record: &Record| trust.admit(record, None);
         let counts = host.as_ref().filter(|host| trust.vouch(host).or_else(|| admits(host)).is_some());
         let winner = counts.map(|record| record.only(Sections::EMBEDDED));
@@ -87,13 +90,13 @@ impl Copies {
             (Some(_), Some(strangers)) => First::SignedLike(Box::new(strangers.clone())),
             (Some(_), None) => First::Nobody,
         };
-        Ok(Self {
+        Self {
             vouched: counts.and_then(|record| trust.vouch(record)),
             admitted: counts.and_then(admits),
             proven: Cell::new(false),
             first,
             trust,
-            machine: job.machine.clone(),
+            machine: machine.clone(),
             rule,
             force: Force::begin(winner),
             host,
@@ -101,7 +104,7 @@ impl Copies {
             stale_header: Staleness::Stale,
             stale_identity: Staleness::Stale,
             identity: Seen::No,
-        })
+        }
     }
 
     /// Looks at the copy in the header. One that is signed by a stranger ends the job: only root of
@@ -390,6 +393,8 @@ fn host_record(winner: &Record, known: &Record) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use records::signature::PrivateKey;
+    use records::stranger::Strangers;
     use records::{Credentials, HostName, MachineId};
 
     struct Mute;
@@ -402,27 +407,27 @@ mod tests {
         fn warn(&mut self, _text: String) {}
     }
 
+    fn machine() -> Machine {
+        Machine { id: MachineId::parse(&"1".repeat(32)).expect("valid"), host: HostName("box".into()) }
+    }
+
+    fn plain() -> Record {
+        Record::parse(r#"{"userName":"alice"}"#, Sections::EMBEDDED).expect("valid")
+    }
+
+    fn by(seed: u8) -> Record {
+        signature::sign(&plain(), &PrivateKey::from_seed([seed; 32])).expect("signable")
+    }
+
+    /// Key 1 is this machine's, key 2 that of one that is trusted.
+    fn trust(strangers: Strangers) -> Trust {
+        let key = |seed| PrivateKey::from_seed([seed; 32]).public();
+        Trust { local: vec![key(1)], others: vec![key(2)], strangers }
+    }
+
     #[test]
     fn nobody_is_let_in_before_the_record_beside_the_keys_was_looked_at() {
-        let record = Record::parse(r#"{"userName":"alice"}"#, Sections::EMBEDDED).expect("valid");
-        let mut copies = Copies {
-            trust: Trust::default(),
-            machine: Machine {
-                id: MachineId::parse(&"1".repeat(32)).expect("valid"),
-                host: HostName("box".into()),
-            },
-            vouched: None,
-            admitted: None,
-            proven: Cell::new(false),
-            first: First::Anybody,
-            rule: Rule::Any,
-            force: Force::begin(Some(record)),
-            host: None,
-            header: None,
-            stale_header: Staleness::Stale,
-            stale_identity: Staleness::Stale,
-            identity: Seen::No,
-        };
+        let mut copies = Copies::begin(trust(Strangers::No), Some(by(1)), &machine(), Rule::Any);
         let credentials = Credentials::default();
         let offer = Offer::new(&credentials);
         assert!(matches!(copies.prove(&offer), Err(Failure::Fault(_))));
@@ -431,5 +436,41 @@ mod tests {
             matches!(copies.prove(&offer), Err(Failure::Refused(_))),
             "it is judged, and nothing was offered"
         );
+    }
+
+    #[test]
+    fn who_vouches_for_which_home_and_when() {
+        use Strangers::{No, Restricted, Yes};
+        // What this machine knows, what is in the header; whether it is taken, and vouched for before and after the
+        // user has proven who it is.
+        for (strangers, host, header, taken) in [
+            (No, None, 3, None),
+            (Restricted, None, 3, Some([false, true])),
+            (Yes, None, 3, Some([false, true])),
+            (No, Some(3), 3, None),
+            (Restricted, Some(3), 3, Some([false, true])),
+            // It came from somebody else, or is this machine's, or a trusted one's.
+            (Restricted, Some(4), 3, None),
+            (Yes, Some(4), 3, None),
+            (Restricted, Some(1), 3, None),
+            (Yes, Some(2), 3, None),
+            (No, None, 2, Some([true, true])),
+            (Restricted, Some(1), 1, Some([true, true])),
+            // Its maker has become trusted.
+            (Restricted, Some(3), 1, Some([true, true])),
+        ] {
+            let told = format!("{strangers:?} {host:?} {header}");
+            let mut copies = Copies::begin(trust(strangers), host.map(by), &machine(), Rule::Any);
+            let seen = copies.see_header(Ok(&by(header)), &mut Mute);
+            assert_eq!(seen.is_ok(), taken.is_some(), "{told}");
+            let Some([before, after]) = taken else { continue };
+            assert_eq!(copies.vouched().is_some(), before, "{told}, before");
+            copies.proven.set(true);
+            assert_eq!(copies.vouched().is_some(), after, "{told}, after");
+            assert_eq!(copies.vouched().is_some_and(Vouched::is_local), header == 1, "{told}: mount options");
+        }
+        // An unsigned record here, whoever put it there, opens the home to no stranger.
+        let mut copies = Copies::begin(trust(Restricted), Some(plain()), &machine(), Rule::Any);
+        assert!(copies.see_header(Ok(&by(3)), &mut Mute).is_err());
     }
 }

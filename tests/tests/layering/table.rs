@@ -283,7 +283,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homectl",
         at: "ctl/src",
-        rooms: &["fido2", "handoff", "pkcs11", "records"],
+        rooms: &["carry", "fido2", "handoff", "pkcs11", "records"],
         crates: &[
             "base64",
             "clap",
@@ -302,6 +302,8 @@ pub const ROOMS: &[Room] = &[
             "zbus",
         ],
     },
+    // A home on its way: the talk of both ends, over any pair of pipes. No file, no network.
+    Room { name: "carry", at: "ctl/carry/src", rooms: &[], crates: &["blake3", "thiserror"] },
     // Tests. The machine and the scenarios see the programs from outside only.
     Room {
         name: "machine",

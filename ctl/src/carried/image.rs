@@ -1,0 +1,137 @@
+//! An image as a file: read, and written beside.
+
+use crate::bus::Failure;
+use carry::{Source, Target};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::Path;
+
+/// An image that leaves: as long as this lives, homed opens it for nobody.
+pub struct Leaving {
+    file: Image,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A file with the bytes of an image.
+pub(super) struct Image(pub File);
+
+impl Leaving {
+    /// Opens and locks it.
+    pub fn open(path: &Path, user: &str) -> Result<Self, Failure> {
+        let failed = |error: io::Error| Failure::say(format!("{}: {error}", path.display()));
+        let file = locked(path, user)?;
+        let facts = file.metadata().map_err(failed)?;
+        Ok(Self { size: facts.len(), file: Image(file) })
+    }
+
+    /// Its bytes.
+    pub fn source(&self) -> &dyn Source {
+        &self.file
+    }
+
+    /// Removes it under its lock, so that nobody has changed it since it was read; fails if it is not the file at the
+    /// path any more.
+    pub fn remove(self, path: &Path) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::say(format!("removing {}: {error}", path.display()));
+        let (own, there) =
+            (self.file.0.metadata().map_err(failed)?, path.symlink_metadata().map_err(failed)?);
+        if (own.dev(), own.ino()) != (there.dev(), there.ino()) {
+            return Err(Failure::say(format!("{} is another file now; it was not removed", path.display())));
+        }
+        std::fs::remove_file(path).map_err(failed)?;
+        sync_folder(path).map_err(failed)
+    }
+}
+
+/// Opens an image and takes the lock by which homed knows that it is in use.
+pub(super) fn locked(path: &Path, user: &str) -> Result<File, Failure> {
+    let failed = |error: io::Error| Failure::say(format!("{}: {error}", path.display()));
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file =
+        File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?);
+    let kind = file.metadata().map_err(failed)?.file_type();
+    if !kind.is_file() || kind.is_block_device() {
+        return Err(Failure::say(format!(
+            "{} is no image file. Homes of other kinds are carried by tar or rsync while they are closed.",
+            path.display()
+        )));
+    }
+    lock(&file).map_err(|_| {
+        Failure::say(format!("{} is in use. Close the home first: homectl deactivate {user}", path.display()))
+    })?;
+    Ok(file)
+}
+
+/// Takes the lock, if nobody has it.
+pub(super) fn lock(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)?)
+}
+
+/// Has the names in the folder of a file on disk.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+impl Source for Image {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        match rustix::fs::seek(&self.0, SeekFrom::Data(offset)) {
+            Ok(found) => Ok(Some(found)),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            // A file system that does not tell holes.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => Ok(Some(offset)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Target for Image {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn zero(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.0, hole, offset, length) {
+            Err(rustix::io::Errno::OPNOTSUPP) => {
+                let zeros = vec![0; 64 * 1024];
+                let mut at = offset;
+                while at < offset + length {
+                    let part = usize::try_from(offset + length - at).unwrap_or(zeros.len()).min(zeros.len());
+                    self.0.write_all_at(&zeros[..part], at)?;
+                    at += part as u64;
+                }
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+/// An older copy, as long as the new one: what it has not is zeros.
+pub(super) struct Older(pub File);
+
+impl Source for Older {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.0.read_at(&mut buffer[filled..], offset + filled as u64)? {
+                0 => break,
+                some => filled += some,
+            }
+        }
+        buffer[filled..].fill(0);
+        Ok(())
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok(Some(offset))
+    }
+}

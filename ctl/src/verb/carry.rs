@@ -1,0 +1,212 @@
+//! `export`, `import`, `send`, `receive`: homes that move to another machine, as they are: encrypted.
+
+use super::Outcome;
+use crate::bus::{Failure, Order, Who};
+use crate::carried::{Arriving, Bar, Leaving, Replace, explained};
+use crate::context::Context;
+use carry::{Greeting, Parcel, Peer, receive, send};
+use records::settings::HOME_ROOT;
+use records::{Record, Sections, Storage};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// What runs at the other end: as root, who alone may write to `/home`.
+const THERE: &str = "if [ \"$(id -u)\" = 0 ]; then exec homectl receive REPLACE; else exec sudo -n homectl receive REPLACE; fi";
+
+/// `export USER [FILE]`
+pub fn export(ctx: &Context<'_>, words: &[&str]) -> Outcome {
+    let (leaving, greeting, _path) = leaving(ctx, words[0])?;
+    let parcel = Parcel { source: leaving.source(), greeting: &greeting };
+    let bar = Bar::of(words[0]);
+    let mut watch = |progress| bar.show(progress);
+    match words.get(1).copied().unwrap_or("-") {
+        "-" if std::io::stdout().is_terminal() => {
+            return Err(Failure::say("A home is not for a terminal. Name a file, or use a pipe"));
+        }
+        "-" => {
+            let mut line = BufWriter::new(std::io::stdout().lock());
+            send(parcel, &mut line, Peer::None, &mut watch).map_err(|failure| unfinished(&failure))?;
+            line.flush().map_err(|error| Failure::say(format!("writing: {error}")))?;
+        }
+        file => {
+            // Whole or not there: whoever finds it under its name may remove the home.
+            let failed = |error: std::io::Error| Failure::say(format!("{file}: {error}"));
+            let beside = PathBuf::from(format!("{file}.part"));
+            let mut line = BufWriter::new(private(&beside).map_err(failed)?);
+            send(parcel, &mut line, Peer::None, &mut watch).map_err(|failure| unfinished(&failure))?;
+            let out = line.into_inner().map_err(|error| failed(error.into_error()))?;
+            out.sync_all().map_err(failed)?;
+            std::fs::rename(&beside, file).map_err(failed)?;
+            let folder = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new(".")))
+                .and_then(|folder| folder.sync_all())
+                .map_err(failed)?;
+        }
+    }
+    Ok(0)
+}
+
+/// `import [FILE]`
+pub fn import(ctx: &Context<'_>, words: &[&str]) -> Outcome {
+    root_only(ctx)?;
+    let mut line: Box<dyn Read> = match words.first().copied().unwrap_or("-") {
+        "-" => Box::new(BufReader::new(std::io::stdin().lock())),
+        file => {
+            let opened = File::open(file).map_err(|error| Failure::say(format!("{file}: {error}")))?;
+            Box::new(BufReader::with_capacity(1 << 20, opened))
+        }
+    };
+    let offer = receive(&mut *line, None).map_err(|failure| explained(&failure))?;
+    let name = offer.greeting().name.clone();
+    let mut arriving = Arriving::begin(Path::new(HOME_ROOT), offer.greeting(), replace(ctx))?;
+    let bar = Bar::of("import");
+    let (target, older) = arriving.ends();
+    offer.accept(target, older, &mut |progress| bar.show(progress)).map_err(|failure| explained(&failure))?;
+    let place = arriving.put_in_place()?;
+    drop(bar);
+    ctx.asker.notice(&format!("The home of {name} is at {}. It opens with its password.", place.display()));
+    Ok(0)
+}
+
+/// `receive`: the other end of `send`.
+pub fn there(ctx: &Context<'_>, _: &[&str]) -> Outcome {
+    let (mut line, mut answers) = (BufReader::new(std::io::stdin().lock()), std::io::stdout().lock());
+    if std::io::stdin().is_terminal() {
+        return Err(Failure::say("receive is what homectl send runs at the other end"));
+    }
+    let offer = receive(&mut line, Some(&mut answers)).map_err(|failure| explained(&failure))?;
+    let begun =
+        root_only(ctx).and_then(|()| Arriving::begin(Path::new(HOME_ROOT), offer.greeting(), replace(ctx)));
+    let mut arriving = match begun {
+        Ok(arriving) => arriving,
+        Err(failure) => {
+            // Whoever sends says it to the user.
+            let _ = offer.refuse(&said(&failure));
+            return Ok(1);
+        }
+    };
+    let (target, older) = arriving.ends();
+    let Ok(received) = offer.accept(target, older, &mut |_| ()) else { return Ok(1) };
+    match arriving.put_in_place() {
+        Ok(_) => received.done().map(|()| 0).map_err(|failure| explained(&failure)),
+        Err(failure) => {
+            let _ = received.failed(&said(&failure));
+            Ok(1)
+        }
+    }
+}
+
+/// `send USER HOST`
+pub fn to_host(ctx: &Context<'_>, words: &[&str]) -> Outcome {
+    let (name, host) = (words[0], words[1]);
+    let (leaving, greeting, path) = leaving(ctx, name)?;
+    let mut child = ssh(host, &there_words(ctx))?;
+    let moved = over_the_line(&mut child, &leaving, &greeting);
+    // Its pipes are closed: it ends.
+    let ended = child.wait();
+    let moved = match (moved, ended) {
+        (Ok(moved), _) => moved,
+        (Err(failure), Ok(status)) if !status.success() && status.code() == Some(255) => {
+            return Err(Failure::say(format!("ssh could not go on. {}", said(&failure))));
+        }
+        (Err(failure), _) => return Err(failure),
+    };
+    ctx.asker
+        .notice(&format!("The home of {name} is at {host}, verified; {moved} bytes went over the line."));
+    if ctx.settings.moves {
+        take_away(ctx, (name, host), leaving, &path)?;
+    }
+    Ok(0)
+}
+
+fn over_the_line(child: &mut Child, leaving: &Leaving, greeting: &Greeting) -> Result<u64, Failure> {
+    let (Some(out), Some(mut back)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(Failure::say("ssh has no pipes"));
+    };
+    let bar = Bar::of(&greeting.name);
+    let mut line = BufWriter::with_capacity(1 << 20, out);
+    let parcel = Parcel { source: leaving.source(), greeting };
+    send(parcel, &mut line, Peer::Line(&mut back), &mut |progress| bar.show(progress))
+        .map(|sent| sent.moved)
+        .map_err(|failure| explained(&failure))
+}
+
+/// Removes the home here once it has opened there.
+fn take_away(
+    ctx: &Context<'_>,
+    (name, host): (&str, &str),
+    leaving: Leaving,
+    path: &Path,
+) -> Result<(), Failure> {
+    ctx.asker.notice(&format!("Before it is removed here, it is opened once at {host}:"));
+    let terminal = std::io::stdin().is_terminal().then_some("-t");
+    let opened =
+        Command::new("ssh").args(terminal).args(["--", host, "homectl", "with", name, "--", "true"]).status();
+    if !opened.is_ok_and(|status| status.success()) {
+        return Err(Failure::say(format!(
+            "It did not open at {host}; nothing was removed here, and both are whole. To try again: homectl send --move"
+        )));
+    }
+    leaving.remove(path)?;
+    ctx.daemon.order("RemoveHome", Order::Text(name))
+}
+
+/// The image of a home here, locked, and what is said of it.
+fn leaving(ctx: &Context<'_>, name: &str) -> Result<(Leaving, Greeting, PathBuf), Failure> {
+    root_only(ctx)?;
+    let reply = ctx.daemon.record(Who::Name(name))?;
+    let record = Record::parse(&reply.json, Sections::OWNER).map_err(|e| Failure::say(e.to_string()))?;
+    let settings = record.of_home_on(&ctx.machine);
+    let path = settings.effective_image_path().map(PathBuf::from).unwrap_or_default();
+    if settings.effective_storage() != Storage::Luks {
+        return Err(Failure::say(format!(
+            "The home of {name} is no image: close it, and copy {} with tar or rsync",
+            path.display()
+        )));
+    }
+    let leaving = Leaving::open(&path, name)?;
+    let greeting = Greeting { name: record.full_name().to_string(), size: leaving.size };
+    Ok((leaving, greeting, path))
+}
+
+fn root_only(ctx: &Context<'_>) -> Result<(), Failure> {
+    match ctx.settings.uid {
+        0 => Ok(()),
+        _ => Err(Failure::say(
+            "Images belong to root: run it with sudo (to keep your ssh agent: sudo --preserve-env=SSH_AUTH_SOCK)",
+        )),
+    }
+}
+
+fn replace(ctx: &Context<'_>) -> Replace {
+    if ctx.settings.replace { Replace::Yes } else { Replace::No }
+}
+
+fn there_words(ctx: &Context<'_>) -> String {
+    THERE.replace("REPLACE", if ctx.settings.replace { "--replace" } else { "" })
+}
+
+/// The user's own ssh, with a line that is known to be dead after a minute.
+fn ssh(host: &str, words: &str) -> Result<Child, Failure> {
+    let mut command = Command::new("ssh");
+    command.args(["-T", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "--", host, words]);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    child.map_err(|error| Failure::say(format!("ssh: {error}. Nothing was changed.")))
+}
+
+fn private(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn unfinished(failure: &carry::Failure) -> Failure {
+    Failure::say(format!("{failure}. The copy is not whole; the home here was not changed."))
+}
+
+fn said(failure: &Failure) -> String {
+    match failure {
+        Failure::Refused(_, text) | Failure::Other(text) => text.clone(),
+    }
+}
