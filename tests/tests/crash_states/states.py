@@ -123,6 +123,7 @@ def by_worker(task, password, new=None):
         "home": "alice",
         "machine": machine,
         "host": "machine",
+        "strangers": "restricted",
         "record": record,
         "task": task,
         "secret": {"password": [password]},
