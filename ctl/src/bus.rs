@@ -62,6 +62,23 @@ pub struct Inhibitor {
     pub until_usec: u64,
 }
 
+/// A session that the login manager knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Session {
+    /// What the login manager calls it.
+    pub id: String,
+    /// Whose.
+    pub uid: u32,
+    /// Its terminal; empty: none.
+    pub tty: String,
+    /// Its seat; empty: none.
+    pub seat: String,
+    /// The PAM service it was opened by.
+    pub service: String,
+    /// Where its user sits; empty: here.
+    pub remote_host: String,
+}
+
 /// A record as the daemon gives it.
 pub struct RecordReply {
     /// Its JSON text.
@@ -131,6 +148,8 @@ pub trait Daemon {
     fn inhibitors(&self) -> Result<Vec<Inhibitor>, Failure>;
     /// What weakens locks, and what became of the last ones: JSON text.
     fn security(&self) -> Result<String, Failure>;
+    /// The sessions there are, of home users and others; none where no login manager answers.
+    fn sessions(&self) -> Vec<Session>;
     /// Leaves a home out of locks, for `usec` µs at most, and as long as the descriptor is open.
     fn inhibit(&self, name: &str, who: &str, why: &str, usec: u64) -> Result<OwnedFd, Failure>;
     /// Activates and takes a reference, which lasts as long as the descriptor.
@@ -291,6 +310,12 @@ impl Daemon for Bus {
         self.call_on(LOCK_POLICY, "DescribeSecurity", &())
     }
 
+    fn sessions(&self) -> Vec<Session> {
+        self.runtime
+            .block_on(async { sessions(self.connected().await.ok()?.connection()).await.ok() })
+            .unwrap_or_default()
+    }
+
     fn inhibit(&self, name: &str, who: &str, why: &str, usec: u64) -> Result<OwnedFd, Failure> {
         let fd: zbus::OwnedFd = self.call_on(LOCK_POLICY, "Inhibit", &(name, who, why, usec))?;
         Ok(fd.into())
@@ -301,6 +326,31 @@ impl Daemon for Bus {
             self.call("AcquireHome", &(name, secret, please_suspend == Suspend::Allowed))?;
         Ok(fd.into())
     }
+}
+
+/// What systemd-logind tells of sessions (org.freedesktop.login1(5)).
+async fn sessions(connection: &zbus::Connection) -> Result<Vec<Session>, zbus::Error> {
+    let proxy = async |path: zbus::OwnedObjectPath, interface: &'static str| {
+        zbus::Proxy::new(connection, "org.freedesktop.login1", path, interface).await
+    };
+    let path = zbus::OwnedObjectPath::try_from("/org/freedesktop/login1")?;
+    let manager = proxy(path, "org.freedesktop.login1.Manager").await?;
+    let rows: Vec<(String, u32, String, String, zbus::OwnedObjectPath)> =
+        manager.call("ListSessions", &()).await?;
+    let mut all = Vec::new();
+    for (id, uid, _, seat, path) in rows {
+        let session = proxy(path, "org.freedesktop.login1.Session").await?;
+        // It may end while it is asked for.
+        let text = async |name: &str| session.get_property::<String>(name).await.unwrap_or_default();
+        // A user's own service manager is not somebody who sits there.
+        if text("Class").await.starts_with("manager") {
+            continue;
+        }
+        let (tty, service, remote_host) =
+            (text("TTY").await, text("Service").await, text("RemoteHost").await);
+        all.push(Session { id, uid, tty, seat, service, remote_host });
+    }
+    Ok(all)
 }
 
 fn failure(error: zbus::Error) -> Failure {

@@ -56,6 +56,18 @@ pub enum Legend {
     Hidden,
 }
 
+/// Whether an answer is given again when it has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Watch {
+    /// It is not.
+    #[default]
+    No,
+    /// It is, one after the other.
+    Lines,
+    /// It is, in the place of the one before.
+    Screen,
+}
+
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Paint {
@@ -111,6 +123,8 @@ pub struct Settings {
     pub why: Option<String>,
     /// `--for=`, in µs.
     pub for_usec: Option<u64>,
+    /// `--watch`.
+    pub watch: Watch,
     /// `--yes`.
     pub yes: bool,
     /// `--replace`.

@@ -1,7 +1,7 @@
 //! From the words of the command line to a running verb.
 
 use crate::bus::{Bus, Failure, Interaction};
-use crate::context::{Context, Export, Json, Legend, Paint, Settings, read_text};
+use crate::context::{Context, Export, Json, Legend, Paint, Settings, Watch, read_text};
 use crate::options::edit::Draft;
 use crate::options::parse::{CommandLine, Typed, parse};
 use crate::options::values::{Surroundings, boolean, span};
@@ -212,6 +212,11 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         }
         Tool::Details => settings.details = Details::Shown,
         Tool::Offline => settings.offline = true,
+        Tool::Watch => {
+            let terminal = std::io::stdout().is_terminal();
+            settings.watch =
+                if terminal && settings.json == Json::Off { Watch::Screen } else { Watch::Lines };
+        }
         Tool::Yes => settings.yes = true,
         Tool::Replace => settings.replace = true,
         Tool::Move => settings.moves = true,

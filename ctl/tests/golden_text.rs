@@ -5,6 +5,7 @@ use homectl::context::{Legend, Paint};
 use homectl::record_text::{Details, View, format};
 use homectl::verb::check;
 use homectl::verb::list::table;
+use homectl::verb::status::screen::text;
 use records::health;
 use records::{HostName, Machine, MachineId, Record, Sections};
 use std::path::PathBuf;
@@ -93,4 +94,17 @@ fn reports() {
     let all = [sound, damaged.clone(), broken].map(|report| check::text("anna", &report)).join("\n");
     compare("check.txt", &all);
     compare("check.json", &format!("{damaged:#}\n"));
+}
+
+/// Two homes and a machine with all there is to tell, in the form that `status -j` has.
+const STATUS: &str = include_str!("golden/status.json");
+
+#[test]
+fn status() {
+    let report: serde_json::Value = serde_json::from_str(STATUS).expect("JSON");
+    compare("status.txt", &text(&report, Paint::Plain));
+    compare("status-color.txt", &text(&report, Paint::Color));
+    let nothing =
+        serde_json::json!({ "homes": [], "weaknesses": [], "inhibitors": [], "lastOpenSleep": null });
+    compare("status-empty.txt", &text(&nothing, Paint::Plain));
 }

@@ -1,6 +1,8 @@
 //! The talk with homed: what each refusal makes the client gather, against scripted sides.
 
-use homectl::bus::{Daemon, Failure, HomeRow, Inhibitor, Order, Question, RecordReply, Suspend, Who};
+use homectl::bus::{
+    Daemon, Failure, HomeRow, Inhibitor, Order, Question, RecordReply, Session, Suspend, Who,
+};
 use homectl::insist::{Place, Talk};
 use homectl::prompt::{Asker, Ready};
 use homectl::vault::{Handed, Vault};
@@ -157,6 +159,9 @@ impl Daemon for Knows {
         unreachable!()
     }
     fn security(&self) -> Result<String, Failure> {
+        unreachable!()
+    }
+    fn sessions(&self) -> Vec<Session> {
         unreachable!()
     }
     fn inhibit(&self, _: &str, _: &str, _: &str, _: u64) -> Result<OwnedFd, Failure> {

@@ -22,6 +22,7 @@ fn alice_logs_in_at_the_console_and_leaves_nothing_behind() -> Result<()> {
     let second = machine.second_console();
     second.login("alice", "correcthorse")?;
     assert_eq!(second.shell("cat file")?.0, "hello\n");
+    status_tells(&machine)?;
     console.send("exit")?;
     console.expect("login:")?;
     assert_eq!(second.shell("cat file")?.0, "hello\n");
@@ -33,6 +34,27 @@ fn alice_logs_in_at_the_console_and_leaves_nothing_behind() -> Result<()> {
     // The secret went by our own socket: the bus daemon has never seen it.
     assert!(bus_daemon_holds(&machine, "org.freedesktop.home1")?);
     assert!(!bus_daemon_holds(&machine, "correcthorse")?, "the bus daemon has the password");
+    Ok(())
+}
+
+/// `homectl status` tells what is true, to her and to root, and goes on telling while it changes.
+fn status_tells(machine: &Ours) -> Result<()> {
+    let ask = |user: &str| -> Result<serde_json::Value> {
+        let told = machine.command("homectl status -j").user(user).check()?;
+        Ok(serde_json::from_str::<serde_json::Value>(&told)?["homes"][0].take())
+    };
+    for user in ["root", "alice"] {
+        let home = ask(user)?;
+        assert_eq!((&home["userName"], &home["state"]), (&"alice".into(), &"active".into()), "{home}");
+        let terminals: Vec<_> =
+            home["sessions"].as_array().into_iter().flatten().map(|one| &one["tty"]).collect();
+        assert_eq!(terminals, ["ttyS0", "ttyS1"], "{home}");
+        assert_eq!((&home["opensBy"]["passwords"], &home["opensBy"]["recoveryKeys"]), (&1.into(), &0.into()));
+        assert!(home["space"]["used"].as_u64().is_some_and(|used| used > 0), "{home}");
+    }
+    assert!(machine.refused("status bob", "", "")?.contains("bob"));
+    machine.check("homectl status --watch -j > /run/watched & echo $! > /run/watcher; until test -s /run/watched; do sleep 0.1; done")?;
+    machine.check("homectl inhibit-lock alice --why=copy --for=1h sleep inf & until grep -q copy /run/watched; do sleep 0.1; done; kill %1 $(cat /run/watcher)")?;
     Ok(())
 }
 

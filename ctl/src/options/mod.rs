@@ -215,6 +215,8 @@ pub enum Tool {
     Details,
     /// `--offline`.
     Offline,
+    /// `--watch`.
+    Watch,
     /// `--yes`.
     Yes,
     /// `--replace`.
@@ -255,6 +257,7 @@ impl Tool {
             Self::Why | Self::For => Some("inhibit-lock"),
             Self::Details => Some("inspect"),
             Self::Move => Some("send"),
+            Self::Watch => Some("status"),
             Self::FileSystem => Some("repair"),
             Self::KeyName => Some("add-signing-key"),
             _ => None,

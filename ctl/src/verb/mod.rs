@@ -16,6 +16,7 @@ pub mod repair;
 pub mod resize;
 pub mod security;
 pub mod simple;
+pub mod status;
 pub mod trust;
 pub mod update;
 pub mod with;
@@ -56,6 +57,7 @@ const OTHER: &str = "Other commands";
 pub const VERBS: &[Verb] = &[
     Verb { name: "list", arguments: "", help: "List the homes (default)", group: BASIC, count: (0, 0), run: list::run },
     Verb { name: "inspect", arguments: "[USER…]", help: "Show all about homes", group: BASIC, count: (0, MANY), run: inspect::run },
+    Verb { name: "status", arguments: "[USER…]", help: "Show how things are with homes: space, sessions, what opens them, their last lock", group: BASIC, count: (0, MANY), run: status::run },
     Verb { name: "create", arguments: "USER", help: "Make a home", group: BASIC, count: (0, 1), run: create::run },
     Verb { name: "update", arguments: "[USER]", help: "Change settings of a home", group: BASIC, count: (0, 1), run: update::run },
     Verb { name: "passwd", arguments: "[USER]", help: "Change the password", group: BASIC, count: (0, 1), run: passwd::run },
