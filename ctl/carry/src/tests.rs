@@ -279,6 +279,35 @@ fn a_hostile_stream_takes_nothing_and_ends() {
 }
 
 #[test]
+fn a_block_that_is_left_out_is_missed_although_all_hashes_are_right() {
+    // One group of four blocks, none of them zeros; hashes and root are those of the whole image.
+    let image = Image((1..=32).collect());
+    let mut whole = Vec::new();
+    send_as(SMALL, parcel(&image, &greeting(&image)), &mut whole, Peer::None, &mut |_| ()).expect("sent");
+    let blocks = whole.iter().position(|byte| *byte == b'B').expect("there");
+    let blocks = (blocks..whole.len())
+        .rev()
+        .find(|at| whole[*at..].starts_with(b"B\x0f\0\0\0\0\0\0\0"))
+        .expect("there");
+    for left_out in 0..4 {
+        let mut stream = whole.clone();
+        stream[blocks + 1] ^= 1 << left_out;
+        stream.drain(blocks + 9 + left_out * 8..blocks + 9 + left_out * 8 + 8);
+        for asks in [false, true] {
+            let (mut line, mut answers, mut target) = (stream.as_slice(), Vec::new(), empty(&image));
+            let answers: Option<&mut dyn Write> = if asks { Some(&mut answers) } else { None };
+            let offer = receive_as(SMALL, &mut line, answers).expect("greeted");
+            let ended = offer.accept(&mut target, None, &mut |_| ());
+            assert!(matches!(ended, Err(Failure::Broken(_))), "block {left_out}, asks: {asks}");
+        }
+    }
+    // Nor does one come that was not asked for, where somebody can be asked.
+    let (mut line, mut answers, mut target) = (whole.as_slice(), Vec::new(), image.clone());
+    let offer = receive_as(SMALL, &mut line, Some(&mut answers)).expect("greeted");
+    assert!(matches!(offer.accept(&mut target, None, &mut |_| ()), Err(Failure::Broken(_))));
+}
+
+#[test]
 fn a_refusal_is_heard_in_words_that_move_no_cursor() {
     let image = image();
     let mut answers = Vec::new();

@@ -5,7 +5,7 @@ use carry::{Source, Target};
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// An image that leaves: as long as this lives, homed opens it for nobody.
@@ -50,10 +50,15 @@ impl Leaving {
 pub(super) fn locked(path: &Path, user: &str) -> Result<File, Failure> {
     let failed = |error: io::Error| Failure::say(format!("{}: {error}", path.display()));
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file =
-        File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?);
-    let kind = file.metadata().map_err(failed)?.file_type();
-    if !kind.is_file() || kind.is_block_device() {
+    // Some file systems take the lock of a file that is open for writing alone; one that can only be read takes it as it is.
+    let opened = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(rustix::io::Errno::ROFS) => {
+            rustix::fs::open(path, flags.difference(OFlags::RDWR) | OFlags::RDONLY, Mode::empty())
+        }
+        other => other,
+    };
+    let file = File::from(opened.map_err(|error| failed(error.into()))?);
+    if !file.metadata().map_err(failed)?.is_file() {
         return Err(Failure::say(format!(
             "{} is no image file. Homes of other kinds are carried by tar or rsync while they are closed.",
             path.display()

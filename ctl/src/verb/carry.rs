@@ -30,22 +30,30 @@ pub fn export(ctx: &Context<'_>, words: &[&str]) -> Outcome {
             send(parcel, &mut line, Peer::None, &mut watch).map_err(|failure| unfinished(&failure))?;
             line.flush().map_err(|error| Failure::say(format!("writing: {error}")))?;
         }
-        file => {
-            // Whole or not there: whoever finds it under its name may remove the home.
-            let failed = |error: std::io::Error| Failure::say(format!("{file}: {error}"));
-            let beside = PathBuf::from(format!("{file}.part"));
-            let mut line = BufWriter::new(private(&beside).map_err(failed)?);
-            send(parcel, &mut line, Peer::None, &mut watch).map_err(|failure| unfinished(&failure))?;
-            let out = line.into_inner().map_err(|error| failed(error.into_error()))?;
-            out.sync_all().map_err(failed)?;
-            std::fs::rename(&beside, file).map_err(failed)?;
-            let folder = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))
-                .and_then(|folder| folder.sync_all())
-                .map_err(failed)?;
-        }
+        file => to_file(file, parcel, &mut watch)?,
     }
     Ok(0)
+}
+
+/// Whole or not there: whoever finds it under its name may remove the home.
+fn to_file(file: &str, parcel: Parcel<'_>, watch: carry::Watch<'_>) -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::say(format!("{file}: {error}. The home here was not changed."));
+    let beside = PathBuf::from(format!("{file}.part"));
+    // What is there is of an earlier try, or somebody's who knows the name: nothing is written through it.
+    let _ = std::fs::remove_file(&beside);
+    let mut line = BufWriter::new(private(&beside).map_err(failed)?);
+    let written =
+        send(parcel, &mut line, Peer::None, watch).map_err(|failure| unfinished(&failure)).and_then(|_| {
+            let out = line.into_inner().map_err(|error| failed(error.into_error()))?;
+            out.sync_all().and_then(|()| std::fs::rename(&beside, file)).map_err(failed)
+        });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written?;
+    let folder = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 /// `import [FILE]`
@@ -198,7 +206,7 @@ fn ssh(host: &str, words: &str) -> Result<Child, Failure> {
 
 fn private(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn unfinished(failure: &carry::Failure) -> Failure {

@@ -33,7 +33,7 @@ struct Kept {
     last: u64,
     /// Which time these are of.
     number: u64,
-    /// `None`: they could not be read, or never were.
+    /// `None`: they were never read.
     trust: Option<Trust>,
 }
 
@@ -92,7 +92,9 @@ impl Neighbours {
         let trust = self.read_trust();
         let mut kept = self.kept();
         if kept.number < number {
-            (kept.number, kept.trust) = (number, trust.clone());
+            kept.number = number;
+            // A disk that fails makes nobody a stranger who was none.
+            kept.trust = trust.clone().or(kept.trust.take());
         }
         trust
     }
