@@ -86,6 +86,12 @@ impl Index {
         }
     }
 
+    /// How many are found.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Brings a set of all UIDs up to date.
     pub fn follow_uids(&mut self, uids: &mut BTreeSet<u32>) {
         for (uid, is_taken) in self.uids_changed.drain(..) {

@@ -39,6 +39,26 @@ fn image(number: u32) -> String {
     format!("/home/{}.home", name(number))
 }
 
+/// Every home is found by its UID, names and image, and by nothing else; a call that waits for one is still open.
+pub fn is_found_by_what_it_has(manager: &Manager, open: &BTreeSet<RequestId>) {
+    let (index, mut uids) = (manager.homes.index(), BTreeSet::new());
+    let homes: Vec<&Home> = manager.homes.walk().collect();
+    for home in &homes {
+        let user = home.user();
+        uids.insert(home.uid());
+        assert!(index.with_uid(home.uid()).eq([user]), "{user} is not found by UID");
+        assert!(home.names().iter().all(|name| index.called(name).eq([user])), "{user} is not found by name");
+        assert!(index.at(&home.place().image).eq([user]), "{user} is not found by image");
+    }
+    assert_eq!(manager.uids, uids, "who has which UID");
+    assert_eq!(index.len(), homes.len(), "homes are found that are none");
+    assert!(
+        manager.waiting.keys().all(|call| open.contains(call)),
+        "{:?} has been answered",
+        manager.waiting
+    );
+}
+
 struct Crowd {
     manager: Manager,
     facts: Counted,
