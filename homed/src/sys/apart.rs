@@ -4,8 +4,17 @@
 //! last thread ends: its sockets, its name on the bus and its lock would stay with a dead daemon, and no other could take its
 //! place. A thread that has let go of them keeps none.
 
+use std::cell::RefCell;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
+
+type Act = Box<dyn FnOnce() + Send>;
+
+thread_local! {
+    /// The thread apart of this thread. It ends with this one: who has thousands of questions begins no thread for each.
+    static APART: RefCell<Option<mpsc::Sender<Act>>> = const { RefCell::new(None) };
+}
 
 /// Does something on a thread that has no files but the standard ones open, and waits for what comes of it. It may open
 /// files and has to close them; none of the process's may be used there, those of a library included, and it must not log.
@@ -14,16 +23,35 @@ pub fn apart<T: Send + 'static>(act: impl Fn() -> T + Send + Sync + 'static) -> 
     let act = Arc::new(act);
     let (tell, heard) = mpsc::sync_channel(1);
     let theirs = act.clone();
+    // Nobody listens any more is just as good.
+    hand_over(Box::new(move || drop(tell.send(theirs()))));
+    heard.recv().unwrap_or_else(|_| act())
+}
+
+/// To the thread that is there, or to a new one. What neither takes is dropped, and whoever waits for it hears so.
+fn hand_over(act: Act) {
+    APART.with_borrow_mut(|there| {
+        let left = match there.as_ref() {
+            Some(there) => there.send(act).err().map(|refused| refused.0),
+            None => Some(act),
+        };
+        let Some(act) = left else { return };
+        *there = begin().ok();
+        if let Some(there) = there {
+            let _ = there.send(act);
+        }
+    });
+}
+
+fn begin() -> io::Result<mpsc::Sender<Act>> {
+    let (send, received) = mpsc::channel::<Act>();
     let work = move || {
         // Where the kernel cannot, all stays open: only who is killed meanwhile leaves more than it should.
         let _ = let_go_of_files();
-        // Nobody listens any more is just as good.
-        let _ = tell.send(theirs());
+        // Whoever waits for one that breaks hears so, and the next is served.
+        received.into_iter().for_each(|act| drop(catch_unwind(AssertUnwindSafe(act))));
     };
-    match std::thread::Builder::new().name("apart".into()).spawn(work) {
-        Ok(_) => heard.recv().unwrap_or_else(|_| act()),
-        Err(_) => act(),
-    }
+    std::thread::Builder::new().name("apart".into()).spawn(work).map(|_| send)
 }
 
 /// The thread has a table of files of its own from now on, without any but the standard three.
@@ -50,5 +78,18 @@ mod tests {
         assert!(!apart(is_open));
         assert!(is_open());
         assert!(file.read(&mut [0; 8]).is_ok_and(|read| read == 8));
+    }
+
+    #[test]
+    fn one_thread_serves_a_thread_as_long_as_that_lives_whatever_breaks() {
+        let id = || std::thread::current().id();
+        let first = apart(id);
+        assert!(first == apart(id) && first != id());
+        let other = std::thread::spawn(move || apart(id)).join().expect("no panic");
+        assert_ne!(first, other);
+
+        let breaks = move || if id() == first { panic!("on purpose") } else { 7 };
+        assert_eq!(apart(breaks), 7, "done by who waits");
+        assert_eq!(apart(id), first);
     }
 }
