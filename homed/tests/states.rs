@@ -1,7 +1,7 @@
 //! `docs/STATES.md` has the answer to every verb in every state, as the code gives it. `HOMED_GOLDEN=write` writes it anew.
 
 use homed::home::state::{Lingering, Purpose, Resting, State, Work};
-use homed::home::verdict::{Favour, Held, Situation, Verb, Verdict, verdict};
+use homed::home::verdict::{Favour, Held, Situation, Verb, Verdict, Waits, verdict};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn cell(answers: Vec<(&str, String)>) -> String {
 }
 
 fn situation(resting: Resting, doing: Option<Work>, held: Held, favour: Favour) -> Situation {
-    Situation { state: State { resting, doing, lingering: Lingering::No }, held, favour }
+    Situation { state: State { resting, doing, lingering: Lingering::No }, held, favour, waits: Waits::No }
 }
 
 fn at_rest(verb: Verb, resting: Resting) -> String {
@@ -51,7 +51,10 @@ fn at_rest(verb: Verb, resting: Resting) -> String {
         answers
             .map(|(name, held, lingering)| {
                 let state = State { resting, doing: None, lingering };
-                (name, words(verdict(Situation { state, held, favour: Favour::Owner }, verb)))
+                (
+                    name,
+                    words(verdict(Situation { state, held, favour: Favour::Owner, waits: Waits::No }, verb)),
+                )
             })
             .collect(),
     )

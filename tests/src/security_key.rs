@@ -73,6 +73,19 @@ impl<'a> SecurityKey<'a> {
         self.plug_in()
     }
 
+    /// Runs homectl with that PIN, and returns when the key waits for the touch, which does not come: what homectl says goes to
+    /// /run/said.
+    pub fn waits_for_touch(&self, words: &str, pin: &str) -> Result<()> {
+        let asked = format!("{MEMORIES}/{}/asked", self.name);
+        self.set("held", "")?;
+        let script = format!(
+            "rm -f {asked}; export PIN='{pin}'; setsid homectl {words} </dev/null >/run/said 2>&1 &
+             pid=$!; echo $pid >/run/waits
+             until [ -e {asked} ]; do kill -0 $pid || {{ cat /run/said >&2; exit 1; }}; sleep 0.05; done"
+        );
+        self.machine.check(&script).map(drop)
+    }
+
     /// How often it was touched since this was asked the last time.
     pub fn touches(&self) -> Result<usize> {
         let file = format!("{MEMORIES}/{}/touches", self.name);

@@ -65,8 +65,31 @@ fn a_key_opens_its_home_and_never_stands_in_the_way() -> Result<()> {
         ensure!(key.touches()? == 0);
     }
     key.plug_in()?;
+    nobody_touches(&machine, &key)?;
     wrong_pins(&machine, &key)?;
     two_keys(&machine, &key)
+}
+
+/// Whoever wants the home meanwhile has it at once, and nobody is waited for when the caller has gone.
+fn nobody_touches(machine: &Ours, key: &SecurityKey<'_>) -> Result<()> {
+    let ended = "tail --pid=$(cat /run/waits) -f /dev/null";
+    key.waits_for_touch("activate alice", "1234")?;
+    done(machine, "activate alice", "", PASSWORD)?;
+    machine.check(&format!("{ended}; grep -F 'was not waited for any longer' /run/said"))?;
+    machine.done("deactivate alice", "", "")?;
+    key.pull_out()?;
+    key.plug_in()?;
+    key.waits_for_touch("activate alice", "1234")?;
+    // It would wait for 30 s.
+    machine.check(&format!(
+        "kill $(cat /run/waits); {ended}
+         for try in $(seq 150); do pgrep -f '/homed worker' >/dev/null || exit 0; sleep 0.1; done; exit 1"
+    ))?;
+    key.unset("held")?;
+    key.pull_out()?;
+    key.plug_in()?;
+    key.touches()?;
+    machine.nothing_open("alice")
 }
 
 /// A wrong PIN costs one try, and the key says so in the end; nobody touches it.

@@ -9,6 +9,7 @@ use crate::home::effect::{Event, StartJob};
 use crate::home::facts::Place;
 use crate::job::{Outcome, Step, Task};
 use records::UserName;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::oneshot;
 
 impl Daemon {
@@ -66,10 +67,15 @@ impl Daemon {
     }
 }
 
-/// Passes progress on, and tells the core when there is no way back.
+/// Passes progress on, and tells the core when a person is waited for, and when there is no way back.
 fn report(start: &mut StartJob, events: Events, pace: Pace) -> Report {
     let (sink, user, id) = (start.progress.take(), start.user.clone(), start.id);
+    let asked = AtomicBool::new(false);
     Box::new(move |progress| {
+        let asks = progress.step == Step::AskTokens.words();
+        if asked.swap(asks, Ordering::Relaxed) != asks {
+            events.event(Event::Asking(user.clone(), id, asks));
+        }
         pace.enter(&progress);
         if let Some(sink) = &sink {
             sink(&progress);

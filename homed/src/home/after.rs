@@ -168,8 +168,9 @@ impl Home {
     ) -> Fate {
         let failed = match running.phase {
             Phase::Ending => super::look::broken_off(),
+            Phase::Asking if running.makes_way && running.broke_off => super::urgent::left(),
             Phase::Working if running.makes_way && running.broke_off => super::urgent::made_way(running.work),
-            Phase::Checking | Phase::Working | Phase::Committed | Phase::Proving => failed,
+            Phase::Checking | Phase::Working | Phase::Asking | Phase::Committed | Phase::Proving => failed,
         };
         let wanted = running.wanted;
         if running.work == Work::Creating && running.broke_off {

@@ -35,6 +35,8 @@ pub enum Event {
     Ended(UserName, JobId, Outcome),
     /// A worker is past the point from which on it is finished even if nobody waits.
     Committed(UserName, JobId),
+    /// A worker asks tokens, which may take as long as people do; or it does not any more.
+    Asking(UserName, JobId, bool),
     /// A check came back.
     Checked(UserName, JobId, Findings),
     /// What is to be seen of a lock, as [`Effect::Prove`] asked; `None`: nobody could tell in time.

@@ -58,7 +58,7 @@ pub use tend::is_tending;
 pub use timer::{HomeTimer, TimerKind};
 pub use tuning::Tuning;
 pub use turn::{GroupId, Turn, Waiter};
-use verdict::{Favour, Held, Situation, Verb, Verdict, verdict};
+use verdict::{Favour, Held, Situation, Verb, Verdict, Waits, verdict};
 pub use wanted::{Attempt, Wanted};
 
 /// One home.
@@ -161,7 +161,7 @@ impl Home {
 
     /// Whether nothing would come of it.
     pub fn is_already_so(&self, verb: Verb, facts: &dyn Facts) -> bool {
-        verdict(self.situation(facts), verb) == Verdict::AlreadySo
+        verdict(self.situation(Favour::Owner, facts), verb) == Verdict::AlreadySo
     }
 
     /// Whether its user is known to be away.
@@ -194,14 +194,19 @@ impl Home {
         }
     }
 
-    fn situation(&self, facts: &dyn Facts) -> Situation {
+    /// The situation, for somebody in whose favour something is wanted.
+    fn situation(&self, asks: Favour, facts: &dyn Facts) -> Situation {
         let favour = self.running.as_ref().map_or(Favour::Owner, |running| running.wanted.favour());
-        Situation { state: self.state(facts), held: self.held(), favour }
+        let waits = match &self.running {
+            Some(running) if running.phase == run::Phase::Asking && asks <= favour => Waits::ForPerson,
+            Some(_) | None => Waits::No,
+        };
+        Situation { state: self.state(facts), held: self.held(), favour, waits }
     }
 
     /// Does what is wanted, now or when its turn comes.
     pub fn want(&mut self, wanted: Wanted, turn: &mut Turn) -> Fate {
-        match verdict(self.situation(turn.facts), wanted.verb) {
+        match verdict(self.situation(wanted.trier.favour, turn.facts), wanted.verb) {
             Verdict::Start(_) | Verdict::AtOnce if self.must_stay(wanted.verb) => {
                 let sentence =
                     "What is left of a job that was broken off is not cleaned up yet; try again in a moment.";

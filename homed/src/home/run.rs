@@ -35,6 +35,8 @@ pub(super) enum Phase {
     Checking,
     /// The worker runs.
     Working,
+    /// It waits for a person at a token, and has nothing of the home open.
+    Asking,
     /// The worker is past its point of no return.
     Committed,
     /// The worker is being ended: somebody wants the home.
@@ -54,8 +56,8 @@ impl Home {
         wanted.counted = wanted.is_attempt();
         let id = turn.job_id();
         let check = self.check_before(work, &wanted, id, turn);
-        let (makes_way, broke_off) = (false, false);
-        self.running = Some(Running { id, work, wanted, makes_way, broke_off, phase: Phase::Checking });
+        let (makes_way, broke_off, phase) = (false, false, Phase::Checking);
+        self.running = Some(Running { id, work, wanted, makes_way, broke_off, phase });
         self.changed(turn);
         match check {
             Some(check) => turn.effects.push(Effect::Check(Box::new(check))),
@@ -226,6 +228,10 @@ impl Home {
             }
             (Phase::Working, Work::Creating | Work::Checking | Work::Resizing) => {
                 turn.effects.push(Effect::Stop(id));
+                Fate::Stays
+            }
+            (Phase::Asking, _) => {
+                self.make_way(turn);
                 Fate::Stays
             }
             (Phase::Working | Phase::Committed | Phase::Ending | Phase::Proving, _) => Fate::Stays,

@@ -1,10 +1,10 @@
 //! What happens while a lock waits for the job that runs: it is given some time, then it is ended if it can be, and
 //! in the end whoever waits for the lock is told what keeps it.
 
-use super::effect::{Effect, Failed};
+use super::effect::{Effect, Failed, JobId};
 use super::run::{Phase, Running};
 use super::state::Work;
-use super::{GroupId, Home, TimerKind, Turn, Waiter, Wanted};
+use super::{Fate, GroupId, Home, TimerKind, Turn, Waiter, Wanted};
 use records::Refusal;
 use records::refusal::Refused;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) const LATE: Duration = Duration::from_secs(25);
 impl Work {
     /// Whether its worker may be killed: what it leaves is settled, and nothing is lost but its work. (Another
     /// program repairs the file system in a repair; a change of password or record is in several places.)
-    fn may_be_ended(self) -> bool {
+    pub(super) fn may_be_ended(self) -> bool {
         match self {
             Self::Fixating(_)
             | Self::Activating(_)
@@ -83,6 +83,19 @@ impl Home {
         self.stop_timer(TimerKind::Late);
     }
 
+    /// The worker asks tokens, or does not any more.
+    pub fn asking(&mut self, id: JobId, asks: bool) -> Fate {
+        let Some(running) = self.running.as_mut().filter(|r| r.id == id && !r.makes_way) else {
+            return Fate::Stays;
+        };
+        running.phase = match (running.phase, asks) {
+            (Phase::Working, true) if running.work.may_be_ended() => Phase::Asking,
+            (Phase::Asking, false) => Phase::Working,
+            (phase, _) => phase,
+        };
+        Fate::Stays
+    }
+
     /// The job had its time.
     pub(super) fn hurried(&mut self, turn: &mut Turn) {
         let Some(running) = self.running.as_mut().filter(|_| self.queue.is_urgent()) else { return };
@@ -114,6 +127,13 @@ impl Home {
         let work = self.running.as_ref().filter(|_| waits)?.work;
         Some(format!("{}: {}", self.user(), work.words()))
     }
+}
+
+/// What the caller of a job is told that was ended while it waited for a person. Clients ask again then, for the password too.
+pub(super) fn left() -> Failed {
+    let sentence = "The security token was not waited for any longer, for something else was wanted of the home; nothing was \
+                    changed.";
+    Failed::Refused(Refused::new(Refusal::TokenActionTimeout, sentence))
 }
 
 /// What the caller of a job is told that was ended for a lock.

@@ -29,6 +29,15 @@ pub enum Favour {
     Stranger,
 }
 
+/// Whether the running job waits for a person who has to touch a token, or to type on it: nothing of the home is open then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Waits {
+    /// It does not, or who asks has no right to end that.
+    No,
+    /// It does.
+    ForPerson,
+}
+
 /// All that the answer depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Situation {
@@ -38,6 +47,8 @@ pub struct Situation {
     pub held: Held,
     /// In whose favour the running job is.
     pub favour: Favour,
+    /// Whether that job waits for a person.
+    pub waits: Waits,
 }
 
 /// The answer.
@@ -61,6 +72,7 @@ pub enum Verdict {
 pub fn verdict(situation: Situation, verb: Verb) -> Verdict {
     match situation.state.doing {
         Some(Work::Tending(care)) => while_tending(situation, verb, care),
+        Some(_) if situation.waits == Waits::ForPerson => while_waiting(situation, verb),
         Some(_) => while_working(situation, verb),
         None => at_rest(situation, verb),
     }
@@ -74,6 +86,48 @@ fn while_tending(situation: Situation, verb: Verb, care: Care) -> Verdict {
         (Verdict::Start(_), Verb::Release | Verb::HolderGone, Care::Left) => Verdict::Queue,
         (Verdict::Start(_), ..) => Verdict::Yield,
         (other, ..) => other,
+    }
+}
+
+/// The person may never come. Logins and checks of a password wait all the same: anybody can begin one.
+fn while_waiting(situation: Situation, verb: Verb) -> Verdict {
+    match verb {
+        // A token's PIN does not stay in memory either.
+        Verb::Lock | Verb::LockAll => Verdict::Yield,
+        Verb::Activate
+        | Verb::ActivateIfReferenced
+        | Verb::Fixate
+        | Verb::ChangePassword
+        | Verb::Update
+        | Verb::UpdateOffline
+        | Verb::Resize
+        | Verb::Deactivate
+        | Verb::DeactivateAll
+        | Verb::StorageGone
+        | Verb::Repair
+        | Verb::Rescue
+        | Verb::Remove
+        | Verb::Unregister
+        | Verb::Unlock
+        | Verb::Settle
+        | Verb::GiveUp => {
+            let state = State { doing: None, ..situation.state };
+            match at_rest(Situation { state, ..situation }, verb) {
+                Verdict::Start(_) | Verdict::AtOnce => Verdict::Yield,
+                other => other,
+            }
+        }
+        Verb::Acquire
+        | Verb::Release
+        | Verb::HolderGone
+        | Verb::Ref
+        | Verb::RefUnrestricted
+        | Verb::Authenticate
+        | Verb::Create
+        | Verb::Check
+        | Verb::Fit
+        | Verb::Tend
+        | Verb::Later(_) => while_working(situation, verb),
     }
 }
 

@@ -135,6 +135,7 @@ impl Manager {
                 home.committed(job);
                 Fate::Stays
             }),
+            Event::Asking(user, job, asks) => self.on(&user, turn, |home, _| home.asking(job, asks)),
             Event::Checked(user, job, findings) => match self.pending.remove(&job) {
                 Some(pending) => {
                     self.expected.remove(&(user, job));

@@ -31,6 +31,8 @@ enum Op {
     Ask(What, usize, u32),
     /// The first running job ends.
     End(End),
+    /// The first running job asks tokens, or does not any more.
+    Asks(bool),
     /// The first open check comes back.
     Check(bool),
     /// The reference given first is let go.
@@ -127,6 +129,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (what, 0..2_usize, prop::sample::select(vec![0, 60456, 2000])).prop_map(|(w, i, u)| Op::Ask(w, i, u)),
         4 => end.prop_map(Op::End),
+        2 => prop::bool::ANY.prop_map(Op::Asks),
         3 => prop::bool::weighted(0.8).prop_map(Op::Check),
         2 => Just(Op::LetGo),
         1 => Just(Op::Leave),
@@ -155,6 +158,51 @@ fn an_open_home_is_detached_when_its_disk_is_pulled_out() {
     assert!(put(Storage::Missing, Mount::None).is_none());
     let task = put(Storage::Missing, Mount::Usable);
     assert!(matches!(task, Some(Task::Deactivate { force: crate::job::Force::Yes })));
+}
+
+/// The first running job asks tokens, or does not any more.
+fn asks(scene: &mut Scene, manager: &mut Manager, asks: bool) {
+    if let Some(start) = scene.running.first() {
+        let event = Event::Asking(start.user.clone(), start.id, asks);
+        scene.take(manager, event);
+    }
+}
+
+/// Nobody touches the token at the prompt of a locked home: whoever unlocks it otherwise, or closes the lid, waits for nobody,
+/// and neither does anybody wait for a caller who has gone.
+#[test]
+fn a_wait_for_a_touch_makes_way_and_goes_with_its_caller() {
+    let begin = || {
+        let (mut manager, mut scene) = (manager(), Scene::default());
+        let text = r#"{"userName":"alice","storage":"luks","uid":60001}"#;
+        let record = Box::new(Record::parse(text, Sections::HOST).expect("valid"));
+        scene.take(&mut manager, Event::Loaded(record, Interrupted::No, vec![AtSuspend::Lock]));
+        let locked = Whereabouts { storage: Storage::There, mount: Mount::Suspended };
+        scene.disks.borrow_mut().insert(user(0), locked);
+        // The third call has a password with it.
+        scene.calls = 2;
+        scene.apply(&mut manager, Op::Ask(What::Unlock, 0, 0));
+        assert!(matches!(scene.running[0].job.task, Task::Unlock { .. }));
+        (manager, scene)
+    };
+    let stops = |op: Op, asks: bool| {
+        let (mut manager, mut scene) = begin();
+        let unlocks = scene.running[0].id;
+        scene.apply(&mut manager, Op::Asks(true));
+        scene.apply(&mut manager, Op::Asks(asks));
+        scene.calls = 5;
+        scene.apply(&mut manager, op);
+        scene.stopped.contains(&unlocks)
+    };
+    let all =
+        [What::Unlock, What::Lock, What::LockAll, What::LockAllForSleep].map(|what| Op::Ask(what, 0, 0));
+    for op in all.into_iter().chain([Op::Leave]) {
+        assert!(stops(op, true), "{op:?} is kept waiting");
+        assert!(!stops(op, false), "{op:?} breaks off what a person has answered");
+    }
+    for what in [What::Acquire, What::Authenticate, What::Check] {
+        assert!(!stops(Op::Ask(what, 0, 0), true), "anybody can begin {what:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{KINDS, Offer, Token, count, entries, passwords, travelling};
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret};
+use serde_json::Value;
 
 /// How many keys have to be shown that are no passwords, where the last password goes.
 const OTHERS: usize = 2;
@@ -28,7 +29,7 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
     let changed = |kind: &&&dyn Token| entries(**kind, before) != entries(**kind, new);
     // Kinds of which nothing can be changed are told first.
     for kind in KINDS.iter().rev().filter(changed) {
-        let is_new = |entry: &&serde_json::Value| !entries(*kind, before).contains(entry);
+        let is_new = |entry: &&Value| !entries(*kind, before).contains(entry);
         entries(*kind, new).iter().filter(is_new).try_for_each(|entry| kind.enrol(entry, offer).map(drop))?;
     }
     if !KINDS.iter().any(|kind| changed(&kind)) {
@@ -46,6 +47,28 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
         return Err(Refused::new(Refusal::HomeCantAuthenticate, sentence));
     }
     Ok(Some(Change { others: count(new).saturating_sub(wanted.len()), wanted }))
+}
+
+/// Whether tokens have to be asked for what is added, by somebody who has shown a key of the record.
+pub fn must_ask(before: &Record, new: &Record, offer: &Offer<'_>) -> bool {
+    added(before, new).any(|(kind, entry)| kind.at_hand(entry, offer).is_none())
+        && super::prove(before, offer).is_ok()
+}
+
+/// Asks for it. What is answered stays with the offer.
+pub fn ask(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<(), Refused> {
+    added(before, new).try_for_each(|(kind, entry)| kind.enrol(entry, offer).map(drop))
+}
+
+/// What is added and is whole; what is only wished for has no hash yet.
+fn added<'a>(before: &'a Record, new: &'a Record) -> impl Iterator<Item = (&'static dyn Token, &'a Value)> {
+    let is_added = |kind: &dyn Token, entry: &Value| {
+        !entries(kind, before).contains(entry) && (entry.is_string() || entry.get("hashedPassword").is_some())
+    };
+    KINDS.into_iter().rev().flat_map(move |kind| {
+        let all = entries(kind, new).iter().filter(move |entry| is_added(kind, entry));
+        all.map(move |entry| (kind, entry))
+    })
 }
 
 /// Whether a key goes that opens the home everywhere.
@@ -80,7 +103,7 @@ mod tests {
     use super::*;
     use crate::sys::crypt3;
     use records::{Credentials, Sections};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn hash(text: &str) -> String {
         crypt3::hash(&Secret::from_text(text.to_owned())).expect("hashes")

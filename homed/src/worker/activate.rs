@@ -144,16 +144,43 @@ pub struct Unlocked<'a> {
     pub opened: Box<dyn Opened>,
 }
 
+/// What was given for a job, and what tokens have answered to it.
+pub struct Offered<'a> {
+    /// All of it.
+    pub offer: Offer<'a>,
+    /// The keys that this may be.
+    keys: Vec<Secret>,
+}
+
+impl<'a> Offered<'a> {
+    /// Asks tokens where that has to be; nothing is open yet.
+    pub fn new(job: &'a Job, steps: &mut dyn Steps) -> Result<Self, Failure> {
+        let offer = Offer::new(&job.credentials);
+        let keys = candidates(job, &offer, steps)?;
+        Ok(Self { offer, keys })
+    }
+}
+
 /// Opens a home. A key fits; who asks is not proven yet.
 pub fn unlocked<'a, W: Write>(
     job: &'a Job,
+    how_known: (Known, Rule),
+    how: Opening,
+    steps: &mut Reporter<W>,
+) -> Result<Unlocked<'a>, Failure> {
+    let offered = Offered::new(job, steps)?;
+    unlocked_with(job, offered, how_known, how, steps)
+}
+
+/// The same with what is offered already.
+pub fn unlocked_with<'a, W: Write>(
+    job: &'a Job,
+    Offered { offer, keys }: Offered<'a>,
     (known, rule): (Known, Rule),
     how: Opening,
     steps: &mut Reporter<W>,
 ) -> Result<Unlocked<'a>, Failure> {
-    let offer = Offer::new(&job.credentials);
     let mut copies = Copies::new(job, known, rule)?;
-    let keys = candidates(job, &offer, steps)?;
     let spec = Spec::of(&job.record, &job.machine)?;
     let mut opened = open(spec, how, &keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;

@@ -10,13 +10,13 @@
 //!
 //! Where keys change, the order is a plan (`storage/luks/plan/keys.rs`).
 
-use super::activate::{Unlocked, for_change};
+use super::activate::{Offered, Unlocked, unlocked_with};
 use super::blobs::{self, Claimed};
 use super::copies::Copies;
 use super::heal::{self, Given};
 use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Known, Mounted, Reach, RecordChange, Step, Steps};
-use crate::storage::{Hidden, InOrder, KeyChange, Opened, Then};
+use crate::storage::{Hidden, InOrder, KeyChange, Opened, Opening, Then};
 use crate::token::{self, change::Change};
 use records::reconcile::Rule;
 use records::signature::{self, Verdict};
@@ -73,7 +73,15 @@ fn everywhere<W: Write>(
     mut claimed: Claimed,
     steps: &mut Reporter<W>,
 ) -> Done {
-    let Unlocked { offer, keys, mut copies, mut opened } = for_change(job, resting, steps)?;
+    let offered = Offered::new(job, steps)?;
+    // What is enrolled is asked for as well, before the home is opened: nobody waits for its user then.
+    if token::change::must_ask(&job.record, new, &offered.offer) {
+        steps.enter(Step::AskTokens)?;
+        token::change::ask(&job.record, new, &offered.offer)?;
+    }
+    let how = Opening::Change(resting);
+    let Unlocked { offer, keys, mut copies, mut opened } =
+        unlocked_with(job, offered, (Known::Yes, Rule::HostNotOlder), how, steps)?;
     let proven = copies.prove(&offer)?;
     let given = Given { tried: &keys, proven: &proven, offer: &offer };
     let in_order = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps)?;

@@ -12,6 +12,7 @@ fn all_situations() -> impl Iterator<Item = Situation> {
                         state: State { resting, doing, lingering },
                         held,
                         favour,
+                        waits: Waits::No,
                     })
                 })
             })
@@ -162,7 +163,7 @@ fn the_table_says_what_the_interface_promises() {
         assert_eq!(cells[0], format!("{verb:?}"));
         let held = if verb == Verb::ActivateIfReferenced { Held::Yes } else { Held::No };
         for (column, expected) in columns().into_iter().zip(&cells[1..]) {
-            let situation = Situation { state: column, held, favour: Favour::Owner };
+            let situation = Situation { state: column, held, favour: Favour::Owner, waits: Waits::No };
             assert_eq!(&short(verdict(situation, verb)), expected, "{verb:?} {column:?}");
         }
         assert_eq!(cells.len(), 9, "{row}");
@@ -214,5 +215,32 @@ fn short(verdict: Verdict) -> String {
             Work::Tending(_) => "tend",
         }
         .into(),
+    }
+}
+
+/// A wait for a touch keeps nobody from what would be done at once if nobody waited, but for what anybody can begin. It is
+/// no reason to do what would be refused, and nothing starts beside it.
+#[test]
+fn whoever_waits_for_a_person_makes_way() {
+    for situation in all_situations() {
+        let waits = Situation { waits: Waits::ForPerson, ..situation };
+        let at_rest = Situation { state: State { doing: None, ..situation.state }, ..situation };
+        let is_asking =
+            |work| matches!(work, Work::Activating(_) | Work::Authenticating(_) | Work::Unlocking(_));
+        for verb in Verb::ALL.into_iter().filter(|_| situation.state.doing.is_some_and(is_asking)) {
+            let (answer, free) = (verdict(waits, verb), verdict(at_rest, verb));
+            match verb {
+                Verb::Lock | Verb::LockAll => assert_eq!(answer, Verdict::Yield, "{waits:?} {verb:?}"),
+                Verb::Acquire | Verb::Authenticate | Verb::Release | Verb::HolderGone | Verb::Check => {
+                    assert_eq!(answer, verdict(situation, verb), "{waits:?} {verb:?}");
+                }
+                Verb::Unlock | Verb::Deactivate | Verb::Activate | Verb::Update | Verb::Remove => {
+                    let makes_way = matches!(free, Verdict::Start(_));
+                    assert_eq!(answer == Verdict::Yield, makes_way, "{waits:?} {verb:?}");
+                    assert!(makes_way || answer == free, "{waits:?} {verb:?}");
+                }
+                _ => assert!(!matches!(answer, Verdict::Start(_)), "{waits:?} {verb:?}"),
+            }
+        }
     }
 }

@@ -319,6 +319,7 @@ impl Scene {
         match op {
             Op::Ask(what, index, uid) => self.ask(manager, what, index, uid),
             Op::End(end) => self.end(manager, end),
+            Op::Asks(asks) => super::asks(self, manager, asks),
             Op::Check(good) => {
                 if let Some((user, id, uids)) = (!self.checks.is_empty()).then(|| self.checks.remove(0)) {
                     // Now and then the others belong to somebody.

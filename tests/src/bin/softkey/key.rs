@@ -90,6 +90,9 @@ impl Key {
     fn user(&self, wanted: Wanted) -> Result<u8, Status> {
         let mut flags = if wanted.verified { VERIFIED } else { 0 };
         if wanted.touch {
+            if self.is("held") {
+                std::fs::write(self.folder.join("asked"), "").map_err(|_| Status::Other)?;
+            }
             while self.is("held") {
                 std::thread::sleep(Duration::from_millis(10));
             }

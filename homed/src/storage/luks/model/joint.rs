@@ -8,7 +8,7 @@ use super::verbs::{Cut, How, Verb, gets_in};
 use super::walk::{self, Event};
 use crate::home::facts::{Mount, Storage, Whereabouts};
 use crate::home::state::{Lingering, Purpose, State, Work};
-use crate::home::verdict::{Favour, Held, Situation, Verb as Asked, Verdict, verdict};
+use crate::home::verdict::{Favour, Held, Situation, Verb as Asked, Verdict, Waits, verdict};
 use crate::job::Known;
 use crate::storage::luks::plan::without::tests::without;
 use crate::storage::luks::plan::without::{Mend, has};
@@ -166,7 +166,7 @@ impl Joint {
         };
         let resting = Whereabouts { storage: Storage::There, mount }.resting(Known::Yes);
         let state = State { resting, doing: None, lingering: Lingering::No };
-        match verdict(Situation { state, held: Held::No, favour: Favour::Owner }, asked) {
+        match verdict(Situation { state, held: Held::No, favour: Favour::Owner, waits: Waits::No }, asked) {
             Verdict::Start(work) if !self.unsettled || work.mends() => Some(work),
             _ => None,
         }
