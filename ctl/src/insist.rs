@@ -97,13 +97,7 @@ impl Talk<'_> {
                 }
                 let or = if no_token { "; or plug in the security key, and press Enter" } else { "" };
                 let again = if no_token { Empty::TriesAgain } else { Empty::IsTried };
-                if self.place.is_some_and(|place| place.has_pin(self.user)) {
-                    let question =
-                        format!("PIN of this computer, or password of {} (or recovery key{or}): ", self.user);
-                    return self.pin_or_password(failure, (&question, again), credentials);
-                }
-                let question = format!("Password of {} (or recovery key{or}): ", self.user);
-                self.password(failure, (&question, again), credentials)
+                self.instead(failure, (&format!("recovery key{or}"), again), credentials)
             }
             Refusal::BadRecoveryKey => {
                 self.asker.notice(sentence);
@@ -132,8 +126,7 @@ impl Talk<'_> {
             Refusal::TokenActionTimeout | Refusal::TokenPinLocked => {
                 self.asker.notice(sentence);
                 forget_token(credentials);
-                let question = format!("Password of {} (or recovery key): ", self.user);
-                self.password(failure, (&question, Empty::TriesAgain), credentials)
+                self.instead(failure, ("recovery key", Empty::TriesAgain), credentials)
             }
             _ => Err(failure),
         }
@@ -155,6 +148,25 @@ impl Talk<'_> {
         Ok(())
     }
 
+    /// What can be typed without a token: the password, and the PIN of this computer where there is one.
+    fn instead(
+        &self,
+        failure: Failure,
+        (or, empty): (&str, Empty),
+        credentials: &mut Credentials,
+    ) -> Result<(), Failure> {
+        if self.has_pin() {
+            let question = format!("PIN of this computer, or password of {} (or {or}): ", self.user);
+            return self.pin_or_password(failure, (&question, empty), credentials);
+        }
+        let question = format!("Password of {} (or {or}): ", self.user);
+        self.password(failure, (&question, empty), credentials)
+    }
+
+    fn has_pin(&self) -> bool {
+        self.place.is_some_and(|place| place.has_pin(self.user))
+    }
+
     /// One of both: homed looks whether it is a password before it has the TPM look.
     fn pin_or_password(
         &self,
@@ -166,7 +178,7 @@ impl Talk<'_> {
         forget_token(credentials);
         self.password(failure, asked, credentials)?;
         let typed = credentials.passwords.first().filter(|_| credentials.passwords.len() > before);
-        credentials.token_pins = typed.map(Secret::duplicate).into_iter().collect();
+        credentials.computer_pin = typed.map(Secret::duplicate);
         Ok(())
     }
 
@@ -176,8 +188,7 @@ impl Talk<'_> {
         let Ok(pin) = self.asker.ask(&question) else { return Err(failure) };
         forget_token(credentials);
         if pin.is_empty() {
-            let question = format!("Password of {} (or recovery key): ", self.user);
-            return self.password(failure, (&question, Empty::IsTried), credentials);
+            return self.instead(failure, ("recovery key", Empty::IsTried), credentials);
         }
         credentials.token_pins = vec![pin];
         Ok(())
@@ -195,13 +206,16 @@ impl Talk<'_> {
         if *of(credentials) == Permitted::Yes {
             return Err(failure);
         }
-        let question = format!("Password of {} (or Enter, to use the security token): ", self.user);
-        let typed = match credentials.is_for_tokens() {
+        let has_pin = self.has_pin();
+        let what = if has_pin { "PIN of this computer, or password" } else { "Password" };
+        let question = format!("{what} of {} (or Enter, to use the security token): ", self.user);
+        let typed = match credentials.is_for_plugged_in() {
             true => None,
             // Where nobody can be asked somebody may touch it all the same.
             false => self.asker.ask(&question).ok().filter(|typed| !typed.is_empty()),
         };
         if let Some(typed) = typed {
+            credentials.computer_pin = has_pin.then(|| typed.duplicate());
             credentials.passwords.insert(0, recovery::normalize(typed.open()).unwrap_or(typed));
             return Ok(());
         }

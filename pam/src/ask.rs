@@ -40,6 +40,22 @@ pub struct Whose<'a> {
     pub has_pin: bool,
 }
 
+impl Whose<'_> {
+    /// A question for a password, in whose place the PIN of this computer can be typed, too, if there is one.
+    fn question(&self, question: &str) -> String {
+        match question.strip_prefix("Password") {
+            Some(rest) if self.has_pin => format!("PIN of this computer or password{rest}"),
+            _ => question.to_owned(),
+        }
+    }
+
+    /// Takes the answer.
+    fn add(&self, typed: Secret, secret: &mut Credentials) -> Result<(), PamResultCode> {
+        secret.computer_pin = self.has_pin.then(|| typed.duplicate());
+        add(typed, secret)
+    }
+}
+
 const OR_TOUCH: &str = "Password (or Enter, to use the security token): ";
 
 /// Gathers what the refusal asks for. `Err`: there is nothing to gather, the hook ends so.
@@ -55,16 +71,16 @@ pub fn gather(
     match want {
         Want::Password(question) => password(pam, question, secret),
         Want::PasswordOrToken(question) => {
-            let typed = pam.ask(question)?;
-            if typed.is_empty() { Ok(()) } else { add(typed, secret) }
+            let typed = pam.ask(&whose.question(question))?;
+            if typed.is_empty() { Ok(()) } else { whose.add(typed, secret) }
         }
-        Want::Pin(question) => pin(pam, question, secret),
+        Want::Pin(question) => pin(pam, question, whose, secret),
         Want::PinOrPassword(question, empty) => pin_or_password(pam, question, &empty, secret),
         Want::Permit(of) => permit(of(secret)),
         Want::PasswordOrPermit(question, of) => {
-            let typed = pam.ask(question)?;
+            let typed = pam.ask(&whose.question(question))?;
             if !typed.is_empty() {
-                return add(typed, secret);
+                return whose.add(typed, secret);
             }
             say_use(pam, user, failure);
             permit(of(secret))
@@ -189,7 +205,7 @@ fn use_it(
     secret: &Credentials,
     of: fn(&mut Credentials) -> &mut Permitted,
 ) -> Want {
-    if secret.is_for_tokens() {
+    if secret.is_for_plugged_in() {
         say_use(pam, user, failure);
         return Want::Permit(of);
     }
@@ -228,11 +244,20 @@ fn add(typed: Secret, secret: &mut Credentials) -> Result<(), PamResultCode> {
 }
 
 /// A PIN; the password in its place, where nothing is typed.
-fn pin(pam: &mut dyn Pam, question: &str, secret: &mut Credentials) -> Result<(), PamResultCode> {
+fn pin(
+    pam: &mut dyn Pam,
+    question: &str,
+    whose: Whose<'_>,
+    secret: &mut Credentials,
+) -> Result<(), PamResultCode> {
     let typed = pam.ask(question)?;
     if typed.is_empty() {
         forget_token(secret);
-        return password(pam, "Password: ", secret);
+        let instead = whose.question("Password: ");
+        return match whose.has_pin {
+            true => pin_or_password(pam, &instead, &Empty::Password, secret),
+            false => password(pam, &instead, secret),
+        };
     }
     let typed = fresh(typed, &secret.token_pins)?;
     // Whoever was told to touch it before a wrong PIN is told again.
@@ -255,7 +280,7 @@ fn pin_or_password(
         (true, Empty::TriesAgain) => Ok(()),
         (true, Empty::Password) => password(pam, "Password: ", secret),
         (false, _) => {
-            secret.token_pins = vec![typed.duplicate()];
+            secret.computer_pin = Some(typed.duplicate());
             add(typed, secret)
         }
     }

@@ -21,6 +21,9 @@ pub struct Credentials {
     pub passwords: Vec<Secret>,
     /// PINs for tokens.
     pub token_pins: Vec<Secret>,
+    /// The PIN of this computer's TPM, where it was asked for by that name: no other token is given it. (Our own member
+    /// `tpm2Pin`; without it the TPM gets `tokenPin`, where no other token wants that.)
+    pub computer_pin: Option<Secret>,
     /// The PIN that is to be enrolled.
     pub new_pin: Option<Secret>,
     /// The user was told to look at the token's own PIN pad.
@@ -52,6 +55,7 @@ impl Credentials {
         Ok(Self {
             passwords: texts(members, "password")?,
             token_pins: token_pins(members)?,
+            computer_pin: texts(members, "tpm2Pin")?.into_iter().next(),
             new_pin: texts(members, "newTokenPin")?.into_iter().next(),
             protected_authentication_path: flag(members, "pkcs11ProtectedAuthenticationPathPermitted")?,
             user_presence: flag(members, "fido2UserPresencePermitted")?,
@@ -62,8 +66,7 @@ impl Credentials {
     /// Whether all can be written as JSON. One that is not UTF-8 cannot: a front refuses it where it is
     /// typed, and says so, instead of trying something else.
     pub fn check(&self) -> Result<(), InvalidSecret> {
-        let all = self.passwords.iter().chain(&self.token_pins).chain(&self.new_pin);
-        if all.into_iter().all(|secret| secret.open_text().is_some_and(|text| !text.contains('\0'))) {
+        if self.all().into_iter().all(|secret| secret.open_text().is_some_and(|text| !text.contains('\0'))) {
             Ok(())
         } else {
             Err(InvalidSecret("a password is not UTF-8 text; change it, or type it in a UTF-8 locale"))
@@ -76,6 +79,7 @@ impl Credentials {
         let mut text = JsonText::with_room_for(self);
         text.list("password", &self.passwords);
         text.list("tokenPin", &self.token_pins);
+        text.list("tpm2Pin", self.computer_pin.as_slice());
         text.list("newTokenPin", self.new_pin.as_slice());
         for (name, permitted) in [
             ("pkcs11ProtectedAuthenticationPathPermitted", self.protected_authentication_path),
@@ -95,6 +99,7 @@ impl Credentials {
         Self {
             passwords: self.passwords.iter().map(Secret::duplicate).collect(),
             token_pins: self.token_pins.iter().map(Secret::duplicate).collect(),
+            computer_pin: self.computer_pin.as_ref().map(Secret::duplicate),
             new_pin: self.new_pin.as_ref().map(Secret::duplicate),
             ..*self
         }
@@ -105,11 +110,17 @@ impl Credentials {
         let either = |one, other| if one == Permitted::Yes { one } else { other };
         self.passwords.extend(more.passwords);
         self.token_pins.extend(more.token_pins);
+        self.computer_pin = self.computer_pin.take().or(more.computer_pin);
         self.new_pin = self.new_pin.take().or(more.new_pin);
         self.protected_authentication_path =
             either(self.protected_authentication_path, more.protected_authentication_path);
         self.user_presence = either(self.user_presence, more.user_presence);
         self.user_verification = either(self.user_verification, more.user_verification);
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Secret> {
+        let pins = self.token_pins.iter().chain(&self.computer_pin).chain(&self.new_pin);
+        self.passwords.iter().chain(pins)
     }
 
     /// Whether nothing at all is offered.
@@ -119,6 +130,11 @@ impl Credentials {
 
     /// Whether any of it is for a token: its PIN, or that its user was told to touch it.
     pub fn is_for_tokens(&self) -> bool {
+        self.computer_pin.is_some() || self.is_for_plugged_in()
+    }
+
+    /// Whether any of it is for a token that is plugged in, and not for the TPM.
+    pub fn is_for_plugged_in(&self) -> bool {
         let permitted = [self.protected_authentication_path, self.user_presence, self.user_verification];
         !self.token_pins.is_empty() || permitted.contains(&Permitted::Yes)
     }
@@ -157,8 +173,7 @@ struct JsonText(Vec<u8>);
 impl JsonText {
     fn with_room_for(credentials: &Credentials) -> Self {
         // A byte takes six at most ("\u001f"); quotes and commas on top.
-        let secrets = credentials.passwords.iter().chain(&credentials.token_pins).chain(&credentials.new_pin);
-        let room: usize = secrets.map(|secret| 6 * secret.open().len() + 3).sum();
+        let room: usize = credentials.all().map(|secret| 6 * secret.open().len() + 3).sum();
         let mut text = Vec::with_capacity(room + 512);
         text.push(b'{');
         Self(text)
@@ -219,10 +234,12 @@ mod tests {
             let mut credentials = Credentials { user_presence: Permitted::Yes, ..Credentials::default() };
             credentials.passwords = vec![Secret::from_text(password.into()), Secret::from_text("x".into())];
             credentials.token_pins = vec![Secret::from_text("1".into())];
+            credentials.computer_pin = Some(Secret::from_text(password.into()));
             let text = credentials.to_json();
             let back = Credentials::parse(text.open()).expect("valid");
             assert_eq!(back.passwords[0].open(), password.as_bytes());
             assert_eq!((back.passwords.len(), back.token_pins.len()), (2, 1));
+            assert!(back.computer_pin.is_some_and(|pin| pin.matches(password.as_bytes())));
             assert_eq!((back.user_presence, back.user_verification), (Permitted::Yes, Permitted::No));
         }
     }

@@ -58,15 +58,17 @@ impl Token for Tpm2 {
     }
 
     fn ask(&self, record: &Record, offer: &Offer<'_>) {
-        // A token that is plugged in is meant: a PIN goes to one of them alone.
+        // A token that is plugged in is meant where nobody has said otherwise: a PIN goes to one of them alone.
         let is_of_token = |why: &RefCell<Option<Refused>>| {
             why.borrow().as_ref().is_some_and(|why| super::is_of_token(why.refusal))
         };
         let other = is_of_token(&offer.no_answer) || is_of_token(&offer.no_card);
-        let (Some(entry), Some(pin)) = (own(record, offer), offer.credentials.token_pins.first()) else {
+        let (named, any) = (&offer.credentials.computer_pin, offer.credentials.token_pins.first());
+        let pin = named.as_ref().or(any.filter(|_| !other));
+        let (Some(entry), Some(pin)) = (own(record, offer), pin) else {
             return;
         };
-        if !other && offer.answered.borrow().is_empty() {
+        if offer.answered.borrow().is_empty() {
             *offer.no_pin.borrow_mut() = ask(record.user(), (entry, pin), offer).err();
         }
     }

@@ -117,6 +117,21 @@ fn a_pin_of_this_computer_is_typed_in_the_password_s_place() {
     let (code, pam) = play(auth::authenticate, alice(), script);
     assert_eq!(code, Code::PAM_SUCCESS);
     assert_eq!(pam.tokens[&(Token::Current as u8)], b"geheim");
+    // A security key that is plugged in is asked first, and keeps nobody from the PIN.
+    let touch = "PIN of this computer or password (or Enter, to use the security token): ";
+    for (refusal, question) in [(Refusal::TokenPinNeeded, PIN), (Refusal::TokenUserPresenceNeeded, touch)] {
+        let mut script = vec![WITH_PIN, Acquire(&[], Some(refusal))];
+        match refusal {
+            Refusal::TokenPinNeeded => {
+                script.extend([Ask(question, Some("")), Ask(PIN_OR_PASSWORD, Some("7391"))])
+            }
+            _ => script.push(Ask(question, Some("7391"))),
+        }
+        script.push(Acquire(&["7391", "7391"], None));
+        let (code, pam) = play(auth::authenticate, alice(), script);
+        assert_eq!(code, Code::PAM_SUCCESS);
+        assert!(pam.tokens.is_empty(), "it may have been the PIN");
+    }
     // A security key that is not plugged in may be, and one that is says what it wants.
     let script = vec![
         WITH_PIN,

@@ -68,7 +68,7 @@ impl Shared<'_> {
     }
 
     fn passwords(secret: &Credentials) -> Vec<String> {
-        let all = secret.passwords.iter().chain(&secret.token_pins);
+        let all = secret.passwords.iter().chain(&secret.token_pins).chain(&secret.computer_pin);
         all.map(|one| one.open_text().expect("text").to_owned()).collect()
     }
 

@@ -226,6 +226,16 @@ fn a_pin_goes_to_the_token_that_is_plugged_in_or_to_the_tpm() {
         assert_eq!(*computer.tried.borrow(), tried);
         assert_eq!(prove(&record, &offer).err().map(|refused| refused.refusal), told);
     }
+    // Asked for by its name it goes to the TPM, and to nothing else: the security key does not hear of it.
+    let (computer, keys) = (Fake::new(Ok("unsealed")), SecurityKey(Some(::fido2::Failure::PinNeeded)));
+    let pin = Some(Secret::from_text("1234".into()));
+    let credentials = Credentials { computer_pin: pin, ..given(&["1234"], &[]) };
+    let named = Offer { keys: &keys, ..self::offer(&credentials, &computer) };
+    candidates(&record, &named);
+    assert_eq!(
+        (computer.tried.borrow().as_slice(), prove(&record, &named).is_ok()),
+        (&["1234".to_owned()][..], true)
+    );
     // Without the key and with a PIN that is wrong, both may be tried next, and the TPM's reason is told.
     let wrong = Fake::new(Err(Stopped::At(Failure::PcrsChanged)));
     let (credentials, keys) = (given(&["1234"], &["1234"]), SecurityKey(None));
