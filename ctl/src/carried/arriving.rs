@@ -1,6 +1,7 @@
 //! An image that arrives: beside its place until it is whole and on disk.
 
-use super::image::{Image, Older, lock, locked, sync_folder};
+use super::identity::Identity;
+use super::image::{Image, Older, is_at, locked, open_locked, sync_folder};
 use crate::bus::Failure;
 use carry::{Source, Target};
 use records::FullName;
@@ -36,19 +37,10 @@ impl Arriving {
         let older = older(&place, &name, replace)?;
         let beside = root.join(format!(".#carried-{name}.home"));
         let failed = |error: io::Error| Failure::say(format!("{}: {error}", beside.display()));
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = rustix::fs::open(&beside, flags, Mode::from_raw_mode(0o600));
-        let file = File::from(file.map_err(|error| failed(error.into()))?);
-        let facts = file.metadata().map_err(failed)?;
-        let is_ours =
-            facts.is_file() && facts.nlink() == 1 && facts.uid() == rustix::process::geteuid().as_raw();
-        if !is_ours {
-            return Err(Failure::say(format!(
-                "{} is not what a home arrives in; remove it",
-                beside.display()
-            )));
-        }
-        lock(&file).map_err(|_| Failure::say(format!("The home of {name} is arriving already")))?;
+        let file = open_locked(&beside, || open_beside(&beside)).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Failure::say(format!("The home of {name} is arriving already")),
+            _ => failed(error),
+        })?;
         file.set_len(greeting.size).map_err(failed)?;
         Ok(Self { beside, place, image: Image(file), older })
     }
@@ -70,9 +62,8 @@ impl Arriving {
                 named.map_err(|error| failed(error.into()))?;
             }
             Some(older) => {
-                let (own, there) =
-                    (older.0.metadata().map_err(failed)?, self.place.symlink_metadata().map_err(failed)?);
-                if (own.dev(), own.ino()) != (there.dev(), there.ino()) {
+                self.is_the_same_home_as(&older.0)?;
+                if !is_at(&older.0, &self.place).map_err(failed)? {
                     return Err(Failure::say(format!("{} is another file now", self.place.display())));
                 }
                 std::fs::rename(&self.beside, &self.place).map_err(failed)?;
@@ -81,6 +72,43 @@ impl Arriving {
         sync_folder(&self.place).map_err(failed)?;
         Ok(self.place)
     }
+
+    /// What it takes the place of.
+    pub fn replaces(&self) -> Option<&Path> {
+        self.older.as_ref().map(|_| self.place.as_path())
+    }
+
+    /// Refuses another home than the one whose place it would take: the name in the greeting may be anything.
+    fn is_the_same_home_as(&self, older: &File) -> Result<(), Failure> {
+        let (new, old) = (Identity::of(&self.image.0), Identity::of(older));
+        let luks = |identity: &Option<Identity>| identity.as_ref().map(|identity| identity.luks.clone());
+        if new.is_some() && luks(&new) == luks(&old) {
+            return Ok(());
+        }
+        let told =
+            |identity: Option<Identity>| identity.map_or("no home that is known".into(), |it| it.told());
+        let place = self.place.display();
+        Err(Failure::say(format!(
+            "What arrived is another home ({}) than the one at {place} ({}), which was left as it is. To have it all the \
+             same, take that one away (mv {place} {place}.old) and run this again; what has arrived is kept in {}",
+            told(new),
+            told(old),
+            self.beside.display()
+        )))
+    }
+}
+
+/// What a home arrives in, made if it is not there.
+fn open_beside(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?);
+    let facts = file.metadata()?;
+    // No name: another end has put it in place, or removed it, since.
+    let is_ours = facts.is_file() && facts.nlink() <= 1 && facts.uid() == rustix::process::geteuid().as_raw();
+    if !is_ours {
+        return Err(io::Error::other("this is not what a home arrives in; remove it"));
+    }
+    Ok(file)
 }
 
 /// The image that is at the place already, locked: nobody opens it meanwhile.
@@ -99,7 +127,11 @@ fn older(place: &Path, name: &FullName, replace: Replace) -> Result<Option<Older
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::carried::identity::made;
     use carry::{Greeting, Parcel, Peer, receive, send};
+
+    const ONE: &str = "11111111-8d3e-4f2a-9b7c-1d2e3f4a5b6c";
+    const OTHER: &str = "22222222-8d3e-4f2a-9b7c-1d2e3f4a5b6c";
 
     fn stream(bytes: &[u8], root: &Path) -> Vec<u8> {
         let path = root.join("source");
@@ -126,7 +158,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let root = folder.path().join("home");
         std::fs::create_dir(&root).expect("made");
-        let mut bytes = vec![7; 100_000];
+        let mut bytes = made("alice", ONE);
+        bytes[4096..104_096].fill(7);
+        bytes[104_096..1 << 20].fill(0);
         bytes.resize(3_000_000, 0);
         bytes.extend([9; 5]);
         let whole = stream(&bytes, folder.path());
@@ -144,7 +178,7 @@ mod tests {
         );
         assert_eq!(std::fs::read_dir(&root).expect("read").count(), 1, "nothing is left beside it");
         // What is there stays, unless it is to be replaced; in use it stays in any case.
-        bytes[5] = 1;
+        bytes[9000] = 1;
         let newer = stream(&bytes, folder.path());
         assert!(take(&newer, &root, Replace::No).is_err());
         let user = locked(&place, "alice").expect("locked");
@@ -152,6 +186,33 @@ mod tests {
         drop(user);
         take(&newer, &root, Replace::Yes).expect("replaced");
         assert_eq!(std::fs::read(&place).expect("read"), bytes);
+    }
+
+    /// Whatever name a stream says: one home does not take another's place.
+    #[test]
+    fn another_home_replaces_nothing() {
+        let folder = tempfile::tempdir().expect("folder");
+        let root = folder.path().join("home");
+        std::fs::create_dir(&root).expect("made");
+        let own = made("alice", ONE);
+        let place = take(&stream(&own, folder.path()), &root, Replace::No).expect("arrived");
+        let mut damaged = own.clone();
+        damaged[1 << 20] = 0;
+        for strange in [made("bob", OTHER), made("alice", OTHER), damaged, vec![1; 5000]] {
+            let said = take(&stream(&strange, folder.path()), &root, Replace::Yes);
+            let Err(Failure::Other(said)) = said else { panic!("replaced") };
+            assert!(said.contains("another home") && said.contains(ONE), "{said}");
+            assert_eq!(std::fs::read(&place).expect("read"), own);
+        }
+        let said = take(&stream(&made("bob", OTHER), folder.path()), &root, Replace::Yes);
+        let Err(Failure::Other(said)) = said else { panic!("replaced") };
+        assert!(said.contains("the home of bob"), "{said}");
+        std::fs::rename(&place, root.join("alice.home.old")).expect("renamed");
+        take(&stream(&made("bob", OTHER), folder.path()), &root, Replace::No).expect("there is room now");
+        // Nor is one replaced of which nobody knows whose it is.
+        std::fs::write(&place, "?").expect("written");
+        assert!(take(&stream(&own, folder.path()), &root, Replace::Yes).is_err());
+        assert_eq!(std::fs::read(&place).expect("read"), b"?");
     }
 
     #[test]

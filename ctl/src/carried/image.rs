@@ -1,10 +1,11 @@
 //! An image as a file: read, and written beside.
 
+use super::identity::Identity;
 use crate::bus::Failure;
 use carry::{Source, Target};
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -36,19 +37,32 @@ impl Leaving {
     /// path any more.
     pub fn remove(self, path: &Path) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::say(format!("removing {}: {error}", path.display()));
-        let (own, there) =
-            (self.file.0.metadata().map_err(failed)?, path.symlink_metadata().map_err(failed)?);
-        if (own.dev(), own.ino()) != (there.dev(), there.ino()) {
+        if !is_at(&self.file.0, path).map_err(failed)? {
             return Err(Failure::say(format!("{} is another file now; it was not removed", path.display())));
         }
         std::fs::remove_file(path).map_err(failed)?;
         sync_folder(path).map_err(failed)
     }
+
+    /// Which home it is.
+    pub fn identity(&self) -> Option<Identity> {
+        Identity::of(&self.file.0)
+    }
 }
 
 /// Opens an image and takes the lock by which homed knows that it is in use.
 pub(super) fn locked(path: &Path, user: &str) -> Result<File, Failure> {
-    let failed = |error: io::Error| Failure::say(format!("{}: {error}", path.display()));
+    match open_locked(path, || open_image(path)) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Failure::say(format!(
+            "{} is in use. Close the home first: homectl deactivate {user}",
+            path.display()
+        ))),
+        Err(error) => Err(Failure::say(format!("{}: {error}", path.display()))),
+        Ok(file) => Ok(file),
+    }
+}
+
+fn open_image(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     // Some file systems take the lock of a file that is open for writing alone; one that can only be read takes it as it is.
     let opened = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -57,22 +71,38 @@ pub(super) fn locked(path: &Path, user: &str) -> Result<File, Failure> {
         }
         other => other,
     };
-    let file = File::from(opened.map_err(|error| failed(error.into()))?);
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(Failure::say(format!(
-            "{} is no image file. Homes of other kinds are carried by tar or rsync while they are closed.",
-            path.display()
-        )));
+    let file = File::from(opened?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other(
+            "this is no image file. Homes of other kinds are carried by tar or rsync while they are closed.",
+        ));
     }
-    lock(&file).map_err(|_| {
-        Failure::say(format!("{} is in use. Close the home first: homectl deactivate {user}", path.display()))
-    })?;
     Ok(file)
 }
 
-/// Takes the lock, if nobody has it.
-pub(super) fn lock(file: &File) -> io::Result<()> {
-    Ok(rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)?)
+/// How often a file is opened anew that is not at its path any more once it is locked.
+const TRIES: usize = 16;
+
+/// Opens what is at a path and locks it: it is at the path once the lock is had, and whoever puts another there takes
+/// this lock before. `WouldBlock`: somebody has it.
+pub(super) fn open_locked(path: &Path, mut open: impl FnMut() -> io::Result<File>) -> io::Result<File> {
+    for _ in 0..TRIES {
+        let file = open()?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        if is_at(&file, path)? {
+            return Ok(file);
+        }
+    }
+    Err(ErrorKind::WouldBlock.into())
+}
+
+/// Whether an open file is what is at a path; no link is followed.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        there => there.map(|there| (own.dev(), own.ino()) == (there.dev(), there.ino())),
+    }
 }
 
 /// Has the names in the folder of a file on disk.
@@ -138,5 +168,32 @@ impl Source for Older {
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
         Ok(Some(offset))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_locked_is_what_is_at_the_path() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (path, newer) = (folder.path().join("alice.home"), folder.path().join("newer"));
+        std::fs::write(&path, "old").expect("written");
+        std::fs::write(&newer, "new").expect("written");
+        // Another one puts its image in place between opening and locking.
+        let file = open_locked(&path, || {
+            let opened = open_image(&path);
+            let _ = std::fs::rename(&newer, &path);
+            opened
+        });
+        let mut bytes = [0; 3];
+        file.expect("locked").read_exact_at(&mut bytes, 0).expect("read");
+        assert_eq!(&bytes, b"new");
+        let gone = open_locked(&path, || {
+            let opened = open_image(&path)?;
+            std::fs::remove_file(&path).map(|()| opened)
+        });
+        assert_eq!(gone.map(drop).map_err(|error| error.kind()), Err(ErrorKind::NotFound));
     }
 }

@@ -7,10 +7,13 @@
 //! ```
 
 mod arriving;
+mod export;
+mod identity;
 mod image;
 mod progress;
 
 pub use arriving::{Arriving, Replace};
+pub use export::Export;
 pub use image::Leaving;
 pub use progress::Bar;
 

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::bus::{Failure, Order, Who};
-use crate::carried::{Arriving, Bar, Leaving, Replace, explained};
+use crate::carried::{Arriving, Bar, Export, Leaving, Replace, explained};
 use crate::context::Context;
 use carry::{Greeting, Parcel, Peer, receive, send};
 use records::settings::HOME_ROOT;
@@ -39,21 +39,11 @@ pub fn export(ctx: &Context<'_>, words: &[&str]) -> Outcome {
 fn to_file(file: &str, parcel: Parcel<'_>, watch: carry::Watch<'_>) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::say(format!("{file}: {error}. The home here was not changed."));
-    let beside = PathBuf::from(format!("{file}.part"));
-    // What is there is of an earlier try, or somebody's who knows the name: nothing is written through it.
-    let _ = std::fs::remove_file(&beside);
-    let mut line = BufWriter::new(private(&beside).map_err(failed)?);
-    let written =
-        send(parcel, &mut line, Peer::None, watch).map_err(|failure| unfinished(&failure)).and_then(|_| {
-            let out = line.into_inner().map_err(|error| failed(error.into_error()))?;
-            out.sync_all().and_then(|()| std::fs::rename(&beside, file)).map_err(failed)
-        });
-    if written.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    written?;
-    let folder = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(failed)
+    let export = Export::begin(Path::new(file)).map_err(failed)?;
+    let mut line = BufWriter::new(export.file());
+    send(parcel, &mut line, Peer::None, watch).map_err(|failure| unfinished(&failure))?;
+    line.into_inner().map_err(|error| failed(error.into_error()))?;
+    export.put_in_place().map_err(failed)
 }
 
 /// `import [FILE]`
@@ -69,6 +59,9 @@ pub fn import(ctx: &Context<'_>, words: &[&str]) -> Outcome {
     let offer = receive(&mut *line, None).map_err(|failure| explained(&failure))?;
     let name = offer.greeting().name.clone();
     let mut arriving = Arriving::begin(Path::new(HOME_ROOT), offer.greeting(), replace(ctx))?;
+    if let Some(place) = arriving.replaces() {
+        ctx.asker.notice(&format!("This is the home of {name}. It takes the place of {}.", place.display()));
+    }
     let bar = Bar::of("import");
     let (target, older) = arriving.ends();
     offer.accept(target, older, &mut |progress| bar.show(progress)).map_err(|failure| explained(&failure))?;
@@ -202,11 +195,6 @@ fn ssh(host: &str, words: &str) -> Result<Child, Failure> {
     command.args(["-T", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "--", host, words]);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     child.map_err(|error| Failure::say(format!("ssh: {error}. Nothing was changed.")))
-}
-
-fn private(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn unfinished(failure: &carry::Failure) -> Failure {

@@ -64,6 +64,18 @@ pub struct Id {
     pub inode: u64,
 }
 
+/// Whether an open file is what is at a path, the last link not followed. Nothing is there: it is not.
+pub fn is_at(file: impl AsFd, path: &Path) -> io::Result<bool> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let facts = rustix::fs::statx(file, "", flags, StatxFlags::INO)?;
+    let own = (rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor), facts.stx_ino);
+    match Identity::of(path) {
+        Ok(there) => Ok((there.device, there.inode) == own),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// What is at a path beneath a directory, without a link, and without crossing into another mount, whose server might never
 /// answer. `None`: nothing is there that such a walk comes to.
 pub fn beneath(directory: impl AsFd, path: &Path) -> io::Result<Option<Id>> {

@@ -297,6 +297,7 @@ pub const ROOMS: &[Room] = &[
             "rustix",
             "serde",
             "serde_json",
+            "tempfile",
             "tokio",
             "yescrypt",
             "zbus",

@@ -35,30 +35,54 @@ pub enum Access {
 
 /// Opens an image that should exist.
 pub fn open(path: &Path, access: Access) -> Result<File, Failure> {
-    let way = if access == Access::Read { OFlags::RDONLY } else { OFlags::RDWR };
-    open_as(path, way, access)
+    match access {
+        Access::Read => open_as(path, OFlags::RDONLY),
+        Access::Beside => open_as(path, OFlags::RDWR),
+        Access::Write => locked(path, || open_as(path, OFlags::RDWR), lock),
+    }
 }
 
 /// Opens an image that is only looked at, and keeps everybody else from writing to it meanwhile. Nothing of it, and no
 /// device of a killed run, is changed for that. `HomeInUse`: somebody has it open.
 pub fn hold(path: &Path) -> Result<File, Failure> {
-    let image = open_lockable(path)?;
-    match file::lock(&image).during(format!("locking {}", path.display()))? {
-        file::Lock::Taken => Ok(image),
-        file::Lock::Elsewhere => in_use(path),
+    let lock =
+        |image: &File, path: &Path| match file::lock(image).during(format!("locking {}", path.display()))? {
+            file::Lock::Taken => Ok(()),
+            file::Lock::Elsewhere => in_use(path),
+        };
+    locked(path, || open_lockable(path), lock)
+}
+
+/// How often an image is opened anew that is not at its path any more once it is locked.
+const TRIES: usize = 16;
+
+/// Opens and locks what is at a path: it is there once the lock is had. Whoever puts another in its place (a change of
+/// size, an image that arrives) may do so between opening and locking; with the lock nobody does.
+fn locked(
+    path: &Path,
+    mut open: impl FnMut() -> Result<File, Failure>,
+    lock: impl Fn(&File, &Path) -> Result<(), Failure>,
+) -> Result<File, Failure> {
+    for _ in 0..TRIES {
+        let image = open()?;
+        lock(&image, path)?;
+        if file::is_at(&image, path).during(format!("looking at {}", path.display()))? {
+            return Ok(image);
+        }
     }
+    in_use(path)
 }
 
 /// NFS and CIFS lock byte ranges, and an exclusive lock there needs a file that is open for writing (`EBADF`).
 fn open_lockable(path: &Path) -> Result<File, Failure> {
-    match open_as(path, OFlags::RDWR, Access::Read) {
+    match open_as(path, OFlags::RDWR) {
         // A disk that can only be read: there nobody writes.
-        Err(Failure::Fault(_)) => open_as(path, OFlags::RDONLY, Access::Read),
+        Err(Failure::Fault(_)) => open_as(path, OFlags::RDONLY),
         other => other,
     }
 }
 
-fn open_as(path: &Path, way: OFlags, access: Access) -> Result<File, Failure> {
+fn open_as(path: &Path, way: OFlags) -> Result<File, Failure> {
     let flags = way | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => {
@@ -74,9 +98,6 @@ fn open_as(path: &Path, way: OFlags, access: Access) -> Result<File, Failure> {
     let facts = image.metadata().during(format!("looking at {}", path.display()))?;
     if !facts.is_file() {
         return no_image(path);
-    }
-    if access == Access::Write {
-        lock(&image, path)?;
     }
     Ok(image)
 }
@@ -185,6 +206,30 @@ mod tests {
         assert!(open(&path, Access::Write).is_err(), "written beside one who looks");
         drop(held);
         open(&path, Access::Write).expect("free again");
+    }
+
+    /// An image that arrives takes the place of one that a worker has opened and not locked yet.
+    #[test]
+    fn what_is_locked_is_what_is_at_the_path() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let (path, newer) = (folder.path().join("alice.home"), folder.path().join("newer"));
+        std::fs::write(&path, "old").expect("written");
+        std::fs::write(&newer, "new").expect("written");
+        let opened = || {
+            let opened = open_as(&path, OFlags::RDWR);
+            let _ = std::fs::rename(&newer, &path);
+            opened
+        };
+        let image = locked(&path, opened, lock).expect("opened");
+        assert_eq!(bytes(&image, 0, 3).as_deref(), Some(b"new".as_slice()));
+        assert!(open(&path, Access::Write).is_err(), "the new one is locked");
+        drop(image);
+        let removed =
+            || open_as(&path, OFlags::RDWR).inspect(|_| std::fs::remove_file(&path).expect("removed"));
+        let Err(Failure::Refused(refused)) = locked(&path, removed, lock) else {
+            panic!("opened what is gone")
+        };
+        assert_eq!(refused.refusal, Refusal::HomeAbsent);
     }
 
     /// An exclusive lock on NFS and CIFS needs it.
