@@ -155,12 +155,16 @@ impl Trust {
     }
 
     /// The proof for the home of a stranger: strangers are let in here, the record is what somebody has signed, and where
-    /// this machine knows the home already (`known`), that is the same who signed it then. To be used when the record was
+    /// this machine knows the home already (`known`), nobody has signed it who did not sign it then: who only adds a signature
+    /// to another's record would be one of its signers for the next. To be used when the record was
     /// read from where only a key of the home reaches, and the user has proven to be whom it names.
     pub fn admit(&self, record: &Record, known: Option<&Record>) -> Option<Vouched> {
         let lets_in = self.strangers != Strangers::No && self.verdict(record) == Verdict::Stranger;
         let by = signers(record);
-        let is_same = known.is_none_or(|known| signers(known).iter().any(|key| by.contains(key)));
+        let is_same = known.is_none_or(|known| {
+            let known = signers(known);
+            by.iter().all(|key| known.contains(key))
+        });
         (lets_in && is_same).then_some(Vouched { by: By::Stranger })
     }
 

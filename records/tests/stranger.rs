@@ -205,6 +205,13 @@ fn a_stranger_is_let_in_where_that_is_wanted_and_stays_the_same() {
     assert!(lets_in.admit(&by(3), Some(&by(3))).is_some());
     assert!(lets_in.admit(&by(4), Some(&by(3))).is_none(), "it came from somebody else");
     assert!(lets_in.admit(&by(3), Some(&plain)).is_none(), "nobody has signed what is known");
+    let signatures: Vec<Value> = [3, 4].map(|seed| by(seed).members()["signature"][0].clone()).into();
+    let both = plain.with_member("signature", Value::Array(signatures));
+    assert!(lets_in.admit(&both, None).is_some() && lets_in.admit(&by(3), Some(&both)).is_some());
+    assert!(
+        lets_in.admit(&both, Some(&by(3))).is_none(),
+        "somebody else has put a signature beside the first"
+    );
     assert!(lets_in.admit(&plain, None).is_none(), "nobody has signed it");
     assert!(
         lets_in.admit(&by(3).with_member("shell", json!("/bin/x")), None).is_none(),

@@ -24,6 +24,10 @@ pub trait Opened {
     /// Closes what was opened for a change, and marks it clean.
     fn finish(self: Box<Self>, steps: &mut dyn Steps) -> Result<(), Failure>;
 
+    /// A signature that counts here was seen: from now on a file system may be mounted, and the home be shown as its record
+    /// wishes, as far as that is believed of who has signed.
+    fn vouch(&mut self, vouched: Vouched);
+
     /// What a key has opened; `None`: the storage has none, and everything is in the home directory.
     fn vault(&mut self) -> Option<&mut dyn Vault>;
 }
@@ -39,9 +43,6 @@ pub trait Vault: Opened {
 
     /// Replaces that record, durably. Whoever has settled the keys may.
     fn write_record(&mut self, record: &Record, settled: &InOrder) -> Result<(), Failure>;
-
-    /// A signature that counts here was seen: from now on the file system may be mounted.
-    fn vouch(&mut self, vouched: Vouched);
 
     /// A key of 32 bytes for another purpose, made from the one the files are encrypted with.
     fn derive(&self, purpose: &str) -> Result<Secret, Failure>;

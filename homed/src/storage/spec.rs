@@ -5,6 +5,7 @@ use super::parts::size::Wish;
 use super::whereabouts::{self, Clues, Standing, Walk};
 use crate::job::{Context, Failure, refuse};
 use crate::sys::mount::Attributes;
+use records::signature::Vouched;
 use records::{Machine, Record, Refusal, Settings, Storage};
 use std::path::PathBuf;
 
@@ -23,8 +24,8 @@ pub struct Spec {
     pub home_directory: PathBuf,
     /// `diskSize`, `diskSizeRelative`.
     pub size: Wish,
-    /// Mount attributes.
-    pub attributes: Attributes,
+    /// Mount attributes as the record wishes them.
+    wished: Attributes,
     /// `skeletonDirectory`.
     pub skeleton: PathBuf,
     /// `accessMode`.
@@ -55,7 +56,7 @@ impl Spec {
                 (None, Some(share)) => Wish::Share(share.0.into()),
                 (None, None) => Wish::Unset,
             },
-            attributes: Attributes {
+            wished: Attributes {
                 no_suid: values.effective_mount_no_suid(),
                 no_devices: values.effective_mount_no_devices(),
                 no_execute: values.effective_mount_no_execute(),
@@ -67,6 +68,17 @@ impl Spec {
             name,
             values,
         })
+    }
+
+    /// The attributes of the home's mount. `mountNoSuid=false` and the like are believed of this machine's own records alone:
+    /// who can sign here could otherwise be root here, by a program in a home that belongs to root.
+    pub fn attributes(&self, vouched: Option<Vouched>) -> Attributes {
+        let foreign = !vouched.is_some_and(Vouched::is_local);
+        Attributes {
+            no_suid: foreign || self.wished.no_suid,
+            no_devices: foreign || self.wished.no_devices,
+            no_execute: self.wished.no_execute,
+        }
     }
 
     /// How far the home is open.
@@ -85,5 +97,33 @@ impl Spec {
             walk: Walk::Now,
         }
         .with_luks(self.values.luks_uuid.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::signature::{PrivateKey, Trust, sign};
+    use records::{HostName, MachineId, Sections};
+
+    #[test]
+    fn setuid_programs_and_devices_are_for_homes_of_this_machine_alone() {
+        let machine =
+            Machine { id: MachineId::parse(&"1".repeat(32)).expect("valid"), host: HostName("box".into()) };
+        let text = r#"{"userName":"alice","storage":"directory","mountNoSuid":false,"mountNoDevices":false}"#;
+        let record = Record::parse(text, Sections::EMBEDDED).expect("valid");
+        let spec = Spec::of(&record, &machine).expect("complete");
+        let key = |seed| PrivateKey::from_seed([seed; 32]);
+        let trust = Trust {
+            local: vec![key(1).public()],
+            others: vec![key(2).public()],
+            strangers: Default::default(),
+        };
+        for (seed, no_suid) in [(1, false), (2, true), (3, true)] {
+            let vouched = trust.vouch(&sign(&record, &key(seed)).expect("signable"));
+            let attributes = spec.attributes(vouched);
+            assert_eq!((attributes.no_suid, attributes.no_devices), (no_suid, no_suid), "signed by {seed}");
+        }
+        assert!(spec.attributes(Some(Vouched::by_administrator())).no_suid);
     }
 }

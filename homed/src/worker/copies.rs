@@ -10,12 +10,13 @@ use crate::storage::{HomeDirectory, InOrder, Opened};
 use crate::token::{self, Offer};
 use records::reconcile::{Force, Rule};
 use records::signature::{self, Trust, Verdict, Vouched};
-use records::{Machine, Record, Refusal, Secret, Sections, own_changes};
+use records::{FullName, Machine, Record, Refusal, Secret, Sections, own_changes};
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The record in force, found so far.
 pub struct Copies {
+    home: FullName,
     trust: Trust,
     machine: Machine,
     vouched: Option<Vouched>,
@@ -78,10 +79,10 @@ impl Copies {
     /// this machine's key was replaced) decides nothing, and is written anew from the home's.
     pub fn new(job: &Job, known: Known, rule: Rule) -> Result<Self, Failure> {
         let host = (known == Known::Yes).then(|| job.host.as_ref().unwrap_or(&job.record).clone());
-        Ok(Self::begin(state::trust(job)?, host, &job.machine, rule))
+        Ok(Self::begin(&job.home, state::trust(job)?, host, &job.machine, rule))
     }
 
-    fn begin(trust: Trust, host: Option<Record>, machine: &Machine, rule: Rule) -> Self {
+    fn begin(home: &FullName, trust: Trust, host: Option<Record>, machine: &Machine, rule: Rule) -> Self {
         let admits = |record: &Record| trust.admit(record, None);
         let counts = host.as_ref().filter(|host| trust.vouch(host).or_else(|| admits(host)).is_some());
         let winner = counts.map(|record| record.only(Sections::EMBEDDED));
@@ -91,6 +92,7 @@ impl Copies {
             (Some(_), None) => First::Nobody,
         };
         Self {
+            home: home.clone(),
             vouched: counts.and_then(|record| trust.vouch(record)),
             admitted: counts.and_then(admits),
             proven: Cell::new(false),
@@ -116,8 +118,11 @@ impl Copies {
                 steps.warn(format!("The record in the header cannot be read ({why}); it is written anew."));
                 Ok(())
             }
-            Ok(copy) if !self.trusts(copy) => not_trusted(),
             Ok(copy) => {
+                self.refuse_another_s(copy)?;
+                if !self.trusts(copy) {
+                    return not_trusted();
+                }
                 // How the home is mounted is read from the host's record, where that counts: it is the one to judge.
                 self.vouched = self.vouched.or_else(|| self.trust.vouch(copy));
                 self.admitted = self.admitted.or(self.admit(copy));
@@ -139,10 +144,38 @@ impl Copies {
     /// Looks at the copy in a home whose storage has no other. Where this machine has none either, and it is signed by a
     /// stranger, it ends the job.
     pub fn see_only_identity(&mut self, home: &HomeDirectory, steps: &mut dyn Steps) -> Result<(), Failure> {
-        match home.read_record() {
-            Ok(copy) if self.force.so_far().is_none() && !self.trusts(&copy) => not_trusted(),
-            Ok(_) | Err(_) => self.see_identity(home, steps),
+        if let Ok(copy) = home.read_record() {
+            self.refuse_another_s(&copy)?;
+            if self.force.so_far().is_none() && !self.trusts(&copy) {
+                return not_trusted();
+            }
+            // There is no other copy to judge by.
+            self.vouched = self.vouched.or_else(|| self.trust.vouch(&copy));
         }
+        self.see_identity(home, steps)
+    }
+
+    /// Whatever is in force of a record is known, and kept, under its user's name: that of another user, whoever has signed
+    /// it, would be in force for them.
+    fn refuse_another_s(&self, copy: &Record) -> Result<(), Failure> {
+        if self.is_of_this_home(copy) {
+            return Ok(());
+        }
+        refuse(
+            Refusal::RecordMismatch,
+            format!(
+                "The record in the home of {} is that of another user ({}); nothing was changed. If that is whose home it \
+                 is, give it their name: the image's, and its partition's.",
+                self.home,
+                copy.full_name()
+            ),
+        )
+    }
+
+    /// A home that was found by a name without a realm may be of any.
+    fn is_of_this_home(&self, copy: &Record) -> bool {
+        let name = copy.full_name();
+        name.user == self.home.user && (self.home.realm.is_none() || name.realm == self.home.realm)
     }
 
     /// Looks at the copy in the home. One that is damaged or not trusted is passed over.
@@ -160,6 +193,10 @@ impl Copies {
                 return Ok(());
             }
         };
+        if !self.is_of_this_home(&copy) {
+            steps.warn("The record in the home is that of another user; it is written anew.".into());
+            return Ok(());
+        }
         if let Some(signed) = self.own_edit(&copy)? {
             self.replace(signed);
             return Ok(());
@@ -355,7 +392,7 @@ impl Copies {
             return Ok(None);
         }
         steps.enter(Step::WriteHost)?;
-        state::save(&host)?;
+        state::save(job, &host)?;
         self.host = Some(host.clone());
         Ok(Some(host))
     }
@@ -411,6 +448,10 @@ mod tests {
         Machine { id: MachineId::parse(&"1".repeat(32)).expect("valid"), host: HostName("box".into()) }
     }
 
+    fn home() -> FullName {
+        FullName::parse("alice").expect("valid")
+    }
+
     fn plain() -> Record {
         Record::parse(r#"{"userName":"alice"}"#, Sections::EMBEDDED).expect("valid")
     }
@@ -427,7 +468,7 @@ mod tests {
 
     #[test]
     fn nobody_is_let_in_before_the_record_beside_the_keys_was_looked_at() {
-        let mut copies = Copies::begin(trust(Strangers::No), Some(by(1)), &machine(), Rule::Any);
+        let mut copies = Copies::begin(&home(), trust(Strangers::No), Some(by(1)), &machine(), Rule::Any);
         let credentials = Credentials::default();
         let offer = Offer::new(&credentials);
         assert!(matches!(copies.prove(&offer), Err(Failure::Fault(_))));
@@ -460,7 +501,7 @@ mod tests {
             (Restricted, Some(3), 1, Some([true, true])),
         ] {
             let told = format!("{strangers:?} {host:?} {header}");
-            let mut copies = Copies::begin(trust(strangers), host.map(by), &machine(), Rule::Any);
+            let mut copies = Copies::begin(&home(), trust(strangers), host.map(by), &machine(), Rule::Any);
             let seen = copies.see_header(Ok(&by(header)), &mut Mute);
             assert_eq!(seen.is_ok(), taken.is_some(), "{told}");
             let Some([before, after]) = taken else { continue };
@@ -470,7 +511,37 @@ mod tests {
             assert_eq!(copies.vouched().is_some_and(Vouched::is_local), header == 1, "{told}: mount options");
         }
         // An unsigned record here, whoever put it there, opens the home to no stranger.
-        let mut copies = Copies::begin(trust(Restricted), Some(plain()), &machine(), Rule::Any);
+        let mut copies = Copies::begin(&home(), trust(Restricted), Some(plain()), &machine(), Rule::Any);
         assert!(copies.see_header(Ok(&by(3)), &mut Mute).is_err());
+    }
+
+    #[test]
+    fn the_record_of_another_user_is_in_force_for_nobody() {
+        let of = |name: &str, seed| {
+            let text = match name.split_once('@') {
+                Some((user, realm)) => format!(r#"{{"userName":"{user}","realm":"{realm}"}}"#),
+                None => format!(r#"{{"userName":"{name}"}}"#),
+            };
+            let record = Record::parse(&text, Sections::EMBEDDED);
+            signature::sign(&record.expect("valid"), &PrivateKey::from_seed([seed; 32])).expect("signable")
+        };
+        // Signed by this machine, by one that is trusted, by a stranger.
+        for seed in [1, 2, 3] {
+            for (known, seen, taken) in [
+                ("alice", "alice", true),
+                ("alice", "bob", false),
+                ("alice", "alice@example.com", true),
+                ("alice@example.com", "alice", false),
+                ("alice@example.com", "alice@example.com", true),
+                ("alice@example.com", "alice@example.org", false),
+            ] {
+                let whose = FullName::parse(known).expect("valid");
+                let mut copies =
+                    Copies::begin(&whose, trust(Strangers::Restricted), None, &machine(), Rule::Any);
+                let looked = copies.see_header(Ok(&of(seen, seed)), &mut Mute);
+                assert_eq!(looked.is_ok(), taken, "{known}: {seen} by {seed}");
+                assert_eq!(copies.winner().is_ok(), taken, "{known}: {seen} by {seed}");
+            }
+        }
     }
 }

@@ -119,7 +119,7 @@ impl Makes for New<'_> {
             host = host.with_member("status", status.clone());
         }
         let host = host.with_binding(&self.job.machine.id, binding);
-        state::save(&host)?;
+        state::save(self.job, &host)?;
         self.host = Some(host);
         Ok(())
     }

@@ -44,8 +44,11 @@ pub fn neighbours(job: &Job) -> Result<Vec<Neighbour>, Failure> {
         .collect())
 }
 
-/// Writes the host's record, durably.
-pub fn save(record: &Record) -> Result<(), Failure> {
+/// Writes the host's record, durably: that of the job's user, and of nobody else.
+pub fn save(job: &Job, record: &Record) -> Result<(), Failure> {
+    if *record.user() != job.home.user {
+        return Err(Failure::fault(format!("the record is that of {}", record.user())));
+    }
     let folders = Folders::default();
     folders.save(record).during("writing the record of this machine")?;
     // Without it some clients cannot change the record; a cache that cannot be written is not worth more.

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::job::{Context, Failure, Force, Seen, Size, Step, Steps, refuse};
 use crate::sys::durable;
+use records::signature::Vouched;
 use records::{Refusal, Secret};
 use rustix::fs::Mode;
 use serde_json::{Map, Value, json};
@@ -112,7 +113,7 @@ impl Backend for Folder {
             temporary::sweep(&self.spec.image)?;
         }
         let home = self.open_home()?;
-        Ok(Box::new(OpenFolder { home, spec: self.spec.clone(), variety: self.variety }))
+        Ok(Box::new(OpenFolder { home, spec: self.spec.clone(), variety: self.variety, vouched: None }))
     }
 
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
@@ -186,6 +187,7 @@ struct OpenFolder {
     home: HomeDirectory,
     spec: Spec,
     variety: &'static dyn Variety,
+    vouched: Option<Vouched>,
 }
 
 impl Opened for OpenFolder {
@@ -204,13 +206,17 @@ impl Opened for OpenFolder {
     fn expose(self: Box<Self>, uid: u32, steps: &mut dyn Steps) -> Result<(), Failure> {
         steps.enter(Step::Expose)?;
         let ids = Ids { stored: self.home.owner(), exposed: uid };
-        let tree = bound::mapped(self.home.as_fd(), ids, self.spec.attributes)?;
+        let tree = bound::mapped(self.home.as_fd(), ids, self.spec.attributes(self.vouched))?;
         tree::make_target(&self.spec.home_directory)?;
         bound::attach(&tree, &self.spec.home_directory)
     }
 
     fn finish(self: Box<Self>, _: &mut dyn Steps) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn vouch(&mut self, vouched: Vouched) {
+        self.vouched = Some(vouched);
     }
 
     fn vault(&mut self) -> Option<&mut dyn Vault> {

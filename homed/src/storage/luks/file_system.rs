@@ -5,7 +5,7 @@ use crate::storage::examined::FileSystem as Looked;
 use crate::storage::luks::spec::Spec;
 use crate::storage::parts::superblock::{Check, FileSystem, Kind};
 use crate::storage::parts::tree::Way;
-use crate::sys::mount::{Attributes, Setting};
+use crate::sys::mount::Setting;
 use crate::sys::process::{self, ToolFailed};
 use records::Refusal;
 use records::refusal::Refused;
@@ -175,21 +175,14 @@ pub fn way(kind: Kind, spec: &Spec, vouched: Vouched) -> Way {
     way
 }
 
-/// What holds however it is mounted. `mountNoSuid=false` and the like are believed of this machine's own records alone:
-/// who can sign here could otherwise be root here, by a program in a home that belongs to root.
+/// What holds however it is mounted.
 pub fn plain(kind: Kind, spec: &Spec, vouched: Vouched) -> Way {
-    let foreign = !vouched.is_local();
-    let attributes = Attributes {
-        no_suid: foreign || spec.attributes.no_suid,
-        no_devices: foreign || spec.attributes.no_devices,
-        no_execute: spec.attributes.no_execute,
-    };
     let settings = match kind {
         // Its superblock may say "panic" instead.
         Kind::Ext4 => vec![("errors".to_owned(), Some("remount-ro".to_owned()))],
         Kind::Btrfs | Kind::Xfs => Vec::new(),
     };
-    Way { settings, attributes }
+    Way { settings, attributes: spec.attributes(Some(vouched)) }
 }
 
 fn settings(kind: Kind, spec: &Spec, vouched: Vouched) -> Vec<Setting> {

@@ -126,6 +126,10 @@ impl LuksOpened {
 }
 
 impl Opened for LuksOpened {
+    fn vouch(&mut self, vouched: Vouched) {
+        (self.vouched, self.stands.vouched) = (Some(vouched), IsVouched::Yes);
+    }
+
     fn home(&mut self, steps: &mut dyn Steps) -> Result<&HomeDirectory, Failure> {
         if self.directory.is_none() && is_mounted(self.how) {
             let Some(home) = super::mounted_home(&self.spec)? else {
@@ -206,10 +210,6 @@ impl Vault for LuksOpened {
     fn write_record(&mut self, record: &Record, _settled: &InOrder) -> Result<(), Failure> {
         self.put_record(record)?;
         self.sync_header()
-    }
-
-    fn vouch(&mut self, vouched: Vouched) {
-        (self.vouched, self.stands.vouched) = (Some(vouched), IsVouched::Yes);
     }
 
     fn derive(&self, purpose: &str) -> Result<Secret, Failure> {
