@@ -4,7 +4,7 @@
 //! key is also what opens the storage's key slot. Devices are asked by [`candidates`] and for what is enrolled, and
 //! by nobody else: what they have answered stays with the [`Offer`].
 
-use crate::sys::crypt3;
+use crate::sys::{crypt3, oom};
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Secret};
 use serde_json::Value;
@@ -15,6 +15,7 @@ pub mod change;
 mod fido2;
 mod password;
 mod pkcs11;
+mod price;
 mod recovery;
 mod tpm2;
 
@@ -91,6 +92,8 @@ pub struct Offer<'a> {
     /// The credentials.
     pub credentials: &'a Credentials,
     matched: RefCell<HashMap<String, Option<usize>>>,
+    /// For what is tried on hashes.
+    purse: price::Purse,
     keys: &'a dyn fido2::Keys,
     cards: &'a dyn pkcs11::Cards,
     /// Why no smart card has given a key.
@@ -113,7 +116,8 @@ impl<'a> Offer<'a> {
     fn with_keys(credentials: &'a Credentials, keys: &'a dyn fido2::Keys) -> Self {
         let (matched, answered, no_answer, no_card, no_pin) = Default::default();
         let (cards, computer) = (&pkcs11::PluggedIn, &tpm2::Here);
-        Self { credentials, matched, keys, cards, no_card, computer, answered, no_answer, no_pin }
+        let purse = price::Purse::default();
+        Self { credentials, matched, purse, keys, cards, no_card, computer, answered, no_answer, no_pin }
     }
 
     #[cfg(test)]
@@ -140,7 +144,8 @@ impl<'a> Offer<'a> {
         if let Some(known) = self.matched.borrow().get(hashed) {
             return *known;
         }
-        let found = forms.iter().position(|secret| crypt3::matches(secret, hashed));
+        let _expendable = oom::expendable();
+        let found = forms.iter().position(|secret| self.purse.pay(hashed) && crypt3::matches(secret, hashed));
         self.matched.borrow_mut().insert(hashed.to_owned(), found);
         found
     }

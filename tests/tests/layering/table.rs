@@ -99,6 +99,7 @@ pub const ROOMS: &[Room] = &[
             "homed::sys::crypt3",
             "homed::sys::input",
             "homed::sys::memory",
+            "homed::sys::oom",
             "pkcs11",
             "records",
             "tpm2",
