@@ -98,6 +98,7 @@ cat >/root/bin/ssh <<'END'
 #!/bin/bash
 for last; do :; done
 if [[ "$*" == *" with "* ]]; then exit 0; fi
+if [[ "$*" == *" inspect "* ]]; then homectl inspect -j alice | sed "${OTHER:-}"; exit; fi
 PASSWORD=correcthorse setsid --wait homectl activate alice 2>/root/said </dev/null && touch /root/opened
 exec unshare -m sh -c "mount --bind /srv/there /home; /root/bin/line ${CUT:-1000000000} | ($last)"
 END
@@ -131,6 +132,12 @@ fn over_a_line(first: &Ours) -> Result<()> {
     let newer = send("homectl send --replace alice there")?;
     let moved = newer.stderr.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).next();
     assert!(moved.is_some_and(|moved| 0 < moved && moved < 4_000_000), "{}", newer.stderr);
+    first.check("cmp /home/alice.home /srv/there/alice.home")?;
+    // What opened over there is another home of that name: this one stays.
+    let other = send(
+        r#"OTHER='s/"luksUuid" *: *"......../"luksUuid":"00000000/' homectl send --replace --move alice there"#,
+    )?;
+    assert!(other.status != 0 && other.stderr.contains("LUKS UUID 00000000"), "{}", other.stderr);
     first.check("cmp /home/alice.home /srv/there/alice.home")?;
     let gone = send("homectl send --replace --move alice there")?;
     assert!(gone.status == 0, "{}", gone.stderr);

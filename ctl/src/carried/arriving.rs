@@ -33,7 +33,7 @@ impl Arriving {
     pub fn begin(root: &Path, greeting: &carry::Greeting, replace: Replace) -> Result<Self, Failure> {
         let name = FullName::parse(&greeting.name)
             .map_err(|_| Failure::say("The name that comes with it cannot be that of a home"))?;
-        let place = root.join(format!("{name}.home"));
+        let place = super::place(root, &name);
         let older = older(&place, &name, replace)?;
         let beside = root.join(format!(".#carried-{name}.home"));
         let failed = |error: io::Error| Failure::say(format!("{}: {error}", beside.display()));

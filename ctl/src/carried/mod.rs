@@ -10,11 +10,14 @@ mod arriving;
 mod export;
 mod identity;
 mod image;
+mod known;
 mod progress;
 
 pub use arriving::{Arriving, Replace};
 pub use export::Export;
+pub use identity::Identity;
 pub use image::Leaving;
+pub use known::{elsewhere, is_the_one_sent, place};
 pub use progress::Bar;
 
 use crate::bus::Failure;

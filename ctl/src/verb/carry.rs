@@ -2,11 +2,13 @@
 
 use super::Outcome;
 use crate::bus::{Failure, Order, Who};
-use crate::carried::{Arriving, Bar, Export, Leaving, Replace, explained};
+use crate::carried::{
+    Arriving, Bar, Export, Identity, Leaving, Replace, elsewhere, explained, is_the_one_sent, place,
+};
 use crate::context::Context;
 use carry::{Greeting, Parcel, Peer, receive, send};
 use records::settings::HOME_ROOT;
-use records::{Record, Sections, Storage};
+use records::{FullName, Record, Refusal, Sections, Storage};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -58,7 +60,7 @@ pub fn import(ctx: &Context<'_>, words: &[&str]) -> Outcome {
     };
     let offer = receive(&mut *line, None).map_err(|failure| explained(&failure))?;
     let name = offer.greeting().name.clone();
-    let mut arriving = Arriving::begin(Path::new(HOME_ROOT), offer.greeting(), replace(ctx))?;
+    let mut arriving = begin(ctx, offer.greeting())?;
     if let Some(place) = arriving.replaces() {
         ctx.asker.notice(&format!("This is the home of {name}. It takes the place of {}.", place.display()));
     }
@@ -71,6 +73,31 @@ pub fn import(ctx: &Context<'_>, words: &[&str]) -> Outcome {
     Ok(0)
 }
 
+/// Begins, unless what opens under that name here is another file than the one that would be written.
+fn begin(ctx: &Context<'_>, greeting: &Greeting) -> Result<Arriving, Failure> {
+    let name = FullName::parse(&greeting.name)
+        .map_err(|_| Failure::say("The name that comes with it cannot be that of a home"))?;
+    let place = place(Path::new(HOME_ROOT), &name);
+    match ctx.daemon.record(Who::Name(&name.user.to_string())) {
+        Err(failure) if failure.is(Refusal::NoSuchHome) => {}
+        Err(failure) => return Err(failure),
+        Ok(reply) => {
+            let record =
+                Record::parse(&reply.json, Sections::OWNER).map_err(|e| Failure::say(e.to_string()))?;
+            if let Some(kept) = elsewhere(&record, &ctx.machine, &place) {
+                return Err(Failure::say(format!(
+                    "There is a home of {} already, at {kept}, and what arrives would be at {}. Nothing was changed. \
+                     If it is not needed: homectl remove {}",
+                    name.user,
+                    place.display(),
+                    name.user
+                )));
+            }
+        }
+    }
+    Arriving::begin(Path::new(HOME_ROOT), greeting, replace(ctx))
+}
+
 /// `receive`: the other end of `send`.
 pub fn there(ctx: &Context<'_>, _: &[&str]) -> Outcome {
     let (mut line, mut answers) = (BufReader::new(std::io::stdin().lock()), std::io::stdout().lock());
@@ -78,9 +105,7 @@ pub fn there(ctx: &Context<'_>, _: &[&str]) -> Outcome {
         return Err(Failure::say("receive is what homectl send runs at the other end"));
     }
     let offer = receive(&mut line, Some(&mut answers)).map_err(|failure| explained(&failure))?;
-    let begun =
-        root_only(ctx).and_then(|()| Arriving::begin(Path::new(HOME_ROOT), offer.greeting(), replace(ctx)));
-    let mut arriving = match begun {
+    let mut arriving = match root_only(ctx).and_then(|()| begin(ctx, offer.greeting())) {
         Ok(arriving) => arriving,
         Err(failure) => {
             // Whoever sends says it to the user.
@@ -103,6 +128,13 @@ pub fn there(ctx: &Context<'_>, _: &[&str]) -> Outcome {
 pub fn to_host(ctx: &Context<'_>, words: &[&str]) -> Outcome {
     let (name, host) = (words[0], words[1]);
     let (leaving, greeting, path) = leaving(ctx, name)?;
+    let sent = leaving.identity();
+    if ctx.settings.moves && sent.is_none() {
+        return Err(Failure::say(format!(
+            "{} has no LUKS header by which it would be known at {host}. Nothing was changed; send it without --move",
+            path.display()
+        )));
+    }
     let mut child = ssh(host, &there_words(ctx))?;
     let moved = over_the_line(&mut child, &leaving, &greeting);
     // Its pipes are closed: it ends.
@@ -116,8 +148,10 @@ pub fn to_host(ctx: &Context<'_>, words: &[&str]) -> Outcome {
     };
     ctx.asker
         .notice(&format!("The home of {name} is at {host}, verified; {moved} bytes went over the line."));
-    if ctx.settings.moves {
-        take_away(ctx, (name, host), leaving, &path)?;
+    if let Some(sent) = sent.filter(|_| ctx.settings.moves) {
+        opened_there(ctx, host, &greeting, &sent)?;
+        leaving.remove(&path)?;
+        ctx.daemon.order("RemoveHome", Order::Text(name))?;
     }
     Ok(0)
 }
@@ -134,24 +168,29 @@ fn over_the_line(child: &mut Child, leaving: &Leaving, greeting: &Greeting) -> R
         .map_err(|failure| explained(&failure))
 }
 
-/// Removes the home here once it has opened there.
-fn take_away(
-    ctx: &Context<'_>,
-    (name, host): (&str, &str),
-    leaving: Leaving,
-    path: &Path,
-) -> Result<(), Failure> {
+/// Opens it once over there, and has its daemon tell which image that was: one of the same name may be another.
+fn opened_there(ctx: &Context<'_>, host: &str, greeting: &Greeting, sent: &Identity) -> Result<(), Failure> {
+    let kept = |why: &str| {
+        Failure::say(format!(
+            "{why}; nothing was removed here, and both are whole. To try again: homectl send --move"
+        ))
+    };
+    let name = FullName::parse(&greeting.name).map_err(|_| kept("Its name is none of a home"))?;
+    let user = name.user.to_string();
     ctx.asker.notice(&format!("Before it is removed here, it is opened once at {host}:"));
     let terminal = std::io::stdin().is_terminal().then_some("-t");
-    let opened =
-        Command::new("ssh").args(terminal).args(["--", host, "homectl", "with", name, "--", "true"]).status();
-    if !opened.is_ok_and(|status| status.success()) {
-        return Err(Failure::say(format!(
-            "It did not open at {host}; nothing was removed here, and both are whole. To try again: homectl send --move"
-        )));
+    let mut open = Command::new("ssh");
+    open.args(terminal).args(["--", host, "homectl", "with", &user, "--", "true"]);
+    if !open.status().is_ok_and(|status| status.success()) {
+        return Err(kept(&format!("It did not open at {host}")));
     }
-    leaving.remove(path)?;
-    ctx.daemon.order("RemoveHome", Order::Text(name))
+    let mut inspect = Command::new("ssh");
+    inspect.args(["-T", "--", host, "homectl", "inspect", "-j", &user]).stdin(Stdio::null());
+    let told = inspect.stderr(Stdio::inherit()).output();
+    let told = told.ok().filter(|told| told.status.success());
+    let told = told.ok_or_else(|| kept(&format!("{host} does not tell which home it has opened")))?;
+    is_the_one_sent(&String::from_utf8_lossy(&told.stdout), sent, &place(Path::new(HOME_ROOT), &name))
+        .map_err(|why| kept(&format!("{host} has not opened the home that was sent: {why}")))
 }
 
 /// The image of a home here, locked, and what is said of it.
