@@ -7,7 +7,7 @@ use homed_tests::{CHEAP, Ours};
 /// Options of `homectl create`, and what is said.
 const REFUSED: &[(&str, &str)] = &[
     ("--image-path=/dev/nosuch", "is the device plugged in"),
-    ("--image-path=/dev/loop1", "block device"),
+    ("--image-path=/dev/loop1", "has 0 MiB"),
     ("--image-path=/dev/null", "character device"),
     ("--image-path=/dev/shm/x.home", "in memory"),
     ("--image-path=/run/x.home", "in memory"),

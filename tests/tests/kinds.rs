@@ -1,7 +1,7 @@
 //! Homes that are not in an image: folders and subvolumes of the machine's own file system.
 
 use anyhow::{Result, ensure};
-use homed_tests::Ours;
+use homed_tests::{CHEAP, Ours};
 use machine::{Image, Init, Machine};
 
 /// Options of a home that nobody waits for.
@@ -195,6 +195,81 @@ fn make_and_use(machine: &Ours, case: &Case) -> Result<()> {
     machine.done("deactivate alice", "", "").map(drop)
 }
 
+/// A disk of its own, as one that was plugged in; prints its device.
+const PLUG: &str = "losetup --find --partscan --show /root/stick";
+
+#[test]
+fn a_home_on_a_disk_is_made_used_and_left_there() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.check("truncate -s 400M /root/stick && mkfs.ext4 -q /root/stick")?;
+    let disk = machine.check(PLUG)?.trim().to_owned();
+    let create = format!("create alice {CHEAP} --storage=luks --image-path={disk}");
+    let said = machine.refused(&create, "", "correcthorse")?;
+    ensure!(said.contains("ext4") && said.contains(&format!("wipefs --all {disk}")), "{said}");
+    machine.check(&format!("mount {disk} /mnt"))?;
+    ensure!(machine.refused(&create, "", "correcthorse")?.contains("in use"), "it is mounted");
+    machine.check(&format!("umount /mnt && e2fsck -n {disk} && wipefs --quiet --all {disk}"))?;
+    let said = machine.refused(&create.replace("256M", "1G"), "", "correcthorse")?;
+    ensure!(said.contains("400 MiB"), "{said}");
+    // Killed before it is whole, nothing is found there.
+    machine.check("echo publish kill > /run/homed/fault")?;
+    ensure!(machine.homectl(&create, "", "correcthorse")?.status != 0);
+    machine.check(&format!("rm /run/homed/fault; test -z \"$(wipefs {disk})\""))?;
+    // Taken back after that, too.
+    machine.check("echo write-host fail > /run/homed/fault")?;
+    ensure!(machine.homectl(&create, "", "correcthorse")?.status != 0);
+    machine.check(&format!("rm /run/homed/fault; test -z \"$(wipefs {disk})\" && ! ls {disk}p1"))?;
+    used_on_a_disk(&machine, &disk, &create)
+}
+
+/// A home on a disk, from when it is made until it is removed.
+fn used_on_a_disk(machine: &Ours, disk: &str, create: &str) -> Result<()> {
+    machine.done(create, "", "correcthorse")?;
+    let part = format!("{disk}p1");
+    let table = machine.check(&format!("sfdisk --json {disk}"))?;
+    ensure!(table.contains("773f91ef-66d4-49b5-bd83-d683bf40ad16") && table.contains("\"alice\""), "{table}");
+    let said = machine.refused(&create.replace("alice", "bob"), "", "correcthorse")?;
+    ensure!(said.contains("alice") || said.contains("gpt"), "{said}");
+
+    machine.refused("activate alice", "wrong", "")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check(&format!("lsblk -nro NAME {part} | grep -x home-alice"))?;
+    machine.command("echo mine > ~/file; sync ~/file").user("alice").check()?;
+    let said = machine.refused("resize alice 300M", "correcthorse", "")?;
+    ensure!(said.contains("size of the device"), "{said}");
+    let size = machine.check(&format!("blockdev --getsize64 {part}"))?;
+    let shown = "homectl inspect alice -j | jq .status[].diskSize";
+    assert_eq!(machine.check(shown)?, size);
+    machine.done("lock alice", "", "")?;
+    assert_eq!(machine.state("alice")?, "locked");
+    machine.check("dmsetup info -c --noheadings -o suspended home-alice | grep -w Suspended")?;
+    let proof = machine.check("homectl inspect alice -j | jq -c .status")?;
+    ensure!(proof.contains("\"proven\""), "{proof}");
+    machine.refused("unlock alice", "wrong", "")?;
+    machine.done("unlock alice", "correcthorse", "")?;
+    machine.done("passwd alice", "correcthorse", "batterystaple")?;
+    machine.done("update alice --real-name=Alice", "batterystaple", "")?;
+    ensure!(machine.run(&format!("mount {part} /mnt || mkfs.ext4 -qF {part}"))?.status != 0);
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")?;
+
+    let checked = machine.done("check alice", "batterystaple", "")?;
+    ensure!(checked.contains(&part), "{checked}");
+    let by_hand = format!("echo -n batterystaple | cryptsetup open --key-file=- {part} byhand");
+    machine.check(&by_hand)?;
+    let said = machine.refused("activate alice", "batterystaple", "")?;
+    ensure!(said.contains("byhand") || said.contains("in use"), "{said}");
+    machine.check("cryptsetup close byhand")?;
+    machine.refused("activate alice", "correcthorse", "")?;
+    machine.done("activate alice", "batterystaple", "")?;
+    assert_eq!(machine.command("cat ~/file").user("alice").check()?.trim(), "mine");
+    machine.done("deactivate alice", "", "")?;
+    machine.done("remove alice", "", "")?;
+    ensure!(machine.log().contains("left as it is"), "nobody was told");
+    machine.check(&format!("cryptsetup isLuks {part} && ! ls -d /home/alice"))?;
+    machine.check(GONE).map(drop)
+}
+
 const GONE: &str = "! ls -d /home/alice /var/cache/systemd/home/alice /var/lib/systemd/home/alice*";
 
 #[test]
@@ -285,53 +360,117 @@ fn a_folder_opens_on_another_machine_with_another_uid() -> Result<()> {
     Ok(())
 }
 
+/// A disk that can be pulled out, in memory.
+const DRIVE: &str = "modprobe scsi_debug dev_size_mb=280 && modprobe -a sd_mod && udevadm settle";
+const ITS_NODE: &str = "lsblk --nodeps -nro NAME,MODEL | awk '/scsi_debug/ {print \"/dev/\" $1}'";
+
+/// Homes of each kind, made and used by the original or by ours.
+struct Both<'a> {
+    machine: &'a Ours,
+    disk: String,
+}
+
+impl Both<'_> {
+    const KINDS: [&'static str; 3] = ["directory", "subvolume", "luks"];
+
+    fn image(&self, user: &str, kind: &str) -> String {
+        match kind {
+            "directory" => format!("/home/{user}.homedir"),
+            "subvolume" => format!("/srv/{user}.homedir"),
+            _ => self.disk.clone(),
+        }
+    }
+
+    fn create(&self, who: &str) -> Result<()> {
+        for kind in Self::KINDS {
+            let user = format!("{who}{kind}");
+            let image = self.image(&user, kind);
+            let words = format!("create {user} {PLAIN} --storage={kind} --image-path={image}");
+            self.machine.done(&words, "", "correcthorse")?;
+        }
+        Ok(())
+    }
+
+    fn uses(&self, who: &str, kinds: &[&str], password: &str, text: &str) -> Result<()> {
+        for kind in kinds {
+            let user = format!("{who}{kind}");
+            self.machine.done(&format!("activate {user}"), password, "")?;
+            let script = format!("touch ~/diary && cat ~/diary && echo {text} >> ~/diary");
+            self.machine.command(script).user(&user).check()?;
+            self.machine.done(&format!("deactivate {user}"), "", "")?;
+        }
+        Ok(())
+    }
+
+    /// What its user has written in a folder.
+    fn diary(&self, user: &str, kind: &str) -> Result<String> {
+        let path = format!("{}/diary", self.image(user, kind));
+        Ok(self.machine.check(&format!("cat {path}"))?.replace('\n', " ").trim().to_owned())
+    }
+}
+
 #[test]
-fn the_originals_folders_open_with_ours_and_ours_with_the_original() -> Result<()> {
+fn the_originals_homes_open_with_ours_and_ours_with_the_original() -> Result<()> {
     let machine = Ours(Machine::builder().image(Image::Peer).init(Init::Full).start()?);
     machine.check(DISK)?;
-    let kinds = [("directory", "/home"), ("subvolume", "/srv")];
-    let create = |who: &str| -> Result<()> {
-        for (kind, folder) in kinds {
-            let user = format!("{who}{kind}");
-            let words =
-                format!("create {user} {PLAIN} --storage={kind} --image-path={folder}/{user}.homedir");
-            machine.done(&words, "", "correcthorse")?;
-        }
-        Ok(())
-    };
-    let uses = |who: &str, password: &str, text: &str| -> Result<()> {
-        for (kind, _) in kinds {
-            let user = format!("{who}{kind}");
-            machine.done(&format!("activate {user}"), password, "")?;
-            machine
-                .command(format!("touch ~/diary && cat ~/diary && echo {text} >> ~/diary"))
-                .user(&user)
-                .check()?;
-            machine.done(&format!("deactivate {user}"), "", "")?;
-        }
-        Ok(())
-    };
-    create("their")?;
-    uses("their", "correcthorse", "original")?;
+    machine.check(DRIVE)?;
+    let both = Both { machine: &machine, disk: machine.check(ITS_NODE)?.trim().to_owned() };
+    both.create("their")?;
+    both.uses("their", &Both::KINDS, "correcthorse", "original")?;
     machine.copy_in(&machine::our_package()?, "/root/homed.deb")?;
     machine.check("dpkg --install /root/homed.deb >&2 && systemctl is-active homed.service")?;
-    uses("their", "correcthorse", "ours")?;
-    for (kind, _) in kinds {
+    both.uses("their", &Both::KINDS, "correcthorse", "ours")?;
+    for kind in Both::KINDS {
         machine.done(&format!("passwd their{kind}"), "correcthorse", "batterystaple")?;
         machine.done(&format!("update their{kind} --real-name=Updated"), "batterystaple", "")?;
     }
-    create("our")?;
-    uses("our", "correcthorse", "ours")?;
+    // There is one disk.
+    machine.done("remove theirluks", "", "")?;
+    machine.becomes("theirluks", "unfixated")?;
+    machine.check(&format!("wipefs --quiet --all {disk}1 {disk}", disk = both.disk))?;
+    both.create("our")?;
+    both.uses("our", &Both::KINDS, "correcthorse", "ours")?;
+    pulled_out_and_plugged_in(&machine, &both.disk)?;
     machine.check("dpkg --remove homed >&2 && dpkg --install /opt/peer/systemd-homed_*.deb >&2")?;
     machine.check("systemctl restart systemd-homed.service && ! test -e /usr/lib/homed/homed")?;
-    uses("their", "batterystaple", "again")?;
-    uses("our", "correcthorse", "original")?;
-    for (who, diary) in [("their", "original ours again"), ("our", "ours original")] {
-        for (kind, folder) in kinds {
-            let path = format!("{folder}/{who}{kind}.homedir/diary");
-            let read = machine.check(&format!("cat {path}"))?;
-            ensure!(read.replace('\n', " ").trim() == diary, "{path}: {read:?}");
-        }
+    both.uses("their", &Both::KINDS[..2], "batterystaple", "again")?;
+    both.uses("our", &Both::KINDS, "correcthorse", "original")?;
+    for kind in &Both::KINDS[..2] {
+        assert_eq!(both.diary(&format!("their{kind}"), kind)?, "original ours again");
+        assert_eq!(both.diary(&format!("our{kind}"), kind)?, "ours original");
     }
     Ok(())
+}
+
+/// A home on a disk is seen when that is plugged in, and not when it is not, known or not.
+fn pulled_out_and_plugged_in(machine: &Ours, disk: &str) -> Result<()> {
+    const IMAGE: &str = "jq -r 'first(.. | .imagePath? // empty)' /var/lib/systemd/home/ourluks.identity";
+    let path = machine.check(IMAGE)?;
+    ensure!(path.starts_with("/dev/disk/by-uuid/"), "{path}");
+    let pull = format!("echo 1 > /sys/block/{}/device/delete", disk.trim_start_matches("/dev/"));
+    const PLUG: &str = "for host in /sys/class/scsi_host/*; do echo '- - -' > $host/scan; done";
+    machine.check(&pull)?;
+    machine.becomes("ourluks", "absent")?;
+    let said = machine.refused("activate ourluks", "correcthorse", "")?;
+    ensure!(said.contains("Plug in"), "{said}");
+    machine.check(PLUG)?;
+    machine.becomes("ourluks", "inactive")?;
+    // Pulled out while it is in use: who is in it is put out, and nothing stays.
+    machine.done("activate ourluks", "correcthorse", "")?;
+    let session = machine.command("cd; exec sleep 1000").user("ourluks").spawn()?;
+    machine.check("until pgrep -u ourluks -x sleep; do sleep 0.05; done")?;
+    machine.check(&pull)?;
+    machine.becomes("ourluks", "absent")?;
+    session.wait()?;
+    machine.nothing_open("ourluks")?;
+    machine.check(PLUG)?;
+    machine.becomes("ourluks", "inactive")?;
+    machine.done("unregister ourluks", "", "")?;
+    machine.becomes("ourluks", "unfixated")?;
+    machine.check(&pull)?;
+    machine.check("while homectl inspect ourluks >/dev/null 2>&1; do sleep 0.05; done")?;
+    machine.check(PLUG)?;
+    machine.becomes("ourluks", "unfixated")?;
+    machine.done("activate ourluks", "correcthorse", "")?;
+    machine.done("deactivate ourluks", "", "").map(drop)
 }

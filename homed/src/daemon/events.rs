@@ -27,6 +27,8 @@ pub enum Happened {
     Answered(UserName),
     /// Something was mounted or unmounted.
     MountsChanged,
+    /// Block devices have gone.
+    DevicesGone,
     /// All homes were looked at after that.
     Swept,
 }

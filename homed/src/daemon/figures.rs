@@ -4,7 +4,9 @@ use super::system::{clues, mount};
 use crate::home::facts::{Figures, Mount, Place};
 use crate::storage::whereabouts::{self, Clues, Kernel, Walk};
 use crate::sys::apart::apart;
+use crate::sys::blockdev;
 use std::os::linux::fs::MetadataExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// Sizes as the original counts them: an image is as big as its file, and could grow by what is free
@@ -19,6 +21,9 @@ pub(super) fn of(place: &Place) -> Figures {
 
 fn measured(place: &Place, is_mounted: bool) -> Figures {
     let image = std::fs::metadata(&place.image).ok();
+    if image.as_ref().is_some_and(|image| image.file_type().is_block_device()) {
+        return of_device(place, is_mounted);
+    }
     let size = image.as_ref().filter(|image| image.is_file()).map(std::os::unix::fs::MetadataExt::size);
     let allocated = image.as_ref().map(|image| image.st_blocks() * 512);
     let inside = is_mounted.then(|| rustix::fs::statvfs(place.home_directory.as_str()).ok()).flatten();
@@ -40,4 +45,13 @@ fn measured(place: &Place, is_mounted: bool) -> Figures {
         outside: room,
         disk: around.map(|around| around.f_blocks * around.f_frsize),
     }
+}
+
+/// A device is as large as it is: there is nothing to grow into, and nobody it could give anything to.
+fn of_device(place: &Place, is_mounted: bool) -> Figures {
+    let size = blockdev::size_at(Path::new(&place.image)).ok();
+    let inside = is_mounted.then(|| rustix::fs::statvfs(place.home_directory.as_str()).ok()).flatten();
+    let free = inside.map(|inside| inside.f_bavail * inside.f_frsize);
+    let usage = size.zip(free).map(|(size, free)| size.saturating_sub(free));
+    Figures { size, usage, free, ..Figures::default() }
 }

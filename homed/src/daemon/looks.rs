@@ -182,7 +182,8 @@ impl Daemon {
         let (root, events) = (self.parts.paths.home_root.clone(), self.events());
         let gate = self.looks.root.clone();
         tokio::spawn(async move {
-            for found in in_folder(root, &gate).await {
+            let plugged = aside::once(&gate, ground::BOUND, scan::plugged).await.unwrap_or_default();
+            for found in in_folder(root, &gate).await.into_iter().chain(plugged) {
                 events.send(Happened::Seen(Event::Found(found)));
             }
         });

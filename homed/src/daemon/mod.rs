@@ -27,6 +27,7 @@ pub mod open;
 pub mod outside;
 mod pace;
 pub mod paths;
+mod plugged;
 mod prove;
 mod quality;
 pub mod references;
@@ -154,6 +155,9 @@ async fn watch_everything(daemon: &Daemon) {
     }
     if let Err(error) = watch::mounts(daemon.events()) {
         tracing::warn!("storage that is pulled out is not noticed: watching the table of mounts: {error}");
+    }
+    if let Err(error) = plugged::start(daemon.events()) {
+        tracing::warn!("homes that are plugged in are not seen by themselves: listening to udev: {error}");
     }
     if let Err(error) = slept::start(daemon.events()) {
         tracing::warn!("a sleep with open homes is not noticed afterwards: {error}");

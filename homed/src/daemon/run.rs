@@ -167,7 +167,7 @@ impl Daemon {
             Happened::Looked(id, call) => self.looked(id, *call),
             Happened::Seen(event) => self.seen(event),
             Happened::Answered(user) => self.answered_late(user),
-            Happened::MountsChanged => self.sweep(),
+            Happened::MountsChanged | Happened::DevicesGone => self.sweep(),
             Happened::Swept => self.swept(),
             Happened::Settings(defaults) => {
                 self.parts.manager.follow(*defaults);

@@ -1,8 +1,9 @@
-//! Storage that lies in the home root: `NAME[@REALM].home` files and `NAME[@REALM].homedir` folders. All of it may wait for
-//! a file system.
+//! Storage that lies in the home root, `NAME[@REALM].home` files and `NAME[@REALM].homedir` folders, all of which may wait
+//! for a file system; and partitions that are homes.
 
 use crate::home::effect::Found;
 use crate::storage::kind;
+use crate::storage::plugged::{self, Plugged};
 use crate::sys::apart::apart;
 use records::FullName;
 use std::io;
@@ -16,6 +17,17 @@ pub fn folder(root: &Path) -> Vec<Found> {
         let Ok(entries) = std::fs::read_dir(&root) else { return Vec::new() };
         entries.flatten().filter_map(|entry| at(&entry.path())).collect()
     })
+}
+
+/// All storage that is plugged in.
+pub fn plugged() -> Vec<Found> {
+    plugged::seen().homes.iter().filter_map(of_plugged).collect()
+}
+
+/// A partition, as storage.
+pub fn of_plugged(home: &Plugged) -> Option<Found> {
+    let name = FullName::parse(&home.name).ok()?;
+    Some(Found { name, image: home.path.to_str()?.to_owned(), storage: home.storage })
 }
 
 /// The storage at this path, if it is one.

@@ -87,6 +87,7 @@ impl Home {
         }
         match running.work {
             Work::Removing => {
+                turn.effects.push(Effect::LookForStorage);
                 turn.answer(wanted.waiter, Ok(Answer::Done));
                 return Fate::Goes;
             }

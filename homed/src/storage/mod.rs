@@ -16,6 +16,7 @@ pub mod kind;
 mod luks;
 mod opened;
 mod parts;
+pub mod plugged;
 pub mod site;
 mod spec;
 pub mod strays;

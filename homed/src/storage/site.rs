@@ -8,6 +8,7 @@ use super::kind;
 use super::parts::{gpt, image};
 use super::spec::Spec;
 use crate::job::{Context, Failure, refuse};
+use crate::sys::blockdev;
 use crate::sys::keeps::{self, Keeps};
 use real::Real;
 use records::{FullName, Refusal};
@@ -87,8 +88,7 @@ fn refuse_kind(image: &Real) -> Result<(), Failure> {
     }
     if folder == Path::new("/dev") {
         return no(format!(
-            "{} is not there: is the device plugged in? In /dev no image is kept, and homes on block devices cannot be \
-             made yet.",
+            "{} is not there: is the device plugged in? In /dev no image file is kept.",
             image.asked.display()
         ));
     }
@@ -123,7 +123,7 @@ fn refuse_what_is_not_kept(keeps: Keeps, folder: &Path, is_with_all_homes: bool)
 /// Something has the image's name already.
 fn refuse_what_is_there(spec: &Spec, image: &Real, others: &[Neighbour]) -> Result<(), Failure> {
     let path = image.asked.display();
-    let Ok(facts) = image.asked.symlink_metadata() else { return Ok(()) };
+    let Ok(facts) = blockdev::resolved(&image.asked).symlink_metadata() else { return Ok(()) };
     let kind = facts.file_type();
     if kind.is_file() {
         return refuse_file(spec, image, others);
@@ -141,7 +141,11 @@ fn refuse_what_is_there(spec: &Spec, image: &Real, others: &[Neighbour]) -> Resu
         ));
     }
     if kind.is_block_device() {
-        return no(format!("{path} is a block device: homes on block devices cannot be made yet."));
+        if let Some(other) = others.iter().find(|other| is_same(image, &other.image)) {
+            return no(format!("{path} is the device of {}'s home.", other.user));
+        }
+        // What is on it is looked at by whoever claims it.
+        return Ok(());
     }
     let what = if kind.is_symlink() {
         "a symbolic link: give the path that it points to"
@@ -187,7 +191,7 @@ fn is_same(place: &Real, other: &Path) -> bool {
 /// Whose image a file is, as its partition table says.
 fn label(path: &Path) -> Option<String> {
     let file = image::open(path, image::Access::Read).ok()?;
-    let size = file.metadata().ok()?.len();
+    let size = blockdev::length(&file).ok()?;
     let found = gpt::find(size, &mut |offset, length| image::bytes(&file, offset, length));
     found.map(|(table, _)| table.label)
 }

@@ -152,8 +152,11 @@ fn is_not_there(error: &io::Error) -> bool {
 }
 
 fn storage(image: &Path) -> Storage {
+    // A link of /dev may lead to a device that was just pulled out: the kernel takes the node away, and later udev the link.
+    let facts =
+        if image.starts_with("/dev") { std::fs::metadata(image) } else { std::fs::symlink_metadata(image) };
     // A disk that gives no answer now may give one later: only what is not there is missing.
-    if std::fs::symlink_metadata(image).is_err_and(|error| is_not_there(&error)) {
+    if facts.is_err_and(|error| is_not_there(&error)) {
         return Storage::Missing;
     }
     let mut value = [0; 16];

@@ -2,7 +2,8 @@
 
 use super::mount::Mounted;
 use rustix::fs::{
-    AtFlags, FallocateFlags, FlockOperation, IFlags, Mode, OFlags, ResolveFlags, StatxFlags, XattrFlags,
+    AtFlags, FallocateFlags, FileType, FlockOperation, IFlags, Mode, OFlags, ResolveFlags, StatxFlags,
+    XattrFlags,
 };
 use rustix::io::Errno;
 use std::io;
@@ -34,17 +35,21 @@ pub struct Identity {
     pub device: u64,
     /// Its number in the file system.
     pub inode: u64,
+    /// Whether it is a block device.
+    pub is_block_device: bool,
     /// The path it was looked up by.
     pub path: PathBuf,
 }
 
 impl Identity {
-    /// Of what is at this path, no link followed.
+    /// Of what is at this path, no link followed but those of `/dev`, which stay there.
     pub fn of(path: &Path) -> io::Result<Self> {
+        let path = super::blockdev::resolved(path);
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-        let facts = rustix::fs::statx(rustix::fs::CWD, path, flags, StatxFlags::INO)?;
+        let facts = rustix::fs::statx(rustix::fs::CWD, &path, flags, StatxFlags::INO | StatxFlags::TYPE)?;
         let device = rustix::fs::makedev(facts.stx_dev_major, facts.stx_dev_minor);
-        Ok(Self { device, inode: facts.stx_ino, path: path.to_owned() })
+        let is_block_device = FileType::from_raw_mode(facts.stx_mode.into()) == FileType::BlockDevice;
+        Ok(Self { device, inode: facts.stx_ino, is_block_device, path })
     }
 
     /// The device of the file that a link of proc_pid_fd(5) leads to, as the kernel remembers it: no server is asked.

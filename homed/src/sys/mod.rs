@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod apart;
+pub mod blockdev;
 pub mod bounded;
 pub mod btrfs;
 pub mod crypt3;
@@ -41,6 +42,7 @@ pub mod slice;
 pub mod subvolume;
 pub mod swap;
 pub mod terminal;
+pub mod udev;
 pub mod userns;
 pub mod waiting;
 pub mod zones;

@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 use nix::sys::inotify::{Inotify, InotifyEvent};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, netlink, socket_with};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -60,6 +62,53 @@ impl MountTable {
     pub async fn until_changed(&self) -> io::Result<()> {
         self.0.ready(Interest::PRIORITY).await.map(|mut ready| ready.clear_ready())
     }
+}
+
+/// libudev's messages, which come when udev is done with a device: `UDEV_MONITOR_UDEV`. Only root can send them.
+const UDEV_GROUP: u32 = 2;
+/// Messages that are thrown away at a time.
+const MOST_NEWS: usize = 1024;
+
+/// Tells when udev has learned something of a device. What the messages say is not read: its database says it, too.
+pub struct Udev(AsyncFd<OwnedFd>);
+
+impl Udev {
+    /// Listens from now on. Only within the tokio runtime.
+    pub fn new() -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let protocol = Some(netlink::KOBJECT_UEVENT);
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol)?;
+        rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, UDEV_GROUP))?;
+        // SAFETY: the descriptor is owned by what is registered, never changed, and dropped only after `AsyncFd`
+        // has taken it out of the reactor.
+        let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+        registered.map(Self).map_err(|failed| io::Error::other(failed.to_string()))
+    }
+
+    /// Returns when there is something new; what came together counts once.
+    pub async fn until_changed(&self) -> io::Result<()> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            match ready.try_io(|socket| Ok(drained(socket.get_ref())?)) {
+                Err(_would_block) => {}
+                Ok(done) => return done,
+            }
+        }
+    }
+}
+
+/// Throws away what has come. `WOULDBLOCK`: nothing has.
+fn drained(socket: &OwnedFd) -> rustix::io::Result<()> {
+    let mut buffer = [0; 64];
+    for count in 0..MOST_NEWS {
+        match rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty()) {
+            Err(Errno::WOULDBLOCK) if count > 0 => return Ok(()),
+            // More came than there was room for: something is new.
+            Ok(_) | Err(Errno::NOBUFS) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Far enough in the future to never ring by itself: the year 2100, in seconds since 1970.

@@ -1,5 +1,6 @@
 //! Making a home: nothing has a name before all of it is whole and on disk.
 
+use super::disk::NewDisk;
 use super::plan::keys::SLOTS;
 use super::record_token::{self, Algorithm};
 use super::stretching::Stretchings;
@@ -8,6 +9,7 @@ use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::HomeDirectory;
 use crate::storage::NewHome;
 use crate::storage::luks::spec::Spec;
+use crate::storage::parts::below::Below;
 use crate::storage::parts::gpt::Table;
 use crate::storage::parts::image::{self, Blocks, NewImage};
 use crate::storage::parts::mapped::{self, Mapped};
@@ -20,7 +22,10 @@ use crate::sys::loopdev::{LoopDevice, Window};
 use crate::sys::{durable, file};
 use records::{Refusal, Secret};
 use serde_json::{Map, Value, json};
+use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// What a LUKS2 header of the size that is made here takes, with its key slots.
@@ -57,45 +62,127 @@ pub fn create(
 ) -> Result<Map<String, Value>, Failure> {
     super::sweep(spec)?;
     mapped::remove_stale(&spec.mapper_name())?;
-    let image = NewImage::begin(&spec.image, &spec.machine.id)?;
-    let plan = plan(spec, &image, request.overcommit, steps)?;
+    let target = Target::begin(spec)?;
+    let plan = plan(spec, &target, request.overcommit, steps)?;
     steps.enter(Step::Allocate)?;
-    let reserved = !spec.discard && !spec.offline_discard;
-    image.set_size(plan.size, if reserved { Blocks::Reserved } else { Blocks::Sparse })?;
-    room::reserve_ends(image.file(), plan.data()).during("allocating the header of the image")?;
+    target.allocate(spec, &plan)?;
     steps.enter(Step::Partition)?;
-    for (offset, bytes) in plan.table.pieces() {
-        use std::os::unix::fs::FileExt;
-        image.file().write_all_at(&bytes, offset).during("writing the partition table")?;
-    }
+    target.prepare(&plan.table)?;
     let key = volume_key(spec)?;
-    build(spec, &plan, &image, &key, request, steps)?;
+    build(spec, &plan, target.file(), &key, request, steps)?;
     wait_until_closed(spec)?;
     steps.enter(Step::Sync)?;
-    image.file().sync_all().during("writing the image to disk")?;
+    target.file().sync_all().during("writing the image to disk")?;
     steps.enter(Step::Publish)?;
-    image.publish()?;
-    Ok(binding(spec, &plan, &key))
+    let known_as = target.publish(spec, &plan, steps)?;
+    Ok(binding(spec, &plan, &key, &known_as))
 }
 
-fn plan(spec: &Spec, image: &NewImage, overcommit: u32, steps: &mut dyn Steps) -> Result<Plan, Failure> {
+/// What the home is made in.
+enum Target {
+    /// A new file.
+    File(NewImage),
+    /// A disk.
+    Disk(NewDisk),
+}
+
+impl Target {
+    fn begin(spec: &Spec) -> Result<Self, Failure> {
+        if NewDisk::is_at(&spec.image) {
+            return NewDisk::begin(&spec.image).map(Self::Disk);
+        }
+        NewImage::begin(&spec.image, &spec.machine.id).map(Self::File)
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Self::File(image) => image.file(),
+            Self::Disk(disk) => disk.file(),
+        }
+    }
+
+    /// The table's partition: on a disk its end may be the wish's, and the table is as large as the disk.
+    fn table(&self, size: u64, partition: Uuid, label: &str) -> Result<Table, Failure> {
+        let Self::Disk(disk) = self else {
+            return Ok(Table::covering(size, TABLE_SECTOR, Uuid::new_v4(), partition, label));
+        };
+        let all = Table::covering(disk.size(), disk.sector()?.into(), Uuid::new_v4(), partition, label);
+        let end = all.end.min(all.start.saturating_add(size));
+        Ok(Table { end, ..all })
+    }
+
+    fn allocate(&self, spec: &Spec, plan: &Plan) -> Result<(), Failure> {
+        if let Self::File(image) = self {
+            let reserved = !spec.discard && !spec.offline_discard;
+            image.set_size(plan.size, if reserved { Blocks::Reserved } else { Blocks::Sparse })?;
+        }
+        room::reserve_ends(self.file(), plan.data()).during("allocating the header of the image")
+    }
+
+    fn prepare(&self, table: &Table) -> Result<(), Failure> {
+        if let Self::File(image) = self {
+            for (offset, bytes) in table.pieces() {
+                image.file().write_all_at(&bytes, offset).during("writing the partition table")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the home is from now on.
+    fn publish(self, spec: &Spec, plan: &Plan, steps: &mut dyn Steps) -> Result<PathBuf, Failure> {
+        match self {
+            Self::File(image) => image.publish().map(|_| spec.image.clone()),
+            Self::Disk(disk) => disk.publish(&plan.table, plan.luks_uuid, steps),
+        }
+    }
+}
+
+fn plan(spec: &Spec, target: &Target, overcommit: u32, steps: &mut dyn Steps) -> Result<Plan, Failure> {
     let kind = file_system::choose(spec.file_system)?;
     let cipher = spec.encryption.cipher.clone().unwrap_or_else(|| "aes".into());
     let mode = spec.encryption.mode.clone().unwrap_or_else(|| "xts-plain64".into());
     record_token::refuse_unknown(Algorithm { cipher: &cipher, mode: &mode }, key_size(spec)?)?;
-    let size = size(spec, image, (kind, overcommit), steps)?;
+    let size = match target {
+        Target::File(image) => size(spec, image, (kind, overcommit), steps)?,
+        Target::Disk(disk) => size_on_disk(spec, disk.size(), kind)?,
+    };
     let or_random = |uuid: Option<Uuid>| uuid.unwrap_or_else(Uuid::new_v4);
     let partition = or_random(spec.uuids.partition);
     Ok(Plan {
         kind,
         size,
-        table: Table::covering(size, TABLE_SECTOR, Uuid::new_v4(), partition, &spec.name),
+        table: target.table(size, partition, &spec.name)?,
         luks_uuid: or_random(spec.uuids.luks),
         file_system_uuid: or_random(spec.uuids.file_system),
         cipher,
         mode,
         sector: spec.encryption.sector.unwrap_or(4096),
     })
+}
+
+/// How large the partition of a disk is made: as large as the disk has room for, or as the record says.
+fn size_on_disk(spec: &Spec, disk: u64, kind: Kind) -> Result<u64, Failure> {
+    let (least, mib) = (size::least(kind), |bytes: u64| bytes >> 20);
+    let asked = match spec.size {
+        Wish::Bytes(bytes) => bytes.max(least),
+        Wish::Share(part) => {
+            u64::try_from((u128::from(disk) * u128::from(part)) >> 32).unwrap_or(disk).max(least)
+        }
+        Wish::Unset => disk,
+    };
+    if disk < least || asked > disk {
+        return refuse(
+            Refusal::NoDiskSpace,
+            format!(
+                "{} has {} MiB: a home needs {} MiB at least, and {} MiB were asked for.",
+                spec.image.display(),
+                mib(disk),
+                mib(least),
+                mib(asked)
+            ),
+        );
+    }
+    Ok(asked / (1 << 20) * (1 << 20))
 }
 
 /// How large it is made. Whoever asked for more is told what there is.
@@ -160,7 +247,7 @@ fn volume_key(spec: &Spec) -> Result<Secret, Failure> {
 fn build(
     spec: &Spec,
     plan: &Plan,
-    image: &NewImage,
+    image: &File,
     key: &Secret,
     request: &mut NewHome<'_>,
     steps: &mut dyn Steps,
@@ -171,7 +258,8 @@ fn build(
         size: plan.table.end - plan.table.start,
         block: if plan.sector == 4096 { 4096 } else { 512 },
     };
-    let device = LoopDevice::attach(image.file(), window).during("attaching the image to a loop device")?;
+    let attached = LoopDevice::attach(image, window).during("attaching the image to a loop device")?;
+    let device = Below::Loop(attached);
     let mut luks = format(spec, plan, &device, key, steps)?;
     add_keys(spec, (&mut luks, key), request, steps)?;
     let algorithm = Algorithm { cipher: &plan.cipher, mode: &plan.mode };
@@ -187,7 +275,7 @@ fn build(
 fn format(
     spec: &Spec,
     plan: &Plan,
-    device: &LoopDevice,
+    device: &Below,
     key: &Secret,
     steps: &mut dyn Steps,
 ) -> Result<Luks, Failure> {
@@ -224,7 +312,7 @@ fn add_keys(
 fn populate(
     spec: &Spec,
     plan: &Plan,
-    (image, mapped): (&NewImage, &Mapped),
+    (image, mapped): (&File, &Mapped),
     request: &mut NewHome<'_>,
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
@@ -241,14 +329,14 @@ fn populate(
     home.set_mode(spec.access_mode)?;
     durable::sync_file_system(&home).during("writing the home to disk")?;
     tend::chunks(&home)
-        .and_then(|chunks| tend::reserve_metadata(image.file(), plan.data(), &chunks))
+        .and_then(|chunks| tend::reserve_metadata(image, plan.data(), &chunks))
         .during("allocating the metadata of the home")
 }
 
-fn binding(spec: &Spec, plan: &Plan, key: &Secret) -> Map<String, Value> {
+fn binding(spec: &Spec, plan: &Plan, key: &Secret, known_as: &Path) -> Map<String, Value> {
     let all = json!({
         "storage": "luks",
-        "imagePath": spec.image,
+        "imagePath": known_as,
         "homeDirectory": spec.home_directory,
         "partitionUuid": plan.table.partition.to_string(),
         "luksUuid": plan.luks_uuid.to_string(),

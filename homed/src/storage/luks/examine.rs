@@ -11,7 +11,7 @@ use crate::storage::examined::{
 use crate::storage::luks::spec::Spec;
 use crate::storage::luks::whereabouts::helper_name;
 use crate::storage::parts::{gpt, image, mapped, mark, superblock};
-use crate::sys::{file, loopdev, mount};
+use crate::sys::{blockdev, file, loopdev, mount};
 use records::Refusal;
 use records::signature::Vouched;
 use std::fs::File;
@@ -88,6 +88,10 @@ fn unopened(failure: Failure) -> Image {
 }
 
 fn facts(file: &File) -> Image {
+    if let Ok(true) = blockdev::is_one(file) {
+        let size = blockdev::length(file).unwrap_or_default();
+        return Image::There { size, wanting: 0, room: u64::MAX, copied: false };
+    }
     match file.metadata() {
         Ok(facts) => Image::There {
             size: facts.len(),
@@ -124,7 +128,7 @@ fn missing(file: &File, size: u64) -> u64 {
 
 /// Where the encrypted part is, and what the partition table is like.
 fn place(file: &File, spec: &Spec, found: &mut Examined) -> Option<Place> {
-    let size = file.metadata().ok()?.len();
+    let size = blockdev::length(file).ok()?;
     match header::locate(file, spec) {
         Ok(place) => {
             let copies = gpt::find(size, &mut |offset, length| image::bytes(file, offset, length));

@@ -13,7 +13,7 @@ use crate::storage::parts::image;
 use crate::storage::parts::mark::Spot;
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::Window;
-use crate::sys::{memory, oom};
+use crate::sys::{blockdev, memory, oom};
 use records::{Refusal, Secret};
 use rustix::fs::{Advice, MemfdFlags};
 use serde_json::Value;
@@ -69,12 +69,16 @@ pub enum Health {
     CutShort,
 }
 
-/// Finds the encrypted part: all of the image, or the partition named after the user.
+/// Finds the encrypted part: all of the image, or the partition named after the user. A block device is encrypted as a whole:
+/// its partitions are devices of their own.
 pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
-    let size = file.metadata().during("looking at the image")?.len();
+    let size = blockdev::length(file).during("looking at the image")?;
     refuse_unreadable(file, spec)?;
     if image::bytes(file, 0, MAGIC.len()).is_some_and(|head| head == MAGIC) {
         return Ok(Place { offset: 0, size, table: None });
+    }
+    if blockdev::is_one(file).during("looking at the image")? {
+        return whole_device(file, size, spec);
     }
     let found = gpt::find(size, &mut |offset, length| image::bytes(file, offset, length));
     let (table, health) = match found {
@@ -87,6 +91,23 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
         return damaged(spec, "its partition belongs to another home");
     }
     Ok(Place { offset: table.start, size: table.end - table.start, table: Some((table, health)) })
+}
+
+/// A device whose first copy of the header is damaged, or that is none of ours.
+fn whole_device(file: &File, size: u64, spec: &Spec) -> Result<Place, Failure> {
+    if header_copies::is_here(&mut |offset, length| image::bytes(file, offset, length)) {
+        return Ok(Place { offset: 0, size, table: None });
+    }
+    if gpt::find(size, &mut |offset, length| image::bytes(file, offset, length)).is_some() {
+        return refuse(
+            Refusal::NotSupported,
+            format!(
+                "{} is a whole disk, and the home is on a partition of it: that is a device of its own (lsblk shows it).",
+                spec.image.display()
+            ),
+        );
+    }
+    damaged(spec, "there is no LUKS header where one should be")
 }
 
 /// What gives no answer is not damaged: its disk may have been pulled out. The disk itself is asked: what is in memory of the
@@ -130,7 +151,7 @@ pub fn repair_table(
     if *found == Health::Sound || *found != health {
         return Ok(());
     }
-    let size = file.metadata().during("looking at the image")?.len();
+    let size = blockdev::length(file).during("looking at the image")?;
     if table.size != size && health == Health::Damaged {
         steps.warn("The image's partition table does not fit its size; it was left alone.".into());
         return Ok(());

@@ -17,10 +17,10 @@ use crate::job::{Context, Failure, Mounted, Step, Steps, refuse};
 use crate::storage::Opening;
 use crate::storage::examined::Headers;
 use crate::storage::luks::spec::Spec;
+use crate::storage::parts::below::Below;
 use crate::storage::parts::{image, mark};
 use crate::sys::cryptsetup::Luks;
-use crate::sys::durable;
-use crate::sys::loopdev::LoopDevice;
+use crate::sys::{blockdev, durable};
 use records::signature::Vouched;
 use records::{Refusal, Secret};
 use std::fs::{File, OpenOptions};
@@ -92,8 +92,7 @@ fn copies(file: &File, offset: u64) -> Headers {
 /// The library writes the copy that is damaged or older anew when it reads the header.
 fn rebuild_header(file: &File, place: &header::Place, spec: &Spec) -> Result<(), Failure> {
     let header = HeaderCopy::read(file, place, spec)?;
-    let device =
-        LoopDevice::attach(file, header.window(place)).during("attaching the image to a loop device")?;
+    let device = Below::of(file, &spec.image, header.window(place))?;
     drop(Luks::load(device.path()).during("reading the encryption header")?);
     drop(device);
     file.sync_all().during("writing the header to disk")?;
@@ -115,7 +114,7 @@ fn keep(file: &File, backup: &Path) -> Result<(), Failure> {
         // What is kept is of an image that a power cut does not take away.
         file.sync_all()?;
         let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        let size = file.metadata()?.len();
+        let size = blockdev::length(file)?;
         copy.set_len(size)?;
         image::copy_range(file, &copy, 0..HEAD.min(size))?;
         image::copy_range(file, &copy, size.saturating_sub(TAIL)..size)?;

@@ -1,4 +1,4 @@
-//! LUKS: a file system on dm-crypt on a partition of an image file.
+//! LUKS: a file system on dm-crypt on a partition of an image file or of a disk.
 //!
 //! ```text
 //! /home/alice.home ─ GPT ─ partition ─ loop device ─ /dev/mapper/home-alice ─ btrfs ─ alice/ ─→ /home/alice
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Every layer is held by the one above and by nothing else, so the kernel takes all of it down when
-//! the home is unmounted, or when the process that was building it dies. Block devices in the place
-//! of image files are not here yet.
+//! the home is unmounted, or when the process that was building it dies. Where the image is a block device, dm-crypt lies on
+//! it, and there is no loop device.
 
 use super::examined::{Examination, Examined};
 use super::parts::image::Blocks;
@@ -20,7 +20,7 @@ use super::{
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
 use crate::sys::waiting::wait_until;
-use crate::sys::{durable, loopdev};
+use crate::sys::{blockdev, durable, loopdev};
 use perform::pinned;
 use perform::sweep::sweep;
 use records::signature::Vouched;
@@ -32,6 +32,7 @@ use std::time::Duration;
 
 mod cost;
 mod create;
+mod disk;
 mod examine;
 mod file_system;
 mod header;
@@ -244,6 +245,11 @@ fn remove(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
         other => Some(other?),
     };
     steps.enter(Step::Delete)?;
+    if let Some(device) = &file
+        && blockdev::is_one(device).during("looking at the image")?
+    {
+        return disk::give_up(device, spec, steps);
+    }
     if file.is_some() {
         std::fs::remove_file(&spec.image).during(format!("deleting {}", spec.image.display()))?;
     }

@@ -11,6 +11,7 @@ use super::sealed;
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
 use crate::storage::HomeDirectory;
 use crate::storage::luks::spec::Spec;
+use crate::storage::parts::below::Below;
 use crate::storage::parts::image;
 use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::mark;
@@ -19,7 +20,6 @@ use crate::storage::parts::tree::PrivateMount;
 use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, Vault, derive};
 use crate::sys::cryptsetup::{Facts, Luks};
 use crate::sys::devmapper;
-use crate::sys::loopdev::LoopDevice;
 use records::signature::Vouched;
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value, json};
@@ -40,7 +40,7 @@ pub struct LuksOpened {
     mount: Option<PrivateMount>,
     mapped: Option<Mapped>,
     disk: Option<Luks>,
-    device: Option<LoopDevice>,
+    device: Option<Below>,
     /// What of them there is.
     stands: Situation,
     /// The UID that it is to be shown with.

@@ -9,11 +9,11 @@ use super::segment::{self, Use};
 use crate::job::{Context, Failure, Steps};
 use crate::storage::HomeDirectory;
 use crate::storage::luks::spec::Spec;
+use crate::storage::parts::below::Below;
 use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::superblock::{self, FileSystem, Kind};
 use crate::storage::parts::tree::{self, Device, Ids, PrivateMount};
 use crate::sys::cryptsetup::Luks;
-use crate::sys::loopdev::LoopDevice;
 use crate::sys::mount::Setting;
 use records::Secret;
 use records::signature::Vouched;
@@ -43,7 +43,7 @@ pub struct Looking<'a> {
     mount: Option<PrivateMount>,
     mapped: Option<Mapped>,
     luks: Option<Luks>,
-    device: Option<LoopDevice>,
+    device: Option<Below>,
     stands: Situation,
     of: Source<'a>,
     shown: Option<(u32, PathBuf)>,
@@ -100,8 +100,7 @@ impl<'a> Looking<'a> {
 
     fn attach(&mut self) -> Result<(), Failure> {
         let window = self.of.header.window(self.of.place);
-        let device =
-            LoopDevice::attach(self.of.image, window).during("attaching the image to a loop device")?;
+        let device = Below::of(self.of.image, &self.of.spec.image, window)?;
         self.luks = Some(Luks::load(device.path()).during("reading the encryption header")?);
         self.device = Some(device);
         Ok(())

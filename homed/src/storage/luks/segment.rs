@@ -5,10 +5,10 @@
 
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::luks::spec::Spec;
+use crate::storage::parts::below::Below;
 use crate::storage::parts::mapped::{Mapped, New};
 use crate::sys::cryptsetup::Luks;
 use crate::sys::devmapper::{Access, Given, Target, Volume};
-use crate::sys::loopdev::LoopDevice;
 use records::{Refusal, Secret};
 use serde_json::Value;
 
@@ -42,10 +42,10 @@ pub fn writing(spec: &Spec) -> Use {
     Use::Write(discard)
 }
 
-/// Makes the device of this name over a loop device that shows the encrypted part.
+/// Makes the device of this name over the one that shows the encrypted part.
 pub fn open(
     luks: &mut Luks,
-    below: &LoopDevice,
+    below: &Below,
     name: &str,
     key: &Secret,
     how: Use,
@@ -53,7 +53,7 @@ pub fn open(
 ) -> Result<Mapped, Failure> {
     let metadata = luks.metadata().during("reading the encryption header")?;
     let luks = luks.facts().during("reading the encryption header")?.uuid;
-    let size = below.size().during("looking at the loop device")?;
+    let size = below.size().during("looking at the device below")?;
     let Some(part) = Part::of(&metadata, size) else {
         return refuse(
             Refusal::NotSupported,
@@ -66,7 +66,7 @@ pub fn open(
         options: part.options(how),
         cipher: part.cipher,
         iv_offset: part.iv_offset,
-        below: below.number().during("looking at the loop device")?,
+        below: below.number().during("looking at the device below")?,
         start: part.offset / SECTOR,
         access: if how == Use::Look { Access::Read } else { Access::Write },
     };

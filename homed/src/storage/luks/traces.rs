@@ -4,6 +4,7 @@
 //! it is called and who made it notwithstanding. The home's own file system is not asked for anything: it is frozen by the
 //! very lock, and would never answer.
 
+use crate::storage::parts::below;
 use crate::storage::swap::Space;
 use crate::storage::traces::{Trace, Traces};
 use crate::storage::whereabouts::Clues;
@@ -17,15 +18,16 @@ use uuid::Uuid;
 /// Looks.
 pub fn look(clues: &Clues<'_>) -> Traces {
     let image = clues.image.to_owned();
-    let attached =
-        apart(move || loopdev::at(&image)).map(|all| all.into_iter().map(|one| one.name).collect());
+    let attached = apart(move || below::showing(&image));
     let [device, table, keyring, swap] = of_devices(clues, attached);
     Traces { device, table, keyring, swap, holders: holding(clues) }
 }
 
 /// What the kernel alone shows: of loop devices, those that were attached by the image's own path.
 pub fn key(clues: &Clues<'_>) -> Vec<Trace> {
-    of_devices(clues, loopdev::by_path(clues.image)).to_vec()
+    let attached = loopdev::by_path(clues.image);
+    of_devices(clues, attached.map(|all| all.into_iter().chain(below::itself(clues.image)).collect()))
+        .to_vec()
 }
 
 /// Devices, tables, keyrings, swap space.

@@ -1,13 +1,16 @@
-//! An image file: opened without surprises, locked, marked dirty while in use; and a new one that
-//! has no name until it is whole.
+//! An image, a file or a block device: opened without surprises, locked, a file marked dirty while in use; and a new one
+//! that has no name until it is whole.
+//!
+//! A device is kept by its lock until dm-crypt has it, and by dm-crypt's claim from then on. It has no attributes, and so no
+//! marks.
 
 use crate::job::{Context, Failure, refuse};
-use crate::sys::{file, loopdev};
+use crate::sys::{blockdev, file, loopdev};
 use records::Refusal;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
 mod copy;
@@ -66,7 +69,8 @@ fn locked(
     for _ in 0..TRIES {
         let image = open()?;
         lock(&image, path)?;
-        if file::is_at(&image, path).during(format!("looking at {}", path.display()))? {
+        if file::is_at(&image, &blockdev::resolved(path)).during(format!("looking at {}", path.display()))? {
+            refuse_claimed(&image, path)?;
             return Ok(image);
         }
     }
@@ -84,11 +88,18 @@ fn open_lockable(path: &Path) -> Result<File, Failure> {
 
 fn open_as(path: &Path, way: OFlags) -> Result<File, Failure> {
     let flags = way | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = match rustix::fs::open(path, flags, Mode::empty()) {
+    let fd = match rustix::fs::open(blockdev::resolved(path), flags, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => {
             return refuse(
                 Refusal::HomeAbsent,
                 format!("The home's image {} is not there. Plug in or mount what holds it.", path.display()),
+            );
+        }
+        // A device whose medium was taken out has a node all the same.
+        Err(rustix::io::Errno::NOMEDIUM | rustix::io::Errno::NXIO) if path.starts_with("/dev") => {
+            return refuse(
+                Refusal::HomeAbsent,
+                format!("The home's device {} is not there. Plug it in.", path.display()),
             );
         }
         Err(rustix::io::Errno::ISDIR | rustix::io::Errno::LOOP) => return no_image(path),
@@ -96,16 +107,31 @@ fn open_as(path: &Path, way: OFlags) -> Result<File, Failure> {
     };
     let image = File::from(fd);
     let facts = image.metadata().during(format!("looking at {}", path.display()))?;
-    if !facts.is_file() {
+    if !facts.is_file() && !facts.file_type().is_block_device() {
         return no_image(path);
     }
     Ok(image)
 }
 
+/// A device that somebody has mounted, or stacked something on.
+fn refuse_claimed(image: &File, path: &Path) -> Result<(), Failure> {
+    let is_device = blockdev::is_one(image).during("looking at the image")?;
+    if !is_device || !blockdev::is_claimed(&blockdev::resolved(path)).during("looking at the device")? {
+        return Ok(());
+    }
+    refuse(
+        Refusal::HomeInUse,
+        format!(
+            "The device {} is in use: it is mounted, or another device lies on it (lsblk shows it).",
+            path.display()
+        ),
+    )
+}
+
 fn no_image<T>(path: &Path) -> Result<T, Failure> {
     refuse(
         Refusal::NotSupported,
-        format!("{} is not a regular file; homes on block devices cannot be used yet.", path.display()),
+        format!("{} is neither a regular file nor a block device: no home can be in it.", path.display()),
     )
 }
 

@@ -1,6 +1,7 @@
 //! What backends are built from. Parts know nothing of users.
 
 pub mod barrier;
+pub mod below;
 pub mod bound;
 pub mod cover;
 pub mod erase;

@@ -5,7 +5,7 @@
 //! from the beginning ([`Room::header`], the metadata of btrfs), and the rest as long as the disk can spare them.
 
 use crate::job::{Context, Failure};
-use crate::sys::file;
+use crate::sys::{blockdev, file};
 pub use records::size::spared;
 use std::fs::File;
 use std::ops::Range;
@@ -32,6 +32,11 @@ impl Room {
     /// Looks.
     pub fn of(image: &File) -> Result<Self, Failure> {
         let facts = image.metadata().during("looking at the image")?;
+        if blockdev::is_one(image).during("looking at the image")? {
+            // All of it is there.
+            let size = blockdev::length(image).during("looking at the image")?;
+            return Ok(Self { size, allocated: size, free: u64::MAX, spared: 0 });
+        }
         let space = file::space(image).during("asking for free space")?;
         Ok(Self {
             size: facts.len(),
@@ -53,8 +58,12 @@ impl Room {
     }
 }
 
-/// Reserves the blocks of a part of an image, whatever is left then. What has blocks keeps them and its content.
+/// Reserves the blocks of a part of an image, whatever is left then. What has blocks keeps them and its content; a block
+/// device has all of them.
 pub fn reserve(image: &File, part: Range<u64>) -> std::io::Result<()> {
+    if blockdev::is_one(image)? {
+        return Ok(());
+    }
     let mut start = part.start;
     while start < part.end {
         let length = PIECE.min(part.end - start);
@@ -71,7 +80,7 @@ pub fn reserve(image: &File, part: Range<u64>) -> std::io::Result<()> {
 /// Reserves what lies before the data and behind it (partition tables, encryption header): a change of password must
 /// not fail for lack of space outside.
 pub fn reserve_ends(image: &File, data: Range<u64>) -> std::io::Result<()> {
-    let size = image.metadata()?.len();
+    let size = blockdev::length(image)?;
     reserve(image, 0..data.start.min(size))?;
     reserve(image, data.end.min(size)..size)
 }

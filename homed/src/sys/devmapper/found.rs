@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// The kernel's list of block devices.
-const BLOCK: &str = "/sys/block";
+const BLOCK: &str = "/sys/class/block";
 /// Bytes for a list of hundreds of devices.
 const MUCH: usize = 256 << 10;
 

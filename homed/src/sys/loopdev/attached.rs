@@ -1,6 +1,7 @@
 //! Which loop devices show a file: asked by its device and inode, for a file has many names and paths.
 
 use super::{LO_FLAGS_AUTOCLEAR, status};
+use crate::sys::blockdev;
 use crate::sys::file::{Id, Identity, is_of_a_server};
 use crate::sys::mount;
 use linux_raw_sys::loop_device::LOOP_CLR_FD;
@@ -72,7 +73,8 @@ pub fn backing(name: &str) -> io::Result<Option<Id>> {
 
 /// The loop devices that were attached by this path. No file system is asked.
 pub fn by_path(image: &Path) -> io::Result<Vec<String>> {
-    Ok(attached()?.into_iter().filter(|(_, backing)| backing == image).map(|(name, _)| name).collect())
+    let image = blockdev::resolved(image);
+    Ok(attached()?.into_iter().filter(|(_, backing)| *backing == image).map(|(name, _)| name).collect())
 }
 
 /// All loop devices that show a file, with its path as this process would walk it, or as it is in the namespace that the

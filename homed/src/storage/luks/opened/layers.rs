@@ -9,11 +9,11 @@ use crate::storage::luks::perform::open::{Opens, reach};
 use crate::storage::luks::perform::pinned;
 use crate::storage::luks::plan::open::{Mount, Situation, Step, Way, Wish};
 use crate::storage::luks::{file_system, resize, sealed, segment};
+use crate::storage::parts::below::Below;
 use crate::storage::parts::room::Room;
 use crate::storage::parts::tree::{self, Device, Ids, PrivateMount};
 use crate::storage::parts::{image, mark};
 use crate::sys::cryptsetup::Luks;
-use crate::sys::loopdev::LoopDevice;
 use records::signature::Vouched;
 
 impl Opens for LuksOpened {
@@ -94,8 +94,7 @@ impl LuksOpened {
 
     fn attach(&mut self) -> Result<(), Failure> {
         let window = self.header.window(&self.place);
-        let device =
-            LoopDevice::attach(&self.image, window).during("attaching the image to a loop device")?;
+        let device = Below::of(&self.image, &self.spec.image, window)?;
         self.disk = Some(Luks::load(device.path()).during("reading the encryption header")?);
         self.device = Some(device);
         Ok(())

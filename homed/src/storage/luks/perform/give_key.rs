@@ -5,9 +5,10 @@
 //! first: another key would turn the home into noise.
 
 use crate::job::{Context, Failure};
+use crate::storage::parts::below;
 use crate::storage::spec::Spec;
 use crate::sys::devmapper::{self, Device};
-use crate::sys::{cryptsetup, keyring, loopdev};
+use crate::sys::{cryptsetup, keyring};
 use records::Secret;
 use std::io;
 
@@ -25,8 +26,8 @@ pub fn give_key(spec: &Spec, name: &str, key: &Secret) -> Result<(), Failure> {
 
 /// The suspended device, if it lies on the image whose header the key is from.
 fn on_its_image(spec: &Spec, name: &str) -> io::Result<Option<Device>> {
-    for attached in loopdev::at(&spec.image)? {
-        let mut above = devmapper::above(&attached.name)?.into_iter();
+    for shown in below::showing(&spec.image)? {
+        let mut above = devmapper::above(&shown)?.into_iter();
         if let Some(device) = above.find(|device| device.name == name && device.suspended) {
             return Ok(Some(device));
         }

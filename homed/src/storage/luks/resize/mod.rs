@@ -12,7 +12,7 @@ use crate::storage::luks::spec::Spec;
 use crate::storage::parts::image::{self, Blocks};
 use crate::storage::parts::superblock::Kind;
 use crate::sys::devmapper::{self, Crypt};
-use crate::sys::{durable, file, filesystem, loopdev};
+use crate::sys::{blockdev, durable, file, filesystem, loopdev};
 use plan::{Facts, Goal, Limits, Operation, Unfit};
 use records::{Refusal, Secret};
 use std::fs::File;
@@ -53,6 +53,7 @@ impl Layers<'_> {
     /// Gives the home this size.
     pub fn resize(&self, wish: Size, steps: &mut dyn Steps) -> Result<Resized, Failure> {
         steps.enter(Step::Check)?;
+        self.refuse_device()?;
         let crypt = key::ready(self.spec, self.key)?;
         self.level(&crypt, steps)?;
         let facts = self.facts(&crypt)?;
@@ -82,6 +83,7 @@ impl Layers<'_> {
 
     /// How small an ext4 is to be, if this makes one smaller: that is done on a copy.
     pub fn only_as_copy(&self, wish: Size, steps: &mut dyn Steps) -> Result<Option<Smaller>, Failure> {
+        self.refuse_device()?;
         let crypt = key::ready(self.spec, self.key)?;
         self.level(&crypt, steps)?;
         let facts = self.facts(&crypt)?;
@@ -92,6 +94,20 @@ impl Layers<'_> {
             }
             (Kind::Btrfs | Kind::Ext4 | Kind::Xfs, _) => Ok(None),
         }
+    }
+
+    /// A device is as large as it is.
+    fn refuse_device(&self) -> Result<(), Failure> {
+        if !blockdev::is_one(self.image).during("looking at the image")? {
+            return Ok(());
+        }
+        refuse(
+            Refusal::NotSupported,
+            format!(
+                "A home on a block device has the size of the device ({}). Nothing was changed.",
+                self.spec.image.display()
+            ),
+        )
     }
 
     fn facts(&self, crypt: &Crypt) -> Result<Facts, Failure> {

@@ -1,15 +1,24 @@
 //! Extended attributes of an image that say what goes on with it.
 
 use crate::job::{Context, Failure};
-use crate::sys::file;
+use crate::sys::{blockdev, file};
 use std::fs::File;
 
 /// Set to `1` while the image may be changed; still there after a crash.
 pub const DIRTY: &str = "user.home-dirty";
 /// A change of size that has begun: `FROM TO`, in bytes. Still there after a crash.
 const RESIZE: &str = "user.home-resize";
+
+/// A block device has no attributes that stay.
+fn has_no_marks(image: &File) -> bool {
+    blockdev::is_one(image).unwrap_or(false)
+}
+
 /// Marks the image as in use, durably.
 pub fn set_dirty(image: &File) -> Result<(), Failure> {
+    if has_no_marks(image) {
+        return Ok(());
+    }
     match file::set_attribute(image, DIRTY, b"1") {
         // A mark for the user's information is not worth a refused login.
         Err(error)
@@ -24,6 +33,9 @@ pub fn set_dirty(image: &File) -> Result<(), Failure> {
 /// Takes the mark away, once everything in the image is on disk.
 pub fn clear_dirty(image: &File) -> Result<(), Failure> {
     image.sync_all().during("writing the image to disk")?;
+    if has_no_marks(image) {
+        return Ok(());
+    }
     file::remove_attribute(image, DIRTY)
         .or_else(|error| match error.raw_os_error() {
             Some(libc::EOPNOTSUPP) => Ok(()),
