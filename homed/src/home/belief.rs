@@ -5,6 +5,7 @@
 
 use super::facts::Facts;
 use super::{Home, Turn};
+use crate::job::Known;
 use crate::words::request::TrustReport;
 use records::refusal::Refused;
 use records::stranger::{self, Strangers};
@@ -44,6 +45,15 @@ impl Believed {
 fn restricted(host: &Record, facts: &dyn Facts, strangers: Strangers) -> bool {
     let is_signed = host.members().contains_key("signature");
     strangers != Strangers::Yes && is_signed && facts.signed_locally(host).is_none()
+}
+
+/// What a stranger's home is here. One that this machine does not know, on a device, was put here by whoever has plugged that
+/// in, and by no administrator: unless these have said that they believe anybody, its signer is to be trusted first.
+pub(super) fn strangers_at(image: &str, known: Known, said: Strangers) -> Strangers {
+    match (said, known) {
+        (Strangers::Restricted, Known::No) if image.starts_with("/dev/") => Strangers::No,
+        (said, _) => said,
+    }
 }
 
 impl Home {
@@ -104,5 +114,25 @@ impl Home {
         self.save(turn);
         self.changed(turn);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_brings_a_stranger_in_by_plugging_it_in() {
+        let (stick, file) = ("/dev/disk/by-uuid/x", "/home/alice.home");
+        use Strangers::{No, Restricted, Yes};
+        for (image, known, said, becomes) in [
+            (stick, Known::No, Restricted, No),
+            (stick, Known::No, No, No),
+            (stick, Known::No, Yes, Yes),
+            (stick, Known::Yes, Restricted, Restricted),
+            (file, Known::No, Restricted, Restricted),
+        ] {
+            assert_eq!(strangers_at(image, known, said), becomes, "{image} {known:?} {said:?}");
+        }
     }
 }

@@ -199,7 +199,7 @@ impl Home {
             machine: turn.machine.clone(),
             record,
             host,
-            strangers: turn.strangers,
+            strangers: super::belief::strangers_at(&self.place.image, self.known, turn.strangers),
             credentials: std::mem::take(&mut running.wanted.offer.credentials),
             task,
         };
