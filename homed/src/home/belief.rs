@@ -93,6 +93,17 @@ impl Home {
         }
     }
 
+    /// Whether it was never opened here: its record is not known.
+    pub fn is_unseen(&self) -> bool {
+        self.known == Known::No
+    }
+
+    /// The record as it would be on disk if these claims were accepted.
+    pub fn with_accepted(&self, claims: &Map<String, Value>, machine: &Machine) -> Record {
+        let accepted = Map::from_iter([(stranger::ACCEPTED.to_owned(), claims.clone().into())]);
+        self.record.host().with_binding(&machine.id, accepted)
+    }
+
     /// An administrator has seen these claims, and accepts them: they have to be those of the record, now.
     pub fn accept(&mut self, claims: &Map<String, Value>, turn: &mut Turn) -> Result<(), Refused> {
         if !self.is_restricted() {
@@ -107,9 +118,7 @@ impl Home {
                 "The record does not claim that any more: it was changed meanwhile. Nothing was accepted; look again.",
             ));
         }
-        let accepted = Map::from_iter([(stranger::ACCEPTED.to_owned(), claims.clone().into())]);
-        let host = self.record.host().with_binding(&turn.machine.id, accepted);
-        self.record = Believed::of(host, turn);
+        self.record = Believed::of(self.with_accepted(claims, turn.machine), turn);
         self.attempts.follow(self.record.record(), turn.machine);
         self.save(turn);
         self.changed(turn);

@@ -137,6 +137,7 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
     }
     match verb {
         Verb::Acquire
+        | Verb::Authenticate
         | Verb::Release
         | Verb::HolderGone
         | Verb::DeactivateAll
@@ -158,7 +159,6 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::Activate
         | Verb::ActivateIfReferenced
         | Verb::Fixate
-        | Verb::Authenticate
         | Verb::Deactivate
         | Verb::Create
         | Verb::ChangePassword

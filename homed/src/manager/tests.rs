@@ -22,6 +22,7 @@ const NAMES: [&str; 2] = ["alice", "bob"];
 
 mod crowd;
 mod scene;
+mod trust;
 
 use scene::{Scene, manager, user};
 

@@ -27,7 +27,9 @@ pub fn report(ctx: &Context<'_>, names: &[&str]) -> Result<Value, Failure> {
     }
     let security = ctx.daemon.security()?;
     let security: Value = serde_json::from_str(&security).map_err(|e| Failure::say(e.to_string()))?;
-    let sessions = ctx.daemon.sessions();
+    let mut sessions = ctx.daemon.sessions();
+    // The login manager tells them in no order. They are numbered as they come.
+    sessions.sort_by_key(|session| (session.id.len(), session.id.clone()));
     let mut list = Vec::new();
     for row in homes.iter().filter(|row| names.is_empty() || names.contains(&row.name.as_str())) {
         // It may have gone since it was listed.

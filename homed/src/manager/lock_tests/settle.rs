@@ -26,9 +26,9 @@ fn nothing_touches_a_home_whose_broken_lock_is_not_mended_yet() {
 #[test]
 fn nobody_is_refused_for_what_the_daemon_puts_in_order_by_itself() {
     let mut scene = Scene::new("", |_| {});
-    let authenticate = || Operation::Authenticate(HomeKey::Name("alice".into()), offer("right"));
-    scene.ask(0, authenticate());
-    scene.ask(0, authenticate());
+    let check = |name: &str| Operation::Check(HomeKey::Name(name.into()), offer("right"));
+    scene.ask(0, check("alice"));
+    scene.ask(0, check("alice"));
     assert!(matches!(scene.answer(), Some(Err(_))), "busy with what she has asked for herself");
     scene.ask(0, Operation::Lock(HomeKey::Name("bob".into())));
     scene.end_as_it_is(|_| Outcome::Fault { chain: "killed".into() });
