@@ -10,18 +10,17 @@ use std::time::Duration;
 const PASSWORD: &str = "correcthorse";
 
 /// People and programs that know the passwords and try them all the time, each in a way of their own. The log has a line
-/// for each success.
+/// for each success. Who is refused takes a breath: nine who did not would leave the machine no time to answer anybody.
 const CROWD: &str = r#"
 export PASSWORD=correcthorse
-forever() { name=$1; shift; (while :; do "$@" && echo "$name $(cut -d' ' -f1 /proc/uptime)" >> /root/successes; done) >/dev/null 2>&1 & }
+forever() { name=$1; shift; (while :; do if nice "$@"; then echo "$name $(cut -d' ' -f1 /proc/uptime)" >> /root/successes; else sleep 0.3; fi; done) >/dev/null 2>&1 & }
 forever unlock homectl unlock alice
 forever unlock-carol homectl unlock carol
 forever authenticate homectl authenticate alice
 forever with homectl with bob -- true
 forever activate homectl activate carol
 forever deactivate homectl deactivate carol
-pam() { echo correcthorse | pamtester login "$1" authenticate; }
-forever pam pam alice
+forever pam sh -c 'echo correcthorse | pamtester login alice authenticate'
 forever ssh expect /root/ssh
 forever su sh -c 'echo correcthorse | setpriv --reuid=nobody --regid=nogroup --clear-groups su bob -c true'
 jobs -p > /root/crowd
@@ -65,10 +64,11 @@ fn rounds() -> usize {
     std::env::var("HOMED_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-/// Waits until each of these ways in has led in.
+/// Waits until each of these ways in has led in: nine who try all the time are many for one processor.
 fn wait_for(machine: &Ours, ways: &[&str]) -> Result<()> {
     for way in ways {
-        machine.check(&format!("until grep -q '^{way} ' /root/successes; do sleep 0.1; done"))?;
+        let script = format!("until grep -q '^{way} ' /root/successes; do sleep 0.1; done");
+        machine.command(script).timeout(Duration::from_secs(300)).check()?;
     }
     Ok(())
 }
