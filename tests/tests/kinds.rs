@@ -219,6 +219,12 @@ fn a_home_on_a_disk_is_made_used_and_left_there() -> Result<()> {
     machine.check("echo write-host fail > /run/homed/fault")?;
     ensure!(machine.homectl(&create, "", "correcthorse")?.status != 0);
     machine.check(&format!("rm /run/homed/fault; test -z \"$(wipefs {disk})\" && ! ls {disk}p1"))?;
+    // One that can have no partitions is refused, and nothing stays there.
+    let bare =
+        machine.check("truncate -s 400M /root/bare && losetup --find --show /root/bare")?.trim().to_owned();
+    let said = machine.refused(&create.replace(&disk, &bare), "", "correcthorse")?;
+    ensure!(said.contains("can have no partitions"), "{said}");
+    machine.check(&format!("test -z \"$(wipefs {bare})\" && losetup -d {bare}"))?;
     used_on_a_disk(&machine, &disk, &create)
 }
 

@@ -5,16 +5,16 @@
 
 use super::{Folders, remove_file, write_whole};
 use crate::sys::durable::Existing;
+use crate::sys::waiting::wait_until;
 use records::UserName;
 use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long another home's PIN is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
-const GLANCE: Duration = Duration::from_millis(20);
 
 /// Held while a PIN is tried, so that what the TPM was asked before is still so.
 pub struct OneAtATime(#[expect(dead_code, reason = "it is closed with this")] File);
@@ -27,16 +27,15 @@ impl Folders {
     /// Waits until nobody else tries a PIN.
     pub fn one_at_a_time(&self) -> io::Result<OneAtATime> {
         let folder = File::open(&self.state)?;
-        let begin = Instant::now();
-        loop {
-            let held = rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive);
-            match held.map_err(io::Error::from) {
-                Ok(()) => return Ok(OneAtATime(folder)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && begin.elapsed() < PATIENCE => {
-                    std::thread::sleep(GLANCE);
-                }
-                Err(error) => return Err(error),
-            }
+        let is_held = || match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(io::Error::from(error)),
+        };
+        if wait_until(PATIENCE, is_held)? {
+            Ok(OneAtATime(folder))
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
         }
     }
 

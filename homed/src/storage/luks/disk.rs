@@ -90,18 +90,19 @@ impl NewDisk {
         blockdev::sector(&self.disk).during(format!("looking at {}", self.node.display()))
     }
 
-    /// Writes the table, durably. What the home is known by from now on comes back.
+    /// Writes the table, durably. What the home is known by from now on comes back; where that fails, no home is found there.
     pub fn publish(self, table: &Table, luks: Uuid, steps: &mut dyn Steps) -> Result<PathBuf, Failure> {
-        write(&self.disk, &table.pieces()).during("writing the partition table")?;
-        blockdev::read_table_again(&self.disk).during("having the kernel read the partition table")?;
-        let told = blockdev::told(&self.disk).during(format!("looking at {}", self.node.display()))?;
-        let [partition] = told.partitions.as_slice() else {
-            return Err(Failure::fault(format!("{} has no partition now", self.node.display())));
+        let partition = match self.partition(table) {
+            Ok(partition) => partition,
+            Err(failure) => {
+                blank(&self.disk, table).during("taking the partition table back")?;
+                return Err(failure);
+            }
         };
         // udev looks at the disk when it is closed after a write.
         drop(self.disk);
         let named = Path::new(BY_UUID).join(luks.to_string());
-        let is_named = || Ok::<bool, Failure>(blockdev::resolved(&named) == *partition);
+        let is_named = || Ok::<bool, Failure>(blockdev::resolved(&named) == partition);
         if Path::new(UDEV).exists() && wait_until(NAMED, is_named)? {
             return Ok(named);
         }
@@ -109,7 +110,25 @@ impl NewDisk {
             "udev has given the home's partition no name: it is known as {}, which may be another device after the next boot.",
             partition.display()
         ));
-        Ok(partition.clone())
+        Ok(partition)
+    }
+
+    /// Writes the table, and has the kernel show the one partition that it has.
+    fn partition(&self, table: &Table) -> Result<PathBuf, Failure> {
+        write(&self.disk, &table.pieces()).during("writing the partition table")?;
+        match blockdev::read_table_again(&self.disk) {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                return no(&self.node, "can have no partitions (a loop device needs losetup --partscan)");
+            }
+            other => other.during("having the kernel read the partition table")?,
+        }
+        let told = blockdev::told(&self.disk).during(format!("looking at {}", self.node.display()))?;
+        match told.partitions.as_slice() {
+            [partition] => Ok(partition.clone()),
+            _ => {
+                Err(Failure::fault(format!("{} has not the one partition that it got", self.node.display())))
+            }
+        }
     }
 }
 
@@ -133,20 +152,25 @@ fn write(disk: &File, pieces: &[gpt::Piece]) -> std::io::Result<()> {
     disk.sync_all()
 }
 
+/// Writes nothing where a table was, durably.
+fn blank(disk: &File, table: &Table) -> std::io::Result<()> {
+    write(disk, &table.pieces().map(|(offset, bytes)| (offset, vec![0; bytes.len()])))
+}
+
 /// The home of a device is given up. Its content stays where it is, as with the original; of a disk that was just made, the
-/// table goes, so that nothing is found there.
+/// table goes, so that nothing is found there, if it has that partition alone.
 pub fn give_up(device: &File, spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     let size = blockdev::length(device).during("looking at the device")?;
+    let told = blockdev::told(device).during("looking at the device")?;
     let found = gpt::find(size, &mut |offset, length| image::bytes(device, offset, length));
-    if let Some((table, _)) = found.filter(|(table, _)| table.is_named(&spec.name)) {
-        let nothing = table.pieces().map(|(offset, bytes)| (offset, vec![0; bytes.len()]));
-        write(device, &nothing).during("removing the partition table")?;
+    let is_its_own = |table: &Table| table.is_named(&spec.name) && told.partitions.len() <= 1;
+    if let Some((table, _)) = found.filter(|(table, _)| is_its_own(table)) {
+        blank(device, &table).during("removing the partition table")?;
         return blockdev::read_table_again(device).during("having the kernel read the partition table");
     }
-    let told = blockdev::told(device).during("looking at the device")?;
     if told.is_partition {
         steps.warn(format!(
-            "The partition {} is left as it is, and opens with its password yet. To destroy it: cryptsetup erase {}",
+            "The partition {} is left as it is, and still opens with its password. To destroy it: cryptsetup erase {}",
             spec.image.display(),
             spec.image.display()
         ));
