@@ -340,12 +340,12 @@ async fn objects_and_signatures_are_the_originals() {
     let state = client.property(path, "State").await;
     assert_eq!(state, "inactive");
     let seen = client.introspect("/org/freedesktop/home1").await;
-    for (method, arguments) in bus::SIGNATURES {
-        assert_eq!(bus::signature(&seen, method).as_deref(), Some(*arguments), "{method}");
+    for (method, arguments) in bus::signatures::SIGNATURES {
+        assert_eq!(bus::signatures::signature(&seen, method).as_deref(), Some(*arguments), "{method}");
     }
     let seen = client.introspect(path).await;
-    for (method, arguments) in bus::HOME_SIGNATURES {
-        assert_eq!(bus::signature(&seen, method).as_deref(), Some(*arguments), "{method}");
+    for (method, arguments) in bus::signatures::HOME_SIGNATURES {
+        assert_eq!(bus::signatures::signature(&seen, method).as_deref(), Some(*arguments), "{method}");
     }
 }
 

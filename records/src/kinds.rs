@@ -1,5 +1,13 @@
 //! The types of fields, and how each is read: valid, or the rule that is broken.
 
+mod limits;
+mod words;
+
+pub(crate) use limits::resource_limits;
+pub use limits::{RESOURCE_LIMITS, ResourceLimit};
+pub use words::{AutoResize, DiskFraction, Disposition, LockLevel, RebalanceWeight, Storage};
+pub(crate) use words::{auto_resize, disposition, fraction, lock_level, rebalance_weight, storage};
+
 use crate::names::{Realm, UserName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,151 +19,6 @@ const LONGEST_TEXT: usize = 64 * 1024;
 
 /// What reading gives.
 pub(crate) type Read<T> = Result<T, &'static str>;
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $read:ident, $why:literal, { $( $variant:ident = $word:literal, )* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name { $( #[doc = concat!("`", $word, "`.")] $variant, )* }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[ $( Self::$variant, )* ];
-
-            /// The word that stands for it in a record.
-            pub fn as_str(self) -> &'static str {
-                match self { $( Self::$variant => $word, )* }
-            }
-
-            /// The value that a word stands for.
-            pub fn parse(word: &str) -> Option<Self> {
-                match word {
-                    $( $word => Some(Self::$variant), )*
-                    _ => None,
-                }
-            }
-        }
-
-        pub(crate) fn $read(value: &Value) -> Read<$name> {
-            match value.as_str() {
-                $( Some($word) => Ok($name::$variant), )*
-                _ => Err($why),
-            }
-        }
-    };
-}
-
-words! {
-    /// What kind of user it is.
-    Disposition, disposition, "it is not a disposition such as \"regular\"", {
-        Intrinsic = "intrinsic", System = "system", Dynamic = "dynamic", Regular = "regular",
-        Container = "container", Foreign = "foreign", Greeter = "greeter", Reserved = "reserved",
-    }
-}
-
-words! {
-    /// How the home is stored.
-    Storage, storage, "it is not luks, fscrypt, directory, subvolume, cifs or classic", {
-        Classic = "classic", Luks = "luks", Directory = "directory", Subvolume = "subvolume",
-        Fscrypt = "fscrypt", Cifs = "cifs",
-    }
-}
-
-impl Storage {
-    /// What is made where nobody chooses.
-    pub const MADE: Self = Self::Luks;
-
-    /// Kinds that a home can have which a home manager keeps.
-    pub const OF_HOMES: [Self; 5] = [Self::Luks, Self::Directory, Self::Subvolume, Self::Fscrypt, Self::Cifs];
-
-    /// The kind of home that is called so.
-    pub fn of_homes(name: &str) -> Option<Self> {
-        Self::OF_HOMES.into_iter().find(|kind| kind.as_str() == name)
-    }
-
-    /// The ending of what lies in the home root: an image, or a directory.
-    pub fn ending(self) -> &'static str {
-        match self {
-            Self::Luks => "home",
-            Self::Directory | Self::Subvolume | Self::Fscrypt | Self::Cifs | Self::Classic => "homedir",
-        }
-    }
-}
-
-words! {
-    /// What goes out of memory when a home is locked; a member of our own, which others keep.
-    LockLevel, lock_level, "it is not key, cache, strict or terminate", {
-        Key = "key", Cache = "cache", Strict = "strict", Terminate = "terminate",
-    }
-}
-
-/// When the image follows the file system's needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AutoResize {
-    /// Never.
-    Off,
-    /// Grown at activation.
-    Grow,
-    /// Also shrunk after use.
-    ShrinkAndGrow,
-}
-
-impl AutoResize {
-    /// The word that stands for it in a record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Grow => "grow",
-            Self::ShrinkAndGrow => "shrink-and-grow",
-        }
-    }
-}
-
-pub(crate) fn auto_resize(value: &Value) -> Read<AutoResize> {
-    match value {
-        Value::Bool(false) => Ok(AutoResize::Off),
-        Value::Bool(true) => Ok(AutoResize::ShrinkAndGrow),
-        Value::String(word) if word == "off" => Ok(AutoResize::Off),
-        Value::String(word) if word == "grow" => Ok(AutoResize::Grow),
-        Value::String(word) if word == "shrink-and-grow" => Ok(AutoResize::ShrinkAndGrow),
-        _ => Err("it is not off, grow or shrink-and-grow"),
-    }
-}
-
-/// A share of the backing file system's free space: `n` of 2³²−1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DiskFraction(pub u32);
-
-pub(crate) fn fraction(value: &Value) -> Read<DiskFraction> {
-    let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
-    number.map(DiskFraction).ok_or("it is not a whole number below 2³²")
-}
-
-/// A home's weight when free space is shared; `Off`: it takes no part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RebalanceWeight {
-    /// No part.
-    Off,
-    /// 1 to 10000.
-    Weight(u32),
-}
-
-impl RebalanceWeight {
-    /// The weight where the record does not say.
-    pub const DEFAULT: Self = Self::Weight(100);
-}
-
-pub(crate) fn rebalance_weight(value: &Value) -> Read<RebalanceWeight> {
-    match value {
-        Value::Bool(false) => Ok(RebalanceWeight::Off),
-        Value::Bool(true) => Ok(RebalanceWeight::DEFAULT),
-        _ => match value.as_u64() {
-            Some(0) => Ok(RebalanceWeight::Off),
-            Some(weight @ 1..=10_000) => Ok(RebalanceWeight::Weight(weight as u32)),
-            _ => Err("it is not a number from 0 to 10000, true or false"),
-        },
-    }
-}
 
 pub(crate) fn boolean(value: &Value) -> Read<bool> {
     value.as_bool().ok_or("it is not true or false")
@@ -345,54 +208,6 @@ pub(crate) fn cifs_service(value: &Value) -> Read<String> {
     let parts: Vec<&str> = line.strip_prefix("//").unwrap_or_default().split('/').collect();
     let valid = parts.len() >= 2 && parts.iter().all(|part| !matches!(*part, "" | "." | ".."));
     if valid { Ok(line) } else { Err("it is not //host/share") }
-}
-
-/// A resource limit; `None`: no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResourceLimit {
-    /// The soft limit.
-    pub soft: Option<u64>,
-    /// The hard limit.
-    pub hard: Option<u64>,
-}
-
-/// Names of the kernel's limits (`RLIMIT_…`).
-pub const RESOURCE_LIMITS: [&str; 16] = [
-    "RLIMIT_AS",
-    "RLIMIT_CORE",
-    "RLIMIT_CPU",
-    "RLIMIT_DATA",
-    "RLIMIT_FSIZE",
-    "RLIMIT_LOCKS",
-    "RLIMIT_MEMLOCK",
-    "RLIMIT_MSGQUEUE",
-    "RLIMIT_NICE",
-    "RLIMIT_NOFILE",
-    "RLIMIT_NPROC",
-    "RLIMIT_RSS",
-    "RLIMIT_RTPRIO",
-    "RLIMIT_RTTIME",
-    "RLIMIT_SIGPENDING",
-    "RLIMIT_STACK",
-];
-
-pub(crate) fn resource_limits(value: &Value) -> Read<BTreeMap<String, ResourceLimit>> {
-    value.as_object().ok_or("it is not an object")?.iter().map(resource_limit).collect()
-}
-
-fn resource_limit((name, limit): (&String, &Value)) -> Read<(String, ResourceLimit)> {
-    if !RESOURCE_LIMITS.contains(&name.as_str()) {
-        return Err("a member is not the name of a resource limit");
-    }
-    let bound = |which: &str| match limit.get(which) {
-        None | Some(Value::Null) => Ok(None),
-        Some(number) => number.as_u64().map(Some).ok_or("a limit is not a whole number or null"),
-    };
-    let limit = ResourceLimit { soft: bound("cur")?, hard: bound("max")? };
-    if limit.hard.is_some_and(|hard| limit.soft.is_none_or(|soft| soft > hard)) {
-        return Err("a soft limit is above the hard one");
-    }
-    Ok((name.clone(), limit))
 }
 
 /// Names of blobs and their SHA-256.

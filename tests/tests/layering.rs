@@ -4,6 +4,7 @@
 mod layering {
     pub mod kinds;
     pub mod paths;
+    pub mod places;
     pub mod purity;
     pub mod rooms;
     pub mod safety;
@@ -11,9 +12,10 @@ mod layering {
     pub mod source;
     pub mod table;
     pub mod tree;
+    pub mod unsafe_places;
 }
 
-use layering::{kinds, purity, rooms, safety, size, table, tree};
+use layering::{kinds, places, purity, rooms, safety, size, table, tree, unsafe_places};
 
 fn none(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
@@ -42,13 +44,14 @@ fn every_room_of_the_table_has_files() {
         |at: &str| sources.iter().any(|s| rooms::room(table::ROOMS, &s.path).is_some_and(|r| r.at == at));
     let empty = table::ROOMS.iter().filter(|room| !inhabited(room.at));
     none(empty.map(|room| format!("{}: no file lies there", room.at)).collect());
-    let unknown = table::PURE.iter().filter(|name| table::ROOMS.iter().all(|room| room.name != **name));
+    let unknown = places::PURE.iter().filter(|name| table::ROOMS.iter().all(|room| room.name != **name));
     none(unknown.map(|name| format!("{name}: pure, and not in the table")).collect());
 }
 
 #[test]
 fn the_core_is_pure() {
-    let is_pure = |path| rooms::room(table::ROOMS, path).is_some_and(|room| table::PURE.contains(&room.name));
+    let is_pure =
+        |path| rooms::room(table::ROOMS, path).is_some_and(|room| places::PURE.contains(&room.name));
     let core = tree::sources().iter().filter(|source| is_pure(&source.path));
     none(core.flat_map(purity::check).collect());
 }
@@ -57,16 +60,16 @@ fn the_core_is_pure() {
 fn nothing_on_the_loop_waits_for_a_file_system() {
     let sources = tree::sources();
     let known = |path: &&&str| sources.iter().any(|source| source.path == **path);
-    assert_eq!(table::ON_THE_LOOP.iter().filter(known).count(), table::ON_THE_LOOP.len());
-    let on_it = sources.iter().filter(|source| table::ON_THE_LOOP.contains(&source.path.as_str()));
-    none(on_it.flat_map(|source| purity::check_waits(table::ASIDE, source)).collect());
+    assert_eq!(places::ON_THE_LOOP.iter().filter(known).count(), places::ON_THE_LOOP.len());
+    let on_it = sources.iter().filter(|source| places::ON_THE_LOOP.contains(&source.path.as_str()));
+    none(on_it.flat_map(|source| purity::check_waits(places::ASIDE, source)).collect());
 }
 
 #[test]
 fn a_kind_is_a_file_and_a_line() {
     let look = |source: &layering::source::Source| {
         let text = std::fs::read_to_string(tree::top().join(&source.path)).expect("the file is there");
-        kinds::check(table::NAMES_A_KIND, table::IS_A_KIND, source, &text)
+        kinds::check(places::NAMES_A_KIND, places::IS_A_KIND, source, &text)
     };
     none(tree::sources().iter().flat_map(look).collect());
 }
@@ -74,8 +77,13 @@ fn a_kind_is_a_file_and_a_line() {
 #[test]
 fn unsafe_is_where_it_belongs_and_says_why() {
     let sources = tree::sources();
-    none(safety::check_list(table::UNSAFE, sources));
-    none(sources.iter().flat_map(|source| safety::check_switches(table::MAY_ALLOW_UNSAFE, source)).collect());
+    none(safety::check_list(unsafe_places::UNSAFE, sources));
+    none(
+        sources
+            .iter()
+            .flat_map(|source| safety::check_switches(unsafe_places::MAY_ALLOW_UNSAFE, source))
+            .collect(),
+    );
     none(sources.iter().flat_map(safety::check_reasons).collect());
 }
 

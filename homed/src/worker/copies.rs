@@ -4,9 +4,11 @@
 //! trusted here, and that is looked at before anything is compared or written: `.identity` is a file
 //! its user may replace. What she changes there of what is hers to change is taken over, and signed (as with the original).
 
+mod write;
+
 use super::state;
-use crate::job::{Context, Failure, Job, Known, Step, Steps, refuse};
-use crate::storage::{HomeDirectory, InOrder, Opened};
+use crate::job::{Context, Failure, Job, Known, Steps, refuse};
+use crate::storage::HomeDirectory;
 use crate::token::{self, Offer};
 use records::reconcile::{Force, Rule};
 use records::signature::{self, Trust, Verdict, Vouched};
@@ -312,90 +314,6 @@ impl Copies {
     pub fn verdict(&self, record: &Record) -> Verdict {
         self.trust.verdict(record)
     }
-
-    /// Puts another record (a changed one) in force; all copies are stale then.
-    pub fn replace(&mut self, record: Record) {
-        self.force.replace(record.only(Sections::EMBEDDED));
-        self.stale_header = self.stale_header.changed();
-        self.stale_identity = Staleness::Stale;
-    }
-
-    /// The header's copy is the record in force.
-    pub fn header_is_written(&mut self) {
-        self.stale_header = self.stale_header.written();
-    }
-
-    /// Writes the header's copy, if it is stale.
-    pub fn write_header(
-        &mut self,
-        opened: &mut dyn Opened,
-        in_order: &InOrder,
-        steps: &mut dyn Steps,
-    ) -> Result<(), Failure> {
-        if self.stale_header == Staleness::Stale {
-            steps.enter(Step::WriteHeader)?;
-            if let Some(vault) = opened.vault() {
-                vault.write_record(self.winner()?, in_order)?;
-            }
-            self.stale_header = Staleness::Current;
-        }
-        Ok(())
-    }
-
-    /// Writes the home's copy, if it is stale.
-    pub fn write_identity(&mut self, opened: &mut dyn Opened, steps: &mut dyn Steps) -> Result<(), Failure> {
-        if self.stale_identity == Staleness::Stale {
-            steps.enter(Step::WriteIdentity)?;
-            opened.home(steps)?.write_record(self.winner()?)?;
-            self.stale_identity = Staleness::Current;
-        }
-        Ok(())
-    }
-
-    /// Writes the copies in the home and on this machine. Where the header's has been written, the change was made with
-    /// it, and these can wait for the next use; where there is none, one of them has to be written.
-    pub fn write_others(
-        &mut self,
-        job: &Job,
-        opened: &mut dyn Opened,
-        steps: &mut dyn Steps,
-    ) -> Result<Option<Record>, Failure> {
-        let written = self.write_identity(opened, steps);
-        let is_made = written.is_ok() || self.stale_header == Staleness::Current;
-        if let Err(failure) = written {
-            steps.warn(format!("The record in the home is written at the next login: {}", failure.text()));
-        }
-        self.write_host(job, serde_json::Map::new(), steps).or_else(|failure| {
-            if !is_made {
-                return Err(failure);
-            }
-            steps
-                .warn(format!("The record of this machine is written at the next login: {}", failure.text()));
-            Ok(None)
-        })
-    }
-
-    /// Writes the host's copy with this machine's binding, if that changes it; the new one.
-    pub fn write_host(
-        &mut self,
-        job: &Job,
-        mut binding: serde_json::Map<String, serde_json::Value>,
-        steps: &mut dyn Steps,
-    ) -> Result<Option<Record>, Failure> {
-        if self.winner()?.members().contains_key("blobManifest") {
-            binding.insert("blobDirectory".into(), state::blob_folder(self.winner()?).into());
-        }
-        let host = host_record(self.winner()?, &job.record).with_binding(&job.machine.id, binding);
-        if self.host.as_ref() == Some(&host) {
-            // A run that was killed may have given it its name, and not waited for the disk.
-            state::flush()?;
-            return Ok(None);
-        }
-        steps.enter(Step::WriteHost)?;
-        state::save(job, &host)?;
-        self.host = Some(host.clone());
-        Ok(Some(host))
-    }
 }
 
 fn now_usec() -> Result<u64, Failure> {
@@ -414,17 +332,6 @@ fn not_trusted<T>() -> Result<T, Failure> {
 /// Who vouches for the file system of a home: its host record, else the record in its header.
 pub fn vouched(trust: &Trust, host: &Record, header: Option<&Record>) -> Option<Vouched> {
     trust.vouch(host).or_else(|| trust.vouch(header?))
-}
-
-/// The record in force with what this host alone knows: bindings and status.
-fn host_record(winner: &Record, known: &Record) -> Record {
-    let mut host = winner.clone();
-    for section in ["binding", "status"] {
-        if let Some(value) = known.members().get(section) {
-            host = host.with_member(section, value.clone());
-        }
-    }
-    host
 }
 
 #[cfg(test)]

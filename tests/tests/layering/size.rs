@@ -3,17 +3,7 @@
 use super::source::{Source, is_word};
 
 /// Most lines of a file.
-const FILE: usize = 500;
-/// The same of a file of the daemon's core, and of what drives it.
-const FILE_OF_CORE: usize = 400;
-const CORE: &[&str] = &[
-    "homed/src/daemon/",
-    "homed/src/home/",
-    "homed/src/job/",
-    "homed/src/lookup/",
-    "homed/src/manager/",
-    "homed/src/sleep/",
-];
+const FILE: usize = 400;
 /// Most lines of a function, from its `fn` to its last bracket.
 pub const FUNCTION: usize = 60;
 /// Names that say nothing of what is inside.
@@ -23,10 +13,8 @@ const EMPTY_NAMES: &[&str] = &["util", "utils", "misc", "common", "helper", "hel
 pub fn check(source: &Source) -> Vec<String> {
     let mut wrong = Vec::new();
     let lines = source.lines.len() - usize::from(source.lines.last().is_some_and(is_empty));
-    let is_core = CORE.iter().any(|room| source.path.starts_with(room));
-    let most = if is_core { FILE_OF_CORE } else { FILE };
-    if lines > most {
-        wrong.push(source.finding(lines, &format!("more than {most} lines")));
+    if lines > FILE {
+        wrong.push(source.finding(lines, &format!("more than {FILE} lines")));
     }
     for (name, start, length) in functions(source) {
         if length > FUNCTION {
@@ -81,8 +69,6 @@ mod tests {
         assert_eq!(wrong(&"a;\n".repeat(FILE)), 0);
         assert_eq!(wrong(&"a;\n".repeat(FILE + 1)), 1);
         assert_eq!(wrong(&"// a\n".repeat(FILE + 1)), 1);
-        let of_core = |lines| check(&Source::new("homed/src/home/x.rs", &"a;\n".repeat(lines))).len();
-        assert_eq!((of_core(FILE_OF_CORE), of_core(FILE_OF_CORE + 1)), (0, 1));
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Home {
         #[zbus(header)] header: Header<'_>,
         user_record: String,
     ) -> Result<(), Error> {
-        let update = Update { text: user_record, blobs: None, flags: 0 };
+        let update = Update::of(user_record);
         self.front.update(Call { connection, header: &header }, Some(self.key()), update).await
     }
 

@@ -24,6 +24,13 @@ pub struct Update {
     pub flags: u64,
 }
 
+impl Update {
+    /// The record alone.
+    pub fn of(text: String) -> Self {
+        Self { text, blobs: None, flags: 0 }
+    }
+}
+
 impl Front {
     /// Changes the record of a home: that one, or the one that the record names.
     pub async fn update(&self, call: Call<'_>, home: Option<HomeKey>, update: Update) -> Result<(), Error> {

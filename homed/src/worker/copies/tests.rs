@@ -1,6 +1,7 @@
 //! Whose copies count, and when.
 
 use super::*;
+use crate::job::Step;
 use records::signature::PrivateKey;
 use records::stranger::Strangers;
 use records::{Credentials, HostName, MachineId};

@@ -1,12 +1,16 @@
 //! What the manager's methods have in common: asking the loop, and turning its answers into the bus's.
 
 use super::Manager;
-use crate::daemon::link::{Entry, Good, HomeKey, HomeView, KeyOperation, Operation, Reply, SigningKey};
+use crate::daemon::link::{
+    Entry, Good, HomeKey, HomeView, KeyOperation, Offer, Operation, Reply, SigningKey,
+};
 use crate::daemon::this_machine;
 use crate::front::dbus::action;
 use crate::front::dbus::argument::Foreign;
 use crate::front::dbus::context::{Call, Front, Rule, visible};
 use crate::front::dbus::error::Error;
+use records::Refusal;
+use records::refusal::Refused;
 use std::collections::HashMap;
 use std::sync::Arc;
 use zbus::wire::{OwnedFd, OwnedObjectPath};
@@ -31,7 +35,50 @@ pub(in crate::front::dbus) fn auto_login(front: &Front) -> Vec<AutoLogin> {
         .collect()
 }
 
+/// Who may do it: a home's owner, or whoever polkit lets.
+pub(super) const TO_ACTIVATE: Rule = Rule::OwnerOrPolkit(action::ACTIVATE);
+pub(super) const TO_AUTHENTICATE: Rule = Rule::OwnerOrPolkit(action::AUTHENTICATE);
+pub(super) const TO_PASSWD: Rule = Rule::OwnerOrPolkit(action::PASSWD);
+/// The same, and its owner is no better than others.
+pub(super) const TO_CREATE: Rule = Rule::Polkit(action::CREATE);
+pub(super) const TO_REMOVE: Rule = Rule::Polkit(action::REMOVE);
+pub(super) const TO_RESIZE: Rule = Rule::Polkit(action::RESIZE);
+
+/// What opens a home, with a secret.
+pub(super) struct Opened {
+    pub user_name: String,
+    pub secret: String,
+    pub by: fn(HomeKey, Offer) -> Operation,
+}
+
 impl Manager {
+    /// What root alone may do, and gives nothing back.
+    pub(super) async fn as_root(&self, call: Call<'_>, operation: Operation) -> Result<(), Error> {
+        self.0.done(call, Rule::Root, None, operation).await
+    }
+
+    /// A home that was elsewhere is known here.
+    pub(super) async fn registered(&self, call: Call<'_>, operation: Operation) -> Result<(), Error> {
+        self.0.done(call, TO_CREATE, None, operation).await
+    }
+
+    /// What the rule lets be done to that home, and gives nothing back.
+    pub(super) async fn managed(
+        &self,
+        call: Call<'_>,
+        rule: Rule,
+        user_name: String,
+        operation: impl FnOnce(HomeKey) -> Operation,
+    ) -> Result<(), Error> {
+        let key = name(user_name);
+        self.0.done(call, rule, Some(key.clone()), operation(key)).await
+    }
+
+    pub(super) async fn opened(&self, call: Call<'_>, rule: Rule, opened: Opened) -> Result<(), Error> {
+        let offer = self.0.offer(call, opened.secret).await?;
+        self.managed(call, rule, opened.user_name, |key| (opened.by)(key, offer)).await
+    }
+
     pub(super) async fn look(&self, call: Call<'_>, key: HomeKey) -> Result<Arc<Entry>, Error> {
         let caller = self.0.caller(call).await?;
         Ok(self.0.link.look(&caller, &key)?)
@@ -63,7 +110,7 @@ impl Manager {
         let caller = self.0.caller(call).await?;
         let _files = self.0.link.take(Good::File, caller.uid, blobs.len())?;
         // Asked first: a ticket of somebody who may not do it is not used up, a record not even read.
-        self.0.permit(call, &caller, Rule::Polkit(action::CREATE), None).await?;
+        self.0.permit(call, &caller, TO_CREATE, None).await?;
         let (record, offer) = self.0.record(call, text, Foreign::Refused).await?;
         let user = record.user().clone();
         let (record, staged) = match blobs.is_empty() && !record.members().contains_key("blobManifest") {
@@ -75,6 +122,15 @@ impl Manager {
         // Taken on by the worker by now, or of no use.
         drop(staged);
         done.map(|_| ())
+    }
+
+    pub(super) async fn key(&self, call: Call<'_>, name: String) -> Result<SigningKey, Error> {
+        let keys = self.keys(call, Rule::Anyone, KeyOperation::Fetch(name)).await?;
+        Ok(keys.into_iter().next().ok_or_else(|| Refused::from(Refusal::NoSuchKey))?)
+    }
+
+    pub(super) async fn change_keys(&self, call: Call<'_>, operation: KeyOperation) -> Result<(), Error> {
+        self.keys(call, Rule::Polkit(action::KEYS), operation).await.map(drop)
     }
 
     pub(super) async fn keys(

@@ -7,15 +7,15 @@ mod calls;
 
 pub(super) use calls::auto_login;
 
-use super::action;
 use super::argument::{Foreign, check_flags};
 use super::context::{Call, Front, Rule, at_suspend};
 use super::error::Error;
 use super::update::Update;
 use crate::daemon::link::{HomeKey, KeyOperation, Later, Operation, Then};
-use calls::{AutoLogin, Row, name, row};
-use records::Refusal;
-use records::refusal::Refused;
+use calls::{
+    AutoLogin, Opened, Row, TO_ACTIVATE, TO_AUTHENTICATE, TO_CREATE, TO_PASSWD, TO_REMOVE, TO_RESIZE, name,
+    row,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use zbus::Connection;
@@ -34,9 +34,8 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         user_name: String,
     ) -> Result<(u32, String, u32, String, String, String, OwnedObjectPath), Error> {
-        let call = Call { connection, header: &header };
-        let (_, uid, state, gid, real, home, shell, path) =
-            row(&self.look(call, name(user_name)).await?.view)?;
+        let found = self.look(Call { connection, header: &header }, name(user_name)).await?;
+        let (_, uid, state, gid, real, home, shell, path) = row(&found.view)?;
         Ok((uid, state, gid, real, home, shell, path))
     }
 
@@ -50,9 +49,8 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         uid: u32,
     ) -> Result<(String, String, u32, String, String, String, OwnedObjectPath), Error> {
-        let call = Call { connection, header: &header };
-        let (name, _, state, gid, real, home, shell, path) =
-            row(&self.look(call, HomeKey::Uid(uid)).await?.view)?;
+        let found = self.look(Call { connection, header: &header }, HomeKey::Uid(uid)).await?;
+        let (name, _, state, gid, real, home, shell, path) = row(&found.view)?;
         Ok((name, state, gid, real, home, shell, path))
     }
 
@@ -93,9 +91,7 @@ impl Manager {
         secret: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        let (key, offer) = (name(user_name), self.0.offer(call, secret).await?);
-        let operation = Operation::Activate(key.clone(), offer);
-        self.0.done(call, Rule::OwnerOrPolkit(action::ACTIVATE), Some(key), operation).await
+        self.opened(call, TO_ACTIVATE, Opened { user_name, secret, by: Operation::Activate }).await
     }
 
     async fn activate_home_if_referenced(
@@ -106,9 +102,8 @@ impl Manager {
         secret: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        let (key, offer) = (name(user_name), self.0.offer(call, secret).await?);
-        let operation = Operation::ActivateIfReferenced(key.clone(), offer);
-        self.0.done(call, Rule::OwnerOrPolkit(action::ACTIVATE), Some(key), operation).await
+        self.opened(call, TO_ACTIVATE, Opened { user_name, secret, by: Operation::ActivateIfReferenced })
+            .await
     }
 
     async fn deactivate_home(
@@ -117,8 +112,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         user_name: String,
     ) -> Result<(), Error> {
-        let call = Call { connection, header: &header };
-        self.0.done(call, Rule::Root, None, Operation::Deactivate(name(user_name))).await
+        self.as_root(Call { connection, header: &header }, Operation::Deactivate(name(user_name))).await
     }
 
     async fn register_home(
@@ -129,7 +123,7 @@ impl Manager {
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
         let (record, _) = self.0.record(call, home_record, Foreign::Dropped).await?;
-        self.0.done(call, Rule::Polkit(action::CREATE), None, Operation::Register(record)).await
+        self.registered(call, Operation::Register(record)).await
     }
 
     async fn adopt_home(
@@ -139,9 +133,8 @@ impl Manager {
         image_path: String,
         flags: u64,
     ) -> Result<(), Error> {
-        let call = Call { connection, header: &header };
         check_flags(flags)?;
-        self.0.done(call, Rule::Polkit(action::CREATE), None, Operation::Adopt(image_path)).await
+        self.registered(Call { connection, header: &header }, Operation::Adopt(image_path)).await
     }
 
     async fn unregister_home(
@@ -150,9 +143,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         user_name: String,
     ) -> Result<(), Error> {
-        let (call, key) = (Call { connection, header: &header }, name(user_name));
-        let operation = Operation::Unregister(key.clone());
-        self.0.done(call, Rule::Polkit(action::REMOVE), Some(key), operation).await
+        self.managed(Call { connection, header: &header }, TO_REMOVE, user_name, Operation::Unregister).await
     }
 
     async fn create_home(
@@ -183,10 +174,9 @@ impl Manager {
         user_name: String,
         secret: String,
     ) -> Result<(), Error> {
-        let (call, key) = (Call { connection, header: &header }, name(user_name));
+        let call = Call { connection, header: &header };
         self.0.offer(call, secret).await?;
-        let operation = Operation::Later(key.clone(), Later::Realize);
-        self.0.done(call, Rule::Polkit(action::CREATE), Some(key), operation).await
+        self.managed(call, TO_CREATE, user_name, |key| Operation::Later(key, Later::Realize)).await
     }
 
     async fn remove_home(
@@ -195,9 +185,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         user_name: String,
     ) -> Result<(), Error> {
-        let (call, key) = (Call { connection, header: &header }, name(user_name));
-        let operation = Operation::Remove(key.clone());
-        self.0.done(call, Rule::Polkit(action::REMOVE), Some(key), operation).await
+        self.managed(Call { connection, header: &header }, TO_REMOVE, user_name, Operation::Remove).await
     }
 
     async fn fixate_home(
@@ -208,8 +196,7 @@ impl Manager {
         secret: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        let offer = self.0.offer(call, secret).await?;
-        self.0.done(call, Rule::Root, None, Operation::Fixate(name(user_name), offer)).await
+        self.opened(call, Rule::Root, Opened { user_name, secret, by: Operation::Fixate }).await
     }
 
     async fn authenticate_home(
@@ -220,9 +207,7 @@ impl Manager {
         secret: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        let (key, offer) = (name(user_name), self.0.offer(call, secret).await?);
-        let operation = Operation::Authenticate(key.clone(), offer);
-        self.0.done(call, Rule::OwnerOrPolkit(action::AUTHENTICATE), Some(key), operation).await
+        self.opened(call, TO_AUTHENTICATE, Opened { user_name, secret, by: Operation::Authenticate }).await
     }
 
     async fn update_home(
@@ -231,8 +216,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         user_record: String,
     ) -> Result<(), Error> {
-        let update = Update { text: user_record, blobs: None, flags: 0 };
-        self.0.update(Call { connection, header: &header }, None, update).await
+        self.0.update(Call { connection, header: &header }, None, Update::of(user_record)).await
     }
 
     async fn update_home_ex(
@@ -255,9 +239,9 @@ impl Manager {
         size: u64,
         secret: String,
     ) -> Result<(), Error> {
-        let (call, key) = (Call { connection, header: &header }, name(user_name));
-        let operation = Operation::Resize(key.clone(), size, self.0.offer(call, secret).await?);
-        self.0.done(call, Rule::Polkit(action::RESIZE), Some(key), operation).await
+        let call = Call { connection, header: &header };
+        let offer = self.0.offer(call, secret).await?;
+        self.managed(call, TO_RESIZE, user_name, |key| Operation::Resize(key, size, offer)).await
     }
 
     async fn change_password_home(
@@ -268,11 +252,10 @@ impl Manager {
         new_secret: String,
         old_secret: String,
     ) -> Result<(), Error> {
-        let (call, key) = (Call { connection, header: &header }, name(user_name));
+        let call = Call { connection, header: &header };
         let new = self.0.offer(call, new_secret).await?.credentials;
         let old = self.0.offer(call, old_secret).await?;
-        let operation = Operation::ChangePassword { home: key.clone(), new, old };
-        self.0.done(call, Rule::OwnerOrPolkit(action::PASSWD), Some(key), operation).await
+        self.managed(call, TO_PASSWD, user_name, |home| Operation::ChangePassword { home, new, old }).await
     }
 
     async fn lock_home(
@@ -281,8 +264,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         user_name: String,
     ) -> Result<(), Error> {
-        let call = Call { connection, header: &header };
-        self.0.done(call, Rule::Root, None, Operation::Lock(name(user_name))).await
+        self.as_root(Call { connection, header: &header }, Operation::Lock(name(user_name))).await
     }
 
     async fn unlock_home(
@@ -293,8 +275,7 @@ impl Manager {
         secret: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        let operation = Operation::Unlock(name(user_name), self.0.offer(call, secret).await?);
-        self.0.done(call, Rule::Root, None, operation).await
+        self.opened(call, Rule::Root, Opened { user_name, secret, by: Operation::Unlock }).await
     }
 
     #[zbus(out_args("send_fd"))]
@@ -320,9 +301,8 @@ impl Manager {
         user_name: String,
         please_suspend: bool,
     ) -> Result<OwnedFd, Error> {
-        let call = Call { connection, header: &header };
         let operation = Operation::Ref(name(user_name), at_suspend(please_suspend));
-        self.0.reference(call, Rule::Root, operation).await
+        self.0.reference(Call { connection, header: &header }, Rule::Root, operation).await
     }
 
     #[zbus(out_args("send_fd"))]
@@ -333,9 +313,8 @@ impl Manager {
         user_name: String,
         please_suspend: bool,
     ) -> Result<OwnedFd, Error> {
-        let call = Call { connection, header: &header };
         let operation = Operation::RefUnrestricted(name(user_name), at_suspend(please_suspend));
-        self.0.reference(call, Rule::Root, operation).await
+        self.0.reference(Call { connection, header: &header }, Rule::Root, operation).await
     }
 
     async fn release_home(
@@ -344,8 +323,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         user_name: String,
     ) -> Result<(), Error> {
-        let call = Call { connection, header: &header };
-        self.0.done(call, Rule::Root, None, Operation::Release(name(user_name))).await
+        self.as_root(Call { connection, header: &header }, Operation::Release(name(user_name))).await
     }
 
     #[zbus(out_args("keys"))]
@@ -365,10 +343,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         name: String,
     ) -> Result<(String, u64), Error> {
-        let call = Call { connection, header: &header };
-        let keys = self.keys(call, Rule::Anyone, KeyOperation::Fetch(name)).await?;
-        let key = keys.into_iter().next().ok_or_else(|| Refused::from(Refusal::NoSuchKey))?;
-        Ok((key.pem, 0))
+        Ok((self.key(Call { connection, header: &header }, name).await?.pem, 0))
     }
 
     async fn add_signing_key(
@@ -380,9 +355,7 @@ impl Manager {
         flags: u64,
     ) -> Result<(), Error> {
         check_flags(flags)?;
-        let call = Call { connection, header: &header };
-        let operation = KeyOperation::Add(name, pem);
-        self.keys(call, Rule::Polkit(action::KEYS), operation).await.map(|_| ())
+        self.change_keys(Call { connection, header: &header }, KeyOperation::Add(name, pem)).await
     }
 
     async fn remove_signing_key(
@@ -393,9 +366,7 @@ impl Manager {
         flags: u64,
     ) -> Result<(), Error> {
         check_flags(flags)?;
-        let call = Call { connection, header: &header };
-        let operation = KeyOperation::Remove(name);
-        self.keys(call, Rule::Polkit(action::KEYS), operation).await.map(|_| ())
+        self.change_keys(Call { connection, header: &header }, KeyOperation::Remove(name)).await
     }
 
     async fn lock_all_homes(
@@ -403,8 +374,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let call = Call { connection, header: &header };
-        self.0.for_sleep(call, Operation::LockAll(Then::GoOn)).await.map(drop)
+        self.0.for_sleep(Call { connection, header: &header }, Operation::LockAll(Then::GoOn)).await.map(drop)
     }
 
     async fn deactivate_all_homes(
@@ -412,8 +382,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let call = Call { connection, header: &header };
-        self.0.done(call, Rule::Root, None, Operation::DeactivateAll).await
+        self.as_root(Call { connection, header: &header }, Operation::DeactivateAll).await
     }
 
     async fn rebalance(
@@ -421,8 +390,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let call = Call { connection, header: &header };
-        self.0.done(call, Rule::Root, None, Operation::Rebalance).await
+        self.as_root(Call { connection, header: &header }, Operation::Rebalance).await
     }
 
     #[zbus(property)]

@@ -8,6 +8,7 @@ use run::Run;
 
 mod open;
 mod run;
+mod steps;
 
 /// The processes of the home's user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

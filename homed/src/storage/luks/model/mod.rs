@@ -6,7 +6,8 @@
 //! | `disk` | header (slots, marks, record), home's and host's record, each with what a power cut loses |
 //! | `verbs` | what this program does with them: log in, change the password, the record, the size |
 //! | `others` | what others do: systemd-homed, cryptsetup |
-//! | `walk` | all orders on the disk, what must hold after each, and what is found without each mend |
+//! | `promises` | what its user was promised of a home, and whether it holds |
+//! | `walk` | all orders on the disk, and what is found without each mend |
 //! | `kernel`, `kernel_tests` | devices, mounts, keys and the marks of an image that is open, and all orders on them |
 //! | `joint` | both together: changes of keys between locks, unlocks, closes and power cuts |
 
@@ -15,6 +16,7 @@ mod joint;
 mod kernel;
 mod kernel_tests;
 mod others;
+mod promises;
 mod verbs;
 mod walk;
 
