@@ -3,7 +3,7 @@
 //! Passwords are tried on the copy: no loop device, no lock, nothing of the image is touched by a
 //! wrong one, and it does not matter whether the home is mounted.
 
-use super::header_copies::{self, Contents, MAGIC};
+use super::header_copies::{self, Contents, MAGIC, Short};
 use super::tries::{self, Unlocked};
 use super::{cost, record_token};
 use crate::job::{Context, Failure, Steps, refuse};
@@ -20,6 +20,7 @@ use serde_json::Value;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -192,9 +193,15 @@ pub struct HeaderCopy {
 impl HeaderCopy {
     /// Copies the header and reads it.
     pub fn read(file: &File, place: &Place, spec: &Spec) -> Result<Self, Failure> {
-        let contents =
-            Contents::read(&mut |offset, length| image::bytes(file, place.offset + offset, length));
-        let memory = copy(file, place, &contents).during("copying the encryption header")?;
+        let mut at = |offset, length| image::bytes(file, place.offset + offset, length);
+        let (memory, contents) = match Short::of(&mut at) {
+            Some(Short { bytes, contents }) => (fill(file, place, contents.slots(), &bytes), contents),
+            None => {
+                let contents = Contents::read(&mut at);
+                (fill(file, place, whole(&contents), &[]), contents)
+            }
+        };
+        let memory = memory.during("copying the encryption header")?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", memory.as_raw_fd()));
         let luks = match Luks::load(&path) {
             Ok(luks) => luks,
@@ -266,15 +273,17 @@ impl HeaderCopy {
     }
 }
 
-/// A file in memory as long as the encrypted part, of which only what is needed of the header is filled.
-fn copy(file: &File, place: &Place, contents: &Contents) -> io::Result<File> {
+/// All that the library may want to read of a header.
+fn whole(contents: &Contents) -> Vec<Range<u64>> {
+    let areas = contents.areas();
+    // Nothing of it can be read here. The library has the last word.
+    if areas.is_empty() { std::iter::once(0..USUAL).collect() } else { areas }
+}
+
+/// A file in memory as long as the encrypted part, of which only these areas are filled, and the beginning.
+fn fill(file: &File, place: &Place, areas: Vec<Range<u64>>, beginning: &[u8]) -> io::Result<File> {
     let memory = File::from(rustix::fs::memfd_create("luks-header", MemfdFlags::CLOEXEC)?);
     memory.set_len(place.size)?;
-    let mut areas = contents.areas();
-    if areas.is_empty() {
-        // Nothing of it can be read here. The library has the last word.
-        areas.push(0..USUAL);
-    }
     let mut block = vec![0; BLOCK];
     for area in areas {
         let end = area.end.min(place.size).min(MOST);
@@ -287,5 +296,9 @@ fn copy(file: &File, place: &Place, contents: &Contents) -> io::Result<File> {
             }
         }
     }
+    memory.write_all_at(beginning, 0)?;
     Ok(memory)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,14 @@ const SIZES: [u64; 9] =
     [0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000];
 /// Bytes of the binary header.
 const BINARY: u64 = 4096;
+/// Where the checksum is in it.
+const SUM: Range<usize> = 448..512;
 /// How much of the JSON area is read at a time: its text is far shorter than the area.
 const PART: u64 = 64 << 10;
+
+mod short;
+
+pub use short::Short;
 
 /// Gives bytes of the encrypted part, or `None` beyond its end.
 pub type Read<'a> = dyn FnMut(u64, usize) -> Option<Vec<u8>> + 'a;
@@ -28,10 +34,10 @@ pub type Read<'a> = dyn FnMut(u64, usize) -> Option<Vec<u8>> + 'a;
 pub fn look(read: &mut Read<'_>) -> Headers {
     let first = sound(0, FIRST, read);
     let second = match &first {
-        Some(first) => sound(first.size, SECOND, read),
+        Some(first) => sound(first.head.size, SECOND, read),
         None => SIZES.into_iter().find_map(|size| sound(size, SECOND, read)),
     };
-    Headers { first: first.map(|copy| copy.sequence), second: second.map(|copy| copy.sequence) }
+    Headers { first: first.map(|copy| copy.head.sequence), second: second.map(|copy| copy.head.sequence) }
 }
 
 /// Whether a header may begin here: its first copy does, or a second one is where it would be.
@@ -65,6 +71,11 @@ impl Contents {
         all
     }
 
+    /// What a sound first copy says that the other does not differ from.
+    fn of_one(text: Value) -> Self {
+        Self { first: true, texts: vec![text], end: 0 }
+    }
+
     /// Size of the encryption's sectors, in bytes.
     pub fn sector(&self) -> Option<u32> {
         u32::try_from(self.segment()?.get("sector_size")?.as_u64()?).ok()
@@ -80,13 +91,18 @@ impl Contents {
         if self.texts.is_empty() {
             return Vec::new();
         }
+        std::iter::once(0..self.end.max(2 * SIZES[0])).chain(self.slots()).collect()
+    }
+
+    /// The areas of the key slots.
+    pub fn slots(&self) -> Vec<Range<u64>> {
         let slots = self.texts.iter().filter_map(|text| text.get("keyslots")?.as_object());
         let areas = slots.flat_map(|slots| slots.values()).filter_map(|slot| {
             let number = |name: &str| slot.get("area")?.get(name)?.as_str()?.parse::<u64>().ok();
             let (offset, size) = (number("offset")?, number("size")?);
             Some(offset..offset.checked_add(size)?)
         });
-        std::iter::once(0..self.end.max(2 * SIZES[0])).chain(areas).collect()
+        areas.collect()
     }
 }
 
@@ -106,15 +122,26 @@ fn head(offset: u64, magic: &[u8], read: &mut Read<'_>) -> Option<Head> {
 }
 
 /// A copy whose checksum holds.
-fn sound(offset: u64, magic: &[u8], read: &mut Read<'_>) -> Option<Head> {
+fn sound(offset: u64, magic: &[u8], read: &mut Read<'_>) -> Option<Sound> {
     let head = head(offset, magic, read)?;
     let mut whole = read(offset, usize::try_from(head.size).ok()?)?;
-    let algorithm = head.bytes.get(72..104)?.split(|byte| *byte == 0).next()?;
-    let sum = whole.get(448..512)?.to_vec();
-    whole.get_mut(448..512)?.fill(0);
+    let sum = whole.get(SUM)?.to_vec();
+    whole.get_mut(SUM)?.fill(0);
     // Homes are made with SHA-256; another algorithm is left to the library, and believed here.
-    let sound = algorithm != b"sha256" || sum.starts_with(&sha256(&whole));
-    sound.then_some(head)
+    let sound = !head.is_sha256() || sum.starts_with(&sha256(&whole));
+    sound.then_some(Sound { head, whole })
+}
+
+/// A copy that is sound, without its checksum.
+struct Sound {
+    head: Head,
+    whole: Vec<u8>,
+}
+
+impl Head {
+    fn is_sha256(&self) -> bool {
+        self.bytes.get(72..104).and_then(|name| name.split(|byte| *byte == 0).next()) == Some(b"sha256")
+    }
 }
 
 /// The JSON text of a copy.
