@@ -1,5 +1,6 @@
 //! How fast free memory is written over on this machine, beside memset(3) by all processors. Called by
-//! `cargo xtask bench scrub`; prints "NAME VALUE" in KiB a second, and changes no setting of the kernel.
+//! `cargo xtask bench scrub`; prints "NAME VALUE", and changes no setting of the kernel. The values are KiB a second, and KiB
+//! for each second that processors have worked (`-work`): that does not change when others use them, too.
 //!
 //! The first argument is how many MiB are written over: half of the free memory at most.
 
@@ -9,9 +10,11 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 /// How often each is measured, in turn.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 /// The longest that one may take.
 const BOUND: Duration = Duration::from_secs(60);
+/// proc_pid_stat(5): in so many parts of a second the time of processors is told (`USER_HZ`, the same on all machines).
+const TICKS: f64 = 100.0;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted: u64 = std::env::args().nth(1).unwrap_or_default().parse()?;
@@ -19,9 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     // What a virtual machine has never used, its host has to find first, and that is not what is measured.
     reclaim::scrub(Deadline::after(BOUND), most)?;
     for _ in 0..ROUNDS {
-        let begun = Instant::now();
+        let begun = Begun::now()?;
         let done = reclaim::scrub(Deadline::after(BOUND), most)?;
-        tell("scrub", done.written, begun);
+        begun.tell("scrub", done.written)?;
         if let Some(why) = done.cut_short {
             return Err(why.into());
         }
@@ -36,21 +39,44 @@ fn memset(bytes: u64) -> Result<(), Box<dyn Error>> {
     let each = usize::try_from(bytes)? / threads;
     let mut areas: Vec<Vec<u8>> = (0..threads).map(|_| vec![0; each]).collect();
     for (name, byte) in [("memset-fresh", 1), ("memset-resident", 2)] {
-        let begun = Instant::now();
+        let begun = Begun::now()?;
         std::thread::scope(|scope| {
             for area in &mut areas {
                 scope.spawn(move || area.fill(byte));
             }
         });
         std::hint::black_box(&areas);
-        tell(name, (each * threads) as u64, begun);
+        begun.tell(name, (each * threads) as u64)?;
     }
     Ok(())
 }
 
-fn tell(name: &str, bytes: u64, begun: Instant) {
-    let rate = (bytes >> 10) as f64 / begun.elapsed().as_secs_f64();
-    println!("{name} {}", rate as u64);
+/// When something began, by the clock and by the work of this process and of those it has waited for.
+struct Begun {
+    clock: Instant,
+    work: f64,
+}
+
+impl Begun {
+    fn now() -> Result<Self, Box<dyn Error>> {
+        Ok(Self { clock: Instant::now(), work: work()? })
+    }
+
+    fn tell(&self, name: &str, bytes: u64) -> Result<(), Box<dyn Error>> {
+        let (clock, work) = (self.clock.elapsed().as_secs_f64(), work()? - self.work);
+        let rate = |seconds: f64| ((bytes >> 10) as f64 / seconds.max(1.0 / TICKS)) as u64;
+        println!("{name} {}\n{name}-work {}", rate(clock), rate(work));
+        Ok(())
+    }
+}
+
+/// In seconds, of all processors together.
+fn work() -> Result<f64, Box<dyn Error>> {
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, numbers) = text.rsplit_once(") ").ok_or("what is /proc/self/stat?")?;
+    // utime, stime, cutime, cstime
+    let ticks: u64 = numbers.split(' ').skip(11).take(4).map(str::parse::<u64>).sum::<Result<_, _>>()?;
+    Ok(ticks as f64 / TICKS)
 }
 
 fn free() -> u64 {

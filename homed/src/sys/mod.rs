@@ -9,6 +9,7 @@ pub mod apart;
 pub mod blockdev;
 pub mod bounded;
 pub mod btrfs;
+pub mod buddy;
 pub mod crypt3;
 pub mod cryptsetup;
 pub mod devices;

@@ -9,10 +9,14 @@
 //! ```
 //!
 //! The kernel zeroes memory as it gives it out, so taking it is writing over it. Nothing is given back until all of it
-//! is taken.
+//! is taken. Huge pages are taken as long as they lie there. For one that does not, the kernel would move what others have
+//! in memory: that takes as long as writing, has them wait, and leaves a copy of each page that was moved.
+
+mod pages;
 
 use super::bounded::{Deadline, Late, Unfinished, within};
-use super::{memory, zones::Zones};
+use super::{buddy, memory, zones::Zones};
+use pages::{Ground, HUGE, Pages, populate};
 use rustix::thread::CpuSet;
 use std::fs::{self, File};
 use std::io;
@@ -36,9 +40,8 @@ const SLABS: [&str; 8] = [
 const TOGETHER: u64 = 64 << 20;
 /// The least that one processor asks for at a time, as long as there is that much.
 const PIECE: u64 = 4 << 20;
-/// A page of the largest kernel page size, and a huge page of x86-64, in bytes: pieces are whole ones.
+/// A page of the largest kernel page size, in bytes: pieces are whole ones.
 const SMALL: u64 = 64 << 10;
-const HUGE: u64 = 2 << 20;
 /// Left free, in bytes, over what the kernel keeps for itself.
 const MARGIN: u64 = 2 << 20;
 /// How often, in a row, free memory may fall by less than half of what was asked for. It does fall less when another
@@ -139,9 +142,12 @@ fn take_all(processor: usize, aside: u64, progress: &Mutex<Progress<'_>>) {
     let room = lock(progress).room();
     let _ = populate(aside.saturating_mul(page).min(room / 4), Pages::Small);
     let mut next = lock(progress).claim();
-    let mut ground = Ground::of(room);
-    while let Some(length) = next {
-        let taken = if length < HUGE { populate(length, Pages::Huge) } else { ground.take(length) };
+    let (mut huge, mut small) = (Ground::of(room, Pages::Huge), Ground::of(room, Pages::Small));
+    while let Some((length, pages)) = next {
+        let taken = match pages {
+            Pages::Huge => huge.take(length),
+            Pages::Small => small.take(length),
+        };
         let mut progress = lock(progress);
         progress.taken(length, taken);
         next = progress.claim();
@@ -158,8 +164,26 @@ struct Progress<'a> {
     /// Asked for, and not there yet.
     claimed: u64,
     window: Window,
-    reserve: (u64, Instant),
+    look: Look,
     failed: Option<io::Error>,
+}
+
+/// What was seen of free memory, and when, in bytes.
+struct Look {
+    when: Instant,
+    /// Nobody is given it.
+    reserve: u64,
+    /// Lies there in huge pages.
+    huge: u64,
+}
+
+impl Look {
+    fn at(zones: &Zones) -> Self {
+        let reserve = kept(zones);
+        // Which pages the reserve is of, nobody knows. A kernel that does not tell has none.
+        let huge = buddy::free_in_pieces_of(HUGE).unwrap_or(0).saturating_sub(reserve);
+        Self { when: Instant::now(), reserve, huge }
+    }
 }
 
 /// Free memory at one time, and what was taken since.
@@ -180,7 +204,7 @@ impl<'a> Progress<'a> {
             written: 0,
             claimed: 0,
             window: Window { free, taken: 0, idle: 0 },
-            reserve: (kept(zones), Instant::now()),
+            look: Look::at(zones),
             failed: None,
         };
         begun.note()?;
@@ -189,24 +213,29 @@ impl<'a> Progress<'a> {
 
     /// What can still be asked for.
     fn room(&mut self) -> u64 {
-        if self.reserve.1.elapsed() > FRESH {
-            let now = Zones::now().map_or(self.reserve.0, |zones| kept(&zones));
-            self.reserve = (now, Instant::now());
+        if self.look.when.elapsed() > FRESH
+            && let Ok(zones) = Zones::now()
+        {
+            self.look = Look::at(&zones);
+            // Some of it is on its way to others, and is there no more, or will not be.
+            self.look.huge = self.look.huge.saturating_sub(self.claimed);
         }
-        memory_free().saturating_sub(self.reserve.0 + self.claimed)
+        memory_free().saturating_sub(self.look.reserve + self.claimed)
     }
 
-    /// How much is to be taken next; `None`: that was all.
-    fn claim(&mut self) -> Option<u64> {
+    /// How much is to be taken next, and how; `None`: that was all.
+    fn claim(&mut self) -> Option<(u64, Pages)> {
         let left = self.most.saturating_sub(self.written + self.claimed);
         let wanted = (self.room() / 2).min((TOGETHER / self.threads).max(PIECE)).min(left);
-        let whole = if wanted >= HUGE { HUGE } else { SMALL };
-        let length = wanted / whole * whole;
+        let (length, pages) = piece(wanted, self.look.huge);
         if length == 0 || self.failed.is_some() || self.window.idle >= PATIENCE {
             return None;
         }
+        if pages == Pages::Huge {
+            self.look.huge -= length;
+        }
         self.claimed += length;
-        Some(length)
+        Some((length, pages))
     }
 
     /// The account is kept as it goes: this process may be ended.
@@ -243,85 +272,17 @@ impl Window {
     }
 }
 
+/// What is taken of so many bytes that are wanted, where so many lie there in huge pages.
+fn piece(wanted: u64, huge: u64) -> (u64, Pages) {
+    match wanted.min(huge) / HUGE * HUGE {
+        0 => (wanted / SMALL * SMALL, Pages::Small),
+        length => (length, Pages::Huge),
+    }
+}
+
 fn lock<'a, 'b>(progress: &'a Mutex<Progress<'b>>) -> MutexGuard<'a, Progress<'b>> {
     // Each holder changes it whole.
     progress.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How memory is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pages {
-    Huge,
-    Small,
-}
-
-/// Addresses of one thread, beginning where a huge page does. Making a mapping waits until no other thread is being given memory,
-/// and has them wait, so it is made once.
-struct Ground {
-    next: *mut libc::c_void,
-    left: usize,
-}
-
-impl Ground {
-    /// For so many bytes, of which none is memory yet. Where the kernel keeps strict accounts (`vm.overcommit_memory=2`) there may
-    /// be none.
-    fn of(bytes: u64) -> Self {
-        let bytes = usize::try_from(bytes).unwrap_or(0) / HUGE as usize * HUGE as usize;
-        match map(bytes, Pages::Huge) {
-            Ok(next) => Self { next, left: bytes },
-            Err(_) => Self { next: std::ptr::null_mut(), left: 0 },
-        }
-    }
-
-    /// Takes that much memory, zeroed, until the process ends.
-    fn take(&mut self, length: u64) -> io::Result<()> {
-        let bytes = usize::try_from(length).map_err(io::Error::other)?;
-        if bytes > self.left {
-            return populate(length, Pages::Huge);
-        }
-        let start = self.next;
-        (self.next, self.left) = (start.wrapping_byte_add(bytes), self.left - bytes);
-        fill_up(start, bytes)
-    }
-}
-
-/// The same for a mapping of its own.
-fn populate(length: u64, pages: Pages) -> io::Result<()> {
-    let length = usize::try_from(length).map_err(io::Error::other)?;
-    if length == 0 {
-        return Ok(());
-    }
-    fill_up(map(length, pages)?, length)
-}
-
-/// New addresses, of which none is memory yet.
-fn map(length: usize, pages: Pages) -> io::Result<*mut libc::c_void> {
-    let (protection, flags) =
-        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
-    // Room to begin where a huge page does; what is not touched costs nothing.
-    let whole = length + HUGE as usize;
-    // SAFETY: a new mapping where the kernel likes it; nothing refers to it.
-    let start = unsafe { libc::mmap(std::ptr::null_mut(), whole, protection, flags, -1, 0) };
-    if start == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    let start = start.wrapping_byte_add(start.align_offset(HUGE as usize));
-    let advice = match pages {
-        Pages::Huge => libc::MADV_HUGEPAGE,
-        Pages::Small => libc::MADV_NOHUGEPAGE,
-    };
-    // SAFETY: advises about a part of the mapping just made. Without huge pages it takes longer.
-    unsafe { libc::madvise(start, length, advice) };
-    Ok(start)
-}
-
-/// Has the kernel put zeroed memory behind addresses that [`map`] gave.
-fn fill_up(start: *mut libc::c_void, length: usize) -> io::Result<()> {
-    // SAFETY: it is a part of a mapping of ours that nothing refers to.
-    match unsafe { libc::madvise(start, length, libc::MADV_POPULATE_WRITE) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// What nobody is given without taking from others, in bytes.
@@ -351,6 +312,15 @@ mod tests {
     fn what_is_late_tells_how_far_it_came() {
         let done = scrub(Deadline::after(Duration::ZERO), 256 * MIB).expect("told");
         assert!(done.cut_short.is_some() && done.free > 0 && done.written < 256 * MIB, "{done:?}");
+    }
+
+    #[test]
+    fn huge_pages_are_taken_where_they_lie_there_and_none_is_made() {
+        assert_eq!(piece(64 * MIB, 1 << 30), (64 * MIB, Pages::Huge));
+        assert_eq!(piece(64 * MIB, 7 * MIB), (6 * MIB, Pages::Huge));
+        assert_eq!(piece(64 * MIB, MIB), (64 * MIB, Pages::Small));
+        assert_eq!(piece(MIB + 1, 64 * MIB), (MIB, Pages::Small));
+        assert_eq!(piece(SMALL - 1, 64 * MIB).0, 0);
     }
 
     #[test]

@@ -45,6 +45,17 @@ impl Figures {
     }
 }
 
+impl Figures {
+    /// How many times another one each value is, the one in the middle: of values that were measured in turns, so that what
+    /// else a machine does is in both.
+    pub fn share(&self, name: &str, of: &str) -> Option<f64> {
+        let pairs = self.0.get(name)?.iter().zip(self.0.get(of)?);
+        let mut shares: Vec<f64> = pairs.map(|(value, of)| *value as f64 / *of as f64).collect();
+        shares.sort_unstable_by(f64::total_cmp);
+        shares.get(shares.len() / 2).copied()
+    }
+}
+
 /// A line of the table.
 pub struct Line {
     /// The name in the script's output.

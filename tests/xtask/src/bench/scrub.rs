@@ -12,6 +12,8 @@ use super::figures::Figures;
 const AMOUNT: &str = "4096";
 /// What is asked for: hundredths of memset's rate.
 const ENOUGH: f64 = 70.0;
+/// Rates are in KiB a second.
+const GIB: f64 = (1 << 20) as f64;
 
 /// Measures and prints; fails where it is too slow.
 pub fn run(words: &[String]) -> Result<()> {
@@ -26,16 +28,22 @@ pub fn run(words: &[String]) -> Result<()> {
         .context("cannot start cargo")?;
     ensure!(output.status.success(), "the measurement failed: {}", output.status);
     let figures = Figures::parse(&String::from_utf8(output.stdout)?)?;
-    let median = |name: &str| figures.median(name).with_context(|| format!("{name} was not measured"));
-    let (scrub, fresh, resident) = (median("scrub")?, median("memset-fresh")?, median("memset-resident")?);
-    println!("medians, {amount} MiB at most, all processors\n");
-    let line = |name: &str, rate: f64| {
-        let gib = rate / f64::from(1 << 20);
-        println!("{name:<44}{gib:>8.2} GiB/s {:>6.0} % of it", 100.0 * scrub / rate);
+    println!("{amount} MiB at most, all processors; shares are medians of what was measured in turns\n");
+    let print = |name: &str, words: &str| {
+        let rate = |name: &str| figures.median(name).with_context(|| format!("{name} was not measured"));
+        let share = |suffix: &str| figures.share(&format!("scrub{suffix}"), &format!("{name}{suffix}"));
+        let (clock, work) = (rate(name)? / GIB, rate(&format!("{name}-work"))? / GIB);
+        let (of_clock, of_work) =
+            share("").zip(share("-work")).with_context(|| format!("{name} was not measured"))?;
+        let (of_clock, of_work) = (100.0 * of_clock, 100.0 * of_work);
+        println!(
+            "{words:<44}{clock:>7.2} GiB/s {of_clock:>4.0} %{work:>9.2} GiB per s of work {of_work:>4.0} %"
+        );
+        anyhow::Ok(of_clock)
     };
-    line("free memory written over", scrub);
-    line("memset(3) of memory that is taken fresh", fresh);
-    line("memset(3) of memory that is there already", resident);
-    ensure!(100.0 * scrub >= ENOUGH * fresh, "less than {ENOUGH} % of what memset(3) does to fresh memory");
+    print("scrub", "free memory written over")?;
+    let share = print("memset-fresh", "memset(3) of memory that is taken fresh")?;
+    print("memset-resident", "memset(3) of memory that is there already")?;
+    ensure!(share >= ENOUGH, "less than {ENOUGH} % of what memset(3) does to fresh memory");
     Ok(())
 }
