@@ -184,6 +184,9 @@ fn a_home_without_a_key_is_closed_for_a_sleep_where_its_record_says_so() -> Resu
     let all = machine.homectl("lock-all", "", "")?;
     ensure!(all.status != 0 && all.stderr.contains("cannot be locked"), "{}{}", all.stdout, all.stderr);
     assert_eq!(machine.state("alice")?, "active");
+    // It keeps no machine awake.
+    machine.check("/usr/lib/homed/homed before-sleep && /usr/lib/homed/homed after-sleep")?;
+    assert_eq!(machine.state("alice")?, "active");
     machine.done("update alice --lock-level=terminate", "correcthorse", "")?;
     machine.command("exec sleep infinity").user("alice").spawn()?;
     machine.done("lock-all", "", "")?;

@@ -1,6 +1,7 @@
 //! Locks: their bounds, who is left out, and the mending of what was broken off.
 
 use super::effect::{Announcement, Effect, Failed};
+use super::facts::Facts;
 use super::state::{Purpose, Resting, Work};
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Waiter, Wanted};
@@ -71,6 +72,35 @@ impl Home {
             return turn.answer(wanted.waiter, Ok(Answer::Done));
         }
         let Fate::Stays = self.want(wanted, turn) else { return };
+    }
+
+    /// The same before the machine sleeps: what has no key is as safe asleep as closed, and keeps nobody's machine awake.
+    pub fn lock_for_sleep(&mut self, wanted: Wanted, turn: &mut Turn) {
+        if !self.has_nothing_to_lose(turn) {
+            return self.lock_unasked(wanted, turn);
+        }
+        self.log(
+            turn,
+            &format!(
+                "{}: stays open in the sleep: a home of this kind has no key, and is readable on its disk",
+                self.user()
+            ),
+        );
+        turn.answer(wanted.waiter, Ok(Answer::Done));
+    }
+
+    /// Whether it is open, has no key, and nothing else was promised either (its processes ended, or their memory encrypted).
+    fn has_nothing_to_lose(&self, turn: &Turn) -> bool {
+        let promised = match self.record().on(turn.machine).lock_level.unwrap_or(turn.lock_level) {
+            LockLevel::Strict | LockLevel::Terminate => true,
+            LockLevel::Key | LockLevel::Cache => false,
+        };
+        !promised && self.state(turn.facts).resting == Resting::Active && self.has_no_key(turn.facts)
+    }
+
+    /// Whether it is of a kind that has none. Of one that is not known here nobody can tell.
+    pub fn has_no_key(&self, facts: &dyn Facts) -> bool {
+        facts.parts(self.place()).is_some_and(|parts| !parts.locks)
     }
 
     pub(super) fn failed_lock(&self, why: &str) -> Failed {

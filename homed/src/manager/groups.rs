@@ -49,7 +49,7 @@ impl Manager {
     /// The same for a call that is more than that. Where nothing is to be done it ends at once.
     pub(super) fn all_of(&mut self, group: Group, turn: &mut Turn) -> GroupId {
         let id = GroupId(turn.job_id().0);
-        let verb = group.verb;
+        let (verb, for_a_sleep) = (group.verb, group.holds);
         // Those of which nothing would come are left alone.
         let users = self.homes.users_where(|home| !home.is_already_so(verb, turn.facts));
         self.groups.insert(id, Group { left: users.len(), ..group });
@@ -60,7 +60,10 @@ impl Manager {
             let wanted = Wanted { waiter: Waiter::Group(id), ..Wanted::by_the_daemon(verb, turn.now_usec) };
             self.on(&user, turn, |home, turn| match verb {
                 Verb::LockAll => {
-                    home.lock_unasked(wanted, turn);
+                    match for_a_sleep {
+                        true => home.lock_for_sleep(wanted, turn),
+                        false => home.lock_unasked(wanted, turn),
+                    }
                     Fate::Stays
                 }
                 _ => home.want(wanted, turn),

@@ -69,6 +69,7 @@ impl Manager {
             .walk()
             // What is open beside its directory has its key in memory, too.
             .filter(|home| matches!(home.state(turn.facts).resting, Resting::Active | Resting::Open))
+            .filter(|home| !home.has_no_key(turn.facts))
             .map(|home| home.user().clone())
             .collect();
         if open.is_empty() {

@@ -6,6 +6,8 @@ use super::*;
 pub struct Scene {
     pub mounts: RefCell<BTreeMap<String, Mount>>,
     pub seal: RefCell<Seal>,
+    /// Whether bob's home has no key.
+    pub is_folder: bool,
     /// Whether what is asked about locks is answered at once.
     pub looks: bool,
     pub manager: Manager,
@@ -15,7 +17,7 @@ pub struct Scene {
 }
 
 /// Facts apart from the manager, which is changed meanwhile.
-pub struct Seen<'a>(&'a RefCell<BTreeMap<String, Mount>>);
+pub struct Seen<'a>(&'a RefCell<BTreeMap<String, Mount>>, bool);
 
 impl Facts for Seen<'_> {
     fn whereabouts(&self, place: &Place) -> Whereabouts {
@@ -23,8 +25,9 @@ impl Facts for Seen<'_> {
         let storage = if place.user.as_str() == "carol" { Storage::Missing } else { Storage::There };
         Whereabouts { storage, mount }
     }
-    fn parts(&self, _: &Place) -> Option<Parts> {
-        Some(Parts::ALL)
+    fn parts(&self, place: &Place) -> Option<Parts> {
+        let is_folder = self.1 && place.user.as_str() == "bob";
+        Some(if is_folder { Parts { locks: false, resizes: false, tends: false } } else { Parts::ALL })
     }
     fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
         None
@@ -52,6 +55,7 @@ impl Scene {
         let mut scene = Self {
             mounts: RefCell::default(),
             seal: RefCell::new(clear),
+            is_folder: false,
             looks: true,
             manager: Manager::new(Machine { id, host: HostName("a".into()) }, Tuning::default(), defaults),
             now: 1_000 * SECOND,
@@ -69,7 +73,7 @@ impl Scene {
     }
 
     pub fn take(&mut self, event: Event) -> &[Effect] {
-        let facts = Seen(&self.mounts);
+        let facts = Seen(&self.mounts, self.is_folder);
         self.last = self.manager.handle(event, &Now { usec: self.now, facts: &facts });
         if self.looks {
             self.look();
@@ -90,7 +94,7 @@ impl Scene {
     pub fn look(&mut self) {
         for (user, id) in self.proofs() {
             let seen = Event::Proven(user, id, Some(self.seal.borrow().clone()));
-            let facts = Seen(&self.mounts);
+            let facts = Seen(&self.mounts, self.is_folder);
             self.last.extend(self.manager.handle(seen, &Now { usec: self.now, facts: &facts }));
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::words::request::Then;
+use records::LockLevel;
 
 fn key(name: &str) -> HomeKey {
     HomeKey::Name(name.into())
@@ -122,6 +123,34 @@ fn what_was_asked_for_before_and_has_not_begun_goes_back_and_counts_once() {
     let (again, _) = scene.check().expect("it is looked up again");
     scene.take(Event::Checked(user("alice"), again, findings()));
     assert_eq!(scene.begun(), ["activate"]);
+}
+
+#[test]
+fn a_home_without_a_key_keeps_no_machine_awake() {
+    for (level, then, locked, good) in [
+        (LockLevel::Cache, Then::Hold, vec!["alice"], true),
+        (LockLevel::Key, Then::Hold, vec!["alice"], true),
+        // Something was promised that would not be kept, or can be.
+        (LockLevel::Strict, Then::Hold, vec!["alice", "bob"], false),
+        (LockLevel::Terminate, Then::Hold, vec!["alice", "bob"], false),
+        // Somebody asks, and hears of it.
+        (LockLevel::Cache, Then::GoOn, vec!["alice", "bob"], false),
+    ] {
+        let mut scene = Scene::new("", |defaults| defaults.lock_level = level);
+        scene.is_folder = true;
+        scene.ask(0, Operation::LockAll(then));
+        assert_eq!(scene.locking(), locked, "{level:?}");
+        scene.end(|user| if user == "bob" { busy("alice") } else { done(user) });
+        assert_eq!(scene.answer().map(|answer| answer.is_ok()), Some(good), "{level:?}");
+    }
+    // Nor is it told afterwards that a key was in memory.
+    let mut scene = Scene::new("", |_| {});
+    scene.is_folder = true;
+    scene.ask(0, Operation::LockAll(Then::Hold));
+    scene.end(done);
+    scene.take(Event::Slept(SECOND));
+    assert!(!scene.has(|effect| matches!(effect, Effect::Announce(Announcement::SleptOpen(..)))));
+    assert_eq!(scene.locking(), [""; 0]);
 }
 
 #[test]
