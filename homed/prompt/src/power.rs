@@ -94,7 +94,7 @@ fn systemctl(verb: &str) -> io::Result<()> {
 /// logind starts a login.
 fn other_login() -> io::Result<()> {
     let all = sessions::all();
-    if let Some(greeter) = all.iter().find(|session| session.class == "greeter" && session.has_seat) {
+    if let Some(greeter) = all.iter().find(|session| session.class == "greeter" && session.has_seat()) {
         sessions::activate(greeter);
         return Ok(());
     }

@@ -27,8 +27,15 @@ pub struct Session {
     pub vt: u32,
     /// `user`, `greeter`, `manager` …
     pub class: String,
-    /// Whether it is at a seat, where virtual terminals are.
-    pub has_seat: bool,
+    /// The name of its seat; empty: it is at none. Virtual terminals are at the first, `seat0`.
+    pub seat: String,
+}
+
+impl Session {
+    /// Whether somebody sits before it.
+    pub fn has_seat(&self) -> bool {
+        !self.seat.is_empty()
+    }
 }
 
 /// All sessions. Without logind there are none.
@@ -54,7 +61,7 @@ async fn list() -> zbus::Result<Vec<Session>> {
         let mut text = |name| properties.remove(name).and_then(|value| String::try_from(value).ok());
         let (terminal, class) = (text("TTY").unwrap_or_default(), text("Class").unwrap_or_default());
         let vt = properties.remove("VTNr").and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
-        sessions.push(Session { id, user, terminal, vt, class, has_seat: !seat.is_empty() });
+        sessions.push(Session { id, user, terminal, vt, class, seat });
     }
     Ok(sessions)
 }
@@ -67,10 +74,14 @@ pub fn give_back(user: &str, before: u32) -> bool {
         // A session that has ended needs nothing.
         let _ = zbus::block_on(call("UnlockSession", &session.id));
     }
-    let mut seated = own.iter().filter(|session| session.has_seat && session.class == "user");
-    let first = seated.next();
-    let session = seated.find(|session| session.vt == before).or(first);
-    session.inspect(|session| activate(session)).is_some()
+    to_give_back(&own, before).inspect(|session| activate(session)).is_some()
+}
+
+/// Which of a user's sessions is brought to the front. One at a seat without virtual terminals is in front there already.
+fn to_give_back(own: &[Session], before: u32) -> Option<&Session> {
+    let seated =
+        || own.iter().filter(|session| session.has_seat() && session.vt != 0 && session.class == "user");
+    seated().find(|session| session.vt == before).or_else(|| seated().next())
 }
 
 /// Brings a session to the front.
@@ -130,6 +141,28 @@ pub fn switch_to_greeter() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn session(id: &str, vt: u32, class: &str, seat: &str) -> Session {
+        let (id, class, seat) = (id.to_owned(), class.to_owned(), seat.to_owned());
+        Session { id, user: "alice".into(), terminal: String::new(), vt, class, seat }
+    }
+
+    #[test]
+    fn what_comes_back_is_at_the_seat_of_the_prompt() {
+        let second_seat = session("5", 0, "user", "seat1");
+        let own = [
+            second_seat,
+            session("c1", 1, "greeter", "seat0"),
+            session("7", 0, "user", ""),
+            session("2", 2, "user", "seat0"),
+            session("3", 3, "user", "seat0"),
+        ];
+        let chosen = |own: &[Session], before| to_give_back(own, before).map(|session| session.id.clone());
+        for (before, expected) in [(3, "3"), (2, "2"), (1, "2"), (0, "2"), (9, "2")] {
+            assert_eq!(chosen(&own, before).as_deref(), Some(expected), "{before}");
+        }
+        assert_eq!(chosen(&own[..3], 1), None);
+    }
 
     #[test]
     fn services_of_the_system_forbid_and_users_do_not() {

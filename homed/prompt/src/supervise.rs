@@ -73,12 +73,28 @@ pub fn run() -> Ended<()> {
     Ok(())
 }
 
+/// Sessions of users who are locked, at seats where the prompt cannot be: there it is asked for at the first seat, over ssh,
+/// or by the seat's own greeter.
+fn at_other_seats<'a>(
+    sessions: &'a [sessions::Session],
+    locked: &'a [String],
+) -> impl Iterator<Item = &'a sessions::Session> {
+    let there = |session: &&sessions::Session| {
+        session.has_seat()
+            && session.vt == 0
+            && session.class.starts_with("user")
+            && locked.contains(&session.user)
+    };
+    sessions.iter().filter(there)
+}
+
 impl Supervisor {
     /// Looks at everything; whether there is something to be waited for.
     fn turn(&mut self) -> Ended<bool> {
         locked::forget_changes(&self.watch);
         self.reap()?;
         let waiting = locked::users();
+        let before = self.known.clone();
         let new = waiting.iter().any(|user| !self.known.contains(user));
         self.known.clone_from(&waiting);
         if !waiting.is_empty() {
@@ -87,6 +103,12 @@ impl Supervisor {
                 self.want(Place::Own, &[])?;
             }
             let sessions = sessions::all();
+            for session in at_other_seats(&sessions, &waiting).filter(|one| !before.contains(&one.user)) {
+                eprintln!(
+                    "{} is locked at {}, which has no virtual terminals: the password is asked for elsewhere",
+                    session.user, session.seat
+                );
+            }
             self.stay_in_front(new, &sessions);
             for (place, users) in self.elsewhere(&waiting, &sessions) {
                 self.want(place, &users)?;
@@ -100,7 +122,8 @@ impl Supervisor {
     /// session that is locked. Other terminals are left alone: nobody is kept from switching.
     fn stay_in_front(&mut self, new: bool, sessions: &[sessions::Session]) {
         let Some(vt) = &mut self.vt else { return };
-        let front = vt.in_front().unwrap_or(0);
+        // Of what is in front, nobody who has no virtual terminal is.
+        let Ok(front) = vt.in_front() else { return };
         let there = sessions.iter().find(|session| session.vt == front && session.class.starts_with("user"));
         let shown = match there {
             Some(session) if self.known.contains(&session.user) => {
@@ -123,7 +146,7 @@ impl Supervisor {
         for session in sessions.iter().filter(|session| waiting.contains(&session.user)) {
             // Virtual terminals are behind ours; a pseudo-terminal has nobody in front of it.
             let direct =
-                !session.has_seat && !session.terminal.is_empty() && !session.terminal.starts_with("pts/");
+                !session.has_seat() && !session.terminal.is_empty() && !session.terminal.starts_with("pts/");
             if direct {
                 let place = Place::Session(format!("/dev/{}", session.terminal));
                 wanted.entry(place).or_default().push(session.user.clone());

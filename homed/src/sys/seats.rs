@@ -14,8 +14,8 @@ pub struct Session {
     pub terminal: Option<String>,
     /// The number of its virtual terminal, if it has one.
     pub vt: Option<u32>,
-    /// The kind: `tty`, `x11`, `wayland`.
-    pub kind: String,
+    /// The number of its X display, if it is at a seat without virtual terminals.
+    pub display: Option<u32>,
 }
 
 /// All sessions of people; none without logind.
@@ -32,12 +32,20 @@ fn parse(text: &str) -> Option<Session> {
         line.map(str::to_owned).filter(|value| !value.is_empty())
     };
     value("CLASS")?.starts_with("user").then_some(())?;
+    let vt = value("VTNR").and_then(|number| number.parse().ok()).filter(|number| *number != 0);
     Some(Session {
         uid: value("UID")?.parse().ok()?,
         terminal: value("TTY"),
-        vt: value("VTNR").and_then(|number| number.parse().ok()).filter(|number| *number != 0),
-        kind: value("TYPE").unwrap_or_default(),
+        vt,
+        display: value("DISPLAY")
+            .filter(|_| vt.is_none() && value("SEAT").is_some())
+            .and_then(|name| local(&name)),
     })
+}
+
+/// The number of a display of this machine: `:1`, `:1.0`. What comes over ssh has a host before it.
+fn local(display: &str) -> Option<u32> {
+    display.strip_prefix(':')?.split('.').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -48,11 +56,23 @@ mod tests {
     fn a_session_at_a_screen_on_a_line_and_on_none() {
         let screen =
             "# Private\nUID=60001\nUSER=alice\nTYPE=x11\nCLASS=user\nDISPLAY=:0\nVTNR=7\nSEAT=seat0\nTTY=\n";
-        let (uid, kind) = (60_001, "x11".to_owned());
-        let there = Session { uid, terminal: None, vt: Some(7), kind };
+        let there = Session { uid: 60_001, terminal: None, vt: Some(7), display: None };
         assert_eq!(parse(screen), Some(there));
         let line = parse("UID=1\nTYPE=tty\nCLASS=user-early\nTTY=ttyS0\nVTNR=0\n").expect("a session");
         assert_eq!((line.terminal.as_deref(), line.vt), (Some("ttyS0"), None));
+    }
+
+    #[test]
+    fn a_session_at_a_seat_without_virtual_terminals_is_known_by_its_display() {
+        let at = |more: &str| {
+            parse(&format!("UID=60001\nTYPE=x11\nCLASS=user\n{more}")).expect("a session").display
+        };
+        assert_eq!(at("DISPLAY=:1\nSEAT=seat1\n"), Some(1));
+        assert_eq!(at("DISPLAY=:12.0\nSEAT=seat-usb\nVTNR=0\n"), Some(12));
+        // Over ssh, and where somebody says so without being there.
+        assert_eq!(at("DISPLAY=localhost:10.0\nSEAT=seat1\n"), None);
+        assert_eq!(at("DISPLAY=:1\n"), None);
+        assert_eq!(at("DISPLAY=:1\nSEAT=seat0\nVTNR=7\n"), None);
     }
 
     #[test]

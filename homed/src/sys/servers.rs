@@ -21,13 +21,36 @@ pub fn of_terminal(device: &Path) -> Vec<Process> {
     super::holders::all().filter_map(Process::of).filter(is_one).collect()
 }
 
+/// The X servers of a display that have no virtual terminal: those of other seats than the first.
+pub fn of_display(number: u32) -> Vec<Process> {
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let own = format!("{SOCKETS}{number}");
+    let listening = listening_at(&table, |name| name == own);
+    let has_terminal = |file: &Path| {
+        let name =
+            file.strip_prefix("/dev").ok().and_then(Path::to_str).and_then(|name| name.strip_prefix("tty"));
+        name.is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number != 0))
+    };
+    let is_one = |process: &Process| {
+        let open = process.descriptors();
+        open.iter().any(|(_, file)| listening.contains(file))
+            && !open.iter().any(|(_, file)| has_terminal(file))
+    };
+    super::holders::all().filter_map(Process::of).filter(is_one).collect()
+}
+
 /// The sockets at which X servers listen, as links to them read: field 4 is the flags, 7 the inode, 8 the name.
 fn listening(table: &str) -> BTreeSet<PathBuf> {
+    listening_at(table, |name| name.starts_with(SOCKETS))
+}
+
+/// The same for some names alone.
+fn listening_at(table: &str, is_meant: impl Fn(&str) -> bool) -> BTreeSet<PathBuf> {
     let socket = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let &[_, _, _, flags, _, _, inode, name] = fields.as_slice() else { return None };
         let listens = u32::from_str_radix(flags, 16).ok()? & LISTENS != 0;
-        let is_one = listens && name.trim_start_matches('@').starts_with(SOCKETS);
+        let is_one = listens && is_meant(name.trim_start_matches('@'));
         is_one.then(|| PathBuf::from(format!("socket:[{inode}]")))
     };
     table.lines().filter_map(socket).collect()
@@ -46,5 +69,21 @@ mod tests {
             0000000000000000: 00000002 00000000 00010000 0001 01 21004 /run/dbus/system_bus_socket\n\
             0000000000000000: 00000003 00000000 00000000 0001 03 21005\n";
         assert_eq!(listening(table), ["socket:[21001]", "socket:[21003]"].map(PathBuf::from).into());
+        let first = listening_at(table, |name| name == "/tmp/.X11-unix/X0");
+        assert_eq!(first, [PathBuf::from("socket:[21001]")].into());
+    }
+
+    #[test]
+    fn the_server_of_a_display_without_a_terminal_is_found() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::{SocketAddr, UnixListener};
+        let number = 40_000 + std::process::id() % 10_000;
+        let address = SocketAddr::from_abstract_name(format!("{SOCKETS}{number}")).expect("a name");
+        let listener = UnixListener::bind_addr(&address).expect("listens");
+        let found: Vec<u32> = of_display(number).iter().map(|process| process.pid).collect();
+        assert!(found.contains(&std::process::id()), "{found:?}");
+        assert!(of_display(number + 1).is_empty());
+        drop(listener);
+        assert!(of_display(number).is_empty());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! text        the kernel's keyboard is turned off for it and its text not drawn
-//! X           its server, which is not the user's and so is not frozen, is stopped once it has let go of the screen
+//! X           its server, which is not the user's and so is not frozen, is stopped once it has let go of the screen; at a
+//!             seat without virtual terminals at once
 //! Wayland     nothing: logind takes the compositor's devices away, and has turned the keyboard off
 //! serial      what was typed is thrown away
 //! by itself   who has a keyboard or a graphics card open beside all that: what waits in the keyboard is thrown away, and
@@ -34,6 +35,8 @@ const ARRIVING: Duration = Duration::from_millis(5);
 const MOST: usize = 100;
 /// Emptying a keyboard that others read as well may have to wait for them: not for longer than this.
 const EMPTYING: Duration = Duration::from_secs(1);
+/// The number of no virtual terminal: a server at a seat that has none.
+const NO_TERMINAL: u32 = 0;
 /// A unit that the administrator has switched off is a link to that.
 const NOTHING: &str = "/dev/null";
 /// Where such a link is.
@@ -55,7 +58,8 @@ pub fn hush(user: &UserName, uid: u32) -> Vec<String> {
     }
     for session in seats::all().iter().filter(|session| session.uid == uid) {
         if let Err(error) = hush_server(&mut note, session, uid) {
-            failed.push(format!("the X server of virtual terminal {:?} goes on: {error}", session.vt));
+            let place = session.vt.map_or("another seat".to_owned(), |vt| format!("virtual terminal {vt}"));
+            failed.push(format!("the X server of {place} goes on: {error}"));
         }
     }
     failed.extend(hush_screens(&mut note, uid));
@@ -130,7 +134,7 @@ fn restore(device: &Path, modes: Modes) -> io::Result<()> {
 
 /// A server that was told while it stood that it has the screen takes it as soon as it goes on, wherever that is: it gets it.
 fn let_go_on(server: Process, vt: u32) -> io::Result<()> {
-    if server.has_signals_waiting() {
+    if vt != NO_TERMINAL && server.has_signals_waiting() {
         Terminal::numbered(0)?.activate(vt)?;
     }
     server.signal(Signal::CONT)
@@ -148,12 +152,15 @@ fn hush_text(note: &mut Note, device: &Path) -> io::Result<()> {
 }
 
 fn hush_server(note: &mut Note, session: &Session, uid: u32) -> io::Result<()> {
-    let ("x11", Some(vt)) = (session.kind.as_str(), session.vt) else { return Ok(()) };
-    if super::front::is_in_front(vt) {
+    let servers = servers(session, uid);
+    if servers.is_empty() {
+        return Ok(());
+    }
+    if session.vt.is_some_and(super::front::is_in_front) {
         return Err(io::Error::other("it does not let go of the screen"));
     }
-    for server in servers(vt, uid) {
-        note.add(Hushed::Server(server, vt))?;
+    for server in servers {
+        note.add(Hushed::Server(server, session.vt.unwrap_or(NO_TERMINAL)))?;
         server.signal(Signal::STOP)?;
     }
     Ok(())
@@ -208,10 +215,15 @@ fn devices(uid: u32) -> BTreeSet<PathBuf> {
     devices
 }
 
-/// X servers that are on this virtual terminal and not in the user's slice: those in it are frozen.
-fn servers(vt: u32, uid: u32) -> Vec<Process> {
+/// X servers that are on a session's virtual terminal, or at its seat where that has none, and not in the user's slice: those
+/// in it are frozen, as one is that was started by hand (`startx`).
+fn servers(session: &Session, uid: u32) -> Vec<Process> {
+    let mut servers = match (session.vt, session.display) {
+        (Some(vt), _) => servers::of_terminal(&Terminal::device(vt)),
+        (None, Some(display)) => servers::of_display(display),
+        (None, None) => return Vec::new(),
+    };
     let slice = Slice::of(uid);
-    let mut servers = servers::of_terminal(&Terminal::device(vt));
     servers.retain(|server| slice.as_ref().is_none_or(|slice| !slice.has(server.pid)));
     servers
 }
