@@ -20,6 +20,7 @@ pub mod kinds;
 pub mod machine;
 pub mod matching;
 pub mod names;
+pub mod opener;
 pub mod own_changes;
 mod parse;
 pub mod privileged;

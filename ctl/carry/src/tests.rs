@@ -71,7 +71,12 @@ fn image() -> Image {
 }
 
 fn greeting(image: &Image) -> Greeting {
-    Greeting { name: "alice".into(), size: image.0.len() as u64 }
+    Greeting {
+        name: "alice".into(),
+        size: image.0.len() as u64,
+        content: 1,
+        luks: "6f5a1b9c-8d3e-4f2a-9b7c-1d2e3f4a5b6c".into(),
+    }
 }
 
 fn parcel<'a>(source: &'a Image, greeting: &'a Greeting) -> Parcel<'a> {
@@ -233,10 +238,12 @@ fn a_file_says_the_same_and_is_read_with_nobody_to_ask() {
 #[test]
 fn a_hostile_stream_takes_nothing_and_ends() {
     let begin = |size: u64, name: &str| {
-        let mut bytes = b"homed-carry\x01".to_vec();
+        let mut bytes = b"homed-carry\x02".to_vec();
         bytes.extend(size.to_le_bytes());
+        bytes.extend(0_u64.to_le_bytes());
         bytes.extend(u16::try_from(name.len()).expect("short").to_le_bytes());
         bytes.extend(name.as_bytes());
+        bytes.extend([0; 2]);
         bytes
     };
     let with = |mut begin: Vec<u8>, rest: &[u8]| {
@@ -250,6 +257,13 @@ fn a_hostile_stream_takes_nothing_and_ends() {
         begin(u64::MAX, "alice"),
         begin(LARGEST + 1, "alice"),
         begin(64, &"a".repeat(600)),
+        // More content than there is, and what is no UUID: too long, or not in its letters.
+        with(
+            b"homed-carry\x02".to_vec(),
+            &[8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, b'a', 0, 0],
+        ),
+        with(begin(64, "a")[..31].to_vec(), &[b"\xff\xff".as_slice(), &[b'a'; 600]].concat()),
+        with(begin(64, "a")[..31].to_vec(), b"\x02\0\x1b["),
         // Groups that are not there, hashes without end, blocks nobody asked for, an end at once.
         with(begin(64, "a"), &[b'Z', 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
         with(begin(64, "a"), &[b'Z', 0, 0, 0, 0, 0, 0, 0, 0]),

@@ -3,9 +3,11 @@
 use std::io::{Read, Write};
 
 /// What every talk begins with; the last byte is the version.
-const MAGIC: &[u8; 12] = b"homed-carry\x01";
+const MAGIC: &[u8; 12] = b"homed-carry\x02";
 /// Longest name of a home, in bytes.
 const LONGEST_NAME: usize = 512;
+/// Longest LUKS UUID, in bytes, as text.
+const LONGEST_UUID: usize = 36;
 /// Longest sentence of the other end, in bytes.
 const LONGEST_WORDS: usize = 1024;
 /// Largest image, in bytes: 5 TiB, as for homes.
@@ -55,21 +57,25 @@ pub struct Greeting {
     pub name: String,
     /// Size of the image in bytes.
     pub size: u64,
+    /// Bytes of it that are no holes: what it takes where it arrives, at most. The sender's word.
+    pub content: u64,
+    /// UUID of its LUKS header, in small letters; empty: it has none that can be read. The sender's word, too: the image
+    /// itself is looked at once it is there.
+    pub luks: String,
 }
 
 impl Greeting {
     /// The bytes of it.
     pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
-        let length =
-            u16::try_from(self.name.len()).ok().filter(|length| usize::from(*length) <= LONGEST_NAME);
-        let length = length.ok_or(Failure::Broken("the name is too long"))?;
-        if self.size == 0 || self.size > LARGEST {
-            return Err(Failure::Broken("an image of that size cannot be carried"));
-        }
+        self.is_possible()?;
         let mut bytes = MAGIC.to_vec();
         bytes.extend(self.size.to_le_bytes());
-        bytes.extend(length.to_le_bytes());
-        bytes.extend(self.name.as_bytes());
+        bytes.extend(self.content.to_le_bytes());
+        for text in [&self.name, &self.luks] {
+            // It is no longer than what was looked at.
+            bytes.extend(u16::try_from(text.len()).unwrap_or(0).to_le_bytes());
+            bytes.extend(text.as_bytes());
+        }
         Ok(bytes)
     }
 
@@ -80,15 +86,34 @@ impl Greeting {
                 "it does not begin as a home that is carried, or is of another version",
             ));
         }
-        let size = number(line)?;
-        let length = usize::from(u16::from_le_bytes(array(line)?));
-        if size == 0 || size > LARGEST || length > LONGEST_NAME {
-            return Err(Failure::Broken("a size or a name that cannot be"));
-        }
-        let name =
-            String::from_utf8(bytes(line, length)?).map_err(|_| Failure::Broken("the name is no text"))?;
-        Ok(Self { name, size })
+        let (size, content) = (number(line)?, number(line)?);
+        let name = text(line, LONGEST_NAME)?;
+        let greeting = Self { name, size, content, luks: text(line, LONGEST_UUID)? };
+        greeting.is_possible()?;
+        Ok(greeting)
     }
+
+    fn is_possible(&self) -> Result<(), Failure> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+        match self {
+            _ if self.name.len() > LONGEST_NAME => Err(Failure::Broken("the name is too long")),
+            _ if self.size == 0 || self.size > LARGEST || self.content > self.size => {
+                Err(Failure::Broken("an image of that size cannot be carried"))
+            }
+            _ if self.luks.len() > LONGEST_UUID || !self.luks.bytes().all(is_digit) => {
+                Err(Failure::Broken("that is no UUID"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn text(line: &mut dyn Read, longest: usize) -> Result<String, Failure> {
+    let length = usize::from(u16::from_le_bytes(array(line)?));
+    if length > longest {
+        return Err(Failure::Broken("a name that cannot be"));
+    }
+    String::from_utf8(bytes(line, length)?).map_err(|_| Failure::Broken("the name is no text"))
 }
 
 /// Names what failed.

@@ -2,9 +2,11 @@
 
 use super::identity::Identity;
 use super::image::{Image, Older, is_at, locked, open_locked, sync_folder};
+use super::partial;
 use crate::bus::Failure;
-use carry::{Source, Target};
-use records::FullName;
+use crate::options::values::show_size;
+use carry::{Greeting, Source, Target};
+use records::{FullName, Machine};
 use rustix::fs::{Mode, OFlags, RenameFlags};
 use std::fs::File;
 use std::io;
@@ -20,6 +22,15 @@ pub enum Replace {
     Yes,
 }
 
+/// Where homes arrive, and on which machine that is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The folder.
+    pub root: &'a Path,
+    /// The machine.
+    pub machine: &'a Machine,
+}
+
 /// An image on its way to its place.
 pub struct Arriving {
     beside: PathBuf,
@@ -29,13 +40,20 @@ pub struct Arriving {
 }
 
 impl Arriving {
-    /// Begins, or goes on where an earlier talk was cut. Nothing of what is in force is touched.
-    pub fn begin(root: &Path, greeting: &carry::Greeting, replace: Replace) -> Result<Self, Failure> {
+    /// Begins, or goes on where an earlier talk was cut. Nothing of what is in force is touched, and nothing is begun that
+    /// could not end.
+    pub fn begin(place: Place<'_>, greeting: &Greeting, replace: Replace) -> Result<Self, Failure> {
+        let Place { root, machine } = place;
         let name = FullName::parse(&greeting.name)
             .map_err(|_| Failure::say("The name that comes with it cannot be that of a home"))?;
         let place = super::place(root, &name);
-        let older = older(&place, &name, replace)?;
-        let beside = root.join(format!(".#carried-{name}.home"));
+        let older = older(&place, &name, replace, machine)?;
+        let beside = partial::beside(root, &name);
+        if let Some(older) = older.as_ref().filter(|_| !greeting.luks.is_empty()) {
+            let said = Identity { luks: greeting.luks.clone(), owner: Some(name.to_string()) };
+            is_the_same_home(Some(said), Identity::of(&older.0), &place, &beside)?;
+        }
+        has_room(root, greeting, partial::arrived(&beside))?;
         let failed = |error: io::Error| Failure::say(format!("{}: {error}", beside.display()));
         let file = open_locked(&beside, || open_beside(&beside)).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => Failure::say(format!("The home of {name} is arriving already")),
@@ -62,7 +80,8 @@ impl Arriving {
                 named.map_err(|error| failed(error.into()))?;
             }
             Some(older) => {
-                self.is_the_same_home_as(&older.0)?;
+                let (new, old) = (Identity::of(&self.image.0), Identity::of(&older.0));
+                is_the_same_home(new, old, &self.place, &self.beside)?;
                 if !is_at(&older.0, &self.place).map_err(failed)? {
                     return Err(Failure::say(format!("{} is another file now", self.place.display())));
                 }
@@ -77,25 +96,51 @@ impl Arriving {
     pub fn replaces(&self) -> Option<&Path> {
         self.older.as_ref().map(|_| self.place.as_path())
     }
+}
 
-    /// Refuses another home than the one whose place it would take: the name in the greeting may be anything.
-    fn is_the_same_home_as(&self, older: &File) -> Result<(), Failure> {
-        let (new, old) = (Identity::of(&self.image.0), Identity::of(older));
-        let luks = |identity: &Option<Identity>| identity.as_ref().map(|identity| identity.luks.clone());
-        if new.is_some() && luks(&new) == luks(&old) {
-            return Ok(());
-        }
-        let told =
-            |identity: Option<Identity>| identity.map_or("no home that is known".into(), |it| it.told());
-        let place = self.place.display();
-        Err(Failure::say(format!(
-            "What arrived is another home ({}) than the one at {place} ({}), which was left as it is. To have it all the \
-             same, take that one away (mv {place} {place}.old) and run this again; what has arrived is kept in {}",
-            told(new),
-            told(old),
-            self.beside.display()
-        )))
+/// Refuses another home than the one whose place it would take: the name in the greeting may be anything.
+fn is_the_same_home(
+    new: Option<Identity>,
+    old: Option<Identity>,
+    place: &Path,
+    beside: &Path,
+) -> Result<(), Failure> {
+    let luks = |identity: &Option<Identity>| identity.as_ref().map(|identity| identity.luks.clone());
+    if new.is_some() && luks(&new) == luks(&old) {
+        return Ok(());
     }
+    let told = |identity: Option<Identity>| identity.map_or("no home that is known".into(), |it| it.told());
+    let kept = match partial::arrived(beside) {
+        0 => String::new(),
+        _ => format!("; what has arrived is kept in {}", beside.display()),
+    };
+    let place = place.display();
+    Err(Failure::say(format!(
+        "What arrives is another home ({}) than the one at {place} ({}), which was left as it is. To have it all the same, \
+         take that one away (mv {place} {place}.old) and run this again{kept}",
+        told(new),
+        told(old)
+    )))
+}
+
+/// Refuses what the disk has no room for, before any of it is written.
+fn has_room(root: &Path, greeting: &Greeting, arrived: u64) -> Result<(), Failure> {
+    let failed = |error: rustix::io::Errno| Failure::say(format!("{}: {error}", root.display()));
+    let disk = rustix::fs::statvfs(root).map_err(failed)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let wanted = greeting.content.saturating_sub(arrived);
+    if wanted <= free {
+        return Ok(());
+    }
+    let there = if arrived == 0 { String::new() } else { format!(", {} of it is here", show_size(arrived)) };
+    Err(Failure::say(format!(
+        "The home of {} takes {}{there}, and {} is free in {}: {} more is needed. Nothing was changed",
+        greeting.name,
+        show_size(greeting.content),
+        show_size(free),
+        root.display(),
+        show_size(wanted - free)
+    )))
 }
 
 /// What a home arrives in, made if it is not there.
@@ -112,7 +157,12 @@ fn open_beside(path: &Path) -> io::Result<File> {
 }
 
 /// The image that is at the place already, locked: nobody opens it meanwhile.
-fn older(place: &Path, name: &FullName, replace: Replace) -> Result<Option<Older>, Failure> {
+fn older(
+    place: &Path,
+    name: &FullName,
+    replace: Replace,
+    machine: &Machine,
+) -> Result<Option<Older>, Failure> {
     match place.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::say(format!("{}: {error}", place.display()))),
@@ -120,7 +170,7 @@ fn older(place: &Path, name: &FullName, replace: Replace) -> Result<Option<Older
             "{} is there already, and was left alone. To make it what is sent, and lose what was changed in it: --replace",
             place.display()
         ))),
-        Ok(_) => locked(place, &name.user.to_string()).map(|file| Some(Older(file))),
+        Ok(_) => locked(place, &name.user.to_string(), machine).map(|file| Some(Older(file))),
     }
 }
 
@@ -128,26 +178,43 @@ fn older(place: &Path, name: &FullName, replace: Replace) -> Result<Option<Older
 mod tests {
     use super::*;
     use crate::carried::identity::made;
-    use carry::{Greeting, Parcel, Peer, receive, send};
+    use carry::{Parcel, Peer, receive, send};
+    use records::opener::Opener;
+    use records::{HostName, MachineId};
 
     const ONE: &str = "11111111-8d3e-4f2a-9b7c-1d2e3f4a5b6c";
     const OTHER: &str = "22222222-8d3e-4f2a-9b7c-1d2e3f4a5b6c";
 
-    fn stream(bytes: &[u8], root: &Path) -> Vec<u8> {
+    fn machine(digit: &str) -> Machine {
+        let id = MachineId::parse(&digit.repeat(32)).expect("an id");
+        Machine { id, host: HostName("box".into()) }
+    }
+
+    fn begin(root: &Path, greeting: &Greeting, replace: Replace) -> Result<Arriving, Failure> {
+        Arriving::begin(Place { root, machine: &machine("1") }, greeting, replace)
+    }
+
+    /// As it is sent; `is_honest`: the greeting says which home it is.
+    fn stream_of(bytes: &[u8], root: &Path, is_honest: bool) -> Vec<u8> {
         let path = root.join("source");
         std::fs::write(&path, bytes).expect("written");
-        let source = super::super::Leaving::open(&path, "alice").expect("opened");
-        let greeting = Greeting { name: "alice".into(), size: source.size };
+        let source = super::super::Leaving::open(&path, "alice", &machine("1")).expect("opened");
+        let luks = source.identity().filter(|_| is_honest).map(|identity| identity.luks).unwrap_or_default();
+        let greeting = Greeting { name: "alice".into(), size: source.size, content: source.content(), luks };
         let mut stream = Vec::new();
         let parcel = Parcel { source: source.source(), greeting: &greeting };
         send(parcel, &mut stream, Peer::None, &mut |_| ()).expect("sent");
         stream
     }
 
+    fn stream(bytes: &[u8], root: &Path) -> Vec<u8> {
+        stream_of(bytes, root, true)
+    }
+
     fn take(stream: &[u8], root: &Path, replace: Replace) -> Result<PathBuf, Failure> {
         let mut line = stream;
         let offer = receive(&mut line, None).map_err(|error| Failure::say(error.to_string()))?;
-        let mut arriving = Arriving::begin(root, offer.greeting(), replace)?;
+        let mut arriving = begin(root, offer.greeting(), replace)?;
         let (target, older) = arriving.ends();
         offer.accept(target, older, &mut |_| ()).map_err(|error| Failure::say(error.to_string()))?;
         arriving.put_in_place()
@@ -181,7 +248,7 @@ mod tests {
         bytes[9000] = 1;
         let newer = stream(&bytes, folder.path());
         assert!(take(&newer, &root, Replace::No).is_err());
-        let user = locked(&place, "alice").expect("locked");
+        let user = locked(&place, "alice", &machine("1")).expect("locked");
         assert!(take(&newer, &root, Replace::Yes).is_err());
         drop(user);
         take(&newer, &root, Replace::Yes).expect("replaced");
@@ -198,13 +265,22 @@ mod tests {
         let place = take(&stream(&own, folder.path()), &root, Replace::No).expect("arrived");
         let mut damaged = own.clone();
         damaged[1 << 20] = 0;
-        for strange in [made("bob", OTHER), made("alice", OTHER), damaged, vec![1; 5000]] {
+        let beside = root.join(".#carried-alice.home");
+        for strange in [made("bob", OTHER), made("alice", OTHER)] {
+            // The greeting says it: nothing is taken of it.
             let said = take(&stream(&strange, folder.path()), &root, Replace::Yes);
             let Err(Failure::Other(said)) = said else { panic!("replaced") };
-            assert!(said.contains("another home") && said.contains(ONE), "{said}");
+            assert!(said.contains("another home") && said.contains(ONE) && !said.contains("kept"), "{said}");
+            assert!(!beside.exists(), "some of it was taken");
+        }
+        for strange in [made("bob", OTHER), made("alice", OTHER), damaged, vec![1; 5000]] {
+            // It does not, or lies: it is seen once it is there.
+            let said = take(&stream_of(&strange, folder.path(), false), &root, Replace::Yes);
+            let Err(Failure::Other(said)) = said else { panic!("replaced") };
+            assert!(said.contains("another home") && said.contains(ONE) && said.contains("kept"), "{said}");
             assert_eq!(std::fs::read(&place).expect("read"), own);
         }
-        let said = take(&stream(&made("bob", OTHER), folder.path()), &root, Replace::Yes);
+        let said = take(&stream_of(&made("bob", OTHER), folder.path(), false), &root, Replace::Yes);
         let Err(Failure::Other(said)) = said else { panic!("replaced") };
         assert!(said.contains("the home of bob"), "{said}");
         std::fs::rename(&place, root.join("alice.home.old")).expect("renamed");
@@ -216,23 +292,56 @@ mod tests {
     }
 
     #[test]
+    fn what_the_disk_has_no_room_for_is_refused_before_it_comes() {
+        let folder = tempfile::tempdir().expect("folder");
+        let root = folder.path();
+        let size = carry::LARGEST;
+        let greeting = Greeting { name: "alice".into(), size, content: size, luks: String::new() };
+        let Err(Failure::Other(said)) = begin(root, &greeting, Replace::No) else { panic!("it has room") };
+        assert!(said.contains("takes 5T, and") && said.contains("more is needed"), "{said}");
+        assert_eq!(std::fs::read_dir(root).expect("read").count(), 0, "nothing is left of it");
+        // What is here already needs no room, and holes need none.
+        assert!(has_room(root, &greeting, size).is_ok());
+        assert!(has_room(root, &Greeting { content: 0, ..greeting }, 0).is_ok());
+    }
+
+    /// Where another machine does not see the lock, the mark inside tells.
+    #[test]
+    fn what_is_open_elsewhere_is_neither_sent_nor_replaced() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (root, path) = (folder.path(), folder.path().join("alice.home"));
+        let mut bytes = made("alice", ONE);
+        let at = (1 << 20) - 4096;
+        bytes[at..at + 512].copy_from_slice(&Opener::this(&machine("2"), "", 0).sector());
+        std::fs::write(&path, &bytes).expect("written");
+        let leaves = |machine: &Machine| super::super::Leaving::open(&path, "alice", machine).map(drop);
+        let Err(Failure::Other(said)) = leaves(&machine("1")) else { panic!("sent") };
+        assert!(said.contains("Another machine has") && said.contains("box, since"), "{said}");
+        let Err(Failure::Other(said)) = leaves(&machine("2")) else { panic!("sent") };
+        assert!(said.contains("was cut off") && said.contains("homectl with alice"), "{said}");
+        let greeting = Greeting { name: "alice".into(), size: 5, content: 5, luks: ONE.into() };
+        let Err(Failure::Other(said)) = begin(root, &greeting, Replace::Yes) else { panic!("replaced") };
+        assert!(said.contains("Another machine has"), "{said}");
+    }
+
+    #[test]
     fn names_and_links_lead_nowhere() {
         let folder = tempfile::tempdir().expect("folder");
         let root = folder.path();
+        let greeting = Greeting { name: "alice".into(), size: 5, content: 5, luks: String::new() };
         for name in ["../etc/x", "", "root/", ".#x", "a b", "alice\n"] {
-            let greeting = Greeting { name: name.into(), size: 5 };
-            assert!(Arriving::begin(root, &greeting, Replace::Yes).is_err(), "{name:?}");
+            let greeting = Greeting { name: name.into(), ..greeting.clone() };
+            assert!(begin(root, &greeting, Replace::Yes).is_err(), "{name:?}");
         }
         std::fs::write(root.join("victim"), "precious").expect("written");
-        let greeting = Greeting { name: "alice".into(), size: 5 };
         std::os::unix::fs::symlink(root.join("victim"), root.join(".#carried-alice.home")).expect("linked");
-        assert!(Arriving::begin(root, &greeting, Replace::No).is_err());
+        assert!(begin(root, &greeting, Replace::No).is_err());
         std::fs::remove_file(root.join(".#carried-alice.home")).expect("removed");
         std::fs::hard_link(root.join("victim"), root.join(".#carried-alice.home")).expect("linked");
-        assert!(Arriving::begin(root, &greeting, Replace::No).is_err());
+        assert!(begin(root, &greeting, Replace::No).is_err());
         std::fs::remove_file(root.join(".#carried-alice.home")).expect("removed");
         std::os::unix::fs::symlink(root.join("victim"), root.join("alice.home")).expect("linked");
-        assert!(Arriving::begin(root, &greeting, Replace::Yes).is_err());
+        assert!(begin(root, &greeting, Replace::Yes).is_err());
         assert_eq!(std::fs::read(root.join("victim")).expect("read"), b"precious");
     }
 }

@@ -1,6 +1,7 @@
 //! Which home an image is.
 
 use records::FullName;
+use records::opener::{Opener, SECTOR};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -27,28 +28,49 @@ pub struct Identity {
 impl Identity {
     /// `None`: it is no image of a home, or its header is not readable.
     pub fn of(image: &File) -> Option<Self> {
-        [512, 4096].into_iter().find_map(|sector| Self::with_sectors(image, sector))
-    }
-
-    fn with_sectors(image: &File, sector: u64) -> Option<Self> {
-        let header = bytes(image, sector, 92)?;
-        let begins = number(&header, 72)?.checked_mul(sector)?;
-        if !header.starts_with(b"EFI PART") {
-            return None;
-        }
-        let entries = bytes(image, begins, ENTRY * ENTRIES)?;
-        let entry = entries.chunks_exact(ENTRY).find(|entry| entry.starts_with(&USER_HOME))?;
-        let luks = bytes(image, number(entry, 32)?.checked_mul(sector)?, 512)?;
+        let Partition { begins, entry } = Partition::of(image)?;
+        let luks = bytes(image, begins, 512)?;
         let uuid = luks.starts_with(LUKS2).then(|| luks[UUID].split(|byte| *byte == 0).next())??;
         let uuid = std::str::from_utf8(uuid).ok()?;
         let is_uuid = uuid.len() == 36 && uuid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        is_uuid.then(|| Self { luks: uuid.to_ascii_lowercase(), owner: owner(entry) })
+        is_uuid.then(|| Self { luks: uuid.to_ascii_lowercase(), owner: owner(&entry) })
     }
 
     /// For people.
     pub fn told(&self) -> String {
         let owner = self.owner.as_ref().map(|owner| format!("the home of {owner}, "));
         format!("{}LUKS UUID {}", owner.unwrap_or_default(), self.luks)
+    }
+}
+
+/// Which machine has an image open, by the mark inside.
+pub fn opener(image: &File) -> Option<Opener> {
+    let at = records::opener::spot(Partition::of(image)?.begins)?;
+    Opener::read(&bytes(image, at, SECTOR)?)
+}
+
+/// The partition in an image that is a home.
+struct Partition {
+    begins: u64,
+    entry: Vec<u8>,
+}
+
+impl Partition {
+    fn of(image: &File) -> Option<Self> {
+        [512, 4096].into_iter().find_map(|sector| Self::with_sectors(image, sector))
+    }
+
+    fn with_sectors(image: &File, sector: u64) -> Option<Self> {
+        let header = bytes(image, sector, 92)?;
+        let table = number(&header, 72)?.checked_mul(sector)?;
+        if !header.starts_with(b"EFI PART") {
+            return None;
+        }
+        let entries = bytes(image, table, ENTRY * ENTRIES)?;
+        let entry = entries.chunks_exact(ENTRY).find(|entry| entry.starts_with(&USER_HOME))?;
+        let begins = number(entry, 32)?.checked_mul(sector)?;
+        // Without that there is no header in it either.
+        bytes(image, begins, 1).map(|_| Self { begins, entry: entry.to_owned() })
     }
 }
 

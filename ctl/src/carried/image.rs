@@ -1,13 +1,15 @@
 //! An image as a file: read, and written beside.
 
-use super::identity::Identity;
+use super::identity::{Identity, opener};
 use crate::bus::Failure;
 use carry::{Source, Target};
+use records::Machine;
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// An image that leaves: as long as this lives, homed opens it for nobody.
 pub struct Leaving {
@@ -20,12 +22,35 @@ pub struct Leaving {
 pub(super) struct Image(pub File);
 
 impl Leaving {
-    /// Opens and locks it.
-    pub fn open(path: &Path, user: &str) -> Result<Self, Failure> {
+    /// Opens and locks it. One that was open when this machine was cut off is refused: any other would take the copy for
+    /// one that is open here.
+    pub fn open(path: &Path, user: &str, machine: &Machine) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::say(format!("{}: {error}", path.display()));
-        let file = locked(path, user)?;
+        let file = locked(path, user, machine)?;
+        if opener(&file).is_some() {
+            return Err(Failure::say(format!(
+                "{} was open when this machine was cut off, and a copy would not open elsewhere. Nothing was done. Open it \
+                 once and close it, then try again: homectl with {user} -- true",
+                path.display()
+            )));
+        }
         let facts = file.metadata().map_err(failed)?;
         Ok(Self { size: facts.len(), file: Image(file) })
+    }
+
+    /// How many bytes of it are no holes.
+    pub fn content(&self) -> u64 {
+        let (mut content, mut at) = (0, 0);
+        // A file system that does not tell holes has none.
+        while let Ok(Some(data)) = self.file.next_data(at)
+            && data < self.size
+        {
+            let end = rustix::fs::seek(&self.file.0, SeekFrom::Hole(data)).unwrap_or(self.size);
+            let end = end.clamp(data + 1, self.size);
+            content += end - data;
+            at = end;
+        }
+        content
     }
 
     /// Its bytes.
@@ -50,16 +75,29 @@ impl Leaving {
     }
 }
 
-/// Opens an image and takes the lock by which homed knows that it is in use.
-pub(super) fn locked(path: &Path, user: &str) -> Result<File, Failure> {
+/// Opens an image and takes the lock by which homed knows that it is in use. Where another machine does not see locks, the
+/// mark inside says that it has the image open.
+pub(super) fn locked(path: &Path, user: &str, machine: &Machine) -> Result<File, Failure> {
     match open_locked(path, || open_image(path)) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Failure::say(format!(
             "{} is in use. Close the home first: homectl deactivate {user}",
             path.display()
         ))),
         Err(error) => Err(Failure::say(format!("{}: {error}", path.display()))),
-        Ok(file) => Ok(file),
+        Ok(file) => match opener(&file).filter(|opener| !opener.is(machine)) {
+            None => Ok(file),
+            Some(opener) => Err(Failure::say(format!(
+                "Another machine has {} open: {}. A copy of it now would not be whole, so nothing was done. Close it there. \
+                 If that machine was cut off, or this is a copy, take its mark away: homectl repair {user}",
+                path.display(),
+                opener.words(now())
+            ))),
+        },
     }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
 fn open_image(path: &Path) -> io::Result<File> {

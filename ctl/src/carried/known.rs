@@ -18,6 +18,13 @@ pub fn elsewhere(record: &Record, machine: &Machine, place: &Path) -> Option<Str
     (!is_there).then(|| kept.unwrap_or_else(|| "a server".into()))
 }
 
+/// Whether a home that this machine's daemon knows is, by its record, another than the one that arrives, of which `luks` is
+/// the UUID; where either is not known, it may be the same.
+pub fn is_another(record: &Record, machine: &Machine, luks: &str) -> bool {
+    let bound = record.binding(&machine.id).and_then(|bound| bound.get("luksUuid")?.as_str());
+    bound.is_some_and(|bound| !luks.is_empty() && !bound.eq_ignore_ascii_case(luks))
+}
+
 /// Whether the home that another machine's daemon has opened is the one that was sent: the same LUKS UUID at the place where
 /// it arrived. `inspected` is what `homectl inspect -j` says over there; else what it says instead.
 pub fn is_the_one_sent(inspected: &str, sent: &Identity, place: &Path) -> Result<(), String> {
@@ -95,6 +102,11 @@ mod tests {
             kept(&record("1", &bound("/srv/alice.home", LUKS), &["1"])).as_deref(),
             Some("/srv/alice.home")
         );
+        let is_another = |luks: &str| {
+            let record = Record::parse(&record("1", &bound(PLACE, LUKS), &["1"]), Sections::OWNER);
+            super::is_another(&record.expect("a record"), &machine, luks)
+        };
+        assert_eq!([LUKS, "", OTHER].map(is_another), [false, false, true]);
         let folder = r#"{"userName":"alice","storage":"subvolume"}"#;
         assert_eq!(kept(folder).as_deref(), Some("/home/alice.homedir"));
         assert!(kept(r#"{"userName":"alice","storage":"cifs"}"#).is_some());

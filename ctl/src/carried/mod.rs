@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /home/alice.home             locked while it is read: homed opens it for nobody
-//! /home/.#carried-alice.home   what has arrived so far, locked; stays when the line breaks
+//! /home/.#carried-alice.home   what has arrived so far, locked; stays when the line breaks, for a month (homed takes it away)
 //!                              whole → on disk → /home/alice.home → folder on disk
 //! ```
 
@@ -11,13 +11,14 @@ mod export;
 mod identity;
 mod image;
 mod known;
+pub mod partial;
 mod progress;
 
-pub use arriving::{Arriving, Replace};
+pub use arriving::{Arriving, Place, Replace};
 pub use export::Export;
 pub use identity::Identity;
 pub use image::Leaving;
-pub use known::{elsewhere, is_the_one_sent, place};
+pub use known::{elsewhere, is_another, is_the_one_sent, place};
 pub use progress::Bar;
 
 use crate::bus::Failure;

@@ -3,7 +3,8 @@
 use super::Outcome;
 use crate::bus::{Failure, Order, Who};
 use crate::carried::{
-    Arriving, Bar, Export, Identity, Leaving, Replace, elsewhere, explained, is_the_one_sent, place,
+    Arriving, Bar, Export, Identity, Leaving, Place, Replace, elsewhere, explained, is_another,
+    is_the_one_sent, place,
 };
 use crate::context::Context;
 use carry::{Greeting, Parcel, Peer, receive, send};
@@ -93,9 +94,18 @@ fn begin(ctx: &Context<'_>, greeting: &Greeting) -> Result<Arriving, Failure> {
                     name.user
                 )));
             }
+            // An image that lies there says by itself which home it is.
+            if place.symlink_metadata().is_err() && is_another(&record, &ctx.machine, &greeting.luks) {
+                return Err(Failure::say(format!(
+                    "What arrives is another home of that name than the one of {0} that is known here, and whose image is \
+                     away. Nothing was changed. If that one is not coming back: homectl unregister {0}",
+                    name.user
+                )));
+            }
         }
     }
-    Arriving::begin(Path::new(HOME_ROOT), greeting, replace(ctx))
+    let arrives = Place { root: Path::new(HOME_ROOT), machine: &ctx.machine };
+    Arriving::begin(arrives, greeting, replace(ctx))
 }
 
 /// `receive`: the other end of `send`.
@@ -206,8 +216,14 @@ fn leaving(ctx: &Context<'_>, name: &str) -> Result<(Leaving, Greeting, PathBuf)
             path.display()
         )));
     }
-    let leaving = Leaving::open(&path, name)?;
-    let greeting = Greeting { name: record.full_name().to_string(), size: leaving.size };
+    let leaving = Leaving::open(&path, name, &ctx.machine)?;
+    let luks = leaving.identity().map(|identity| identity.luks).unwrap_or_default();
+    let greeting = Greeting {
+        name: record.full_name().to_string(),
+        size: leaving.size,
+        content: leaving.content(),
+        luks,
+    };
     Ok((leaving, greeting, path))
 }
 

@@ -2,7 +2,7 @@
 //! together with the daemon, the kernel and the folder are all that tells of it.
 //!
 //! A device that was to be a home's, never got its key, and is open nowhere; an image without its name that this machine
-//! began. It is looked for before the first job of a daemon starts, so no worker of ours is at it; what others work on
+//! began; what has arrived of a home whose rest does not come. It is looked for before the first job of a daemon starts, so no worker of ours is at it; what others work on
 //! is open or locked, or has another machine's name.
 
 use super::parts::{image, mapped};
@@ -10,6 +10,7 @@ use super::swap::{self, Space};
 use crate::sys::devmapper::{self, Device};
 use records::MachineId;
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Takes away the devices that are left; what was done, in words. No file system is asked.
 pub fn devices() -> Vec<String> {
@@ -38,7 +39,11 @@ pub fn images(folder: &Path, machine: &MachineId) -> Vec<String> {
             folder.join(name).display()
         )
     });
-    told.collect()
+    let arriving = image::sweep_arriving(folder, SystemTime::now());
+    let arrived = arriving.iter().map(|name| {
+        format!("{}, of which nothing has arrived for a month, was deleted", folder.join(name).display())
+    });
+    told.chain(arrived).collect()
 }
 
 /// Nodes of devices that are gone, where no udev takes them away: their number may become another device's.

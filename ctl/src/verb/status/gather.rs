@@ -1,9 +1,12 @@
 //! What `status` tells, as data: its JSON form.
 
 use crate::bus::{Failure, Session, Who};
+use crate::carried::partial::{self, Partial};
 use crate::context::Context;
+use records::settings::HOME_ROOT;
 use records::{Record, Sections};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 /// The lists of a record that have an entry for each thing which opens the home: what the member is called for everybody and,
 /// where that one is hidden from others, in `privileged`.
@@ -53,7 +56,16 @@ pub fn report(ctx: &Context<'_>, names: &[&str]) -> Result<Value, Failure> {
         "weaknesses": security["weaknesses"],
         "inhibitors": security["inhibitors"],
         "lastOpenSleep": security["lastOpenSleep"],
+        "arriving": partial::list(Path::new(HOME_ROOT)).iter().map(of_partial).collect::<Value>(),
     }))
+}
+
+/// A home that has not arrived whole.
+fn of_partial(part: &Partial) -> Value {
+    json!({
+        "userName": part.name, "path": part.path.to_string_lossy(), "arrived": part.arrived, "size": part.size,
+        "lastUSec": part.last_usec,
+    })
 }
 
 /// What a home's record tells of it.

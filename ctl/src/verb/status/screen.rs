@@ -30,6 +30,7 @@ pub fn text(report: &Value, paint: Paint) -> String {
         out.push_str("No home areas.\n\n");
     }
     machine(&mut out, report);
+    arriving(&mut out, list(&report["arriving"]));
     out
 }
 
@@ -139,6 +140,22 @@ fn machine(out: &mut String, report: &Value) {
             show_span(usec("sleptUSec").unwrap_or(0) / 1_000_000 * 1_000_000),
             users.join(", "),
             usec("wokeUSec").map(show_moment).unwrap_or_default()
+        ));
+    }
+}
+
+/// Homes whose line broke before they were whole.
+fn arriving(out: &mut String, parts: &[Value]) {
+    for part in parts {
+        let figure = |name: &str| part[name].as_u64().unwrap_or(0);
+        out.push_str(&format!(
+            "The home of {} has not arrived whole ({} of {}, last at {}). Sent again, it goes on; a month later it is \
+             removed, or now: rm '{}'\n",
+            visible(word(part, "userName")),
+            show_size(figure("arrived")),
+            show_size(figure("size")),
+            show_moment(figure("lastUSec")),
+            visible(word(part, "path")),
         ));
     }
 }

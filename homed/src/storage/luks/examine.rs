@@ -42,7 +42,7 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     found.unfinished_resize = image::unfinished_resize(&file)
         .map(|intent| format!("from {} to {} MiB", intent.from >> 20, intent.to >> 20));
     let Some(place) = place(&file, spec, &mut found) else { return Ok(found) };
-    found.open_elsewhere = mark::another(&file, place.mark(), &spec.machine).map(|opener| opener.words());
+    found.open_elsewhere = mark::another(&file, place.mark(), &spec.machine).as_ref().map(mark::words);
     let held = held.filter(|_| found.open_elsewhere.is_none());
     let at = |offset: u64, length: usize| image::bytes(&file, place.offset + offset, length);
     found.headers = Some(header_copies::look(&mut { at }));

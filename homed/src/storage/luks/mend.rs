@@ -50,7 +50,7 @@ pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<Str
             .during("taking away the mark of another machine")?;
         done.push(format!(
             "The mark of another machine that has the home open was taken away: {}.",
-            opener.words()
+            mark::words(&opener)
         ));
     }
     if resize::mend::file(&file, &place, steps)? == resize::mend::Left::FileSystem {

@@ -9,21 +9,12 @@
 use super::image;
 use crate::job::{Context, Failure, refuse};
 use crate::sys::file;
+use records::opener::{self, MAGIC, Opener, SECTOR};
 use records::{Machine, Refusal};
-use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-const MAGIC: &[u8] = b"homed-open 1\n";
-const SECTOR: usize = 512;
-/// How far before the partition it is, in bytes.
-const BEFORE: u64 = 4096;
-/// What a partition table takes at most of the beginning of an image: six sectors of 4096 bytes.
-const TABLE: u64 = 6 * 4096;
-/// Longest name of a machine that is written, in bytes: longer ones are cut.
-const NAME: usize = 64;
 
 /// Where in an image the mark is; `None` for one without room before its encrypted part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,70 +23,27 @@ pub struct Spot(Option<u64>);
 impl Spot {
     /// For an image whose partition begins at this byte.
     pub fn before(partition: u64) -> Self {
-        Self(partition.checked_sub(BEFORE).filter(|at| *at >= TABLE))
+        Self(opener::spot(partition))
     }
 }
 
-/// Who has an image open for writing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opener {
-    /// The machine's id.
-    machine: String,
-    /// Its name, for people.
-    host: String,
-    /// The id of its boot.
-    boot: String,
-    /// Seconds since 1970.
-    since: u64,
+/// In words: `box, since 3 hours`.
+pub fn words(opener: &Opener) -> String {
+    opener.words(now())
 }
 
-impl Opener {
-    fn this(machine: &Machine) -> Self {
-        let host: String = machine.host.0.chars().filter(|c| is_plain(*c)).take(NAME).collect();
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        Self { machine: machine.id.as_str().into(), host, boot: boot.trim().into(), since: now }
-    }
-
-    fn text(&self) -> String {
-        json!({"machine": self.machine, "host": self.host, "boot": self.boot, "since": self.since})
-            .to_string()
-    }
-
-    fn parse(text: &[u8]) -> Option<Self> {
-        let value: Value = serde_json::from_slice(text).ok()?;
-        let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
-        let (machine, host, boot) = (text("machine")?, text("host")?, text("boot")?);
-        Some(Self { machine, host, boot, since: value.get("since")?.as_u64()? })
-    }
-
-    /// In words: `box, since 3 hours`.
-    pub fn words(&self) -> String {
-        let host = if self.host.is_empty() { self.machine.as_str() } else { &self.host };
-        let host: String = host.chars().filter(|c| is_plain(*c)).take(NAME).collect();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        match now.checked_sub(self.since).map(|seconds| seconds / 60) {
-            None => format!("{host}, since some time"),
-            Some(minutes) if minutes < 120 => format!("{host}, since {minutes} minutes"),
-            Some(minutes) if minutes < 48 * 60 => format!("{host}, since {} hours", minutes / 60),
-            Some(minutes) => format!("{host}, since {} days", minutes / 60 / 24),
-        }
-    }
-}
-
-fn is_plain(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_')
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
 /// The other machine that has the image open, or was cut off while it had. What this machine wrote before it was cut off
 /// keeps nobody out: its locks are known here.
 pub fn another(image: &File, spot: Spot, machine: &Machine) -> Option<Opener> {
-    opener(image, spot).filter(|opener| opener.machine != machine.id.as_str())
+    opener(image, spot).filter(|opener| !opener.is(machine))
 }
 
 fn opener(image: &File, spot: Spot) -> Option<Opener> {
-    let sector = image::bytes(image, spot.0?, SECTOR)?;
-    Opener::parse(sector.strip_prefix(MAGIC)?.split(|byte| *byte == 0).next()?)
+    Opener::read(&image::bytes(image, spot.0?, SECTOR)?)
 }
 
 /// Refuses an image that another machine has open.
@@ -106,7 +54,7 @@ pub fn refuse_another(image: &File, spot: Spot, machine: &Machine) -> Result<(),
         format!(
             "Another machine has the home open: {}. Opened twice, it would be destroyed, so nothing was done. Close it \
              there. If that machine was cut off, or this is a copy, take its mark away: homectl repair.",
-            opener.words()
+            words(&opener)
         ),
     )
 }
@@ -114,8 +62,8 @@ pub fn refuse_another(image: &File, spot: Spot, machine: &Machine) -> Result<(),
 /// Marks the image as open here, durably.
 pub fn set(image: &File, spot: Spot, machine: &Machine) -> Result<(), Failure> {
     if let Some(at) = spot.0 {
-        let mut sector = [MAGIC, Opener::this(machine).text().as_bytes()].concat();
-        sector.resize(SECTOR, 0);
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let sector = Opener::this(machine, &boot, now()).sector();
         // Where the disk has no room for it, nobody is kept out for that.
         match write(image, at, &sector) {
             Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {}
@@ -141,7 +89,7 @@ pub fn let_go(image: &File, spot: Spot) -> Result<(), Failure> {
 
 /// Whether it says that this machine has the image open, in this boot or another.
 pub fn is_own(image: &File, spot: Spot, machine: &Machine) -> bool {
-    opener(image, spot).is_some_and(|opener| opener.machine == machine.id.as_str())
+    opener(image, spot).is_some_and(|opener| opener.is(machine))
 }
 
 /// Takes the mark inside away. The caller writes it to disk.
@@ -172,6 +120,7 @@ fn write(image: &File, at: u64, sector: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use records::machine::{HostName, MachineId};
+    use records::opener::TABLE;
 
     fn machine(digit: &str) -> Machine {
         let id = MachineId::parse(&digit.repeat(32)).expect("valid");
@@ -206,7 +155,7 @@ mod tests {
     #[test]
     fn without_room_or_where_somebody_keeps_something_nothing_is_written() {
         let image = image();
-        for spot in [Spot::before(0), Spot::before(4096), Spot::before(TABLE + BEFORE - 1)] {
+        for spot in [Spot::before(0), Spot::before(4096), Spot::before(TABLE + 4095)] {
             assert_eq!(spot, Spot(None));
             set(&image, spot, &machine("1")).expect("marked beside it alone");
         }
