@@ -165,6 +165,16 @@ impl Record {
         bare == self.user().as_str() || self.aliases().contains(&bare)
     }
 
+    /// A copy without that member of this machine's entry of `binding`.
+    pub fn without_binding(&self, machine: &MachineId, member: &str) -> Self {
+        let mut copy = self.clone();
+        let of_machine = copy.members.get_mut("binding").and_then(|all| all.get_mut(machine.as_str()));
+        if let Some(of_machine) = of_machine.and_then(Value::as_object_mut) {
+            of_machine.remove(member);
+        }
+        copy
+    }
+
     fn with_machine_entry(&self, section: &str, machine: &MachineId, entries: Map<String, Value>) -> Self {
         let mut copy = self.clone();
         let of_all = copy.members.entry(section).or_insert_with(|| Value::Object(Map::new()));

@@ -76,6 +76,14 @@ pub fn believed(record: &Record, machine: &Machine) -> Record {
     record.with_members(members)
 }
 
+/// The record as if nothing of it had been accepted here.
+pub fn without_accepted(record: &Record, machine: &Machine) -> Record {
+    match record.binding(&machine.id) {
+        Some(binding) if binding.contains_key(ACCEPTED) => record.without_binding(&machine.id, ACCEPTED),
+        Some(_) | None => record.clone(),
+    }
+}
+
 /// What a record claims on this machine, by member; those of the section `privileged` as `privileged.NAME`.
 pub fn claims(record: &Record, machine: &Machine) -> Map<String, Value> {
     let claims = said(record, machine).into_iter().filter(|(name, _)| worth(name) == Worth::Claim);

@@ -70,6 +70,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "authenticate", arguments: "[USER…]", help: "Check a password", group: ADVANCED, count: (0, MANY), run: activate::authenticate },
     Verb { name: "adopt", arguments: "PATH…", help: "Make the homes in these files or folders known", group: MIGRATION, count: (1, MANY), run: migrate::adopt },
     Verb { name: "trust", arguments: "USER", help: "Believe what the record of a home claims that a stranger has signed, after showing it", group: MIGRATION, count: (1, 1), run: trust::run },
+    Verb { name: "distrust", arguments: "USER", help: "Believe nothing of that any more", group: MIGRATION, count: (1, 1), run: trust::withdraw },
     Verb { name: "export", arguments: "USER [FILE]", help: "Write a closed home, encrypted as it is, to a file or pipe", group: MIGRATION, count: (1, 2), run: carry::export },
     Verb { name: "import", arguments: "[FILE]", help: "Take a home from there, whole or not at all", group: MIGRATION, count: (0, 1), run: carry::import },
     Verb { name: "send", arguments: "USER HOST", help: "Send a closed home to another machine over ssh; only what is missing there", group: MIGRATION, count: (2, 2), run: carry::to_host },

@@ -31,6 +31,21 @@ pub fn run(ctx: &Context<'_>, names: &[&str]) -> Outcome {
     ctx.daemon.own("TrustHome", Question::Claims(name, &claims)).map(|_| 0)
 }
 
+/// `distrust USER`
+pub fn withdraw(ctx: &Context<'_>, names: &[&str]) -> Outcome {
+    ctx.start_agent();
+    let name = names[0];
+    let report = ctx.daemon.own("TrustHome", Question::Claims(name, "{}"))?;
+    let report: Value = serde_json::from_str(&report).map_err(|e| Failure::say(e.to_string()))?;
+    if report["trust"] != "restricted" {
+        return Err(Failure::say(format!(
+            "The record of {name} is believed for its signature, not for what was accepted. Nothing was changed. Not to trust \
+             who has signed it: homectl list-signing-keys, homectl remove-signing-key"
+        )));
+    }
+    Ok(0)
+}
+
 fn members(report: &Value, member: &str) -> Map<String, Value> {
     report[member].as_object().cloned().unwrap_or_default()
 }

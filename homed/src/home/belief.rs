@@ -20,7 +20,12 @@ pub(super) struct Believed {
 
 impl Believed {
     /// Judges it. One that nobody has signed has come from an administrator, and is signed when it is written.
+    ///
+    /// What was accepted of a stranger goes once a key of its signers is trusted: whoever does not trust it any more later
+    /// believes nothing of it.
     pub fn of(host: Record, turn: &Turn) -> Self {
+        let is_trusted = turn.facts.signed_locally(&host).is_some();
+        let host = if is_trusted { stranger::without_accepted(&host, turn.machine) } else { host };
         let shown =
             restricted(&host, turn.facts, turn.strangers).then(|| stranger::believed(&host, turn.machine));
         Self { host, shown }
@@ -64,14 +69,17 @@ impl Home {
             || Believed::of(host.clone(), turn).record() != self.record.record()
     }
 
-    /// Keys or settings may be others now: judges the record again.
-    pub fn judge_again(&mut self, turn: &Turn) {
+    /// Keys or settings may be others now: judges the record again. Saved while no job runs; one that does brings a record.
+    pub fn judge_again(&mut self, turn: &mut Turn) {
         let host = self.record.host().clone();
         self.signed_locally = turn.facts.signed_locally(&host);
         let was = self.record.is_restricted();
         self.record = Believed::of(host, turn);
         if was != self.record.is_restricted() {
             self.attempts.follow(self.record.record(), turn.machine);
+        }
+        if !self.is_busy() {
+            self.save(turn);
         }
     }
 
@@ -104,7 +112,8 @@ impl Home {
         self.record.host().with_binding(&machine.id, accepted)
     }
 
-    /// An administrator has seen these claims, and accepts them: they have to be those of the record, now.
+    /// An administrator has seen these claims, and accepts them: they have to be those of the record, now. None: nothing of
+    /// it is believed any more.
     pub fn accept(&mut self, claims: &Map<String, Value>, turn: &mut Turn) -> Result<(), Refused> {
         if !self.is_restricted() {
             return Ok(());
@@ -112,7 +121,8 @@ impl Home {
         if self.is_busy() {
             return Err(Refusal::HomeBusy.into());
         }
-        if stranger::claims(self.record.host(), turn.machine) != *claims {
+        let is_asked = !claims.is_empty();
+        if is_asked && stranger::claims(self.record.host(), turn.machine) != *claims {
             return Err(Refused::new(
                 Refusal::RecordMismatch,
                 "The record does not claim that any more: it was changed meanwhile. Nothing was accepted; look again.",

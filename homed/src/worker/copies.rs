@@ -6,6 +6,7 @@
 
 mod write;
 
+use super::first::First;
 use super::state;
 use crate::job::{Context, Failure, Job, Known, Steps, refuse};
 use crate::storage::HomeDirectory;
@@ -34,16 +35,6 @@ pub struct Copies {
     stale_header: Staleness,
     stale_identity: Staleness,
     identity: Seen,
-}
-
-/// By whom the copies of a stranger's record have to be signed.
-enum First {
-    /// By anybody: none was seen, and this machine has none.
-    Anybody,
-    /// By who signed this one.
-    SignedLike(Box<Record>),
-    /// By nobody: this machine knows the home, and not as a stranger's.
-    Nobody,
 }
 
 /// Whether a copy was looked at.
@@ -88,11 +79,7 @@ impl Copies {
         let admits = |record: &Record| trust.admit(record, None);
         let counts = host.as_ref().filter(|host| trust.vouch(host).or_else(|| admits(host)).is_some());
         let winner = counts.map(|record| record.only(Sections::EMBEDDED));
-        let first = match (&host, counts.filter(|host| admits(host).is_some())) {
-            (None, _) => First::Anybody,
-            (Some(_), Some(strangers)) => First::SignedLike(Box::new(strangers.clone())),
-            (Some(_), None) => First::Nobody,
-        };
+        let first = First::of(host.as_ref(), &trust);
         Self {
             home: home.clone(),
             vouched: counts.and_then(|record| trust.vouch(record)),
@@ -248,21 +235,11 @@ impl Copies {
     }
 
     fn admit(&self, copy: &Record) -> Option<Vouched> {
-        match &self.first {
-            First::Anybody => self.trust.admit(copy, None),
-            First::SignedLike(first) => self.trust.admit(copy, Some(first)),
-            First::Nobody => None,
-        }
+        self.first.admit(copy, &self.trust)
     }
 
-    /// The first copy of a stranger's decides whose the others may be.
     fn remember(&mut self, copy: &Record) {
-        if matches!(self.first, First::Anybody) {
-            self.first = match self.trust.vouch(copy) {
-                Some(_) => First::Nobody,
-                None => First::SignedLike(Box::new(copy.clone())),
-            };
-        }
+        self.first.remember(copy, &self.trust);
     }
 
     /// The proof that a copy outside of the file system is signed by a key that counts, if one is. A stranger's counts

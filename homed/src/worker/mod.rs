@@ -22,6 +22,7 @@ mod copies;
 mod create;
 mod deactivate;
 mod fault;
+mod first;
 mod front;
 mod give_up;
 mod heal;

@@ -3,6 +3,7 @@
 
 use super::activate::candidates;
 use super::copies::vouched;
+use super::first::First;
 use super::{Looked, state, steps::Reporter};
 use crate::job::{Failure, Job, Known, Seen, Step};
 use crate::storage::examined::{Examination, Examined};
@@ -11,7 +12,7 @@ use crate::sys::durable;
 use crate::token::{self, Offer};
 use judge::{Copy, Facts, Fit};
 use records::health::Report;
-use records::signature::{Trust, Verdict};
+use records::signature::Trust;
 use records::{Record, Refusal};
 use std::io::Write;
 
@@ -51,14 +52,18 @@ pub fn look<W: Write>(
     let header = header_record(&examined);
     let vouched = vouch(header.as_ref().and_then(|copy| copy.as_ref().ok()));
     let fit = fit(&offer, &examined, [host, header.as_ref().and_then(|copy| copy.as_ref().ok())])?;
+    let mut judge = Judge { first: First::of(host, &trust), trust: &trust, newest: host };
+    let judged = [&header, &home].map(|copy| copy.as_ref().map(|copy| judge.judged(copy)));
+    let keys = judge.newest.map(token::count);
+    let [header, home] = judged;
     Ok(Facts {
         image_path: image.display().to_string(),
-        keys: newest(&trust, host, [&header, &home]).map(token::count),
+        keys,
         host: host.map(|record| record.last_change_usec()),
         known,
         seen,
-        header: header.map(|copy| judged(&trust, copy)),
-        home: home.map(|copy| judged(&trust, copy)),
+        header,
+        home,
         fit,
         vouched,
         examined,
@@ -76,31 +81,28 @@ fn header_record(examined: &Examined) -> Option<Result<Record, String>> {
     examined.unlocked.as_ref().filter(|_| has_record).map(|unlocked| unlocked.record.clone())
 }
 
-fn judged(trust: &Trust, copy: Result<Record, String>) -> Copy {
-    match copy {
-        Err(why) => Copy::Unreadable(why),
-        Ok(record) => match trust.verdict(&record) {
-            Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign => {
-                Copy::Trusted(record.last_change_usec())
-            }
-            Verdict::Stranger if trust.admit(&record, None).is_some() => {
-                Copy::Trusted(record.last_change_usec())
-            }
-            Verdict::Unsigned | Verdict::Stranger | Verdict::Rejected => Copy::Untrusted,
-        },
-    }
+/// Judges copies as who opens the home does, one after the other.
+struct Judge<'a> {
+    trust: &'a Trust,
+    first: First,
+    /// The record in force, as far as copies were seen.
+    newest: Option<&'a Record>,
 }
 
-/// The record in force, as far as copies were seen.
-fn newest<'a>(
-    trust: &Trust,
-    host: Option<&'a Record>,
-    copies: [&'a Option<Result<Record, String>>; 2],
-) -> Option<&'a Record> {
-    let inner = copies.into_iter().filter_map(|copy| copy.as_ref()?.as_ref().ok());
-    let trusted =
-        inner.filter(|record| !matches!(trust.verdict(record), Verdict::Unsigned | Verdict::Rejected));
-    host.into_iter().chain(trusted).max_by_key(|record| record.last_change_usec())
+impl<'a> Judge<'a> {
+    fn judged(&mut self, copy: &'a Result<Record, String>) -> Copy {
+        let record = match copy {
+            Err(why) => return Copy::Unreadable(why.clone()),
+            Ok(record) => record,
+        };
+        let counts = self.trust.vouch(record).or_else(|| self.first.admit(record, self.trust));
+        if counts.is_none() {
+            return Copy::Untrusted;
+        }
+        self.first.remember(record, self.trust);
+        self.newest = self.newest.into_iter().chain([record]).max_by_key(|record| record.last_change_usec());
+        Copy::Trusted(record.last_change_usec())
+    }
 }
 
 /// Whether what was offered opens a slot, and whether it is of the record. Neither is a refusal: whoever
@@ -120,5 +122,43 @@ fn fit(
         (Some(unlocked), false) => Ok(Some(Fit::SlotOnly(unlocked.slot))),
         (None, true) => Ok(Some(Fit::RecordOnly)),
         (None, false) => Err(Refusal::BadPassword.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::Sections;
+    use records::signature::{self, PrivateKey};
+    use records::stranger::Strangers;
+
+    /// The user's own check says what a login does: a stranger's record that another stranger has signed anew is not taken.
+    #[test]
+    fn a_copy_that_another_stranger_has_signed_does_not_count() {
+        let key = |seed| PrivateKey::from_seed([seed; 32]);
+        let record = Record::parse(r#"{"userName":"alice"}"#, Sections::EMBEDDED).expect("valid");
+        let by = |seed| signature::sign(&record, &key(seed)).expect("signable");
+        let trust = Trust {
+            local: vec![key(1).public()],
+            others: vec![key(2).public()],
+            strangers: Strangers::Restricted,
+        };
+        let judged = |host: Option<u8>, copies: [u8; 2]| {
+            let host = host.map(by);
+            let copies = copies.map(|seed| Ok(by(seed)));
+            let mut judge = Judge { first: First::of(host.as_ref(), &trust), trust: &trust, newest: None };
+            copies.each_ref().map(|copy| judge.judged(copy) != Copy::Untrusted)
+        };
+        for (host, copies, counts) in [
+            (None, [3, 3], [true, true]),
+            (None, [3, 4], [true, false]),
+            (Some(3), [3, 3], [true, true]),
+            (Some(3), [4, 4], [false, false]),
+            (Some(3), [2, 1], [true, true]),
+            (Some(1), [3, 3], [false, false]),
+            (Some(2), [2, 3], [true, false]),
+        ] {
+            assert_eq!(judged(host, copies), counts, "{host:?} {copies:?}");
+        }
     }
 }
