@@ -112,7 +112,7 @@ const ADVICE: &[(Refusal, &str)] = &[
     (Refusal::NoSuchKey, "See which there are: homectl list-signing-keys"),
     (
         Refusal::UnrecognizedHomeFormat,
-        "Nothing was changed. A home is a file NAME.home or a folder NAME.homedir.",
+        "Nothing was changed. A home is an image that says whose it is, a file NAME.home or a folder NAME.homedir.",
     ),
     (
         Refusal::HomeDamaged,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use homed_tests::{CHEAP, Ours};
-use machine::Machine;
+use machine::{Machine, Output};
 
 /// Owners of the files inside, as the disk has them: read without homed, from the decrypted file system.
 const ON_DISK: &str = "\
@@ -68,6 +68,7 @@ fn a_home_opens_on_another_machine_with_the_password_alone() -> Result<()> {
     first.done("deactivate alice", "", "")?;
     first.nothing_open("alice")?;
     through_a_file(&first)?;
+    from_a_backup(&first)?;
     over_a_line(&first)
 }
 
@@ -88,6 +89,26 @@ fn through_a_file(first: &Ours) -> Result<()> {
     first.done("activate alice", "correcthorse", "")?;
     assert_eq!(first.command("cat ~/second").user("alice").check()?, "more\n");
     assert!(first.check("id -nG alice")?.contains("games"), "this machine signed it");
+    first.done("deactivate alice", "", "").map(drop)
+}
+
+/// An image opens where it is, whatever it is called; one of another of its name is not taken for it.
+fn from_a_backup(first: &Ours) -> Result<()> {
+    let (image, aside) = ("'/srv/last week.img'", "mv /home/alice.home /root/kept");
+    first.check(&format!("cp --sparse=always /home/alice.home {image}"))?;
+    let said = first.refused(&format!("adopt {image}"), "", "")?;
+    assert!(said.contains("is a home of alice") && said.contains("unregister alice"), "{said}");
+    first.check(aside)?;
+    first.done("unregister alice", "", "")?;
+    first.done(&format!("adopt {image}"), "", "")?;
+    first.done("activate alice", "correcthorse", "")?;
+    assert_eq!(first.command("cat ~/second").user("alice").check()?, "more\n");
+    first.done("deactivate alice", "", "")?;
+    first.nothing_open("alice")?;
+    first.done("unregister alice", "", "")?;
+    first.check("mv /root/kept /home/alice.home")?;
+    first.becomes("alice", "unfixated")?;
+    first.done("activate alice", "correcthorse", "")?;
     first.done("deactivate alice", "", "").map(drop)
 }
 
@@ -121,6 +142,9 @@ fn over_a_line(first: &Ours) -> Result<()> {
     assert_eq!(first.check("ls -A /srv/there")?, ".#carried-alice.home\n");
     let said = first.check("cat /root/said; ls /root/opened 2>&1 || true")?;
     assert!(said.contains("in use") && said.contains("No such file"), "opened on its way: {said}");
+    let told = first.check("unshare -m sh -c 'mount --bind /srv/there /home; homectl status'")?;
+    assert!(told.contains("The home of alice has not arrived whole"), "{told}");
+    it_is_refused_before_it_comes(first, &send)?;
     let whole = send("homectl send alice there")?;
     assert!(whole.status == 0, "{}", whole.stderr);
     first.check("cmp /home/alice.home /srv/there/alice.home && test $(ls -A /srv/there | wc -l) = 1")?;
@@ -143,6 +167,36 @@ fn over_a_line(first: &Ours) -> Result<()> {
     assert!(gone.status == 0, "{}", gone.stderr);
     assert_eq!((first.state("alice")?.as_str(), first.check("ls -A /home")?.as_str()), ("none", ""));
     Ok(())
+}
+
+/// What could not end well is not begun.
+fn it_is_refused_before_it_comes(first: &Ours, send: &dyn Fn(&str) -> Result<Output>) -> Result<()> {
+    let refused = |said: &str, words: &str| {
+        let ended = send(words)?;
+        assert!(ended.status != 0 && ended.stderr.contains(said), "{words}: {}", ended.stderr);
+        anyhow::Ok(())
+    };
+    // No room there.
+    first.check("mv /srv/there /srv/kept; mkdir /srv/there; mount -t tmpfs -o size=1M none /srv/there")?;
+    refused("more is needed", "homectl send alice there")?;
+    first.check(
+        "test -z \"$(ls -A /srv/there)\"; umount /srv/there; rmdir /srv/there; mv /srv/kept /srv/there",
+    )?;
+    // Another home of that name: no block of it comes.
+    let blocks = first.check("stat -c %b /srv/there/.#carried-alice.home")?;
+    first.check("cp --sparse=always /home/alice.home /srv/there/alice.home")?;
+    first.check("printf 00000000 | dd of=/srv/there/alice.home bs=1 seek=$((1048576 + 168)) conv=notrunc")?;
+    refused("another home (the home of alice", "homectl send --replace alice there")?;
+    assert_eq!(first.check("stat -c %b /srv/there/.#carried-alice.home")?, blocks);
+    first.check("rm /srv/there/alice.home")?;
+    // Another machine has it open, and no lock tells.
+    let mark =
+        |text: &str| format!("{text} | dd of=/home/alice.home bs=1 seek=$((1048576 - 4096)) conv=notrunc");
+    let opener = r#"printf 'homed-open 1\n{"machine":"22222222222222222222222222222222","host":"box","boot":"","since":0}'"#;
+    first.check(&mark(opener))?;
+    refused("Another machine has /home/alice.home open: box", "homectl send alice there")?;
+    refused("Another machine has /home/alice.home open: box", "homectl export alice /root/never")?;
+    first.check(&mark("head -c 512 /dev/zero")).map(drop)
 }
 
 /// The password alone opens it, and of what its record says nothing gives a right before an administrator has agreed.

@@ -91,7 +91,13 @@ fn a_disk_that_is_pulled_out_ends_the_session() -> Result<()> {
         session.wait()?;
         opens_again(&machine).map_err(|e| e.context(format!("{state:?}: {}", machine.log())))?;
     }
-    Ok(())
+    // The way it is meant.
+    let said = machine.run("homectl eject alice")?;
+    ensure!(said.status == 0 && said.stderr.contains("may be pulled out now"), "{}", said.stderr);
+    machine.check("! grep -q /media/stick /proc/self/mountinfo")?;
+    machine.nothing_open("alice")?;
+    machine.check(PULL)?;
+    opens_again(&machine)
 }
 
 #[test]

@@ -15,7 +15,8 @@ pub fn run(ctx: &Context<'_>, names: &[&str]) -> Outcome {
     each(ctx, names, |name| deactivate(ctx, name))
 }
 
-fn deactivate(ctx: &Context<'_>, name: &str) -> Result<(), Failure> {
+/// Closes one.
+pub(super) fn deactivate(ctx: &Context<'_>, name: &str) -> Result<(), Failure> {
     let begin = Instant::now();
     let order = || ctx.daemon.order("DeactivateHome", Order::Text(name));
     let tell = |sentence: &str| {

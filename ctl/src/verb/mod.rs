@@ -5,6 +5,7 @@ mod carry;
 pub mod check;
 pub mod create;
 pub mod deactivate;
+mod eject;
 pub mod firstboot;
 pub mod inhibit;
 pub mod inspect;
@@ -66,9 +67,10 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "activate", arguments: "USER…", help: "Open homes", group: ADVANCED, count: (1, MANY), run: activate::activate },
     Verb { name: "deactivate", arguments: "USER…", help: "Close homes", group: ADVANCED, count: (1, MANY), run: deactivate::run },
     Verb { name: "deactivate-all", arguments: "", help: "Close all homes", group: ADVANCED, count: (0, 0), run: simple::deactivate_all },
+    Verb { name: "eject", arguments: "USER…", help: "Close homes on sticks and disks, have these used no more, and say when they may be pulled out", group: ADVANCED, count: (1, MANY), run: eject::run },
     Verb { name: "with", arguments: "USER [COMMAND…]", help: "Run a command while the home is open", group: ADVANCED, count: (1, MANY), run: with::run },
     Verb { name: "authenticate", arguments: "[USER…]", help: "Check a password", group: ADVANCED, count: (0, MANY), run: activate::authenticate },
-    Verb { name: "adopt", arguments: "PATH…", help: "Make the homes in these files or folders known", group: MIGRATION, count: (1, MANY), run: migrate::adopt },
+    Verb { name: "adopt", arguments: "PATH…", help: "Make the homes in these files or folders known, where they are and whatever images are called", group: MIGRATION, count: (1, MANY), run: migrate::adopt },
     Verb { name: "trust", arguments: "USER", help: "Believe what the record of a home claims that a stranger has signed, after showing it", group: MIGRATION, count: (1, 1), run: trust::run },
     Verb { name: "distrust", arguments: "USER", help: "Believe nothing of that any more", group: MIGRATION, count: (1, 1), run: trust::withdraw },
     Verb { name: "export", arguments: "USER [FILE]", help: "Write a closed home, encrypted as it is, to a file or pipe", group: MIGRATION, count: (1, 2), run: carry::export },

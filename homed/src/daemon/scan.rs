@@ -50,7 +50,16 @@ fn at(path: &Path) -> Option<Found> {
 /// the administrator's to judge.
 pub fn named(path: &Path) -> Option<Found> {
     let is_plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
-    is_plain.then(|| file(path)).flatten()
+    let path = is_plain.then(|| path.to_owned())?;
+    apart(move || by_content(&path).or_else(|| at(&path)))
+}
+
+/// A home that says itself whose it is, whatever it is called: a copy, or one from a backup.
+fn by_content(path: &Path) -> Option<Found> {
+    let facts = std::fs::symlink_metadata(path).ok()?;
+    let called = at(path).map(|found| found.name);
+    let (name, storage) = kind::says(path, &facts, called.as_ref())?;
+    Some(Found { name, image: path.to_str()?.to_owned(), storage })
 }
 
 /// Device and inode of a folder: another one of the same name is another one.

@@ -69,6 +69,14 @@ impl Home {
         Fate::Goes
     }
 
+    /// Whoever waits to pull out what it lies on reads it in the journal.
+    fn is_closed(&mut self, work: Work, turn: &mut Turn) {
+        self.failed_deactivations = None;
+        if work == Work::Deactivating && self.place.image.starts_with("/dev/") {
+            self.log(turn, "closed, and all of it is on disk: what it lies on may be pulled out");
+        }
+    }
+
     pub(super) fn done(&mut self, running: Running, record: Option<Value>, turn: &mut Turn) -> Fate {
         if running.work.mends() {
             self.is_settled(turn);
@@ -92,7 +100,7 @@ impl Home {
                 return Fate::Goes;
             }
             Work::Deactivating | Work::GivingUp => {
-                self.failed_deactivations = None;
+                self.is_closed(running.work, turn);
                 self.drop_unused_references(turn);
                 turn.answer(wanted.waiter, Ok(Answer::Done));
             }

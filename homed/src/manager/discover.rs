@@ -67,10 +67,10 @@ impl Manager {
     pub(super) fn adopt(&mut self, found: Option<Found>, id: RequestId, turn: &mut Turn) {
         let refused = match found {
             None => Refused::from(Refusal::UnrecognizedHomeFormat),
-            Some(found) if self.is_known(&found) => Refused::new(
-                Refusal::HomeExists,
-                format!("There is a home for {} already: homectl inspect shows it.", found.name.user),
-            ),
+            Some(found) if self.is_known(&found) => self.known_already(&found),
+            Some(found) if self.homes.index().at(&found.image).next().is_some() => {
+                self.known_otherwise(&found)
+            }
             Some(_) if self.is_full() => self.too_many(),
             Some(found) => match self.look_up(&found, turn) {
                 Some(job) => {
@@ -81,6 +81,34 @@ impl Manager {
             },
         };
         turn.answer(Waiter::Call(id), Err(Failed::Refused(refused)));
+    }
+
+    /// Whose home it is, and what could be done.
+    fn known_already(&self, found: &Found) -> Refused {
+        let user = &found.name.user;
+        let place = self.homes.get(user).map(|home| home.place().image.as_str()).unwrap_or("another place");
+        let sentence = match place == found.image {
+            true => {
+                format!("The home of {user} at {place} is known already: homectl inspect {user} shows it.")
+            }
+            false => format!(
+                "{} is a home of {user}, and one of that name is known already, at {place}: homectl inspect {user} shows it. \
+                 Nothing was changed. To use the other instead: move {place} to another folder, homectl unregister {user}, and \
+                 adopt that.",
+                found.image
+            ),
+        };
+        Refused::new(Refusal::HomeExists, sentence)
+    }
+
+    /// Its file is called after another user, and was taken for that one's.
+    fn known_otherwise(&self, found: &Found) -> Refused {
+        let (image, user) = (&found.image, &found.name.user);
+        let sentence = format!(
+            "{image} says that it is the home of {user}, and is called as that of somebody else. Nothing was changed. Give it \
+             {user}'s name, or move it to another folder and adopt it there."
+        );
+        Refused::new(Refusal::HomeExists, sentence)
     }
 
     fn is_known(&self, found: &Found) -> bool {

@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 pub const KIND: Kind = Kind {
     storage: Storage::Directory,
     is_one: |_, facts| facts.is_dir(),
+    says: |_, _| None,
     is_folder: true,
     parts: Parts { locks: false, resizes: false, tends: false },
     backend: |spec| Ok(Box::new(Folder::new(spec, &Plain))),

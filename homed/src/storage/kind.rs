@@ -6,7 +6,7 @@ use super::traces::{Trace, Traces};
 use super::whereabouts::{Clues, Kernel, Standing};
 use super::{directory, luks, subvolume};
 use crate::job::Failure;
-use records::Storage;
+use records::{FullName, Storage};
 use std::fs::Metadata;
 use std::io;
 use std::path::Path;
@@ -25,6 +25,9 @@ pub struct Kind {
     pub storage: Storage,
     /// Whether what lies at this path, and is this, is a home of this kind.
     pub is_one: fn(&Path, &Metadata) -> bool,
+    /// Whose home that says it is by what is in it, whatever the file is called; the name it is called by, where that is the
+    /// same cut short. Nothing else of it is believed.
+    pub says: fn(&Path, Option<&FullName>) -> Option<FullName>,
     /// Whether its storage is a folder, and not a file.
     pub is_folder: bool,
     /// What it can do beside what all can.
@@ -60,6 +63,12 @@ pub fn found(path: &Path, facts: &Metadata) -> Option<Storage> {
     let ending = path.extension()?.to_str()?;
     let is_it = |kind: &&Kind| kind.storage.ending() == ending && (kind.is_one)(path, facts);
     KINDS.iter().find(is_it).map(|kind| kind.storage)
+}
+
+/// The home that this file says it is, whatever it is called.
+pub fn says(path: &Path, facts: &Metadata, called: Option<&FullName>) -> Option<(FullName, Storage)> {
+    let of_kind = |kind: &Kind| Some(((kind.says)(path, called)?, kind.storage));
+    KINDS.iter().filter(|kind| (kind.is_one)(path, facts)).find_map(of_kind)
 }
 
 /// All of them, for a sentence.

@@ -18,6 +18,7 @@ pub const KIND: Kind = Kind {
     is_one: |path, facts| {
         facts.is_dir() && durable::directory(path).and_then(subvolume::is_one).unwrap_or(false)
     },
+    says: |_, _| None,
     is_folder: true,
     parts: Parts { locks: false, resizes: true, tends: false },
     backend: |spec| Ok(Box::new(Folder::new(spec, &Subvolume))),

@@ -14,7 +14,7 @@ use crate::storage::parts::mark::Spot;
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::Window;
 use crate::sys::{blockdev, memory, oom};
-use records::{Refusal, Secret};
+use records::{FullName, Refusal, Secret};
 use rustix::fs::{Advice, MemfdFlags};
 use serde_json::Value;
 use std::fs::File;
@@ -23,7 +23,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
 /// Largest page of memory there is, in bytes.
@@ -92,6 +92,19 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
         return damaged(spec, "its partition belongs to another home");
     }
     Ok(Place { offset: table.start, size: table.end - table.start, table: Some((table, health)) })
+}
+
+/// Whose home an image says it is: by the name of its partition, where there is a LUKS header in that.
+pub fn says(path: &Path, called: Option<&FullName>) -> Option<FullName> {
+    let file = image::open(path, image::Access::Read).ok()?;
+    let size = blockdev::length(&file).ok()?;
+    let (table, _) = gpt::find(size, &mut |offset, length| image::bytes(&file, offset, length))?;
+    let has_header = image::bytes(&file, table.start, MAGIC.len()).is_some_and(|head| head == MAGIC);
+    let said = match called.filter(|called| table.is_named(&called.to_string())) {
+        Some(called) => Some(called.clone()),
+        None => FullName::parse(&table.label).ok(),
+    };
+    said.filter(|_| has_header)
 }
 
 /// A device whose first copy of the header is damaged, or that is none of ours.

@@ -66,6 +66,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 pub const KIND: Kind = Kind {
     storage: Storage::Luks,
     is_one: |_, facts| facts.is_file(),
+    says: header::says,
     is_folder: false,
     parts: Parts { locks: true, resizes: true, tends: true },
     backend: |common| Ok(Box::new(Luks { spec: Spec::of(common)? })),
