@@ -67,12 +67,16 @@ macro_rules! fields {
         /// Puts the values of one layer over those below it. What is not valid is passed over: a record
         /// was checked when it was parsed.
         pub(crate) fn lay_over(settings: &mut Settings, layer: Layer, members: &Map<String, Value>) {
-            $( if $layers.contains(&layer)
-                && let Some(value) = members.get($member).filter(|value| !value.is_null())
-                && let Ok(value) = $read(value)
-            {
-                settings.$field = Some(value);
-            } )*
+            // By member and not by row: a record has few of all there may be, and is read at every look at a home.
+            for (member, value) in members {
+                match member.as_str() {
+                    _ if value.is_null() => {}
+                    $( $member => if $layers.contains(&layer) && let Ok(value) = $read(value) {
+                        settings.$field = Some(value);
+                    }, )*
+                    _ => {}
+                }
+            }
         }
 
         /// Checks one member: the rule it breaks, if any. Unknown members are kept as they are.

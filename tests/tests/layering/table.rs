@@ -341,8 +341,21 @@ pub const ROOMS: &[Room] = &[
         rooms: &["homed_tests", "machine"],
         crates: &["anyhow", "serde_json"],
     },
-    // A measurement on the host.
-    Room { name: "examples of homed", at: "homed/examples", rooms: &["homed::sys"], crates: &["rustix"] },
+    // Measurements on the host: of the ground, and of the daemon without its workers.
+    Room {
+        name: "examples of homed",
+        at: "homed/examples",
+        rooms: &[
+            "homed::daemon",
+            "homed::front",
+            "homed::home",
+            "homed::manager",
+            "homed::statedir",
+            "homed::sys",
+            "records",
+        ],
+        crates: &["rustix", "serde_json", "tokio"],
+    },
     Room { name: "tests of records", at: "records/tests", rooms: &["records"], crates: &["serde_json"] },
     Room { name: "tests of ctl", at: "ctl/tests", rooms: &["homectl", "records"], crates: &["serde_json"] },
     // The daemon on a private bus, with the simulated worker.

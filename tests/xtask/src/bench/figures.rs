@@ -39,9 +39,14 @@ impl Figures {
 
     /// The value in the middle; `None`: it was not measured.
     pub fn median(&self, name: &str) -> Option<f64> {
+        self.rank(name, 50)
+    }
+
+    /// The value that so many of 100 are below; `None`: it was not measured.
+    pub fn rank(&self, name: &str, percent: usize) -> Option<f64> {
         let mut values = self.0.get(name)?.clone();
         values.sort_unstable();
-        Some(*values.get(values.len() / 2)? as f64)
+        Some(*values.get(values.len() * percent / 100)? as f64)
     }
 }
 

@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: our figures beside the original's, with a key derivation of next to no cost. What is printed
 //! are medians, and what ratio of the two is wanted. `--json` prints every single value, for programs.
 //!
-//! `cargo xtask bench scrub` measures on this host, and alone (`scrub.rs`); `cargo xtask bench keys` in a machine of its own,
-//! for systemd-homed takes no program for a device (`keys.rs`).
+//! `cargo xtask bench scrub` and `cargo xtask bench scale` measure on this host, and alone (`scrub.rs`, `scale.rs`);
+//! `cargo xtask bench keys` in a machine of its own, for systemd-homed takes no program for a device (`keys.rs`).
 //!
 //! Two machines run, one with each daemon, and are measured in turns, round by round, so that what else the host does
 //! hits both. Each part is a script that prints "NAME VALUE" for each time it has measured something, and a table of
@@ -15,6 +15,7 @@ mod keys;
 mod lid;
 mod prompt;
 mod resize;
+mod scale;
 mod scrub;
 mod verbs;
 
@@ -83,6 +84,7 @@ impl Daemon {
 pub fn run(words: &[String]) -> Result<()> {
     match words.split_first() {
         Some((first, rest)) if first == "scrub" => return scrub::run(rest),
+        Some((first, [])) if first == "scale" => return scale::run(),
         Some((first, rest)) if first == "keys" => return keys::run(rest),
         Some(_) | None => {}
     }
@@ -133,7 +135,10 @@ fn parse(words: &[String]) -> Result<(bool, Vec<&'static Part>)> {
             None if word == "--json" => json = true,
             None => {
                 let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
-                bail!("usage: cargo xtask bench [--json] [{}]... | keys | scrub [MiB]", names.join("|"));
+                bail!(
+                    "usage: cargo xtask bench [--json] [{}]... | keys | scrub [MiB] | scale",
+                    names.join("|")
+                );
             }
         }
     }
