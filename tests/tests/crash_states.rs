@@ -63,7 +63,7 @@ mount --make-rshared /";
 const START_THEIRS: &str = "\
 setsid /usr/lib/systemd/systemd-homed >>/run/homed.log 2>&1 </dev/null &
 echo $! > /run/homed.pid
-for try in $(seq 200); do busctl --quiet status org.freedesktop.home1 >/dev/null 2>&1 && exit 0; sleep 0.05; done
+for try in $(seq 600); do busctl --quiet status org.freedesktop.home1 >/dev/null 2>&1 && exit 0; sleep 0.05; done
 exit 1";
 
 #[test]

@@ -237,7 +237,7 @@ fn a_killed_daemon_knows_its_homes_again() -> Result<()> {
 
 /// Waits until the image has no mark that this machine has it open, 4096 bytes before the partition: others would refuse
 /// it. A settling that was killed as well is tried again after a second.
-const UNMARKED: &str = "for try in $(seq 200); do
+const UNMARKED: &str = "for try in $(seq 600); do
     dd if=/home/alice.home bs=4096 skip=255 count=1 status=none | grep -aq homed-open || exit 0; sleep 0.1
 done; echo 'it stays marked as open' >&2; exit 1";
 

@@ -115,7 +115,7 @@ fn much_to_write_and_somebody_who_syncs_do_not_hold_up_a_sleep() -> Result<()> {
     machine.suspend()?;
     machine.wake()?;
     let syncs =
-        "rm -f /run/synced; for try in $(seq 100); do [ -e /run/synced ] && exit 0; sleep 0.1; done; exit 1";
+        "rm -f /run/synced; for try in $(seq 600); do [ -e /run/synced ] && exit 0; sleep 0.1; done; exit 1";
     machine.check(syncs)?;
     consoles.into_iter().try_for_each(unlock_at)?;
     for console in consoles {

@@ -31,7 +31,7 @@ fn all_count(machine: &Ours) -> Result<()> {
     machine.check(&format!(
         "cd /home/alice; for who in {}; do
             before=$(cat $who 2>/dev/null | wc -l)
-            for try in $(seq 200); do [ $(cat $who 2>/dev/null | wc -l) -gt $((before + 2)) ] && break; sleep 0.1; done
+            for try in $(seq 600); do [ $(cat $who 2>/dev/null | wc -l) -gt $((before + 2)) ] && break; sleep 0.1; done
             [ $(wc -l < $who) -gt $((before + 2)) ] || {{ echo $who stands still; exit 1; }}
             awk '$1 != NR {{ exit 1 }}' $who || {{ echo $who has a gap; exit 1; }}
         done",
@@ -92,6 +92,6 @@ fn all_kinds_of_holders_stand_still_and_go_on_after_one_unlock() -> Result<()> {
     // The homes are still known as held: the last session closes hers.
     machine.check("loginctl disable-linger alice; systemctl stop 'run-*.service'; pkill -u alice -f 'count shell'; pkill expect")?;
     console.send("kill %1; exit")?;
-    machine.check("for try in $(seq 300); do homectl list -j | jq -e '.[0].state == \"inactive\"' && exit 0; sleep 0.1; done; homectl list; exit 1")?;
+    machine.check("for try in $(seq 600); do homectl list -j | jq -e '.[0].state == \"inactive\"' && exit 0; sleep 0.1; done; homectl list; exit 1")?;
     machine.nothing_open("alice")
 }

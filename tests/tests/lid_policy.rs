@@ -31,7 +31,7 @@ fn unlock_at(console: &Console) -> Result<()> {
 /// Waits until the log says so.
 fn said(machine: &Ours, words: &str) -> Result<()> {
     machine.check(&format!(
-        "for try in $(seq 100); do journalctl -q -o cat -u homed -u homed-lock -u homed-hibernate -g '{words}' | tail -1 | grep . && exit 0; sleep 0.1; done
+        "for try in $(seq 600); do journalctl -q -o cat -u homed -u homed-lock -u homed-hibernate -g '{words}' | tail -1 | grep . && exit 0; sleep 0.1; done
         journalctl -o cat -n 60 -u homed -u homed-lock; exit 1"
     ))?;
     Ok(())

@@ -48,7 +48,7 @@ fn counting_at(level: &str) -> Result<Ours> {
 fn counts(machine: &Ours) -> Result<()> {
     machine.check(
         "until cd /home/alice && before=$(wc -l < count 2>/dev/null); do sleep 0.1; done
-        for try in $(seq 100); do now=$(wc -l < count); [ $now -gt $((before + 3)) ] && break; sleep 0.1; done
+        for try in $(seq 600); do now=$(wc -l < count); [ $now -gt $((before + 3)) ] && break; sleep 0.1; done
         [ $now -gt $((before + 3)) ] || { echo it does not count; exit 1; }
         head -n $now count | awk '$1 != NR - 1 { exit 1 }'",
     )?;
@@ -278,7 +278,7 @@ fn given_up_twice(machine: &Ours, step: &str, how: &str) -> Result<()> {
     let update = machine.homectl("update alice --real-name=Alice", "correcthorse", "")?;
     ensure!(!update.stderr.contains("unexpectedly"), "{}", update.stderr);
     machine.check(
-        "for try in $(seq 100); do homectl deactivate-all && exit 0; sleep 0.1; done; homectl list; exit 1",
+        "for try in $(seq 600); do homectl deactivate-all && exit 0; sleep 0.1; done; homectl list; exit 1",
     )?;
     machine.nothing_open("alice")?;
     machine.check("[ -z \"$(ls /run/homed/locked)\" ]")?;
@@ -317,7 +317,7 @@ fn who_syncs_while_a_home_is_locked_does_not_wait_for_it() -> Result<()> {
             .check()?;
         machine.done("lock alice", "", "")?;
         machine.check(
-            "sync & for try in $(seq 100); do kill -0 $! 2>/dev/null || exit 0; sleep 0.1; done; exit 1",
+            "sync & for try in $(seq 600); do kill -0 $! 2>/dev/null || exit 0; sleep 0.1; done; exit 1",
         )?;
         machine.done("unlock alice", "correcthorse", "")?;
         machine.command("sha256sum --quiet -c ~/sum").user("alice").check()?;

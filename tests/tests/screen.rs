@@ -162,7 +162,7 @@ fn presses(machine: &Ours, screen: &Screen<'_>, key: &str, what: &str) -> Result
     let since = machine.check("date +@%s.%6N")?;
     screen.press(key)?;
     machine.check(&format!(
-        "for try in $(seq 100); do
+        "for try in $(seq 600); do
             journalctl -q -u systemd-logind -S {} -g 'The system will {what} now' | grep . && exit 0; sleep 0.1
         done
         journalctl -n 20 >&2; exit 1",

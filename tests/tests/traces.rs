@@ -42,7 +42,7 @@ const NO_FAULT: &str = "rm -f /run/homed/fault";
 
 /// Waits until no device of hers is there.
 const GONE: &str = "
-for try in $(seq 100); do dmsetup ls 2>/dev/null | grep -q ^home-alice || exit 0; sleep 0.1; done
+for try in $(seq 600); do dmsetup ls 2>/dev/null | grep -q ^home-alice || exit 0; sleep 0.1; done
 dmsetup ls; losetup -a; exit 1";
 
 /// The steps in which a device is made.
@@ -78,7 +78,7 @@ const KILLED_TOGETHER: &str = r#"
 until ps -eo stat=,args= | grep -q '^T.* worker$'; do sleep 0.02; done
 pid=$(cat /run/homed.pid); kill -KILL $pid; tail --pid=$pid -f /dev/null
 while ps -eo args= | grep -q ' worker$'; do sleep 0.02; done
-for try in $(seq 100); do
+for try in $(seq 600); do
     left=$(dmsetup ls --target crypt 2>/dev/null | grep home-; losetup -a | grep alice; grep cryptsetup: /proc/keys)
     [ -n "$left" ] || exit 0
     sleep 0.1
@@ -165,7 +165,7 @@ fn the_key_goes_whoever_has_the_loop_device_open() -> Result<()> {
         setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /run/holder",
     )?;
     machine.check("grep -q cryptsetup: /proc/keys")?;
-    machine.check("(setsid homectl deactivate alice >/dev/null 2>&1 &) ; for try in $(seq 50); do grep -q cryptsetup: /proc/keys || exit 0; sleep 0.1; done; cat /proc/keys; exit 1")?;
+    machine.check("(setsid homectl deactivate alice >/dev/null 2>&1 &) ; for try in $(seq 600); do grep -q cryptsetup: /proc/keys || exit 0; sleep 0.1; done; cat /proc/keys; exit 1")?;
     machine.check("kill $(cat /run/holder)")?;
     machine.becomes("alice", "inactive")?;
     machine.nothing_open("alice")

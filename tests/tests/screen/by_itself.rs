@@ -52,7 +52,7 @@ pub fn is_not_seen_and_gets_no_key(machine: &Ours, screen: &Screen<'_>, keep: &s
 
 fn await_keys(machine: &Ours, key: &str) -> Result<()> {
     machine.check(&format!(
-        "for try in $(seq 100); do grep -qx {key} {KEYS} && exit 0; sleep 0.1; done; cat {KEYS}; exit 1"
+        "for try in $(seq 600); do grep -qx {key} {KEYS} && exit 0; sleep 0.1; done; cat {KEYS}; exit 1"
     ))?;
     Ok(())
 }
