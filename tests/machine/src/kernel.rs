@@ -21,7 +21,18 @@ use crate::screen::{self, Monitor};
 use crate::wreck::Wreck;
 
 /// How long the kernel may take from freezing its tasks to sleep.
-const SLEEP: Duration = Duration::from_secs(30);
+const SLEEP: Duration = Duration::from_secs(60);
+
+/// So often in a row a kernel that sleeps is seen to do so.
+const STANDSTILL: u32 = 3;
+
+/// Processor time of a process in ticks, of its own and for system calls, and its state (`S`: it waits).
+#[derive(PartialEq, Eq)]
+struct Used {
+    own: u64,
+    calls: u64,
+    state: String,
+}
 
 /// Serial lines of the guest: two for people, one for the runner.
 pub const LINES: usize = 3;
@@ -96,13 +107,15 @@ impl Kernel {
         }
     }
 
-    /// The kernel says nothing after that: it sleeps when it uses no more time.
+    /// The kernel says nothing after that: it sleeps when it uses no more time and wants none. (One that wants some and
+    /// gets none, on a busy host, is still on its way.)
     fn await_standstill(&self) -> Result<()> {
         let deadline = Instant::now() + SLEEP;
-        let mut before = None;
+        let (mut before, mut seen) = (None::<Used>, 0);
         while Instant::now() < deadline {
             let now = self.time_used()?;
-            if before == Some(now) {
+            seen = if now.state == "S" && before.as_ref() == Some(&now) { seen + 1 } else { 0 };
+            if seen == STANDSTILL {
                 return Ok(());
             }
             before = Some(now);
@@ -145,14 +158,14 @@ impl Kernel {
         Ok(path)
     }
 
-    /// Processor time used by the kernel, in ticks of its own and for system calls.
-    fn time_used(&self) -> Result<(u64, u64)> {
+    /// Processor time used by the kernel so far.
+    fn time_used(&self) -> Result<Used> {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.process()?))?;
-        // proc_pid_stat(5): fields 14 and 15; the second field is in brackets and may hold anything.
+        // proc_pid_stat(5): fields 3, 14 and 15; the second field is in brackets and may hold anything.
         let rest = text.rsplit(')').next().unwrap_or_default();
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let field = |number: usize| fields.get(number - 3).context("/proc/PID/stat is too short");
-        Ok((field(14)?.parse()?, field(15)?.parse()?))
+        Ok(Used { own: field(14)?.parse()?, calls: field(15)?.parse()?, state: field(3)?.parse()? })
     }
 
     /// The first kernel process: `unshare` → `sh`, the first of its namespace → the kernel.
