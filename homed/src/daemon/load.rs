@@ -34,7 +34,7 @@ impl Daemon {
             let job = self.markers.take(&user);
             let holder_gone = found.iter().any(|(_, found)| *found == Found::Gone);
             let interrupted = match job.as_deref() {
-                Some(what) if !crate::home::is_tending(what) => what_broke_off(what),
+                Some(what) if !crate::home::is_tending(what) => Interrupted::of(what),
                 _ if holder_gone => Interrupted::HolderGone,
                 _ => Interrupted::No,
             };
@@ -61,19 +61,5 @@ impl Daemon {
         for user in self.markers.take_all(crate::home::is_creation) {
             tracing::warn!("a home was not made to its end, and nothing of it is kept: {user}");
         }
-    }
-}
-
-fn what_broke_off(what: &str) -> Interrupted {
-    if crate::home::is_lock(what) {
-        Interrupted::Lock
-    } else if crate::home::is_close(what) {
-        Interrupted::Close
-    } else if crate::home::is_resize(what) {
-        Interrupted::Resize
-    } else if crate::home::is_look(what) {
-        Interrupted::Look
-    } else {
-        Interrupted::Job
     }
 }

@@ -218,12 +218,19 @@ impl Daemon {
     }
 
     pub(super) fn take(&mut self, event: Event) {
-        if let Event::Ended(user, job, _) = &event {
-            self.stops.remove(job);
-            self.markers.clear(user);
-        }
+        let ended = match &event {
+            Event::Ended(user, job, _) => {
+                self.stops.remove(job);
+                Some(user.clone())
+            }
+            _ => None,
+        };
         let now = Now { usec: now_usec(), facts: &*self.parts.facts };
         let effects = self.parts.manager.handle(event, &now);
+        // What could not be put in order yet is not forgotten by a daemon that is started after this one.
+        if let Some(user) = ended.filter(|user| !self.parts.manager.is_to_be_settled(user)) {
+            self.markers.clear(&user);
+        }
         self.publish();
         for effect in effects {
             self.obey(effect);

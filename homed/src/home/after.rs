@@ -4,6 +4,7 @@ use super::effect::{Announcement, Effect, Failed};
 use super::run::{Phase, Running};
 use super::state::{Purpose, Resting, Work};
 use super::verdict::{Held, Verb};
+use super::without::{Rule, has};
 use super::{Fate, Home, TimerKind, Turn, Waiter, Wanted};
 use crate::words::request::Answer;
 use records::refusal::Refused;
@@ -41,10 +42,17 @@ pub(super) struct Going {
     untold: Option<(Waiter, Failed)>,
 }
 
+#[cfg(test)]
+impl Going {
+    pub fn waiter(&self) -> Option<Waiter> {
+        self.untold.as_ref().map(|(waiter, _)| *waiter)
+    }
+}
+
 impl Home {
     /// A worker that ended without an outcome may have left devices: they are seen to before anything else starts.
     pub(super) fn clean_up_after(&mut self, work: Work, turn: &mut Turn) {
-        if work.leaves_something() {
+        if work.leaves_something() && has(Rule::Settles) {
             self.settle(turn);
         }
     }
@@ -234,6 +242,8 @@ impl Home {
         let failures = self.failed_deactivations.map_or(0, |n| n.saturating_add(1));
         self.failed_deactivations = Some(failures);
         let wait = turn.tuning.retry.saturating_mul(1 << failures.min(8)).min(turn.tuning.retry_longest);
-        self.set_timer(TimerKind::Deactivate, wait, turn);
+        if has(Rule::Lingers) {
+            self.set_timer(TimerKind::Deactivate, wait, turn);
+        }
     }
 }

@@ -92,6 +92,23 @@ pub enum Interrupted {
     Resize,
 }
 
+impl Interrupted {
+    /// What a job of that name ([`StartJob::what`]) has left that never ended.
+    pub fn of(what: &str) -> Self {
+        if super::is_lock(what) {
+            Self::Lock
+        } else if super::is_close(what) {
+            Self::Close
+        } else if super::is_resize(what) {
+            Self::Resize
+        } else if super::is_look(what) {
+            Self::Look
+        } else {
+            Self::Job
+        }
+    }
+}
+
 /// Storage of a home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {

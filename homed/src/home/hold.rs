@@ -4,6 +4,7 @@ use super::effect::Failed;
 use super::run::Phase;
 use super::state::Work;
 use super::verdict::Verb;
+use super::without::{Rule, has};
 use super::{Fate, Home, TimerKind, Turn, Wanted};
 use crate::job::Outcome;
 use crate::words::request::Answer;
@@ -40,6 +41,11 @@ impl Work {
 }
 
 impl Work {
+    /// Whether it goes behind what is urgent as long as it has not begun. (Of a home that is being made nothing is open.)
+    pub(super) fn steps_back(self) -> bool {
+        self != Self::Creating && has(Rule::StepsBack)
+    }
+
     /// Whether it brings a home that something was broken off on into order: nothing else starts before.
     pub fn mends(self) -> bool {
         matches!(self, Self::Settling | Self::Locking | Self::GivingUp)
@@ -57,7 +63,7 @@ impl Home {
                 None => self.enqueue(wanted, turn),
             };
         }
-        if turn.sleep == Sleep::Awake || !work.takes_key(&wanted) {
+        if turn.sleep == Sleep::Awake || !work.takes_key(&wanted) || !has(Rule::Hold) {
             return self.start(work, wanted, turn);
         }
         match wanted.verb {
@@ -82,6 +88,14 @@ impl Home {
         self.queue.push_front(running.wanted);
         self.changed(turn);
         Fate::Stays
+    }
+
+    /// What has not begun yet goes behind what is more urgent, and has come meanwhile.
+    pub(super) fn steps_back(&mut self, turn: &mut Turn) -> Fate {
+        let Some(running) = self.running.take() else { return Fate::Stays };
+        self.queue.push_front(running.wanted);
+        self.changed(turn);
+        self.run_queue(turn)
     }
 
     /// The machine is awake: what waited for that starts.

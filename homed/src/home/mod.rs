@@ -15,6 +15,8 @@ pub mod effect;
 pub mod facts;
 mod hold;
 pub mod inhibitor;
+#[cfg(test)]
+pub(crate) mod inside;
 pub mod live;
 mod lock;
 mod look;
@@ -36,6 +38,7 @@ mod verb;
 pub mod verdict;
 pub mod view;
 mod wanted;
+pub mod without;
 
 use crate::job::Known;
 use crate::words::request::{Answer, AtSuspend, RequestId};

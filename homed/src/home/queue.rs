@@ -10,18 +10,21 @@
 
 use super::attempts::Origin;
 use super::verdict::{Favour, Verb};
+use super::without::{Rule, has};
 use super::{GroupId, Waiter, Wanted};
 use crate::words::request::RequestId;
 use std::collections::VecDeque;
 
 /// Calls of each class that may wait for one home.
-const URGENT: usize = 64;
-const OWNER: usize = 100;
-const STRANGER: usize = 20;
+pub const URGENT: usize = 64;
+/// The same of its owner's.
+pub const OWNER: usize = 100;
+/// The same of strangers.
+pub const STRANGER: usize = 20;
 /// How many of the owner's may be of one origin: one that floods keeps no other out.
-const ONE_ORIGIN: usize = 40;
+pub const ONE_ORIGIN: usize = 40;
 /// How many of the last may be of one user.
-const ONE_STRANGER: usize = 2;
+pub const ONE_STRANGER: usize = 2;
 
 /// Which of them come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,6 +151,12 @@ impl Queue {
         }
     }
 
+    /// All of it, for tests that look into homes.
+    #[cfg(test)]
+    pub fn waiting(&self) -> impl Iterator<Item = &Wanted> {
+        self.all()
+    }
+
     fn all(&self) -> impl Iterator<Item = &Wanted> {
         self.urgent.iter().chain(&self.owner).chain(&self.stranger)
     }
@@ -161,21 +170,18 @@ impl Queue {
     }
 
     fn is_full(&self, class: Class, origin: &Origin) -> bool {
-        let calls = |queue: &VecDeque<Wanted>| {
-            queue.iter().filter(|wanted| matches!(wanted.waiter, Waiter::Call(_))).count()
+        // What the daemon wants has its owner's origin, and takes nobody's place.
+        let calls = |queue: &VecDeque<Wanted>, is_it: &dyn Fn(&Wanted) -> bool| {
+            let calls = queue.iter().filter(|wanted| matches!(wanted.waiter, Waiter::Call(_)));
+            calls.filter(|wanted| is_it(wanted)).count()
         };
-        match class {
-            Class::Urgent => calls(&self.urgent) >= URGENT,
-            Class::Owner => {
-                let of_it = |wanted: &&Wanted| wanted.trier.origin == *origin;
-                let own = self.owner.iter().filter(of_it).count();
-                calls(&self.owner) >= OWNER || own >= ONE_ORIGIN
-            }
-            Class::Stranger => {
-                let own = self.stranger.iter().filter(|wanted| wanted.trier.origin == *origin).count();
-                calls(&self.stranger) >= STRANGER || own >= ONE_STRANGER
-            }
-        }
+        let of_it = |wanted: &Wanted| wanted.trier.origin == *origin;
+        let (queue, most, of_one) = match class {
+            Class::Urgent => (&self.urgent, URGENT, usize::MAX),
+            Class::Owner => (&self.owner, OWNER, ONE_ORIGIN),
+            Class::Stranger => (&self.stranger, STRANGER, ONE_STRANGER),
+        };
+        has(Rule::Bounds) && (calls(queue, &|_| true) >= most || calls(queue, &of_it) >= of_one)
     }
 }
 

@@ -130,13 +130,12 @@ impl Home {
         } else if let Some(why) = findings.weak {
             Refused::new(Refusal::LowPasswordQuality, why)
         } else {
-            match findings.uid {
+            match findings.uid.or((!wants_uid).then_some(self.uid)) {
+                Some(_) if self.queue.is_urgent() && running.work.steps_back() => {
+                    return self.steps_back(turn);
+                }
                 Some(uid) => {
                     self.work(uid, turn);
-                    return Fate::Stays;
-                }
-                None if !wants_uid => {
-                    self.work(self.uid, turn);
                     return Fate::Stays;
                 }
                 None => Refused::new(

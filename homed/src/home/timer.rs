@@ -2,6 +2,7 @@
 //! home that was removed and made again, is taken for no other.
 
 use super::effect::{Effect, Timer};
+use super::without::{Rule, has};
 use super::{Home, Turn};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +39,9 @@ pub(super) struct Timers(BTreeMap<TimerKind, u64>);
 impl Timers {
     /// Whether this is the one that counts; it counts no longer.
     fn take(&mut self, timer: HomeTimer) -> bool {
+        if !has(Rule::TimerKinds) {
+            return self.0.pop_first().is_some();
+        }
         let counts = self.0.get(&timer.kind) == Some(&timer.number);
         if counts {
             self.0.remove(&timer.kind);

@@ -4,6 +4,7 @@
 use super::effect::Failed;
 use super::queue::Class;
 use super::verdict::Verb;
+use super::without::{Rule, has};
 use super::{Home, TimerKind, Turn, Wanted};
 use records::Refusal;
 use records::refusal::Refused;
@@ -29,7 +30,7 @@ impl Unsettled {
         FIRST.saturating_mul(1 << self.failures.saturating_sub(1).min(8)).min(LONGEST)
     }
 
-    fn is_stuck(&self) -> bool {
+    pub(super) fn is_stuck(&self) -> bool {
         self.failures > PATIENCE
     }
 }
@@ -52,8 +53,15 @@ impl Home {
         );
         self.unsettled = Some(unsettled);
         self.log(turn, &text);
-        self.set_timer(TimerKind::Settle, wait, turn);
+        if has(Rule::SettlesAgain) {
+            self.set_timer(TimerKind::Settle, wait, turn);
+        }
         self.answer_who_waits(turn);
+    }
+
+    /// Whether it is tried again to settle it.
+    pub fn is_to_be_settled(&self) -> bool {
+        self.is_timed(TimerKind::Settle) || self.queue.wants(Verb::Settle)
     }
 
     /// It is in order, or a lock has brought it there: whether it has, is seen soon.

@@ -4,6 +4,7 @@ use super::Manager;
 use crate::home::effect::{Announcement, Check, Effect, Failed, Findings, Found, Interrupted, JobId};
 use crate::home::facts::{Mount, Storage};
 use crate::home::verdict::{Held, Verb};
+use crate::home::without::{Rule, has};
 use crate::home::{Home, Turn, Waiter, Wanted};
 use crate::job::Known;
 use crate::words::request::{Answer, AtSuspend, RequestId};
@@ -218,7 +219,7 @@ impl Manager {
         }
         match (whereabouts.mount, home.known()) {
             (Mount::Usable | Mount::Suspended, _) => self.detach(&user, turn),
-            (Mount::None | Mount::Open, Known::No) if !home.is_busy() => self.take_out(&user, true, turn),
+            (Mount::None | Mount::Open, Known::No) if may_go(home) => self.take_out(&user, true, turn),
             (Mount::None | Mount::Open, _) => self.look_at(&user, turn),
         }
     }
@@ -229,7 +230,7 @@ impl Manager {
         let is_none = |home: &Home| {
             let whereabouts = turn.facts.whereabouts(home.place());
             home.known() == Known::No
-                && !home.is_busy()
+                && may_go(home)
                 && whereabouts.storage == Storage::Missing
                 && !whereabouts.mount.is_there()
         };
@@ -283,6 +284,15 @@ pub(super) enum Pending {
 }
 
 impl Pending {
+    /// Who waits for it.
+    #[cfg(test)]
+    pub fn asked(&self) -> Option<RequestId> {
+        match self {
+            Self::Storage { asked, .. } => *asked,
+            Self::Record { asked, .. } => Some(*asked),
+        }
+    }
+
     fn user(&self) -> &UserName {
         match self {
             Self::Storage { found, .. } => &found.name.user,
@@ -293,6 +303,11 @@ impl Pending {
 
 pub(super) fn taken(name: &str) -> Refused {
     Refused::new(Refusal::UserNameExists, format!("A user or group called {name} exists already."))
+}
+
+/// Whether nothing runs on it, and nothing that was broken off is to be put in order yet: nobody would, once it is forgotten.
+fn may_go(home: &Home) -> bool {
+    !home.is_busy() && (!home.is_to_be_settled() || !has(Rule::StaysUnsettled))
 }
 
 /// Whether an open home has lost its storage.

@@ -6,6 +6,7 @@ use crate::home::effect::Failed;
 use crate::home::verdict::Verb;
 use crate::home::{Fate, GroupId, Turn, Waiter, Wanted};
 use crate::words::request::{Answer, RequestId};
+use records::UserName;
 
 /// A call that stands for several homes: answered when all have answered; the first failure wins.
 pub(super) struct Group {
@@ -19,6 +20,8 @@ pub(super) struct Group {
     pub not_locked: Vec<String>,
     /// Whether the machine is to sleep afterwards.
     pub holds: bool,
+    /// Open homes that somebody had left out when it began.
+    pub passed_over: Vec<UserName>,
     /// It was, and meanwhile somebody said that it does not.
     pub given_up: bool,
 }
@@ -34,6 +37,7 @@ impl Group {
             phase: None,
             not_locked: Vec::new(),
             holds: false,
+            passed_over: Vec::new(),
             given_up: false,
         }
     }
@@ -110,6 +114,7 @@ impl Manager {
     /// All that it stands for have answered, or it is answered without them.
     pub(super) fn group_ends(&mut self, id: GroupId, turn: &mut Turn) {
         let Some(group) = self.groups.remove(&id) else { return };
+        let Some(group) = self.lock_who_was_left_out(id, group, turn) else { return };
         if let Some(phase) = group.phase {
             return self.shared(phase, group, turn);
         }

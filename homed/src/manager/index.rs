@@ -1,6 +1,7 @@
 //! Which homes are called so, have that UID, or lie there: kept up as homes change, so that nobody looks through all of them.
 
 use crate::home::Home;
+use crate::home::without::{Rule, has};
 use records::UserName;
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -70,7 +71,7 @@ impl Index {
         if self.keys.get(user) == new.as_ref() {
             return;
         }
-        if let Some(old) = self.keys.remove(user) {
+        if let Some(old) = self.keys.remove(user).filter(|_| has(Rule::Index)) {
             self.by_uid.take(&old.uid, user);
             old.names.iter().for_each(|name| self.by_name.take(name, user));
             self.by_image.take(&old.image, user);

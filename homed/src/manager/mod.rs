@@ -21,10 +21,13 @@ pub mod weakness;
 mod lock_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk;
 
 use crate::home::effect::{Announcement, Effect, Event, Failed, JobId, Timer};
 use crate::home::facts::Facts;
 use crate::home::verdict::{Held, Verb};
+use crate::home::without::{Rule, has};
 use crate::home::{Fate, GroupId, Home, Tuning, Turn, Waiter, Wanted};
 use crate::job::Outcome;
 use crate::words::request::{self, Answer, Caller, HomeKey, Operation, RequestId};
@@ -213,7 +216,9 @@ impl Manager {
 
     fn take_out(&mut self, user: &UserName, was_shown: bool, turn: &mut Turn) {
         let Some(mut home) = self.homes.remove(user) else { return };
-        home.refuse_queue(turn);
+        if has(Rule::AnswersWhoWaits) {
+            home.refuse_queue(turn);
+        }
         if was_shown {
             turn.effects.push(Effect::DropReferences(user.clone()));
             turn.effects.push(Effect::Announce(Announcement::Vanished(user.clone(), home.uid())));

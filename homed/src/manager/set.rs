@@ -7,6 +7,7 @@ use crate::home::effect::{Announcement, Effect};
 use crate::home::facts::Place;
 use crate::home::state::State;
 use crate::home::view::HomeView;
+use crate::home::without::{Rule, has};
 use crate::home::{Home, Turn};
 use crate::words::request::{Caller, Operation, Session};
 use records::UserName;
@@ -138,6 +139,11 @@ impl Manager {
     /// Where the home of this user is.
     pub fn place_of(&self, user: &UserName) -> Option<&Place> {
         self.homes.get(user).map(Home::place)
+    }
+
+    /// Whether something that was broken off on that home is to be put in order yet: settling it has failed.
+    pub fn is_to_be_settled(&self, user: &UserName) -> bool {
+        has(Rule::SettlesAfterwards) && self.homes.get(user).is_some_and(Home::is_to_be_settled)
     }
 
     /// The place of the home whose storage lies there.

@@ -13,7 +13,8 @@ use super::{Manager, Operation};
 use crate::home::effect::{Effect, Failed, Timer};
 use crate::home::state::Resting;
 use crate::home::verdict::Verb;
-use crate::home::{GroupId, Home, Sleep, Turn, Waiter};
+use crate::home::without::{Rule, has};
+use crate::home::{GroupId, Home, Sleep, Turn, Waiter, Wanted};
 use crate::words::request::{Answer, RequestId, Then};
 use records::refusal::Refused;
 use records::{Refusal, UserName};
@@ -68,8 +69,16 @@ impl Manager {
         if holds {
             self.hold(turn);
         }
-        let group = self.all_of(Group { holds, ..Group::of(Verb::LockAll, waiter, 0) }, turn);
-        turn.effects.push(Effect::SetTimer(Timer::Group(group), LOCKED));
+        let passed_over = if holds { self.left_out(turn) } else { Vec::new() };
+        let group = Group { holds, passed_over, ..Group::of(Verb::LockAll, waiter, 0) };
+        let group = self.all_of(group, turn);
+        // What waited for a job that was held back, and takes no key, does not wait for the wake; but the locks come first.
+        if holds {
+            self.each_busy(turn, Home::go_on);
+        }
+        if has(Rule::LocksAreLate) {
+            turn.effects.push(Effect::SetTimer(Timer::Group(group), LOCKED));
+        }
     }
 
     fn hold(&mut self, turn: &mut Turn) {
@@ -87,7 +96,9 @@ impl Manager {
 
     fn ring_in(&mut self, left: Duration, turn: &mut Turn) {
         self.sleeping.timer = turn.job_id().0;
-        turn.effects.push(Effect::SetTimer(Timer::Hold(self.sleeping.timer), left));
+        if has(Rule::HoldEnds) {
+            turn.effects.push(Effect::SetTimer(Timer::Hold(self.sleeping.timer), left));
+        }
     }
 
     /// The machine has slept. It may sleep again before it is over.
@@ -119,7 +130,9 @@ impl Manager {
         for group in self.groups.values_mut().filter(|group| group.holds) {
             (group.holds, group.given_up) = (false, true);
         }
-        self.each_busy(turn, Home::go_on);
+        if has(Rule::GoesOn) {
+            self.each_busy(turn, Home::go_on);
+        }
     }
 
     /// A call that locks all homes has ended, or its caller has gone: a sleep that is given up is over.
@@ -143,6 +156,38 @@ impl Manager {
         group.failed.get_or_insert_with(|| Failed::Fault(why.clone()));
         group.not_locked.extend(late.into_iter().map(|text| format!("{text}, and {why}.")));
         self.group_ends(id, turn);
+    }
+
+    /// Before the machine may sleep: a home that somebody had left out, and has not any more, is locked after all. Gives
+    /// the call back when there is none.
+    pub(super) fn lock_who_was_left_out(
+        &mut self,
+        id: GroupId,
+        mut group: Group,
+        turn: &mut Turn,
+    ) -> Option<Group> {
+        if !group.holds || group.failed.is_some() || !has(Rule::LockedAfterAll) {
+            return Some(group);
+        }
+        let left_out = self.left_out(turn);
+        let open = |user: &UserName| {
+            self.homes.get(user).is_some_and(|home| !home.is_already_so(Verb::LockAll, turn.facts))
+        };
+        let (stay, go): (Vec<_>, Vec<_>) =
+            group.passed_over.drain(..).partition(|user| left_out.contains(user));
+        let users: Vec<UserName> = go.into_iter().filter(open).collect();
+        group.passed_over = stay;
+        if users.is_empty() {
+            return Some(group);
+        }
+        group.left = users.len();
+        self.groups.insert(id, group);
+        for user in users {
+            let wanted =
+                Wanted { waiter: Waiter::Group(id), ..Wanted::by_the_daemon(Verb::LockAll, turn.now_usec) };
+            self.lock_event(&user, turn, |home, turn| home.lock_unasked(wanted, turn));
+        }
+        None
     }
 
     /// Homes that are open nonetheless: somebody has them left out.

@@ -20,7 +20,7 @@ use std::time::Duration;
 const TEND: Duration = Duration::MAX;
 const NAMES: [&str; 2] = ["alice", "bob"];
 
-mod crowd;
+pub mod crowd;
 mod scene;
 mod trust;
 
