@@ -31,6 +31,7 @@ mod tend;
 mod timer;
 mod tuning;
 mod turn;
+mod uid;
 mod unsettled;
 mod update;
 mod urgent;
@@ -69,6 +70,8 @@ pub struct Home {
     record: belief::Believed,
     place: Place,
     uid: u32,
+    /// That its record names, which may be another for as long as a job runs: nobody else's meanwhile.
+    bound_uid: Option<u32>,
     known: Known,
     running: Option<Running>,
     queue: queue::Queue,
@@ -112,6 +115,7 @@ impl Home {
             place: Place::of(record.record(), turn.machine),
             attempts: Attempts::of(record.record(), turn.machine),
             signed_locally: turn.facts.signed_locally(record.host()),
+            bound_uid: crate::words::uids::bound(record.record(), turn.machine),
             record,
             uid,
             known,

@@ -66,7 +66,7 @@ impl Home {
     }
 
     /// What must be looked up first, if anything.
-    fn check_before(&self, work: Work, wanted: &Wanted, id: JobId, turn: &Turn) -> Option<Check> {
+    pub(super) fn check_before(&self, work: Work, wanted: &Wanted, id: JobId, turn: &Turn) -> Option<Check> {
         let check = |names, uids, quality| Check { user: self.user().clone(), id, names, uids, quality };
         match work {
             Work::Activating(_) | Work::Fixating(_) => {
@@ -109,16 +109,6 @@ impl Home {
         Some(Quality { new: new.duplicate(), old: old.map(Credentials::duplicate) })
     }
 
-    /// The UID it has, then the others of the range; a new home whose record names one gets that or none.
-    fn uid_candidates(&self, work: Work, turn: &Turn) -> Vec<u32> {
-        let mut candidates = vec![self.uid];
-        let insists = work == Work::Creating && self.record().members().contains_key("uid");
-        if !insists {
-            candidates.extend(crate::words::uids::candidates(self.user(), turn.uids, &turn.uid_range));
-        }
-        candidates
-    }
-
     /// The check came back.
     pub fn checked(&mut self, id: JobId, findings: Findings, turn: &mut Turn) -> Fate {
         let Some(running) = self.running.as_ref().filter(|r| r.id == id && r.phase == Phase::Checking) else {
@@ -134,6 +124,7 @@ impl Home {
                 Some(_) if self.queue.is_urgent() && running.work.steps_back() => {
                     return self.steps_back(turn);
                 }
+                Some(uid) if self.has_lost(uid, turn) => return self.checks_again(turn),
                 Some(uid) => {
                     self.work(uid, turn);
                     return Fate::Stays;
@@ -307,9 +298,8 @@ impl Home {
         let record = self.record.record();
         self.place = super::facts::Place::of(record, turn.machine);
         self.attempts.follow(record, turn.machine);
-        if let Some(uid) = crate::words::uids::bound(record, turn.machine) {
-            self.uid = uid;
-        }
+        let bound = crate::words::uids::bound(record, turn.machine);
+        self.follow_binding(bound, turn);
     }
 
     pub(super) fn save(&self, turn: &mut Turn) {

@@ -11,13 +11,20 @@ use std::hash::Hash;
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Keys {
     uid: u32,
+    /// That one, and what else nobody may get.
+    kept: Vec<u32>,
     names: Vec<String>,
     image: String,
 }
 
 impl Keys {
     fn of(home: &Home) -> Self {
-        Self { uid: home.uid(), names: home.names(), image: home.place().image.clone() }
+        Self {
+            uid: home.uid(),
+            kept: home.uids().collect(),
+            names: home.names(),
+            image: home.place().image.clone(),
+        }
     }
 }
 
@@ -58,6 +65,7 @@ impl<K: Eq + Hash> Users<K> {
 pub(super) struct Index {
     keys: BTreeMap<UserName, Keys>,
     by_uid: Users<u32>,
+    by_kept: Users<u32>,
     by_name: Users<String>,
     by_image: Users<String>,
     /// UIDs that have become taken (`true`) or free since this was asked last.
@@ -75,14 +83,20 @@ impl Index {
             self.by_uid.take(&old.uid, user);
             old.names.iter().for_each(|name| self.by_name.take(name, user));
             self.by_image.take(&old.image, user);
-            let is_taken = self.by_uid.of(&old.uid).next().is_some();
-            self.uids_changed.push((old.uid, is_taken));
+            for uid in &old.kept {
+                self.by_kept.take(uid, user);
+                let is_taken = self.by_kept.of(uid).next().is_some();
+                self.uids_changed.push((*uid, is_taken));
+            }
         }
         if let Some(new) = new {
             self.by_uid.put(new.uid, user);
             new.names.iter().for_each(|name| self.by_name.put(name.clone(), user));
             self.by_image.put(new.image.clone(), user);
-            self.uids_changed.push((new.uid, true));
+            for uid in &new.kept {
+                self.by_kept.put(*uid, user);
+                self.uids_changed.push((*uid, true));
+            }
             self.keys.insert(user.clone(), new);
         }
     }

@@ -45,8 +45,13 @@ pub fn is_found_by_what_it_has(manager: &Manager, open: &BTreeSet<RequestId>) {
     let homes: Vec<&Home> = manager.homes.walk().collect();
     for home in &homes {
         let user = home.user();
-        uids.insert(home.uid());
-        assert!(index.with_uid(home.uid()).eq([user]), "{user} is not found by UID");
+        uids.extend(home.uids());
+        assert!(
+            index.with_uid(home.uid()).eq([user]),
+            "{user} is not found by UID {}: {:?}",
+            home.uid(),
+            index.with_uid(home.uid()).collect::<Vec<_>>()
+        );
         assert!(home.names().iter().all(|name| index.called(name).eq([user])), "{user} is not found by name");
         assert!(index.at(&home.place().image).eq([user]), "{user} is not found by image");
     }
