@@ -194,13 +194,8 @@ impl Home {
             self.going = Some(Going { untold: Some((wanted.waiter, failed)) });
             return Fate::Stays;
         }
-        if running.work == Work::Locking {
-            let why = match &failed {
-                Failed::Refused(refused) => refused.sentence.clone(),
-                Failed::Fault(chain) => chain.clone(),
-            };
-            self.not_locked(wanted.waiter, &why, turn);
-        }
+        let failed =
+            if running.work == Work::Locking { self.lock_failed(&wanted, failed, turn) } else { failed };
         let told = failed.clone();
         turn.answer_after(wanted.waiter, Err(failed), wait);
         if wanted.is_attempt() && running.phase != Phase::Checking {
@@ -225,6 +220,21 @@ impl Home {
             | Work::Tending(_) => {}
         }
         Fate::Stays
+    }
+
+    /// Who waits for a lock by name is told in words, too, also where the log alone has the causes otherwise.
+    fn lock_failed(&self, wanted: &Wanted, failed: Failed, turn: &mut Turn) -> Failed {
+        match failed {
+            Failed::Refused(refused) => {
+                self.not_locked(wanted.waiter, &refused.sentence, turn);
+                Failed::Refused(refused)
+            }
+            Failed::Fault(chain) => {
+                let why = self.broken_lock(&chain, turn);
+                self.not_locked(wanted.waiter, &why, turn);
+                self.failed_lock(&why)
+            }
+        }
     }
 
     /// It could not be deactivated or given up: later again, unless somebody holds it. Once it is unmounted, nothing

@@ -110,6 +110,25 @@ impl Home {
         ))
     }
 
+    /// What is told of a lock whose worker failed, hung or was killed: what happened, where the key is, as the kernel shows,
+    /// and what follows. It is settled in any case.
+    pub(super) fn broken_lock(&self, chain: &str, turn: &Turn) -> String {
+        let resting = turn.facts.whereabouts(&self.place).resting(self.known);
+        let key = match resting {
+            Resting::Active | Resting::Open => "its key is still in memory",
+            Resting::Locked => "its device is suspended without a key, and what follows that was not done",
+            Resting::Unfixated | Resting::Absent | Resting::Inactive | Resting::Dirty => {
+                "nothing of it is open any more"
+            }
+        };
+        format!(
+            "the lock was broken off ({chain}); {key}. It is finished or taken back now, and tried again until that \
+             succeeds. A disk that gives no answer has to be plugged in again; if that is no help, close what can be closed \
+             and restart the machine. To try at once, as root: homectl lock {}",
+            self.user()
+        )
+    }
+
     /// A lock that nobody waits for by name has failed: whoever may do something about it is told.
     pub(super) fn not_locked(&self, waiter: Waiter, why: &str, turn: &mut Turn) {
         if let Waiter::Group(group) = waiter {

@@ -268,7 +268,7 @@ def with_daemon_killed(verb, world):
 def follow(name, world):
     """The verb that comes next may be refused, and must not fail in a way nobody has thought of."""
     done = FOLLOWS[name](world)
-    if done and "unexpectedly" in done.stderr:
+    if done and ("unexpectedly" in done.stderr or "the lock was broken off" in done.stderr):
         raise Lost(f"{name} came next, and failed: {done.stderr}")
 
 

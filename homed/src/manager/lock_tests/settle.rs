@@ -23,6 +23,25 @@ fn nothing_touches_a_home_whose_broken_lock_is_not_mended_yet() {
     );
 }
 
+/// As with a disk that hangs: "it failed unexpectedly" says neither whether the key is out of memory nor what to do.
+#[test]
+fn a_lock_that_was_broken_off_is_told_in_words() {
+    for (mount, key) in [
+        (Mount::Usable, "its key is still in memory"),
+        (Mount::Suspended, "its device is suspended without a key"),
+        (Mount::None, "nothing of it is open"),
+    ] {
+        let mut scene = Scene::new("", |_| {});
+        scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+        scene.mounts.borrow_mut().insert("alice".into(), mount);
+        let late = "suspending the encrypted device takes too long";
+        scene.end_as_it_is(|_| Outcome::Fault { chain: late.into() });
+        let Some(Err(told)) = scene.answer() else { panic!("not told: {mount:?}") };
+        assert!(told.contains(late) && told.contains(key) && told.contains("homectl lock alice"), "{told}");
+        assert!(scene.settles(), "and it is settled");
+    }
+}
+
 #[test]
 fn nobody_is_refused_for_what_the_daemon_puts_in_order_by_itself() {
     let mut scene = Scene::new("", |_| {});
