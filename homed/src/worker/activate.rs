@@ -149,7 +149,7 @@ pub struct Offered<'a> {
     /// All of it.
     pub offer: Offer<'a>,
     /// The keys that this may be.
-    keys: Vec<Secret>,
+    pub keys: Vec<Secret>,
 }
 
 impl<'a> Offered<'a> {
@@ -158,6 +158,14 @@ impl<'a> Offered<'a> {
         let offer = Offer::new(&job.credentials);
         let keys = candidates(job, &offer, steps)?;
         Ok(Self { offer, keys })
+    }
+
+    /// The same for a job that may do without: whoever offers nothing is not to be asked for a touch either.
+    pub fn if_any(job: &'a Job, steps: &mut dyn Steps) -> Result<Self, Failure> {
+        match job.credentials.is_empty() {
+            true => Ok(Self { offer: Offer::new(&job.credentials), keys: Vec::new() }),
+            false => Self::new(job, steps),
+        }
     }
 }
 

@@ -1,19 +1,19 @@
 //! Rebuilding what can be rebuilt.
 //!
 //! ```text
-//! without a key:  backup → devices of killed runs → unfinished images → partition table → encryption header
+//! without a key:  devices of killed runs → the image, as its plan says (`storage/luks/plan/mend.rs`)
 //! with one:       (file system, if that was asked for →) key slots → records → mark
 //! ```
 //!
-//! Each step leaves a home that opens as well as before, so a power cut in between costs nothing.
+//! Each step leaves a home that opens as well as before, so a power cut in between costs nothing. Tokens are asked once, before
+//! anything else.
 
-use super::activate::{Unlocked, candidates, proven_first, unlocked};
+use super::activate::{Offered, Unlocked, proven_first, unlocked_with};
 use super::check::{judge, look};
 use super::heal::{self, Given};
 use super::{Looked, state, steps::Reporter};
 use crate::job::{Failure, Job, Known, Mounted, Repair, Seen, Step};
 use crate::storage::{self, Opening, Spec, Then};
-use crate::token::Offer;
 use records::health::{Finding, Kind, Report};
 use records::reconcile::Rule;
 use records::{Record, Refusal};
@@ -23,7 +23,8 @@ use std::io::Write;
 const PLAN: &[Step] = &[
     Step::Check,
     Step::Backup,
-    Step::Partition,
+    Step::SecondTable,
+    Step::FirstTable,
     Step::RebuildHeader,
     Step::RepairFileSystem,
     Step::Unlock,
@@ -37,9 +38,11 @@ const PLAN: &[Step] = &[
 /// What is done for a finding: without a key, and with one.
 fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
     Some(match kind {
-        Kind::ImageCutShort => (Needs::Key, "write the partition table anew, if the file system fits"),
-        Kind::FirstTableDamaged | Kind::SecondTableDamaged | Kind::BothTablesDamaged => {
-            (Needs::Nothing, "write the partition table anew, both copies")
+        Kind::ImageCutShort | Kind::BothTablesDamaged => {
+            (Needs::Key, "write the partition table anew, if the file system fits")
+        }
+        Kind::FirstTableDamaged | Kind::SecondTableDamaged => {
+            (Needs::Nothing, "write the partition table anew from its sound copy")
         }
         Kind::FirstHeaderDamaged | Kind::SecondHeaderDamaged | Kind::HeadersDiffer => {
             (Needs::Nothing, "write the encryption header anew from its sound copy")
@@ -106,7 +109,8 @@ enum Needs {
 /// Looks, rebuilds, and looks again.
 pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Reporter<W>) -> Looked {
     steps.plan(PLAN);
-    let facts = look(job, (Seen::Closed, known), steps)?;
+    let offered = Offered::if_any(job, steps)?;
+    let facts = look(job, (Seen::Closed, known), &offered, steps)?;
     let before = judge::judge(&facts);
     if facts.examined.locked_elsewhere {
         return Err(Refusal::HomeInUse.into());
@@ -122,27 +126,23 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
     if let Some(mends) = backend.mends().filter(|_| without_key) {
         actions.extend(mends.mend(&state::backup_path(&job.record)?, steps)?);
     }
-    let mut record = None;
+    let (mut record, mut offered) = (None, offered);
     if !job.credentials.is_empty() {
         // What the layers above hid is seen now.
-        let facts = look(job, (Seen::Closed, known), steps)?;
+        let facts = look(job, (Seen::Closed, known), &offered, steps)?;
         let now = judge::judge(&facts);
         let broken = how.file_system && now.iter().any(|finding| needs(finding) == Some(Needs::Leave));
         if broken {
             // The look before has mounted it: somebody vouches for it.
             let vouched = facts.vouched.ok_or(Refusal::BadSignature)?;
             if let Some(mends) = backend.mends() {
-                mends.repair_file_system(
-                    &candidates(job, &Offer::new(&job.credentials), steps)?,
-                    vouched,
-                    steps,
-                )?;
+                mends.repair_file_system(&offered.keys, vouched, steps)?;
                 actions.push("The file system was repaired by its own program.".into());
             }
         }
         // A repair of the file system is a use of the home too: its mark goes with the rest.
         if broken || now.iter().any(|finding| needs(finding) == Some(Needs::Key)) {
-            record = with_key(job, known, steps)?;
+            (record, offered) = with_key(job, known, offered, steps)?;
             actions.extend(now.iter().filter(|finding| needs(finding) == Some(Needs::Key)).map(done));
         }
     }
@@ -151,7 +151,7 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
         Some(host) => Job { record: state::believed(job, host)?, host: Some(host.clone()), ..duplicate(job) },
         None => duplicate(job),
     };
-    let after = judge::judge(&look(&job, (Seen::Closed, host), steps)?);
+    let after = judge::judge(&look(&job, (Seen::Closed, host), &offered, steps)?);
     actions.dedup();
     Ok((Report { findings: after, actions }.sorted(), record))
 }
@@ -198,9 +198,15 @@ fn planned(findings: &[Finding], how: Repair, has_key: bool) -> Vec<String> {
 }
 
 /// Records, key slots and mark, as a login does it, without showing the home to anybody.
-fn with_key<W: Write>(job: &Job, known: Known, steps: &mut Reporter<W>) -> Result<Option<Record>, Failure> {
+fn with_key<'a, W: Write>(
+    job: &'a Job,
+    known: Known,
+    offered: Offered<'a>,
+    steps: &mut Reporter<W>,
+) -> Result<(Option<Record>, Offered<'a>), Failure> {
     let how = Opening::Change(Mounted::No);
-    let Unlocked { offer, keys, mut copies, mut opened } = unlocked(job, (known, Rule::Any), how, steps)?;
+    let Unlocked { offer, keys, mut copies, mut opened } =
+        unlocked_with(job, offered, (known, Rule::Any), how, steps)?;
     proven_first(&copies, opened.as_mut(), &offer)?;
     let home = opened.home(steps)?;
     copies.see_identity(home, steps)?;
@@ -211,7 +217,7 @@ fn with_key<W: Write>(job: &Job, known: Known, steps: &mut Reporter<W>) -> Resul
     let binding = if known == Known::Yes { Map::new() } else { opened.binding() };
     let host = copies.write_host(job, binding, steps)?;
     opened.finish(steps)?;
-    Ok(host)
+    Ok((host, Offered { offer, keys }))
 }
 
 #[cfg(test)]

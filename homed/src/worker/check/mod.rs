@@ -1,7 +1,7 @@
 //! Looking at every part of a home, and changing nothing. Who wants the home meanwhile gets it: the daemon
 //! ends this worker then, and what it had open goes with it.
 
-use super::activate::candidates;
+use super::activate::Offered;
 use super::copies::vouched;
 use super::first::First;
 use super::{Looked, state, steps::Reporter};
@@ -23,7 +23,7 @@ const PLAN: &[Step] = &[Step::Check, Step::Unlock, Step::CheckFileSystem, Step::
 /// Looks, and judges.
 pub fn check<W: Write>(job: &Job, seen: Seen, known: Known, steps: &mut Reporter<W>) -> Looked {
     steps.plan(PLAN);
-    let facts = look(job, (seen, known), steps)?;
+    let facts = look(job, (seen, known), &Offered::if_any(job, steps)?, steps)?;
     Ok((Report { findings: judge::judge(&facts), actions: Vec::new() }.sorted(), None))
 }
 
@@ -31,17 +31,15 @@ pub fn check<W: Write>(job: &Job, seen: Seen, known: Known, steps: &mut Reporter
 pub fn look<W: Write>(
     job: &Job,
     (seen, known): (Seen, Known),
+    offered: &Offered<'_>,
     steps: &mut Reporter<W>,
 ) -> Result<Facts, Failure> {
     let spec = Spec::of(&job.record, &job.machine)?;
-    let offer = Offer::new(&job.credentials);
-    // Whoever offers nothing is not to be asked for a touch either.
-    let keys = if job.credentials.is_empty() { Vec::new() } else { candidates(job, &offer, steps)? };
     let home_directory = spec.home_directory.clone();
     let image = spec.image.clone();
     let trust = state::trust(job)?;
     let vouch = |header: Option<&Record>| vouched(&trust, &job.record, header);
-    let wish = Examination { seen, keys: &keys, vouch: &vouch };
+    let wish = Examination { seen, keys: &offered.keys, vouch: &vouch };
     let examined = storage::backend(spec)?.examine(&wish, steps)?;
     let host = (known == Known::Yes).then_some(job.host.as_ref().unwrap_or(&job.record));
     let home = match (&examined.inside, seen) {
@@ -51,7 +49,7 @@ pub fn look<W: Write>(
     };
     let header = header_record(&examined);
     let vouched = vouch(header.as_ref().and_then(|copy| copy.as_ref().ok()));
-    let fit = fit(&offer, &examined, [host, header.as_ref().and_then(|copy| copy.as_ref().ok())])?;
+    let fit = fit(&offered.offer, &examined, [host, header.as_ref().and_then(|copy| copy.as_ref().ok())])?;
     let mut judge = Judge { first: First::of(host, &trust), trust: &trust, newest: host };
     let judged = [&header, &home].map(|copy| copy.as_ref().map(|copy| judge.judged(copy)));
     let keys = judge.newest.map(token::count);
