@@ -46,6 +46,7 @@ steps! {
     MakeFileSystem, "make-file-system", "Making the file system";
     CheckFileSystem, "check-file-system", "Checking the file system";
     Backup, "backup", "Keeping what was there";
+    ForgetElsewhere, "forget-elsewhere", "Taking away the mark of another machine";
     RebuildHeader, "rebuild-header", "Writing the encryption header anew";
     RepairFileSystem, "repair-file-system", "Repairing the file system";
     Mount, "mount", "Mounting";

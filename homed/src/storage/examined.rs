@@ -88,7 +88,7 @@ pub enum Table {
 }
 
 /// The copies of the LUKS2 header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Headers {
     /// The first one's number of changes; `None`: damaged.
     pub first: Option<u64>,

@@ -4,8 +4,8 @@
 
 A state is all up to a flush, and of what was written after it a part: nothing, all, or as chance will have it. It is
 made of BASE, which follows the log, and a snapshot that is thrown away. Before the login comes one more verb, as chance
-will have it: a change of size, a check, a change of password and back, a login with a wrong one, or an update of the record. Each line of the output is one state that was
-lost; the last line is the count. Every SAMPLEth state is opened through the daemon and homectl, the others by a worker
+will have it: a change of size, a repair, a check, a change of password and back, a login with a wrong one, or an update of the
+record. Each line of the output is one state that was lost; the last line is the count. Every SAMPLEth state is opened through the daemon and homectl, the others by a worker
 alone, which does the same work without the bus. WHO is `ours`, or `original`: systemd-homed opens all of them.
 """
 
@@ -186,8 +186,16 @@ def update(by_daemon, password):
     return homectl("update alice --location=here", password) if by_daemon else look(by_daemon, password)
 
 
+def repair(by_daemon, password):
+    if by_daemon:
+        return homectl("repair --yes alice", password)
+    how = {"dry_run": False, "file_system": False}
+    return by_worker({"repair": {"how": how, "known": known()}}, password)
+
+
 BEFORE = {
     "resize": resize,
+    "repair": repair,
     "check": look,
     "passwd-and-back": passwd_and_back,
     "login-wrong": login_wrong,

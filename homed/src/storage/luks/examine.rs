@@ -1,6 +1,6 @@
 //! Looking at an image without changing anything, as far as a key reaches.
 
-use super::header::{self, HeaderCopy, Health, Place};
+use super::header::{self, HeaderCopy, Place};
 use super::opened::{is_ours, read_record};
 use super::read_only::{Looking, Source};
 use super::{file_system, header_copies, perform, record_token};
@@ -10,7 +10,8 @@ use crate::storage::examined::{
 };
 use crate::storage::luks::spec::Spec;
 use crate::storage::luks::whereabouts::helper_name;
-use crate::storage::parts::{gpt, image, mapped, mark, superblock};
+use crate::storage::parts::gpt::{self, Copies};
+use crate::storage::parts::{image, mapped, mark, superblock};
 use crate::sys::{blockdev, file, loopdev, mount};
 use records::Refusal;
 use records::signature::Vouched;
@@ -131,14 +132,13 @@ fn place(file: &File, spec: &Spec, found: &mut Examined) -> Option<Place> {
     let size = blockdev::length(file).ok()?;
     match header::locate(file, spec) {
         Ok(place) => {
-            let copies = gpt::find(size, &mut |offset, length| image::bytes(file, offset, length));
-            found.table = Some(match (&place.table, copies) {
-                (None, _) => Table::NotNeeded,
-                (Some((_, Health::CutShort)), _) => Table::CutShort(missing(file, size)),
-                (Some((_, Health::Sound)), _) => Table::Sound,
-                (Some(_), Some((_, gpt::Copies::SecondOnly))) => Table::FirstDamaged,
-                (Some(_), Some(_)) => Table::SecondDamaged,
-                (Some(_), None) => Table::BothDamaged,
+            found.table = Some(match place.table.as_ref().map(|(_, copies)| copies) {
+                None => Table::NotNeeded,
+                Some(Copies::CutShort | Copies::CutToFormer) => Table::CutShort(missing(file, size)),
+                Some(Copies::Both) => Table::Sound,
+                Some(Copies::SecondOnly) => Table::FirstDamaged,
+                Some(Copies::FirstOnly) => Table::SecondDamaged,
+                Some(Copies::Neither) => Table::BothDamaged,
             });
             Some(place)
         }

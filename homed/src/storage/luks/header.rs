@@ -6,7 +6,7 @@
 use super::header_copies::{self, Contents, MAGIC, Short};
 use super::tries::{self, Unlocked};
 use super::{cost, record_token};
-use crate::job::{Context, Failure, Steps, refuse};
+use crate::job::{Context, Failure, refuse};
 use crate::storage::luks::spec::Spec;
 use crate::storage::parts::gpt::{self, Copies, Table};
 use crate::storage::parts::image;
@@ -43,7 +43,7 @@ pub struct Place {
     /// Bytes.
     pub size: u64,
     /// The partition table, where the image has one.
-    pub table: Option<(Table, Health)>,
+    pub table: Option<(Table, Copies)>,
 }
 
 impl Place {
@@ -59,15 +59,13 @@ pub fn spot(file: &File, spec: &Spec) -> Spot {
     locate(file, spec).map_or(Spot::before(0), |place| place.mark())
 }
 
-/// Whether the partition table wants to be written anew.
+/// Whether the first copy of an encryption header can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// It does not.
+    /// It can.
     Sound,
-    /// One copy is damaged, or both.
+    /// It cannot.
     Damaged,
-    /// The image was cut short: the table fits what is left, the file system perhaps not.
-    CutShort,
 }
 
 /// Finds the encrypted part: all of the image, or the partition named after the user. A block device is encrypted as a whole:
@@ -82,16 +80,14 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
         return whole_device(file, size, spec);
     }
     let found = gpt::find(size, &mut |offset, length| image::bytes(file, offset, length));
-    let (table, health) = match found {
-        Some((table, Copies::Both)) => (table, Health::Sound),
-        Some((table, Copies::FirstOnly | Copies::SecondOnly)) => (table, Health::Damaged),
-        Some((table, Copies::CutShort)) => (table, Health::CutShort),
-        None => (guess(file, size, spec)?, Health::Damaged),
+    let (table, copies) = match found {
+        Some(found) => found,
+        None => (guess(file, size, spec)?, Copies::Neither),
     };
     if !table.is_named(&spec.name) || spec.uuids.partition.is_some_and(|wanted| wanted != table.partition) {
         return damaged(spec, "its partition belongs to another home");
     }
-    Ok(Place { offset: table.start, size: table.end - table.start, table: Some((table, health)) })
+    Ok(Place { offset: table.start, size: table.end - table.start, table: Some((table, copies)) })
 }
 
 /// Whose home an image says it is: by the name of its partition, where there is a LUKS header in that.
@@ -153,31 +149,6 @@ fn guess(file: &File, size: u64, spec: &Spec) -> Result<Table, Failure> {
     Ok(Table::covering(size, 512, uuid::Uuid::new_v4(), partition, &spec.name))
 }
 
-/// Writes a damaged partition table anew. That of an image that was cut short has to wait until the file system is
-/// known to fit: before that it tells how much is missing.
-pub fn repair_table(
-    file: &File,
-    place: &Place,
-    health: Health,
-    steps: &mut dyn Steps,
-) -> Result<(), Failure> {
-    let Some((table, found)) = &place.table else { return Ok(()) };
-    if *found == Health::Sound || *found != health {
-        return Ok(());
-    }
-    let size = blockdev::length(file).during("looking at the image")?;
-    if table.size != size && health == Health::Damaged {
-        steps.warn("The image's partition table does not fit its size; it was left alone.".into());
-        return Ok(());
-    }
-    for (offset, bytes) in table.pieces() {
-        file.write_all_at(&bytes, offset).during("writing the partition table")?;
-    }
-    file.sync_all().during("writing the partition table to disk")?;
-    steps.warn("The image's partition table was damaged; it was written anew.".into());
-    Ok(())
-}
-
 /// A refusal that says the storage is broken, not the password.
 pub fn damaged<T>(spec: &Spec, what: &str) -> Result<T, Failure> {
     refuse(
@@ -196,7 +167,7 @@ pub struct HeaderCopy {
     pub luks: Luks,
     /// Encryption sector size in bytes.
     pub sector: u32,
-    /// Whether the first of its two copies on disk is damaged (the second one was read).
+    /// Whether the first of its two copies on disk is damaged (the second one was read then).
     pub first_copy: Health,
     /// What its copies say.
     texts: Vec<Value>,

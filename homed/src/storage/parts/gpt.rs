@@ -12,6 +12,12 @@
 
 use uuid::Uuid;
 
+mod found;
+
+#[cfg(test)]
+pub use found::choose;
+pub use found::{Copies, find};
+
 /// "user home" of the Discoverable Partitions Specification.
 pub const USER_HOME: Uuid = Uuid::from_u128(0x773f91ef_66d4_49b5_bd83_d683bf40ad16);
 /// The partition begins and ends on a multiple of this, in bytes.
@@ -189,38 +195,6 @@ impl Table {
 
 /// Gives `length` bytes at an offset, or `None` where the image ends before.
 pub type ReadAt<'a> = dyn FnMut(u64, usize) -> Option<Vec<u8>> + 'a;
-
-/// Which copies of the table are sound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Copies {
-    /// Both.
-    Both,
-    /// The one at the end is damaged or elsewhere.
-    FirstOnly,
-    /// The one at the beginning is damaged.
-    SecondOnly,
-    /// The image ends before the one at the beginning says, and has none at its end: it was cut off. The table
-    /// found is the one that fits what is left.
-    CutShort,
-}
-
-/// Finds the table of an image of `size` bytes, in sectors of 512 or 4096.
-pub fn find(size: u64, read: &mut ReadAt<'_>) -> Option<(Table, Copies)> {
-    [512, 4096].into_iter().find_map(|sector| {
-        let first = Table::read_at(sector, sector, read);
-        let last = (size / sector).checked_sub(1)?.checked_mul(sector)?;
-        let second = Table::read_at(last, sector, read);
-        match (first, second) {
-            (Some(table), Some(second)) if table == second => Some((table, Copies::Both)),
-            (Some(table), _) if table.size <= size => Some((table, Copies::FirstOnly)),
-            (None, Some(table)) => Some((table, Copies::SecondOnly)),
-            // Larger than the image: the one at the end is the newer.
-            (Some(_), Some(second)) => Some((second, Copies::SecondOnly)),
-            (Some(table), None) => table.resized(size).map(|table| (table, Copies::CutShort)),
-            (None, None) => None,
-        }
-    })
-}
 
 fn guid(bytes: &[u8]) -> Option<Uuid> {
     Some(Uuid::from_bytes_le(*bytes.first_chunk()?))

@@ -8,7 +8,7 @@ use crate::storage::luks::header::{self, Health};
 use crate::storage::luks::perform::open::{Opens, reach};
 use crate::storage::luks::perform::pinned;
 use crate::storage::luks::plan::open::{Mount, Situation, Step, Way, Wish};
-use crate::storage::luks::{file_system, resize, sealed, segment};
+use crate::storage::luks::{file_system, plan, resize, sealed, segment};
 use crate::storage::parts::below::Below;
 use crate::storage::parts::room::Room;
 use crate::storage::parts::tree::{self, Device, Ids, PrivateMount};
@@ -81,8 +81,7 @@ impl LuksOpened {
     }
 
     fn level(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        self.settle_file(steps)?;
-        header::repair_table(&self.image, &self.place, Health::Damaged, steps)?;
+        self.level_image(plan::mend::Wish::Opened, steps)?;
         if self.header.first_copy == Health::Damaged {
             steps.warn(
                 "The first copy of the encryption header was damaged; it was written anew from the second."
@@ -117,9 +116,9 @@ impl LuksOpened {
     }
 
     fn check(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        self.repair_cut_table(steps)?;
         let Some(mapped) = &self.mapped else { return Err(Failure::fault("the device was not opened")) };
         let found = probe(mapped, &self.spec)?;
-        self.repair_cut_table(&found, steps)?;
         if self.stands.way == Way::Write {
             file_system::check(&found, mapped.path())?;
         }

@@ -1,13 +1,14 @@
 //! Sizes of an image that is being opened: what a change that was cut short has left is settled on the way.
 
-use super::LuksOpened;
+use super::{LuksOpened, probe};
 use crate::job::{Failure, Mounted, Steps};
 use crate::storage::Opening;
-use crate::storage::luks::header::{self, Health};
+use crate::storage::luks::header;
+use crate::storage::luks::perform::mend::{OnImage, reach};
+use crate::storage::luks::plan::mend::Wish;
 use crate::storage::luks::resize::Layers;
-use crate::storage::luks::resize::mend::{self, Left};
 use crate::storage::luks::{blocks, is_mounted};
-use crate::storage::parts::superblock::FileSystem;
+use crate::storage::parts::image;
 use std::os::fd::OwnedFd;
 
 impl LuksOpened {
@@ -24,24 +25,23 @@ impl LuksOpened {
         }
     }
 
-    /// Before anything is attached: the file follows its table.
-    pub(super) fn settle_file(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        match mend::file(&self.image, &self.place, steps) {
-            Ok(Left::Nothing) => Ok(()),
-            Ok(Left::FileSystem) => {
-                self.place = header::locate(&self.image, &self.spec)?;
-                Ok(())
-            }
-            Err(failure) => {
-                steps.warn(format!("A change of size that was cut short stays so: {}", failure.text()));
-                Ok(())
-            }
+    /// The file follows its table, and a damaged table its sound copy.
+    pub(super) fn level_image(&mut self, wish: Wish, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let mut on_image = OnImage::new(&self.spec, &self.image, self.place.clone(), None);
+        let stands = reach(&mut on_image, wish, steps)?;
+        if stands.has_odd_table() {
+            steps.warn("The image's partition table does not fit its size; it was left alone.".into());
         }
+        self.place = on_image.place;
+        Ok(())
     }
 
     /// Once it is mounted: the file system follows its device.
     pub(super) fn settle_size(&self, directory: OwnedFd, steps: &mut dyn Steps) {
-        if crate::storage::parts::image::unfinished_resize(&self.image).is_none() {
+        // What is still to be cut off is told by the note.
+        let is_longer = |length: u64| self.place.table.as_ref().is_some_and(|(table, _)| length > table.size);
+        let is_level = self.image.metadata().is_ok_and(|facts| !is_longer(facts.len()));
+        if !is_level || image::unfinished_resize(&self.image).is_none() {
             return;
         }
         let data = self.place.size.saturating_sub(self.facts.data_offset);
@@ -52,8 +52,10 @@ impl LuksOpened {
 
     /// An image that somebody has cut short: if the file system fits in what is left, nothing is missing, and the
     /// table is written so.
-    pub(super) fn repair_cut_table(&self, found: &FileSystem, steps: &mut dyn Steps) -> Result<(), Failure> {
-        let Some((_, Health::CutShort)) = &self.place.table else { return Ok(()) };
+    pub(super) fn repair_cut_table(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let is_doubtful = self.place.table.as_ref().is_some_and(|(_, copies)| copies.is_doubtful());
+        let Some(mapped) = self.mapped.as_ref().filter(|_| is_doubtful) else { return Ok(()) };
+        let found = probe(mapped, &self.spec)?;
         let room = self.place.size.saturating_sub(self.facts.data_offset);
         if found.size > room {
             return header::damaged(
@@ -64,6 +66,6 @@ impl LuksOpened {
                 ),
             );
         }
-        header::repair_table(&self.image, &self.place, Health::CutShort, steps)
+        self.level_image(Wish::OpenedAndFits, steps)
     }
 }

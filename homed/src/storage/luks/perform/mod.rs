@@ -5,6 +5,7 @@ pub mod give_key;
 pub mod keys;
 pub mod lock;
 pub mod machine;
+pub mod mend;
 pub mod open;
 pub mod pinned;
 pub mod sweep;

@@ -4,6 +4,7 @@
 
 pub mod keys;
 pub mod lock;
+pub mod mend;
 pub mod open;
 pub mod sweep;
 pub mod without;

@@ -83,6 +83,15 @@ mends! {
     /// A file system that an earlier run has frozen in another mount namespace is frozen.
     #[cfg(test)]
     FrozenBefore,
+    /// Of an image that somebody has open nothing is rebuilt.
+    NobodyUses,
+    /// What is written over by a repair is kept first.
+    KeptFirst,
+    /// Of a partition table one copy is on disk before the other is written.
+    #[cfg(test)]
+    OneTable,
+    /// The table of an image that was cut short is written when the file system fits what is left.
+    FitsFirst,
     /// The mark that this machine has the image open goes with whoever closes or settles the home, also where it is not
     /// known to be whole.
     Unmarks,

@@ -9,34 +9,12 @@
 //! A file that is longer without a note of ours is left alone. Nothing of this ever refuses a login.
 
 use super::{Layers, Operation};
-use crate::job::{Context, Failure, Step, Steps};
-use crate::storage::luks::header::{self, Place};
+use crate::job::{Failure, Step, Steps};
+use crate::storage::luks::header;
+use crate::storage::luks::perform::mend::{OnImage, reach};
+use crate::storage::luks::plan::mend::Wish;
 use crate::storage::parts::image;
 use crate::sys::devmapper::Crypt;
-use std::fs::File;
-
-/// Whether something is left to be done once the file system is mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    /// No change of size was cut short.
-    Nothing,
-    /// The file system is to be as large as its device, then the note can go.
-    FileSystem,
-}
-
-/// Brings the file in line with its table.
-pub fn file(image: &File, place: &Place, steps: &mut dyn Steps) -> Result<Left, Failure> {
-    let Some(_) = image::unfinished_resize(image) else { return Ok(Left::Nothing) };
-    let length = image.metadata().during("looking at the image")?.len();
-    if let Some((table, _)) = &place.table
-        && length > table.size
-    {
-        steps.enter(Step::CutFile)?;
-        let cut = image.set_len(table.size).and_then(|()| image.sync_all());
-        cut.during("cutting the image off")?;
-    }
-    Ok(Left::FileSystem)
-}
 
 impl Layers<'_> {
     /// Brings all layers of a mounted home in line with the table, if a change was cut short.
@@ -45,11 +23,11 @@ impl Layers<'_> {
             return Ok(());
         }
         let place = header::locate(self.image, self.spec)?;
-        if let Some((table, _)) = &place.table {
-            self.write(&table.pieces()[1])?;
-            self.write(&table.pieces()[0])?;
+        let mut on_image = OnImage::new(self.spec, self.image, place, None);
+        if reach(&mut on_image, Wish::Opened, steps)?.is_longer() {
+            return Err(Failure::fault("the image cannot be cut off, and a change of size stays cut short"));
         }
-        file(self.image, &place, steps)?;
+        let place = on_image.place;
         let data = place.size.saturating_sub(crypt.start * 512);
         let grows = data >= crypt.sectors * 512;
         let mut operations = [Operation::Loop(place.size), Operation::Mapped(data)];

@@ -21,7 +21,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 pub mod key;
 pub mod mend;
-mod plan;
+pub(super) mod plan;
 mod squeeze;
 
 /// A home whose layers are all there.

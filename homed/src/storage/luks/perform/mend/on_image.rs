@@ -1,0 +1,205 @@
+//! An image on this machine, and the steps that rebuild it.
+
+use super::Mends;
+use crate::job::{Context, Failure, Steps, refuse};
+use crate::storage::luks::header::{self, HeaderCopy, Place};
+use crate::storage::luks::header_copies;
+use crate::storage::luks::perform::sweep::refuse_what_is_open;
+use crate::storage::luks::plan::mend::{Situation, Step, Table, Used, Which};
+use crate::storage::luks::spec::Spec;
+use crate::storage::parts::below::Below;
+use crate::storage::parts::{image, mark};
+use crate::sys::cryptsetup::Luks;
+use crate::sys::{blockdev, durable, loopdev};
+use records::Refusal;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+const MIB: u64 = 1 << 20;
+/// How much of the image's beginning is kept: 1 MiB of table, 16 MiB of header.
+const HEAD: u64 = 17 * MIB;
+/// How much of its end.
+const TAIL: u64 = MIB;
+
+/// An image that is open for writing, and locked.
+pub struct OnImage<'a> {
+    /// Its record's values.
+    pub spec: &'a Spec,
+    /// The image.
+    pub image: &'a File,
+    /// Where its encrypted part is, as it was at the last look.
+    pub place: Place,
+    /// Where what is written over is kept; `None`: it is not to be rebuilt.
+    pub backup: Option<&'a Path>,
+    /// That has been done.
+    pub kept: bool,
+    /// What was done, in words.
+    pub done: Vec<String>,
+}
+
+impl<'a> OnImage<'a> {
+    /// Nothing is done yet.
+    pub fn new(spec: &'a Spec, image: &'a File, place: Place, backup: Option<&'a Path>) -> Self {
+        Self { spec, image, place, backup, kept: false, done: Vec::new() }
+    }
+
+    fn used(&self) -> Result<Used, Failure> {
+        let devices = self.spec.clues().devices().during("looking for what is open")?;
+        let loops = loopdev::at(&self.spec.image).during("looking for loop devices")?;
+        let is_used = !devices.is_empty() || loops.iter().any(|one| one.carries);
+        Ok(if is_used { Used::Yes } else { Used::No })
+    }
+
+    fn forget_elsewhere(&mut self) -> Result<(), Failure> {
+        let spot = self.place.mark();
+        let Some(opener) = mark::another(self.image, spot, &self.spec.machine) else { return Ok(()) };
+        mark::forget(self.image, spot)
+            .and_then(|()| self.image.sync_all())
+            .during("taking away the mark of another machine")?;
+        self.done.push(format!(
+            "The mark of another machine that has the home open was taken away: {}.",
+            mark::words(&opener)
+        ));
+        Ok(())
+    }
+
+    fn remove_unfinished(&mut self) -> Result<(), Failure> {
+        let (image, machine) = (&self.spec.image, &self.spec.machine.id);
+        let left = image::unfinished(image, machine);
+        image::remove_unfinished(image, machine)?;
+        self.done.push(format!("Unfinished images were deleted: {}.", left.join(", ")));
+        Ok(())
+    }
+
+    fn cut_file(&mut self) -> Result<(), Failure> {
+        let Some((table, _)) = &self.place.table else { return Ok(()) };
+        let cut = self.image.set_len(table.size).and_then(|()| self.image.sync_all());
+        cut.during("cutting the image off")
+    }
+
+    fn keep(&mut self) -> Result<(), Failure> {
+        let Some(backup) = self.backup else { return Err(Failure::fault("there is no place to keep it")) };
+        keep(self.image, backup)?;
+        self.kept = true;
+        self.done.push(format!(
+            "What was there is kept in {}: as sparse as it is, it has the beginning and the end of the image. \
+             Delete it once the home is well: old passwords open what it has.",
+            backup.display()
+        ));
+        Ok(())
+    }
+
+    fn write_table(&mut self, which: Which, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let Some((table, _)) = &self.place.table else { return Ok(()) };
+        let [first, second] = table.pieces();
+        let (offset, bytes) = if which == Which::First { first } else { second };
+        let written = self.image.write_all_at(&bytes, offset).and_then(|()| self.image.sync_all());
+        written.during("writing the partition table")?;
+        let words = match which {
+            Which::First => "The first copy of the image's partition table was damaged; it was written anew.",
+            Which::Second => {
+                "The second copy of the image's partition table was damaged; it was written anew."
+            }
+        };
+        match self.backup {
+            Some(_) => self.done.push(words.into()),
+            // It was cut short within, and that is told when it is settled.
+            None if image::unfinished_resize(self.image).is_some() => {}
+            None => steps.warn(words.into()),
+        }
+        Ok(())
+    }
+
+    /// The library writes the copy that is damaged or older anew when it reads the header.
+    fn write_header(&mut self) -> Result<(), Failure> {
+        let header = HeaderCopy::read(self.image, &self.place, self.spec)?;
+        let device = Below::of(self.image, &self.spec.image, header.window(&self.place))?;
+        drop(Luks::load(device.path()).during("reading the encryption header")?);
+        drop(device);
+        self.image.sync_all().during("writing the header to disk")?;
+        let now = self.headers();
+        if now.first.is_none() || now.first != now.second {
+            return refuse(
+                Refusal::HomeDamaged,
+                "The encryption header could not be written anew. The home opens by the copy that is sound.",
+            );
+        }
+        self.done.push("The encryption header was written anew, both copies.".into());
+        Ok(())
+    }
+
+    fn headers(&self) -> crate::storage::examined::Headers {
+        let offset = self.place.offset;
+        header_copies::look(&mut |at, length| image::bytes(self.image, offset + at, length))
+    }
+}
+
+impl Mends for OnImage<'_> {
+    fn look(&mut self) -> Result<Situation, Failure> {
+        let rebuilds = self.backup.is_some();
+        let unfinished = || image::unfinished(&self.spec.image, &self.spec.machine.id);
+        let table = self.place.table.as_ref();
+        Ok(Situation {
+            used: if rebuilds { self.used()? } else { Used::No },
+            unfinished: rebuilds && !unfinished().is_empty(),
+            elsewhere: mark::another(self.image, self.place.mark(), &self.spec.machine).is_some(),
+            length: blockdev::length(self.image).during("looking at the image")?,
+            resizing: image::unfinished_resize(self.image).is_some(),
+            table: table.map(|(table, copies)| Table {
+                size: table.size,
+                sector: table.sector,
+                copies: *copies,
+            }),
+            headers: rebuilds.then(|| self.headers()),
+            kept: self.kept,
+        })
+    }
+
+    fn perform(&mut self, step: Step, steps: &mut dyn Steps) -> Result<(), Failure> {
+        match step {
+            Step::RemoveUnfinished => self.remove_unfinished(),
+            Step::ForgetElsewhere => self.forget_elsewhere(),
+            Step::CutFile => self.cut_file(),
+            Step::Keep => self.keep(),
+            Step::WriteTable(which) => self.write_table(which, steps),
+            Step::WriteHeader => self.write_header(),
+        }?;
+        self.place = header::locate(self.image, self.spec)?;
+        Ok(())
+    }
+
+    fn in_use(&self) -> Failure {
+        let luks = HeaderCopy::read(self.image, &self.place, self.spec).and_then(|mut header| {
+            header.luks.facts().during("reading the encryption header").map(|facts| facts.uuid)
+        });
+        match luks.and_then(|uuid| refuse_what_is_open(self.spec, uuid, None)) {
+            Err(failure) => failure,
+            Ok(()) => Refusal::HomeInUse.into(),
+        }
+    }
+}
+
+/// Keeps beginning and end of the image in a sparse file of the same size, durably. It has its name when it is whole: half a
+/// backup would be taken for a whole one. What a cut leaves of it is collected when the daemon starts.
+fn keep(file: &File, backup: &Path) -> Result<(), Failure> {
+    let unfinished = durable::unfinished(backup);
+    let kept = || -> io::Result<()> {
+        // What is kept is of an image that a power cut does not take away.
+        file.sync_all()?;
+        let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        let size = blockdev::length(file)?;
+        copy.set_len(size)?;
+        image::copy_range(file, &copy, 0..HEAD.min(size))?;
+        image::copy_range(file, &copy, size.saturating_sub(TAIL)..size)?;
+        copy.sync_all()?;
+        durable::name(&unfinished, backup)
+    };
+    let kept = kept();
+    if kept.is_err() {
+        // Already failing: what matters is the first error.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    kept.during(format!("keeping what was there in {}", backup.display()))
+}
