@@ -86,7 +86,7 @@ pub fn sign(record: &Record, key: &PrivateKey) -> Result<Record, NotSignable> {
 }
 
 /// Whose signatures count here.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
     /// The keys of this machine: the one it signs with, and those that it signed with before it lost them.
     pub local: Vec<PublicKey>,

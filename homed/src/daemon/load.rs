@@ -22,6 +22,7 @@ impl Daemon {
             self.take(Event::Held(left));
         }
         self.loading = true;
+        self.parts.facts.begin_turn();
         let records = self.parts.outside.load();
         let machine = self.parts.manager.machine().clone();
         let places = records.iter().map(|record| Place::of(record, &machine)).collect();

@@ -107,17 +107,21 @@ impl Daemon {
     pub(super) fn answered_late(&mut self, user: UserName) {
         let Some(place) = self.parts.manager.place_of(&user).cloned() else { return };
         if self.ground.is_silent(&place) {
-            return self.look_at_place(place);
+            return self.look_at_places(vec![place]);
         }
         self.take(Event::Seen(user));
     }
 
-    fn look_at_place(&self, place: Place) {
+    /// All of them on one thread: after a start they may be thousands.
+    fn look_at_places(&self, places: Vec<Place>) {
+        if places.is_empty() {
+            return;
+        }
         let (ground, events) = (self.ground.clone(), self.events());
         tokio::spawn(async move {
-            let user = place.user.clone();
-            ground.ask_all(vec![place]).await;
-            events.event(Event::Seen(user));
+            let users: Vec<UserName> = places.iter().map(|place| place.user.clone()).collect();
+            ground.ask_all(places).await;
+            users.into_iter().for_each(|user| events.event(Event::Seen(user)));
         });
     }
 
@@ -174,7 +178,7 @@ impl Daemon {
     pub(super) fn look_at_new(&self, news: &[News]) {
         self.forget_looks(news.iter().filter(|(_, view)| view.is_none()).map(|(user, _)| user));
         let places = news.iter().filter_map(|(_, view)| Some(&view.as_ref()?.place));
-        places.filter(|place| !self.ground.knows(place)).for_each(|place| self.look_at_place(place.clone()));
+        self.look_at_places(places.filter(|place| !self.ground.knows(place)).cloned().collect());
     }
 
     /// Looks at the home root for storage that nobody knows.

@@ -13,6 +13,8 @@ use crate::storage::whereabouts::{self, Found};
 use crate::words::request::{KeyOperation, SigningKey};
 use records::signature::{PrivateKey, Trust, Verdict, sign};
 use records::{Credentials, Record, Refusal, UserName};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -35,6 +37,44 @@ struct Kept {
     number: u64,
     /// `None`: they were never read.
     trust: Option<Trust>,
+    /// What the records were worth that were judged by these keys last, by their digests: to tell a digest costs a small
+    /// part of what a signature does, and each record is judged more than once.
+    judged: HashMap<UserName, (Digest, Verdict)>,
+}
+
+/// SHA-256 of a record, signatures included.
+type Digest = [u8; 32];
+
+/// Of so many users at most it is remembered: names come from strangers, too.
+const MOST_JUDGED: usize = 16_384;
+
+impl Kept {
+    /// What a record is worth; `None`: the keys were never read.
+    fn judge(&mut self, record: &Record) -> Option<Verdict> {
+        let trust = self.trust.as_ref()?;
+        let digest: Digest = Sha256::digest(record.to_compact()).into();
+        if let Some((same, verdict)) = self.judged.get(record.user())
+            && *same == digest
+        {
+            return Some(*verdict);
+        }
+        let verdict = trust.verdict(record);
+        if self.judged.len() >= MOST_JUDGED {
+            self.judged.clear();
+        }
+        self.judged.insert(record.user().clone(), (digest, verdict));
+        Some(verdict)
+    }
+
+    /// Others count from now on, or the same.
+    fn follow(&mut self, trust: Option<Trust>) {
+        // A disk that fails makes nobody a stranger who was none.
+        let Some(trust) = trust else { return };
+        if self.trust.as_ref() != Some(&trust) {
+            self.judged.clear();
+            self.trust = Some(trust);
+        }
+    }
 }
 
 impl Neighbours {
@@ -45,7 +85,7 @@ impl Neighbours {
 
     /// Who signed a record, by the keys as they were read last: no file is read for it.
     pub fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {
-        match self.kept().trust.as_ref()?.verdict(record) {
+        match self.kept().judge(record)? {
             Verdict::Local => Some(SignedLocally::Yes),
             Verdict::LocalAmongOthers | Verdict::Foreign => Some(SignedLocally::No),
             Verdict::Unsigned | Verdict::Stranger | Verdict::Rejected => None,
@@ -55,10 +95,11 @@ impl Neighbours {
     /// What the signatures of a record are worth, by the keys as they are: a worker, or root, may have made another in the
     /// meantime, so none is rejected by what was read earlier. It reads files.
     fn verdict(&self, record: &Record) -> Option<Verdict> {
-        let known = self.kept().trust.as_ref().map(|trust| trust.verdict(record));
+        let known = self.kept().judge(record);
         match known {
             None | Some(Verdict::Stranger | Verdict::Rejected) => {
-                self.keys_changed().map(|trust| trust.verdict(record))
+                self.keys_changed();
+                self.kept().judge(record)
             }
             known => known,
         }
@@ -83,7 +124,7 @@ impl Neighbours {
 
     /// Reads the keys again. Without the lock: whoever judges a record must not wait for a disk. Of two who read at a time,
     /// the one who has begun later is right.
-    fn keys_changed(&self) -> Option<Trust> {
+    fn keys_changed(&self) {
         let number = {
             let mut kept = self.kept();
             kept.last += 1;
@@ -93,10 +134,8 @@ impl Neighbours {
         let mut kept = self.kept();
         if kept.number < number {
             kept.number = number;
-            // A disk that fails makes nobody a stranger who was none.
-            kept.trust = trust.clone().or(kept.trust.take());
+            kept.follow(trust);
         }
-        trust
     }
 
     fn own_key(&self) -> io::Result<PrivateKey> {
@@ -135,8 +174,7 @@ impl Outside for Neighbours {
     }
 
     fn read_keys(&self) {
-        // What was read is kept.
-        let _ = self.keys_changed();
+        self.keys_changed();
     }
 
     fn mounts_below(&self, place: &Place) -> Mounts {
@@ -267,6 +305,15 @@ mod tests {
             std::fs::remove_file(folders.state.join("local.private")).expect("there");
             assert_eq!(neighbours.signed_locally(&signed), Some(SignedLocally::Yes), "key {seed}");
         }
+        // What was judged by keys that count no more counts no more either.
+        let known = sign(&record, &PrivateKey::from_seed([2; 32])).expect("signed");
+        assert_eq!(neighbours.signed_locally(&known), Some(SignedLocally::Yes));
+        for entry in std::fs::read_dir(&folders.state).expect("listed").flatten() {
+            let is_key = entry.file_name().to_str().is_some_and(|name| name.ends_with(".public"));
+            is_key.then(|| std::fs::remove_file(entry.path()).expect("removed"));
+        }
+        neighbours.read_keys();
+        assert_eq!(neighbours.signed_locally(&known), None);
         let stranger = sign(&record, &PrivateKey::from_seed([3; 32])).expect("signed");
         assert_eq!(neighbours.signed_locally(&stranger), None);
     }

@@ -3,7 +3,7 @@
 //! Everybody reads what is believed: fronts, the account database, whoever starts a job. What is on disk goes back to disk,
 //! and to the worker, to be compared with the other copies.
 
-use super::facts::Facts;
+use super::facts::SignedLocally;
 use super::{Home, Turn};
 use crate::job::Known;
 use crate::words::request::TrustReport;
@@ -24,10 +24,15 @@ impl Believed {
     /// What was accepted of a stranger goes once a key of its signers is trusted: whoever does not trust it any more later
     /// believes nothing of it.
     pub fn of(host: Record, turn: &Turn) -> Self {
-        let is_trusted = turn.facts.signed_locally(&host).is_some();
-        let host = if is_trusted { stranger::without_accepted(&host, turn.machine) } else { host };
+        let signed = turn.facts.signed_locally(&host);
+        Self::judged(host, signed, turn)
+    }
+
+    /// The same where it is known already who has signed it: telling that is dear. What was accepted is in no signature.
+    pub fn judged(host: Record, signed: Option<SignedLocally>, turn: &Turn) -> Self {
+        let host = if signed.is_some() { stranger::without_accepted(&host, turn.machine) } else { host };
         let shown =
-            restricted(&host, turn.facts, turn.strangers).then(|| stranger::believed(&host, turn.machine));
+            restricted(&host, signed, turn.strangers).then(|| stranger::believed(&host, turn.machine));
         Self { host, shown }
     }
 
@@ -47,9 +52,9 @@ impl Believed {
     }
 }
 
-fn restricted(host: &Record, facts: &dyn Facts, strangers: Strangers) -> bool {
+fn restricted(host: &Record, signed: Option<SignedLocally>, strangers: Strangers) -> bool {
     let is_signed = host.members().contains_key("signature");
-    strangers != Strangers::Yes && is_signed && facts.signed_locally(host).is_none()
+    strangers != Strangers::Yes && is_signed && signed.is_none()
 }
 
 /// What a stranger's home is here. One that this machine does not know, on a device, was put here by whoever has plugged that
@@ -65,8 +70,9 @@ impl Home {
     /// Whether keys or settings are such now that the record is believed otherwise.
     pub fn is_judged_otherwise(&self, turn: &Turn) -> bool {
         let host = self.record.host();
-        self.signed_locally != turn.facts.signed_locally(host)
-            || Believed::of(host.clone(), turn).record() != self.record.record()
+        let signed = turn.facts.signed_locally(host);
+        self.signed_locally != signed
+            || Believed::judged(host.clone(), signed, turn).record() != self.record.record()
     }
 
     /// Keys or settings may be others now: judges the record again. Saved while no job runs; one that does brings a record.
@@ -74,7 +80,7 @@ impl Home {
         let host = self.record.host().clone();
         self.signed_locally = turn.facts.signed_locally(&host);
         let was = self.record.is_restricted();
-        self.record = Believed::of(host, turn);
+        self.record = Believed::judged(host, self.signed_locally, turn);
         if was != self.record.is_restricted() {
             self.attempts.follow(self.record.record(), turn.machine);
         }

@@ -33,6 +33,7 @@ impl Home {
                 shell: settings.effective_shell().to_owned(),
                 name: user,
             },
+            auto_login: settings.auto_login == Some(true),
             record: self.live_record(turn),
             state: self.state(facts),
         }

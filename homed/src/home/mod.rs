@@ -110,11 +110,12 @@ pub enum Fate {
 impl Home {
     /// A home with a record of this host, or (`known`: no) a synthetic one.
     pub fn new(record: Record, uid: u32, known: Known, turn: &Turn) -> Self {
-        let record = belief::Believed::of(record, turn);
+        let signed_locally = turn.facts.signed_locally(&record);
+        let record = belief::Believed::judged(record, signed_locally, turn);
         Self {
             place: Place::of(record.record(), turn.machine),
             attempts: Attempts::of(record.record(), turn.machine),
-            signed_locally: turn.facts.signed_locally(record.host()),
+            signed_locally,
             bound_uid: crate::words::uids::bound(record.record(), turn.machine),
             record,
             uid,

@@ -294,7 +294,7 @@ impl Home {
     fn set_record(&mut self, record: Record, turn: &mut Turn) {
         self.known = Known::Yes;
         self.signed_locally = turn.facts.signed_locally(&record);
-        self.record = Believed::of(record, turn);
+        self.record = Believed::judged(record, self.signed_locally, turn);
         let record = self.record.record();
         self.place = super::facts::Place::of(record, turn.machine);
         self.attempts.follow(record, turn.machine);

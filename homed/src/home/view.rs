@@ -33,6 +33,8 @@ pub struct HomeView {
     pub unix: UnixRecord,
     /// State, with [`State::name`] for the bus.
     pub state: State,
+    /// Its user is to be logged in without a question where the machine starts.
+    pub auto_login: bool,
 }
 
 impl HomeView {

@@ -18,6 +18,7 @@ use crate::words::request::HomeKey;
 use records::UserName;
 use sharded::Sharded;
 use sizes::Sizes;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// One home as it was when something happened to it last.
@@ -33,6 +34,8 @@ pub struct Homes {
     by_name: Sharded<UserName>,
     by_uid: Sharded<u32>,
     by_alias: Sharded<String>,
+    /// Those of users who are logged in without a question.
+    auto_logins: Arc<BTreeMap<UserName, Arc<Entry>>>,
     in_order: Arc<OnceLock<Vec<Arc<Entry>>>>,
 }
 
@@ -67,8 +70,16 @@ impl Homes {
         self.in_order.get_or_init(order).iter()
     }
 
+    /// Those of users who are to be logged in without a question, by name.
+    pub fn auto_logins(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.auto_logins.values()
+    }
+
     fn take_out(&mut self, user: &UserName) -> Option<Arc<Entry>> {
         let old = self.by_name.remove(user)?;
+        if old.view.auto_login {
+            Arc::make_mut(&mut self.auto_logins).remove(user);
+        }
         let others = |entry: &Arc<Entry>| entry.view.unix.name != *user;
         if self.by_uid.get(&old.view.unix.uid).is_some_and(|entry| !others(entry)) {
             self.by_uid.remove(&old.view.unix.uid);
@@ -83,6 +94,9 @@ impl Homes {
 
     fn put(&mut self, entry: Arc<Entry>) {
         let unix = &entry.view.unix;
+        if entry.view.auto_login {
+            Arc::make_mut(&mut self.auto_logins).insert(unix.name.clone(), entry.clone());
+        }
         self.by_uid.insert(unix.uid, entry.clone());
         for name in names::all(&entry.view.record) {
             self.by_alias.insert(name, entry.clone());
@@ -152,6 +166,7 @@ mod tests {
             },
             record,
             state: State { resting: Resting::Inactive, doing: None, lingering: Lingering::No },
+            auto_login: members.contains(r#""autoLogin":true"#),
         }
     }
 
@@ -185,6 +200,23 @@ mod tests {
         assert!(anew.iter().all(|entries| *entries < 100), "{anew:?}");
         let names: Vec<String> = now.all().map(|entry| entry.view.unix.name.to_string()).collect();
         assert!(names.len() == 1_999 && names.is_sorted());
+    }
+
+    #[test]
+    fn who_is_logged_in_without_a_question_is_known_without_looking_at_all() {
+        let lookup = Lookup::default();
+        let logins = || {
+            let homes = lookup.now();
+            homes.auto_logins().map(|entry| entry.view.unix.name.to_string()).collect::<Vec<_>>()
+        };
+        for (name, uid) in [("carol", 60003), ("alice", 60001)] {
+            lookup.publish(news(view(name, uid, r#","autoLogin":true"#)));
+        }
+        lookup.publish(news(view("bob", 60002, "")));
+        assert_eq!(logins(), ["alice", "carol"]);
+        lookup.publish(news(view("alice", 60001, "")));
+        lookup.publish(vec![(UserName::parse("carol").expect("valid"), None)]);
+        assert!(logins().is_empty());
     }
 
     #[test]

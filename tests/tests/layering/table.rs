@@ -227,6 +227,7 @@ pub const ROOMS: &[Room] = &[
             "rustix",
             "serde_json",
             "thiserror",
+            "sha2",
             "tokio",
             "tracing",
             "tracing_journald",

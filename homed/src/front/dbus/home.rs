@@ -248,11 +248,12 @@ impl Home {
         #[zbus(header)] header: Option<Header<'_>>,
     ) -> fdo::Result<(String, bool)> {
         let entry = self.entry()?;
-        // Nobody in particular: a signal that everybody sees.
-        let uid = match &header {
-            Some(header) => self.front.caller(Call { connection, header }).await?.uid,
-            None => u32::MAX,
+        let Some(header) = &header else {
+            // Nobody in particular: a signal that everybody sees. It waits for no file system: at a start there is one for
+            // each home, one after the other.
+            return Ok(visible(&entry.view, &self.front.link.with_known_sizes(&entry), u32::MAX));
         };
+        let uid = self.front.caller(Call { connection, header }).await?.uid;
         Ok(visible(&entry.view, &self.front.link.with_sizes(&entry).await, uid))
     }
 }

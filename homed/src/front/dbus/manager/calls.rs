@@ -4,7 +4,6 @@ use super::Manager;
 use crate::daemon::link::{
     Entry, Good, HomeKey, HomeView, KeyOperation, Offer, Operation, Reply, SigningKey,
 };
-use crate::daemon::this_machine;
 use crate::front::dbus::action;
 use crate::front::dbus::argument::Foreign;
 use crate::front::dbus::context::{Call, Front, Rule, visible};
@@ -24,15 +23,9 @@ pub(in crate::front::dbus) type AutoLogin = (String, String, OwnedObjectPath);
 /// Who is to be logged in without a question where the machine starts. Which seat else a home belongs to is told by the
 /// device that it lies on; homes in image files belong to the first.
 pub(in crate::front::dbus) fn auto_login(front: &Front) -> Vec<AutoLogin> {
-    let Ok(machine) = this_machine() else { return Vec::new() };
     let all = front.link.list(&front.link.ourselves());
-    all.all()
-        .filter(|entry| entry.view.record.on(&machine).auto_login == Some(true))
-        .filter_map(|entry| {
-            let name = entry.view.unix.name.to_string();
-            Some(("seat0".to_owned(), name, path(&entry.view).ok()?))
-        })
-        .collect()
+    let row = |view: &HomeView| Some(("seat0".to_owned(), view.unix.name.to_string(), path(view).ok()?));
+    all.auto_logins().filter_map(|entry| row(&entry.view)).collect()
 }
 
 /// Who may do it: a home's owner, or whoever polkit lets.
