@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -9,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 // linux/kd.h and linux/vt.h.
+const GIO_UNIMAP: u32 = 0x4B66;
 const KDGKBLED: u32 = 0x4B64;
 const KDGKBENT: u32 = 0x4B46;
 const KDGETMODE: u32 = 0x4B3B;
@@ -100,6 +102,21 @@ struct Entry {
     value: u16,
 }
 
+/// `unipair`: a letter, and where in the font it is.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct Glyph {
+    letter: u16,
+    place: u16,
+}
+
+/// `unimapdesc`: room for so many of them.
+#[repr(C)]
+struct Map {
+    count: u16,
+    entries: *mut Glyph,
+}
+
 impl Terminal {
     /// Opens it by the name of its device. It does not become the controlling terminal, and a line without anybody at its other end
     /// is not waited for.
@@ -157,6 +174,16 @@ impl Terminal {
         // SAFETY: the file is open for the call; the struct has the layout of `kbentry`.
         check(unsafe { libc::ioctl(self.0.as_raw_fd(), KDGKBENT as _, &mut entry) })?;
         Ok(character(entry.value))
+    }
+
+    /// The letters that the terminal's font has, of the first 65,536 (the kernel knows no others).
+    pub fn letters(&self) -> io::Result<BTreeSet<char>> {
+        let mut entries = vec![Glyph::default(); usize::from(u16::MAX)];
+        let mut map = Map { count: u16::MAX, entries: entries.as_mut_ptr() };
+        // SAFETY: the file is open for the call; the struct has the layout of `unimapdesc`, and its array the room that it says.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), GIO_UNIMAP as _, &mut map) })?;
+        entries.truncate(map.count.into());
+        Ok(entries.iter().filter_map(|glyph| char::from_u32(glyph.letter.into())).collect())
     }
 
     /// Whether Caps Lock is on.

@@ -4,6 +4,8 @@
 //! answer is awaited; the answer is one datagram, `+` and the password, or `-` where there is nobody. Only root may
 //! answer.
 
+use crate::catalogue::{Catalogue, Text, texts};
+use crate::people::People;
 use crate::sys::pam::{self, Conversation, Echo};
 use crate::{Ended, locked};
 use records::Secret;
@@ -32,12 +34,15 @@ pub fn plymouth_is_there() -> bool {
 
 /// Asks for this user until the home is unlocked, here or elsewhere.
 pub fn run(user: &str) -> Ended<()> {
-    let mut agents = Agents { user: user.to_owned(), watch: locked::watch()?, told: Vec::new() };
+    let (catalogue, watch) = (Catalogue::default(), locked::watch()?);
+    let mut agents = Agents { user: user.to_owned(), watch, told: Vec::new(), catalogue };
+    let mut people = People::of_daemon()?;
     while agents.waits() {
+        agents.catalogue = Catalogue::of(people.wait(user).language);
         if let Err(why) = pam::authenticate(user, "", &mut agents)
             && agents.waits()
         {
-            agents.told.push(format!("Still locked ({why})."));
+            agents.told.push(texts::STILL_LOCKED.because(&why));
             // What fails by itself is not tried in a circle.
             agents.pause()?;
         }
@@ -50,7 +55,8 @@ struct Agents {
     user: String,
     watch: OwnedFd,
     /// What was told since the last question, which is the only place to show it.
-    told: Vec<String>,
+    told: Vec<Text>,
+    catalogue: Catalogue,
 }
 
 impl Agents {
@@ -67,10 +73,8 @@ impl Agents {
     }
 
     fn question(&mut self, question: &str, echo: Echo) -> io::Result<Option<Secret>> {
-        let told = std::mem::take(&mut self.told).join(" ");
-        let asked = question.trim().trim_end_matches(':').trim();
-        let message = format!("{told} {asked} (home of {} is locked):", self.user);
-        let question = Question::put(&self.user, message.trim(), echo)?;
+        let message = message(&self.catalogue, &std::mem::take(&mut self.told), question, &self.user);
+        let question = Question::put(&self.user, &message, echo)?;
         loop {
             let mut fds =
                 [PollFd::new(&question.socket, PollFlags::IN), PollFd::new(&self.watch, PollFlags::IN)];
@@ -102,8 +106,17 @@ impl Conversation for Agents {
     }
 
     fn tell(&mut self, text: &str) {
-        self.told.push(text.trim().to_owned());
+        self.told.push(Text::Foreign(text.to_owned()));
     }
+}
+
+/// What was told since the last question, the question, and whose home it is about.
+fn message(catalogue: &Catalogue, told: &[Text], question: &str, user: &str) -> String {
+    let asked = catalogue.say(&Text::Foreign(question.to_owned()));
+    let asked = asked.trim_end_matches([':', '：', ' ', '\u{a0}']);
+    let mut parts: Vec<String> = told.iter().map(|text| catalogue.say(text)).collect();
+    parts.push(catalogue.say(&texts::AGENTS.with("question", asked).with("user", user)));
+    parts.join(" ")
 }
 
 /// A question that lies in the folder; it goes with this.
@@ -195,6 +208,22 @@ mod tests {
         assert_eq!(given(b"+first\0second\0"), Some(&b"first"[..]));
         assert_eq!(given(b"+pass"), Some(&b"pass"[..]));
         assert_eq!((given(b"-"), given(b""), given(b"pass")), (None, None, None));
+    }
+
+    #[test]
+    fn a_question_says_whose_home_it_is_about_in_every_language() {
+        use crate::catalogue::Language;
+        let told = [texts::STILL_LOCKED.because("Permission denied")];
+        let said = |language| message(&Catalogue::of(language), &told, "Password: ", "alice");
+        assert_eq!(
+            said(Language::English),
+            "Still locked: Permission denied. Password (home of alice is locked):"
+        );
+        assert_eq!(
+            said(Language::German),
+            "Noch gesperrt: nicht erlaubt. Passwort (Daten von alice sind gesperrt):"
+        );
+        assert_eq!(said(Language::Chinese), "仍处于锁定状态：权限不足。 密码（alice 的主目录已锁定）：");
     }
 
     #[test]

@@ -13,12 +13,18 @@
 //! to PAM and nowhere else; what is right and what is wrong is the daemon's business.
 
 mod agent;
+mod assigned;
 mod attempts;
+mod catalogue;
 mod clock;
 mod dark;
 mod dialog;
+#[cfg(test)]
+mod golden;
 mod hushed;
 mod locked;
+mod measure;
+mod people;
 mod power;
 mod screen;
 mod sessions;

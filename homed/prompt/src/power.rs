@@ -1,5 +1,6 @@
 //! What can be done without a password: sleep, restart, power off, another login.
 
+use crate::catalogue::{Id, Text, texts};
 use crate::{sessions, vt};
 use std::io;
 use std::process::{Command, Stdio};
@@ -36,17 +37,21 @@ impl Wish {
     }
 
     /// The number of its function key, and what the screen calls it.
-    pub fn key(self) -> (u8, &'static str) {
+    pub fn key(self) -> (u8, Id) {
         match self {
-            Self::OtherLogin => (2, "other login"),
-            Self::Sleep => (3, "sleep"),
-            Self::Restart => (4, "restart"),
-            Self::PowerOff => (5, "power off"),
+            Self::OtherLogin => (2, texts::KEY_LOGIN),
+            Self::Sleep => (3, texts::KEY_SLEEP),
+            Self::Restart => (4, texts::KEY_RESTART),
+            Self::PowerOff => (5, texts::KEY_OFF),
         }
     }
 
-    /// Begins it; what comes of it is seen. An error where a service of the system forbids it for now.
-    pub fn begin(self) -> io::Result<()> {
+    /// Begins it; what comes of it is seen. Else why not, for the person: a service of the system may forbid it for now.
+    pub fn begin(self) -> Result<(), Text> {
+        self.try_to().map_err(|why| self.cannot().because(&why.to_string()))
+    }
+
+    fn try_to(self) -> io::Result<()> {
         let what = match self {
             Self::OtherLogin => None,
             Self::Sleep => Some("sleep"),
@@ -63,18 +68,22 @@ impl Wish {
         }
     }
 
-    /// Whether work is lost by it, so that it is asked for twice.
-    pub fn loses_work(self) -> bool {
-        matches!(self, Self::Restart | Self::PowerOff)
+    /// What is said where work is lost by it, so that it is asked for twice.
+    pub fn loses_work(self) -> Option<Text> {
+        let again = match self {
+            Self::OtherLogin | Self::Sleep => return None,
+            Self::Restart => texts::AGAIN_RESTART,
+            Self::PowerOff => texts::AGAIN_OFF,
+        };
+        Some(again.with("number", self.key().0))
     }
 
-    /// In words, for "… again to …".
-    pub fn in_words(self) -> &'static str {
+    fn cannot(self) -> Id {
         match self {
-            Self::OtherLogin => "let another user log in",
-            Self::Sleep => "sleep",
-            Self::Restart => "restart the machine",
-            Self::PowerOff => "power it off",
+            Self::OtherLogin => texts::CANNOT_LOGIN,
+            Self::Sleep => texts::CANNOT_SLEEP,
+            Self::Restart => texts::CANNOT_RESTART,
+            Self::PowerOff => texts::CANNOT_OFF,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sessions, as logind knows them.
+//! Who is asked on the bus: logind for sessions, the display manager, and the daemon for user records.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,6 +9,9 @@ const PATH: &str = "/org/freedesktop/login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
 const SESSION: &str = "org.freedesktop.login1.Session";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+/// The daemon, where it has the user records.
+const HOMED: (&str, &str, &str) =
+    ("org.freedesktop.home1", "/org/freedesktop/home1", "org.freedesktop.home1.Manager");
 /// LightDM and SDDM have it.
 const DISPLAY_MANAGER: &str = "org.freedesktop.DisplayManager";
 
@@ -125,6 +128,19 @@ pub fn lid_is_closed() -> bool {
         bool::try_from(value)
     };
     zbus::block_on(property).unwrap_or(false)
+}
+
+/// The user's record, as JSON; `None`: the daemon does not answer, or does not know the user.
+pub fn record(user: &str) -> Option<String> {
+    let (name, path, interface) = HOMED;
+    let record = async {
+        let bus = connect().await?;
+        let reply =
+            bus.call_method(Some(name), path, Some(interface), "GetUserRecordByName", &(user,)).await?;
+        let (record, ..): (String, bool, OwnedObjectPath) = reply.body().deserialize()?;
+        zbus::Result::Ok(record)
+    };
+    zbus::block_on(record).ok()
 }
 
 /// Asks the display manager for its greeter; whether there is one that does so.

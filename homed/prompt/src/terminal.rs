@@ -1,5 +1,6 @@
 //! A terminal: one question at a time, and its settings put back after each.
 
+use crate::catalogue::{Catalogue, Language, Text};
 use crate::locked;
 use crate::sys::pam::{Conversation, Echo};
 use records::Secret;
@@ -18,6 +19,7 @@ pub struct Terminal {
     file: File,
     watch: OwnedFd,
     users: Vec<String>,
+    catalogue: Catalogue,
 }
 
 impl Terminal {
@@ -29,13 +31,29 @@ impl Terminal {
         if !rustix::termios::isatty(&file) {
             return Err(io::Error::from_raw_os_error(libc::ENOTTY));
         }
-        Ok(Self { file, watch: locked::watch()?, users: users.to_vec() })
+        Ok(Self { file, watch: locked::watch()?, users: users.to_vec(), catalogue: Catalogue::default() })
     }
 
     /// Writes text; the terminal may be in the raw mode of whoever uses it otherwise.
     pub fn write(&mut self, text: &str) {
         // A terminal that has gone shows when it is read from.
         let _ = self.file.write_all(text.replace('\n', "\r\n").as_bytes());
+    }
+
+    /// From now on in this language.
+    pub fn speak(&mut self, language: Language) {
+        self.catalogue = Catalogue::of(language);
+    }
+
+    /// The texts in the language that is spoken.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Writes a line.
+    pub fn say(&mut self, text: &Text) {
+        let line = self.catalogue.say(text);
+        self.write(&format!("{line}\n"));
     }
 
     /// Those it asks for who are locked now.
@@ -106,11 +124,12 @@ impl Terminal {
 
 impl Conversation for Terminal {
     fn ask(&mut self, question: &str, echo: Echo) -> Option<Secret> {
-        self.line(&format!("{} ", question.trim_end()), echo)
+        let question = self.catalogue.say(&Text::Foreign(question.to_owned()));
+        self.line(&format!("{question} "), echo)
     }
 
     fn tell(&mut self, text: &str) {
-        self.write(&format!("{}\n", text.trim_end()));
+        self.say(&Text::Foreign(text.to_owned()));
     }
 }
 

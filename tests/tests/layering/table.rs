@@ -54,7 +54,7 @@ pub const ROOMS: &[Room] = &[
         name: "homed_prompt",
         at: "homed/prompt/src",
         rooms: &["console", "records"],
-        crates: &["libc", "rustix", "zbus"],
+        crates: &["libc", "rustix", "unicode_width", "zbus"],
     },
     // The daemon. Ground: system calls, C libraries, and what else takes `unsafe`.
     Room {

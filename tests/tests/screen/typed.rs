@@ -14,9 +14,10 @@ const GREEN: &str = "printf '\\033[42m\\033[2J\\033[H'";
 /// And as it was.
 const PLAIN: &str = "printf '\\033[0m\\033[2J\\033[H'";
 
-/// carol is locked while alice, who works at the first terminal, is not: she is not disturbed. The prompt is found.
+/// carol is locked while alice, who works at the first terminal, is not: she is not disturbed. The prompt is found, in carol's
+/// language and with her name.
 pub fn who_works_is_not_disturbed(machine: &Ours, screen: &Screen<'_>) -> Result<()> {
-    machine.create("carol", "batterystaple")?;
+    machine.create("carol --language=de_DE.UTF-8 --real-name='Carol Jones'", "batterystaple")?;
     machine.done("activate carol", "batterystaple", "")?;
     machine.check("homectl lock carol || { journalctl -b -o cat -u homed -n 30 >&2; exit 1; }")?;
     screen.write("echo undis''turbed\n")?;
@@ -24,8 +25,8 @@ pub fn who_works_is_not_disturbed(machine: &Ours, screen: &Screen<'_>) -> Result
     machine.check("until [ -e /run/homed/prompt ]; do sleep 0.1; done")?;
     assert_eq!(machine.check("cat /sys/class/tty/tty0/active")?.trim(), "tty1");
     screen.press("ctrl-alt-f12")?;
-    screen.await_text("tty12", "carol is locked since")?;
-    screen.await_text("tty12", "Password:")?;
+    screen.await_text("tty12", "Carol Jones (carol) ist gesperrt seit")?;
+    screen.await_text("tty12", "Passwort:")?;
     screen.write("batterystaple\n")?;
     machine.becomes("carol", "active")?;
     screen.press("ctrl-alt-f1")?;

@@ -1,5 +1,6 @@
 //! The terminal under the screen: raw, its size asked anew each time, its settings put back at the end.
 
+use super::glyphs::Glyphs;
 use super::view::Size;
 use console::Terminal;
 use records::Secret;
@@ -45,6 +46,11 @@ impl Display {
     /// What the kernel does with its keys and its text.
     pub fn terminal(&self) -> &Terminal {
         &self.terminal
+    }
+
+    /// Which letters its font has; one that does not tell may have all.
+    pub fn glyphs(&self) -> Glyphs {
+        self.terminal.letters().map_or(Glyphs::All, Glyphs::These)
     }
 
     /// Columns and rows.

@@ -1,5 +1,6 @@
 //! Which keyboard layout is in force, and Caps Lock, in words: who types a password does not see what it becomes.
 
+use crate::assigned;
 use console::Terminal;
 use std::fs;
 use std::path::Path;
@@ -18,14 +19,14 @@ const LIGHTS: &str = "/sys/class/leds";
 /// The layout in words: what it is called, as far as that is set, and what its keys make in truth.
 pub fn layout(terminal: &Terminal) -> String {
     let row: String = ROW.filter_map(|key| terminal.character(key).ok().flatten()).collect();
-    let name = SET.iter().find_map(|(file, key)| value(&fs::read_to_string(file).ok()?, key));
+    let name = SET.iter().find_map(|(file, key)| assigned::value(&fs::read_to_string(file).ok()?, key));
     words(name.as_deref(), &row)
 }
 
 fn words(name: Option<&str>, row: &str) -> String {
     let all = [name.unwrap_or_default().to_owned(), row.to_uppercase()];
     let told: Vec<String> = all.into_iter().filter(|word| !word.is_empty()).collect();
-    if told.is_empty() { String::new() } else { format!("Keyboard: {}", told.join(", ")) }
+    told.join(", ")
 }
 
 /// Whether Caps Lock is on.
@@ -42,26 +43,14 @@ fn light(lights: &Path) -> bool {
     })
 }
 
-/// The last value that a shell would take for this name.
-fn value(text: &str, key: &str) -> Option<String> {
-    let mut values = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
-    values
-        .next_back()
-        .map(|value| value.trim_matches(['"', '\'']).to_owned())
-        .filter(|value| !value.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_name_is_said_where_it_is_set_and_the_keys_always() {
-        let debian = "# man\nXKBMODEL=\"pc105\"\nXKBLAYOUT=\"de\"\nXKBVARIANT=\"\"\n";
-        assert_eq!(value(debian, "XKBLAYOUT").as_deref(), Some("de"));
-        assert_eq!((value(debian, "XKBVARIANT"), value("#KEYMAP=fr\n", "KEYMAP")), (None, None));
-        assert_eq!(words(Some("de"), "qwertz"), "Keyboard: de, QWERTZ");
-        assert_eq!((words(None, "azerty"), words(None, "")), ("Keyboard: AZERTY".into(), String::new()));
+        assert_eq!(words(Some("de"), "qwertz"), "de, QWERTZ");
+        assert_eq!((words(None, "azerty"), words(None, "")), ("AZERTY".into(), String::new()));
     }
 
     #[test]

@@ -4,19 +4,23 @@
 //! display  bytes in, text out      view  a state → the text that shows it
 //!    keys  bytes → keys            field what is typed
 //!    idle  when it sleeps again      keyboard  what keys become
+//!  glyphs  what the font can show
 //! ```
 
 mod display;
 mod field;
+mod glyphs;
 mod idle;
 mod keyboard;
 mod keys;
 mod view;
 
+use crate::catalogue::{Catalogue, Language, Text, texts};
+use crate::people::People;
 use crate::power::Wish;
 use crate::settings::Settings;
 use crate::sys::pam::{self, Conversation, Echo};
-use crate::{Ended, clock, locked, sessions, vt};
+use crate::{Ended, assigned, clock, locked, sessions, vt};
 use display::Display;
 use field::{Added, Field};
 use idle::{Due, Idle};
@@ -48,6 +52,7 @@ pub fn run(device: &str, before: u32) -> Ended<()> {
     loop {
         let Some(user) = screen.chosen() else { return Ok(()) };
         screen.ahead = false;
+        screen.people.ask_again();
         match pam::authenticate(&user, device, &mut screen) {
             Ok(()) => {
                 if sessions::give_back(&user, before) {
@@ -72,6 +77,9 @@ struct Screen {
     view: View,
     /// Whom the running conversation is about.
     user: String,
+    people: People,
+    /// The language that the view is in.
+    language: Language,
     idle: Idle,
     /// What can be asked for.
     offers: BTreeSet<Wish>,
@@ -100,17 +108,20 @@ enum Event {
 
 impl Screen {
     fn open(device: &str) -> Ended<Self> {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let settings = Settings::read();
         let mut keys: Vec<_> = settings.offers.iter().map(|wish| wish.key()).collect();
-        keys.push((SHOW, "show"));
+        keys.push((SHOW, texts::KEY_SHOW));
         let keys = keys.into_iter().map(|(number, what)| (format!("F{number}"), what)).collect();
+        let display = Display::open(Path::new(device))?;
+        let view = View { host: machine(), keys, glyphs: display.glyphs(), ..View::default() };
         Ok(Self {
-            display: Display::open(Path::new(device))?,
+            display,
             watch: locked::watch()?,
             keys: Keys::default(),
-            view: View { host, keys, ..View::default() },
+            view,
             user: String::new(),
+            people: People::of_daemon()?,
+            language: Language::default(),
             idle: Idle::new(settings.sleep_again, clock::slept()),
             offers: settings.offers,
             doubtful: None,
@@ -129,17 +140,27 @@ impl Screen {
         let before = self.view.waiting.get(self.view.chosen).map(|waiting| waiting.user.clone());
         let place = before.and_then(|user| users.iter().position(|other| *other == user));
         self.view.chosen = place.unwrap_or(self.view.chosen).min(users.len().saturating_sub(1));
-        self.view.waiting = users.into_iter().map(waiting).collect();
+        self.view.waiting = users.into_iter().map(|user| waiting(user, &mut self.people)).collect();
         let several = self.view.waiting.len() > 1;
         let shown = self.view.keys.first().is_some_and(|(key, _)| key == "Tab");
         match (several, shown) {
-            (true, false) => self.view.keys.insert(0, ("Tab".into(), "another user")),
+            (true, false) => self.view.keys.insert(0, ("Tab".into(), texts::KEY_USER)),
             (false, true) => drop(self.view.keys.remove(0)),
             (true, true) | (false, false) => {}
         }
         let user = self.view.waiting.get(self.view.chosen).map(|waiting| waiting.user.clone());
         self.user = user.clone().unwrap_or_default();
+        self.speak();
         user
+    }
+
+    /// In the language of whoever is asked, if it can be read here.
+    fn speak(&mut self) {
+        let language = self.people.get(&self.user).language;
+        if language != self.language {
+            self.language = language;
+            self.view.catalogue = self.view.glyphs.readable(Catalogue::of(language));
+        }
     }
 
     fn draw(&mut self) {
@@ -151,8 +172,8 @@ impl Screen {
         self.display.write(&self.view.draw(self.display.size()));
     }
 
-    fn say(&mut self, text: &str) {
-        self.view.messages.push(text.trim().to_owned());
+    fn say(&mut self, text: impl Into<Text>) {
+        self.view.messages.push(text.into());
         let extra = self.view.messages.len().saturating_sub(MESSAGES);
         self.view.messages.drain(..extra);
     }
@@ -160,7 +181,7 @@ impl Screen {
     /// Reads a line; `None`: it is over with this conversation.
     fn line(&mut self, question: &str, echo: Echo) -> Option<Secret> {
         let (mut field, mut typed) = (Field::new(echo), Instant::now());
-        self.view.question = question.trim().to_owned();
+        self.view.question = Text::Foreign(question.to_owned());
         // What was typed before the first question was not meant for it.
         if !std::mem::take(&mut self.ahead) {
             self.display.forget_input();
@@ -208,7 +229,7 @@ impl Screen {
             Key::Byte(byte) => {
                 if field.add(byte) == Added::Full {
                     field.clear();
-                    self.say("That is too long.");
+                    self.say(texts::TOO_LONG);
                 }
             }
             Key::Backspace => field.take_back(),
@@ -239,23 +260,28 @@ impl Screen {
     fn function(&mut self, number: u8, sure: Option<Wish>) {
         let Some(wish) = self.offers.iter().copied().find(|wish| wish.key().0 == number) else { return };
         self.view.messages.clear();
-        if wish.loses_work() && sure != Some(wish) {
-            self.doubtful = Some(wish);
-            let what = wish.in_words();
-            self.say(&format!("Press F{number} again to {what}. Work that is not saved is lost."));
-        } else if let Err(why) = wish.begin() {
-            self.say(&format!("Cannot {}: {why}.", wish.in_words()));
+        match wish.loses_work() {
+            Some(again) if sure != Some(wish) => {
+                self.doubtful = Some(wish);
+                self.say(again);
+            }
+            Some(_) | None => {
+                if let Err(why) = wish.begin() {
+                    self.say(why);
+                }
+            }
         }
     }
 
     /// Waits for something to happen, not longer than a tick.
     fn wait(&mut self, tick: Timespec) -> Event {
-        let mut fds = [self.display.pressed(), PollFd::new(&self.watch, PollFlags::IN)];
+        let mut fds = [self.display.pressed(), PollFd::new(&self.watch, PollFlags::IN), self.people.news()];
         if poll(&mut fds, Some(&tick)).is_err_and(|error| error != rustix::io::Errno::INTR) {
             return self.lost();
         }
         let pressed = !fds[0].revents().is_empty();
         locked::forget_changes(&self.watch);
+        self.people.forget_news();
         let user = self.user.clone();
         if self.chosen().as_ref() != Some(&user) {
             return Event::Over;
@@ -292,15 +318,13 @@ impl Screen {
             Due::Warning(seconds) => {
                 self.warned = true;
                 self.view.messages.clear();
-                self.say(&format!(
-                    "Nobody types: the machine sleeps again in {seconds} s. Any key keeps it awake."
-                ));
+                self.say(texts::SLEEPS_SOON.with("seconds", seconds));
             }
             Due::Sleep => {
                 self.warned = false;
                 self.view.messages.clear();
                 if let Err(why) = Wish::Sleep.begin() {
-                    self.say(&format!("Cannot sleep: {why}."));
+                    self.say(why);
                 }
             }
         }
@@ -309,11 +333,11 @@ impl Screen {
     /// It failed: the person reads why, and says when to try again; what needed no answer is tried again soon.
     fn pause(&mut self, why: &str) {
         if self.view.messages.is_empty() {
-            self.say(&format!("Still locked: {why}."));
+            self.say(texts::STILL_LOCKED.because(why));
         }
         let deadline = Instant::now() + PAUSE;
         let mut field = Field::new(Echo::On);
-        self.view.question = "Press Enter to try again.".into();
+        self.view.question = texts::ENTER_AGAIN.into();
         self.view.answer = String::new();
         // What is read here is no answer.
         self.ahead = false;
@@ -345,21 +369,29 @@ impl Conversation for Screen {
         let answer = self.line(question, echo)?;
         self.ahead = true;
         self.view.messages.clear();
-        self.view.question = "Checking …".into();
+        self.view.question = texts::CHECKING.into();
         self.view.answer = String::new();
         self.draw();
         Some(answer)
     }
 
     fn tell(&mut self, text: &str) {
-        self.say(text);
+        self.say(Text::Foreign(text.to_owned()));
         self.draw();
     }
 }
 
-fn waiting(user: String) -> Waiting {
+fn waiting(user: String, people: &mut People) -> Waiting {
     let since = locked::since(&user).map(clock::in_words).unwrap_or_default();
-    Waiting { user, since }
+    let called = people.get(&user).called;
+    Waiting { user, called, since }
+}
+
+/// What the machine is called: by people (machine-info(5)), else on the network.
+fn machine() -> String {
+    let info = std::fs::read_to_string("/etc/machine-info").unwrap_or_default();
+    assigned::value(&info, "PRETTY_HOSTNAME")
+        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
 /// Whether nobody is disturbed when the machine sleeps: the lid is closed, or all who are logged in are locked.

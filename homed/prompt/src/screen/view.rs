@@ -1,10 +1,16 @@
 //! What is seen: a box in the middle, made of text. A picture of a state, nothing else.
 
+use super::glyphs::Glyphs;
+use crate::catalogue::{Catalogue, Id, Text, texts};
+use crate::measure::{cut, end, spread, width, wrap, wrap_things};
+
 /// A user whose home is locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// The name.
     pub user: String,
+    /// The name for people, where there is one.
+    pub called: Option<String>,
     /// When it was locked, in words.
     pub since: String,
 }
@@ -21,7 +27,7 @@ pub struct View {
     /// Which of them is asked.
     pub chosen: usize,
     /// What is asked.
-    pub question: String,
+    pub question: Text,
     /// What has been typed, as it may be shown.
     pub answer: String,
     /// Which keyboard layout is in force.
@@ -29,9 +35,13 @@ pub struct View {
     /// Whether Caps Lock is on.
     pub caps_lock: bool,
     /// What was told.
-    pub messages: Vec<String>,
+    pub messages: Vec<Text>,
     /// What keys do.
-    pub keys: Vec<(String, &'static str)>,
+    pub keys: Vec<(String, Id)>,
+    /// In which language.
+    pub catalogue: Catalogue,
+    /// In which letters.
+    pub glyphs: Glyphs,
 }
 
 /// Columns and rows of a terminal.
@@ -82,47 +92,65 @@ impl View {
         text.push_str(&format!("{margin}┌{edge}┐{empty}"));
         for line in &lines {
             let (on, off) = if line.bold { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-            let room = " ".repeat(inner - line.text.chars().count().min(inner));
+            let room = " ".repeat(inner - width(&line.text).min(inner));
             text.push_str(&format!("{margin}│ {on}{}{off}{room} │{empty}", cut(&line.text, inner)));
         }
         text.push_str(&format!("{margin}└{edge}┘\x1b[J"));
-        let (row, column) = (top + 2 + field, left + 3 + lines[field].text.chars().count().min(inner));
+        let (row, column) = (top + 2 + field, left + 3 + width(&lines[field].text).min(inner));
         text.push_str(&format!("\x1b[{row};{column}H\x1b[?25h"));
         text
     }
 
     /// The lines inside, and which of them the cursor is in.
-    fn lines(&self, width: usize) -> (Vec<Line>, usize) {
-        let mut lines = vec![Line::bold(spread(&clean(&self.host), &self.time, width)), Line::plain("")];
+    fn lines(&self, room: usize) -> (Vec<Line>, usize) {
+        let mut lines = vec![Line::bold(spread(&clean(&self.host), &self.time, room)), Line::plain("")];
         let first = self.chosen.saturating_sub(USERS - 1);
         for (index, waiting) in self.waiting.iter().enumerate().skip(first).take(USERS) {
-            let text = format!("{} is locked since {}", clean(&waiting.user), waiting.since);
             let chosen = index == self.chosen;
             let mark = if chosen && self.waiting.len() > 1 { "> " } else { "  " };
-            lines.push(Line { text: format!("{mark}{text}"), bold: chosen });
+            lines.push(Line { text: format!("{mark}{}", self.who(waiting)), bold: chosen });
         }
         lines.push(Line::plain(""));
-        let mut question = wrap(&clean(&self.question), width);
+        let mut question = wrap(&self.say(&self.question), room);
         let last = question.pop().unwrap_or_default();
         lines.extend(question.into_iter().map(Line::plain));
         let field = lines.len();
-        lines.push(Line::plain(with_answer(&last, &clean(&self.answer), width)));
-        lines.push(self.keyboard(width));
+        lines.push(Line::plain(with_answer(&last, &clean(&self.answer), room)));
+        lines.push(self.keyboard(room));
         lines.push(Line::plain(""));
         for message in &self.messages {
-            lines.extend(wrap(&clean(message), width).into_iter().take(LINES).map(Line::bold));
+            lines.extend(wrap(&self.say(message), room).into_iter().take(LINES).map(Line::bold));
         }
         lines.push(Line::plain(""));
-        let keys: Vec<String> = self.keys.iter().map(|(key, what)| format!("{key} {what}")).collect();
-        lines.extend(wrap_words(&keys, "   ", width).into_iter().map(Line::plain));
+        let keys: Vec<String> =
+            self.keys.iter().map(|(key, what)| format!("{key} {}", self.say(&Text::from(*what)))).collect();
+        lines.extend(wrap_things(&keys, "   ", room).into_iter().map(Line::plain));
         (lines, field)
     }
 
+    /// In words and letters that can be read here, and that do not move the cursor.
+    fn say(&self, text: &Text) -> String {
+        self.glyphs.simple(&clean(&self.catalogue.say(text)))
+    }
+
+    /// Who is locked, by the name for people as well where its letters can be shown.
+    fn who(&self, waiting: &Waiting) -> String {
+        let called = waiting.called.as_deref().filter(|name| self.glyphs.can_show(name));
+        let user = match called {
+            Some(name) => format!("{name} ({})", waiting.user),
+            None => waiting.user.clone(),
+        };
+        self.say(&texts::LOCKED_SINCE.with("user", user).with("since", &waiting.since))
+    }
+
     /// What the keys become.
-    fn keyboard(&self, width: usize) -> Line {
-        let keyboard = clean(&self.keyboard);
+    fn keyboard(&self, room: usize) -> Line {
+        let keyboard = match self.keyboard.as_str() {
+            "" => String::new(),
+            layout => self.say(&texts::KEYBOARD.with("layout", layout)),
+        };
         if self.caps_lock {
-            Line::bold(spread(&keyboard, "Caps Lock is on", width))
+            Line::bold(spread(&keyboard, &self.say(&texts::CAPS_LOCK.into()), room))
         } else {
             Line::plain(keyboard)
         }
@@ -130,46 +158,14 @@ impl View {
 }
 
 /// The question and the end of what was typed.
-fn with_answer(question: &str, answer: &str, width: usize) -> String {
-    let question = cut(question, width.saturating_sub(8));
-    let room = width.saturating_sub(question.chars().count() + 2);
-    let all: Vec<char> = answer.chars().collect();
-    let end: String = all[all.len() - all.len().min(room)..].iter().collect();
-    format!("{question} {end}")
-}
-
-/// One at the left edge and one at the right.
-fn spread(left: &str, right: &str, width: usize) -> String {
-    let left = cut(left, width.saturating_sub(right.chars().count() + 1));
-    let room = width.saturating_sub(left.chars().count() + right.chars().count());
-    format!("{left}{}{right}", " ".repeat(room))
-}
-
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-    wrap_words(&words, " ", width)
-}
-
-fn wrap_words(words: &[String], between: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in words {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + between.len() + word.chars().count() <= width => {
-                line.push_str(between);
-                line.push_str(word);
-            }
-            _ => lines.push(cut(word, width)),
-        }
-    }
-    lines
-}
-
-fn cut(text: &str, width: usize) -> String {
-    text.chars().take(width).collect()
+fn with_answer(question: &str, answer: &str, room: usize) -> String {
+    let question = cut(question, room.saturating_sub(8));
+    let left = room.saturating_sub(width(&question) + 2);
+    format!("{question} {}", end(answer, left))
 }
 
 /// Without what would move the cursor: texts come from modules and names.
-pub fn clean(text: &str) -> String {
+fn clean(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
