@@ -35,6 +35,8 @@ fn slept() -> Result<Ours> {
     let screen = machine.screen()?;
     // login(1) ends itself after a minute, in which it may not have come to its question.
     machine.check("sed -i 's/^LOGIN_TIMEOUT.*/LOGIN_TIMEOUT 0/' /etc/login.defs")?;
+    machine.write_file("/etc/default/keyboard", "XKBLAYOUT=\"us,de\"\n")?;
+    machine.write_file("/etc/systemd/homed.conf", "[Prompt]\nLargeText=yes\nColors=white on blue\n")?;
     screen.write("alice\n")?;
     screen.await_text("tty1", "Password")?;
     screen.write("correcthorse\n")?;
@@ -78,8 +80,10 @@ fn after_a_true_suspend_the_prompt_is_in_front_and_gives_the_session_back() -> R
         until [ $(wc -l < count) -gt $((before + 5)) ]; do sleep 0.1; done
         head -n $before count | awk '$1 != NR - 1 { exit 1 }'",
     )?;
+    // The keys are those of before, too.
     screen.write("echo as-be''fore\n")?;
     screen.await_text("tty1", "as-before")?;
+    machine.check("test ! -e /run/homed/keymap")?;
     println!("{}", machine.check("uname -r; journalctl -b -u homed | grep -E 'locked[:,]'")?);
     typed::nothing_reaches_a_locked_session(&machine, &screen)?;
     by_itself::is_not_seen_and_gets_no_key(&machine, &screen, "")?;
@@ -100,8 +104,22 @@ fn what_is_typed_can_be_judged(machine: &Ours, screen: &Screen<'_>, ours: &str) 
     screen.await_text(ours, "Password: **")?;
     screen.press("caps_lock")?;
     screen.press("ctrl-u")?;
+    another_layout_is_tried(screen, ours)?;
     ensure!(machine.check("cat /sys/module/kernel/parameters/consoleblank")?.trim() == "60", "it stays on");
     Ok(())
+}
+
+/// The keys make the letters of a German keyboard: y and z, one with AltGr, and a dead accent. It stays so until the unlock.
+fn another_layout_is_tried(screen: &Screen<'_>, ours: &str) -> Result<()> {
+    screen.press("f7")?;
+    screen.await_text(ours, "Keyboard: us, QWERTY")?;
+    screen.press("f7")?;
+    screen.await_text(ours, "Keyboard: de, QWERTZ")?;
+    screen.press("f6")?;
+    ["y", "z", "alt_r-q", "grave_accent", "spc"].iter().try_for_each(|key| screen.press(key))?;
+    screen.await_text(ours, "Password: zy@^")?;
+    screen.press("f6")?;
+    screen.press("ctrl-u")
 }
 
 /// Two users are locked: one changes between them, to other logins, to sleep and off.
@@ -124,7 +142,11 @@ fn its_keys_do_what_they_say(machine: &Ours, screen: &Screen<'_>) -> Result<()> 
     machine.becomes("bob", "active")?;
     assert_eq!(machine.state("alice")?, "locked");
 
-    // Killed, it is there again. What the killed one had painted is wiped first: keys pressed on the strength of
+    screen.press("f7")?;
+    screen.await_text(&ours, "Keyboard: us, QWERTY")?;
+    screen.press("f7")?;
+    screen.await_text(&ours, "Keyboard: de, QWERTZ")?;
+    // Killed, it is there again, with the keyboard as it was. What the killed one had painted is wiped first: keys pressed on the strength of
     // that would find nobody who reads them.
     machine.check(&format!(
         "systemctl kill --signal=STOP homed-prompt.service
@@ -135,6 +157,8 @@ fn its_keys_do_what_they_say(machine: &Ours, screen: &Screen<'_>) -> Result<()> 
     let ours = screen.await_front(|front| front != "tty1")?;
     screen.await_text(&ours, "alice is locked since")?;
     screen.await_text(&ours, "Password:")?;
+    screen.await_text(&ours, "Keyboard: us,de, QWERTY")?;
+    machine.check("test ! -e /run/homed/keymap")?;
     screen.press("f2")?;
     let other = screen.await_front(|front| front != "tty1" && front != ours)?;
     screen.await_text(&other, "login:")?;

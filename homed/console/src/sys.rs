@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)]
 
+use crate::font::{self, Font};
+use crate::keys::character;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
@@ -13,11 +15,15 @@ use std::path::{Path, PathBuf};
 const GIO_UNIMAP: u32 = 0x4B66;
 const KDGKBLED: u32 = 0x4B64;
 const KDGKBENT: u32 = 0x4B46;
+const KDSKBENT: u32 = 0x4B47;
 const KDGETMODE: u32 = 0x4B3B;
 const KDSETMODE: u32 = 0x4B3A;
 const KDGKBMODE: u32 = 0x4B44;
 const KDSKBMODE: u32 = 0x4B45;
 const TIOCLINUX: u32 = 0x541C;
+const KDFONTOP: u32 = 0x4B72;
+const KD_FONT_OP_SET: libc::c_uint = 0;
+const KD_FONT_OP_GET: libc::c_uint = 1;
 const VT_OPENQRY: u32 = 0x5600;
 const VT_GETMODE: u32 = 0x5601;
 const VT_SETMODE: u32 = 0x5602;
@@ -36,12 +42,6 @@ const K_OFF: i32 = 4;
 /// `TIOCL_BLANKEDSCREEN` of linux/tiocl.h.
 const BLANKED: u8 = 15;
 const K_CAPSLOCK: i32 = 4;
-// linux/keyboard.h: what a key is mapped to has a type in its upper byte; what is not one of these is a character's number.
-const KT_LATIN: u16 = 0;
-const KT_LETTER: u16 = 11;
-const NR_TYPES: u16 = 15;
-/// By which such numbers differ from types.
-const CHARACTER: u16 = 0xf000;
 
 /// A terminal, opened beside whoever uses it.
 pub struct Terminal(File);
@@ -100,6 +100,17 @@ struct Entry {
     modifiers: u8,
     key: u8,
     value: u16,
+}
+
+/// `console_font_op`: the pictures of all letters, in the layout of [`Font`].
+#[repr(C)]
+struct FontCall {
+    op: libc::c_uint,
+    flags: libc::c_uint,
+    width: libc::c_uint,
+    height: libc::c_uint,
+    count: libc::c_uint,
+    data: *mut u8,
 }
 
 /// `unipair`: a letter, and where in the font it is.
@@ -168,12 +179,54 @@ impl Terminal {
         self.set(KDSETMODE, KD_TEXT)
     }
 
-    /// The character that a key makes by itself, by the kernel's number for the key; `None`: it makes none.
-    pub fn character(&self, key: u8) -> io::Result<Option<char>> {
-        let mut entry = Entry { modifiers: 0, key, value: 0 };
+    /// What a key is mapped to in a table of the kernel's keymap, by the kernel's numbers for both (linux/keyboard.h). All virtual
+    /// terminals have one keymap. Key 0 is [`crate::NO_TABLE`] where there is no such table.
+    pub fn mapped(&self, table: u8, key: u8) -> io::Result<u16> {
+        let mut entry = Entry { modifiers: table, key, value: 0 };
         // SAFETY: the file is open for the call; the struct has the layout of `kbentry`.
         check(unsafe { libc::ioctl(self.0.as_raw_fd(), KDGKBENT as _, &mut entry) })?;
-        Ok(character(entry.value))
+        Ok(entry.value)
+    }
+
+    /// Maps it to something else; [`crate::NO_TABLE`] for key 0 has the kernel forget the table.
+    pub fn map(&self, table: u8, key: u8, value: u16) -> io::Result<()> {
+        let entry = Entry { modifiers: table, key, value };
+        // SAFETY: the file is open for the call; the struct has the layout of `kbentry` and is only read.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), KDSKBENT as _, &entry) })
+    }
+
+    /// The character that a key makes by itself, by the kernel's number for the key; `None`: it makes none.
+    pub fn character(&self, key: u8) -> io::Result<Option<char>> {
+        self.mapped(0, key).map(character)
+    }
+
+    /// The terminal's font; an error where the kernel draws no letters, or larger ones than [`Font`] can be.
+    pub fn font(&self) -> io::Result<Font> {
+        let mut rows = vec![0; font::MOST * font::HIGHEST * font::WIDEST.div_ceil(8)];
+        let (width, height, count) = (font::WIDEST, font::HIGHEST, font::MOST);
+        let call = self.font_call(KD_FONT_OP_GET, [width, height, count], &mut rows)?;
+        let (width, height) = (call.width as usize, call.height as usize);
+        rows.truncate(call.count as usize * font::HIGHEST * width.div_ceil(8));
+        Ok(Font { width, height, rows })
+    }
+
+    /// Has the kernel draw this terminal's letters so. Other terminals keep theirs.
+    pub fn set_font(&self, font: &Font) -> io::Result<()> {
+        let sizes = [font.width, font.height, font.count()];
+        self.font_call(KD_FONT_OP_SET, sizes, &mut font.rows.clone()).map(drop)
+    }
+
+    /// Width, height and number of the letters, and place for as many as that.
+    fn font_call(&self, op: libc::c_uint, sizes: [usize; 3], rows: &mut [u8]) -> io::Result<FontCall> {
+        let [width, height, count] = sizes.map(|size| libc::c_uint::try_from(size).unwrap_or(0));
+        if rows.len() < sizes[2] * font::HIGHEST * sizes[0].div_ceil(8) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut call = FontCall { op, flags: 0, width, height, count, data: rows.as_mut_ptr() };
+        // SAFETY: the file is open for the call; the struct has the layout of `console_font_op`, and its array at least the room that
+        // the sizes say, as was just seen.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), KDFONTOP as _, &mut call) })?;
+        Ok(call)
     }
 
     /// The letters that the terminal's font has, of the first 65,536 (the kernel knows no others).
@@ -267,15 +320,6 @@ impl Terminal {
     }
 }
 
-fn character(value: u16) -> Option<char> {
-    match value >> 8 {
-        KT_LATIN | KT_LETTER => Some(char::from(value.to_le_bytes()[0])),
-        kind if kind >= NR_TYPES => char::from_u32(u32::from(value ^ CHARACTER)),
-        _ => None,
-    }
-    .filter(|character| !character.is_control())
-}
-
 fn check(answer: libc::c_int) -> io::Result<()> {
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -283,15 +327,6 @@ fn check(answer: libc::c_int) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_make_letters_of_all_alphabets_or_none() {
-        assert_eq!((character(0x0b71), character(0x0027)), (Some('q'), Some('\'')));
-        // ф, with its number under the kernel's mask.
-        assert_eq!(character(0x0444 ^ 0xf000), Some('ф'));
-        // Enter, a dead accent, nothing.
-        assert_eq!((character(0x0201), character(0x0400), character(0x0000)), (None, None, None));
-    }
 
     #[test]
     fn what_was_typed_is_gone_and_what_comes_later_is_not() {

@@ -6,6 +6,7 @@
 //!    ├─ on DEVICE       line by line, on a serial line
 //!    └─ agents USER     over systemd-ask-password's agents
 //!          each a process, each with PAM (homed-unlock)
+//! settle      what one that was killed could not put back
 //! ```
 //!
 //! It runs outside of the sessions that are frozen. On a machine with virtual terminals it takes a free one and
@@ -22,6 +23,7 @@ mod dialog;
 #[cfg(test)]
 mod golden;
 mod hushed;
+mod keymap;
 mod locked;
 mod measure;
 mod people;
@@ -44,7 +46,8 @@ fn main() -> ExitCode {
         ["on", device, ..] => dialog::run(device, &words[2..]),
         ["screen", device, before] => screen::run(device, before.parse().unwrap_or(0)),
         ["agents", user] => agent::run(user),
-        _ => Err("usage: prompt [on DEVICE [USER…] | screen DEVICE NUMBER | agents USER]".into()),
+        ["settle"] => vt::settle().map_err(Into::into),
+        _ => Err("usage: prompt [on DEVICE [USER…] | screen DEVICE NUMBER | agents USER | settle]".into()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

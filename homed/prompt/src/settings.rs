@@ -28,6 +28,44 @@ pub enum Agents {
     No,
 }
 
+/// Whether letters are drawn in twice their size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LargeText {
+    /// Where they would be tiny.
+    Auto,
+    /// Wherever there is room.
+    Yes,
+    /// Never.
+    No,
+}
+
+/// Colours of text and ground, by their numbers (console_codes(4), SGR 30 and 40 and on).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Colours {
+    /// Of letters.
+    pub text: u8,
+    /// Behind them.
+    pub ground: u8,
+}
+
+impl Default for Colours {
+    /// White on black.
+    fn default() -> Self {
+        Self { text: 7, ground: 0 }
+    }
+}
+
+/// The colours, in the order of their numbers.
+const COLOURS: [&str; 8] = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
+
+/// `TEXT on GROUND`, which are not the same: nobody could read it.
+fn colours(value: &str) -> Option<Colours> {
+    let (text, ground) = value.split_once(" on ")?;
+    let number = |name: &str| u8::try_from(COLOURS.iter().position(|other| *other == name.trim())?).ok();
+    let colours = Colours { text: number(text)?, ground: number(ground)? };
+    (colours.text != colours.ground).then_some(colours)
+}
+
 /// The settings in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -39,6 +77,10 @@ pub struct Settings {
     pub agents: Agents,
     /// What can be asked for without a password.
     pub offers: BTreeSet<Wish>,
+    /// The size of letters.
+    pub large_text: LargeText,
+    /// Colours of the screen.
+    pub colours: Colours,
 }
 
 impl Default for Settings {
@@ -48,6 +90,8 @@ impl Default for Settings {
             style: Style::Screen,
             agents: Agents::Auto,
             offers: Wish::ALL.into(),
+            large_text: LargeText::Auto,
+            colours: Colours::default(),
         }
     }
 }
@@ -96,6 +140,11 @@ impl Settings {
             ("Agents", "" | "auto") => self.agents = Agents::Auto,
             ("Agents", "yes" | "true" | "1" | "on") => self.agents = Agents::Yes,
             ("Agents", "no" | "false" | "0" | "off") => self.agents = Agents::No,
+            ("LargeText", "" | "auto") => self.large_text = LargeText::Auto,
+            ("LargeText", "yes" | "true" | "1" | "on") => self.large_text = LargeText::Yes,
+            ("LargeText", "no" | "false" | "0" | "off") => self.large_text = LargeText::No,
+            ("Colors", "") => self.colours = built_in.colours,
+            ("Colors", value) => self.colours = colours(value)?,
             ("Offers", "") => self.offers = built_in.offers,
             ("Offers", "none") => self.offers = BTreeSet::new(),
             ("Offers", words) => {
@@ -152,6 +201,20 @@ mod tests {
         assert_eq!(settings.offers, [].into());
         settings.apply("[Prompt]\nOffers=\n");
         assert_eq!(settings.offers, Wish::ALL.into());
+    }
+
+    #[test]
+    fn colours_are_two_that_can_be_told_apart() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.apply("[Prompt]\nColors=yellow on blue\nLargeText=yes\n").len(), 0);
+        assert_eq!(settings.colours, Colours { text: 3, ground: 4 });
+        let wrong = ["blue on blue", "blue", "pink on black", "on", "red on green on blue"];
+        for value in wrong {
+            assert_eq!(settings.apply(&format!("[Prompt]\nColors={value}\n")).len(), 1, "{value}");
+        }
+        assert_eq!((settings.colours, settings.large_text), (Colours { text: 3, ground: 4 }, LargeText::Yes));
+        settings.apply("[Prompt]\nColors=\nLargeText=\n");
+        assert_eq!(settings, Settings::default());
     }
 
     #[test]

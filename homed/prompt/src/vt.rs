@@ -125,6 +125,10 @@ impl Drop for Vt {
         if let Some(Err(why)) = self.held.as_mut().map(crate::dark::end) {
             eprintln!("the screen goes on to be turned off after a minute: {why}");
         }
+        // The dialog has done so, unless it was killed.
+        if let Err(why) = Terminal::numbered(self.number).and_then(|own| crate::keymap::put_back(&own)) {
+            eprintln!("the keyboard's layout stays as it was chosen at the prompt: {why}");
+        }
         // It is forgotten as soon as nobody is in front of it.
         drop(self.held.take());
         if let Ok(console) = Terminal::numbered(0) {
@@ -132,6 +136,32 @@ impl Drop for Vt {
             let _ = console.forget(self.number);
         }
         let _ = std::fs::remove_file(OURS);
+    }
+}
+
+/// Whether a terminal is in front, and when that changes.
+pub struct Front {
+    own: Option<u32>,
+    file: File,
+}
+
+impl Front {
+    /// Of the terminal with this device.
+    pub fn of(device: &str) -> io::Result<Self> {
+        Ok(Self { own: device.strip_prefix("/dev/").and_then(number), file: File::open(FRONT)? })
+    }
+
+    /// Tells that another has come to the front, until [`Self::is_ours`] is asked.
+    pub fn changes(&self) -> PollFd<'_> {
+        // sysfs tells by an urgent condition.
+        PollFd::new(&self.file, PollFlags::PRI)
+    }
+
+    /// Whether it is in front.
+    pub fn is_ours(&mut self) -> bool {
+        let mut text = String::new();
+        let read = self.file.rewind().and_then(|()| self.file.read_to_string(&mut text));
+        read.is_ok() && number(&text) == self.own
     }
 }
 
@@ -147,6 +177,16 @@ pub fn await_other(device: &str, patience: Duration) {
     while own.is_some() && console::in_front() == own && Instant::now() < deadline {
         std::thread::sleep(GLANCE);
     }
+}
+
+/// Puts back what a prompt has changed of the console that was ended from outside: the keymap, and when the screen is turned off.
+pub fn settle() -> io::Result<()> {
+    // Any that draws text and takes keys will do.
+    let own = noted().map_or(*REACHED.end(), |(ours, _)| ours);
+    crate::keymap::put_back(&Terminal::numbered(own)?)?;
+    crate::dark::end(
+        &mut File::options().write(true).custom_flags(libc::O_NOCTTY).open(Terminal::device(own))?,
+    )
 }
 
 /// The highest of ours that nobody has open; else whichever the kernel finds.

@@ -14,11 +14,23 @@ const GREEN: &str = "printf '\\033[42m\\033[2J\\033[H'";
 /// And as it was.
 const PLAIN: &str = "printf '\\033[0m\\033[2J\\033[H'";
 
+/// Has the kernel draw a terminal's letters as in one of its own fonts: KDFONTOP of ioctl_console(2), KD_FONT_OP_SET_DEFAULT.
+fn font(machine: &Ours, terminal: &str, name: &str) -> Result<()> {
+    machine
+        .check(&format!(
+            "perl -e 'my $call = pack(\"L5 x4 p\", 2, 0, 0, 0, 0, \"{name}\");
+            open(my $tty, \"+<\", \"/dev/{terminal}\") or die $!; ioctl($tty, 0x4B72, $call) or die $!'"
+        ))
+        .map(drop)
+}
+
 /// carol is locked while alice, who works at the first terminal, is not: she is not disturbed. The prompt is found, in carol's
 /// language and with her name.
 pub fn who_works_is_not_disturbed(machine: &Ours, screen: &Screen<'_>) -> Result<()> {
     machine.create("carol --language=de_DE.UTF-8 --real-name='Carol Jones'", "batterystaple")?;
     machine.done("activate carol", "batterystaple", "")?;
+    // Of small letters there are enough for those that are twice as large.
+    font(machine, "tty1", "VGA8x8")?;
     machine.check("homectl lock carol || { journalctl -b -o cat -u homed -n 30 >&2; exit 1; }")?;
     screen.write("echo undis''turbed\n")?;
     screen.await_text("tty1", "undisturbed")?;
@@ -27,10 +39,13 @@ pub fn who_works_is_not_disturbed(machine: &Ours, screen: &Screen<'_>) -> Result
     screen.press("ctrl-alt-f12")?;
     screen.await_text("tty12", "Carol Jones (carol) ist gesperrt seit")?;
     screen.await_text("tty12", "Passwort:")?;
+    let sizes = machine.check("for tty in tty1 tty12; do stty -F /dev/$tty size; done")?;
+    ensure!(sizes == "75 100\n37 50\n", "rows and columns: {sizes}");
     screen.write("batterystaple\n")?;
     machine.becomes("carol", "active")?;
     screen.press("ctrl-alt-f1")?;
-    screen.await_front(|front| front == "tty1").map(drop)
+    screen.await_front(|front| front == "tty1")?;
+    font(machine, "tty1", "VGA8x16")
 }
 
 /// alice works at the first terminal. Locked, her session gets no key, and no picture shows it.

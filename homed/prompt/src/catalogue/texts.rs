@@ -42,6 +42,10 @@ texts! {
     KEY_OFF = "power off";
     /// After the name of a key (F6): very short. What is typed is shown.
     KEY_SHOW = "show";
+    /// After the name of a key (F7): very short. The keyboard gets another layout.
+    KEY_LAYOUT = "keyboard";
+    /// {layout} is a name (de …).
+    NO_LAYOUT = "The keyboard layout {layout} cannot be loaded: {why}.";
     /// F4 was pressed once.
     AGAIN_RESTART = "Press F{number} again to restart the machine. Work that is not saved is lost.";
     /// F5 was pressed once.
@@ -151,6 +155,8 @@ of_pam![
     "Type the PIN of the smart card {card} on its reader's pad.",
     // Ours, as the reason for something else.
     "every terminal has a session",
+    "there is no such layout",
+    "libxkbcommon is not installed",
     // libpam's names for how it ended (pam_strerror(3)).
     "Authentication failure",
     "Permission denied",

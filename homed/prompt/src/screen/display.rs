@@ -2,7 +2,8 @@
 
 use super::glyphs::Glyphs;
 use super::view::Size;
-use console::Terminal;
+use crate::settings::LargeText;
+use console::{Font, Terminal};
 use records::Secret;
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
@@ -20,6 +21,8 @@ pub struct Display {
     file: File,
     terminal: Terminal,
     before: Termios,
+    /// The font, where another was taken.
+    small: Option<Font>,
 }
 
 impl Display {
@@ -31,10 +34,23 @@ impl Display {
         let mut raw = before.clone();
         raw.make_raw();
         termios::tcsetattr(&file, OptionalActions::Flush, &raw)?;
-        let display = Self { file, terminal: Terminal::open(device)?, before };
+        let display = Self { file, terminal: Terminal::open(device)?, before, small: None };
         // UTF-8, the usual letters, an empty screen.
         display.write("\x1b%G\x1b(B\x1b[0m\x1b[2J\x1b[3J\x1b[H");
         Ok(display)
+    }
+
+    /// Draws letters in twice their size, where they are tiny or that is wanted, and the kernel can.
+    pub fn enlarge(&mut self, large: LargeText) {
+        if !is_enlarged(large, self.size()) {
+            return;
+        }
+        let Ok(small) = self.terminal.font() else { return };
+        let Some(large) = small.doubled() else { return };
+        match self.terminal.set_font(&large) {
+            Ok(()) => self.small = Some(small),
+            Err(why) => eprintln!("letters stay small: {why}"),
+        }
     }
 
     /// Writes.
@@ -89,10 +105,42 @@ impl Display {
     }
 }
 
+/// More columns than these are too small to be read: those of 2,560 pixels are 320 in the kernel's usual font.
+const TINY: usize = 300;
+/// Of half as many, so many are needed.
+const NEEDED: Size = Size { width: 48, height: 24 };
+
+fn is_enlarged(large: LargeText, size: Size) -> bool {
+    let room = size.width / 2 >= NEEDED.width && size.height / 2 >= NEEDED.height;
+    match large {
+        LargeText::Auto => room && size.width > TINY,
+        LargeText::Yes => room,
+        LargeText::No => false,
+    }
+}
+
 impl Drop for Display {
     fn drop(&mut self) {
+        if let Some(Err(why)) = self.small.as_ref().map(|small| self.terminal.set_font(small)) {
+            eprintln!("the terminal keeps its large letters: {why}");
+        }
         self.write("\x1b[0m\x1b[2J\x1b[H");
         // A terminal that has gone needs none.
         let _ = termios::tcsetattr(&self.file, OptionalActions::Now, &self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiny_letters_are_enlarged_and_others_where_that_is_wanted() {
+        // 4K, 2,560 x 1,440, full HD, and the smallest of screens, in letters of 8 x 16 pixels.
+        let sizes = [(480, 135), (320, 90), (240, 67), (80, 25)];
+        let sizes = sizes.map(|(width, height)| Size { width, height });
+        assert_eq!(sizes.map(|size| is_enlarged(LargeText::Auto, size)), [true, true, false, false]);
+        assert_eq!(sizes.map(|size| is_enlarged(LargeText::Yes, size)), [true, true, true, false]);
+        assert_eq!(sizes.map(|size| is_enlarged(LargeText::No, size)), [false; 4]);
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 /// The person is warned so long before.
 const WARNING: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// How long nobody has typed since the machine woke.
 #[derive(Debug)]
@@ -36,6 +37,13 @@ impl Idle {
     /// Somebody types.
     pub fn pressed(&mut self, now: Instant) {
         self.since = self.since.map(|_| now);
+    }
+
+    /// When to look at them next; `None`: whenever something happens.
+    pub fn due_in(&self, now: Instant) -> Option<Duration> {
+        let left = (self.since? + self.patience?).saturating_duration_since(now);
+        // From the warning on each second is shown.
+        Some(left.saturating_sub(WARNING).max(SECOND).min(left))
     }
 
     /// Looks at the clocks.
@@ -74,7 +82,10 @@ mod tests {
         assert_eq!(idle.tick(at(1000), MINUTE), Due::Nothing);
         assert_eq!(idle.tick(at(1001), 2 * MINUTE), Due::Woken);
         assert_eq!(idle.tick(at(1050), 2 * MINUTE), Due::Nothing);
+        assert_eq!(idle.due_in(at(1050)), Some(Duration::from_secs(1)));
         idle.pressed(at(1050));
+        let due = [1060, 1099, 1105, 1110].map(|seconds| idle.due_in(at(seconds)).map(|due| due.as_secs()));
+        assert_eq!(due, [Some(40), Some(1), Some(1), Some(0)]);
         assert_eq!(idle.tick(at(1099), 2 * MINUTE), Due::Nothing);
         assert_eq!(idle.tick(at(1105), 2 * MINUTE), Due::Warning(5));
         assert_eq!(idle.tick(at(1110), 2 * MINUTE), Due::Sleep);

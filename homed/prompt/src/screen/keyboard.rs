@@ -16,11 +16,11 @@ const SET: [(&str, &str); 3] = [
 /// The lights of keyboards. Layouts that have another lock on that key than the kernel's own show it there alone.
 const LIGHTS: &str = "/sys/class/leds";
 
-/// The layout in words: what it is called, as far as that is set, and what its keys make in truth.
-pub fn layout(terminal: &Terminal) -> String {
+/// The layout in words: what it is called (as it was chosen, else as far as that is set), and what its keys make in truth.
+pub fn layout(terminal: &Terminal, chosen: Option<String>) -> String {
     let row: String = ROW.filter_map(|key| terminal.character(key).ok().flatten()).collect();
-    let name = SET.iter().find_map(|(file, key)| assigned::value(&fs::read_to_string(file).ok()?, key));
-    words(name.as_deref(), &row)
+    let set = || SET.iter().find_map(|(file, key)| assigned::value(&fs::read_to_string(file).ok()?, key));
+    words(chosen.or_else(set).as_deref(), &row)
 }
 
 fn words(name: Option<&str>, row: &str) -> String {

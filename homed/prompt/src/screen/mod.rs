@@ -4,7 +4,8 @@
 //! display  bytes in, text out      view  a state → the text that shows it
 //!    keys  bytes → keys            field what is typed
 //!    idle  when it sleeps again      keyboard  what keys become
-//!  glyphs  what the font can show
+//!  glyphs  what the font can show    layouts  other keyboard layouts
+//!    wait  what a person or a clock does next; ticks: when to look at clocks
 //! ```
 
 mod display;
@@ -13,28 +14,32 @@ mod glyphs;
 mod idle;
 mod keyboard;
 mod keys;
+mod layouts;
+mod ticks;
 mod view;
+mod wait;
 
 use crate::catalogue::{Catalogue, Language, Text, texts};
 use crate::people::People;
 use crate::power::Wish;
 use crate::settings::Settings;
 use crate::sys::pam::{self, Conversation, Echo};
-use crate::{Ended, assigned, clock, locked, sessions, vt};
+use crate::vt::Front;
+use crate::{Ended, assigned, clock, keymap, locked, sessions, vt};
 use display::Display;
 use field::{Added, Field};
-use idle::{Due, Idle};
+use idle::Idle;
 use keys::{Key, Keys};
+use layouts::Layouts;
 use records::Secret;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use ticks::Ticks;
 use view::{View, Waiting};
+use wait::Event;
 
-/// Clocks are looked at so often.
-const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// How long the user's session may take to come to the front.
 const SWITCHING: Duration = Duration::from_secs(2);
 /// What was typed and not finished is wiped after this.
@@ -43,6 +48,8 @@ const FORGOTTEN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(5);
 /// Shows what is typed: F6.
 const SHOW: u8 = 6;
+/// Changes the keyboard's layout: F7.
+const LAYOUT: u8 = 7;
 /// Messages that are shown at once.
 const MESSAGES: usize = 3;
 
@@ -78,9 +85,12 @@ struct Screen {
     /// Whom the running conversation is about.
     user: String,
     people: People,
+    layouts: Layouts,
+    front: Front,
     /// The language that the view is in.
     language: Language,
     idle: Idle,
+    ticks: Ticks,
     /// What can be asked for.
     offers: BTreeSet<Wish>,
     /// Asked for once, which loses work.
@@ -98,22 +108,27 @@ struct Screen {
     gone: bool,
 }
 
-/// Why waiting for a key has ended.
-enum Event {
-    Keys(Secret),
-    /// Something else is to be asked, or nobody.
-    Over,
-    Nothing,
-}
-
 impl Screen {
     fn open(device: &str) -> Ended<Self> {
         let settings = Settings::read();
         let mut keys: Vec<_> = settings.offers.iter().map(|wish| wish.key()).collect();
         keys.push((SHOW, texts::KEY_SHOW));
+        let layouts = Layouts::of_machine();
+        if layouts.are_several() {
+            keys.push((LAYOUT, texts::KEY_LAYOUT));
+        }
         let keys = keys.into_iter().map(|(number, what)| (format!("F{number}"), what)).collect();
-        let display = Display::open(Path::new(device))?;
-        let view = View { host: machine(), keys, glyphs: display.glyphs(), ..View::default() };
+        let mut display = Display::open(Path::new(device))?;
+        display.enlarge(settings.large_text);
+        // One of us was killed with another layout.
+        keymap::put_back(display.terminal())?;
+        let view = View {
+            host: machine(),
+            keys,
+            glyphs: display.glyphs(),
+            colours: settings.colours,
+            ..View::default()
+        };
         Ok(Self {
             display,
             watch: locked::watch()?,
@@ -121,8 +136,11 @@ impl Screen {
             view,
             user: String::new(),
             people: People::of_daemon()?,
+            layouts,
+            front: Front::of(device)?,
             language: Language::default(),
             idle: Idle::new(settings.sleep_again, clock::slept()),
+            ticks: Ticks::begin(Instant::now())?,
             offers: settings.offers,
             doubtful: None,
             warned: false,
@@ -165,7 +183,7 @@ impl Screen {
 
     fn draw(&mut self) {
         self.view.time = clock::now_in_words();
-        self.view.keyboard = keyboard::layout(self.display.terminal());
+        self.view.keyboard = keyboard::layout(self.display.terminal(), self.layouts.name());
         self.view.caps_lock = keyboard::caps_lock(self.display.terminal());
         // Nobody else has a picture to draw here. A terminal that has gone shows when it is read from.
         let _ = self.display.terminal().show_text();
@@ -193,7 +211,7 @@ impl Screen {
             self.draw();
             let event = match self.left.take() {
                 Some(bytes) => Event::Keys(bytes),
-                None => self.wait(TICK),
+                None => self.wait((!field.is_empty()).then(|| typed + FORGOTTEN)),
             };
             // Half a password does not lie about, and what was begun before a sleep is not gone on with.
             if typed.elapsed() > FORGOTTEN || std::mem::take(&mut self.stale) {
@@ -239,6 +257,7 @@ impl Screen {
             Key::Next => self.another(1)?,
             Key::Previous => self.another(self.view.waiting.len().saturating_sub(1))?,
             Key::Function(SHOW) => field.turn(),
+            Key::Function(LAYOUT) => self.another_layout(),
             Key::Function(number) => {
                 field.clear();
                 self.function(number, sure);
@@ -257,6 +276,14 @@ impl Screen {
         None
     }
 
+    /// The keys make other letters from now on: what is typed already stays.
+    fn another_layout(&mut self) {
+        self.view.messages.clear();
+        if let Err((layout, why)) = self.layouts.turn(self.display.terminal()) {
+            self.say(texts::NO_LAYOUT.because(&why).with("layout", layout));
+        }
+    }
+
     fn function(&mut self, number: u8, sure: Option<Wish>) {
         let Some(wish) = self.offers.iter().copied().find(|wish| wish.key().0 == number) else { return };
         self.view.messages.clear();
@@ -267,63 +294,6 @@ impl Screen {
             }
             Some(_) | None => {
                 if let Err(why) = wish.begin() {
-                    self.say(why);
-                }
-            }
-        }
-    }
-
-    /// Waits for something to happen, not longer than a tick.
-    fn wait(&mut self, tick: Timespec) -> Event {
-        let mut fds = [self.display.pressed(), PollFd::new(&self.watch, PollFlags::IN), self.people.news()];
-        if poll(&mut fds, Some(&tick)).is_err_and(|error| error != rustix::io::Errno::INTR) {
-            return self.lost();
-        }
-        let pressed = !fds[0].revents().is_empty();
-        locked::forget_changes(&self.watch);
-        self.people.forget_news();
-        let user = self.user.clone();
-        if self.chosen().as_ref() != Some(&user) {
-            return Event::Over;
-        }
-        self.look_at_clocks();
-        if !pressed {
-            self.dark = self.display.terminal().is_dark().unwrap_or(false);
-            return Event::Nothing;
-        }
-        self.idle.pressed(Instant::now());
-        if std::mem::take(&mut self.warned) {
-            self.view.messages.clear();
-        }
-        match self.display.read() {
-            Ok(bytes) => Event::Keys(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Event::Nothing,
-            Err(_) => self.lost(),
-        }
-    }
-
-    fn lost(&mut self) -> Event {
-        self.gone = true;
-        Event::Over
-    }
-
-    fn look_at_clocks(&mut self) {
-        match self.idle.tick(Instant::now(), clock::slept()) {
-            Due::Nothing => {}
-            Due::Woken => {
-                self.stale = true;
-                self.view.messages.clear();
-            }
-            Due::Warning(_) | Due::Sleep if !may_sleep() => {}
-            Due::Warning(seconds) => {
-                self.warned = true;
-                self.view.messages.clear();
-                self.say(texts::SLEEPS_SOON.with("seconds", seconds));
-            }
-            Due::Sleep => {
-                self.warned = false;
-                self.view.messages.clear();
-                if let Err(why) = Wish::Sleep.begin() {
                     self.say(why);
                 }
             }
@@ -344,7 +314,7 @@ impl Screen {
         self.keys.pause();
         while Instant::now() < deadline && !self.gone {
             self.draw();
-            let Event::Keys(bytes) = self.wait(TICK) else { continue };
+            let Event::Keys(bytes) = self.wait(Some(deadline)) else { continue };
             for byte in bytes.open() {
                 match self.keys.take(*byte) {
                     Some(Key::Enter) => return,
@@ -362,6 +332,14 @@ impl Screen {
 enum Line {
     Open,
     Complete,
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if let Err(why) = keymap::put_back(self.display.terminal()) {
+            eprintln!("the keyboard's layout stays as it was chosen at the prompt: {why}");
+        }
+    }
 }
 
 impl Conversation for Screen {
@@ -392,11 +370,4 @@ fn machine() -> String {
     let info = std::fs::read_to_string("/etc/machine-info").unwrap_or_default();
     assigned::value(&info, "PRETTY_HOSTNAME")
         .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
-}
-
-/// Whether nobody is disturbed when the machine sleeps: the lid is closed, or all who are logged in are locked.
-fn may_sleep() -> bool {
-    let locked = locked::users();
-    let others = |session: &sessions::Session| session.class == "user" && !locked.contains(&session.user);
-    sessions::lid_is_closed() || !sessions::all().iter().any(others)
 }

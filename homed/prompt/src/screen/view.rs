@@ -3,6 +3,7 @@
 use super::glyphs::Glyphs;
 use crate::catalogue::{Catalogue, Id, Text, texts};
 use crate::measure::{cut, end, spread, width, wrap, wrap_things};
+use crate::settings::Colours;
 
 /// A user whose home is locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct View {
     pub catalogue: Catalogue,
     /// In which letters.
     pub glyphs: Glyphs,
+    /// In which colours.
+    pub colours: Colours,
 }
 
 /// Columns and rows of a terminal.
@@ -57,6 +60,8 @@ pub struct Size {
 const WIDEST: usize = 76;
 /// Of many users, so many are shown at once.
 const USERS: usize = 6;
+/// What is typed has at least so many columns.
+const TYPED: usize = 8;
 /// Lines of a message that are shown.
 const LINES: usize = 4;
 
@@ -84,14 +89,15 @@ impl View {
         let height = lines.len() + 2;
         let (top, left) = (size.height.saturating_sub(height) / 2, size.width.saturating_sub(inner + 4) / 2);
         // Nothing is cleared at once: a screen that flickers looks broken.
-        let mut text = String::from("\x1b[?25l\x1b[0m\x1b[H");
+        let plain = format!("\x1b[0;3{};4{}m", self.colours.text, self.colours.ground);
+        let mut text = format!("\x1b[?25l{plain}\x1b[H");
         let empty = "\x1b[K\r\n";
         text.push_str(&empty.repeat(top));
         let margin = " ".repeat(left);
         let edge = "─".repeat(inner + 2);
         text.push_str(&format!("{margin}┌{edge}┐{empty}"));
         for line in &lines {
-            let (on, off) = if line.bold { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+            let (on, off) = if line.bold { ("\x1b[1m", plain.as_str()) } else { ("", "") };
             let room = " ".repeat(inner - width(&line.text).min(inner));
             text.push_str(&format!("{margin}│ {on}{}{off}{room} │{empty}", cut(&line.text, inner)));
         }
@@ -112,7 +118,9 @@ impl View {
         }
         lines.push(Line::plain(""));
         let mut question = wrap(&self.say(&self.question), room);
-        let last = question.pop().unwrap_or_default();
+        // What is typed has a line of its own where the question leaves it no room.
+        let fits = question.last().is_some_and(|last| width(last) + TYPED <= room);
+        let last = if fits { question.pop().unwrap_or_default() } else { String::new() };
         lines.extend(question.into_iter().map(Line::plain));
         let field = lines.len();
         lines.push(Line::plain(with_answer(&last, &clean(&self.answer), room)));
@@ -159,9 +167,9 @@ impl View {
 
 /// The question and the end of what was typed.
 fn with_answer(question: &str, answer: &str, room: usize) -> String {
-    let question = cut(question, room.saturating_sub(8));
-    let left = room.saturating_sub(width(&question) + 2);
-    format!("{question} {}", end(answer, left))
+    let left = room.saturating_sub(width(question) + 2);
+    let between = if question.is_empty() { "" } else { " " };
+    format!("{question}{between}{}", end(answer, left))
 }
 
 /// Without what would move the cursor: texts come from modules and names.

@@ -90,6 +90,18 @@ fn every_size_of_terminal_and_every_length_of_text_can_be_drawn() {
 }
 
 #[test]
+fn no_word_of_a_question_is_lost_whatever_its_length() {
+    for count in 1..60 {
+        let words: Vec<String> = (0..count).map(|n| format!("w{n}")).collect();
+        let view = View { question: Text::Foreign(words.join(" ")), answer: "****".into(), ..view() };
+        let all = seen(&view.draw(Size { width: 80, height: 24 })).join(" ");
+        let all: Vec<&str> = all.split_whitespace().collect();
+        let lost: Vec<_> = words.iter().filter(|word| !all.contains(&word.as_str())).collect();
+        assert!(lost.is_empty() && all.contains(&"****"), "{lost:?}: {all:?}");
+    }
+}
+
+#[test]
 fn nobody_else_moves_the_cursor() {
     let mut view = view();
     view.messages = vec![pam("\x1b[2Jgone\nnext\u{9b}H")];
@@ -112,6 +124,7 @@ fn quiet() -> View {
             ("F4".into(), texts::KEY_RESTART),
             ("F5".into(), texts::KEY_OFF),
             ("F6".into(), texts::KEY_SHOW),
+            ("F7".into(), texts::KEY_LAYOUT),
         ],
         ..View::default()
     }
@@ -175,6 +188,7 @@ fn machine() -> Vec<(&'static str, View)> {
         ("off once", told(texts::AGAIN_OFF.with("number", 5))),
         ("restart once", told(texts::AGAIN_RESTART.with("number", 4))),
         ("not now", told(texts::CANNOT_OFF.because("updates: being installed"))),
+        ("no such layout", told(texts::NO_LAYOUT.because("there is no such layout").with("layout", "xy"))),
         ("nobody types", told(texts::SLEEPS_SOON.with("seconds", 7))),
     ]
 }

@@ -3,3 +3,4 @@
 
 pub mod pam;
 pub mod time;
+pub mod xkb;

@@ -16,7 +16,9 @@ for package in $(grep -v '^#' "$recipe/packages"); do
     real=$(chroot "$tree" apt-cache depends "$package" | sed -n "s/.*Depends: \(linux-image-[0-9].*\)/\1/p" | head -n 1)
     chroot "$tree" sh -c "cd /opt && apt-get -q download ${real:-$package}"
 done
-rm -rf "$tree"/etc/resolv.conf "$tree"/var/lib/apt/lists/* "$tree"/var/cache/apt/*.bin
+# Which letters the keys of other keyboard layouts make.
+DEBIAN_FRONTEND=noninteractive chroot "$tree" apt-get -qy --no-install-recommends install libxkbcommon0
+rm -rf "$tree"/etc/resolv.conf "$tree"/var/lib/apt/lists/* "$tree"/var/cache/apt/*.bin "$tree"/var/cache/apt/archives/*.deb
 for package in "$tree"/opt/*.deb; do
     dpkg-deb -x "$package" "$kernel"
     rm "$package"
