@@ -142,6 +142,8 @@ fn its_keys_do_what_they_say(machine: &Ours, screen: &Screen<'_>) -> Result<()> 
     machine.becomes("bob", "active")?;
     assert_eq!(machine.state("alice")?, "locked");
 
+    // What is pressed before the next question is thrown away.
+    screen.await_text(&ours, "Password:")?;
     screen.press("f7")?;
     screen.await_text(&ours, "Keyboard: us, QWERTY")?;
     screen.press("f7")?;

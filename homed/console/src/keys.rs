@@ -18,7 +18,8 @@ pub fn making(letter: char) -> Option<u16> {
     let kind = match u8::try_from(number) {
         Ok(_) if letter.is_alphabetic() => KT_LETTER << 8,
         Ok(_) => KT_LATIN << 8,
-        Err(_) => return Some(number ^ CHARACTER),
+        // Numbers that would be read as a type are no characters to the kernel (Arabic forms, ligatures).
+        Err(_) => return Some(number ^ CHARACTER).filter(|value| value >> 8 >= NR_TYPES),
     };
     Some(kind | number)
 }
@@ -57,6 +58,8 @@ mod tests {
             assert_eq!(making(letter).and_then(character), Some(letter));
         }
         assert_eq!((making('ä'), making('1'), making('🔑')), (Some(0x0be4), Some(0x0031), None));
+        // An Arabic ligature, which would be a key of Braille, and the Latin one of f and i, which would be a letter.
+        assert_eq!(['\u{fefb}', '\u{fb01}', '\u{fdfc}'].map(making), [None, None, None]);
         assert_eq!((dead(2), character(dead(2))), (0x0402, None));
     }
 }

@@ -17,6 +17,10 @@ const LETTERS: [std::ops::RangeInclusive<u8>; 5] = [2..=13, 16..=27, 30..=41, 43
 /// Keysyms of dead accents (xkbcommon-keysyms.h) in the order of the kernel's (`K_DGRAVE` … of linux/keyboard.h).
 const DEAD: [u32; 13] =
     [0xfe50, 0xfe51, 0xfe52, 0xfe53, 0xfe57, 0xfe5b, 0xfe54, 0xfe55, 0xfe56, 0xfe58, 0xfe59, 0xfe5a, 0xfe5c];
+/// The right Alt key, and what makes AltGr of it (`KT_SHIFT`, `KG_ALTGR`): to some layouts it is another Alt.
+const RIGHT_ALT: (usize, u16) = (100, 0x0701);
+/// Tables from this on are those of AltGr.
+const ALTGR: u8 = 2;
 /// The table of Shift, which a new one with AltGr is begun with.
 const SHIFT: u8 = 1;
 
@@ -63,6 +67,10 @@ impl Keymap {
             if let Some(place) = table.get_mut(usize::from(made.key)) {
                 *place = value;
             }
+        }
+        if letters.iter().any(|made| made.level >= ALTGR && value(made).is_some()) {
+            let keys = tables.iter_mut().flatten().filter_map(|table| table.get_mut(RIGHT_ALT.0));
+            keys.for_each(|key| *key = RIGHT_ALT.1);
         }
         Self(tables)
     }
@@ -116,12 +124,20 @@ pub fn load(terminal: &Terminal, layout: &Layout) -> Result<(), String> {
         std::fs::write(NOTE, before.to_note())?;
         before.with(&letters).put(terminal, &before)
     };
-    change().map_err(|why| why.to_string())
+    change().map_err(|why| match put_back(terminal) {
+        Ok(()) => why.to_string(),
+        Err(again) => format!("{why}; and what it was is not put back: {again}"),
+    })
+}
+
+/// Whether the keymap is another than before us.
+pub fn is_changed() -> bool {
+    Path::new(NOTE).exists()
 }
 
 /// The keymap is what it was before us, if we have changed it.
 pub fn put_back(terminal: &Terminal) -> io::Result<()> {
-    if !Path::new(NOTE).exists() {
+    if !is_changed() {
         return Ok(());
     }
     // A note that was not written to its end was written before anything was changed.
@@ -177,6 +193,10 @@ mod tests {
             (tables[2].is_none(), both[18], both[42], both[28]),
             (true, 0x20ac ^ 0xf000, 0x0700, 0x0201)
         );
+        // Which is reached by AltGr.
+        assert_eq!((plain[100], shift[100], both[100]), (0x0701, 0x0701, 0x0701));
+        let Keymap(tables) = before().with(&letters[..2]);
+        assert_eq!(tables[0].clone().expect("kept")[100], 0x0200);
     }
 
     #[test]

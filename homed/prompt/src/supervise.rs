@@ -3,7 +3,8 @@
 use crate::attempts::Attempts;
 use crate::settings::{Agents, Settings, Style};
 use crate::vt::Vt;
-use crate::{Ended, agent, hushed, locked, sessions};
+use crate::{Ended, agent, hushed, keymap, locked, sessions};
+use console::Terminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +98,7 @@ impl Supervisor {
         let before = self.known.clone();
         let new = waiting.iter().any(|user| !self.known.contains(user));
         self.known.clone_from(&waiting);
+        self.others_have_their_keymap();
         if !waiting.is_empty() {
             // First what needs nobody's answer: a person may be waiting.
             if self.vt.is_some() {
@@ -116,6 +118,17 @@ impl Supervisor {
         }
         // Each ends by itself when its users are unlocked.
         Ok(!self.dialogs.is_empty() || !locked::users().is_empty())
+    }
+
+    /// A layout that was chosen at our terminal is for nobody who is at another one: the dialog itself may be waiting for PAM.
+    fn others_have_their_keymap(&mut self) {
+        let Some(vt) = &mut self.vt else { return };
+        if !keymap::is_changed() || vt.is_in_front() {
+            return;
+        }
+        if let Err(why) = Terminal::open(&vt.device()).and_then(|terminal| keymap::put_back(&terminal)) {
+            eprintln!("the keyboard's layout: {why}");
+        }
     }
 
     /// Comes to the front when somebody is newly locked, unless somebody else works there, and when it is the terminal of a

@@ -114,6 +114,11 @@ impl Vt {
         self.front.read_to_string(&mut text)?;
         number(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
+
+    /// Whether that is ours, as far as the kernel tells.
+    pub fn is_in_front(&mut self) -> bool {
+        self.in_front().is_ok_and(|front| front == self.number)
+    }
 }
 
 impl Drop for Vt {

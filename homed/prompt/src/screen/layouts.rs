@@ -17,8 +17,6 @@ pub struct Layouts {
     all: Vec<Layout>,
     /// The one that was chosen; `None`: the console's own.
     chosen: Option<usize>,
-    /// It was chosen, and we are behind.
-    behind: bool,
 }
 
 impl Layouts {
@@ -49,8 +47,11 @@ impl Layouts {
         let next = self.chosen.map_or(0, |chosen| chosen + 1);
         match self.all.get(next) {
             Some(layout) => {
-                let name = layout.in_words();
-                keymap::load(terminal, layout).map_err(|why| (name, why))?;
+                if let Err(why) = keymap::load(terminal, layout) {
+                    // The console's own is in force.
+                    self.chosen = None;
+                    return Err((self.all.remove(next).in_words(), why));
+                }
                 self.chosen = Some(next);
                 Ok(())
             }
@@ -64,12 +65,12 @@ impl Layouts {
     /// Somebody may have gone to another terminal, or come back: the keymap is that of all of them.
     pub fn follow(&mut self, terminal: &Terminal, in_front: bool) {
         let Some(layout) = self.chosen.and_then(|chosen| self.all.get(chosen)) else { return };
-        let followed = match (in_front, self.behind) {
-            (true, true) => keymap::load(terminal, layout),
-            (false, false) => keymap::put_back(terminal).map_err(|why| why.to_string()),
-            (true, false) | (false, true) => return,
+        // Whoever watches over us may have put it back, too, while PAM was at work here.
+        let followed = match (in_front, keymap::is_changed()) {
+            (true, false) => keymap::load(terminal, layout),
+            (false, true) => keymap::put_back(terminal).map_err(|why| why.to_string()),
+            (true, true) | (false, false) => return,
         };
-        self.behind = !in_front;
         if let Err(why) = followed {
             eprintln!("the keyboard's layout: {why}");
         }

@@ -62,6 +62,7 @@ pub fn run(device: &str, before: u32) -> Ended<()> {
         screen.people.ask_again();
         match pam::authenticate(&user, device, &mut screen) {
             Ok(()) => {
+                screen.put_keymap_back();
                 if sessions::give_back(&user, before) {
                     // Before we are gone, and whoever was in front before us is brought there again.
                     vt::await_other(device, SWITCHING);
@@ -334,11 +335,17 @@ enum Line {
     Complete,
 }
 
-impl Drop for Screen {
-    fn drop(&mut self) {
+impl Screen {
+    fn put_keymap_back(&self) {
         if let Err(why) = keymap::put_back(self.display.terminal()) {
             eprintln!("the keyboard's layout stays as it was chosen at the prompt: {why}");
         }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.put_keymap_back();
     }
 }
 
