@@ -5,6 +5,7 @@ use crate::bus::{Failure, Who};
 use crate::context::Context;
 use records::settings::HOME_ROOT;
 use records::{Record, Refusal, Sections};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -69,8 +70,9 @@ impl Disk {
         let point = mounts.iter().rev().map(|mount| &mount.point).filter(|point| found.starts_with(point));
         // The last of the deepest ones is what is seen there.
         let point = point.max_by_key(|point| point.components().count()).ok_or("it is mounted nowhere")?;
-        let stays = [HOME_ROOT, "/usr", "/var"].iter().any(|folder| Path::new(folder).starts_with(point));
-        if stays {
+        let seen = |folder: &str| Path::new(folder).canonicalize().unwrap_or_else(|_| PathBuf::from(folder));
+        let stays = [HOME_ROOT, "/usr", "/var"].iter().map(|folder| seen(folder));
+        if stays.into_iter().any(|folder| folder.starts_with(point)) {
             return Err(format!(
                 "it lies on a disk that stays in this machine (mounted at {})",
                 point.display()
@@ -83,16 +85,21 @@ impl Disk {
     fn let_go(&self, pause: &dyn Fn(Duration)) -> Result<String, String> {
         match self {
             Self::Device(device) => {
-                let used = used(device).map_err(|error| format!("{}: {error}", device.display()))?;
-                match used.first() {
-                    None => Ok(format!("The disk of {}", device.display())),
-                    Some(point) => Err(format!("{} is on the same disk. First: umount {0}", point.display())),
-                }
+                let disk =
+                    Numbers::of_disk(device).map_err(|error| format!("{}: {error}", device.display()))?;
+                disk.is_used_no_more()?;
+                Ok(format!("The disk of {}", device.display()))
             }
             Self::Mounted(point) => {
                 let synced = File::open(point).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
                 synced.map_err(|error| format!("{}: {error}", point.display()))?;
+                let mounts = mounts().map_err(|error| error.to_string())?;
+                // What is mounted from no device (a server's folder) shares none with others.
+                let source =
+                    mounts.iter().rev().find(|mount| mount.point == *point).map(|mount| &mount.source);
+                let disk = source.and_then(|source| Numbers::of_disk(source).ok());
                 unmount(point, pause)?;
+                disk.map_or(Ok(()), |disk| disk.is_used_no_more())?;
                 Ok(format!("What was mounted at {}", point.display()))
             }
         }
@@ -119,6 +126,8 @@ struct Mount {
     /// `MAJOR:MINOR`.
     number: String,
     point: PathBuf,
+    /// The device, where there is one: file systems on several (btrfs) have no device's number.
+    source: PathBuf,
 }
 
 fn mounts() -> io::Result<Vec<Mount>> {
@@ -129,31 +138,80 @@ fn mounts() -> io::Result<Vec<Mount>> {
 fn mount(line: &str) -> Option<Mount> {
     let mut fields = line.split(' ').skip(2);
     let (number, _root, point) = (fields.next()?.to_owned(), fields.next()?, fields.next()?);
-    let spaces = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    let point = spaces.iter().fold(point.to_owned(), |point, (code, sign)| point.replace(code, sign));
-    Some(Mount { number, point: PathBuf::from(point) })
+    let source = fields.skip_while(|field| *field != "-").nth(2)?;
+    Some(Mount { number, point: path(point), source: path(source) })
 }
 
-/// Where partitions of the same disk are mounted.
-fn used(device: &Path) -> io::Result<Vec<PathBuf>> {
-    let number = device.metadata()?.rdev();
-    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-    let own = std::fs::canonicalize(format!("/sys/dev/block/{major}:{minor}"))?;
-    let disk = match own.parent().filter(|_| own.join("partition").exists()) {
-        Some(disk) => disk.to_owned(),
-        None => own,
-    };
-    let parts = std::fs::read_dir(&disk)?.flatten().map(|entry| entry.path());
-    let parts = parts.filter(|part| part.join("partition").exists()).chain([disk.clone()]);
-    let numbers: Vec<String> = parts
-        .filter_map(|part| std::fs::read_to_string(part.join("dev")).ok())
-        .map(|number| number.trim().to_owned())
-        .collect();
-    Ok(mounts()?
-        .into_iter()
-        .filter(|mount| numbers.contains(&mount.number))
-        .map(|mount| mount.point)
-        .collect())
+/// As tables of the kernel's write it.
+fn path(text: &str) -> PathBuf {
+    let spaces = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    PathBuf::from(spaces.iter().fold(text.to_owned(), |text, (code, sign)| text.replace(code, sign)))
+}
+
+/// `MAJOR:MINOR` of a disk, its partitions, and all devices that are made of them (dm-crypt, LVM, RAID).
+struct Numbers(BTreeSet<String>);
+
+impl Numbers {
+    /// The disk that a device is on.
+    fn of_disk(device: &Path) -> io::Result<Self> {
+        let facts = device.metadata()?;
+        if !facts.file_type().is_block_device() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let own = std::fs::canonicalize(format!("/sys/dev/block/{}", number(facts.rdev())))?;
+        let disk = match own.parent().filter(|_| own.join("partition").exists()) {
+            Some(disk) => disk.to_owned(),
+            None => own,
+        };
+        let mut numbers = Self(BTreeSet::new());
+        numbers.add(&disk)?;
+        for part in std::fs::read_dir(&disk)?.flatten().map(|entry| entry.path()) {
+            if part.join("partition").exists() {
+                numbers.add(&part)?;
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// A device by its folder below `/sys`, and what holds it.
+    fn add(&mut self, device: &Path) -> io::Result<()> {
+        let is_new = self.0.insert(std::fs::read_to_string(device.join("dev"))?.trim().to_owned());
+        if is_new {
+            for holder in std::fs::read_dir(device.join("holders")).into_iter().flatten().flatten() {
+                self.add(&holder.path().canonicalize()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, device: &Path) -> bool {
+        device
+            .metadata()
+            .is_ok_and(|facts| facts.file_type().is_block_device() && self.0.contains(&number(facts.rdev())))
+    }
+
+    /// Nothing on it is mounted or swapped to; else what is, and what to type.
+    fn is_used_no_more(&self) -> Result<(), String> {
+        let mounts = mounts().map_err(|error| error.to_string())?;
+        if let Some(mount) =
+            mounts.iter().find(|mount| self.0.contains(&mount.number) || self.has(&mount.source))
+        {
+            return Err(format!("{} is on the same disk. First: umount {0}", mount.point.display()));
+        }
+        // proc_swaps(5): the first line names the columns.
+        let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+        let mut devices = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(path);
+        match devices.find(|device| self.has(device)) {
+            Some(device) => {
+                Err(format!("{} on the same disk is used for swap. First: swapoff {0}", device.display()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn number(device: u64) -> String {
+    format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device))
 }
 
 #[cfg(test)]
@@ -170,7 +228,8 @@ mod tests {
     #[test]
     fn a_line_of_the_table_of_mounts_is_read() {
         let line = "36 35 98:0 /mnt1 /media/my\\040stick\\134x rw,noatime master:1 - ext3 /dev/root rw";
-        let expected = Mount { number: "98:0".into(), point: "/media/my stick\\x".into() };
+        let expected =
+            Mount { number: "98:0".into(), point: "/media/my stick\\x".into(), source: "/dev/root".into() };
         assert_eq!(mount(line), Some(expected));
         assert_eq!(mount("36 35"), None);
     }

@@ -77,11 +77,12 @@ impl Home {
         Fate::Goes
     }
 
-    /// Whoever waits to pull out what it lies on reads it in the journal.
-    fn is_closed(&mut self, work: Work, turn: &mut Turn) {
+    /// Whoever waits to pull out what it lies on reads it in the journal. (Others may use the same disk: `homectl eject` looks.)
+    fn is_closed(&mut self, work: Work, verb: Verb, turn: &mut Turn) {
         self.failed_deactivations = None;
-        if work == Work::Deactivating && self.place.image.starts_with("/dev/") {
-            self.log(turn, "closed, and all of it is on disk: what it lies on may be pulled out");
+        let was_pulled_out = verb == Verb::StorageGone;
+        if work == Work::Deactivating && !was_pulled_out && self.place.image.starts_with("/dev/") {
+            self.log(turn, "closed, and all of it is on disk");
         }
     }
 
@@ -108,7 +109,7 @@ impl Home {
                 return Fate::Goes;
             }
             Work::Deactivating | Work::GivingUp => {
-                self.is_closed(running.work, turn);
+                self.is_closed(running.work, wanted.verb, turn);
                 self.drop_unused_references(turn);
                 turn.answer(wanted.waiter, Ok(Answer::Done));
             }
