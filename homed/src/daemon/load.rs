@@ -6,6 +6,7 @@ use super::run::{Daemon, now_usec};
 use crate::home::effect::{Event, Interrupted};
 use crate::home::facts::Place;
 use crate::words::request::AtSuspend;
+use crate::words::uids;
 use std::time::Duration;
 
 /// How long a daemon that starts waits for the file systems of all homes together.
@@ -23,8 +24,10 @@ impl Daemon {
         }
         self.loading = true;
         self.parts.facts.begin_turn();
-        let records = self.parts.outside.load();
+        let mut records = self.parts.outside.load();
         let machine = self.parts.manager.machine().clone();
+        // Who has a UID gets it before somebody gets one of those that are left.
+        records.sort_by_key(|record| uids::bound(record, &machine).is_none());
         let places = records.iter().map(|record| Place::of(record, &machine)).collect();
         // Those that hang are not waited for: they are looked at again before they are used.
         let _ = tokio::time::timeout(PATIENCE, self.ground.ask_all(places)).await;

@@ -116,7 +116,9 @@ impl Home {
             place: Place::of(record.record(), turn.machine),
             attempts: Attempts::of(record.record(), turn.machine),
             signed_locally,
-            bound_uid: crate::words::uids::bound(record.record(), turn.machine),
+            // What a record says of a UID that is another home's is worth nothing.
+            bound_uid: crate::words::uids::bound(record.record(), turn.machine)
+                .filter(|bound| *bound == uid || !turn.uids.contains(bound)),
             record,
             uid,
             known,

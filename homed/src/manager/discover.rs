@@ -24,7 +24,13 @@ impl Manager {
         turn: &mut Turn,
     ) {
         let user = record.user().clone();
-        let Some(uid) = uids::bound(&record, turn.machine)
+        let bound = uids::bound(&record, turn.machine);
+        if let Some(uid) = bound.filter(|uid| turn.uids.contains(uid)) {
+            let text = format!("its record names UID {uid}, which another home has; it gets another one");
+            turn.effects.push(Effect::Log(user.clone(), text));
+        }
+        let Some(uid) = bound
+            .filter(|uid| !turn.uids.contains(uid))
             .or_else(|| uids::candidates(&user, turn.uids, &turn.uid_range).first().copied())
         else {
             turn.effects.push(Effect::Log(user, "its record has no UID, and none is free".into()));

@@ -24,6 +24,8 @@ pub(super) struct Group {
     pub passed_over: Vec<UserName>,
     /// It was, and meanwhile somebody said that it does not.
     pub given_up: bool,
+    /// Its time is over: it is answered without those that are not through.
+    pub is_late: bool,
 }
 
 impl Group {
@@ -39,6 +41,7 @@ impl Group {
             holds: false,
             passed_over: Vec::new(),
             given_up: false,
+            is_late: false,
         }
     }
 }

@@ -9,7 +9,7 @@
 //! A sleep that wakes in between (suspend-then-hibernate) is over when systemd says so, not at the first wake.
 
 use super::groups::Group;
-use super::{Manager, Operation};
+use super::{LockFailure, Manager, Operation};
 use crate::home::effect::{Effect, Failed, Timer};
 use crate::home::state::Resting;
 use crate::home::verdict::Verb;
@@ -152,6 +152,7 @@ impl Manager {
             late.extend(self.homes.get_mut(&user).and_then(|home| home.too_late_for(id)));
         }
         let Some(group) = self.groups.get_mut(&id) else { return };
+        group.is_late = true;
         let why = format!("that has not ended in {} s", LOCKED.as_secs());
         group.failed.get_or_insert_with(|| Failed::Fault(why.clone()));
         group.not_locked.extend(late.into_iter().map(|text| format!("{text}, and {why}.")));
@@ -166,7 +167,9 @@ impl Manager {
         mut group: Group,
         turn: &mut Turn,
     ) -> Option<Group> {
-        if !group.holds || group.failed.is_some() || !has(Rule::LockedAfterAll) {
+        // A lock that has failed lets the machine sleep under one policy alone, which is no word for those that can be locked.
+        let is_in_vain = group.failed.is_some() && self.defaults.lock_failure != LockFailure::Ignore;
+        if !group.holds || group.is_late || is_in_vain || !has(Rule::LockedAfterAll) {
             return Some(group);
         }
         let left_out = self.left_out(turn);
@@ -185,7 +188,7 @@ impl Manager {
         for user in users {
             let wanted =
                 Wanted { waiter: Waiter::Group(id), ..Wanted::by_the_daemon(Verb::LockAll, turn.now_usec) };
-            self.lock_event(&user, turn, |home, turn| home.lock_unasked(wanted, turn));
+            self.lock_event(&user, turn, |home, turn| home.lock_for_sleep(wanted, turn));
         }
         None
     }

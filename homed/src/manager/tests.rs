@@ -207,6 +207,19 @@ fn a_wait_for_a_touch_makes_way_and_goes_with_its_caller() {
 }
 
 #[test]
+fn of_two_records_that_name_one_uid_the_second_gets_another() {
+    let (mut manager, mut scene) = (manager(), Scene::default());
+    for name in ["alice", "bob"] {
+        let text =
+            format!(r#"{{"userName":"{name}","storage":"luks","uid":60001,"imagePath":"/srv/{name}.home"}}"#);
+        let record = Box::new(Record::parse(&text, Sections::HOST).expect("valid"));
+        scene.take(&mut manager, Event::Loaded(record, Interrupted::No, Vec::new()));
+    }
+    let uids: Vec<u32> = manager.homes.walk().flat_map(Home::uids).collect();
+    assert!(uids.len() == 2 && uids[0] == 60001 && uids[1] != 60001, "{uids:?}");
+}
+
+#[test]
 fn storage_without_an_answer_is_refused_in_words_and_an_open_home_is_locked_all_the_same() {
     let (mut manager, mut scene) = (manager(), Scene::default());
     let text = r#"{"userName":"alice","storage":"luks","uid":60001,"imagePath":"/srv/alice.home"}"#;

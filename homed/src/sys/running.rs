@@ -44,6 +44,12 @@ impl Process {
         }
     }
 
+    /// Whose it is: the real UID.
+    pub fn uid(self) -> Option<u32> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()
+    }
+
     /// Whether it was sent signals that it has not taken, because it stands still.
     pub fn has_signals_waiting(self) -> bool {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();

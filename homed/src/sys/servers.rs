@@ -21,8 +21,9 @@ pub fn of_terminal(device: &Path) -> Vec<Process> {
     super::holders::all().filter_map(Process::of).filter(is_one).collect()
 }
 
-/// The X servers of a display that have no virtual terminal: those of other seats than the first.
-pub fn of_display(number: u32) -> Vec<Process> {
+/// The X servers of a display that have no virtual terminal: those of other seats than the first. They are root's or the
+/// user's: anybody can listen under such a name, and have somebody else (the message bus) hold what listens.
+pub fn of_display(number: u32, user: u32) -> Vec<Process> {
     let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let own = format!("{SOCKETS}{number}");
     let listening = listening_at(&table, |name| name == own);
@@ -33,7 +34,9 @@ pub fn of_display(number: u32) -> Vec<Process> {
     };
     let is_one = |process: &Process| {
         let open = process.descriptors();
-        open.iter().any(|(_, file)| listening.contains(file))
+        process.pid != 1
+            && process.uid().is_some_and(|uid| uid == 0 || uid == user)
+            && open.iter().any(|(_, file)| listening.contains(file))
             && !open.iter().any(|(_, file)| has_terminal(file))
     };
     super::holders::all().filter_map(Process::of).filter(is_one).collect()
@@ -77,13 +80,14 @@ mod tests {
     fn the_server_of_a_display_without_a_terminal_is_found() {
         use std::os::linux::net::SocketAddrExt;
         use std::os::unix::net::{SocketAddr, UnixListener};
+        let own = rustix::process::getuid().as_raw();
         let number = 40_000 + std::process::id() % 10_000;
         let address = SocketAddr::from_abstract_name(format!("{SOCKETS}{number}")).expect("a name");
         let listener = UnixListener::bind_addr(&address).expect("listens");
-        let found: Vec<u32> = of_display(number).iter().map(|process| process.pid).collect();
+        let found: Vec<u32> = of_display(number, own).iter().map(|process| process.pid).collect();
         assert!(found.contains(&std::process::id()), "{found:?}");
-        assert!(of_display(number + 1).is_empty());
+        assert!(of_display(number + 1, own).is_empty());
         drop(listener);
-        assert!(of_display(number).is_empty());
+        assert!(of_display(number, own).is_empty());
     }
 }

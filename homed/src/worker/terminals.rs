@@ -220,7 +220,7 @@ fn devices(uid: u32) -> BTreeSet<PathBuf> {
 fn servers(session: &Session, uid: u32) -> Vec<Process> {
     let mut servers = match (session.vt, session.display) {
         (Some(vt), _) => servers::of_terminal(&Terminal::device(vt)),
-        (None, Some(display)) => servers::of_display(display),
+        (None, Some(display)) => servers::of_display(display, uid),
         (None, None) => return Vec::new(),
     };
     let slice = Slice::of(uid);
