@@ -96,6 +96,11 @@ fn go_there(machine: &Ours, screen: &Screen<'_>, time: usize) -> Result<()> {
         1 => machine.check(&format!("systemctl kill -s KILL homed-prompt.service; {ACTIVATE}")).map(drop),
         3 => machine.check(ACTIVATE).map(drop),
         4 => machine.check(active).map(drop),
-        _ => screen.await_front(|front| front != "tty1").map(drop),
+        _ => match screen.await_front(|front| front != "tty1") {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.context(machine.check(
+                "systemctl status homed-prompt 2>&1; ps axo pid,stat,wchan:24,args | grep prompt; journalctl -n 40 -u homed-prompt",
+            )?)),
+        },
     }
 }
