@@ -26,11 +26,15 @@ impl Daemon {
         self.parts.facts.begin_turn();
         let mut records = self.parts.outside.load();
         let machine = self.parts.manager.machine().clone();
-        // Who has a UID gets it before somebody gets one of those that are left.
-        records.sort_by_key(|record| uids::bound(record, &machine).is_none());
         let places = records.iter().map(|record| Place::of(record, &machine)).collect();
         // Those that hang are not waited for: they are looked at again before they are used.
         let _ = tokio::time::timeout(PATIENCE, self.ground.ask_all(places)).await;
+        // Whoever is at work keeps his UID before anybody else has it, and those that records name are not given away.
+        let facts = &self.parts.facts;
+        records.sort_by_cached_key(|record| {
+            let is_open = facts.whereabouts(&Place::of(record, &machine)).mount.is_there();
+            (!is_open, uids::bound(record, &machine).is_none())
+        });
         for record in records {
             let user = record.user().clone();
             let found: Vec<(AtSuspend, Found)> =

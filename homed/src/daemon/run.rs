@@ -19,12 +19,12 @@ use super::paths::Paths;
 use super::references::References;
 use super::worker::Spawner;
 use crate::home::effect::{Event, JobId};
-use crate::home::facts::{Facts, Place, SignedLocally, Whereabouts};
+use crate::home::facts::Facts;
 use crate::job::Outcome;
 use crate::lookup::sizes::{Measure, Sizing};
 use crate::manager::{Manager, Now};
 use crate::words::request::{Caller, Operation, RequestId};
-use records::{Record, UserName};
+use records::UserName;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -225,12 +225,12 @@ impl Daemon {
             }
             _ => None,
         };
-        let (facts, usec) = (&*self.parts.facts, now_usec());
-        let effects = if self.loading {
-            self.parts.manager.handle(event, &Now { usec, facts: &OneLook(facts) })
-        } else {
-            self.parts.manager.handle(event, &Now { usec, facts })
-        };
+        // Homes that are read at a start are all judged by one look: whatever changes meanwhile is told of by those who watch.
+        if !self.loading {
+            self.parts.facts.begin_turn();
+        }
+        let now = Now { usec: now_usec(), facts: &*self.parts.facts };
+        let effects = self.parts.manager.handle(event, &now);
         // What could not be put in order yet is not forgotten by a daemon that is started after this one.
         if let Some(user) = ended.filter(|user| !self.parts.manager.is_to_be_settled(user)) {
             self.markers.clear(&user);
@@ -249,24 +249,6 @@ impl Daemon {
             self.look_at_new(&news);
             self.link.publish(news);
         }
-    }
-}
-
-/// The kernel as it was when the homes began to be read: one look for all of them. Whatever changes meanwhile is told of by
-/// those who watch, and comes after.
-struct OneLook<'f>(&'f dyn Facts);
-
-impl Facts for OneLook<'_> {
-    fn whereabouts(&self, place: &Place) -> Whereabouts {
-        self.0.whereabouts(place)
-    }
-
-    fn parts(&self, place: &Place) -> Option<crate::home::facts::Parts> {
-        self.0.parts(place)
-    }
-
-    fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {
-        self.0.signed_locally(record)
     }
 }
 

@@ -50,9 +50,7 @@ fn at(path: &Path) -> Option<Found> {
 /// the administrator's to judge.
 pub fn named(path: &Path) -> Option<Found> {
     let is_plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
-    // What is not whole yet has such a name, and is swept away one day, whatever it has become.
-    let is_whole = !path.file_name()?.to_str()?.starts_with(".#");
-    let path = (is_plain && is_whole).then(|| path.to_owned())?;
+    let path = is_plain.then(|| path.to_owned())?;
     apart(move || by_content(&path).or_else(|| at(&path)))
 }
 
@@ -91,15 +89,5 @@ mod tests {
             .collect();
         found.sort();
         assert_eq!(found, ["alice luks", "bob@example.com luks", "dave directory"]);
-    }
-
-    #[test]
-    fn what_is_not_whole_yet_is_taken_for_no_home() {
-        let root = tempfile::tempdir().expect("folder");
-        for (name, is_one) in [("alice.home", true), (".#carried-alice.home", false)] {
-            let path = root.path().join(name);
-            std::fs::write(&path, "").expect("written");
-            assert_eq!(named(&path).is_some(), is_one, "{name}");
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Manager;
 use crate::home::effect::{Announcement, Check, Effect, Failed, Findings, Found, Interrupted, JobId};
-use crate::home::facts::{Mount, Storage};
+use crate::home::facts::{Mount, Place, Storage};
 use crate::home::verdict::{Held, Verb};
 use crate::home::without::{Rule, has};
 use crate::home::{Home, Turn, Waiter, Wanted};
@@ -25,12 +25,15 @@ impl Manager {
     ) {
         let user = record.user().clone();
         let bound = uids::bound(&record, turn.machine);
-        if let Some(uid) = bound.filter(|uid| turn.uids.contains(uid)) {
+        // An open one has the UID that its files are shown with.
+        let is_open = || turn.facts.whereabouts(&Place::of(&record, turn.machine)).mount.is_there();
+        let is_taken = |uid: &u32| turn.uids.contains(uid) && !is_open();
+        if let Some(uid) = bound.filter(is_taken) {
             let text = format!("its record names UID {uid}, which another home has; it gets another one");
             turn.effects.push(Effect::Log(user.clone(), text));
         }
         let Some(uid) = bound
-            .filter(|uid| !turn.uids.contains(uid))
+            .filter(|uid| !is_taken(uid))
             .or_else(|| uids::candidates(&user, turn.uids, &turn.uid_range).first().copied())
         else {
             turn.effects.push(Effect::Log(user, "its record has no UID, and none is free".into()));

@@ -95,7 +95,6 @@ impl Manager {
 
     /// Takes one event, says what is to be done.
     pub fn handle(&mut self, event: Event, now: &Now) -> Vec<Effect> {
-        now.facts.begin_turn();
         let machine = self.machine.clone();
         let mut uids = std::mem::take(&mut self.uids);
         let mut turn = self.turn(&machine, now, &uids);

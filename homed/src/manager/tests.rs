@@ -217,6 +217,17 @@ fn of_two_records_that_name_one_uid_the_second_gets_another() {
     }
     let uids: Vec<u32> = manager.homes.walk().flat_map(Home::uids).collect();
     assert!(uids.len() == 2 && uids[0] == 60001 && uids[1] != 60001, "{uids:?}");
+    // One that is open keeps the UID that its processes have.
+    let text = r#"{"userName":"carol","storage":"luks","uid":60001,"imagePath":"/srv/carol.home"}"#;
+    let record = Box::new(Record::parse(text, Sections::HOST).expect("valid"));
+    let carol = record.user().clone();
+    scene
+        .disks
+        .borrow_mut()
+        .insert(carol.clone(), Whereabouts { storage: Storage::There, mount: Mount::Usable });
+    let now = Now { usec: 1, facts: &scene };
+    let _ = manager.handle(Event::Loaded(record, Interrupted::No, Vec::new()), &now);
+    assert_eq!(manager.homes.get(&carol).map(Home::uid), Some(60001));
 }
 
 #[test]

@@ -101,4 +101,27 @@ mod tests {
             assert_eq!(kind.parts, parts, "{}", kind.storage.as_str());
         }
     }
+
+    #[test]
+    fn an_image_says_whose_it_is_unless_it_is_not_whole_yet() {
+        use crate::storage::parts::gpt::Table;
+        use std::os::unix::fs::FileExt;
+        let root = tempfile::tempdir().expect("folder");
+        let table = Table::covering(8 << 20, 512, uuid::Uuid::new_v4(), uuid::Uuid::new_v4(), "bob");
+        let said = |name: &str| {
+            let path = root.path().join(name);
+            let file = std::fs::File::create_new(&path).expect("made");
+            file.set_len(8 << 20).expect("sized");
+            for (offset, bytes) in table.pieces() {
+                file.write_all_at(&bytes, offset).expect("written");
+            }
+            file.write_all_at(b"LUKS\xba\xbe", table.start).expect("written");
+            let facts = path.metadata().expect("there");
+            says(&path, &facts, None).map(|(name, _)| name.to_string())
+        };
+        assert_eq!(said("last week.img").as_deref(), Some("bob"));
+        for name in [".#carried-bob.home", ".#homeworkbob.0123456789abcdef0123456789abcdef.01"] {
+            assert_eq!(said(name), None, "{name}");
+        }
+    }
 }

@@ -1,26 +1,7 @@
 //! A machine of two homes, and everything the core asked for: what must hold is checked as it happens.
 
+use super::super::walk::rules::takes_key;
 use super::*;
-
-/// Whether a volume key is in that worker's memory, or comes into the kernel by it.
-fn takes_key(start: &StartJob) -> bool {
-    match start.job.task {
-        Task::Update { .. } | Task::Check { .. } | Task::Repair { .. } => !start.job.credentials.is_empty(),
-        Task::Deactivate { .. }
-        | Task::Remove
-        | Task::Lock { .. }
-        | Task::Settle { .. }
-        | Task::GiveUp { .. } => false,
-        Task::Create { .. }
-        | Task::Activate { .. }
-        | Task::Authenticate { .. }
-        | Task::ChangePassword { .. }
-        | Task::Rescue { .. }
-        | Task::Resize { .. }
-        | Task::Unlock { .. }
-        | Task::Tend { .. } => true,
-    }
-}
 
 /// Whether there may be something to be seen to when that worker is killed.
 fn leaves_something(start: &StartJob) -> bool {

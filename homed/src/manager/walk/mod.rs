@@ -11,7 +11,7 @@
 
 mod calls;
 mod happen;
-mod rules;
+pub mod rules;
 mod world;
 
 use crate::home::without::{self, Rule};

@@ -92,6 +92,9 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
 
 /// Whose home an image says it is: by the name of its partition, where there is a LUKS header in that.
 pub fn says(path: &Path, called: Option<&FullName>) -> Option<FullName> {
+    if image::is_named_unfinished(path.file_name()?.to_str()?) {
+        return None;
+    }
     let file = image::open(path, image::Access::Read).ok()?;
     let size = blockdev::length(&file).ok()?;
     let (table, _) = gpt::find(size, &mut |offset, length| image::bytes(&file, offset, length))?;

@@ -23,7 +23,7 @@ pub use marks::{
     DIRTY, Intent, clear_dirty, forget_resize, is_dirty, note_resize, set_dirty, unfinished_resize,
 };
 pub use new::{Blocks, NewImage, give_size};
-pub use unfinished::{remove_unfinished, sweep, sweep_arriving, unfinished};
+pub use unfinished::{is_named_unfinished, remove_unfinished, sweep, sweep_arriving, unfinished};
 
 /// What the image is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

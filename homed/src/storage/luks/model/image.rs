@@ -6,7 +6,7 @@ use crate::storage::parts::gpt::{self, Copies, Table};
 
 mod run;
 
-pub use run::{How, Run, VERBS, Verb};
+pub use run::{Run, VERBS, Verb};
 
 const MIB: u64 = 1 << 20;
 /// Bytes of an image that can be both.

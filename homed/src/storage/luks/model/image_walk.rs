@@ -1,7 +1,8 @@
 //! All orders of repairs, logins and changes of size, their cuts, and what others do to the file.
 
 use super::disk::File;
-use super::image::{How, Image, LARGE, Mark, Run, SMALL, VERBS, Verb};
+use super::image::{Image, LARGE, Mark, Run, SMALL, VERBS, Verb};
+use super::verbs::How;
 use crate::storage::luks::plan::without::{Mend, tests::without};
 use std::collections::{HashMap, HashSet};
 

@@ -20,6 +20,11 @@ const ARRIVING: (&str, &str) = (".#carried-", ".home");
 /// How long that is kept from when something came last.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Whether a file of that name is one that is not whole yet, or would be swept away as one whatever it has become.
+pub fn is_named_unfinished(name: &str) -> bool {
+    name.starts_with(BEGIN) || name.starts_with(ARRIVING.0)
+}
+
 /// A name that nothing has yet.
 pub fn temporary(name: &str, machine: &MachineId) -> String {
     format!("{BEGIN}{name}.{}.{}", machine.as_str(), uuid::Uuid::new_v4().simple())

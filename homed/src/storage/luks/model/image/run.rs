@@ -4,20 +4,13 @@ use super::super::disk::File;
 use super::{Copy, HEADER, Image, LARGE, Mark, SMALL, extent, room};
 use crate::job::{Failure, Steps};
 use crate::storage::examined::Headers;
+use crate::storage::luks::model::verbs::How;
 use crate::storage::luks::perform::mend::{Mends, reach};
 use crate::storage::luks::plan::mend::{Situation, Step, Table as Found, Used, Which, Wish};
 use crate::storage::luks::plan::without::{Mend, has};
 use crate::storage::luks::resize::plan::{Facts, Goal, Operation};
 use crate::storage::parts::gpt::Copies;
 use crate::storage::parts::superblock::Kind;
-
-/// How a run ends before its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
-    Kill,
-    Power,
-    Fail,
-}
 
 /// What is done by this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
