@@ -35,6 +35,9 @@ fn the_search_of_ram_finds_what_is_there() -> Result<()> {
     machine.check("printf '%s-%s' planted 7d1f3a > /run/marker")?;
     assert!(machine.count_in_ram(b"planted-7d1f3a")? > 0);
     assert_eq!(machine.count_in_ram(b"absent-7d1f3a")?, 0);
+    // A disk that has lost its name is not taken for the memory.
+    machine.unlink_disk()?;
+    assert!(machine.count_in_ram(b"planted-7d1f3a")? > 0);
     Ok(())
 }
 

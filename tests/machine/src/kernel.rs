@@ -146,15 +146,21 @@ impl Kernel {
         self.monitor.as_ref()
     }
 
-    /// The unlinked file that is the machine's RAM: the largest that the kernel holds open without a name.
+    /// The unlinked file that is the machine's RAM: the largest that the kernel has mapped. The size alone tells
+    /// nothing: a disk's lowest layer is larger, and it has no name any more once somebody has tidied up the layers;
+    /// but no kernel maps its disks.
     pub fn memory(&self) -> Result<PathBuf> {
-        let folder = format!("/proc/{}/fd", self.process()?);
+        let process = self.process()?;
+        let mapped = fs::read_to_string(format!("/proc/{process}/maps"))?;
+        let folder = format!("/proc/{process}/fd");
         let paths = fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
         let unlinked = paths.filter_map(|path| {
             let data = fs::metadata(&path).ok()?;
-            (data.is_file() && data.nlink() == 0).then_some((data.len(), path))
+            let name = format!(" {}", fs::read_link(&path).ok()?.to_str()?);
+            let is_mapped = || mapped.lines().any(|line| line.ends_with(&name));
+            (data.is_file() && data.nlink() == 0 && is_mapped()).then_some((data.len(), path))
         });
-        let (_, path) = unlinked.max().with_context(|| format!("no unlinked file in {folder}"))?;
+        let (_, path) = unlinked.max().with_context(|| format!("no memory among the files in {folder}"))?;
         Ok(path)
     }
 
