@@ -92,7 +92,9 @@ fn tell_the_log(user: &UserName, what: &str, outcome: &Outcome, pace: &Pace) {
             let taken = pace.taken().as_millis();
             tracing::info!(home = %user, steps = %pace, "{user}: {what} is done in {taken} ms");
         }
-        Outcome::Refused(refused) => tracing::info!(home = %user, "{user}: {what} is refused: {refused}"),
+        Outcome::Refused(refused) => {
+            tracing::info!(home = %user, steps = %pace, "{user}: {what} is refused: {refused}");
+        }
         Outcome::Stopped => tracing::info!(home = %user, "{user}: {what} is stopped"),
         Outcome::Fault { chain } => tracing::error!(home = %user, "{user}: {what} failed: {chain}"),
     }

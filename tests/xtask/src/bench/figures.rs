@@ -37,6 +37,11 @@ impl Figures {
         self.0.get(name)?.last().copied()
     }
 
+    /// The least value: what else the host does only adds; `None`: it was not measured.
+    pub fn least(&self, name: &str) -> Option<f64> {
+        self.0.get(name)?.iter().min().map(|least| *least as f64)
+    }
+
     /// The value in the middle; `None`: it was not measured.
     pub fn median(&self, name: &str) -> Option<f64> {
         self.rank(name, 50)
