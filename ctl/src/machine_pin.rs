@@ -2,9 +2,11 @@
 
 use crate::bus::Failure;
 use crate::context::Context;
+use crate::new_keys::Making;
 use crate::prompt::Ready;
-use records::{Credentials, Secret};
-use serde_json::{Map, Value, json};
+use records::Secret;
+use records::keys::MACHINE_PIN;
+use serde_json::{Value, json};
 
 /// Fewest characters.
 const SHORTEST: usize = 4;
@@ -24,52 +26,26 @@ pub fn list() -> Result<String, Failure> {
     }
 }
 
-/// What homed is to make.
-pub struct NewPin {
-    entry: Option<Value>,
+/// Asks for the PIN, where the options want one; it goes to the credentials, and homed makes the rest.
+pub fn make(making: &mut Making<'_, '_>) -> Result<(), Failure> {
+    let ctx = making.ctx;
+    let Some(device) = &ctx.draft.tpm.device else { return Ok(()) };
+    let id = ctx.machine.id.as_str();
+    if making.ids(MACHINE_PIN).iter().any(|known| known == id) {
+        ctx.asker.notice("This computer's PIN is enrolled already; the new one replaces it.");
+    }
+    let user = making.members.get("userName").and_then(Value::as_str).unwrap_or_default();
+    making.credentials.new_pin = Some(ask(ctx, user)?);
+    let pcrs = ctx.draft.tpm.pcrs.clone().unwrap_or_default();
+    let entry = json!({"machineId": id, "wanted": {"device": device, "pcrs": pcrs}});
+    making.add(MACHINE_PIN, entry, &ctx.machine.host.0);
+    Ok(())
 }
 
-impl NewPin {
-    /// Asks for the PIN, where the options want one; it goes to the credentials.
-    pub fn wanted(
-        ctx: &Context<'_>,
-        members: &Map<String, Value>,
-        credentials: &mut Credentials,
-    ) -> Result<Self, Failure> {
-        let Some(device) = ctx.draft.tpm.device.as_ref().filter(|_| !ctx.settings.dry_run) else {
-            return Ok(Self { entry: None });
-        };
-        let id = ctx.machine.id.as_str();
-        if all(members).iter().any(|entry| entry["machineId"] == id) {
-            ctx.asker.notice("This computer's PIN is enrolled already; the new one replaces it.");
-        }
-        let user = members.get("userName").and_then(Value::as_str).unwrap_or_default();
-        credentials.new_pin = Some(ask(ctx, user)?);
-        let pcrs = ctx.draft.tpm.pcrs.clone().unwrap_or_default();
-        Ok(Self { entry: Some(json!({"machineId": id, "wanted": {"device": device, "pcrs": pcrs}})) })
-    }
-
-    /// Puts it into a record, in the place of this computer's former one.
-    pub fn enroll(&self, members: &mut Map<String, Value>) {
-        let Some(entry) = &self.entry else { return };
-        let mut entries = all(members);
-        entries.retain(|known| known["machineId"] != entry["machineId"]);
-        entries.push(entry.clone());
-        let ids = entries.iter().map(|entry| entry["machineId"].clone()).collect();
-        members.insert("tpm2PinMachineId".to_owned(), Value::Array(ids));
-        members.entry("privileged").or_insert_with(|| json!({}))["tpm2Pin"] = Value::Array(entries);
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.entry.is_none()
-    }
-}
-
-/// The entries of a record.
-fn all(members: &Map<String, Value>) -> Vec<Value> {
-    let list = members.get("privileged").and_then(|section| section.get("tpm2Pin"));
-    list.and_then(Value::as_array).cloned().unwrap_or_default()
+/// Whether that is the PIN of this computer, and its TPM is there.
+pub fn plugged_in(ctx: &Context<'_>, ids: &[String]) -> Vec<bool> {
+    let has_tpm = list().is_ok();
+    ids.iter().map(|id| has_tpm && id == ctx.machine.id.as_str()).collect()
 }
 
 fn ask(ctx: &Context<'_>, user: &str) -> Result<Secret, Failure> {

@@ -3,10 +3,12 @@
 use crate::bus::Failure;
 use crate::context::Context;
 use crate::hashing;
+use crate::new_keys::Made;
 use crate::prompt::Asker;
 use crate::qr_code;
+use records::keys::RECOVERY_KEY;
 use records::{Secret, recovery};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use std::cell::Cell;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -69,13 +71,10 @@ impl RecoveryKey {
         Err(Failure::say("The recovery key was not confirmed, and does not count. Nothing was changed."))
     }
 
-    /// Puts its hash into a record, instead of former ones.
-    pub fn enroll(&self, members: &mut Map<String, Value>) -> Result<(), Failure> {
-        let hash = hashing::hash(&self.text)?;
-        members.insert("recoveryKeyType".to_owned(), json!(["modhex64"]));
-        let privileged = members.entry("privileged").or_insert_with(|| json!({}));
-        privileged["recoveryKey"] = json!([{"type": "modhex64", "hashedPassword": hash}]);
-        Ok(())
+    /// The key for a record. (Former ones go by the option.)
+    pub fn made(&self) -> Result<Made, Failure> {
+        let entry = json!({"type": "modhex64", "hashedPassword": hashing::hash(&self.text)?});
+        Ok(Made { kind: RECOVERY_KEY, entry, model: None })
     }
 
     /// Shows it on standard output, alone; what it is on standard error.

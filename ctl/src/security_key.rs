@@ -4,18 +4,14 @@
 use crate::bus::Failure;
 use crate::context::Context;
 use crate::hashing;
+use crate::new_keys::{Making, refuse_twice};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fido2::key::{Abilities, Owner};
 use fido2::{Algorithm, Demands, Enrolled, Found, Key, Library, NewCredential};
-use records::{Credentials, Secret};
-use serde_json::{Map, Value, json};
-
-/// Credentials that were made, not in a record yet.
-#[derive(Default)]
-pub struct NewKeys {
-    entries: Vec<Value>,
-}
+use records::Secret;
+use records::keys::SECURITY_KEY;
+use serde_json::{Value, json};
 
 /// `--fido2-device=list`: paths and names.
 pub fn list() -> Result<String, Failure> {
@@ -27,52 +23,36 @@ pub fn list() -> Result<String, Failure> {
     }
 }
 
-impl NewKeys {
-    /// Makes a credential on each key that the options name. PINs that were typed go to the credentials: homed asks
-    /// the keys, too.
-    pub fn wanted(
-        ctx: &Context<'_>,
-        members: &Map<String, Value>,
-        credentials: &mut Credentials,
-    ) -> Result<Self, Failure> {
-        let mut keys = Self::default();
-        if ctx.draft.keys.devices.is_empty() || ctx.settings.dry_run {
-            return Ok(keys);
-        }
-        let library = library()?;
-        for device in &ctx.draft.keys.devices {
-            let found = choose(library.list().map_err(|failure| say(&failure))?, device)?;
-            let key = library.open(&found).map_err(|failure| say(&failure))?;
-            let known = members.get("privileged").and_then(|section| section.get("fido2HmacSalt"));
-            let known = known.and_then(Value::as_array).into_iter().flatten().chain(&keys.entries);
-            refuse_twice(key.as_ref(), known)?;
-            let entry = enrol(ctx, key.as_ref(), members, credentials)?;
-            keys.entries.push(entry);
-        }
-        Ok(keys)
+/// Makes a credential on each key that the options name.
+pub fn make(making: &mut Making<'_, '_>) -> Result<(), Failure> {
+    let devices = &making.ctx.draft.keys.devices;
+    if devices.is_empty() {
+        return Ok(());
     }
-
-    /// Puts them into a record.
-    pub fn enroll(&self, members: &mut Map<String, Value>) {
-        if self.entries.is_empty() {
-            return;
+    let library = library()?;
+    for device in devices {
+        let found = choose(library.list().map_err(|failure| say(&failure))?, device)?;
+        let key = library.open(&found).map_err(|failure| say(&failure))?;
+        if making.ids(SECURITY_KEY).iter().any(|id| is_on(key.as_ref(), id)) {
+            return Err(refuse_twice(SECURITY_KEY, key.name(), "--fido2-device=PATH"));
         }
-        let ids = self.entries.iter().map(|entry| entry["credential"].clone());
-        append(members.entry("fido2HmacCredential").or_insert_with(|| json!([])), ids);
-        let privileged = members.entry("privileged").or_insert_with(|| json!({}));
-        append(&mut privileged["fido2HmacSalt"], self.entries.iter().cloned());
+        let entry = enrol(making, key.as_ref())?;
+        making.add(SECURITY_KEY, entry, key.name());
     }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
+    Ok(())
 }
 
-fn append(list: &mut Value, more: impl Iterator<Item = Value>) {
-    let mut all = list.as_array().cloned().unwrap_or_default();
-    all.extend(more);
-    *list = Value::Array(all);
+/// Which of these credentials are on keys that are plugged in; `None`: that cannot be known here.
+pub fn plugged_in(ids: &[String]) -> Option<Vec<bool>> {
+    let library = Library::load().ok()?;
+    let found = library.list().ok()?;
+    // Of one that cannot be opened nobody knows what is on it.
+    let keys = found.iter().map(|found| library.open(found).ok()).collect::<Option<Vec<_>>>()?;
+    Some(ids.iter().map(|id| keys.iter().any(|key| is_on(key.as_ref(), id))).collect())
+}
+
+fn is_on(key: &dyn Key, id: &str) -> bool {
+    STANDARD.decode(id).is_ok_and(|id| fido2::is_on(key, &id))
 }
 
 fn library() -> Result<Library, Failure> {
@@ -103,32 +83,16 @@ fn choose(found: Vec<Found>, device: &str) -> Result<Found, Failure> {
     }
 }
 
-fn refuse_twice<'a>(key: &dyn Key, known: impl Iterator<Item = &'a Value>) -> Result<(), Failure> {
-    let ids = known.filter_map(|entry| STANDARD.decode(entry.get("credential")?.as_str()?).ok());
-    if ids.into_iter().any(|id| fido2::is_on(key, &id)) {
-        return Err(Failure::say(format!(
-            "The security key {} is enrolled already. Nothing was changed. To enrol all keys anew: \
-             --fido2-device= --fido2-device=PATH",
-            key.name()
-        )));
-    }
-    Ok(())
-}
-
 /// One key: asked until it answers, or nobody can help it.
-fn enrol(
-    ctx: &Context<'_>,
-    key: &dyn Key,
-    members: &Map<String, Value>,
-    credentials: &mut Credentials,
-) -> Result<Value, Failure> {
+fn enrol(making: &mut Making<'_, '_>, key: &dyn Key) -> Result<Value, Failure> {
+    let (ctx, members) = (making.ctx, making.members);
     let demands = demands(ctx, key)?;
     let text = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default();
     let id = format!("{}{}", text("userName"), text("realm"));
     let name = Some(text("realName")).filter(|name| !name.is_empty()).unwrap_or(&id);
     let algorithm = ctx.draft.keys.algorithm.unwrap_or(Algorithm::Es256);
     let new = NewCredential { owner: Owner { id: &id, name }, algorithm, demands };
-    let offered = credentials.token_pins.first().filter(|_| key.abilities().pin);
+    let offered = making.credentials.token_pins.first().filter(|_| key.abilities().pin);
     let mut pin: Option<Secret> = offered.map(Secret::duplicate);
     loop {
         if pin.is_some() || !key.abilities().pin {
@@ -137,10 +101,7 @@ fn enrol(
         let again = || ctx.asker.notice(&format!("Touch the security key {} once more.", key.name()));
         match fido2::enrol(key, &new, pin.as_ref(), &again) {
             Ok(enrolled) => {
-                let known = |pin: &Secret| credentials.token_pins.iter().any(|one| one.matches(pin.open()));
-                if let Some(pin) = pin.filter(|pin| !known(pin)) {
-                    credentials.token_pins.insert(0, pin);
-                }
+                pin.into_iter().for_each(|pin| making.keep_pin(pin));
                 return entry(&enrolled, demands);
             }
             Err(fido2::Failure::PinNeeded) if pin.is_none() => pin = Some(ask_pin(ctx, key)?),

@@ -4,18 +4,14 @@
 use crate::bus::Failure;
 use crate::context::Context;
 use crate::hashing;
+use crate::new_keys::{Making, refuse_twice};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pkcs11::{Enrolled, Given, Library, Token, Uri};
+use records::Secret;
 use records::credentials::Permitted;
-use records::{Credentials, Secret};
-use serde_json::{Map, Value, json};
-
-/// Keys that were made for cards, not in a record yet.
-#[derive(Default)]
-pub struct NewCards {
-    entries: Vec<Value>,
-}
+use records::keys::SMART_CARD;
+use serde_json::{Value, json};
 
 /// `--pkcs11-token-uri=list`: URIs and names of what wants a PIN (system stores of certificates want none).
 pub fn list() -> Result<String, Failure> {
@@ -30,55 +26,37 @@ pub fn list() -> Result<String, Failure> {
     }
 }
 
-impl NewCards {
-    /// Makes a key for each card that the options name. PINs that were typed go to the credentials: homed asks the
-    /// cards, too.
-    pub fn wanted(
-        ctx: &Context<'_>,
-        members: &Map<String, Value>,
-        credentials: &mut Credentials,
-    ) -> Result<Self, Failure> {
-        let mut cards = Self::default();
-        if ctx.draft.cards.uris.is_empty() || ctx.settings.dry_run {
-            return Ok(cards);
-        }
-        // It goes before homed asks: some readers have room for one.
-        let library = library()?;
-        for text in &ctx.draft.cards.uris {
-            let uri = Uri::parse(text).ok().filter(|_| text != "auto");
-            let tokens = library.tokens().map_err(|failure| say(&failure))?;
-            let token = pkcs11::choose(&tokens, uri.as_ref()).map_err(|failure| not_one(&failure, text))?;
-            let known = members.get("privileged").and_then(|section| section.get("pkcs11EncryptedKey"));
-            let known = known.and_then(Value::as_array).into_iter().flatten().chain(&cards.entries);
-            refuse_twice(token, known)?;
-            enter(ctx, token, credentials)?;
-            let enrolled = pkcs11::enrol(token, uri.as_ref()).map_err(|failure| of(token, &failure))?;
-            cards.entries.push(entry(&enrolled)?);
-        }
-        Ok(cards)
+/// Makes a key for each card that the options name.
+pub fn make(making: &mut Making<'_, '_>) -> Result<(), Failure> {
+    let uris = &making.ctx.draft.cards.uris;
+    if uris.is_empty() {
+        return Ok(());
     }
-
-    /// Puts them into a record.
-    pub fn enroll(&self, members: &mut Map<String, Value>) {
-        if self.entries.is_empty() {
-            return;
+    // It goes before homed asks: some readers have room for one.
+    let library = library()?;
+    for text in uris {
+        let uri = Uri::parse(text).ok().filter(|_| text != "auto");
+        let tokens = library.tokens().map_err(|failure| say(&failure))?;
+        let token = pkcs11::choose(&tokens, uri.as_ref()).map_err(|failure| not_one(&failure, text))?;
+        if making.ids(SMART_CARD).iter().any(|id| is_named(id, token)) {
+            return Err(refuse_twice(SMART_CARD, &token.facts().name(), "--pkcs11-token-uri=URI"));
         }
-        let uris = self.entries.iter().map(|entry| entry["uri"].clone());
-        append(members.entry("pkcs11TokenUri").or_insert_with(|| json!([])), uris);
-        let privileged = members.entry("privileged").or_insert_with(|| json!({}));
-        append(&mut privileged["pkcs11EncryptedKey"], self.entries.iter().cloned());
+        enter(making, token)?;
+        let enrolled = pkcs11::enrol(token, uri.as_ref()).map_err(|failure| of(token, &failure))?;
+        making.add(SMART_CARD, entry(&enrolled)?, &token.facts().name());
     }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
+    Ok(())
 }
 
-fn append(list: &mut Value, more: impl Iterator<Item = Value>) {
-    let mut all = list.as_array().cloned().unwrap_or_default();
-    all.extend(more);
-    *list = Value::Array(all);
+/// Which of these URIs name a token that is plugged in; `None`: that cannot be known here.
+pub fn plugged_in(ids: &[String]) -> Option<Vec<bool>> {
+    let library = Library::load().ok()?;
+    let tokens = library.tokens().ok()?;
+    Some(ids.iter().map(|id| tokens.iter().any(|token| is_named(id, token.as_ref()))).collect())
+}
+
+fn is_named(uri: &str, token: &dyn Token) -> bool {
+    Uri::parse(uri).is_ok_and(|uri| uri.fits(token.facts()))
 }
 
 fn library() -> Result<Library, Failure> {
@@ -107,21 +85,11 @@ fn not_one(failure: &pkcs11::Failure, text: &str) -> Failure {
     }
 }
 
-fn refuse_twice<'a>(token: &dyn Token, known: impl Iterator<Item = &'a Value>) -> Result<(), Failure> {
-    let uris = known.filter_map(|entry| Uri::parse(entry.get("uri")?.as_str()?).ok());
-    if uris.into_iter().any(|uri| uri.fits(token.facts())) {
-        return Err(Failure::say(format!(
-            "The smart card {} is enrolled already. Nothing was changed. To enrol all cards anew: \
-             --pkcs11-token-uri= --pkcs11-token-uri=URI",
-            token.facts().name()
-        )));
-    }
-    Ok(())
-}
-
 /// Gives the card its PIN: asked for until it is right, or nobody can help it.
-fn enter(ctx: &Context<'_>, token: &dyn Token, credentials: &mut Credentials) -> Result<(), Failure> {
-    let mut pins: Vec<Secret> = credentials.token_pins.first().map(Secret::duplicate).into_iter().collect();
+fn enter(making: &mut Making<'_, '_>, token: &dyn Token) -> Result<(), Failure> {
+    let ctx = making.ctx;
+    let mut pins: Vec<Secret> =
+        making.credentials.token_pins.first().map(Secret::duplicate).into_iter().collect();
     let mut pad = Permitted::No;
     loop {
         match pkcs11::enter(token, &Given { pins: &pins, pad }) {
@@ -138,10 +106,7 @@ fn enter(ctx: &Context<'_>, token: &dyn Token, credentials: &mut Credentials) ->
             Err(failure) => return Err(of(token, &failure)),
         }
     }
-    let known = |pin: &Secret| credentials.token_pins.iter().any(|one| one.matches(pin.open()));
-    if let Some(pin) = pins.pop().filter(|pin| !known(pin)) {
-        credentials.token_pins.insert(0, pin);
-    }
+    pins.pop().into_iter().for_each(|pin| making.keep_pin(pin));
     Ok(())
 }
 

@@ -44,21 +44,17 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
     };
     let now_usec = now_usec();
     let draft = draft(&line, now_usec)?;
-    draft.keys.check().map_err(|why| Failure::say(format!("{why}. Nothing was changed.")))?;
-    if draft.cards.list {
+    let checked =
+        draft.keys.check().and(draft.tpm.check()).and_then(|()| draft.names.check(draft.enrolled()));
+    checked.map_err(|why| Failure::say(format!("{why}. Nothing was changed.")))?;
+    let lists = [
+        (draft.cards.list, crate::smart_card::list as fn() -> Result<String, Failure>),
+        (draft.tpm.list, crate::machine_pin::list),
+        (draft.keys.list, crate::security_key::list),
+    ];
+    if let Some((_, list)) = lists.into_iter().find(|(wanted, _)| *wanted) {
         // A reader that went away is no error.
-        let _ = std::io::stdout().write_all(crate::smart_card::list()?.as_bytes());
-        return Ok(0);
-    }
-    draft.tpm.check().map_err(|why| Failure::say(format!("{why}. Nothing was changed.")))?;
-    if draft.tpm.list {
-        // A reader that went away is no error.
-        let _ = std::io::stdout().write_all(crate::machine_pin::list()?.as_bytes());
-        return Ok(0);
-    }
-    if draft.keys.list {
-        // A reader that went away is no error.
-        let _ = std::io::stdout().write_all(crate::security_key::list()?.as_bytes());
+        let _ = std::io::stdout().write_all(list()?.as_bytes());
         return Ok(0);
     }
     let (name, arguments) =

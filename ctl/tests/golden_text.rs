@@ -2,7 +2,7 @@
 
 use homectl::bus::HomeRow;
 use homectl::context::{Legend, Paint};
-use homectl::record_text::{Details, View, format};
+use homectl::record_text::{self, Details, View};
 use homectl::verb::check;
 use homectl::verb::list::table;
 use homectl::verb::status::screen::text;
@@ -23,7 +23,7 @@ fn inspected(file: &str) -> String {
     let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("an id");
     let machine = Machine { id, host: HostName("here".to_owned()) };
     let record = Record::parse(file, Sections::OWNER).expect("a valid record");
-    format(
+    record_text::format(
         &record,
         &View {
             machine: &machine,
@@ -42,6 +42,25 @@ fn inspect_of_an_active_home() {
 #[test]
 fn inspect_of_a_bare_record() {
     compare("inspect-bare.txt", &inspected(r#"{"userName":"bob"}"#));
+}
+
+#[test]
+fn keys_are_listed_with_what_is_known_of_them() {
+    let id = MachineId::parse("0123456789abcdef0123456789abcdef").expect("an id");
+    let machine = Machine { id, host: HostName("here".to_owned()) };
+    let keys = r#"[{"number":1,"kind":"smart card","model":"Card 5","pluggedIn":false},
+        {"number":2,"kind":"security key","name":"blue","model":"Key 7","enrolledUSec":1794000000000000,"pluggedIn":true},
+        {"number":3,"kind":"recovery key"}]"#;
+    let record =
+        format!(r#"{{"userName":"bob","status":{{"0123456789abcdef0123456789abcdef":{{"keys":{keys}}}}}}}"#);
+    let record = Record::parse(&record, Sections::OWNER).expect("a valid record");
+    let (paint, details) = (Paint::Plain, Details::Shown);
+    let text = record_text::format(
+        &record,
+        &View { machine: &machine, now_usec: 1_795_000_000_000_000, paint, details },
+    );
+    let lines: Vec<&str> = text.lines().skip_while(|line| !line.contains("Keys:")).take(3).collect();
+    compare("inspect-keys.txt", &format!("{}\n", lines.join("\n")));
 }
 
 fn home(name: &str, uid: u32, state: &str) -> HomeRow {

@@ -16,6 +16,7 @@ pub mod fields;
 pub mod handoff;
 pub mod health;
 pub mod json;
+pub mod keys;
 pub mod kinds;
 pub mod machine;
 pub mod matching;

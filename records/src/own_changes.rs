@@ -3,6 +3,7 @@
 //! The lists are taken from the record in force, never from the new one: otherwise a change could
 //! allow itself.
 
+use crate::keys;
 use crate::machine::Machine;
 use crate::matching;
 use crate::record::Record;
@@ -41,6 +42,7 @@ pub const PRIVILEGED: &[&str] = &[
     "fido2HmacSalt",
     "tpm2Pin",
     "recoveryKey",
+    keys::DETAILS,
     "sshAuthorizedKeys",
 ];
 
@@ -48,7 +50,11 @@ pub const PRIVILEGED: &[&str] = &[
 pub fn only_self_modifiable(current: &Record, new: &Record, machine: &Machine) -> bool {
     let fields = allowed(current, "selfModifiableFields", FIELDS);
     let blobs = allowed(current, "selfModifiableBlobs", BLOBS);
-    let privileged = allowed(current, "selfModifiablePrivileged", PRIVILEGED);
+    let mut privileged = allowed(current, "selfModifiablePrivileged", PRIVILEGED);
+    // A name goes with its key.
+    if keys::KINDS.iter().any(|kind| privileged.iter().any(|name| name == kind.list)) {
+        privileged.push(keys::DETAILS.to_owned());
+    }
     let rest = |record: &Record| {
         let mut members = record.only(Sections::SIGNED).members().clone();
         without(&mut members, &fields);
@@ -130,6 +136,19 @@ mod tests {
             strict,
             json!({"userName": "alice", "selfModifiableFields": [], "shell": "/bin/sh"})
         ));
+    }
+
+    #[test]
+    fn whoever_may_enrol_a_key_may_name_it() {
+        let with = |list: &str, name: Option<&str>| {
+            let mut record = json!({"userName": "alice", "selfModifiablePrivileged": [list]});
+            if let Some(name) = name {
+                record["privileged"]["keyDetails"] = json!([{"name": name}]);
+            }
+            record
+        };
+        assert!(changed(with("fido2HmacSalt", None), with("fido2HmacSalt", Some("blue"))));
+        assert!(!changed(with("passwordHint", None), with("passwordHint", Some("blue"))));
     }
 
     #[test]

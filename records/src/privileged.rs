@@ -50,9 +50,16 @@ const MAX_ENTRIES: usize = 64;
 /// Longest crypt(3) hash, in bytes.
 const MAX_HASH: usize = 512;
 
-/// What opens the home, and the hint: believed of whoever has made the home, for it is the key to that alone.
-const OWN: [&str; 6] =
-    ["passwordHint", "hashedPassword", "recoveryKey", "pkcs11EncryptedKey", "fido2HmacSalt", "tpm2Pin"];
+/// What opens the home, what is told of that, and the hint: believed of whoever has made the home, for it is the key to that alone.
+const OWN: [&str; 7] = [
+    "passwordHint",
+    "hashedPassword",
+    "recoveryKey",
+    "pkcs11EncryptedKey",
+    "fido2HmacSalt",
+    "tpm2Pin",
+    crate::keys::DETAILS,
+];
 
 /// Whether a member of this section is believed of a stranger ([`crate::stranger`]).
 pub(crate) fn is_own(member: &str) -> bool {

@@ -52,6 +52,8 @@ fn a_key_opens_its_home_and_never_stands_in_the_way() -> Result<()> {
         .check("homectl inspect -j alice | jq -c '.privileged.fido2HmacSalt[] | [.up, .uv, .clientPin]'")?;
     ensure!(entry.trim() == "[true,false,true]", "{entry}");
     refused(&machine, "update alice --fido2-device=auto", ("1234", PASSWORD), "enrolled already")?;
+    ensure!(key.touches()? == 0, "what is not done asks for nothing");
+    named(&machine)?;
     opens(&machine, &key, "1234")?;
     // Who types the password touches nothing, whether the key is plugged in or not.
     for plugged_in in [true, false] {
@@ -68,6 +70,27 @@ fn a_key_opens_its_home_and_never_stands_in_the_way() -> Result<()> {
     nobody_touches(&machine, &key)?;
     wrong_pins(&machine, &key)?;
     two_keys(&machine, &key)
+}
+
+/// A key gets a name: the same keys open the home, and whoever asks for its PIN says which key is meant.
+fn named(machine: &Ours) -> Result<()> {
+    let listed = "homectl inspect -j --details alice | jq -c '.status[].keys[] | [.number, .kind, .name, .model, .pluggedIn]'";
+    let before = machine.check(listed)?;
+    ensure!(before.trim() == r#"[1,"security key",null,"a",true]"#, "{before}");
+    done(machine, "update alice --token-name=1=blue", "", PASSWORD)?;
+    let after = machine.check(listed)?;
+    ensure!(after.trim() == r#"[1,"security key","blue","a",true]"#, "{after}");
+    refused(
+        machine,
+        "update alice --token-name=red=green",
+        ("", PASSWORD),
+        "No key of the home is called red",
+    )?;
+    refused(machine, "activate alice", ("9999", ""), "The PIN of the security key blue is not right")?;
+    let text = machine
+        .check("homectl inspect --details alice | grep -F 'Keys: 1: security key \"blue\" (a), since'")?;
+    ensure!(text.trim_end().ends_with(", here"), "{text}");
+    Ok(())
 }
 
 /// Whoever wants the home meanwhile has it at once, and nobody is waited for when the caller has gone.
@@ -137,13 +160,23 @@ fn two_keys(machine: &Ours, first: &SecurityKey<'_>) -> Result<()> {
     second.set("pin", "4321")?;
     second.plug_in()?;
     opens(machine, &second, "")?;
-    // Both go; the home has its password.
+    // One goes alone, and the other with all there are; the home has its password.
+    done(machine, "update alice --remove-token=blue", "", PASSWORD)?;
+    // The one that stays is touched: its slot is told from that of the other.
+    ensure!(slots(machine)? == 2 && first.touches()? == 0 && second.touches()? == 1);
+    refused(
+        machine,
+        "update alice --remove-token=blue",
+        ("", PASSWORD),
+        "No key of the home is called blue",
+    )?;
+    opens(machine, &second, "")?;
     done(machine, "update alice --fido2-device=", "", PASSWORD)?;
     refused(machine, "activate alice", ("1234", ""), "assword")?;
     ensure!(first.touches()? + second.touches()? == 0);
     let left = machine
-        .check("homectl inspect -j alice | jq -c '[.fido2HmacCredential, .privileged.fido2HmacSalt]'")?;
-    ensure!(left.trim() == "[null,null]", "{left}");
+        .check("homectl inspect -j alice | jq -c '[.fido2HmacCredential, .privileged.fido2HmacSalt, .privileged.keyDetails]'")?;
+    ensure!(left.trim() == "[null,null,null]", "{left}");
     done(machine, "activate alice", "", PASSWORD)?;
     machine.done("deactivate alice", "", "")?;
     ensure!(slots(machine)? == 1, "what was removed opens no slot");

@@ -11,6 +11,7 @@ use super::cards::CardWish;
 use super::entries::{put_own_entries, take_own_entries};
 use super::keys::KeyWish;
 use super::lists::{self, ListEdit};
+use super::tokens::TokenWish;
 use super::tpm::TpmWish;
 use super::values::{Surroundings, read};
 use super::{Effect, Kind, Place, Target, parse::Typed};
@@ -88,6 +89,8 @@ pub struct Draft {
     pub keys: KeyWish,
     /// A PIN of the TPM to be enrolled.
     pub tpm: TpmWish,
+    /// What keys are called, and which go.
+    pub names: TokenWish,
     /// Whether a recovery key is wanted, if that was said.
     pub recovery_key: Option<bool>,
     /// Whether the size was set, so that the home has to be resized.
@@ -144,6 +147,16 @@ impl Draft {
             && self.keys.devices.is_empty()
             && self.cards.uris.is_empty()
             && self.tpm.device.is_none()
+            && self.names.is_empty()
+    }
+
+    /// How many keys are to be enrolled.
+    pub fn enrolled(&self) -> usize {
+        let recovery = self.recovery_key == Some(true);
+        self.keys.devices.len()
+            + self.cards.uris.len()
+            + usize::from(self.tpm.device.is_some())
+            + usize::from(recovery)
     }
 
     /// The record with the changes.

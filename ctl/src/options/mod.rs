@@ -13,6 +13,7 @@ mod limits;
 mod lists;
 pub mod parse;
 mod record_rows;
+pub mod tokens;
 mod tool_rows;
 pub mod tpm;
 pub mod values;
@@ -168,6 +169,10 @@ pub enum Special {
     Tpm2,
     /// What the computer has to have started with for it.
     Tpm2Pcrs,
+    /// What a key is called.
+    TokenName,
+    /// One key goes.
+    RemoveToken,
 }
 
 /// Which part of the record the settings that follow go to.

@@ -87,6 +87,8 @@ pub const RECORD_ROWS: &[Row] = &[
     special("tpm2-device", NONE, One("PATH|auto|list"), Special::Tpm2, "Enrol a PIN that works on this computer; list shows its TPMs, an empty value removes the PINs of all computers"),
     special("tpm2-pcrs", NONE, One("PCR+…"), Special::Tpm2Pcrs, "PCRs that have to stay as they are for the PIN (default: none)"),
     special("recovery-key", NONE, One("BOOL"), Special::RecoveryKey, "Make a recovery key; drops former ones"),
+    special("token-name", NONE, One("[WHICH=]NAME"), Special::TokenName, "Name for the key that is enrolled, or, with its number or former name, for one that is there"),
+    special("remove-token", NONE, One("WHICH"), Special::RemoveToken, "Remove one key, by its number (inspect --details) or name"),
     special("blob", Some('b'), One("PATH|NAME=PATH"), Special::Blob, "Folder, or one file of it, with pictures and such of the user"),
     special("avatar", NONE, One("PATH"), Special::NamedBlob("avatar"), "Picture of the user"),
     special("login-background", NONE, One("PATH"), Special::NamedBlob("login-background"), "Background of the login screen"),

@@ -371,3 +371,23 @@ pub fn passwords(shown: &Shown<'_>) -> Vec<String> {
         Some(n) => n.to_string(),
     })
 }
+
+/// The keys that can have names, each with its number.
+pub fn keys(shown: &Shown<'_>) -> Vec<String> {
+    let one = |key: &Value| {
+        let text = |member: &str| key.get(member).and_then(Value::as_str);
+        let called = [
+            text("name").map(|name| format!(" \"{name}\"")),
+            text("model").map(|model| format!(" ({model})")),
+        ];
+        let date = key["enrolledUSec"].as_u64().map(|usec| format!(", since {}", show_moment(usec)));
+        let there = match key["pluggedIn"].as_bool() {
+            Some(true) => ", here",
+            Some(false) => ", not here",
+            None => "",
+        };
+        let called = called.into_iter().flatten().collect::<String>();
+        format!("{}: {}{called}{}{there}", key["number"], plain(&key["kind"]), date.unwrap_or_default())
+    };
+    shown.value("keys").and_then(Value::as_array).into_iter().flatten().map(one).collect()
+}

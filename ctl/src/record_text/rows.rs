@@ -169,6 +169,7 @@ pub const ROWS: &[Line] = &[
 
 /// Lines that the original has not: programs that compare both texts do not ask for them.
 pub const OWN_ROWS: &[Line] = &[
+    line("Keys", Computed(computed::keys)),
     line("Disk Blocks", Computed(computed::disk_blocks)),
     line("Lock Level", Text("lockLevel")),
     line("Lock Screen", Span("lockAfterScreenLockUSec")),

@@ -6,10 +6,8 @@ use crate::bus::{Failure, Order};
 use crate::context::Context;
 use crate::hashing;
 use crate::identity::{self, Identity};
-use crate::machine_pin::NewPin;
+use crate::new_keys::NewKeys;
 use crate::recovery_key::RecoveryKey;
-use crate::security_key::NewKeys;
-use crate::smart_card::NewCards;
 use records::{Credentials, FullName, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
 
@@ -37,14 +35,12 @@ pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentia
         hashes = credentials.passwords.iter().map(hashing::hash).collect::<Result<_, _>>()?;
     }
     credentials.append(talk.ready());
-    let keys = NewKeys::wanted(ctx, &members, &mut credentials)?;
-    keys.enroll(&mut members);
-    NewCards::wanted(ctx, &members, &mut credentials)?.enroll(&mut members);
-    NewPin::wanted(ctx, &members, &mut credentials)?.enroll(&mut members);
+    let mut keys = NewKeys::wanted(ctx, &members, &mut credentials)?;
     if let Some(key) = &recovery {
-        key.enroll(&mut members)?;
+        keys.add(key.made()?);
         credentials.passwords.push(key.text.duplicate());
     }
+    keys.enroll(&mut members, ctx.now_usec);
     loop {
         if hashes.is_empty() {
             let password = talk.new_password()?;

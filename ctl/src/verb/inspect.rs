@@ -3,7 +3,8 @@
 use super::{Outcome, each};
 use crate::bus::{Failure, Who};
 use crate::context::{Context, Export, Json};
-use crate::record_text;
+use crate::key_list;
+use crate::record_text::{self, Details};
 use records::{Record, Sections};
 
 /// `inspect`, by default all homes for root and oneself for others.
@@ -33,6 +34,10 @@ fn one(ctx: &Context<'_>, name: &str) -> Result<(), Failure> {
     let who = name.parse().map_or(Who::Name(name), Who::Uid);
     let reply = ctx.daemon.record(who)?;
     let record = Record::parse(&reply.json, Sections::OWNER).map_err(|e| Failure::say(e.to_string()))?;
+    let record = match ctx.settings.details {
+        Details::Shown if ctx.settings.export == Export::Full => key_list::with_keys(ctx, &record),
+        _ => record,
+    };
     match ctx.settings.json {
         Json::Off => ctx.say(&record_text::format(&record, &ctx.view())),
         form => ctx.say(&form.write(&exported(&record, ctx.settings.export))),

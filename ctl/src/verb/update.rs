@@ -7,10 +7,8 @@ use crate::blobs;
 use crate::bus::{Failure, Order, Who};
 use crate::context::Context;
 use crate::identity::{self, Identity};
-use crate::machine_pin::NewPin;
+use crate::new_keys::NewKeys;
 use crate::recovery_key::RecoveryKey;
-use crate::security_key::NewKeys;
-use crate::smart_card::NewCards;
 use records::credentials::Permitted;
 use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
@@ -34,12 +32,11 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     let recovery = RecoveryKey::wanted(ctx)?;
     let mut credentials = given;
     credentials.append(ctx.talk(&name).ready());
-    let drafted = ctx.draft.apply(start.members().clone(), &ctx.machine.id);
-    let keys = NewKeys::wanted(ctx, &drafted, &mut credentials)?;
-    let cards = NewCards::wanted(ctx, &drafted, &mut credentials)?;
-    let pin = NewPin::wanted(ctx, &drafted, &mut credentials)?;
-    let new = New { recovery: recovery.as_ref(), keys: &keys, cards: &cards, pin: &pin };
-    let members = changed(ctx, &start, new)?;
+    let mut drafted = ctx.draft.apply(start.members().clone(), &ctx.machine.id);
+    ctx.draft.names.apply(&start, &mut drafted).map_err(nothing_changed)?;
+    let mut keys = NewKeys::wanted(ctx, &drafted, &mut credentials)?;
+    recovery.iter().try_for_each(|key| key.made().map(|made| keys.add(made)))?;
+    let members = changed(ctx, &start, &keys)?;
     if ctx.settings.dry_run {
         ctx.asker.notice(&format!("{:#}", Value::Object(members)));
     } else {
@@ -55,7 +52,7 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
                 ctx.asker
                     .notice("The home held a newer record than this machine, which was taken over first.");
                 let (start, _) = fetch(ctx, arguments)?;
-                let members = changed(ctx, &start, new)?;
+                let members = changed(ctx, &start, &keys)?;
                 send(ctx, &start, &members, &mut credentials)?;
             }
             sent => sent?,
@@ -72,17 +69,12 @@ fn may_take_over(ctx: &Context<'_>) -> bool {
     ctx.settings.identity.is_none() && !ctx.settings.offline
 }
 
-/// Keys that were made for it.
-#[derive(Clone, Copy)]
-struct New<'a> {
-    recovery: Option<&'a RecoveryKey>,
-    keys: &'a NewKeys,
-    cards: &'a NewCards,
-    pin: &'a NewPin,
+fn nothing_changed(why: String) -> Failure {
+    Failure::say(format!("{why}. Nothing was changed."))
 }
 
 /// The members of the changed record.
-fn changed(ctx: &Context<'_>, start: &Record, new: New<'_>) -> Result<Map<String, Value>, Failure> {
+fn changed(ctx: &Context<'_>, start: &Record, keys: &NewKeys) -> Result<Map<String, Value>, Failure> {
     let from_file_with_date = ctx.settings.identity.is_some() && start.last_change_usec() != 0;
     let mut members = ctx.draft.apply(start.only(Sections::SIGNED).members().clone(), &ctx.machine.id);
     members.remove("blobManifest");
@@ -94,16 +86,11 @@ fn changed(ctx: &Context<'_>, start: &Record, new: New<'_>) -> Result<Map<String
     if !from_file_with_date {
         members.insert("lastChangeUSec".to_owned(), json!(ctx.now_usec));
     }
-    new.keys.enroll(&mut members);
-    new.cards.enroll(&mut members);
-    new.pin.enroll(&mut members);
-    let makes_keys = !(new.keys.is_empty() && new.cards.is_empty() && new.pin.is_empty());
-    if new.recovery.is_some() || makes_keys {
+    if !keys.is_empty() {
         members.insert("lastPasswordChangeUSec".to_owned(), json!(ctx.now_usec));
     }
-    if let Some(key) = new.recovery {
-        key.enroll(&mut members)?;
-    }
+    keys.enroll(&mut members, ctx.now_usec);
+    ctx.draft.names.apply(start, &mut members).map_err(nothing_changed)?;
     Record::from_value(Value::Object(members.clone()), Sections::EMBEDDED)
         .map_err(|e| Failure::say(e.to_string()))?;
     Ok(members)

@@ -51,13 +51,43 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
 
 /// Whether tokens have to be asked for what is added, by somebody who has shown a key of the record.
 pub fn must_ask(before: &Record, new: &Record, offer: &Offer<'_>) -> bool {
-    added(before, new).any(|(kind, entry)| kind.at_hand(entry, offer).is_none())
-        && super::prove(before, offer).is_ok()
+    let is_missing = added(before, new).any(|(kind, entry)| kind.at_hand(entry, offer).is_none());
+    (is_missing || !untold(before, new, offer).is_empty()) && super::prove(before, offer).is_ok()
 }
 
 /// Asks for it. What is answered stays with the offer.
 pub fn ask(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<(), Refused> {
-    added(before, new).try_for_each(|(kind, entry)| kind.enrol(entry, offer).map(drop))
+    added(before, new).try_for_each(|(kind, entry)| kind.enrol(entry, offer).map(drop))?;
+    let asked = untold(before, new, offer).into_iter().map(|(kind, entry)| kind.enrol(entry, offer));
+    // One that is not here says nothing, and its slot is left.
+    asked.filter_map(Result::err).find(|why| wants_its_user(why.refusal)).map_or(Ok(()), Err)
+}
+
+/// Entries that stay and are not at hand, where one that goes is not either: only what has been shown tells its key slot from
+/// theirs.
+fn untold<'a>(before: &Record, new: &'a Record, offer: &Offer<'_>) -> Vec<(&'static dyn Token, &'a Value)> {
+    let hidden = |kind: &dyn Token, entry: &Value| kind.at_hand(entry, offer).is_none();
+    let goes = |kind: &&dyn Token| {
+        let stay = entries(*kind, new);
+        entries(*kind, before).iter().any(|entry| !stay.contains(entry) && hidden(*kind, entry))
+    };
+    if !KINDS.iter().any(goes) {
+        return Vec::new();
+    }
+    let all = KINDS.into_iter().flat_map(|kind| entries(kind, new).iter().map(move |entry| (kind, entry)));
+    all.filter(|(kind, entry)| hidden(*kind, entry)).collect()
+}
+
+/// Whether a token is here and its user can help it.
+fn wants_its_user(refusal: Refusal) -> bool {
+    super::is_wrong_pin(refusal)
+        || matches!(
+            refusal,
+            Refusal::TokenPinNeeded
+                | Refusal::TokenProtectedAuthenticationPathNeeded
+                | Refusal::TokenUserPresenceNeeded
+                | Refusal::TokenUserVerificationNeeded
+        )
 }
 
 /// What is added and is whole; what is only wished for has no hash yet.
@@ -139,6 +169,42 @@ mod tests {
         assert_eq!(compared(&before, &record(&[&two], &[]), &["one"]), Err(Refusal::BadPassword));
         assert_eq!(compared(&with_key, &record(&[&two], &[&recovery]), &["one", "two"]), Ok(Some((1, 1))));
         assert_eq!(compared(&before, &record(&[], &[]), &["one"]), Err(Refusal::HomeCantAuthenticate));
+    }
+
+    /// A key that is plugged in, and wants to be touched.
+    struct Untouched;
+
+    impl crate::token::fido2::Keys for Untouched {
+        fn answer(
+            &self,
+            _: &[fido2::Credential],
+            _: &fido2::Given<'_>,
+            _: &dyn Fn(usize, &Secret) -> bool,
+        ) -> Result<Option<fido2::Asked>, fido2::Failure> {
+            Ok(Some(fido2::Asked {
+                credential: 0,
+                key: "Key 5".into(),
+                done: Err(fido2::Failure::PresenceNeeded),
+            }))
+        }
+    }
+
+    #[test]
+    fn a_key_that_stays_and_is_here_is_asked_where_another_goes() {
+        let (password, both) = (hash("one"), 0b111);
+        let credentials =
+            Credentials { passwords: vec![Secret::from_text("one".into())], ..Credentials::default() };
+        let asked = |keys: &dyn crate::token::fido2::Keys, new: u32| {
+            let offer = Offer { keys, cards: &Nothing, ..Offer::new(&credentials) };
+            let (before, new) = (with(both, &password), with(new, &password));
+            must_ask(&before, &new, &offer).then(|| ask(&before, &new, &offer).map_err(|why| why.refusal))
+        };
+        // The card goes, and the security key stays.
+        assert_eq!(asked(&Untouched, 0b011), Some(Err(Refusal::TokenUserPresenceNeeded)));
+        assert_eq!(asked(&Nothing, 0b011), Some(Ok(())));
+        // Both go: nothing is to be told apart from the password, which is here.
+        assert_eq!(asked(&Untouched, 0b001), None);
+        assert_eq!(asked(&Untouched, both), None);
     }
 
     /// No device is plugged in.

@@ -1,15 +1,13 @@
 //! Security keys with FIDO2: `privileged.fido2HmacSalt`.
-//!
-//! A key is asked once for each job, before anything of the home is open, and only where nothing that was typed fits the
-//! record: whoever types the password touches nothing, and whoever is waited for holds up nobody else's image.
 
-use super::{Answer, Offer, Token, entries};
-use crate::sys::crypt3;
+use super::Offer;
+use super::device::{Asked, Device};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use fido2::{Asked, Credential, Failure, Given, Library};
+use fido2::{Credential, Failure, Given, Library};
+use records::keys::{KeyKind, SECURITY_KEY};
 use records::refusal::Refused;
-use records::{Record, Refusal, Secret};
+use records::{Refusal, Secret};
 use serde_json::Value;
 
 /// The kind.
@@ -23,7 +21,7 @@ pub trait Keys {
         credentials: &[Credential],
         given: &Given<'_>,
         fits: &dyn Fn(usize, &Secret) -> bool,
-    ) -> Result<Option<Asked>, Failure>;
+    ) -> Result<Option<fido2::Asked>, Failure>;
 }
 
 /// Those of this machine, by libfido2, which is loaded for the question.
@@ -35,7 +33,7 @@ impl Keys for PluggedIn {
         credentials: &[Credential],
         given: &Given<'_>,
         fits: &dyn Fn(usize, &Secret) -> bool,
-    ) -> Result<Option<Asked>, Failure> {
+    ) -> Result<Option<fido2::Asked>, Failure> {
         let library = Library::load()?;
         // One that cannot be opened is none that could answer.
         let keys: Vec<_> = library.list()?.iter().filter_map(|found| library.open(found).ok()).collect();
@@ -44,77 +42,43 @@ impl Keys for PluggedIn {
     }
 }
 
-impl Token for Fido2 {
-    fn member(&self) -> &'static str {
-        "fido2HmacSalt"
+impl Device for Fido2 {
+    const KIND: KeyKind = SECURITY_KEY;
+    type Entry = Credential;
+    type Failure = Failure;
+
+    fn read(entry: &Value) -> Option<Credential> {
+        let bytes = |name: &str| STANDARD.decode(entry.get(name)?.as_str()?).ok();
+        let flag = |name: &str| entry.get(name).and_then(Value::as_bool);
+        Some(Credential {
+            id: bytes("credential")?,
+            salt: bytes("salt")?,
+            pin: flag("clientPin"),
+            presence: flag("up"),
+            verification: flag("uv"),
+        })
     }
 
-    fn derive(&self, record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
-        entries(self, record).iter().filter_map(|entry| self.at_hand(entry, offer)).collect()
+    fn asked(
+        entries: &[Credential],
+        offer: &Offer<'_>,
+        fits: &dyn Fn(usize, &Secret) -> bool,
+    ) -> Result<Option<Asked<Failure>>, Failure> {
+        let given = Given {
+            pins: &offer.credentials.token_pins,
+            presence: offer.credentials.user_presence,
+            verification: offer.credentials.user_verification,
+        };
+        let asked = offer.keys.answer(entries, &given, fits)?;
+        Ok(asked.map(|asked| {
+            let at = asked.credential;
+            Asked { about: Some(at), device: asked.key, done: asked.done.map(|secret| (at, secret)) }
+        }))
     }
 
-    fn ask(&self, record: &Record, offer: &Offer<'_>) {
-        let all = entries(self, record);
-        if !all.is_empty() && self.derive(record, offer).is_empty() {
-            *offer.no_answer.borrow_mut() = ask(all, offer).err();
-        }
+    fn refused(failure: &Failure, device: &str) -> Refused {
+        refused(failure, device)
     }
-
-    fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer {
-        if entries(self, record).is_empty() {
-            return Answer::NotMine;
-        }
-        let keys = self.derive(record, offer);
-        if !keys.is_empty() {
-            return Answer::Keys(keys);
-        }
-        let why = offer.no_answer.borrow().clone();
-        Answer::Failed(why.unwrap_or_else(|| super::no_token(offer)))
-    }
-
-    fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
-        super::answered(entry, offer)
-    }
-
-    fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused> {
-        if let Some(key) = self.at_hand(entry, offer) {
-            return Ok(key);
-        }
-        ask(std::slice::from_ref(entry), offer)?;
-        self.at_hand(entry, offer).ok_or_else(|| super::no_token(offer))
-    }
-}
-
-/// Asks for one of these entries. What is answered stays with the offer.
-fn ask(entries: &[Value], offer: &Offer<'_>) -> Result<(), Refused> {
-    let known: Vec<(Credential, &str)> = entries.iter().filter_map(read).collect();
-    let credentials: Vec<Credential> = known.iter().map(|(credential, _)| credential.clone()).collect();
-    let given = Given {
-        pins: &offer.credentials.token_pins,
-        presence: offer.credentials.user_presence,
-        verification: offer.credentials.user_verification,
-    };
-    let fits = |at: usize, secret: &Secret| known.get(at).is_some_and(|one| crypt3::matches(secret, one.1));
-    let asked = offer.keys.answer(&credentials, &given, &fits);
-    let asked = asked.map_err(|failure| refused(&failure, ""))?.ok_or_else(|| super::no_token(offer))?;
-    let secret = asked.done.map_err(|failure| refused(&failure, &asked.key))?;
-    let hash = known.get(asked.credential).map_or("", |one| one.1);
-    offer.answered.borrow_mut().insert(hash.to_owned(), secret);
-    Ok(())
-}
-
-/// An entry as libfido2 wants it, and its hash.
-fn read(entry: &Value) -> Option<(Credential, &str)> {
-    let bytes = |name: &str| STANDARD.decode(entry.get(name)?.as_str()?).ok();
-    let flag = |name: &str| entry.get(name).and_then(Value::as_bool);
-    let credential = Credential {
-        id: bytes("credential")?,
-        salt: bytes("salt")?,
-        pin: flag("clientPin"),
-        presence: flag("up"),
-        verification: flag("uv"),
-    };
-    Some((credential, entry.get("hashedPassword")?.as_str()?))
 }
 
 /// What is told, and what a client asks for next; `key` is what the key is called.

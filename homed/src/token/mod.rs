@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 pub mod change;
+mod device;
 mod fido2;
 mod password;
 mod pkcs11;
@@ -96,13 +97,11 @@ pub struct Offer<'a> {
     purse: price::Purse,
     keys: &'a dyn fido2::Keys,
     cards: &'a dyn pkcs11::Cards,
-    /// Why no smart card has given a key.
-    no_card: RefCell<Option<Refused>>,
     computer: &'a dyn tpm2::Computer,
     /// What tokens have answered, by the hashes of the entries.
     answered: RefCell<HashMap<String, Secret>>,
-    /// Why they have not.
-    no_answer: RefCell<Option<Refused>>,
+    /// Why those of a kind have not, by the kind's list.
+    no_answer: RefCell<HashMap<&'static str, Refused>>,
     /// Why the PIN of this computer has not opened anything.
     no_pin: RefCell<Option<Refused>>,
 }
@@ -114,10 +113,10 @@ impl<'a> Offer<'a> {
     }
 
     fn with_keys(credentials: &'a Credentials, keys: &'a dyn fido2::Keys) -> Self {
-        let (matched, answered, no_answer, no_card, no_pin) = Default::default();
+        let (matched, answered, no_answer, no_pin) = Default::default();
         let (cards, computer) = (&pkcs11::PluggedIn, &tpm2::Here);
         let purse = price::Purse::default();
-        Self { credentials, matched, purse, keys, cards, no_card, computer, answered, no_answer, no_pin }
+        Self { credentials, matched, purse, keys, cards, computer, answered, no_answer, no_pin }
     }
 
     #[cfg(test)]
@@ -133,10 +132,8 @@ impl<'a> Offer<'a> {
 
     /// Whether no more tokens are asked: one has answered, or its PIN was wrong, and another's tries would be burnt by it.
     fn is_settled(&self) -> bool {
-        let wrong = |why: &RefCell<Option<Refused>>| {
-            why.borrow().as_ref().is_some_and(|why| is_wrong_pin(why.refusal))
-        };
-        !self.answered.borrow().is_empty() || wrong(&self.no_card) || wrong(&self.no_answer)
+        let wrong_pin = self.no_answer.borrow().values().any(|why| is_wrong_pin(why.refusal));
+        wrong_pin || !self.answered.borrow().is_empty()
     }
 
     /// Index of the first secret among `forms` that was hashed to this.
@@ -194,15 +191,6 @@ fn is_wrong_pin(refusal: Refusal) -> bool {
 /// Whether a refusal is that of a token which is plugged in.
 fn is_of_token(refusal: Refusal) -> bool {
     tells(refusal) > 2
-}
-
-/// No token that the record knows is plugged in.
-fn no_token(offer: &Offer<'_>) -> Refused {
-    let refusal = Refusal::BadPasswordAndNoToken;
-    match offer.credentials.passwords.is_empty() {
-        true => Refused::new(refusal, "No security key of this home is plugged in."),
-        false => refusal.into(),
-    }
 }
 
 /// The keys that fit, if any.

@@ -1,18 +1,16 @@
 //! Smart cards and other tokens with PKCS#11: `privileged.pkcs11EncryptedKey`.
-//!
-//! They are asked as security keys are: before anything of the home is open, and only where nothing that was typed fits
-//! the record. What comes of a wrong PIN, a locked one or a wait in vain holds for the whole job: no PIN is tried twice.
 
 mod apart;
 
-use super::{Answer, Offer, Token, entries};
-use crate::sys::crypt3;
+use super::Offer;
+use super::device::{Asked, Device};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pkcs11::token::Padding;
-use pkcs11::{Asked, Entry, Failure, Given, Tries, Uri};
+use pkcs11::{Entry, Failure, Given, Tries, Uri};
+use records::keys::{KeyKind, SMART_CARD};
 use records::refusal::Refused;
-use records::{Record, Refusal, Secret};
+use records::{Refusal, Secret};
 use serde_json::Value;
 
 pub use apart::PluggedIn;
@@ -28,95 +26,37 @@ pub trait Cards {
         entries: &[Entry],
         given: &Given<'_>,
         fits: &dyn Fn(usize, &Secret) -> bool,
-    ) -> Result<Option<Asked>, Failure>;
+    ) -> Result<Option<pkcs11::Asked>, Failure>;
 }
 
-impl Token for Pkcs11 {
-    fn member(&self) -> &'static str {
-        "pkcs11EncryptedKey"
+impl Device for Pkcs11 {
+    const KIND: KeyKind = SMART_CARD;
+    type Entry = Entry;
+    type Failure = Failure;
+
+    /// One with a URI or padding that is not known names no token.
+    fn read(entry: &Value) -> Option<Entry> {
+        let text = |name: &str| entry.get(name)?.as_str();
+        Some(Entry {
+            uri: Uri::parse(text("uri")?).ok()?,
+            data: STANDARD.decode(text("data")?).ok()?,
+            padding: Padding::parse(text("padding"))?,
+        })
     }
 
-    fn derive(&self, record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
-        entries(self, record).iter().filter_map(|entry| self.at_hand(entry, offer)).collect()
+    fn asked(
+        entries: &[Entry],
+        offer: &Offer<'_>,
+        fits: &dyn Fn(usize, &Secret) -> bool,
+    ) -> Result<Option<Asked<Failure>>, Failure> {
+        let credentials = offer.credentials;
+        let given = Given { pins: &credentials.token_pins, pad: credentials.protected_authentication_path };
+        let asked = offer.cards.answer(entries, &given, fits)?;
+        Ok(asked.map(|asked| Asked { about: None, device: asked.token, done: asked.done }))
     }
 
-    fn ask(&self, record: &Record, offer: &Offer<'_>) {
-        let all = entries(self, record);
-        if !all.is_empty() && self.derive(record, offer).is_empty() {
-            // The reason why not stays with the offer.
-            let _ = ask(all, offer);
-        }
-    }
-
-    fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer {
-        if entries(self, record).is_empty() {
-            return Answer::NotMine;
-        }
-        let keys = self.derive(record, offer);
-        if !keys.is_empty() {
-            return Answer::Keys(keys);
-        }
-        let why = offer.no_card.borrow().clone();
-        Answer::Failed(why.unwrap_or_else(|| super::no_token(offer)))
-    }
-
-    fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
-        super::answered(entry, offer)
-    }
-
-    fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused> {
-        if let Some(key) = self.at_hand(entry, offer) {
-            return Ok(key);
-        }
-        ask(std::slice::from_ref(entry), offer)?;
-        self.at_hand(entry, offer).ok_or_else(|| super::no_token(offer))
-    }
-}
-
-/// Asks for one of these entries. What is given, or why nothing is, stays with the offer.
-fn ask(entries: &[Value], offer: &Offer<'_>) -> Result<(), Refused> {
-    if let Some(final_word) = offer.no_card.borrow().clone().filter(|why| is_final(why.refusal)) {
-        return Err(final_word);
-    }
-    let done = ask_anew(entries, offer);
-    *offer.no_card.borrow_mut() = done.as_ref().err().cloned();
-    done
-}
-
-fn ask_anew(all: &[Value], offer: &Offer<'_>) -> Result<(), Refused> {
-    let known: Vec<(Entry, &str)> = all.iter().filter_map(read).collect();
-    let given =
-        Given { pins: &offer.credentials.token_pins, pad: offer.credentials.protected_authentication_path };
-    let fits = |at: usize, secret: &Secret| known.get(at).is_some_and(|one| crypt3::matches(secret, one.1));
-    let entries: Vec<Entry> = known.iter().map(|(entry, _)| entry.clone()).collect();
-    let asked = offer.cards.answer(&entries, &given, &fits).map_err(|failure| refused(&failure, ""))?;
-    let asked = asked.ok_or_else(|| no_card(offer))?;
-    let (at, secret) = asked.done.map_err(|failure| refused(&failure, &asked.token))?;
-    let hash = known.get(at).map_or("", |one| one.1);
-    offer.answered.borrow_mut().insert(hash.to_owned(), secret);
-    Ok(())
-}
-
-/// Whether nothing is asked after it: it would cost a try more, or as much time again.
-fn is_final(refusal: Refusal) -> bool {
-    super::is_wrong_pin(refusal) || matches!(refusal, Refusal::TokenPinLocked | Refusal::TokenActionTimeout)
-}
-
-/// An entry, and its hash. One with a URI or padding that is not known names no token.
-fn read(entry: &Value) -> Option<(Entry, &str)> {
-    let text = |name: &str| entry.get(name)?.as_str();
-    let read = Entry {
-        uri: Uri::parse(text("uri")?).ok()?,
-        data: STANDARD.decode(text("data")?).ok()?,
-        padding: Padding::parse(text("padding"))?,
-    };
-    Some((read, text("hashedPassword")?))
-}
-
-fn no_card(offer: &Offer<'_>) -> Refused {
-    match offer.credentials.passwords.is_empty() {
-        true => Refused::new(Refusal::BadPasswordAndNoToken, "No smart card of this home is plugged in."),
-        false => super::no_token(offer),
+    fn refused(failure: &Failure, device: &str) -> Refused {
+        refused(failure, device)
     }
 }
 

@@ -15,7 +15,6 @@ use here::Stopped;
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret, UserName};
 use serde_json::{Value, json};
-use std::cell::RefCell;
 use tpm2::{Cost, Failure, Sealed};
 
 /// Its list.
@@ -59,10 +58,7 @@ impl Token for Tpm2 {
 
     fn ask(&self, record: &Record, offer: &Offer<'_>) {
         // A token that is plugged in is meant where nobody has said otherwise: a PIN goes to one of them alone.
-        let is_of_token = |why: &RefCell<Option<Refused>>| {
-            why.borrow().as_ref().is_some_and(|why| super::is_of_token(why.refusal))
-        };
-        let other = is_of_token(&offer.no_answer) || is_of_token(&offer.no_card);
+        let other = offer.no_answer.borrow().values().any(|why| super::is_of_token(why.refusal));
         let (named, any) = (&offer.credentials.computer_pin, offer.credentials.token_pins.first());
         let pin = named.as_ref().or(any.filter(|_| !other));
         let (Some(entry), Some(pin)) = (own(record, offer), pin) else {

@@ -54,6 +54,7 @@ impl Draft {
                 }
                 self.tpm.take(special, value)
             }
+            Special::TokenName | Special::RemoveToken => self.names.take(special, value),
             Special::Fido2Pin
             | Special::Fido2Presence
             | Special::Fido2Verification

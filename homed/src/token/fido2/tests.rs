@@ -1,6 +1,7 @@
 use super::*;
+use crate::sys::crypt3;
 use crate::token::{candidates, prove};
-use records::{Credentials, Sections};
+use records::{Credentials, Record, Sections};
 use serde_json::json;
 use std::cell::RefCell;
 
@@ -22,14 +23,14 @@ impl Keys for Script {
         credentials: &[Credential],
         _: &Given<'_>,
         fits: &dyn Fn(usize, &Secret) -> bool,
-    ) -> Result<Option<Asked>, Failure> {
+    ) -> Result<Option<fido2::Asked>, Failure> {
         assert_eq!((credentials[0].pin, credentials[0].verification), (Some(true), None));
         let answer = self.0.borrow_mut().pop().expect("asked once")?;
         Ok(answer.map(|done| {
             let done = done
                 .map(|text| Secret::from_text(text.to_owned()))
                 .and_then(|secret| if fits(0, &secret) { Ok(secret) } else { Err(Failure::OtherSecret) });
-            Asked { credential: 0, key: "Key 5".into(), done }
+            fido2::Asked { credential: 0, key: "Key 5".into(), done }
         }))
     }
 }

@@ -1,7 +1,8 @@
 use super::*;
+use crate::sys::crypt3;
 use crate::token::{all_keys, candidates, prove};
 use records::credentials::Permitted;
-use records::{Credentials, Sections};
+use records::{Credentials, Record, Sections};
 use serde_json::json;
 use std::cell::RefCell;
 
@@ -17,7 +18,7 @@ impl Cards for Script {
         entries: &[Entry],
         given: &Given<'_>,
         fits: &dyn Fn(usize, &Secret) -> bool,
-    ) -> Result<Option<Asked>, Failure> {
+    ) -> Result<Option<pkcs11::Asked>, Failure> {
         assert_eq!((entries[0].data.as_slice(), entries[0].padding), (&b"kept"[..], Padding::Pkcs1));
         assert_eq!((given.pins.len(), given.pad), (1, Permitted::Yes));
         let answer = self.0.borrow_mut().pop().expect("not asked again")?;
@@ -25,7 +26,7 @@ impl Cards for Script {
             let done = done.map(|text| (0, Secret::from_text(text.to_owned()))).and_then(|(at, secret)| {
                 if fits(at, &secret) { Ok((at, secret)) } else { Err(Failure::OtherSecret) }
             });
-            Asked { token: "Card 5".into(), done }
+            pkcs11::Asked { token: "Card 5".into(), done }
         }))
     }
 }
@@ -170,11 +171,11 @@ fn entries_that_are_not_understood_name_no_card() {
     for (member, value) in [("uri", "pkcs11:x-new=1"), ("uri", "file:x"), ("padding", "oaep-sha512")] {
         let mut entry = entry();
         entry[member] = value.into();
-        assert!(read(&entry).is_none(), "{member}={value}");
+        assert!(Pkcs11::read(&entry).is_none(), "{member}={value}");
     }
     let mut newer = entry();
     newer["padding"] = "oaep-sha256".into();
-    assert_eq!(read(&newer).map(|(entry, _)| entry.padding), Some(Padding::OaepSha256));
+    assert_eq!(Pkcs11::read(&newer).map(|entry| entry.padding), Some(Padding::OaepSha256));
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! `--token-name=` and `--remove-token=`: what keys are called, and which of them go.
+
+use super::Special;
+use records::keys::{self, NamedKey};
+use records::{Record, Sections};
+use serde_json::{Map, Value};
+
+/// What the options say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenWish {
+    /// What the key is to be called that is enrolled.
+    pub new: Option<String>,
+    /// Which key gets which other name.
+    renamed: Vec<(String, String)>,
+    /// Which keys go.
+    removed: Vec<String>,
+}
+
+impl TokenWish {
+    /// One of the options. An empty value takes back what was said before.
+    pub fn take(&mut self, special: Special, value: &str) -> Result<(), String> {
+        match (special, value) {
+            (Special::RemoveToken, "") => self.removed.clear(),
+            (Special::RemoveToken, which) => self.removed.push(which.to_owned()),
+            (_, "") => (self.new, self.renamed) = (None, Vec::new()),
+            (_, value) => {
+                let (which, name) =
+                    value.split_once('=').map_or((None, value), |(which, name)| (Some(which), name));
+                if !keys::is_name(name) {
+                    return Err(
+                        "a name has at most 64 letters, figures, marks and spaces, no =, and is no number"
+                            .into(),
+                    );
+                }
+                match which {
+                    Some(which) => self.renamed.push((which.to_owned(), name.to_owned())),
+                    None => self.new = Some(name.to_owned()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What makes no sense together, as a sentence; `enrolled`: how many keys the other options make.
+    pub fn check(&self, enrolled: usize) -> Result<(), String> {
+        match (&self.new, enrolled) {
+            (Some(_), 1) | (None, _) => Ok(()),
+            (Some(_), 0) => {
+                Err("--token-name=NAME names what is enrolled with it. To change the name of one that is \
+                                 there: --token-name=NUMBER=NAME; homectl inspect --details shows the numbers"
+                    .into())
+            }
+            (Some(_), _) => Err("--token-name= is for one key at a time".into()),
+        }
+    }
+
+    /// Whether nothing would change.
+    pub fn is_empty(&self) -> bool {
+        self.renamed.is_empty() && self.removed.is_empty()
+    }
+
+    /// Changes a record; numbers and names are those of the record before. The error is for the user.
+    pub fn apply(&self, before: &Record, members: &mut Map<String, Value>) -> Result<(), String> {
+        let all = before.named_keys();
+        for (which, name) in &self.renamed {
+            let mut key = find(&all, which)?.clone();
+            key.name = Some(name.clone());
+            keys::describe(members, &key);
+        }
+        for which in &self.removed {
+            let key = find(&all, which)?;
+            keys::take_out(members, key.kind, &key.id);
+        }
+        self.refuse_one_name_for_two(members)?;
+        keys::sweep(members);
+        Ok(())
+    }
+
+    fn refuse_one_name_for_two(&self, members: &Map<String, Value>) -> Result<(), String> {
+        let record = Record::from_value(Value::Object(members.clone()), Sections::HOST);
+        let all = record.map_err(|error| error.to_string())?.named_keys();
+        let given = self.renamed.iter().map(|(_, name)| name).chain(&self.new);
+        let count = |name: &String| all.iter().filter(|key| key.name.as_ref() == Some(name)).count();
+        match given.into_iter().find(|name| count(name) > 1) {
+            Some(name) => Err(format!("Another key is called {name} already")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The key of that number, from 1, or name.
+fn find<'a>(all: &'a [NamedKey], which: &str) -> Result<&'a NamedKey, String> {
+    if let Ok(number) = which.parse::<usize>() {
+        let key = number.checked_sub(1).and_then(|at| all.get(at));
+        return key.ok_or_else(|| format!("The home has no key of the number {number}"));
+    }
+    let mut called = all.iter().filter(|key| key.name.as_deref() == Some(which));
+    match (called.next(), called.next()) {
+        (Some(key), None) => Ok(key),
+        (Some(_), Some(_)) => Err(format!("Several keys are called {which}: give a number")),
+        (None, _) => Err(format!("No key of the home is called {which}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn members() -> Map<String, Value> {
+        let key = |id: &str| json!({"credential": id, "salt": "AAAA", "hashedPassword": "$y$1"});
+        let mut members = Map::new();
+        members.insert("userName".into(), json!("alice"));
+        keys::put(&mut members, keys::SECURITY_KEY, key("AAAA"));
+        keys::put(&mut members, keys::SECURITY_KEY, key("BBBB"));
+        members
+    }
+
+    fn changed(members: &mut Map<String, Value>, options: &[(Special, &str)]) -> Result<Vec<String>, String> {
+        let mut wish = TokenWish::default();
+        options.iter().try_for_each(|(special, value)| wish.take(*special, value))?;
+        let read = |members: &Map<String, Value>| {
+            Record::from_value(Value::Object(members.clone()), Sections::HOST).expect("valid")
+        };
+        wish.apply(&read(members), members)?;
+        Ok(read(members).named_keys().iter().map(|key| key.called().unwrap_or("-").to_owned()).collect())
+    }
+
+    #[test]
+    fn keys_are_meant_by_number_or_name() {
+        use Special::{RemoveToken, TokenName};
+        let mut members = members();
+        assert_eq!(changed(&mut members, &[(TokenName, "2=blue")]), Ok(vec!["-".into(), "blue".into()]));
+        // All of it is about the record as it was.
+        let both = [(RemoveToken, "1"), (TokenName, "blue=dark blue")];
+        assert_eq!(changed(&mut members.clone(), &both), Ok(vec!["dark blue".into()]));
+        for (special, value) in [
+            (TokenName, "3=red"),
+            (TokenName, "0=red"),
+            (TokenName, "red=green"),
+            (TokenName, "1=blue"),
+            (TokenName, "1=2"),
+            (TokenName, "1=a=b"),
+            (RemoveToken, "red"),
+        ] {
+            let before = members.clone();
+            assert!(changed(&mut members.clone(), &[(special, value)]).is_err(), "{value}");
+            assert_eq!(members, before);
+        }
+        assert_eq!(changed(&mut members, &[(RemoveToken, "blue")]), Ok(vec!["-".into()]));
+    }
+
+    #[test]
+    fn a_new_name_is_for_one_new_key() {
+        let mut wish = TokenWish::default();
+        assert_eq!(wish.take(Special::TokenName, "blue"), Ok(()));
+        assert!(wish.check(0).is_err() && wish.check(1).is_ok() && wish.check(2).is_err());
+        assert_eq!(wish.take(Special::TokenName, ""), Ok(()));
+        assert!(wish.check(0).is_ok());
+    }
+}
