@@ -4,7 +4,7 @@ mod system;
 
 pub use system::Bus;
 
-use records::Refusal;
+use records::{Refusal, Secret};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
@@ -153,6 +153,16 @@ pub trait Daemon {
     fn security(&self) -> Result<String, Failure>;
     /// The sessions there are, of home users and others; none where no login manager answers.
     fn sessions(&self) -> Vec<Session>;
+    /// Makes a recovery key: its text, and which of its groups is to be typed, from 1.
+    fn make_recovery_key(&self, name: &str) -> Result<(Secret, u32), Failure>;
+    /// Enrols the one that was made, called so.
+    fn confirm_recovery_key(
+        &self,
+        name: &str,
+        typed: &str,
+        called: &str,
+        secret: &str,
+    ) -> Result<(), Failure>;
     /// Leaves a home out of locks, for `usec` µs at most, and as long as the descriptor is open.
     fn inhibit(&self, name: &str, who: &str, why: &str, usec: u64) -> Result<OwnedFd, Failure>;
     /// Activates and takes a reference, which lasts as long as the descriptor.

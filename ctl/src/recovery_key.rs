@@ -7,7 +7,7 @@ use crate::new_keys::Made;
 use crate::prompt::Asker;
 use crate::qr_code;
 use records::keys::RECOVERY_KEY;
-use records::{Secret, recovery};
+use records::{Credentials, Secret, recovery};
 use serde_json::json;
 use std::cell::Cell;
 use std::io::Write;
@@ -20,30 +20,70 @@ const MISTYPED: usize = 3;
 pub struct RecoveryKey {
     /// 71 characters.
     pub text: Secret,
+    /// Which of its groups is to be typed, from 0.
+    group: usize,
     shown: Cell<bool>,
 }
 
 impl RecoveryKey {
-    /// A new one where the options ask for it.
+    /// A new one for a home that is to be made, where the options ask for it.
     pub fn wanted(ctx: &Context<'_>) -> Result<Option<Self>, Failure> {
+        if !Self::is_wanted(ctx)? {
+            return Ok(None);
+        }
+        let key = Self::random()?;
+        if ctx.can_ask() && !ctx.settings.dry_run {
+            key.confirm(ctx)?;
+        }
+        Ok(Some(key))
+    }
+
+    /// Whether the options ask for one.
+    pub fn is_wanted(ctx: &Context<'_>) -> Result<bool, Failure> {
         match (ctx.draft.recovery_key, &ctx.settings.recovery_key_file) {
-            (Some(true), _) => {
-                let key = Self::random()?;
-                if ctx.can_ask() && !ctx.settings.dry_run {
-                    key.confirm(ctx)?;
-                }
-                Ok(Some(key))
-            }
+            (Some(true), _) => Ok(true),
             (_, Some(_)) => Err(Failure::say("--recovery-key-file= needs --recovery-key=yes")),
-            (_, None) => Ok(None),
+            (_, None) => Ok(false),
         }
     }
 
+    /// A new one for a home that is there: homed makes it, and enrols it when a part of it was typed. Where nobody can be asked
+    /// it is shown when it is enrolled.
+    pub fn of_homed(ctx: &Context<'_>, name: &str) -> Result<Self, Failure> {
+        ctx.start_agent();
+        let (text, group) = ctx.daemon.make_recovery_key(name)?;
+        let group = usize::try_from(group).unwrap_or_default().saturating_sub(1);
+        let key = Self { text, group, shown: Cell::new(false) };
+        if ctx.can_ask() {
+            key.confirm(ctx)?;
+        }
+        Ok(key)
+    }
+
+    /// Has homed enrol what it has made.
+    pub fn enroll(
+        &self,
+        ctx: &Context<'_>,
+        name: &str,
+        credentials: &mut Credentials,
+    ) -> Result<(), Failure> {
+        let typed = std::str::from_utf8(self.group()).unwrap_or_default();
+        let called = ctx.draft.names.new.as_deref().unwrap_or_default();
+        ctx.talk(name).insist(credentials, |handed| {
+            ctx.daemon.confirm_recovery_key(name, typed, called, &handed.argument)
+        })
+    }
+
+    /// One that is made here.
     fn random() -> Result<Self, Failure> {
-        let mut key = [0; 32];
-        let got = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty());
+        let mut random = [0; 33];
+        let got = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        let [which, bytes @ ..] = random;
         match got {
-            Ok(32) => Ok(Self { text: recovery::encode(&key), shown: Cell::new(false) }),
+            Ok(33) => {
+                let text = recovery::encode(&bytes);
+                Ok(Self { text, group: usize::from(which % 8), shown: Cell::new(false) })
+            }
             _ => Err(Failure::say("there is no randomness for a recovery key")),
         }
     }
@@ -51,16 +91,17 @@ impl RecoveryKey {
     /// Shows it, and has one of its groups typed: a key that nobody has written down is none. Only then it is enrolled.
     fn confirm(&self, ctx: &Context<'_>) -> Result<(), Failure> {
         self.display(ctx);
-        let mut byte = [0];
-        // Which group it is, is no secret: without randomness it is the first.
-        let _ = rustix::rand::getrandom(&mut byte, rustix::rand::GetRandomFlags::empty());
-        self.is_typed(ctx.asker, usize::from(byte[0] % 8))
+        self.is_typed(ctx.asker)
     }
 
-    /// Has the group of that number, from 0, typed.
-    fn is_typed(&self, asker: &dyn Asker, number: usize) -> Result<(), Failure> {
-        let right = self.text.open().split(|letter| *letter == b'-').nth(number).unwrap_or_default();
-        let question = format!("Write it down, then type group {} of its eight groups: ", number + 1);
+    fn group(&self) -> &[u8] {
+        self.text.open().split(|letter| *letter == b'-').nth(self.group).unwrap_or_default()
+    }
+
+    /// Has its group typed.
+    fn is_typed(&self, asker: &dyn Asker) -> Result<(), Failure> {
+        let (right, number) = (self.group(), self.group + 1);
+        let question = format!("Write it down, then type group {number} of its eight groups: ");
         for _ in 0..MISTYPED {
             let typed = asker.ask(&question)?;
             if Secret::new(typed.open().trim_ascii().to_ascii_lowercase()).matches(right) {
@@ -166,11 +207,11 @@ mod tests {
 
     #[test]
     fn a_key_that_nobody_has_written_down_does_not_count() {
-        let key = RecoveryKey::random().expect("random");
+        let key = RecoveryKey { group: 2, ..RecoveryKey::random().expect("random") };
         let group = key.text.open_text().expect("text").split('-').nth(2).expect("eight groups").to_owned();
         let typed = |answers: &[&str]| {
             let answers = answers.iter().rev().map(|text| (*text).to_owned()).collect();
-            key.is_typed(&Typist(std::cell::RefCell::new(answers)), 2)
+            key.is_typed(&Typist(std::cell::RefCell::new(answers)))
         };
         assert_eq!(typed(&[&group]), Ok(()));
         assert_eq!(typed(&["", "x", &format!(" {} ", group.to_uppercase())]), Ok(()));

@@ -164,6 +164,12 @@ impl Daemon for Knows {
     fn sessions(&self) -> Vec<Session> {
         unreachable!()
     }
+    fn make_recovery_key(&self, _: &str) -> Result<(Secret, u32), Failure> {
+        unreachable!("it is not asked for one")
+    }
+    fn confirm_recovery_key(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), Failure> {
+        unreachable!("it is not asked for one")
+    }
     fn inhibit(&self, _: &str, _: &str, _: &str, _: u64) -> Result<OwnedFd, Failure> {
         unreachable!()
     }

@@ -1,6 +1,8 @@
 //! The daemon on a private bus, with a simulated machine behind it.
 
 mod bus;
+#[path = "bus/recovery.rs"]
+mod recovery;
 
 use bus::{PASSWORD, World, error_name};
 use zbus::wire::OwnedFd;

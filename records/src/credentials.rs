@@ -26,6 +26,8 @@ pub struct Credentials {
     pub computer_pin: Option<Secret>,
     /// The PIN that is to be enrolled.
     pub new_pin: Option<Secret>,
+    /// The recovery key that is to be enrolled, where the record wishes for one. (Our own member `newRecoveryKey`.)
+    pub new_recovery_key: Option<Secret>,
     /// The user was told to look at the token's own PIN pad.
     pub protected_authentication_path: Permitted,
     /// The user was told to touch the token.
@@ -57,6 +59,7 @@ impl Credentials {
             token_pins: token_pins(members)?,
             computer_pin: texts(members, "tpm2Pin")?.into_iter().next(),
             new_pin: texts(members, "newTokenPin")?.into_iter().next(),
+            new_recovery_key: texts(members, "newRecoveryKey")?.into_iter().next(),
             protected_authentication_path: flag(members, "pkcs11ProtectedAuthenticationPathPermitted")?,
             user_presence: flag(members, "fido2UserPresencePermitted")?,
             user_verification: flag(members, "fido2UserVerificationPermitted")?,
@@ -81,6 +84,7 @@ impl Credentials {
         text.list("tokenPin", &self.token_pins);
         text.list("tpm2Pin", self.computer_pin.as_slice());
         text.list("newTokenPin", self.new_pin.as_slice());
+        text.list("newRecoveryKey", self.new_recovery_key.as_slice());
         for (name, permitted) in [
             ("pkcs11ProtectedAuthenticationPathPermitted", self.protected_authentication_path),
             ("fido2UserPresencePermitted", self.user_presence),
@@ -101,6 +105,7 @@ impl Credentials {
             token_pins: self.token_pins.iter().map(Secret::duplicate).collect(),
             computer_pin: self.computer_pin.as_ref().map(Secret::duplicate),
             new_pin: self.new_pin.as_ref().map(Secret::duplicate),
+            new_recovery_key: self.new_recovery_key.as_ref().map(Secret::duplicate),
             ..*self
         }
     }
@@ -112,6 +117,7 @@ impl Credentials {
         self.token_pins.extend(more.token_pins);
         self.computer_pin = self.computer_pin.take().or(more.computer_pin);
         self.new_pin = self.new_pin.take().or(more.new_pin);
+        self.new_recovery_key = self.new_recovery_key.take().or(more.new_recovery_key);
         self.protected_authentication_path =
             either(self.protected_authentication_path, more.protected_authentication_path);
         self.user_presence = either(self.user_presence, more.user_presence);
@@ -120,7 +126,7 @@ impl Credentials {
 
     fn all(&self) -> impl Iterator<Item = &Secret> {
         let pins = self.token_pins.iter().chain(&self.computer_pin).chain(&self.new_pin);
-        self.passwords.iter().chain(pins)
+        self.passwords.iter().chain(pins).chain(&self.new_recovery_key)
     }
 
     /// Whether nothing at all is offered.
@@ -235,11 +241,13 @@ mod tests {
             credentials.passwords = vec![Secret::from_text(password.into()), Secret::from_text("x".into())];
             credentials.token_pins = vec![Secret::from_text("1".into())];
             credentials.computer_pin = Some(Secret::from_text(password.into()));
+            credentials.new_recovery_key = Some(Secret::from_text(password.into()));
             let text = credentials.to_json();
             let back = Credentials::parse(text.open()).expect("valid");
             assert_eq!(back.passwords[0].open(), password.as_bytes());
             assert_eq!((back.passwords.len(), back.token_pins.len()), (2, 1));
             assert!(back.computer_pin.is_some_and(|pin| pin.matches(password.as_bytes())));
+            assert!(back.new_recovery_key.is_some_and(|key| key.matches(password.as_bytes())));
             assert_eq!((back.user_presence, back.user_verification), (Permitted::Yes, Permitted::No));
         }
     }

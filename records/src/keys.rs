@@ -6,7 +6,12 @@
 //! passed over, and no record is refused for it.
 
 use crate::record::Record;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+mod wish;
+
+pub use wish::{grant_recovery_key, wish_recovery_key, wished_recovery_keys};
 
 /// Member of the section `privileged`.
 pub const DETAILS: &str = "keyDetails";
@@ -63,6 +68,17 @@ pub const RECOVERY_KEY: KeyKind = KeyKind {
 
 /// All of them, in the order in which their keys are numbered.
 pub const KINDS: [KeyKind; 4] = [SMART_CARD, SECURITY_KEY, MACHINE_PIN, RECOVERY_KEY];
+
+/// What it takes to remove one of a home's keys (`RecoveryForRemoval=`), beside what opens it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Removal {
+    /// Nothing.
+    #[default]
+    Free,
+    /// The recovery key.
+    WithRecoveryKey,
+}
 
 /// A key of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +181,15 @@ pub fn put(members: &mut Map<String, Value>, kind: KeyKind, entry: Value) {
 /// Takes a key out of a record, with all that is told of it.
 pub fn take_out(members: &mut Map<String, Value>, kind: KeyKind, id: &str) {
     take_out_entry(members, kind, id);
+    sweep(members);
+}
+
+/// Takes all keys of a kind out of a record, with all that is told of them.
+pub fn take_out_all(members: &mut Map<String, Value>, kind: KeyKind) {
+    members.remove(kind.public);
+    if let Some(section) = members.get_mut("privileged").and_then(Value::as_object_mut) {
+        section.remove(kind.list);
+    }
     sweep(members);
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn check(value: &Value) -> Result<(), InvalidRecord> {
             "sshAuthorizedKeys" => {
                 list(value, |one| one.as_str().is_some_and(|key| !key.chars().any(char::is_control)))
             }
-            "recoveryKey" => list(value, |one| has(one, &["type"], is_plain) && has_hash(one)),
+            "recoveryKey" => list(value, is_recovery_key),
             "pkcs11EncryptedKey" => list(value, is_pkcs11),
             "fido2HmacSalt" => list(value, is_fido2),
             "tpm2Pin" => list(value, is_tpm2),
@@ -118,11 +118,18 @@ fn is_fido2(entry: &Value) -> bool {
         && has_hash(entry)
 }
 
-/// What is to be made is an object, and has nothing else yet.
+fn is_recovery_key(entry: &Value) -> bool {
+    has(entry, &["type"], is_plain) && (has_hash(entry) || is_wanted(entry))
+}
+
 fn is_tpm2(entry: &Value) -> bool {
     let whole = has(entry, &["srk", "public", "private", "salt"], is_base64) && has_hash(entry);
-    let is_wanted = entry.get("wanted").is_some_and(Value::is_object);
-    has(entry, &["machineId"], |id| MachineId::parse(id).is_ok()) && (whole || is_wanted)
+    has(entry, &["machineId"], |id| MachineId::parse(id).is_ok()) && (whole || is_wanted(entry))
+}
+
+/// What is still to be made is an object, and has nothing else yet.
+fn is_wanted(entry: &Value) -> bool {
+    entry.get("wanted").is_some_and(Value::is_object)
 }
 
 fn is_plain(text: &str) -> bool {

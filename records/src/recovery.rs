@@ -10,9 +10,12 @@ const LETTERS: usize = 64;
 /// Letters between two dashes.
 const GROUP: usize = 8;
 
+/// Length of a key's text, dashes included.
+pub const LENGTH: usize = LETTERS + LETTERS / GROUP - 1;
+
 /// The text of a key: lower case, with dashes; 71 characters.
 pub fn encode(key: &[u8; 32]) -> Secret {
-    let mut text = Vec::with_capacity(LETTERS + LETTERS / GROUP - 1);
+    let mut text = Vec::with_capacity(LENGTH);
     for (i, byte) in key.iter().enumerate() {
         if i > 0 && i % (GROUP / 2) == 0 {
             text.push(b'-');
@@ -28,10 +31,10 @@ pub fn encode(key: &[u8; 32]) -> Secret {
 pub fn normalize(typed: &[u8]) -> Option<Secret> {
     let dashed = match typed.len() {
         LETTERS => false,
-        71 => true,
+        LENGTH => true,
         _ => return None,
     };
-    let mut text = Vec::with_capacity(71);
+    let mut text = Vec::with_capacity(LENGTH);
     let mut letters = 0;
     for (i, byte) in typed.iter().enumerate() {
         if dashed && i % (GROUP + 1) == GROUP {

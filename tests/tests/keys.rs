@@ -86,6 +86,15 @@ fn a_password_change_killed_at_any_step_and_followed_by_a_resize_loses_nothing()
         machine.nothing_open("alice")?;
     }
     ensure!(hit == STEPS.len(), "only {hit} steps were hit");
+    // A key that comes and goes leaves what is another program's, too.
+    machine.done("update alice --recovery-key=yes --recovery-key-file=/run/recovery", &known, "")?;
+    let recovery = machine.check("cat /run/recovery")?.trim().to_owned();
+    ensure!(open(&machine, &[&known, "stranger", &recovery])? == [true; 3], "{:?}", slots(&machine)?);
+    machine.done("activate alice", &recovery, "")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.done("update alice --recovery-key=no", &known, "")?;
+    let opens = open(&machine, &[&known, "stranger", &recovery])?;
+    ensure!(opens == [true, true, false], "{opens:?}, {:?}", slots(&machine)?);
     let tokens = cryptsetup(&machine, "cryptsetup luksDump --dump-json-metadata $loop | jq -c '.tokens[]'")?;
     ensure!(tokens.contains(r#"{"type":"systemd-recovery","keyslots":["0"]}"#), "{tokens}");
     Ok(())

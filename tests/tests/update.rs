@@ -104,6 +104,16 @@ fn a_recovery_key_added_later_opens_the_home() -> Result<()> {
         let opens = machine.homectl("authenticate alice", &key, "")?.status == 0;
         ensure!(opens == is_the_old_key, "{step}: the old key opens: {opens}");
     }
+    // A machine may want the recovery key before any key goes.
+    let conf = "/etc/systemd/homed.conf";
+    machine.check(&format!("mkdir -p /etc/systemd; printf '[Home]\nRecoveryForRemoval=yes\n' > {conf}"))?;
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
+    let said = machine.refused("update alice --recovery-key=no", "correcthorse", "")?;
+    ensure!(said.contains("RecoveryForRemoval="), "{said}");
+    machine.check(&format!("rm {conf}"))?;
+    machine.kill_daemon()?;
+    machine.start_daemon()?;
     // And back to the password alone; the key that nobody has seen is no hindrance.
     machine.done("update alice --recovery-key=no", "correcthorse", "")?;
     ensure!(machine.check(SLOTS)?.trim() == "[null] 1", "{}", machine.check(SLOTS)?);

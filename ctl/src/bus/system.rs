@@ -3,7 +3,8 @@
 use super::{
     Daemon, Failure, HomeRow, Inhibitor, Interaction, Order, Question, RecordReply, Session, Suspend, Who,
 };
-use records::Refusal;
+use handoff::Memory;
+use records::{Refusal, Secret, recovery};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use zbus::proxy::MethodFlags;
@@ -148,6 +149,23 @@ impl Daemon for Bus {
         self.runtime
             .block_on(async { sessions(self.connected().await.ok()?.connection()).await.ok() })
             .unwrap_or_default()
+    }
+
+    fn make_recovery_key(&self, name: &str) -> Result<(Secret, u32), Failure> {
+        let (fd, group): (zbus::OwnedFd, u32) = self.call_on(OWN, "MakeRecoveryKey", &(name,))?;
+        let broken = || Failure::say("homed has shown no recovery key. Nothing was changed.");
+        let memory = Memory::recognise(fd.into()).map_err(|_| broken())?;
+        Ok((memory.take(recovery::LENGTH).map_err(|_| broken())?, group))
+    }
+
+    fn confirm_recovery_key(
+        &self,
+        name: &str,
+        typed: &str,
+        called: &str,
+        secret: &str,
+    ) -> Result<(), Failure> {
+        self.call_on(OWN, "ConfirmRecoveryKey", &(name, typed, called, secret))
     }
 
     fn inhibit(&self, name: &str, who: &str, why: &str, usec: u64) -> Result<OwnedFd, Failure> {

@@ -135,6 +135,10 @@ impl Draft {
 
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
+        self.recovery_key.is_none() && self.has_nothing_else()
+    }
+
+    fn has_nothing_else(&self) -> bool {
         self.top.is_empty()
             && self.this.is_empty()
             && self.other.is_empty()
@@ -143,11 +147,15 @@ impl Draft {
             && self.limits.is_empty()
             && self.lists.is_empty()
             && self.blobs.is_empty()
-            && self.recovery_key.is_none()
             && self.keys.devices.is_empty()
             && self.cards.uris.is_empty()
             && self.tpm.device.is_none()
             && self.names.is_empty()
+    }
+
+    /// Whether nothing would change but that a recovery key is made.
+    pub fn is_recovery_alone(&self) -> bool {
+        self.recovery_key == Some(true) && self.has_nothing_else()
     }
 
     /// How many keys are to be enrolled.

@@ -8,6 +8,7 @@ use crate::hashing;
 use crate::identity::{self, Identity};
 use crate::new_keys::NewKeys;
 use crate::recovery_key::RecoveryKey;
+use records::keys::{self, RECOVERY_KEY};
 use records::{Credentials, FullName, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
 
@@ -35,12 +36,13 @@ pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentia
         hashes = credentials.passwords.iter().map(hashing::hash).collect::<Result<_, _>>()?;
     }
     credentials.append(talk.ready());
-    let mut keys = NewKeys::wanted(ctx, &members, &mut credentials)?;
+    let mut new_keys = NewKeys::wanted(ctx, &members, &mut credentials)?;
     if let Some(key) = &recovery {
-        keys.add(key.made()?);
+        keys::take_out_all(&mut members, RECOVERY_KEY);
+        new_keys.add(key.made()?);
         credentials.passwords.push(key.text.duplicate());
     }
-    keys.enroll(&mut members, ctx.now_usec);
+    new_keys.enroll(&mut members, ctx.now_usec);
     loop {
         if hashes.is_empty() {
             let password = talk.new_password()?;

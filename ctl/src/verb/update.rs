@@ -27,42 +27,76 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
              To set it for other machines, which the home is not on yet: --match=other {option}=…"
         )));
     }
-    let (start, given) = fetch(ctx, arguments)?;
+    let (start, mut credentials) = fetch(ctx, arguments)?;
     let name = start.user().as_str().to_owned();
-    let recovery = RecoveryKey::wanted(ctx)?;
-    let mut credentials = given;
     credentials.append(ctx.talk(&name).ready());
+    let with_recovery_key = RecoveryKey::is_wanted(ctx)?;
+    if with_recovery_key && ctx.settings.offline {
+        return Err(Failure::say("A recovery key cannot be made offline. Nothing was changed."));
+    }
+    if !ctx.draft.is_recovery_alone() || ctx.settings.identity.is_some() {
+        change(ctx, arguments, start, &mut credentials)?;
+    }
+    match with_recovery_key {
+        true if ctx.settings.dry_run => ctx.asker.notice("A recovery key would be made."),
+        true => recovery_key(ctx, &name, &mut credentials)?,
+        false => {}
+    }
+    Ok(0)
+}
+
+fn recovery_key(ctx: &Context<'_>, name: &str, credentials: &mut Credentials) -> Result<(), Failure> {
+    let key = RecoveryKey::of_homed(ctx, name)?;
+    match key.enroll(ctx, name, credentials) {
+        Err(failure) if failure.is(Refusal::RecordDowngrade) => {
+            take_over(ctx, name, credentials)?;
+            key.enroll(ctx, name, credentials)?;
+        }
+        enrolled => enrolled?,
+    }
+    key.show(ctx);
+    Ok(())
+}
+
+/// All changes but a new recovery key.
+fn change(
+    ctx: &Context<'_>,
+    arguments: &[&str],
+    start: Record,
+    credentials: &mut Credentials,
+) -> Result<(), Failure> {
+    let name = start.user().as_str().to_owned();
     let mut drafted = ctx.draft.apply(start.members().clone(), &ctx.machine.id);
     ctx.draft.names.apply(&start, &mut drafted).map_err(nothing_changed)?;
-    let mut keys = NewKeys::wanted(ctx, &drafted, &mut credentials)?;
-    recovery.iter().try_for_each(|key| key.made().map(|made| keys.add(made)))?;
+    let keys = NewKeys::wanted(ctx, &drafted, credentials)?;
     let members = changed(ctx, &start, &keys)?;
     if ctx.settings.dry_run {
         ctx.asker.notice(&format!("{:#}", Value::Object(members)));
-    } else {
-        ctx.start_agent();
-        credentials.passwords.extend(recovery.as_ref().map(|key| key.text.duplicate()));
-        match send(ctx, &start, &members, &mut credentials) {
-            // The home was changed elsewhere, or a change was cut short: what it holds is taken over, and
-            // changed then.
-            Err(failure) if failure.is(Refusal::RecordDowngrade) && may_take_over(ctx) => {
-                ctx.talk(&name).insist(&mut credentials, |handed| {
-                    ctx.daemon.order("AuthenticateHome", Order::Secret(&name, &handed.argument))
-                })?;
-                ctx.asker
-                    .notice("The home held a newer record than this machine, which was taken over first.");
-                let (start, _) = fetch(ctx, arguments)?;
-                let members = changed(ctx, &start, &keys)?;
-                send(ctx, &start, &members, &mut credentials)?;
-            }
-            sent => sent?,
-        }
-        if ctx.draft.resizes && !ctx.settings.offline {
-            resize(ctx, &name, &mut credentials)?;
-        }
+        return Ok(());
     }
-    recovery.iter().for_each(|key| key.show(ctx));
-    Ok(0)
+    ctx.start_agent();
+    match send(ctx, &start, &members, credentials) {
+        Err(failure) if failure.is(Refusal::RecordDowngrade) && may_take_over(ctx) => {
+            take_over(ctx, &name, credentials)?;
+            let (start, _) = fetch(ctx, arguments)?;
+            let members = changed(ctx, &start, &keys)?;
+            send(ctx, &start, &members, credentials)?;
+        }
+        sent => sent?,
+    }
+    if ctx.draft.resizes && !ctx.settings.offline {
+        resize(ctx, &name, credentials)?;
+    }
+    Ok(())
+}
+
+/// The home was changed elsewhere, or a change was cut short: what it holds is taken over, to be changed then.
+fn take_over(ctx: &Context<'_>, name: &str, credentials: &mut Credentials) -> Result<(), Failure> {
+    ctx.talk(name).insist(credentials, |handed| {
+        ctx.daemon.order("AuthenticateHome", Order::Secret(name, &handed.argument))
+    })?;
+    ctx.asker.notice("The home held a newer record than this machine, which was taken over first.");
+    Ok(())
 }
 
 fn may_take_over(ctx: &Context<'_>) -> bool {

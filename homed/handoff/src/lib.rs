@@ -14,5 +14,5 @@ mod sys;
 
 pub use call::{Answer, call};
 pub use client::{Client, HandoffError};
-pub use memory::{Memory, offer};
+pub use memory::{Memory, offer, offer_plain};
 pub use stream::Stream;

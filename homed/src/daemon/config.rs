@@ -4,6 +4,7 @@
 
 use crate::manager::{Defaults, LockFailure};
 use crate::words::uids;
+use records::keys::Removal;
 use records::stranger::Strangers;
 use records::{LockLevel, Storage};
 use std::path::{Path, PathBuf};
@@ -71,6 +72,8 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
             ("TrustForeignHomes", word) if Strangers::parse(word).is_some() => {
                 defaults.strangers = Strangers::parse(word).unwrap_or(defaults.strangers);
             }
+            ("RecoveryForRemoval", "no" | "") => defaults.removal = Removal::Free,
+            ("RecoveryForRemoval", "yes") => defaults.removal = Removal::WithRecoveryKey,
             ("Overcommit", "") => defaults.overcommit = Defaults::default().overcommit,
             ("Overcommit", text) if percent(text).is_some() => {
                 defaults.overcommit = percent(text).unwrap_or(defaults.overcommit);
@@ -125,6 +128,11 @@ mod tests {
         assert!(apply(&mut defaults, "[Home]\nDefaultFileSystemType=\n").is_empty());
         assert_eq!(apply(&mut defaults, "[Home]\nTrustForeignHomes=no\nTrustForeignHomes=maybe").len(), 1);
         assert_eq!(defaults.strangers, Strangers::No);
+        assert_eq!(
+            apply(&mut defaults, "[Home]\nRecoveryForRemoval=yes\nRecoveryForRemoval=perhaps").len(),
+            1
+        );
+        assert_eq!(defaults.removal, Removal::WithRecoveryKey);
         assert_eq!(defaults.file_system_type, None);
     }
 

@@ -7,10 +7,10 @@
 
 use super::belief::Believed;
 use super::effect::{Check, Effect, Failed, Findings, JobId, Quality, StartJob};
-use super::state::{Resting, Work};
+use super::state::Work;
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Waiter, Wanted};
-use crate::job::{Force, Job, Known, Mounted, Outcome, Remember, Size, Task};
+use crate::job::{Force, Job, Known, Outcome, Remember, Size, Task};
 use crate::words::request::Answer;
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Sections};
@@ -140,15 +140,7 @@ impl Home {
 
     fn work(&mut self, uid: u32, turn: &mut Turn) {
         let (resting, known) = (turn.facts.whereabouts(&self.place).resting(self.known), self.known);
-        let mounted = match resting {
-            Resting::Active => Mounted::Yes,
-            Resting::Unfixated
-            | Resting::Absent
-            | Resting::Inactive
-            | Resting::Dirty
-            | Resting::Locked
-            | Resting::Open => Mounted::No,
-        };
+        let mounted = resting.mounted();
         self.uid = uid;
         let (record, host) = self.for_the_worker(turn);
         let level = record.on(turn.machine).lock_level.unwrap_or(turn.lock_level);
@@ -190,6 +182,7 @@ impl Home {
             record,
             host,
             strangers: super::belief::strangers_at(&self.place.image, self.known, turn.strangers),
+            removal: turn.removal,
             credentials: std::mem::take(&mut running.wanted.offer.credentials),
             task,
         };

@@ -13,7 +13,7 @@
 //!
 //! Resting is never stored: it is asked from kernel and disk at every turn ([`crate::home::facts`]).
 
-use crate::job::Care;
+use crate::job::{Care, Mounted};
 use std::fmt;
 
 /// Where a home rests, as kernel and disk tell.
@@ -45,6 +45,16 @@ impl Resting {
         match self {
             Self::Active | Self::Locked | Self::Open => true,
             Self::Unfixated | Self::Absent | Self::Inactive | Self::Dirty => false,
+        }
+    }
+
+    /// Whether it can be used as it is.
+    pub fn mounted(self) -> Mounted {
+        match self {
+            Self::Active => Mounted::Yes,
+            Self::Unfixated | Self::Absent | Self::Inactive | Self::Dirty | Self::Locked | Self::Open => {
+                Mounted::No
+            }
         }
     }
 }

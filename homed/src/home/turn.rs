@@ -28,6 +28,8 @@ pub struct Turn<'a> {
     pub rules: LockRules,
     /// What homes of strangers are.
     pub strangers: records::stranger::Strangers,
+    /// What a removal of keys needs.
+    pub removal: records::keys::Removal,
     /// Whether the machine is going to sleep.
     pub sleep: Sleep,
     /// UIDs of the homes that are known: none is given twice.

@@ -8,6 +8,7 @@
 //! A worker that ends without an outcome has failed; what it had done is found on the disk.
 
 use records::health::Report;
+use records::keys::Removal;
 use records::machine::Machine;
 use records::refusal::Refused;
 use records::stranger::Strangers;
@@ -39,6 +40,8 @@ pub struct Job {
     pub host: Option<Record>,
     /// Whether homes of strangers are opened.
     pub strangers: Strangers,
+    /// What a removal of keys needs.
+    pub removal: Removal,
     /// What the caller offers.
     pub credentials: Credentials,
     /// The work.

@@ -5,6 +5,7 @@ use super::{
     Care, Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Remember, Repair, Seen, Size, Task,
     VERSION,
 };
+use records::keys::Removal;
 use records::secret::wipe_json;
 use records::stranger::Strangers;
 use records::{Credentials, FullName, HostName, LockLevel, Machine, MachineId, Record, Secret, Sections};
@@ -68,6 +69,7 @@ pub fn encode(job: &Job) -> Secret {
         "record": job.record.members(),
         "hostRecord": job.host.as_ref().map(Record::members),
         "strangers": job.strangers.as_str(),
+        "removal": job.removal,
         "task": verb,
     });
     let new = match &job.task {
@@ -144,6 +146,7 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
         host: value.get("hostRecord").filter(|host| !host.is_null()).map(host_record).transpose()?,
         strangers: Strangers::parse(text("strangers")?)
             .ok_or_else(|| InvalidJob("it does not say what homes of strangers are".into()))?,
+        removal: Removal::deserialize(&value["removal"]).map_err(|e| InvalidJob(e.to_string()))?,
         credentials: secret("secret")?,
         task,
     })
@@ -174,11 +177,13 @@ mod tests {
             record: record.clone(),
             host: Some(record.with_member("x", json!(2))),
             strangers: Strangers::Yes,
+            removal: Removal::WithRecoveryKey,
             credentials,
             task: Task::ChangePassword { new, resting: Mounted::Yes },
         };
         let back = decode(job.encode().open()).expect("reads");
         assert_eq!((&back.record, back.strangers), (&record, Strangers::Yes));
+        assert_eq!(back.removal, Removal::WithRecoveryKey);
         assert_eq!(back.host, Some(record.with_member("x", json!(2))));
         assert_eq!(back.credentials.passwords[0].open(), b"old \"pass\"\n");
         let Task::ChangePassword { new, resting: Mounted::Yes } = &back.task else { panic!("another task") };

@@ -2,6 +2,7 @@
 
 use crate::home::rules::LockRules;
 use crate::words::uids;
+use records::keys::Removal;
 use records::stranger::Strangers;
 use records::{LockLevel, Storage};
 use std::ops::RangeInclusive;
@@ -25,6 +26,8 @@ pub struct Defaults {
     pub lock_rules: LockRules,
     /// What homes are that nobody has signed whom this machine trusts.
     pub strangers: Strangers,
+    /// What a removal of keys needs.
+    pub removal: Removal,
     /// How many homes are managed at most.
     pub most_homes: usize,
     /// The UIDs that new homes get.
@@ -43,6 +46,7 @@ impl Default for Defaults {
             overcommit: 400,
             lock_rules: LockRules::default(),
             strangers: Strangers::default(),
+            removal: Removal::Free,
             // Both as in the original.
             most_homes: 500,
             uid_range: uids::RANGE,

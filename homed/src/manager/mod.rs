@@ -118,6 +118,7 @@ impl Manager {
             overcommit: self.defaults.overcommit,
             rules: self.defaults.lock_rules,
             strangers: self.defaults.strangers,
+            removal: self.defaults.removal,
             sleep: self.sleeping.sleep,
             uids,
             uid_range: self.defaults.uid_range.clone(),

@@ -1,6 +1,7 @@
 //! A record that takes another one's place: which keys it adds, and which of its keys are at hand.
 
-use super::{KINDS, Offer, Token, count, entries, passwords, travelling};
+use super::{Answer, KINDS, Offer, Token, count, entries, passwords, travelling};
+use records::keys::{NamedKey, Removal};
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret};
 use serde_json::Value;
@@ -47,6 +48,38 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
         return Err(Refused::new(Refusal::HomeCantAuthenticate, sentence));
     }
     Ok(Some(Change { others: count(new).saturating_sub(wanted.len()), wanted }))
+}
+
+/// Refuses that a key goes where the machine wants a recovery key to be shown for that, and none was.
+pub fn refuse_removal(
+    before: &Record,
+    new: &Record,
+    offer: &Offer<'_>,
+    removal: Removal,
+) -> Result<(), Refused> {
+    if removal == Removal::Free || !removes(before, new) {
+        return Ok(());
+    }
+    match super::recovery::RecoveryKey.proves(before, offer) {
+        Answer::Keys(_) => Ok(()),
+        Answer::Failed(_) => {
+            let sentence = "This machine removes keys of a home only where its recovery key is given, too (RecoveryForRemoval= in homed.conf).";
+            Err(Refused::new(Refusal::BadRecoveryKey, sentence))
+        }
+        Answer::NotMine => {
+            let sentence = "This machine removes keys of a home only where its recovery key is given, too (RecoveryForRemoval= in \
+                            homed.conf), and the home has none: homectl update --recovery-key=yes makes one.";
+            Err(Refused::new(Refusal::AccessDenied, sentence))
+        }
+    }
+}
+
+/// Whether a key goes and nothing takes its place: a PIN that is set anew is the same key, and so are passwords that are as
+/// many as before.
+fn removes(before: &Record, new: &Record) -> bool {
+    let stays: Vec<_> = new.named_keys();
+    let goes = |key: &NamedKey| !stays.iter().any(|stays| (stays.kind, &stays.id) == (key.kind, &key.id));
+    before.named_keys().iter().any(goes) || passwords(new) < passwords(before)
 }
 
 /// Whether tokens have to be asked for what is added, by somebody who has shown a key of the record.
@@ -205,6 +238,57 @@ mod tests {
         // Both go: nothing is to be told apart from the password, which is here.
         assert_eq!(asked(&Untouched, 0b001), None);
         assert_eq!(asked(&Untouched, both), None);
+    }
+
+    #[test]
+    fn a_machine_may_want_the_recovery_key_for_a_removal() {
+        let (one, key) = (hash("one"), records::recovery::encode(&[7; 32]));
+        let text = key.open_text().expect("text").to_owned();
+        let made = |passwords: &[&str], fido: bool, recovery: bool, pin: &str| {
+            let mut privileged = json!({"hashedPassword": passwords});
+            if fido {
+                privileged["fido2HmacSalt"] = json!([entry(1, "")]);
+            }
+            if recovery {
+                let hashed = crypt3::hash(&key).expect("hashes");
+                privileged["recoveryKey"] = json!([{"type": "modhex64", "hashedPassword": hashed}]);
+            }
+            let mut pin_of_machine = entry(3, "");
+            pin_of_machine["hashedPassword"] = json!(pin);
+            privileged["tpm2Pin"] = json!([pin_of_machine]);
+            Record::from_value(json!({"userName": "alice", "privileged": privileged}), Sections::EMBEDDED)
+                .expect("valid")
+        };
+        let asked = |before: &Record, new: &Record, typed: &str, removal| {
+            let passwords = vec![Secret::from_text(typed.to_owned())];
+            let credentials = Credentials { passwords, ..Credentials::default() };
+            refuse_removal(before, new, &Offer::new(&credentials), removal)
+                .err()
+                .map(|refused| refused.refusal)
+        };
+        let with_recovery = made(&[&one], true, true, "$y$a");
+        let recovery = with_recovery.keys_of("recoveryKey").to_vec();
+        let keeping = |record: Record| record.with_privileged("recoveryKey", recovery.clone().into());
+        let without_fido = keeping(made(&[&one], false, true, "$y$a"));
+        let wanted = Removal::WithRecoveryKey;
+        assert_eq!(asked(&with_recovery, &without_fido, "one", Removal::Free), None);
+        assert_eq!(asked(&with_recovery, &without_fido, "one", wanted), Some(Refusal::BadRecoveryKey));
+        assert_eq!(asked(&with_recovery, &without_fido, &text, wanted), None);
+        assert_eq!(
+            asked(&with_recovery, &keeping(made(&[], true, true, "$y$a")), "one", wanted),
+            Some(Refusal::BadRecoveryKey)
+        );
+        // Another recovery key: the one that goes has to be shown.
+        let another = made(&[&one], true, true, "$y$a");
+        assert_eq!(asked(&with_recovery, &another, "one", wanted), Some(Refusal::BadRecoveryKey));
+        // What is added, or set anew, is no removal.
+        for new in
+            [keeping(made(&[&one, &one], true, true, "$y$a")), keeping(made(&["$y$x"], true, true, "$y$b"))]
+        {
+            assert_eq!(asked(&with_recovery, &new, "one", wanted), None);
+        }
+        let (two, one_left) = (made(&[&one], true, false, "$y$a"), made(&[&one], false, false, "$y$a"));
+        assert_eq!(asked(&two, &one_left, "one", wanted), Some(Refusal::AccessDenied));
     }
 
     /// No device is plugged in.

@@ -55,8 +55,8 @@ pub trait Token {
     /// The key of an entry, where it was offered or answered. Asks nobody.
     fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret>;
 
-    /// The entries as they have to be, where the record only has wishes; their keys are with the offer.
-    fn made(&self, _: &Record, _: &Offer<'_>) -> Result<Option<Vec<Value>>, Refused> {
+    /// The record with this kind's wishes granted, where it has any; their keys are with the offer.
+    fn made(&self, _: &Record, _: &Offer<'_>) -> Result<Option<Record>, Refused> {
         Ok(None)
     }
 
@@ -211,8 +211,8 @@ pub fn all_keys(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refus
 pub fn filled(record: &Record, offer: &Offer<'_>) -> Result<Record, Refused> {
     let mut record = record.clone();
     for kind in KINDS {
-        if let Some(entries) = kind.made(&record, offer)? {
-            record = record.with_privileged(kind.member(), entries.into());
+        if let Some(granted) = kind.made(&record, offer)? {
+            record = granted;
         }
     }
     Ok(record)

@@ -91,7 +91,7 @@ impl Token for Tpm2 {
         }
     }
 
-    fn made(&self, record: &Record, offer: &Offer<'_>) -> Result<Option<Vec<Value>>, Refused> {
+    fn made(&self, record: &Record, offer: &Offer<'_>) -> Result<Option<Record>, Refused> {
         let is_wanted = |entry: &Value| entry.get(WANTED).is_some();
         let mut all = entries(self, record).to_vec();
         let Some(place) = all.iter_mut().find(|entry| is_wanted(entry)) else { return Ok(None) };
@@ -102,7 +102,7 @@ impl Token for Tpm2 {
                 "One PIN is made at a time. Nothing was changed.",
             ));
         }
-        Ok(Some(all))
+        Ok(Some(record.with_privileged(MEMBER, all.into())))
     }
 
     fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused> {

@@ -163,6 +163,7 @@ fn duplicate(job: &Job) -> Job {
         record: job.record.clone(),
         host: job.host.clone(),
         strangers: job.strangers,
+        removal: job.removal,
         credentials: job.credentials.duplicate(),
         task: crate::job::Task::Remove,
     }

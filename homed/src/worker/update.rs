@@ -92,6 +92,7 @@ fn everywhere<W: Write>(
         opened.finish(steps)?;
         return Ok(host);
     };
+    token::change::refuse_removal(&before, &new, &offer, job.removal)?;
     let keys = token::change::compare(&before, &new, &offer)?.filter(|_| opened.vault().is_some());
     steps.enter(Step::PublishBlobs).and_then(|()| claimed.publish(new.user()))?;
     copies.replace(new);

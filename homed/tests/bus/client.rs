@@ -2,6 +2,7 @@
 
 use super::PASSWORD;
 use homed::front::dbus;
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command};
 use zbus::wire::{DynamicType, OwnedFd, OwnedVariant};
 use zbus::{Connection, Message};
@@ -26,6 +27,36 @@ impl Client {
     {
         let interface = Some("org.freedesktop.home1.LockPolicy");
         self.0.call_method(Some(dbus::NAME), dbus::MANAGER, interface, method, body).await
+    }
+
+    /// The same, of the interface beside the original's.
+    pub async fn own<B>(&self, method: &str, body: &B) -> zbus::Result<Message>
+    where
+        B: serde::Serialize + DynamicType,
+    {
+        let interface = Some("org.freedesktop.home1.Homed1");
+        self.0.call_method(Some(dbus::NAME), dbus::MANAGER, interface, method, body).await
+    }
+
+    /// The record of a user.
+    pub async fn record(&self, name: &str) -> String {
+        let reply = self.manager("GetUserRecordByName", &(name,)).await.expect("known");
+        let (text, ..): (String, bool, zbus::wire::OwnedObjectPath) =
+            reply.body().deserialize().expect("a record");
+        text
+    }
+
+    /// Makes a recovery key: its text, and the group that is asked for.
+    pub async fn make_recovery_key(&self, name: &str) -> (String, String) {
+        let reply = self.own("MakeRecoveryKey", &(name,)).await.expect("made");
+        let (fd, group): (zbus::wire::OwnedFd, u32) =
+            reply.body().deserialize().expect("as in the interface");
+        let mut text = [0; records::recovery::LENGTH];
+        let memory = std::fs::File::from(std::os::fd::OwnedFd::from(fd));
+        memory.read_exact_at(&mut text, 0).expect("readable");
+        let text = String::from_utf8(text.to_vec()).expect("text");
+        let group = text.split('-').nth(group as usize - 1).expect("a group").to_owned();
+        (text, group)
     }
 
     pub async fn create(&self, name: &str) -> zbus::Result<Message> {

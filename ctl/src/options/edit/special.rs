@@ -23,8 +23,13 @@ impl Draft {
             Special::SshKeys => self.ssh_keys(value, file),
             Special::RecoveryKey => {
                 self.recovery_key = Some(boolean(value)?);
-                self.drop_member("recoveryKey");
-                self.drop_member("recoveryKeyType");
+                for member in ["recoveryKey", "recoveryKeyType"] {
+                    match self.recovery_key {
+                        // It takes the place of former ones when it is enrolled.
+                        Some(true) => drop(self.drops.remove(member)),
+                        _ => self.drop_member(member),
+                    }
+                }
                 Ok(())
             }
             Special::Blob => self.blob(value),

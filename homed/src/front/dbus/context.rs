@@ -2,6 +2,7 @@
 
 use super::argument::{self, Foreign};
 use super::error::Error;
+use super::recovery::ShownKeys;
 use crate::daemon::link::{
     Admitted, AtSuspend, Caller, Failure, Good, HomeKey, HomeView, Interactive, Link, Offer, Operation,
     ProgressSink, Provenance, Reply,
@@ -61,6 +62,8 @@ pub struct Front {
     pub tickets: Tickets,
     /// Polkit.
     pub authorize: Authorize,
+    /// Recovery keys that were shown and are not enrolled.
+    pub(super) shown_keys: ShownKeys,
     callers: Mutex<HashMap<String, Known>>,
     asking: Semaphore,
 }
@@ -97,7 +100,8 @@ pub struct Call<'a> {
 impl Front {
     /// Nobody has called yet.
     pub fn new(link: Link, tickets: Tickets, authorize: Authorize) -> Self {
-        Self { link, tickets, authorize, callers: Mutex::default(), asking: Semaphore::new(ASKED_ABOUT) }
+        let (shown_keys, callers) = Default::default();
+        Self { link, tickets, authorize, shown_keys, callers, asking: Semaphore::new(ASKED_ABOUT) }
     }
 
     /// Who calls, by the bus daemon's word, with a place that is kept as long as the call lasts.

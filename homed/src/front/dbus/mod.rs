@@ -12,6 +12,7 @@ mod log_control;
 mod manager;
 mod own;
 mod policy;
+mod recovery;
 mod update;
 
 use crate::daemon::link::Change;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use zbus::Connection;
 use zbus::message::Header;
+use zbus::wire::OwnedFd;
 
 /// Flag of `RepairHome`: only say what would be done.
 const DRY_RUN: u64 = 1;
@@ -114,6 +115,33 @@ impl Own {
         let key = HomeKey::Name(user_name);
         self.0.done(call, Rule::Polkit(action::UPDATE), None, Operation::Trust(key.clone(), claims)).await?;
         self.trust_report(call, key).await
+    }
+
+    /// Makes a recovery key and shows it: its text, readable at the descriptor until it is enrolled, and which of its eight
+    /// groups is to be typed. Nothing is changed yet.
+    #[zbus(out_args("key", "group"))]
+    async fn make_recovery_key(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+    ) -> Result<(OwnedFd, u32), Error> {
+        self.0.make_recovery_key(Call { connection, header: &header }, user_name).await
+    }
+
+    /// Enrols the recovery key that was shown to the caller, in the place of former ones, if `typed` is the group that was asked
+    /// for. Refused for want of a password or the like, it may be called again.
+    async fn confirm_recovery_key(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+        typed: String,
+        key_name: String,
+        secret: String,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        self.0.confirm_recovery_key(call, (user_name, typed, key_name), secret).await
     }
 
     /// Has all homes locked because the machine is to sleep: nothing starts that takes a key into memory, until

@@ -4,11 +4,14 @@ use super::action;
 use super::argument::Foreign;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
-use crate::daemon::link::{Admitted, Good, HomeKey, HomeView, Operation, Reach, RecordChange, Reply, Staged};
+use crate::daemon::link::{
+    Admitted, Entry, Good, HomeKey, HomeView, Offer, Operation, Reach, RecordChange, Reply, Staged,
+};
 use crate::daemon::this_machine;
 use records::{Record, UserName, own_changes};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 use zbus::wire::OwnedFd;
 
 /// Flag of `UpdateHomeEx`: only the host's copy, no authentication.
@@ -39,13 +42,9 @@ impl Front {
         let _files = self.link.take(Good::File, caller.uid, update.blobs.as_ref().map_or(0, HashMap::len))?;
         let (record, offer) = self.record(call, update.text, Foreign::Refused).await?;
         let key = home.unwrap_or_else(|| HomeKey::Name(record.user().to_string()));
-        let entry = self.link.look(&caller, &key)?;
+        // Before the files of somebody who may not do it are even read.
+        let entry = self.updatable(call, &caller, &key).await?;
         let view = &entry.view;
-        let is_owner = caller.uid != 0 && caller.uid == view.unix.uid;
-        if !is_owner {
-            // Before the files of somebody who may not do it are even read.
-            self.permit(call, &caller, Rule::Polkit(action::UPDATE), Some(&key)).await?;
-        }
         let (record, staged) = match update.blobs {
             Some(blobs) => {
                 let known = (&view.unix.name, known_manifest(view));
@@ -53,16 +52,42 @@ impl Front {
             }
             None => (with_known_blobs(view, record)?, None),
         };
-        if is_owner {
-            let action = owners_action(view, &record)?;
-            self.permit(call, &caller, Rule::Polkit(action), Some(&key)).await?;
-        }
         let blobs = staged.as_ref().map(|staged| staged.folder.clone());
-        let change = Box::new(RecordChange { record, blobs, reach });
-        let done = self.ask(call, &caller, Operation::Update(key, change, offer)).await;
+        let change = RecordChange { record, blobs, reach };
+        let done = self.enforce(call, &caller, (key, view), change, offer).await;
         // Taken on by the worker by now, or of no use.
         drop(staged);
-        done.map(|_| ())
+        done
+    }
+
+    /// The home, for whoever may change its record: its owner, and whom polkit lets.
+    pub async fn updatable(
+        &self,
+        call: Call<'_>,
+        caller: &Admitted,
+        key: &HomeKey,
+    ) -> Result<Arc<Entry>, Error> {
+        let entry = self.link.look(caller, key)?;
+        if !is_owner(caller, &entry.view) {
+            self.permit(call, caller, Rule::Polkit(action::UPDATE), Some(key)).await?;
+        }
+        Ok(entry)
+    }
+
+    /// Puts a record in force, where an owner may change what it changes.
+    pub async fn enforce(
+        &self,
+        call: Call<'_>,
+        caller: &Admitted,
+        (key, view): (HomeKey, &HomeView),
+        change: RecordChange,
+        offer: Offer,
+    ) -> Result<(), Error> {
+        if is_owner(caller, view) {
+            let action = owners_action(view, &change.record)?;
+            self.permit(call, caller, Rule::Polkit(action), Some(&key)).await?;
+        }
+        self.ask(call, caller, Operation::Update(key, Box::new(change), offer)).await.map(|_| ())
     }
 
     /// Takes the pictures in: the record that names them, and where they are, if they are others than
@@ -90,6 +115,11 @@ impl Front {
         let same = manifest.as_ref() == known;
         Ok((record, (!same).then_some(staged)))
     }
+}
+
+/// Whether the caller is the home's owner; root is nobody's.
+fn is_owner(caller: &Admitted, view: &HomeView) -> bool {
+    caller.uid != 0 && caller.uid == view.unix.uid
 }
 
 fn reach(flags: u64) -> Result<Reach, Error> {
