@@ -1,4 +1,5 @@
-//! homed: the daemon of per-user encrypted homes, and its worker.
+//! homed: the daemon of per-user encrypted homes, and its worker. Two programs are made of it: libraries that only jobs need
+//! are in the worker's memory alone.
 //!
 //! ```text
 //! front/  D-Bus, Varlink, polkit, hand-off socket   translate only
@@ -31,10 +32,9 @@ pub mod token;
 pub mod words;
 pub mod worker;
 
-/// The program: the daemon, or what its first argument says: its worker, or what is run around a sleep or before a removal.
+/// The daemon's program: the daemon, or what its first argument says: what is run around a sleep or before a removal.
 pub fn run() -> std::process::ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some("worker") => worker::main(),
         Some("before-sleep") => sleep::before(),
         Some("before-hibernation") => sleep::before_hibernation(),
         Some("after-sleep") => sleep::after(),

@@ -1,4 +1,4 @@
-//! The daemon and, in another role, its worker.
+//! The daemon, and what is run around a sleep or before a removal.
 
 fn main() -> std::process::ExitCode {
     homed::run()

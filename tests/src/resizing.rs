@@ -6,10 +6,9 @@ use anyhow::{Result, bail, ensure};
 use crate::Ours;
 
 /// Returns when a worker has stopped.
-pub const WORKER_STOPPED: &str =
-    "until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done";
+pub const WORKER_STOPPED: &str = "until pgrep -r T -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done";
 /// Returns when there is no worker.
-pub const NO_WORKER: &str = "while ps -C exe,homed -o args= | grep -q ' worker'; do sleep 0.05; done";
+pub const NO_WORKER: &str = "while pgrep -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done";
 
 /// Writes files, each synced; what is on disk is told outside of the machine's own disk, with the longest wait.
 pub const WRITER: &str = r#"

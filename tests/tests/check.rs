@@ -235,7 +235,7 @@ fn an_open_home_and_one_that_is_checked_are_nobodys_hindrance() -> Result<()> {
     // A check that does not come to its end gives way to whoever wants the home.
     machine.check("echo check-file-system stop > /run/homed/fault")?;
     let checking = machine.command("PASSWORD=correcthorse setsid --wait homectl check alice").spawn()?;
-    machine.check("until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done")?;
+    machine.check("until pgrep -r T -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done")?;
     machine.check("rm /run/homed/fault")?;
     opens(&machine, "correcthorse")?;
     let checked = checking.wait()?;

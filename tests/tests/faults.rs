@@ -242,9 +242,8 @@ const UNMARKED: &str = "for try in $(seq 600); do
 done; echo 'it stays marked as open' >&2; exit 1";
 
 /// Returns when a worker has stopped, and when there is none.
-const WORKER_STOPPED: &str =
-    "until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done";
-const NO_WORKER: &str = "while ps -C exe,homed -o args= | grep -q ' worker'; do sleep 0.05; done";
+const WORKER_STOPPED: &str = "until pgrep -r T -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done";
+const NO_WORKER: &str = "while pgrep -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done";
 
 #[test]
 fn a_daemon_killed_while_it_works_leaves_a_home_that_opens() -> Result<()> {

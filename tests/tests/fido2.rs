@@ -106,7 +106,7 @@ fn nobody_touches(machine: &Ours, key: &SecurityKey<'_>) -> Result<()> {
     // It would wait for 30 s.
     machine.check(&format!(
         "kill $(cat /run/waits); {ended}
-         for try in $(seq 150); do pgrep -f '/homed worker' >/dev/null || exit 0; sleep 0.1; done; exit 1"
+         for try in $(seq 150); do pgrep -fx /usr/lib/homed/worker >/dev/null || exit 0; sleep 0.1; done; exit 1"
     ))?;
     key.unset("held")?;
     key.pull_out()?;

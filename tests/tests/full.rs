@@ -153,7 +153,7 @@ fn absurd_sizes_are_refused_or_made_to_fit() -> Result<()> {
 
 /// Has the home tended, and prints the worker's process once it stands still.
 const STANDS_STILL: &str = "homectl rebalance </dev/null >/dev/null 2>&1 &
-until ps -A -o stat=,pid=,args= | grep '^T.*exe worker' | awk '{ print $2 }' | grep -m 1 .; do sleep 0.05; done";
+until pgrep -r T -fx /usr/lib/homed/worker | grep -m 1 .; do sleep 0.05; done";
 
 #[test]
 fn a_login_does_not_wait_for_housekeeping() -> Result<()> {

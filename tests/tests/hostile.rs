@@ -65,8 +65,8 @@ fn a_client_that_goes_away_leaves_a_whole_home_or_none() -> Result<()> {
     let options = homed_tests::CHEAP;
     machine.check(&format!(
         "NEWPASSWORD=correcthorse setsid homectl create alice {options} >/dev/null 2>&1 & echo $! > /run/client\n\
-         until pgrep -f 'homed worker|exe worker' >/dev/null; do :; done; kill -KILL $(cat /run/client)\n\
-         while pgrep -f 'homed worker|exe worker' >/dev/null; do sleep 0.05; done"
+         until pgrep -fx /usr/lib/homed/worker >/dev/null; do :; done; kill -KILL $(cat /run/client)\n\
+         while pgrep -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done"
     ))?;
     machine.nothing_open("alice")?;
     if machine.state("alice")? != "none" {
@@ -78,8 +78,8 @@ fn a_client_that_goes_away_leaves_a_whole_home_or_none() -> Result<()> {
     // Gone while its home is opened: the home is open or closed, and whoever comes next is served.
     machine.check(
         "PASSWORD=correcthorse setsid homectl activate alice >/dev/null 2>&1 & echo $! > /run/client\n\
-         until pgrep -f 'homed worker|exe worker' >/dev/null; do :; done; kill -KILL $(cat /run/client)\n\
-         while pgrep -f 'homed worker|exe worker' >/dev/null; do sleep 0.05; done",
+         until pgrep -fx /usr/lib/homed/worker >/dev/null; do :; done; kill -KILL $(cat /run/client)\n\
+         while pgrep -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done",
     )?;
     machine.done("authenticate alice", "correcthorse", "")?;
     machine.run("homectl deactivate alice")?;

@@ -172,7 +172,7 @@ fn the_key_of_the_swap_space_goes_too() -> Result<()> {
     machine.done("activate alice", "correcthorse", "")?;
     machine.write_file("/run/homed/fault", "suspend-swap stop")?;
     let running = machine.command("exec setsid --wait homectl lock alice").spawn()?;
-    machine.check("until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done")?;
+    machine.check("until pgrep -r T -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done")?;
     // Its text is in the guest's memory from now on, the key itself not.
     let table = machine.check("dmsetup table --showkeys homed-swap-alice")?;
     let text = table.split_whitespace().nth(4).unwrap_or_default();

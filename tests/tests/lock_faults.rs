@@ -62,7 +62,7 @@ fn settled_state(machine: &Ours) -> Result<String> {
         "while :; do
             state=$(homectl list -j | jq -r '.[0].state')
             device=$(dmsetup info -c --noheadings -o suspended home-alice)
-            if ! ps -C exe,homed -o args= | grep -q ' worker'; then
+            if ! pgrep -fx /usr/lib/homed/worker >/dev/null; then
                 case $state-$device in locked-*|active-Active) echo $state; exit ;; esac
             fi
             sleep 0.05
@@ -194,7 +194,7 @@ fn a_daemon_killed_in_a_lock_finds_the_truth_in_the_kernel() -> Result<()> {
         let running = machine
             .command(format!("export PASSWORD=correcthorse; exec setsid --wait homectl {words}"))
             .spawn()?;
-        machine.check("until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done")?;
+        machine.check("until pgrep -r T -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done")?;
         machine.kill_daemon()?;
         ensure!(running.wait()?.status != 0, "{words}: done, without a daemon");
         fault(&machine, "")?;
@@ -266,7 +266,7 @@ fn given_up_twice(machine: &Ours, step: &str, how: &str) -> Result<()> {
     fault(machine, &format!("{step} {how}"))?;
     let running = machine.command("exec setsid --wait homectl deactivate-all").spawn()?;
     if how == "stop" {
-        machine.check("until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done")?;
+        machine.check("until pgrep -r T -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done")?;
         machine.kill_daemon()?;
     }
     ensure!(running.wait()?.status != 0, "done in spite of it");

@@ -193,7 +193,7 @@ fn a_module_that_hangs_or_falls_over(machine: &Ours, cards: &Cards<'_>) -> Resul
     let opening = machine.command("PIN=1234 exec setsid --wait homectl activate alice").spawn()?;
     let held = machine.check(
         "until [ -s /run/cards/tried ]; do sleep 0.05; done
-         worker=$(pgrep -o -fx '/proc/self/exe worker'); copy=$(pgrep -P $worker)
+         worker=$(pgrep -o -fx /usr/lib/homed/worker); copy=$(pgrep -P $worker)
          losetup --list --noheadings; find /proc/$worker/fd /proc/$copy/fd -lname '*alice*'
          kill -KILL $worker; timeout 10 tail --pid=$copy -f /dev/null && echo gone",
     )?;

@@ -179,11 +179,11 @@ fn a_worker_that_changes_one_home_does_not_keep_another_open() -> Result<()> {
     machine.write_file("/run/homed/fault", "shrink-file-system stop")?;
     machine.done("resize bob 400M", "correcthorse", "")?;
     machine.check("PASSWORD=correcthorse setsid homectl resize bob 300M </dev/null >/dev/null 2>&1 & :")?;
-    machine.check("until ps -C exe,homed -o stat=,args= | grep -q '^T.* worker'; do sleep 0.05; done")?;
+    machine.check("until pgrep -r T -fx /usr/lib/homed/worker >/dev/null; do sleep 0.05; done")?;
     machine.write_file("/run/homed/fault", "")?;
     machine.done("deactivate alice", "", "")?;
     machine.nothing_open("alice")?;
     used(&machine)?;
-    machine.check("pkill -CONT -f ' worker'")?;
+    machine.check("pkill -CONT -fx /usr/lib/homed/worker")?;
     Ok(())
 }

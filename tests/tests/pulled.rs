@@ -80,7 +80,7 @@ fn a_disk_that_is_pulled_out_ends_the_session() -> Result<()> {
         };
         machine.check(PULL)?;
         if let Some(resizing) = resizing {
-            machine.check("pkill -CONT -f 'exe worker'")?;
+            machine.check("pkill -CONT -fx /usr/lib/homed/worker")?;
             ensure!(resizing.wait()?.status != 0, "it was resized without a disk");
         }
         // As the system does for a disk that is gone.

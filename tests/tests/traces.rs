@@ -75,9 +75,9 @@ fn a_worker_killed_while_it_makes_its_device_leaves_nothing() -> Result<()> {
 /// have a key, or that nobody would take away: there is nobody to do so.
 const KILLED_TOGETHER: &str = r#"
 (PASSWORD=correcthorse NEWPASSWORD=correcthorse setsid homectl WORDS >/dev/null 2>&1 &)
-until ps -eo stat=,args= | grep -q '^T.* worker$'; do sleep 0.02; done
+until pgrep -r T -fx /usr/lib/homed/worker >/dev/null; do sleep 0.02; done
 pid=$(cat /run/homed.pid); kill -KILL $pid; tail --pid=$pid -f /dev/null
-while ps -eo args= | grep -q ' worker$'; do sleep 0.02; done
+while pgrep -fx /usr/lib/homed/worker >/dev/null; do sleep 0.02; done
 for try in $(seq 600); do
     left=$(dmsetup ls --target crypt 2>/dev/null | grep home-; losetup -a | grep alice; grep cryptsetup: /proc/keys)
     [ -n "$left" ] || exit 0

@@ -115,11 +115,13 @@ where
     let (defaults, complaints) = config::read();
     complaints.iter().for_each(|what| tracing::warn!("{what}"));
     let machine = this_machine()?;
+    let workers =
+        Processes::installed().map_err(|error| format!("the worker's program is not there: {error}"))?;
     // Before anything is begun: nobody of ours is at work.
     strays::devices().iter().for_each(|left| tracing::warn!("{left}"));
     sweep_images(machine.id.clone()).await;
     let (link, calls) = Link::new();
-    let parts = parts(machine, defaults);
+    let parts = parts(machine, defaults, workers);
     let (mut daemon, happened) = Daemon::new(parts, link.clone());
     watch_everything(&daemon).await;
     daemon.load().await.map_err(|error| format!("reading what was left behind: {error}"))?;
@@ -164,7 +166,7 @@ async fn watch_everything(daemon: &Daemon) {
     }
 }
 
-fn parts(machine: Machine, defaults: Defaults) -> Parts {
+fn parts(machine: Machine, defaults: Defaults, workers: Processes) -> Parts {
     let outside = Arc::new(Neighbours::new(Folders::default()));
     let (signer, answers) = (outside.clone(), Answers::default());
     Parts {
@@ -172,7 +174,7 @@ fn parts(machine: Machine, defaults: Defaults) -> Parts {
         facts: Box::new(System::new(Box::new(move |record| signer.signed_locally(record)), answers.clone())),
         answers,
         outside,
-        spawner: Box::new(Processes),
+        spawner: Box::new(workers),
         paths: Paths::default(),
     }
 }

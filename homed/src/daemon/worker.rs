@@ -1,11 +1,14 @@
-//! Running workers: our own program in another role, one process per job.
+//! Running workers: the program that was installed beside this one, one process per job.
 
 use super::in_memory;
 use crate::home::Bound;
 use crate::home::effect::StartJob;
 use crate::job::{Message, Outcome, Progress};
+use std::fs::File;
 use std::future::Future;
 use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
@@ -31,13 +34,51 @@ pub trait Spawner: Send {
     fn run(&self, start: StartJob, report: Report, stop: oneshot::Receiver<()>) -> Running;
 }
 
+/// What it is called, in the folder of the daemon.
+const PROGRAM: &str = "worker";
+
 /// Runs every job in a process of its own.
-pub struct Processes;
+pub struct Processes {
+    program: File,
+    path: PathBuf,
+}
+
+impl Processes {
+    /// With the worker that was installed together with this daemon: it is opened here, and stays the one that is started
+    /// when an upgrade has put another in its place.
+    pub fn installed() -> io::Result<Self> {
+        let path = std::env::current_exe()?.with_file_name(PROGRAM);
+        Self::of(&path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    }
+
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { program: File::open(path)?, path: path.to_owned() })
+    }
+
+    fn start(&self, start: &StartJob) -> io::Result<Child> {
+        // The worker overwrites it once it has read it.
+        self.spawn(Stdio::from(in_memory::file(&start.job.encode())?))
+    }
+
+    fn spawn(&self, input: Stdio) -> io::Result<Child> {
+        // The child has the same descriptors until it is the worker.
+        Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()))
+            .arg0(&self.path)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir("/")
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+    }
+}
 
 impl Spawner for Processes {
     fn run(&self, start: StartJob, report: Report, stop: oneshot::Receiver<()>) -> Running {
         // Started here, on the loop's thread: the worker dies with the thread that made it.
-        let child = spawn(&start);
+        let child = self.start(&start);
         let bound = start.bound;
         drop(start);
         Box::pin(async move {
@@ -47,21 +88,6 @@ impl Spawner for Processes {
             }
         })
     }
-}
-
-fn spawn(start: &StartJob) -> io::Result<Child> {
-    // The worker overwrites it once it has read it.
-    let input = in_memory::file(&start.job.encode())?;
-    Command::new("/proc/self/exe")
-        .arg("worker")
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir("/")
-        .stdin(Stdio::from(input))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .spawn()
 }
 
 async fn follow(
@@ -125,4 +151,29 @@ async fn listen(child: &mut Child, report: &Report, bound: Option<Bound>) -> io:
 fn late(after: Duration) -> io::Error {
     let text = format!("it did not come on within {} s and was ended", after.as_secs());
     io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_worker_stays_the_one_it_was_installed_with() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join(PROGRAM);
+        std::fs::copy("/bin/true", &path).expect("copied");
+        let installed = Processes::of(&path).expect("there");
+        let after = async |what: &str| {
+            let mut child = installed.spawn(Stdio::null()).expect(what);
+            child.wait().await.expect(what)
+        };
+        assert!(after("as it was").await.success());
+        let newer = path.with_extension("new");
+        std::fs::copy("/bin/false", &newer).expect("copied");
+        std::fs::rename(newer, &path).expect("replaced");
+        assert!(after("with another in its place").await.success());
+        std::fs::remove_file(&path).expect("removed");
+        assert!(after("with none in its place").await.success());
+        assert!(Processes::of(&path).is_err());
+    }
 }

@@ -23,8 +23,8 @@ pub use failure::{Context, Failure, refuse};
 pub use records::handoff::Progress;
 pub use step::{Step, Steps};
 
-/// The version of everything in this module. Daemon and worker are one program; the check is
-/// there for an upgrade under a running daemon.
+/// The version of everything in this module. A daemon has the worker that it was installed with and opened; the check is there
+/// for one that was started while a package was being unpacked.
 pub const VERSION: u32 = 1;
 
 /// One piece of work for one home.

@@ -1,5 +1,6 @@
 //! The kind `directory`: a plain folder, on any file system that can show its files as another user's.
 
+use super::Backend;
 use super::folder::{self, Folder, Limits, Variety};
 use super::kind::{Kind, Parts};
 use super::spec::Spec;
@@ -14,11 +15,15 @@ pub const KIND: Kind = Kind {
     says: |_, _| None,
     is_folder: true,
     parts: Parts { locks: false, resizes: false, tends: false },
-    backend: |spec| Ok(Box::new(Folder::new(spec, &Plain))),
     standing: folder::standing,
     traces: folder::traces,
     key: |_| Vec::new(),
 };
+
+/// The backend for the home of this spec.
+pub fn backend(spec: Spec) -> Result<Box<dyn Backend>, Failure> {
+    Ok(Box::new(Folder::new(spec, &Plain)))
+}
 
 struct Plain;
 

@@ -1,11 +1,9 @@
-//! The kinds of storage, before a home of one is at hand: what daemon and worker ask of any.
+//! The kinds of storage, before a home of one is at hand: what daemon and worker ask of any. What the worker alone does with
+//! one is its [`super::Backend`].
 
-use super::backend::Backend;
-use super::spec::Spec;
 use super::traces::{Trace, Traces};
 use super::whereabouts::{Clues, Kernel, Standing};
 use super::{directory, luks, subvolume};
-use crate::job::Failure;
 use records::{FullName, Storage};
 use std::fs::Metadata;
 use std::io;
@@ -32,8 +30,6 @@ pub struct Kind {
     pub is_folder: bool,
     /// What it can do beside what all can.
     pub parts: Parts,
-    /// The backend for one home.
-    pub backend: fn(Spec) -> Result<Box<dyn Backend>, Failure>,
     /// How far a home is open.
     pub standing: fn(&Clues<'_>, &Kernel) -> io::Result<Standing>,
     /// What is to be seen of a home's key, of what has it, and of who could read it.
@@ -79,6 +75,7 @@ pub fn names() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Spec;
     use records::{HostName, Machine, MachineId, Record, Sections};
 
     fn machine() -> Machine {
@@ -92,7 +89,7 @@ mod tests {
             let text = format!(r#"{{"userName":"alice","storage":"{}"}}"#, kind.storage.as_str());
             let record = Record::parse(&text, Sections::HOST).expect("valid");
             let spec = Spec::of(&record, &machine()).expect("it has a place");
-            let backend = (kind.backend)(spec).expect("it can be used");
+            let backend = crate::storage::backend(spec).expect("it can be used");
             let parts = Parts {
                 locks: backend.locks().is_some(),
                 resizes: backend.resizes().is_some(),

@@ -32,13 +32,25 @@ pub use home::HomeDirectory;
 use kind::{Kind, Parts};
 pub use opened::{Healed, Hidden, InOrder, KeyChange, Opened, Proof, Settlement, Then, Vault, WriteCopies};
 pub use parts::tree::{Ids, make_target, refuse_unmapped};
+use records::Storage;
 pub use spec::Spec;
 pub use whereabouts::Standing;
 
+/// Makes a kind's backend for one home.
+type Make = fn(Spec) -> Result<Box<dyn Backend>, Failure>;
+
+/// Those of all kinds. They are no part of [`Kind`]: what they need of other libraries is in the worker's memory, and not in
+/// the daemon's.
+const BACKENDS: &[(Storage, Make)] = &[
+    (luks::KIND.storage, luks::backend),
+    (subvolume::KIND.storage, subvolume::backend),
+    (directory::KIND.storage, directory::backend),
+];
+
 /// The backend for a home.
 pub fn backend(spec: Spec) -> Result<Box<dyn Backend>, Failure> {
-    match kind::of(spec.storage) {
-        Some(kind) => (kind.backend)(spec),
+    match BACKENDS.iter().find(|(storage, _)| *storage == spec.storage) {
+        Some((_, make)) => make(spec),
         None => refuse(
             Refusal::NotSupported,
             format!(

@@ -1,5 +1,6 @@
 //! The kind `subvolume`: a subvolume of btrfs, whose size a quota limits.
 
+use super::Backend;
 use super::folder::{self, Folder, Limits, Quota, Variety};
 use super::kind::{Kind, Parts};
 use super::parts::tree::STORED_UID;
@@ -21,11 +22,15 @@ pub const KIND: Kind = Kind {
     says: |_, _| None,
     is_folder: true,
     parts: Parts { locks: false, resizes: true, tends: false },
-    backend: |spec| Ok(Box::new(Folder::new(spec, &Subvolume))),
     standing: folder::standing,
     traces: folder::traces,
     key: |_| Vec::new(),
 };
+
+/// The backend for the home of this spec.
+pub fn backend(spec: Spec) -> Result<Box<dyn Backend>, Failure> {
+    Ok(Box::new(Folder::new(spec, &Subvolume)))
+}
 
 struct Subvolume;
 

@@ -9,6 +9,7 @@
 
 use crate::job::{Context, Failure, Job, Message, Outcome, Task};
 use crate::sys;
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -50,6 +51,9 @@ mod update;
 
 use steps::Reporter;
 
+/// What the process is called: its program has no name where it is started.
+const NAME: &CStr = c"homed-worker";
+
 /// How a verb ended well: the record of this host from now on, where it changed.
 type Done = Result<Option<records::Record>, Failure>;
 
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
 
 fn prepare() -> Result<(), Failure> {
     let parent = sys::memory::parent();
+    rustix::thread::set_name(NAME).map_err(std::io::Error::from).during("naming the worker")?;
     sys::memory::refuse_dumps().during("making the worker undumpable")?;
     sys::memory::die_with_parent(parent).during("binding the worker to its parent")?;
     sys::memory::lock_all().during("locking the worker's memory")

@@ -134,9 +134,7 @@ def by_worker(task, password, new=None):
         json.dump(job, file)
         file.flush()
         file.seek(0)
-        done = subprocess.run(
-            ["/usr/lib/homed/homed", "worker"], stdin=file, capture_output=True, text=True
-        )
+        done = subprocess.run(["/usr/lib/homed/worker"], stdin=file, capture_output=True, text=True)
     return done.returncode == 0, done.stdout[-600:] + done.stderr[-300:]
 
 

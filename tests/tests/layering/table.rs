@@ -266,16 +266,16 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed",
         at: "homed/src/lib.rs",
-        rooms: &[
-            "homed::daemon::main",
-            "homed::front::start",
-            "homed::removal::before",
-            "homed::sleep",
-            "homed::worker::main",
-        ],
+        rooms: &["homed::daemon::main", "homed::front::start", "homed::removal::before", "homed::sleep"],
         crates: &[],
     },
     Room { name: "homed", at: "homed/src/main.rs", rooms: &[], crates: &[] },
+    Room {
+        name: "homed::bin::homed_worker",
+        at: "homed/src/bin/homed-worker.rs",
+        rooms: &["homed::worker::main"],
+        crates: &[],
+    },
     // Who talks to the daemon knows its words, and nothing of its inside.
     Room {
         name: "pam_homed",

@@ -65,8 +65,7 @@ def workers():
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            words = open(f"/proc/{name}/cmdline", "rb").read().split(b"\0")
-            if len(words) > 1 and words[1] == b"worker":
+            if open(f"/proc/{name}/cmdline", "rb").read() == b"/usr/lib/homed/worker\0":
                 found[int(name)] = open(f"/proc/{name}/stat").read().rpartition(") ")[2][0]
         except OSError:
             continue

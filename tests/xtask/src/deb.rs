@@ -16,6 +16,12 @@ use crate::{prepare, steps};
 /// What the fault points obey, and where tests plug in keys: a package that people install must not know them.
 const OF_TESTS: [&[u8]; 3] = [b"/run/homed/fault", b"/run/homed/test-fido2", b"/run/homed/test-tpm2"];
 
+/// Programs that know tests where they are built for them.
+const TESTED: [&str; 2] = ["usr/lib/homed/worker", "usr/bin/homectl"];
+/// The daemon, and what it may be linked with: libraries that only jobs need are none of its memory's.
+const DAEMON: &str = "usr/lib/homed/homed";
+const LIBRARIES: [&str; 3] = ["libc.so.6", "libgcc_s.so.1", "ld-linux-"];
+
 /// How the programs are built.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Build {
@@ -42,6 +48,7 @@ pub fn run(words: &[String]) -> Result<()> {
     copy_tree(&root.join("dist"), &tree, Path::new(""))?;
     install_programs(&programs, &tree)?;
     check_test_features(build, &tree)?;
+    check_libraries(&tree)?;
     let control = control(&root, &tree)?;
     let deb = target.join(format!("homed_{}_{}.deb", env!("CARGO_PKG_VERSION"), architecture()?));
     fs::write(tree.join("DEBIAN/control"), control)?;
@@ -112,6 +119,7 @@ fn install_programs(built: &Path, tree: &Path) -> Result<()> {
     let library = format!("usr/lib/{}", output("dpkg-architecture", &["-qDEB_HOST_MULTIARCH"])?);
     let places = [
         ("homed", "usr/lib/homed/homed".to_owned(), 0o755),
+        ("homed-worker", "usr/lib/homed/worker".to_owned(), 0o755),
         ("homectl", "usr/bin/homectl".to_owned(), 0o755),
         ("homed-prompt", "usr/lib/homed/prompt".to_owned(), 0o755),
         ("libpam_homed.so", format!("{library}/security/pam_homed.so"), 0o644),
@@ -151,7 +159,9 @@ fn install_programs(built: &Path, tree: &Path) -> Result<()> {
 
 /// What people install knows nothing of tests; what tests install does, whatever else was built in the same folder meanwhile.
 fn check_test_features(build: Build, tree: &Path) -> Result<()> {
-    for place in ["usr/lib/homed/homed", "usr/bin/homectl"] {
+    // The daemon knows them in neither.
+    let never = [DAEMON].into_iter().filter(|_| build == Build::Release);
+    for place in TESTED.into_iter().chain(never) {
         let program = fs::read(tree.join(place))?;
         let knows = |word: &&&[u8]| program.windows(word.len()).any(|window| window == **word);
         let is_of_tests = OF_TESTS.iter().any(|word| knows(&word));
@@ -161,6 +171,19 @@ fn check_test_features(build: Build, tree: &Path) -> Result<()> {
             "{place} was built {} tests; run `cargo clean -p homed -p homectl` and try again",
             if is_of_tests { "for" } else { "without what is needed by" }
         );
+    }
+    Ok(())
+}
+
+/// What is linked is mapped into every process of the program, whether it uses it or not.
+fn check_libraries(tree: &Path) -> Result<()> {
+    let read = output("readelf", &["--dynamic", "--wide", &tree.join(DAEMON).display().to_string()])?;
+    let needed = read.lines().filter(|line| line.contains("(NEEDED)"));
+    let names: Vec<&str> = needed.filter_map(|line| line.split(['[', ']']).nth(1)).collect();
+    ensure!(!names.is_empty(), "{DAEMON} is linked with nothing: {read}");
+    for name in names {
+        let may_be = LIBRARIES.iter().any(|library| name.starts_with(library));
+        ensure!(may_be, "{DAEMON} is linked with {name}: what needs it belongs into the worker");
     }
     Ok(())
 }
@@ -188,7 +211,8 @@ fn libraries(tree: &Path) -> Result<String> {
     fs::write(scratch.join("debian/control"), "Source: homed\n\nPackage: homed\nArchitecture: any\n")?;
     let mut command = Command::new("dpkg-shlibdeps");
     command.current_dir(&scratch).args(["-O", "--ignore-missing-info"]);
-    for program in ["usr/lib/homed/homed", "usr/lib/homed/prompt", "usr/bin/homectl"] {
+    for program in ["usr/lib/homed/homed", "usr/lib/homed/worker", "usr/lib/homed/prompt", "usr/bin/homectl"]
+    {
         command.arg(format!("-e{}", tree.join(program).display()));
     }
     let module = output("dpkg-architecture", &["-qDEB_HOST_MULTIARCH"])?;

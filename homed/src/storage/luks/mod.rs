@@ -69,11 +69,15 @@ pub const KIND: Kind = Kind {
     says: header::says,
     is_folder: false,
     parts: Parts { locks: true, resizes: true, tends: true },
-    backend: |common| Ok(Box::new(Luks { spec: Spec::of(common)? })),
     standing: whereabouts::standing,
     traces: traces::look,
     key: traces::key,
 };
+
+/// The backend for the home of this spec.
+pub fn backend(common: super::Spec) -> Result<Box<dyn Backend>, Failure> {
+    Ok(Box::new(Luks { spec: Spec::of(common)? }))
+}
 
 /// The backend for one home.
 struct Luks {

@@ -28,7 +28,7 @@ homectl deactivate alice && homectl remove alice
 /// A rebalance, as far as to the moment at which its worker runs.
 const BUSY: &str = r#"head -c 64M /dev/urandom > /home/alice/file; sync -f /home/alice; rm /home/alice/file
     homectl rebalance >/dev/null 2>&1 &
-    until pgrep -f '^/proc/self/exe worker' >/dev/null || ! kill -0 $! 2>/dev/null; do :; done"#;
+    until pgrep -fx /usr/lib/homed/worker >/dev/null || ! kill -0 $! 2>/dev/null; do :; done"#;
 
 pub const LINES: &[Line] = &[
     Line::new("login-quiet", "authenticate, nothing else to do", Unit::Time),
