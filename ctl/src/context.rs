@@ -162,6 +162,8 @@ impl Default for FirstUser {
 
 /// All a verb needs.
 pub struct Context<'a> {
+    /// The verb.
+    pub verb: &'static str,
     /// homed.
     pub daemon: &'a dyn Daemon,
     /// Who hands secrets over.
@@ -194,7 +196,10 @@ impl Context<'_> {
     /// Writes a failure with its advice to standard error.
     pub fn complain(&self, failure: &Failure, user: &str) {
         let of = if user.is_empty() { String::new() } else { format!("{user}: ") };
-        self.asker.notice(&format!("homectl: {of}{}", hint::explain(failure, user)));
+        self.asker.notice(&format!(
+            "homectl: {of}{}",
+            hint::explain(failure, hint::Asked { verb: self.verb, what: user })
+        ));
     }
 
     /// The talk about one user's secrets.

@@ -1,151 +1,102 @@
-//! What to type next, for each refusal. The sentence of what happened comes from homed.
+//! What to type next, for each refusal of each verb. The sentence of what happened comes from homed.
+//!
+//! One refusal means different things to who makes a home, opens one and deletes one, so the advice is found by both
+//! ([`table`]). A sentence that has a next step in it is given no second one.
+
+mod table;
 
 use crate::bus::Failure;
+use crate::verb::VERBS;
 use records::Refusal;
 
-/// The lines for a failure: what happened, whether anything was lost, what to type next.
-pub fn explain(failure: &Failure, user: &str) -> String {
-    match failure {
-        Failure::Other(text) => text.clone(),
-        Failure::Refused(refusal, sentence) => match advice(*refusal) {
-            None => sentence.clone(),
-            Some(advice) => format!(
-                "{sentence}\n  {}",
-                advice.replace("USER", if user.is_empty() { "USER" } else { user })
-            ),
-        },
+/// What was asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The verb; empty: none yet.
+    pub verb: &'a str,
+    /// What it was to be done to.
+    pub what: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    /// The user, if the verb is about one.
+    fn user(self) -> Option<&'a str> {
+        let verb = VERBS.iter().find(|verb| verb.name == self.verb)?;
+        let names_one = verb.arguments.trim_start_matches('[').starts_with("USER");
+        Some(self.what).filter(|what| names_one && !what.is_empty())
     }
 }
 
-/// For each refusal: whether anything was lost, and the next step.
-const ADVICE: &[(Refusal, &str)] = &[
-    (Refusal::NoSuchHome, "Nothing was changed. See which homes there are: homectl list"),
-    (Refusal::UidInUse, "Nothing was made. Leave --uid= out, and a free one is chosen."),
-    (
-        Refusal::UserNameExists,
-        "Nothing was made. Choose another name; see who has it: getent passwd USER; getent group USER",
-    ),
-    (
-        Refusal::HomeExists,
-        "Nothing was changed. To use what is there: homectl activate USER. To begin anew: homectl remove USER",
-    ),
-    (Refusal::HomeAlreadyActive, "There is nothing to do."),
-    (Refusal::HomeAlreadyFixated, "There is nothing to do."),
-    (Refusal::HomeUnfixated, "Nothing was changed. Log in as USER once, or type: homectl activate USER"),
-    (Refusal::HomeNotActive, "Nothing was changed. To open it: homectl activate USER"),
-    (
-        Refusal::HomeAbsent,
-        "Nothing was lost by this. Plug in the disk with the home, or see where it is expected: homectl inspect USER",
-    ),
-    (Refusal::HomeBusy, "Nothing was changed. See who uses it: fuser -vm /home/USER. Then try again."),
-    (Refusal::BadPassword, "Nothing was changed. Try again; a recovery key works in the password's place."),
-    (
-        Refusal::BadRecoveryKey,
-        "Nothing was changed. It has eight groups of eight letters; case does not matter.",
-    ),
-    (
-        Refusal::LowPasswordQuality,
-        "The password is as before. Choose a better one, or create the user with --enforce-password-policy=no",
-    ),
-    (Refusal::BadPasswordAndNoToken, "Nothing was changed. Plug in the security token and try again."),
-    (
-        Refusal::TokenPinNeeded,
-        "Nothing was changed. Try again on a terminal, where the PIN can be asked for.",
-    ),
-    (
-        Refusal::TokenProtectedAuthenticationPathNeeded,
-        "Nothing was changed. Type the PIN on the token's own pad.",
-    ),
-    (Refusal::TokenUserPresenceNeeded, "Nothing was changed. Touch the token when it blinks."),
-    (Refusal::TokenUserVerificationNeeded, "Nothing was changed. Verify yourself on the token."),
-    (Refusal::TokenActionTimeout, "Nothing was changed. Try again, and be quicker."),
-    (
-        Refusal::TokenPinLocked,
-        "Nothing was changed. Unlock it with the tool of the token's maker, or use the password.",
-    ),
-    (Refusal::BadPin, "Nothing was changed. Try again."),
-    (Refusal::BadPinFewTriesLeft, "Nothing was changed. Try again."),
-    (
-        Refusal::BadPinOneTryLeft,
-        "Nothing was changed. One more wrong PIN locks the token; the password works, too.",
-    ),
-    (
-        Refusal::BadSignature,
-        "Nothing was changed. If you trust the machine it comes from: homectl get-signing-key there, homectl add-signing-key here. To open homes of strangers: TrustForeignHomes=restricted in homed.conf.",
-    ),
-    (
-        Refusal::RecordMismatch,
-        "Nothing was changed. Compare both: homectl inspect USER. If the clock is behind, set it.",
-    ),
-    (
-        Refusal::RecordDowngrade,
-        "Nothing was changed. Somebody changed the record meanwhile: take the newer one (homectl inspect -E USER) and repeat.",
-    ),
-    (Refusal::RecordSigned, "Nothing was changed. Change it on the machine that signed it."),
-    (
-        Refusal::BadHomeSize,
-        "The home has its old size. See what is possible (Disk Floor, Disk Ceiling): homectl inspect USER",
-    ),
-    (Refusal::NoPrivateKey, "Nothing was changed. See the log: journalctl -u homed"),
-    (Refusal::HomeLocked, "Nothing was lost. To open it again: homectl unlock USER"),
-    (Refusal::HomeNotLocked, "There is nothing to do."),
-    (
-        Refusal::NotLocked,
-        "The keys of these are still in memory; nothing was lost. See why: journalctl -u homed",
-    ),
-    (
-        Refusal::NoDiskSpace,
-        "What was there is as it was. Free some space (df -h /home) and try again, or choose a smaller --disk-size=",
-    ),
-    (Refusal::TooManyOperations, "Nothing was changed. Try again when those are done."),
-    (Refusal::AuthenticationLimitHit, "Nothing was changed. See when (Next Try): homectl inspect USER"),
-    (
-        Refusal::HomeCantAuthenticate,
-        "Nothing was changed. Restore a record that has a password: homectl register FILE",
-    ),
-    (
-        Refusal::HomeInUse,
-        "Nothing was changed. Another machine or program has the image open: close it there first.",
-    ),
-    (Refusal::RebalanceNotNeeded, "There is nothing to do."),
-    (Refusal::HomeNotReferenced, "Nothing was changed. Log in as USER first."),
-    (Refusal::NoSuchKey, "See which there are: homectl list-signing-keys"),
-    (
-        Refusal::UnrecognizedHomeFormat,
-        "Nothing was changed. A home is an image that says whose it is, a file NAME.home or a folder NAME.homedir.",
-    ),
-    (
-        Refusal::HomeDamaged,
-        "The password was not the problem. See what is wrong: homectl check USER. Make a copy of the image before you do more.",
-    ),
-    (Refusal::InvalidArgs, "Nothing was changed."),
-    (Refusal::NotSupported, "Nothing was changed."),
-    (Refusal::AccessDenied, "Nothing was changed. Try it as root, or as USER."),
-];
+/// The lines for a failure: what happened, whether anything was lost, what to type next.
+pub fn explain(failure: &Failure, asked: Asked<'_>) -> String {
+    let (refusal, sentence) = match failure {
+        Failure::Other(text) => return text.clone(),
+        Failure::Refused(refusal, sentence) => (*refusal, sentence),
+    };
+    let advice = advice(refusal, sentence, asked);
+    if advice.is_empty() { sentence.clone() } else { format!("{sentence}\n  {advice}") }
+}
 
-fn advice(refusal: Refusal) -> Option<&'static str> {
-    ADVICE.iter().find(|(row, _)| *row == refusal).map(|(_, advice)| *advice)
+fn advice(refusal: Refusal, sentence: &str, asked: Asked<'_>) -> String {
+    let lost = if sentence.contains("othing was ") { "" } else { table::lost(asked.verb) };
+    let next = if has_next_step(refusal, sentence) { "LOST" } else { table::next(refusal, asked.verb) };
+    let next = next.replace("LOST", lost).replace("USER", asked.user().unwrap_or("USER"));
+    next.trim().to_owned()
+}
+
+/// What a sentence with a next step has in it.
+const STEPS: [&str; 4] = ["homectl ", "ry again", "can be allowed", "or allow more"];
+
+/// Whether the sentence, written where more was known, says what to do.
+fn has_next_step(refusal: Refusal, sentence: &str) -> bool {
+    sentence != refusal.sentence() && STEPS.iter().any(|step| sentence.contains(step))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn told(refusal: Refusal, sentence: &str, verb: &str, what: &str) -> String {
+        explain(&Failure::Refused(refusal, sentence.to_owned()), Asked { verb, what })
+    }
+
     #[test]
-    fn every_refusal_has_a_next_step_of_its_own_user() {
-        for refusal in Refusal::ALL {
-            let text = explain(&Failure::Refused(*refusal, "What happened.".to_owned()), "anna");
-            assert!(text.lines().count() == 2, "{refusal:?}");
-            assert!(!text.contains("USER"), "{refusal:?}");
+    fn every_refusal_of_every_verb_has_a_next_step_of_its_own_user() {
+        for (refusal, verb) in
+            Refusal::ALL.iter().flat_map(|refusal| VERBS.iter().map(move |verb| (refusal, verb)))
+        {
+            let text = told(*refusal, "What happened.", verb.name, "anna");
+            let says_all = matches!(refusal, Refusal::InvalidArgs | Refusal::NotSupported);
+            assert!(text.lines().count() == 2 || says_all, "{refusal:?} {}", verb.name);
+            let names_users = verb.arguments.trim_start_matches('[').starts_with("USER");
+            assert!(
+                !(text.contains("LOST") || names_users && text.contains("USER")),
+                "{refusal:?} {}",
+                verb.name
+            );
         }
     }
 
     #[test]
-    fn a_damaged_image_is_not_called_a_wrong_password() {
-        let text = explain(
-            &Failure::Refused(Refusal::HomeDamaged, Refusal::HomeDamaged.sentence().to_owned()),
-            "anna",
+    fn a_path_is_nobody() {
+        let text = told(Refusal::UserNameExists, "What happened.", "adopt", "/srv/x.home");
+        assert!(!text.contains("/srv/x.home"), "{text}");
+    }
+
+    #[test]
+    fn a_sentence_with_a_next_step_gets_no_second_one() {
+        let sentence = "The home is still in use by vi (7). End that and try again.";
+        assert_eq!(
+            told(Refusal::HomeBusy, sentence, "deactivate", "anna"),
+            format!("{sentence}\n  Nothing was changed.")
         );
+        let sentence = "/srv/a is there already; nothing was changed. See: homectl list";
+        assert_eq!(told(Refusal::HomeExists, sentence, "create", "anna"), sentence);
+    }
+
+    #[test]
+    fn a_damaged_image_is_not_called_a_wrong_password() {
+        let text = told(Refusal::HomeDamaged, Refusal::HomeDamaged.sentence(), "activate", "anna");
         assert!(text.contains("damaged") && text.contains("The password was not the problem"));
     }
 }

@@ -138,8 +138,9 @@ impl Talk<'_> {
         (question, empty): (&str, Empty),
         credentials: &mut Credentials,
     ) -> Result<(), Failure> {
-        // If nobody can be asked, the daemon's reason tells more than ours.
-        let typed = self.asker.ask(question).map_err(|_| failure)?;
+        // If nobody can be asked, the daemon's reason tells more than ours, unless there was nothing it could judge.
+        let nothing = credentials.passwords.is_empty() && credentials.token_pins.is_empty();
+        let typed = self.asker.ask(question).map_err(|ours| if nothing { ours } else { failure })?;
         if typed.is_empty() && empty == Empty::TriesAgain {
             return Ok(());
         }

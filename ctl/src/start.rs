@@ -2,6 +2,7 @@
 
 use crate::bus::{Bus, Failure, Interaction};
 use crate::context::{Context, Export, Json, Legend, Paint, Settings, Watch, read_text};
+use crate::hint;
 use crate::options::edit::Draft;
 use crate::options::parse::{CommandLine, Typed, parse};
 use crate::options::values::{Surroundings, boolean, span};
@@ -23,7 +24,7 @@ pub fn main() -> ExitCode {
     match start(&words) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("homectl: {}", crate::hint::explain(&failure, ""));
+            eprintln!("homectl: {}", hint::explain(&failure, hint::Asked::default()));
             ExitCode::FAILURE
         }
     }
@@ -61,9 +62,9 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
         line.arguments.split_first().map_or(("list", &[][..]), |(name, rest)| (*name, rest));
     let verb = find(name, arguments)?;
     check_options(&line, verb)?;
-    let user = arguments.first().copied().unwrap_or_default();
+    let asked = hint::Asked { verb: verb.name, what: arguments.first().copied().unwrap_or_default() };
     run(verb, arguments, (settings, draft, now_usec))
-        .map_err(|failure| Failure::Other(crate::hint::explain(&failure, user)))
+        .map_err(|failure| Failure::Other(hint::explain(&failure, asked)))
 }
 
 /// Options are for verbs that do something with them.
@@ -111,6 +112,7 @@ fn run(verb: &Verb, arguments: &[&str], asked: (Settings, Draft, u64)) -> Result
     let mut out = std::io::stdout();
     let wants_agent = settings.uid != 0 && !settings.no_questions && std::io::stdin().is_terminal();
     let context = Context {
+        verb: verb.name,
         daemon: &Bus::new(interaction)?,
         vault: &Socket(show),
         asker: &Terminal::new(questions),
@@ -232,7 +234,8 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
 fn draft(line: &CommandLine<'_>, now_usec: u64) -> Result<Draft, Failure> {
     let variable = |name: &str| std::env::var(name).ok();
     let around = Surroundings { now_usec, variable: &variable, zone: &is_time_zone };
-    let file = |path: &str| read_text(path).map_err(|failure| crate::hint::explain(&failure, ""));
+    let file =
+        |path: &str| read_text(path).map_err(|failure| hint::explain(&failure, hint::Asked::default()));
     let mut draft = Draft::default();
     for typed in &line.options {
         draft

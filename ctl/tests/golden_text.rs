@@ -1,13 +1,14 @@
 //! What is printed, compared with the files in `golden/`. `UPDATE_GOLDEN=1` rewrites them: read the diff.
 
-use homectl::bus::HomeRow;
+use homectl::bus::{Failure, HomeRow};
 use homectl::context::{Legend, Paint};
+use homectl::hint::{Asked, explain};
 use homectl::record_text::{self, Details, View};
-use homectl::verb::check;
 use homectl::verb::list::table;
 use homectl::verb::status::screen::text;
+use homectl::verb::{VERBS, check};
 use records::health;
-use records::{HostName, Machine, MachineId, Record, Sections};
+use records::{HostName, Machine, MachineId, Record, Refusal, Sections};
 use std::path::PathBuf;
 
 fn compare(name: &str, text: &str) {
@@ -126,4 +127,40 @@ fn status() {
     let nothing =
         serde_json::json!({ "homes": [], "weaknesses": [], "inhibitors": [], "lastOpenSleep": null });
     compare("status-empty.txt", &text(&nothing, Paint::Plain));
+}
+
+/// The next step of every refusal of every verb: verbs that are told the same are in one line. `…` is whether anything was
+/// lost, which depends on the verb alone.
+#[test]
+fn advice() {
+    let lost = ["Nothing was changed.", "Nothing was made.", "Nothing was deleted."];
+    let mut text = String::new();
+    for refusal in Refusal::ALL {
+        let failure = Failure::Refused(*refusal, refusal.sentence().to_owned());
+        let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+        for verb in VERBS {
+            let said = explain(&failure, Asked { verb: verb.name, what: "" });
+            let advice = said.lines().nth(1).unwrap_or_default().trim();
+            let is_lost = |lost: &&str| advice.strip_prefix(*lost).map(|next| format!("…{next}"));
+            let line = lost.iter().find_map(is_lost).unwrap_or_else(|| advice.to_owned());
+            // Verbs that change nothing anyway do not say so.
+            let same = |other: &str| other.trim_start_matches("… ") == line.trim_start_matches("… ");
+            match told.iter_mut().find(|(other, _)| same(other)) {
+                Some((longer, verbs)) => {
+                    verbs.push(verb.name);
+                    if line.len() > longer.len() {
+                        *longer = line;
+                    }
+                }
+                None => told.push((line, vec![verb.name])),
+            }
+        }
+        told.sort_by_key(|(_, verbs)| std::cmp::Reverse(verbs.len()));
+        text.push_str(&format!("{refusal:?}: {}\n", refusal.sentence()));
+        for (at, (line, verbs)) in told.iter().enumerate() {
+            let of = if at == 0 { "others".to_owned() } else { verbs.join(" ") };
+            text.push_str(&format!("  {of}: {line}\n"));
+        }
+    }
+    compare("advice.txt", &text);
 }

@@ -94,9 +94,16 @@ fn a_typed_recovery_key_is_brought_into_its_form() {
 }
 
 #[test]
+fn who_gave_no_password_is_not_told_that_it_was_wrong() {
+    let (done, _) = talk(&Script::default(), &[Refusal::BadPassword, Refusal::BadPassword]);
+    assert_eq!(done, Err(Failure::say("nobody answers")));
+}
+
+#[test]
 fn what_nobody_can_answer_comes_back_as_it_was() {
     for refusal in Refusal::ALL {
-        let (done, _) = talk(&Script::default(), &[*refusal, *refusal]);
+        let script = Script { ready: Cell::new(Some("given")), ..Script::default() };
+        let (done, _) = talk(&script, &[*refusal, *refusal]);
         assert!(done.is_err_and(|f| f.is(*refusal)), "{refusal:?}");
     }
 }

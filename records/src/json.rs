@@ -28,10 +28,15 @@ pub struct InvalidJson {
 
 /// Reads one JSON value. The caller's buffer is the caller's to wipe, and so is the value.
 pub fn parse(text: &str) -> Result<Value, InvalidJson> {
+    parse_within(text, MAX_DEPTH)
+}
+
+/// The same, nested less deeply: for what is to be part of something else.
+pub fn parse_within(text: &str, most: usize) -> Result<Value, InvalidJson> {
     if text.len() > MAX_TEXT {
         return Err(InvalidJson { at: MAX_TEXT, why: "the text is longer than 1 MiB" });
     }
-    let mut reader = Reader { text, at: 0, depth: 0 };
+    let mut reader = Reader { text, at: 0, depth: 0, most };
     let mut value = Value::Null;
     let read = reader.value(&mut value).and_then(|()| reader.end());
     match read {
@@ -49,6 +54,7 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    most: usize,
 }
 
 impl Reader<'_> {
@@ -69,7 +75,7 @@ impl Reader<'_> {
     }
 
     fn nested(&mut self, slot: &mut Value, read: fn(&mut Self, &mut Value) -> Read<()>) -> Read<()> {
-        if self.depth == MAX_DEPTH {
+        if self.depth == self.most {
             return Err(self.refuse("it is nested too deeply"));
         }
         self.depth += 1;

@@ -1,7 +1,7 @@
 //! Every reason for "no" that a caller can act on: one row each.
 //!
 //! A variant exists only if some caller decides differently on it. The name is the D-Bus error name
-//! of the original's interface (below `org.freedesktop.home1.` unless it has dots of its own).
+//! of the original's interface (that of the table, whole).
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,7 @@ refusals! {
     NotLocked, "org.freedesktop.home1.NotLocked", "Not every home could be locked.";
     NoDiskSpace, "org.freedesktop.home1.NoDiskSpace", "There is not enough disk space.";
     TooManyOperations, "org.freedesktop.home1.TooManyOperations", "Too many operations are waiting.";
+    TooManyHomes, "System.Error.EUSERS", "This machine manages no more homes.";
     AuthenticationLimitHit, "org.freedesktop.home1.AuthenticationLimitHit", "Too many attempts: try again later.";
     HomeCantAuthenticate, "org.freedesktop.home1.HomeCantAuthenticate", "The user record holds nothing to authenticate with.";
     HomeInUse, "org.freedesktop.home1.HomeInUse", "The home is in use elsewhere.";

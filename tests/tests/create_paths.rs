@@ -25,6 +25,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("--home-dir=/srv/new/deep5", "has no \"new\""),
     ("--home-dir=/proc/x", "no place for files"),
     ("--home-dir=/root", "is not empty"),
+    ("--fs-type=ext4 --skel=/srv/large", "does not fit into a home of that size"),
+    ("--skel=/nonexist", "/nonexist is not there"),
+    ("--luks-pbkdf-hash-algorithm=sha9", "no hash is called"),
+    ("--luks-pbkdf-type=argon2id --luks-pbkdf-memory-cost=8G", "it must be from 32 KiB to"),
     ("--luks-cipher=twofish", "not encrypted with"),
     ("--luks-volume-key-size=16", "not encrypted with"),
 ];
@@ -34,7 +38,7 @@ fn what_activate_would_refuse_is_refused_and_nothing_is_made() -> Result<()> {
     let machine = Ours::small()?;
     machine.create("alice", "correcthorse")?;
     machine.check(
-        "mkdir -p /data /home/alice; ln -s /data /srv/link; cp --sparse=always /home/alice.home /srv/copy",
+        "mkdir -p /data /home/alice; ln -s /data /srv/link; mkdir /srv/large; truncate -s 300M /srv/large/f; cp --sparse=always /home/alice.home /srv/copy",
     )?;
     let all = "find /home /data /srv /dev /run -xdev -name '*.home' -o -name ip1 -o -name '*nosuch*' | sort; \
                ls /var/lib/systemd/home /home /srv /data";

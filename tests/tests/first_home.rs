@@ -100,3 +100,57 @@ fn signing_keys_are_listed_shown_added_and_removed() -> Result<()> {
     );
     Ok(())
 }
+
+/// Options of one new home, and what is read of each of them outside of the record: commands for the open home, and what
+/// they print.
+const EFFECTS: &[(&str, &str, &str)] = &[
+    ("--luks-pbkdf-type=argon2i", "slot .kdf.type", "argon2i"),
+    ("--luks-pbkdf-memory-cost=1M", "slot .kdf.memory", "1024"),
+    ("--luks-pbkdf-force-iterations=5", "slot .kdf.time", "5"),
+    ("--luks-pbkdf-parallel-threads=1", "slot .kdf.cpus", "1"),
+    ("--luks-pbkdf-hash-algorithm=sha256", "slot .af.hash", "sha256"),
+    ("--luks-volume-key-size=32", "slot .key_size", "32"),
+    ("--luks-sector-size=512", "segment .sector_size", "512"),
+    ("--luks-cipher=aes --luks-cipher-mode=xts-plain64", "segment .encryption", "aes-xts-plain64"),
+    ("--disk-size=64M", "stat -c %s /srv/homes/dora", "67108864"),
+    ("--image-path=/srv/homes/dora", "losetup -nl -O BACK-FILE | grep dora", "/srv/homes/dora"),
+    ("--fs-type=ext4", "findmnt -no FSTYPE /srv/dora", "ext4"),
+    ("--home-dir=/srv/dora", "getent passwd dora | cut -d: -f6", "/srv/dora"),
+    ("--access-mode=0750", "stat -c %a /srv/dora", "750"),
+    ("--skel=/srv/skel", "cat /srv/dora/from-skel", "here"),
+    ("--uid=60222", "stat -c %u /srv/dora", "60222"),
+    ("--nodev=no", "findmnt -no OPTIONS /srv/dora | grep -c nodev", "0"),
+    ("--nosuid=yes", "findmnt -no OPTIONS /srv/dora | grep -c nosuid", "1"),
+    ("--noexec=yes", "findmnt -no OPTIONS /srv/dora | grep -c noexec", "1"),
+    ("--shell=/bin/sh", "getent passwd dora | cut -d: -f7", "/bin/sh"),
+    ("--real-name=Dora", "getent passwd dora | cut -d: -f5", "Dora"),
+    ("--member-of=games", "id -nG dora | tr ' ' '\\n' | grep games", "games"),
+    ("--ssh-authorized-keys=@/srv/key", "userdbctl ssh-authorized-keys dora", "ssh-ed25519 AAAA"),
+];
+
+#[test]
+fn what_options_of_create_ask_for_is_there() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.check(
+        "mkdir -p /srv/homes /srv/skel; echo here > /srv/skel/from-skel; echo 'ssh-ed25519 AAAA' > /srv/key",
+    )?;
+    let options: Vec<&str> = EFFECTS.iter().map(|(option, ..)| *option).collect();
+    let create = format!("create dora {} --enforce-password-policy=no", options.join(" "));
+    machine.done(&create, "", "correcthorse")?;
+    machine.done("activate dora", "correcthorse", "")?;
+    machine.check(
+        "cryptsetup luksDump --dump-json-metadata $(losetup -nl -O NAME,BACK-FILE | awk '/dora/ {print $1}') > /srv/header",
+    )?;
+    for (option, command, expected) in EFFECTS {
+        let script = match command.split_once(' ') {
+            Some(("slot", member)) => format!("jq -r '.keyslots[] | {member}' /srv/header"),
+            Some(("segment", member)) => format!("jq -r '.segments[] | {member}' /srv/header"),
+            _ => (*command).to_owned(),
+        };
+        let printed = machine.run(&script)?.stdout;
+        anyhow::ensure!(printed.trim() == *expected, "{option}: {script}: {printed}");
+    }
+    let mode = machine.check("homectl inspect -j dora | jq '.status[].accessMode'")?;
+    assert_eq!(mode.trim(), (0o750).to_string());
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::blobs;
-use crate::bus::{Failure, Order};
+use crate::bus::{Failure, Order, Who};
 use crate::context::Context;
 use crate::hashing;
 use crate::identity::{self, Identity};
@@ -15,7 +15,31 @@ use serde_json::{Map, Value, json};
 /// `create USER`, or `create --identity=`
 pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     let (members, given) = start(ctx, arguments)?;
-    make(ctx, ctx.draft.apply(members, &ctx.machine.id), given)
+    let members = ctx.draft.apply(members, &ctx.machine.id);
+    refuse_what_cannot_be(ctx, &members)?;
+    make(ctx, members, given)
+}
+
+/// What is known to be in the way is told before anybody is asked for a password.
+fn refuse_what_cannot_be(ctx: &Context<'_>, members: &Map<String, Value>) -> Result<(), Failure> {
+    let text = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default();
+    if ctx.daemon.record(Who::Name(text("userName"))).is_ok() {
+        return Err(Failure::Refused(Refusal::HomeExists, Refusal::HomeExists.sentence().to_owned()));
+    }
+    // A record that was made elsewhere may name what is elsewhere.
+    let skeleton = match ctx.settings.identity {
+        Some(_) => None,
+        None => Record::from_value(Value::Object(members.clone()), Sections::EMBEDDED)
+            .ok()
+            .and_then(|record| record.on(&ctx.machine).skeleton_directory),
+    };
+    let is_gone = |path: &String| {
+        std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    match skeleton.filter(is_gone) {
+        Some(path) => Err(Failure::say(format!("{path} is not there. Nothing was made."))),
+        None => Ok(()),
+    }
 }
 
 /// Makes a home of this record. Passwords that were given are its own, if it has no hashes yet.

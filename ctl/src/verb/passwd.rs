@@ -1,7 +1,7 @@
 //! `passwd`: changes the password.
 
 use super::Outcome;
-use crate::bus::Order;
+use crate::bus::{Order, Who};
 use crate::context::Context;
 use records::{Credentials, Refusal};
 
@@ -17,6 +17,8 @@ pub fn run(ctx: &Context<'_>, names: &[&str]) -> Outcome {
         [name, ..] => (*name).to_owned(),
         [] => ctx.own_name()?,
     };
+    // Nobody types a password twice to hear that there is no such home.
+    ctx.daemon.record(Who::Name(&name))?;
     let talk = ctx.talk(&name);
     let mut old = talk.ready();
     loop {

@@ -10,6 +10,8 @@ use std::process::{Command, ExitStatus};
 
 /// The exit code when the command could not be started.
 const NOT_STARTED: u8 = 255;
+/// That when it was ended by a signal. The original's.
+const KILLED: u8 = 1;
 
 /// `with USER [COMMAND…]`
 pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
@@ -73,5 +75,5 @@ pub fn run_command(ctx: &Context<'_>, words: &[&str], folder: Option<&str>) -> u
 }
 
 fn exit_code(status: ExitStatus) -> u8 {
-    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(NOT_STARTED)
+    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(KILLED)
 }

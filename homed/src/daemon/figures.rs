@@ -44,6 +44,7 @@ fn measured(place: &Place, is_mounted: bool) -> Figures {
         allocated: allocated.filter(|_| size.is_some()),
         outside: room,
         disk: around.map(|around| around.f_blocks * around.f_frsize),
+        access_mode: access_mode(place, is_mounted),
     }
 }
 
@@ -53,5 +54,12 @@ fn of_device(place: &Place, is_mounted: bool) -> Figures {
     let inside = is_mounted.then(|| rustix::fs::statvfs(place.home_directory.as_str()).ok()).flatten();
     let free = inside.map(|inside| inside.f_bavail * inside.f_frsize);
     let usage = size.zip(free).map(|(size, free)| size.saturating_sub(free));
-    Figures { size, usage, free, ..Figures::default() }
+    let access_mode = access_mode(place, is_mounted);
+    Figures { size, usage, free, access_mode, ..Figures::default() }
+}
+
+/// Of the home directory, as it is now.
+fn access_mode(place: &Place, is_mounted: bool) -> Option<u32> {
+    let home = is_mounted.then(|| std::fs::symlink_metadata(&place.home_directory).ok()).flatten()?;
+    Some(home.st_mode() & 0o7777)
 }

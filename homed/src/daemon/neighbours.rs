@@ -2,7 +2,7 @@
 
 use super::answers::Mounts;
 use super::link::Staged;
-use super::outside::Outside;
+use super::outside::{Outside, Taken};
 use super::quality;
 use crate::home::effect::Failed;
 use crate::home::facts::{Figures, Place, SignedLocally};
@@ -10,6 +10,7 @@ use crate::statedir::Folders;
 use crate::statedir::blobs::BlobError;
 use crate::statedir::keys::{AddKeyError, Named, PUBLIC};
 use crate::storage::whereabouts::{self, Found};
+use crate::sys::accounts;
 use crate::words::request::{KeyOperation, SigningKey};
 use records::signature::{PrivateKey, Trust, Verdict, sign};
 use records::{Credentials, Record, Refusal, UserName};
@@ -164,10 +165,6 @@ impl Neighbours {
     }
 }
 
-fn is_own(known: &nix::Result<Option<String>>, own: &UserName) -> bool {
-    matches!(known, Ok(Some(name)) if name == own.as_str())
-}
-
 impl Outside for Neighbours {
     fn seal(&self, place: &Place) -> crate::words::seal::Seal {
         super::seal::look(place)
@@ -191,15 +188,22 @@ impl Outside for Neighbours {
 
     fn name_taken(&self, name: &str) -> bool {
         // A database that cannot answer may know the name.
-        !matches!(nix::unistd::User::from_name(name), Ok(None))
-            || !matches!(nix::unistd::Group::from_name(name), Ok(None))
+        accounts::user(name) != Ok(None) || accounts::group(name) != Ok(None)
     }
 
-    fn uid_taken(&self, uid: u32, own: &UserName) -> bool {
-        let user = nix::unistd::User::from_uid(uid.into()).map(|user| user.map(|user| user.name));
-        let group = nix::unistd::Group::from_gid(uid.into()).map(|group| group.map(|group| group.name));
-        // A database that cannot answer may know the number.
-        [user, group].iter().any(|known| !matches!(known, Ok(None)) && !is_own(known, own))
+    fn uid_taken(&self, uid: u32, own: &UserName) -> Taken {
+        let answers = [accounts::user_of(uid), accounts::group_of(uid)];
+        let is_other = |name: &String| name != own.as_str();
+        if answers.iter().flatten().flatten().any(is_other) {
+            return Taken::Yes;
+        }
+        match answers.into_iter().find_map(Result::err) {
+            None => Taken::No,
+            Some(error) => {
+                tracing::warn!("whether UID {uid} of {own} is somebody else's: {error}");
+                Taken::Unknown
+            }
+        }
     }
 
     fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String> {

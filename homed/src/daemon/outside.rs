@@ -15,7 +15,7 @@ pub trait Outside: Send + Sync + 'static {
     /// Whether a user or group that is not ours has that name.
     fn name_taken(&self, name: &str) -> bool;
     /// Whether anybody but this user has that UID or GID.
-    fn uid_taken(&self, uid: u32, own: &UserName) -> bool;
+    fn uid_taken(&self, uid: u32, own: &UserName) -> Taken;
     /// Why the passwords are too weak.
     fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String>;
     /// What is to be seen of a lock.
@@ -42,7 +42,19 @@ pub trait Outside: Send + Sync + 'static {
     fn keys(&self, operation: KeyOperation) -> Result<Vec<SigningKey>, Failed>;
 }
 
-/// Answers a check.
+/// Whether somebody has a UID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Nobody has it.
+    No,
+    /// Somebody has.
+    Yes,
+    /// A database gives no answer.
+    Unknown,
+}
+
+/// Answers a check. A home keeps the UID it has when nobody can tell whose it is: a directory server that is away keeps
+/// nobody out, and moves no home.
 pub fn look_up(outside: &dyn Outside, check: &Check) -> Findings {
     let taken = check.names.iter().find(|name| outside.name_taken(name)).cloned();
     if taken.is_some() {
@@ -52,6 +64,40 @@ pub fn look_up(outside: &dyn Outside, check: &Check) -> Findings {
     Findings {
         taken: None,
         weak: quality.and_then(|q| outside.weakness(&check.user, &q.new, q.old.as_ref())),
-        uid: check.uids.iter().copied().find(|uid| !outside.uid_taken(*uid, &check.user)),
+        uid: check.uids.iter().copied().find(|uid| match outside.uid_taken(*uid, &check.user) {
+            Taken::No => true,
+            Taken::Yes => false,
+            Taken::Unknown => check.keeps == Some(*uid),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::simulated::Simulated;
+    use crate::home::effect::JobId;
+
+    #[test]
+    fn a_directory_server_that_is_away_moves_no_home_and_gives_no_new_number_away() {
+        let user = UserName::parse("alice").expect("a name");
+        let chosen = |machine: &Simulated, keeps| {
+            let check = Check {
+                user: user.clone(),
+                id: JobId(1),
+                names: Vec::new(),
+                uids: vec![60_001, 60_002],
+                keeps,
+                quality: None,
+            };
+            look_up(machine, &check).uid
+        };
+        let machine = Simulated::default();
+        assert_eq!(chosen(&machine, None), Some(60_001));
+        machine.take_account("bob", 60_001);
+        assert_eq!(chosen(&machine, Some(60_001)), Some(60_002));
+        let away = Simulated::default();
+        away.lose_accounts();
+        assert_eq!((chosen(&away, Some(60_001)), chosen(&away, None)), (Some(60_001), None));
     }
 }

@@ -4,7 +4,7 @@
 //! Tests hold them at the door, make them fail, and see what is asked.
 
 use super::link::Staged;
-use super::outside::Outside;
+use super::outside::{Outside, Taken};
 use super::worker::{Report, Running, Spawner};
 use crate::home::effect::{Failed, StartJob};
 use crate::home::facts::{Facts, Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
@@ -40,6 +40,7 @@ struct World {
     keys: BTreeMap<String, String>,
     names_taken: BTreeSet<String>,
     uids_taken: BTreeSet<u32>,
+    no_accounts: bool,
     busy: BTreeSet<UserName>,
     jobs: Vec<(UserName, &'static str)>,
 }
@@ -60,6 +61,11 @@ impl Simulated {
         let mut world = self.world();
         world.names_taken.insert(name.to_owned());
         world.uids_taken.insert(uid);
+    }
+
+    /// From now on the account database gives no answer.
+    pub fn lose_accounts(&self) {
+        self.world().no_accounts = true;
     }
 
     /// From now on jobs wait; the guard lets them go on.
@@ -294,8 +300,13 @@ impl Outside for Simulated {
         self.world().names_taken.contains(name)
     }
 
-    fn uid_taken(&self, uid: u32, _own: &UserName) -> bool {
-        self.world().uids_taken.contains(&uid)
+    fn uid_taken(&self, uid: u32, _own: &UserName) -> Taken {
+        let world = self.world();
+        match world.uids_taken.contains(&uid) {
+            true => Taken::Yes,
+            false if world.no_accounts => Taken::Unknown,
+            false => Taken::No,
+        }
     }
 
     fn weakness(&self, _user: &UserName, new: &Credentials, _old: Option<&Credentials>) -> Option<String> {

@@ -229,6 +229,8 @@ pub struct Check {
     pub names: Vec<String>,
     /// The first of these that nobody else has is chosen.
     pub uids: Vec<u32>,
+    /// The one that it has on this machine already: it is another's only if that is known.
+    pub keeps: Option<u32>,
     /// New passwords to be judged.
     pub quality: Option<Quality>,
 }

@@ -137,6 +137,8 @@ pub struct Figures {
     pub outside: Option<u64>,
     /// All bytes of that disk.
     pub disk: Option<u64>,
+    /// Mode of the home directory, where it is open.
+    pub access_mode: Option<u32>,
 }
 
 /// Whether a record is signed by this machine's key alone.

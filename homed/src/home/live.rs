@@ -105,6 +105,7 @@ pub fn with_figures(record: &Record, machine: &Machine, figures: Figures) -> Rec
         // Not the original's: what the image takes of its disk, and what that has free.
         ("diskAllocated", figures.allocated),
         ("diskOutside", figures.outside),
+        ("accessMode", figures.access_mode.map(u64::from)),
     ];
     let known = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
     record.with_status(&machine.id, known.collect())

@@ -258,7 +258,7 @@ impl Home {
         if let Some(refused) = self.unanswered(work, turn) {
             return Some(refused);
         }
-        let unfit = wanted.change.as_ref().and_then(|change| self.judge(change).err());
+        let unfit = wanted.change.as_ref().and_then(|change| self.judge(change, turn.now_usec).err());
         let unfit = unfit.or_else(|| self.size_asked(wanted.size, turn.machine).err());
         let needs_none =
             self.resizes_without_password(wanted, turn) || self.updates_without_password(wanted, turn);

@@ -67,7 +67,10 @@ impl Home {
 
     /// What must be looked up first, if anything.
     pub(super) fn check_before(&self, work: Work, wanted: &Wanted, id: JobId, turn: &Turn) -> Option<Check> {
-        let check = |names, uids, quality| Check { user: self.user().clone(), id, names, uids, quality };
+        // A new home has none yet, whatever was chosen for it.
+        let keeps = self.bound_uid.filter(|_| work != Work::Creating);
+        let check =
+            |names, uids, quality| Check { user: self.user().clone(), id, names, uids, keeps, quality };
         match work {
             Work::Activating(_) | Work::Fixating(_) => {
                 Some(check(Vec::new(), self.uid_candidates(work, turn), None))

@@ -11,10 +11,15 @@ use records::account::{PasswordVerdict, password_verdict};
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Sections};
 
+/// How far ahead of this machine's clock a record may be dated, in µs: the clocks of others differ by less.
+const AHEAD: u64 = 86_400_000_000;
+/// How far after the record in force, in µs, where that is ahead itself.
+const FOLLOWS: u64 = 1_000_000;
+
 impl Home {
     /// Whether the record may take the place of the one that is in force.
-    pub(super) fn judge(&self, change: &RecordChange) -> Result<(), Refused> {
-        judge(self.record(), self.signed_locally, change)
+    pub(super) fn judge(&self, change: &RecordChange, now_usec: u64) -> Result<(), Refused> {
+        judge(self.record(), self.signed_locally, change, now_usec)
     }
 
     /// Whether it goes without a password: the home is open, and nothing changes of what opens it. Who may change the
@@ -51,7 +56,7 @@ impl Home {
         if names.is_empty() && quality.is_none() {
             return None;
         }
-        Some(Check { user: self.user().clone(), id, names, uids: Vec::new(), quality })
+        Some(Check { user: self.user().clone(), id, names, uids: Vec::new(), keeps: None, quality })
     }
 }
 
@@ -68,6 +73,7 @@ fn judge(
     current: &Record,
     signed_locally: Option<SignedLocally>,
     change: &RecordChange,
+    now_usec: u64,
 ) -> Result<(), Refused> {
     let new = &change.record;
     if new.full_name() != current.full_name() {
@@ -84,6 +90,14 @@ fn judge(
         return refuse(
             Refusal::RecordDowngrade,
             "The record is older than the one in force. Take the one in force and change that.".into(),
+        );
+    }
+    // One that was made while a clock was ahead can be followed; nobody else gets far ahead of all who come after.
+    let latest = now_usec.saturating_add(AHEAD).max(current.last_change_usec().saturating_add(FOLLOWS));
+    if new.last_change_usec() > latest {
+        return refuse(
+            Refusal::InvalidArgs,
+            "The record says that it was changed (lastChangeUSec) more than a day from now.".into(),
         );
     }
     let is_signed = new.members().contains_key("signature");
@@ -127,7 +141,7 @@ mod tests {
             "privileged": {"hashedPassword": ["$x"]}, "signature": [],
         }));
         let change = RecordChange { record: record(new), blobs: None, reach };
-        judge(&current, signed, &change).err().map(|refused| refused.refusal)
+        judge(&current, signed, &change, 1000).err().map(|refused| refused.refusal)
     }
 
     #[test]
@@ -136,6 +150,13 @@ mod tests {
         let hash = json!({"hashedPassword": ["$x"]});
         for (what, new, signed, expected) in [
             ("newer", json!({"userName": "alice", "lastChangeUSec": 6}), yes, None),
+            ("a day from now", json!({"userName": "alice", "lastChangeUSec": AHEAD + 1000}), yes, None),
+            (
+                "far ahead",
+                json!({"userName": "alice", "lastChangeUSec": AHEAD + 1001}),
+                yes,
+                Some(Refusal::InvalidArgs),
+            ),
             (
                 "another user",
                 json!({"userName": "bob", "lastChangeUSec": 6}),

@@ -52,7 +52,14 @@ impl Manager {
             uids.extend(uids::candidates(home.user(), turn.uids, &turn.uid_range));
         }
         let (user, names) = (home.user().clone(), home.names());
-        turn.effects.push(Effect::Check(Box::new(Check { user, id: job, names, uids, quality: None })));
+        turn.effects.push(Effect::Check(Box::new(Check {
+            user,
+            id: job,
+            names,
+            uids,
+            keeps: None,
+            quality: None,
+        })));
         self.expect(job, Pending::Record { record: Box::new(record), asked: id });
     }
 

@@ -146,7 +146,7 @@ impl Manager {
         let sentence = format!(
             "This machine manages no more homes than {most}; remove one first, or allow more (MostHomes= in homed.conf)."
         );
-        Refused::new(Refusal::TooManyOperations, sentence)
+        Refused::new(Refusal::TooManyHomes, sentence)
     }
 
     /// Storage was found. Of a home that is known nothing follows but that it may look otherwise now.
@@ -171,6 +171,7 @@ impl Manager {
             id,
             names: names::all(&record),
             uids: uids::candidates(&found.name.user, turn.uids, &turn.uid_range),
+            keeps: None,
             quality: None,
         })));
         Some(id)

@@ -58,7 +58,9 @@ impl Folders {
             };
             match self.load(&user) {
                 Ok(Some(record)) => records.push(record),
-                Ok(None) => {}
+                // As the original does: it says nothing, and would be in the way of whoever looks for a record.
+                // (Where that does not work, it stays without a meaning.)
+                Ok(None) => drop(remove_file(&self.record_path(&user))),
                 Err(e) => unusable.push(e),
             }
         }
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_ones_are_reported_and_left_alone() {
+    fn damaged_ones_are_reported_and_left_alone_and_what_says_nothing_goes() {
         let (_scratch, folders) = scratch();
         for (name, text) in
             [("bob", "{"), ("carol", r#"{"userName":"dave"}"#), ("empty", ""), ("braces", "{}\n")]
@@ -190,6 +192,9 @@ mod tests {
         fs::write(folders.state.join("local.public"), "x").expect("written");
         let (records, unusable) = folders.load_all().expect("reads");
         assert_eq!((records.len(), unusable.len()), (0, 2));
-        assert_eq!(fs::read_dir(&folders.state).expect("reads").count(), 5);
+        let mut left: Vec<_> =
+            fs::read_dir(&folders.state).expect("reads").flatten().map(|e| e.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["bob.identity", "carol.identity", "local.public"]);
     }
 }

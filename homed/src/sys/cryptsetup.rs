@@ -3,14 +3,16 @@
 //! Devices are made in `devmapper`, where nobody can be killed between making one and having it go with its user. The raw calls here do not take the mutex of the wrapper's
 //! feature `mutex`: a worker calls the library from one thread.
 
+mod stretching;
+
+pub use stretching::{Argon2, Stretching};
+
 use super::keyring;
-use libcryptsetup_rs::consts::flags::{CryptPbkdf, CryptVolumeKey};
+use libcryptsetup_rs::consts::flags::CryptVolumeKey;
 use libcryptsetup_rs::consts::vals::{
     CryptKdf, EncryptionFormat, KeyslotInfo, KeyslotPriority, KeyslotsSize, MetadataSize,
 };
-use libcryptsetup_rs::{
-    CryptDevice, CryptInit, CryptParamsLuks2, CryptPbkdfType, Either, LibcryptErr, TokenInput,
-};
+use libcryptsetup_rs::{CryptDevice, CryptInit, CryptParamsLuks2, Either, LibcryptErr, TokenInput};
 use libcryptsetup_rs_sys as raw;
 use records::Secret;
 use serde_json::Value;
@@ -20,6 +22,7 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use stretching::pbkdf;
 use uuid::Uuid;
 
 /// Size of each of the two metadata areas, in bytes: the largest there is, so that a record with
@@ -96,31 +99,6 @@ fn checked(code: c_int) -> Result<(), Error> {
         return Ok(());
     }
     Err(explained(LibcryptErr::IOError(io::Error::from_raw_os_error(-code))))
-}
-
-/// How a passphrase is stretched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stretching {
-    /// Memory-hard Argon2id.
-    Argon2id {
-        /// Passes; `None`: as many as fit into `milliseconds`, measured now.
-        iterations: Option<u32>,
-        /// Memory in KiB.
-        memory: u32,
-        /// Lanes.
-        threads: u32,
-        /// Target in ms where `iterations` is `None`.
-        milliseconds: u32,
-    },
-    /// PBKDF2.
-    Pbkdf2 {
-        /// Rounds; `None`: measured.
-        iterations: Option<u32>,
-        /// Hash name, such as `sha512`.
-        hash: String,
-        /// Target in ms where `iterations` is `None`.
-        milliseconds: u32,
-    },
 }
 
 /// What a new LUKS2 header looks like.
@@ -364,33 +342,6 @@ fn active(name: &CStr) -> Result<(Luks, *mut raw::crypt_device), Error> {
     // SAFETY: the name is a C string and the pointer is ours to be set.
     checked(unsafe { raw::crypt_init_by_name(&mut device, name.as_ptr()) })?;
     Ok((Luks::with_keys_where_they_can_be(CryptDevice::from_ptr(device))?, device))
-}
-
-fn pbkdf(stretching: &Stretching) -> CryptPbkdfType {
-    match stretching {
-        Stretching::Argon2id { iterations, memory, threads, milliseconds } => CryptPbkdfType {
-            type_: CryptKdf::Argon2Id,
-            hash: Some("sha512".into()),
-            time_ms: if iterations.is_some() { 0 } else { *milliseconds },
-            iterations: iterations.unwrap_or(0),
-            max_memory_kb: *memory,
-            parallel_threads: *threads,
-            flags: measuring(*iterations),
-        },
-        Stretching::Pbkdf2 { iterations, hash, milliseconds } => CryptPbkdfType {
-            type_: CryptKdf::Pbkdf2,
-            hash: Some(hash.clone()),
-            time_ms: if iterations.is_some() { 0 } else { *milliseconds },
-            iterations: iterations.unwrap_or(0),
-            max_memory_kb: 0,
-            parallel_threads: 0,
-            flags: measuring(*iterations),
-        },
-    }
-}
-
-fn measuring(iterations: Option<u32>) -> CryptPbkdf {
-    if iterations.is_some() { CryptPbkdf::NO_BENCHMARK } else { CryptPbkdf::empty() }
 }
 
 fn c_string(text: &str) -> Result<CString, Error> {

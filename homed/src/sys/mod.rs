@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod accounts;
 pub mod apart;
 pub mod blockdev;
 pub mod bounded;

@@ -10,7 +10,7 @@ use crate::pam::{Pam, Say};
 use crate::user;
 use ::pam::constants::PamResultCode;
 use records::Settings;
-use records::account::{LoginVerdict, PasswordVerdict, login_verdict, password_verdict};
+use records::account::{LoginVerdict, PasswordVerdict, is_from_the_future, login_verdict, password_verdict};
 
 /// pam_sm_acct_mgmt.
 pub fn check(pam: &mut dyn Pam, daemon: &mut dyn Daemon, arguments: &Arguments) -> Ended {
@@ -21,6 +21,9 @@ pub fn check(pam: &mut dyn Pam, daemon: &mut dyn Daemon, arguments: &Arguments) 
     let machine = daemon.machine().map_err(|failure| ask::give_up(pam, &user.name, &failure))?;
     let settings = user.record.on(&machine);
     let now = daemon.now_usec();
+    if is_from_the_future(&settings, now) {
+        pam.log("the record was changed in the future: the clock of this machine is behind, or another's was ahead");
+    }
     login(pam, &settings, now)?;
     password(pam, &settings, now)
 }

@@ -212,6 +212,7 @@ pub const ROOMS: &[Room] = &[
             "homed::storage::strays",
             "homed::storage::traces",
             "homed::storage::whereabouts",
+            "homed::sys::accounts",
             "homed::sys::apart",
             "homed::sys::blockdev",
             "homed::sys::environment",

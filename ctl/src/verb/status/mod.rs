@@ -39,7 +39,10 @@ fn watch(ctx: &Context<'_>, names: &[&str], first: String) {
         now = match gather::report(ctx, names) {
             Ok(report) => written(ctx, &report),
             // It may be started again while somebody watches.
-            Err(failure) => written(ctx, &serde_json::json!({ "error": crate::hint::explain(&failure, "") })),
+            Err(failure) => {
+                let asked = crate::hint::Asked { verb: ctx.verb, what: "" };
+                written(ctx, &serde_json::json!({ "error": crate::hint::explain(&failure, asked) }))
+            }
         };
     }
 }

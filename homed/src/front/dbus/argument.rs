@@ -2,12 +2,19 @@
 
 use super::error::Error;
 use crate::daemon::link::{Offer, ProgressSink};
+use records::json::{self, InvalidJson};
 use records::secret::wipe_json;
 use records::{Credentials, Record, Secret, Sections};
 use serde_json::Value;
 
 /// Longest record or secret argument in bytes.
 pub const LONGEST: usize = 1 << 20;
+/// Longest record that is kept, in bytes, without white space: a worker's job has three of them at most, and it, and each
+/// copy of a record, is read up to `records::json::MAX_TEXT`.
+pub const LONGEST_KEPT: usize = 256 << 10;
+/// Deepest nesting of what is taken: a job and a request have a record three levels down, and all readers count
+/// (`records::json::MAX_DEPTH`).
+const DEEPEST: usize = 24;
 
 /// Redeems tickets of the hand-off socket.
 pub type Redeem<'a> = &'a (dyn Fn(&str) -> Option<(Secret, Option<ProgressSink>)> + Sync);
@@ -16,8 +23,8 @@ pub type Redeem<'a> = &'a (dyn Fn(&str) -> Option<(Secret, Option<ProgressSink>)
 pub fn secret(text: String, redeem: Redeem<'_>) -> Result<Offer, Error> {
     let text = Secret::from_text(text);
     check_length(text.open())?;
-    let mut value: Value = serde_json::from_slice(text.open())
-        .map_err(|_| Error::invalid("The secret argument is not JSON; {} stands for none."))?;
+    let mut value = read(&text)
+        .map_err(|why| Error::invalid(format!("The secret argument is {why}; {{}} stands for none.")))?;
     let offer = offer(&value, redeem);
     wipe_json(&mut value);
     offer
@@ -36,11 +43,16 @@ pub enum Foreign {
 pub fn record(text: String, foreign: Foreign, redeem: Redeem<'_>) -> Result<(Record, Offer), Error> {
     let text = Secret::from_text(text);
     check_length(text.open())?;
-    let mut value: Value = serde_json::from_slice(text.open())
-        .map_err(|error| Error::invalid(format!("The record is not JSON: {error}")))?;
+    let mut value = read(&text).map_err(|why| Error::invalid(format!("The record is {why}.")))?;
     let read = split(&mut value, foreign, redeem);
     wipe_json(&mut value);
     read
+}
+
+/// By the reader that reads it again from disk: what it would not take there is not taken here.
+fn read(text: &Secret) -> Result<Value, InvalidJson> {
+    let text = text.open_text().ok_or(InvalidJson { at: 0, why: "it is not UTF-8" })?;
+    json::parse_within(text, DEEPEST)
 }
 
 fn split(value: &mut Value, foreign: Foreign, redeem: Redeem<'_>) -> Result<(Record, Offer), Error> {
@@ -59,6 +71,11 @@ fn split(value: &mut Value, foreign: Foreign, redeem: Redeem<'_>) -> Result<(Rec
     wipe_json(&mut secret);
     let record = Record::from_value(value.clone(), Sections::EMBEDDED)
         .map_err(|error| Error::invalid(error.to_string()))?;
+    if record.to_compact().len() > LONGEST_KEPT {
+        return Err(Error::invalid(
+            "The record is longer than 256 KiB. Pictures go into the blob directory.",
+        ));
+    }
     Ok((record, offer?))
 }
 
@@ -126,6 +143,20 @@ mod tests {
         for text in ["", "[]", "{}", r#"{"userName":7}"#, r#"{"userName":"root"}"#] {
             assert!(is_invalid(record(text.into(), Foreign::Dropped, &no_tickets)), "{text}");
         }
+        for (levels, is_taken) in [(DEEPEST - 1, true), (DEEPEST, false), (31, false)] {
+            let x = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+            let text = format!(r#"{{"userName":"alice","x":{x}}}"#);
+            assert_eq!(record(text, Foreign::Dropped, &no_tickets).is_ok(), is_taken, "{levels}");
+        }
+        for (length, is_taken) in [(LONGEST_KEPT - 100, true), (LONGEST_KEPT, false)] {
+            let text = format!(r#"{{"userName":"alice","x":"{}"}}"#, "y".repeat(length));
+            assert_eq!(record(text, Foreign::Dropped, &no_tickets).is_ok(), is_taken, "{length}");
+        }
+        assert!(is_invalid(record(
+            r#"{"userName":"alice","userName":"bob"}"#.into(),
+            Foreign::Dropped,
+            &no_tickets
+        )));
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(is_invalid(record(deep, Foreign::Dropped, &no_tickets)));
     }

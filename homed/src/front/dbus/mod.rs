@@ -71,7 +71,7 @@ async fn follow(connection: Connection, front: Arc<Front>, mut changes: Receiver
             Ok(Change::Appeared(user)) => show(&connection, &front, user).await,
             Ok(Change::Vanished(user, _)) => hide(&connection, &user).await,
             Ok(Change::Changed(user)) => changed(&connection, &user).await,
-            Ok(Change::NotLocked(user, why)) => not_locked(&connection, &user, &why).await,
+            Ok(Change::NotLocked(user, _)) => not_locked(&connection, &user).await,
             Ok(Change::SleptOpen(users, usec)) => slept_open(&connection, &users, usec).await,
             Err(RecvError::Lagged(_)) => show_all(&connection, &front).await,
             Err(RecvError::Closed) => return,
@@ -119,9 +119,12 @@ async fn logins_changed(connection: &Connection) -> zbus::Result<()> {
     manager.auto_login_changed(object.signal_emitter()).await
 }
 
-async fn not_locked(connection: &Connection, user: &UserName, why: &str) -> zbus::Result<()> {
+/// What everybody on the bus may know: who uses a home, and what went wrong with it, is its user's matter.
+const NOT_LOCKED: &str = "its key is still in memory. Who may see why: homectl security, and the log";
+
+async fn not_locked(connection: &Connection, user: &UserName) -> zbus::Result<()> {
     let object = connection.object_server().interface::<_, Policy>(MANAGER).await?;
-    Policy::not_locked(object.signal_emitter(), user.as_str(), why).await
+    Policy::not_locked(object.signal_emitter(), user.as_str(), NOT_LOCKED).await
 }
 
 async fn slept_open(connection: &Connection, users: &[UserName], usec: u64) -> zbus::Result<()> {

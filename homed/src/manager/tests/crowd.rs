@@ -253,7 +253,7 @@ fn how_many_there_are_and_which_uids_they_get_is_set() {
     let Some(Effect::Answer(_, Err(Failed::Refused(refused)), _)) = effects.first() else {
         panic!("too many")
     };
-    assert!(refused.refusal == Refusal::TooManyOperations && refused.sentence.contains("MostHomes="));
+    assert!(refused.refusal == Refusal::TooManyHomes && refused.sentence.contains("MostHomes="));
 
     crowd.manager.follow(Defaults { uid_range: 30_000..=30_001, most_homes: 10, ..defaults });
     for user in ["carol", "dave"] {

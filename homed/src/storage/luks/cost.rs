@@ -35,7 +35,7 @@ pub fn too_costly(header: &Value, available: u64) -> Option<String> {
 }
 
 /// How much memory one slot may take: half of what is available, or all but what is spared, and the usual always.
-fn memory_for_one(available: u64) -> u64 {
+pub(super) fn memory_for_one(available: u64) -> u64 {
     (available / 2).max(available.saturating_sub(SPARED)).clamp(USUAL_MEMORY, MOST_MEMORY)
 }
 

@@ -3,7 +3,7 @@
 use super::disk::NewDisk;
 use super::plan::keys::SLOTS;
 use super::record_token::{self, Algorithm};
-use super::stretching::Stretchings;
+use super::stretching::{self, Stretchings};
 use super::{file_system, segment, tend, wait_until_closed};
 use crate::job::{Context, Failure, Step, Steps, refuse};
 use crate::storage::HomeDirectory;
@@ -20,6 +20,7 @@ use crate::storage::parts::{room, size};
 use crate::sys::cryptsetup::{Layout, Luks};
 use crate::sys::loopdev::{LoopDevice, Window};
 use crate::sys::{durable, file};
+use records::refusal::Refused;
 use records::{Refusal, Secret};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -300,13 +301,26 @@ fn add_keys(
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
     steps.enter(Step::AddKeys)?;
-    let stretching = Stretchings::choose(&spec.encryption)?;
+    let stretching = Stretchings::choose(&spec.encryption, stretching::Home::New)?;
     // From the top down, as a change of keys does: what other programs add lies below.
     for (key, number) in request.keys.iter().zip((0..SLOTS).rev()) {
         let stretching = stretching.of(key, request.random);
         luks.add_slot(number, volume_key, key, stretching).during("adding a key slot")?;
     }
     Ok(())
+}
+
+/// What is full while a skeleton is copied is the new home, and not the disk it lies on: that would be an error of the
+/// device to the file system in it.
+fn does_not_fit(failure: Failure, spec: &Spec) -> Failure {
+    match failure {
+        Failure::Refused(refused) if refused.refusal == Refusal::NoDiskSpace => {
+            let sentence =
+                format!("What is in {} does not fit into a home of that size.", spec.skeleton.display());
+            Failure::Refused(Refused::new(Refusal::BadHomeSize, sentence))
+        }
+        other => other,
+    }
 }
 
 fn populate(
@@ -324,7 +338,7 @@ fn populate(
     tree::give(&directory, stored)?;
     steps.enter(Step::Populate)?;
     let home = HomeDirectory::new(directory)?;
-    home.copy_skeleton(&spec.skeleton)?;
+    home.copy_skeleton(&spec.skeleton).map_err(|failure| does_not_fit(failure, spec))?;
     (request.fill)(&home)?;
     home.set_mode(spec.access_mode)?;
     durable::sync_file_system(&home).during("writing the home to disk")?;

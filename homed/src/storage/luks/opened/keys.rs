@@ -5,7 +5,7 @@ use crate::job::{Context, Failure, Steps};
 use crate::storage::luks::perform::keys::{self as perform, OnDisk};
 use crate::storage::luks::plan::keys::{self as plan, Key, Named, hidden};
 use crate::storage::luks::record_token::{self, Algorithm};
-use crate::storage::luks::stretching::Stretchings;
+use crate::storage::luks::stretching::{self, Stretchings};
 use crate::storage::luks::tries;
 use crate::storage::{InOrder, KeyChange, Proof, Settlement, Then};
 use crate::sys::cryptsetup::Luks;
@@ -120,7 +120,7 @@ impl LuksOpened {
         }
         let stretching = match found.added.is_empty() {
             true => None,
-            false => Some(Stretchings::choose(&self.spec.encryption)?),
+            false => Some(Stretchings::choose(&self.spec.encryption, stretching::Home::There)?),
         };
         let (before, known) = (change.before.unwrap_or(change.record), change.known);
         let mut disk = OnDisk {
