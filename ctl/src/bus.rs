@@ -125,6 +125,10 @@ pub enum Question<'a> {
     Name(&'a str),
     /// A name and what its record claims.
     Claims(&'a str, &'a str),
+    /// A name, and what a snapshot is called.
+    Snapshot(&'a str, &'a str),
+    /// The same, and a path in it.
+    InSnapshot(&'a str, &'a str, &'a str),
     /// A name and a secret argument.
     Secret(&'a str, &'a str),
     /// The same, and flags.

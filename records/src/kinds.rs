@@ -62,6 +62,11 @@ pub(crate) fn weight(value: &Value) -> Read<u64> {
     value.as_u64().filter(|n| (1..=10_000).contains(n)).ok_or("it is not a number from 1 to 10000")
 }
 
+/// How many scheduled snapshots of a kind are kept.
+pub(crate) fn snapshots(value: &Value) -> Read<u64> {
+    value.as_u64().filter(|n| *n <= 64).ok_or("it is not a number from 0 to 64")
+}
+
 pub(crate) fn sector_size(value: &Value) -> Read<u64> {
     let fits = |n: &u64| n.is_power_of_two() && (512..=4096).contains(n);
     value.as_u64().filter(fits).ok_or("it is not 512, 1024, 2048 or 4096")

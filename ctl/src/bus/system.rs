@@ -74,12 +74,12 @@ impl Daemon for Bus {
     fn own(&self, method: &str, question: Question<'_>) -> Result<String, Failure> {
         match question {
             Question::Name(name) => self.call_on(OWN, method, &(name,)),
-            Question::Secret(name, secret) | Question::Claims(name, secret) => {
-                self.call_on(OWN, method, &(name, secret))
-            }
+            Question::Secret(name, second)
+            | Question::Claims(name, second)
+            | Question::Snapshot(name, second) => self.call_on(OWN, method, &(name, second)),
             Question::Flags(name, secret, flags) => self.call_on(OWN, method, &(name, secret, flags)),
-            Question::Directory(name, secret, directory) => {
-                self.call_on(OWN, method, &(name, secret, directory))
+            Question::Directory(name, second, third) | Question::InSnapshot(name, second, third) => {
+                self.call_on(OWN, method, &(name, second, third))
             }
         }
     }

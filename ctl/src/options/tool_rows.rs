@@ -60,7 +60,7 @@ pub const TOOL_ROWS: &[Row] = &[
         "Change only this machine's copy of the record, without a password",
     ),
     row("watch", None, Nothing, Tool::Watch, "status: go on, and show it again when it changes"),
-    row("yes", Some('y'), Nothing, Tool::Yes, "repair, trust: do it without a question"),
+    row("yes", Some('y'), Nothing, Tool::Yes, "repair, trust, snapshot: do it without a question"),
     row(
         "replace",
         None,

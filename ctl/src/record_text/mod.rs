@@ -4,6 +4,7 @@
 //! A line appears only if its value exists.
 
 mod computed;
+mod kept;
 mod rows;
 
 use crate::context::Paint;

@@ -1,6 +1,6 @@
 //! The lines of a record's text: labels and order are those of the original's formatter (systemd 262).
 
-use super::{Shown, computed};
+use super::{Shown, computed, kept};
 
 /// One line.
 pub struct Line {
@@ -174,6 +174,7 @@ pub const OWN_ROWS: &[Line] = &[
     line("Lock Level", Text("lockLevel")),
     line("Lock Screen", Span("lockAfterScreenLockUSec")),
     line("Lock Idle", Span("lockAfterIdleUSec")),
+    line("Snapshots", Computed(kept::snapshots)),
     line("Volume Key", Computed(computed::seal)),
     line("Left Open", Computed(computed::inhibitors)),
 ];

@@ -17,6 +17,7 @@ pub mod repair;
 pub mod resize;
 pub mod security;
 pub mod simple;
+pub mod snapshot;
 pub mod status;
 pub mod trust;
 pub mod update;
@@ -63,6 +64,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "update", arguments: "[USER]", help: "Change settings of a home", group: BASIC, count: (0, 1), run: update::run },
     Verb { name: "passwd", arguments: "[USER]", help: "Change the password", group: BASIC, count: (0, 1), run: passwd::run },
     Verb { name: "resize", arguments: "USER [SIZE]", help: "Resize a home", group: BASIC, count: (1, 2), run: resize::run },
+    Verb { name: "snapshot", arguments: "USER [COMMAND…]", help: "Keep what an open home is like, and have it so again: list, make [LABEL], show SNAPSHOT [FOLDER], restore SNAPSHOT [PATH], delete SNAPSHOT…", group: BASIC, count: (1, MANY), run: snapshot::run },
     Verb { name: "remove", arguments: "USER…", help: "Delete homes with all that is in them", group: BASIC, count: (1, MANY), run: simple::remove },
     Verb { name: "activate", arguments: "USER…", help: "Open homes", group: ADVANCED, count: (1, MANY), run: activate::activate },
     Verb { name: "deactivate", arguments: "USER…", help: "Close homes", group: ADVANCED, count: (1, MANY), run: deactivate::run },

@@ -88,7 +88,7 @@ fn report(start: &mut StartJob, events: Events, pace: Pace) -> Report {
 
 fn tell_the_log(user: &UserName, what: &str, outcome: &Outcome, pace: &Pace) {
     match outcome {
-        Outcome::Done { .. } | Outcome::Checked { .. } => {
+        Outcome::Done { .. } | Outcome::Checked { .. } | Outcome::Told { .. } => {
             let taken = pace.taken().as_millis();
             tracing::info!(home = %user, steps = %pace, "{user}: {what} is done in {taken} ms");
         }
@@ -102,10 +102,24 @@ fn tell_the_log(user: &UserName, what: &str, outcome: &Outcome, pace: &Pace) {
 
 /// Whether a record may come of it, which is judged then.
 fn may_bring_record(task: &Task) -> bool {
-    !matches!(task, Task::Lock { .. } | Task::Tend { .. } | Task::Settle { .. } | Task::GiveUp { .. })
+    !matches!(
+        task,
+        Task::Lock { .. }
+            | Task::Snapshot { .. }
+            | Task::Tend { .. }
+            | Task::Settle { .. }
+            | Task::GiveUp { .. }
+    )
 }
 
 /// Whether storage may come, go, or be marked by it: then it is looked at before the end is taken.
 fn may_move_storage(task: &Task) -> bool {
-    !matches!(task, Task::Lock { .. } | Task::Unlock { .. } | Task::Authenticate { .. } | Task::Tend { .. })
+    !matches!(
+        task,
+        Task::Lock { .. }
+            | Task::Unlock { .. }
+            | Task::Authenticate { .. }
+            | Task::Snapshot { .. }
+            | Task::Tend { .. }
+    )
 }

@@ -28,7 +28,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 pub use crate::home::effect::Announcement as Change;
 pub use crate::home::state::State;
 pub use crate::home::view::{HomeView, UnixRecord};
-pub use crate::job::{Progress, Reach, RecordChange, Repair};
+pub use crate::job::{Progress, Reach, RecordChange, Repair, Snapshots};
 pub use crate::words::request::{
     AtSuspend, Caller, HomeKey, HomeLock, Interactive, KeyOperation, Later, Locks, Offer, OpenSleep,
     Operation, ProgressSink, Provenance, RequestId, Session, SigningKey, Then, TrustReport, Wish,
@@ -55,6 +55,8 @@ pub enum Reply {
     Reference(OwnedFd),
     /// What a check found, or a repair did.
     Report(Box<records::health::Report>),
+    /// What came of work on snapshots: JSON.
+    Told(Box<serde_json::Value>),
     /// What is to be known about locks.
     Locks(Box<Locks>),
     /// What of a record is believed.

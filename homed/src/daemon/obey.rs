@@ -85,6 +85,7 @@ impl Daemon {
         let reply = match answer {
             Ok(Answer::Done) => Ok(Reply::Done),
             Ok(Answer::Report(report)) => Ok(Reply::Report(report)),
+            Ok(Answer::Told(report)) => Ok(Reply::Told(report)),
             Ok(Answer::Locks(locks)) => Ok(Reply::Locks(locks)),
             Ok(Answer::Trust(report)) => Ok(Reply::Trust(report)),
             Ok(Answer::LeftOut(users)) => Ok(Reply::LeftOut(users)),

@@ -179,6 +179,9 @@ impl World {
             Task::Resize { resting: crate::job::Mounted::No, .. } => {
                 self.checked(job).map_or_else(Outcome::Refused, |()| done(None))
             }
+            Task::Snapshot { .. } => {
+                Outcome::Told { report: serde_json::json!({ "snapshots": [] }), warnings: Vec::new() }
+            }
             Task::Resize { .. } | Task::Settle { .. } | Task::Tend { .. } => done(None),
             Task::GiveUp { .. } => {
                 self.disks.entry(user).or_default().mount = Mount::None;

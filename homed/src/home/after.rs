@@ -31,7 +31,7 @@ impl Work {
             // Cut off, and not closed yet: who wrote to it would wait for what stands still.
             | Self::GivingUp => true,
             // These are tried again themselves, or have nothing of their own open.
-            Self::Deactivating | Self::Settling | Self::Tending(_) => false,
+            Self::Deactivating | Self::Settling | Self::Snapshotting | Self::Tending(_) => false,
         }
     }
 }
@@ -129,10 +129,7 @@ impl Home {
                 };
                 return self.want(close, turn);
             }
-            Work::Fixating(purpose) | Work::Activating(purpose) => {
-                self.opened(turn);
-                self.usable_now(purpose, &wanted, turn);
-            }
+            Work::Fixating(purpose) | Work::Activating(purpose) => self.now_open(purpose, &wanted, turn),
             Work::Authenticating(purpose) | Work::Unlocking(purpose) => {
                 self.usable_now(purpose, &wanted, turn);
             }
@@ -142,6 +139,7 @@ impl Home {
             | Work::Checking
             | Work::Repairing
             | Work::Rescuing
+            | Work::Snapshotting
             | Work::Tending(_) => turn.answer(wanted.waiter, Ok(Answer::Done)),
         }
         Fate::Stays
@@ -153,6 +151,11 @@ impl Home {
             let _ = self.ask_for_proof(turn);
         }
         turn.answer(waiter, Ok(Answer::Done));
+    }
+
+    fn now_open(&mut self, purpose: Purpose, wanted: &Wanted, turn: &mut Turn) {
+        self.opened(turn);
+        self.usable_now(purpose, wanted, turn);
     }
 
     fn usable_now(&mut self, purpose: Purpose, wanted: &Wanted, turn: &mut Turn) {
@@ -184,6 +187,11 @@ impl Home {
         wait: Duration,
         turn: &mut Turn,
     ) -> Fate {
+        if running.work == Work::Snapshotting && running.makes_way && running.broke_off {
+            // It begins again behind whoever could not wait: strangers who try to get in keep nobody from it.
+            self.queue.push_last(Wanted { waited: true, ..running.wanted });
+            return Fate::Stays;
+        }
         let failed = match running.phase {
             Phase::Ending => super::look::broken_off(),
             Phase::Asking if running.makes_way && running.broke_off => super::urgent::left(),
@@ -218,6 +226,7 @@ impl Home {
             | Work::Rescuing
             | Work::Resizing
             | Work::Authenticating(_)
+            | Work::Snapshotting
             | Work::Tending(_) => {}
         }
         Fate::Stays

@@ -33,6 +33,7 @@ impl Work {
             | Self::Resizing
             | Self::Authenticating(_)
             | Self::Unlocking(_)
+            | Self::Snapshotting
             | Self::Tending(_) => true,
             Self::Updating | Self::Checking | Self::Repairing => !wanted.offer.credentials.is_empty(),
             Self::Deactivating | Self::Removing | Self::Locking | Self::Settling | Self::GivingUp => false,

@@ -99,9 +99,9 @@ pub fn is_resize(what: &str) -> bool {
     super::run::what(Work::Resizing) == what
 }
 
-/// Whether somebody who wants this does not wait for a change of size.
+/// Whether somebody who wants this does not wait for a change of size, or for work on snapshots.
 pub(super) fn makes_way(doing: Option<Work>, verb: Verb) -> bool {
-    doing == Some(Work::Resizing)
+    matches!(doing, Some(Work::Resizing | Work::Snapshotting))
         && match verb {
             Verb::Activate
             | Verb::ActivateIfReferenced
@@ -131,6 +131,7 @@ pub(super) fn makes_way(doing: Option<Work>, verb: Verb) -> bool {
             | Verb::Rescue
             | Verb::Resize
             | Verb::Fit
+            | Verb::Snapshot
             | Verb::Tend
             | Verb::Later(_) => false,
         }

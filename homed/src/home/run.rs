@@ -96,6 +96,7 @@ impl Home {
             | Work::Unlocking(_)
             | Work::Settling
             | Work::GivingUp
+            | Work::Snapshotting
             | Work::Tending(_) => None,
         }
     }
@@ -177,6 +178,10 @@ impl Home {
             Work::Unlocking(_) => Task::Unlock { uid },
             Work::Settling => Task::Settle { uid },
             Work::GivingUp => Task::GiveUp { uid },
+            // Nothing starts this work without a wish.
+            Work::Snapshotting => {
+                Task::Snapshot { wish: running.wanted.snapshots.clone().unwrap_or_default() }
+            }
             Work::Tending(care) => Task::Tend { care },
         };
         let job = Job {
@@ -241,16 +246,17 @@ impl Home {
         let well = matches!(outcome, Outcome::Done { .. });
         let fate = match outcome {
             Outcome::Done { record, warnings } => {
-                for warning in warnings {
-                    turn.effects.push(Effect::Log(self.user().clone(), warning));
-                }
+                self.log_all(warnings, turn);
                 self.done(running, record, turn)
             }
             Outcome::Checked { report, record, warnings } => {
-                for warning in warnings {
-                    turn.effects.push(Effect::Log(self.user().clone(), warning));
-                }
+                self.log_all(warnings, turn);
                 self.looked_at(running, report, record, turn)
+            }
+            Outcome::Told { report, warnings } => {
+                self.log_all(warnings, turn);
+                turn.answer(running.wanted.waiter, Ok(Answer::Told(Box::new(report))));
+                Fate::Stays
             }
             Outcome::Refused(refused) => self.refused(running, refused, turn),
             Outcome::Stopped => {
@@ -330,6 +336,10 @@ impl Home {
         }
     }
 
+    fn log_all(&self, texts: Vec<String>, turn: &mut Turn) {
+        texts.iter().for_each(|text| self.log(turn, text));
+    }
+
     pub(super) fn log(&self, turn: &mut Turn, text: &str) {
         turn.effects.push(Effect::Log(self.user().clone(), text.to_owned()));
     }
@@ -372,6 +382,7 @@ pub(super) fn what(work: Work) -> &'static str {
         Work::Unlocking(_) => "unlock",
         Work::Settling => "settle",
         Work::GivingUp => "give up",
+        Work::Snapshotting => "snapshot",
         Work::Tending(_) => "tend",
     }
 }

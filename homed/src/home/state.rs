@@ -103,13 +103,15 @@ pub enum Work {
     Settling,
     /// Ending the user's processes and unmounting, without the key.
     GivingUp,
+    /// Making, telling, restoring or deleting snapshots.
+    Snapshotting,
     /// Caring for its space, until somebody wants anything.
     Tending(Care),
 }
 
 impl Work {
     /// All of them, for tables.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Fixating(Purpose::Itself),
         Self::Fixating(Purpose::Reference),
         Self::Activating(Purpose::Itself),
@@ -130,6 +132,7 @@ impl Work {
         Self::Unlocking(Purpose::Reference),
         Self::Settling,
         Self::GivingUp,
+        Self::Snapshotting,
         Self::Tending(Care::InUse),
         Self::Tending(Care::Thorough),
         Self::Tending(Care::Left),
@@ -181,6 +184,7 @@ impl State {
                 | Work::Updating
                 | Work::Checking
                 | Work::Resizing
+                | Work::Snapshotting
                 | Work::Tending(_),
             ) => self.resting == Resting::Active,
             Some(_) => false,
@@ -230,7 +234,8 @@ impl State {
             Work::Locking | Work::Settling => "locking",
             Work::Unlocking(Purpose::Itself) => "unlocking",
             Work::Unlocking(Purpose::Reference) => "unlocking-for-acquire",
-            Work::Tending(_) => self.name_at_rest(),
+            // The original has no word for it, and the home is as usable as before.
+            Work::Snapshotting | Work::Tending(_) => self.name_at_rest(),
         }
     }
 }

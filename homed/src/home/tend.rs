@@ -35,7 +35,7 @@ pub(super) enum Left {
 
 /// Whether a job of that name leaves nothing behind when it is broken off.
 pub fn is_tending(what: &str) -> bool {
-    what == super::run::what(Work::Tending(Care::InUse))
+    [Work::Tending(Care::InUse), Work::Snapshotting].iter().any(|work| super::run::what(*work) == what)
 }
 
 impl Home {

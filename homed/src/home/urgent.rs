@@ -29,6 +29,7 @@ impl Work {
             | Self::Resizing
             | Self::Authenticating(_)
             | Self::Unlocking(_)
+            | Self::Snapshotting
             | Self::Tending(_) => true,
             Self::Deactivating
             | Self::Removing
@@ -64,6 +65,7 @@ impl Work {
             Self::Unlocking(_) => "it is being unlocked",
             Self::Settling => "a lock that was broken off is being mended",
             Self::GivingUp => "it is being given up",
+            Self::Snapshotting => "its snapshots are being worked on",
             Self::Tending(_) => "its space is being cared for",
         }
     }

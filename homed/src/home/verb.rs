@@ -61,6 +61,8 @@ pub enum Verb {
     Settle,
     /// End what is locked, without the key: the machine goes down.
     GiveUp,
+    /// Keep what it is like, tell of that, or bring it back.
+    Snapshot,
     /// Care for its space.
     Tend,
     /// Not built yet.
@@ -69,7 +71,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, for tables.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Activate,
         Self::ActivateIfReferenced,
         Self::Fixate,
@@ -98,6 +100,7 @@ impl Verb {
         Self::Unlock,
         Self::Settle,
         Self::GiveUp,
+        Self::Snapshot,
         Self::Tend,
         Self::Later(Later::Realize),
     ];
@@ -133,6 +136,7 @@ impl Verb {
             | Self::LockAll
             | Self::Settle
             | Self::GiveUp
+            | Self::Snapshot
             | Self::Tend
             | Self::Later(_) => false,
         }

@@ -126,6 +126,7 @@ fn while_waiting(situation: Situation, verb: Verb) -> Verdict {
         | Verb::Create
         | Verb::Check
         | Verb::Fit
+        | Verb::Snapshot
         | Verb::Tend
         | Verb::Later(_) => while_working(situation, verb),
     }
@@ -169,6 +170,7 @@ fn while_working(situation: Situation, verb: Verb) -> Verdict {
         | Verb::Rescue
         | Verb::Resize
         | Verb::Fit
+        | Verb::Snapshot
         | Verb::Remove
         | Verb::Unregister
         | Verb::Unlock
@@ -216,6 +218,14 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
         Verb::Create => Verdict::Refuse(Refusal::HomeExists),
         Verb::Remove | Verb::Unregister => forget(resting, verb),
         Verb::Lock | Verb::LockAll | Verb::Unlock | Verb::Settle | Verb::GiveUp => lock(resting, verb),
+        Verb::Snapshot => match resting {
+            Resting::Active => Verdict::Start(Work::Snapshotting),
+            Resting::Absent => Verdict::Refuse(Refusal::HomeAbsent),
+            Resting::Locked => Verdict::Refuse(Refusal::HomeLocked),
+            Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Open => {
+                Verdict::Refuse(Refusal::HomeNotActive)
+            }
+        },
         Verb::Tend => match resting {
             Resting::Active => Verdict::Start(Work::Tending(Care::InUse)),
             Resting::Unfixated

@@ -4,7 +4,7 @@ use super::attempts::Trier;
 use super::resize;
 use super::turn::Waiter;
 use super::verdict::{Favour, Verb};
-use crate::job::{RecordChange, Repair};
+use crate::job::{RecordChange, Repair, Snapshots};
 use crate::words::request::{AtSuspend, Offer};
 use records::Credentials;
 
@@ -36,6 +36,8 @@ pub struct Wanted {
     pub waited: bool,
     /// The size, for [`Verb::Resize`] and [`Verb::Fit`].
     pub size: Option<resize::Asked>,
+    /// What is wanted of snapshots, for [`Verb::Snapshot`].
+    pub snapshots: Option<Snapshots>,
     /// Kind of reference, for the verbs that give one.
     pub at_suspend: AtSuspend,
     /// When it was asked, µs since 1970.
@@ -65,6 +67,7 @@ impl Wanted {
             counted: false,
             waited: false,
             size: None,
+            snapshots: None,
             at_suspend: AtSuspend::Stay,
             asked_usec: now_usec,
         }

@@ -16,11 +16,13 @@ use records::{Credentials, FullName, LockLevel, Record, Secret};
 use serde::{Deserialize, Serialize};
 
 mod failure;
+mod snapshot;
 mod step;
 mod wire;
 
 pub use failure::{Context, Failure, refuse};
 pub use records::handoff::Progress;
+pub use snapshot::Snapshots;
 pub use step::{Step, Steps};
 
 /// The version of everything in this module. A daemon has the worker that it was installed with and opened; the check is there
@@ -119,6 +121,11 @@ pub enum Task {
         resting: Mounted,
         /// Whether the record says so from now on.
         remember: Remember,
+    },
+    /// Make, tell, restore or delete snapshots of an active home.
+    Snapshot {
+        /// Which of that.
+        wish: Snapshots,
     },
     /// Care for the space of an active home, while nobody waits for anything.
     Tend {
@@ -281,6 +288,13 @@ pub enum Outcome {
         report: Report,
         /// As for [`Outcome::Done`].
         record: Option<serde_json::Value>,
+        /// As for [`Outcome::Done`].
+        warnings: Vec<String>,
+    },
+    /// It is done, and this is told of it.
+    Told {
+        /// JSON, as the caller gets it.
+        report: serde_json::Value,
         /// As for [`Outcome::Done`].
         warnings: Vec<String>,
     },

@@ -64,6 +64,7 @@ steps! {
     Publish, "publish", "Putting the image in place";
     Unmount, "unmount", "Unmounting";
     Detach, "detach", "Closing the image";
+    Snapshot, "snapshot", "Working on snapshots";
     Trim, "trim", "Giving back unused space";
     Delete, "delete", "Deleting";
     RemoveMountPoint, "remove-mount-point", "Removing the directory that the home was mounted at";

@@ -2,8 +2,8 @@
 //! would leave some in memory that it has let go of.
 
 use super::{
-    Care, Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Remember, Repair, Seen, Size, Task,
-    VERSION,
+    Care, Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Remember, Repair, Seen, Size,
+    Snapshots, Task, VERSION,
 };
 use records::keys::Removal;
 use records::secret::wipe_json;
@@ -25,6 +25,7 @@ enum Verb {
     Repair { how: Repair, known: Known },
     Rescue { uid: u32, directory: Option<String> },
     Resize { size: Size, resting: Mounted, remember: Remember },
+    Snapshot { wish: Snapshots },
     Tend { care: Care },
     Remove,
     Lock { uid: u32, level: String },
@@ -54,6 +55,7 @@ pub fn encode(job: &Job) -> Secret {
         Task::Resize { size, resting, remember } => {
             Verb::Resize { size: *size, resting: *resting, remember: *remember }
         }
+        Task::Snapshot { wish } => Verb::Snapshot { wish: wish.clone() },
         Task::Tend { care } => Verb::Tend { care: *care },
         Task::Remove => Verb::Remove,
         Task::Lock { uid, level } => Verb::Lock { uid: *uid, level: level.as_str().to_owned() },
@@ -126,6 +128,7 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
         Verb::Repair { how, known } => Task::Repair { how, known },
         Verb::Rescue { uid, directory } => Task::Rescue { uid, directory },
         Verb::Resize { size, resting, remember } => Task::Resize { size, resting, remember },
+        Verb::Snapshot { wish } => Task::Snapshot { wish },
         Verb::Tend { care } => Task::Tend { care },
         Verb::Remove => Task::Remove,
         Verb::Lock { uid, level } => Task::Lock {

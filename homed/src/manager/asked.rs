@@ -15,6 +15,7 @@ pub(super) struct Asked {
     pub repair: crate::job::Repair,
     pub directory: Option<String>,
     pub size: Option<home::resize::Asked>,
+    pub snapshots: Option<crate::job::Snapshots>,
     pub at_suspend: AtSuspend,
 }
 
@@ -32,6 +33,7 @@ impl Asked {
             size: None,
             repair: Default::default(),
             directory: None,
+            snapshots: None,
             at_suspend: AtSuspend::Stay,
         }
     }
@@ -67,6 +69,9 @@ pub(super) fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         Operation::Resize(key, bytes, offer) => {
             let size = Some(home::resize::Asked::Number(bytes));
             (key, Asked { size, ..Asked::with(Verb::Resize, offer) })
+        }
+        Operation::Snapshot(key, wish) => {
+            (key, Asked { snapshots: Some(wish), ..Asked::plain(Verb::Snapshot) })
         }
         Operation::Remove(key) => (key, Asked::plain(Verb::Remove)),
         Operation::Unregister(key) => (key, Asked::plain(Verb::Unregister)),

@@ -275,6 +275,7 @@ impl Manager {
             repair: asked.repair,
             directory: asked.directory,
             size: asked.size,
+            snapshots: asked.snapshots,
             blobs: None,
             at_suspend: asked.at_suspend,
             asked_usec: turn.now_usec,

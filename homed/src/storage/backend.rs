@@ -5,7 +5,7 @@
 use super::HomeDirectory;
 use super::examined::{Examination, Examined};
 use super::opened::Opened;
-use crate::job::{Care, Failure, Force, Mounted, Size, Steps};
+use crate::job::{Care, Failure, Force, Mounted, Size, Snapshots, Steps};
 use records::signature::Vouched;
 use records::{Record, Secret};
 use serde_json::{Map, Value};
@@ -46,6 +46,9 @@ pub trait Backend {
     /// `None`: its space needs no care.
     fn tends(&self) -> Option<&dyn Tends>;
 
+    /// `None`: what it was like cannot be kept.
+    fn keeps(&self) -> Option<&dyn Keeps>;
+
     /// `None`: there is nothing that could be rebuilt.
     fn mends(&self) -> Option<&dyn Mends>;
 }
@@ -78,6 +81,16 @@ pub trait Resizes {
 pub trait Tends {
     /// Cares for the space of the mounted home. It may be killed at any moment.
     fn tend(&self, care: Care, steps: &mut dyn Steps) -> Result<(), Failure>;
+}
+
+/// Storage that can keep what a home was like, in its own space.
+pub trait Keeps {
+    /// Makes, tells, restores or deletes snapshots of the mounted home; what came of it, as a report. `now` is in seconds since
+    /// 1970. Killed at any moment, it is finished or taken back by the next that comes.
+    fn snapshots(&self, wish: &Snapshots, now: u64, steps: &mut dyn Steps) -> Result<Value, Failure>;
+
+    /// Follows the schedule of the record, and puts in order what was killed. It may be killed itself at any moment.
+    fn keep(&self, now: u64, steps: &mut dyn Steps) -> Result<(), Failure>;
 }
 
 /// Storage with layers that can be damaged, and rebuilt.

@@ -18,6 +18,7 @@ mod opened;
 mod parts;
 pub mod plugged;
 pub mod site;
+mod snapshots;
 mod spec;
 pub mod strays;
 mod subvolume;
@@ -26,7 +27,7 @@ pub mod traces;
 pub mod whereabouts;
 
 pub use backend::{
-    Backend, Locks, Mends, NewHome, Opening, Resized, Resizes, Seal, Settled, Tends, Unsealed,
+    Backend, Keeps, Locks, Mends, NewHome, Opening, Resized, Resizes, Seal, Settled, Tends, Unsealed,
 };
 pub use home::HomeDirectory;
 use kind::{Kind, Parts};

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod apart;
+pub mod beneath;
 pub mod blockdev;
 pub mod bounded;
 pub mod btrfs;
@@ -36,11 +37,13 @@ pub mod process;
 pub mod procfs;
 pub mod reactor;
 pub mod reclaim;
+pub mod rights;
 pub mod running;
 pub mod seats;
 pub mod servers;
 pub mod setting;
 pub mod slice;
+pub mod snapshot;
 pub mod subvolume;
 pub mod swap;
 pub mod terminal;

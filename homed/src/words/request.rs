@@ -1,6 +1,6 @@
 //! What may be asked of the daemon, by whom.
 
-use crate::job::{Progress, RecordChange, Repair};
+use crate::job::{Progress, RecordChange, Repair, Snapshots};
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, UserName};
 use std::os::fd::OwnedFd;
@@ -183,6 +183,8 @@ pub enum Operation {
     Rescue(HomeKey, Option<String>, Offer),
     /// Another size, as ResizeHome gives it ([`crate::home::resize::Asked::Number`]).
     Resize(HomeKey, u64, Offer),
+    /// Make, tell, restore or delete snapshots of an open home; answer [`Answer::Told`].
+    Snapshot(HomeKey, Snapshots),
     /// Delete storage and record.
     Remove(HomeKey),
     /// Forget the record, keep the storage.
@@ -237,6 +239,7 @@ impl Operation {
             | Self::Repair(home, ..)
             | Self::Rescue(home, ..)
             | Self::Resize(home, ..)
+            | Self::Snapshot(home, _)
             | Self::Remove(home)
             | Self::Unregister(home)
             | Self::Later(home, _) => Some(home),
@@ -354,6 +357,8 @@ pub enum Answer {
     Done,
     /// What a check found, or a repair did.
     Report(Box<records::health::Report>),
+    /// What came of work on snapshots: JSON.
+    Told(Box<serde_json::Value>),
     /// What is to be known about locks.
     Locks(Box<Locks>),
     /// What of a record is believed.

@@ -58,6 +58,7 @@ fn name(task: &Task) -> &'static str {
         Task::Repair { .. } => "repair",
         Task::Rescue { .. } => "rescue",
         Task::Resize { .. } => "resize",
+        Task::Snapshot { .. } => "snapshot",
         Task::Tend { .. } => "tend",
         Task::Remove => "remove",
         Task::Lock { .. } => "lock",

@@ -40,6 +40,7 @@ mod rescue;
 mod resize;
 mod settings;
 mod settle;
+mod snapshot;
 mod state;
 mod steps;
 mod strict;
@@ -67,7 +68,7 @@ pub fn main() -> ExitCode {
         }
         Err(failure) => failed(failure),
     };
-    let well = matches!(outcome, Outcome::Done { .. });
+    let well = matches!(outcome, Outcome::Done { .. } | Outcome::Told { .. });
     let said = reporter.say(&Message::Outcome(outcome));
     if well && said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -101,6 +102,7 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
         Task::Resize { size, resting, remember } => {
             resize::resize(job, (*size, *remember), *resting, reporter)
         }
+        Task::Snapshot { wish } => return told(snapshot::snapshot(job, wish, reporter), reporter),
         Task::Tend { care } => tend::tend(job, *care, reporter),
         Task::Remove => remove::remove(job, reporter),
         Task::Check { seen, known } => return looked(check::check(job, *seen, *known, reporter), reporter),
@@ -129,6 +131,14 @@ fn looked(looked: Looked, reporter: &mut Reporter<impl std::io::Write>) -> Outco
             record: record.map(|record| serde_json::Value::Object(record.members().clone())),
             warnings: reporter.take_warnings(),
         },
+        Err(failure) => failed(failure),
+    }
+}
+
+/// What work on snapshots came to.
+fn told(told: Result<serde_json::Value, Failure>, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
+    match told {
+        Ok(report) => Outcome::Told { report, warnings: reporter.take_warnings() },
         Err(failure) => failed(failure),
     }
 }

@@ -1,6 +1,6 @@
 //! What `status` tells, as data: its JSON form.
 
-use crate::bus::{Failure, Session, Who};
+use crate::bus::{Failure, HomeRow, Question, Session, Who};
 use crate::carried::partial::{self, Partial};
 use crate::context::Context;
 use records::settings::HOME_ROOT;
@@ -47,6 +47,7 @@ pub fn report(ctx: &Context<'_>, names: &[&str]) -> Result<Value, Failure> {
         home.insert("uid".into(), row.uid.into());
         home.insert("state".into(), row.state.as_str().into());
         home.insert("sessions".into(), own.iter().map(|session| of_session(session)).collect());
+        home.insert("snapshots".into(), snapshots(ctx, row));
         home.insert("lastLock".into(), lock.map(|lock| lock["lastLock"].clone()).unwrap_or_default());
         home.insert("lockable".into(), lock.map_or(Value::Bool(true), |lock| lock["lockable"].clone()));
         list.push(Value::Object(home));
@@ -58,6 +59,25 @@ pub fn report(ctx: &Context<'_>, names: &[&str]) -> Result<Value, Failure> {
         "lastOpenSleep": security["lastOpenSleep"],
         "arriving": partial::list(Path::new(HOME_ROOT)).iter().map(of_partial).collect::<Value>(),
     }))
+}
+
+/// How many snapshots there are of an open home, and since when; null where that cannot be told, or not to who asks. Nobody is
+/// asked for a password here.
+fn snapshots(ctx: &Context<'_>, row: &HomeRow) -> Value {
+    // Of another's home polkit would ask.
+    let may = [0, row.uid].contains(&rustix::process::geteuid().as_raw());
+    if !may || !matches!(row.state.as_str(), "active" | "lingering") {
+        return Value::Null;
+    }
+    let report = ctx.daemon.own("ListSnapshots", Question::Name(&row.name)).ok();
+    let report = report.and_then(|text| serde_json::from_str::<Value>(&text).ok()).unwrap_or_default();
+    let made = |one: &Value| one["madeUSec"].clone();
+    report["snapshots"].as_array().map_or(Value::Null, |all| {
+        json!({
+            "count": all.len(), "oldestUSec": all.first().map(made), "newestUSec": all.last().map(made),
+            "waitsForReopening": report["waitsForReopening"],
+        })
+    })
 }
 
 /// A home that has not arrived whole.

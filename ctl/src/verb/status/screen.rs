@@ -41,6 +41,7 @@ fn block(out: &mut String, home: &Value, report: &Value, paint: Paint) {
     out.push_str(&format!("{} {name}{called}: {}\n", dot(state), paint.state(state)));
     let lines = [
         ("Space", space(&home["space"])),
+        ("Snapshots", snapshots(&home["snapshots"])),
         ("Sessions", sessions(list(&home["sessions"]))),
         ("Opens by", keys(&home["opensBy"])),
         ("Last lock", last_lock(home)),
@@ -70,6 +71,20 @@ fn space(space: &Value) -> Option<String> {
         figure("ceiling").map(|ceiling| format!("could grow to {}", show_size(ceiling))),
     ];
     joined(parts.into_iter().flatten())
+}
+
+fn snapshots(kept: &Value) -> Option<String> {
+    let count = kept["count"].as_u64()?;
+    let moment = |name: &str| kept[name].as_u64().map(show_moment).unwrap_or_default();
+    let all = match count {
+        0 => "none".to_owned(),
+        1 => format!("1, made {}", moment("newestUSec")),
+        count => {
+            format!("{count}, the last made {}, the first {}", moment("newestUSec"), moment("oldestUSec"))
+        }
+    };
+    let waits = kept["waitsForReopening"] == true;
+    Some(if waits { format!("{all}; restored, shows when the home is opened again") } else { all })
 }
 
 fn sessions(all: &[Value]) -> Option<String> {

@@ -4,7 +4,7 @@
 use super::action;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
-use crate::daemon::link::{HomeKey, Operation, Repair, Reply, Then, TrustReport};
+use crate::daemon::link::{HomeKey, Operation, Repair, Reply, Snapshots, Then, TrustReport};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use zbus::Connection;
@@ -144,6 +144,69 @@ impl Own {
         self.0.confirm_recovery_key(call, (user_name, typed, key_name), secret).await
     }
 
+    /// Which snapshots there are of an open home; JSON.
+    #[zbus(out_args("report"))]
+    async fn list_snapshots(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+    ) -> Result<String, Error> {
+        self.snapshots(Call { connection, header: &header }, user_name, Snapshots::List).await
+    }
+
+    /// Keeps what an open home is like; the label may be empty. Gives the name.
+    #[zbus(out_args("report"))]
+    async fn make_snapshot(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+        label: String,
+    ) -> Result<String, Error> {
+        self.snapshots(Call { connection, header: &header }, user_name, Snapshots::Make { label }).await
+    }
+
+    /// What has changed since a snapshot: in a folder, or (empty) in all of the home.
+    #[zbus(out_args("report"))]
+    async fn show_snapshot(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+        name: String,
+        path: String,
+    ) -> Result<String, Error> {
+        self.snapshots(Call { connection, header: &header }, user_name, Snapshots::Show { name, path }).await
+    }
+
+    /// Has a file or folder be as it was in a snapshot, or (empty) all of the home, from when it is opened the next time. What
+    /// is there now is kept, and the report says where.
+    #[zbus(out_args("report"))]
+    async fn restore_snapshot(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+        name: String,
+        path: String,
+    ) -> Result<String, Error> {
+        self.snapshots(Call { connection, header: &header }, user_name, Snapshots::Restore { name, path })
+            .await
+    }
+
+    /// Takes a snapshot away.
+    #[zbus(out_args("report"))]
+    async fn delete_snapshot(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+        name: String,
+    ) -> Result<String, Error> {
+        self.snapshots(Call { connection, header: &header }, user_name, Snapshots::Delete { name }).await
+    }
+
     /// Has all homes locked because the machine is to sleep: nothing starts that takes a key into memory, until
     /// `SleepIsOver`, logind's own word, or 300 s awake without a sleep. Gives the homes that somebody has left out.
     #[zbus(out_args("left_out"))]
@@ -194,6 +257,16 @@ impl Own {
         let caller = self.0.caller(call).await?;
         match self.0.ask(call, &caller, Operation::TrustOf(key)).await? {
             Reply::Trust(report) => Ok(trust_report(&report).to_string()),
+            other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
+        }
+    }
+
+    async fn snapshots(&self, call: Call<'_>, user_name: String, wish: Snapshots) -> Result<String, Error> {
+        let key = HomeKey::Name(user_name);
+        let caller = self.0.caller(call).await?;
+        self.0.permit(call, &caller, Rule::OwnerOrPolkit(action::UPDATE), Some(&key)).await?;
+        match self.0.ask(call, &caller, Operation::Snapshot(key, wish)).await? {
+            Reply::Told(report) => Ok(report.to_string()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }
     }

@@ -70,13 +70,14 @@ fn a_mounted_home_is_never_removed_nor_mounted_twice() {
 }
 
 #[test]
-fn nobody_who_wants_the_home_waits_for_a_change_of_size() {
-    for situation in all_situations().filter(|s| s.state.doing == Some(Work::Resizing)) {
+fn nobody_who_wants_the_home_waits_for_a_change_of_size_or_for_snapshots() {
+    let is_way_free = |work: Work| matches!(work, Work::Resizing | Work::Snapshotting);
+    for situation in all_situations().filter(|s| s.state.doing.is_some_and(is_way_free)) {
         for verb in [Verb::Acquire, Verb::Activate, Verb::LockAll, Verb::DeactivateAll, Verb::GiveUp] {
             assert_eq!(verdict(situation, verb), Verdict::Yield, "{situation:?} {verb:?}");
         }
     }
-    let stays = |work: Work| work != Work::Resizing && !work.gives_way();
+    let stays = |work: Work| !is_way_free(work) && !work.gives_way();
     for situation in all_situations().filter(|s| s.state.doing.is_none_or(stays)) {
         assert!(Verb::ALL.iter().all(|verb| verdict(situation, *verb) != Verdict::Yield));
     }
@@ -151,6 +152,7 @@ const AT_REST: &str = "
     Unlock               NotLocked NotLocked NotLocked NotLocked NotLocked NotLocked unlock  NotLocked
     Settle               settle   settle    settle   settle   settle   settle   settle  settle
     GiveUp               so       so        so       so       so       so       giveup  so
+    Snapshot             NotActive Absent   NotActive NotActive snap  snap    Locked NotActive
     Tend                 so       so        so       so       tend     tend     so  so
     Later(Realize)       Exists   NotSupported Exists Exists  Busy     Busy     Busy  Exists";
 
@@ -212,6 +214,7 @@ fn short(verdict: Verdict) -> String {
             Work::Unlocking(Purpose::Reference) => "unlock+",
             Work::Settling => "settle",
             Work::GivingUp => "giveup",
+            Work::Snapshotting => "snap",
             Work::Tending(_) => "tend",
         }
         .into(),

@@ -11,6 +11,7 @@ fn leaves_something(start: &StartJob) -> bool {
             | Task::GiveUp { .. }
             | Task::Remove
             | Task::Settle { .. }
+            | Task::Snapshot { .. }
             | Task::Tend { .. }
     );
     !by_itself
@@ -291,6 +292,7 @@ impl Scene {
             | Task::Check { .. }
             | Task::Repair { .. }
             | Task::Resize { .. }
+            | Task::Snapshot { .. }
             | Task::Tend { .. } => {}
             Task::Settle { .. } => {}
         }

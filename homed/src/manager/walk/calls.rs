@@ -3,7 +3,7 @@
 use super::world::{NAMES, World, user};
 use crate::home::effect::Event;
 use crate::home::inside::Class;
-use crate::job::{Reach, RecordChange};
+use crate::job::{Reach, RecordChange, Snapshots};
 use crate::words::request::{
     AtSuspend, Caller, HomeKey, Interactive, Later, Offer, Operation, Provenance, RequestId, Session, Then,
     Wish,
@@ -54,6 +54,7 @@ pub enum What {
     Repair,
     Rescue,
     Resize,
+    Snapshot,
     Lock,
     LockAll,
     LockForSleep,
@@ -70,7 +71,7 @@ pub enum What {
     TrustOf,
 }
 
-const ALL: [What; 47] = [
+const ALL: [What; 49] = [
     What::Create,
     What::Create,
     What::Create,
@@ -101,6 +102,8 @@ const ALL: [What; 47] = [
     What::Rescue,
     What::Resize,
     What::Resize,
+    What::Snapshot,
+    What::Snapshot,
     What::Lock,
     What::Lock,
     What::LockAll,
@@ -215,6 +218,7 @@ impl World {
             What::Repair => Operation::Repair(key, Default::default(), offer),
             What::Rescue => Operation::Rescue(key, None, offer),
             What::Resize => Operation::Resize(key, 0, offer),
+            What::Snapshot => Operation::Snapshot(key, Snapshots::List),
             What::Lock => Operation::Lock(key),
             What::LockAll => Operation::LockAll(Then::GoOn),
             What::LockForSleep => Operation::LockAll(Then::Hold),

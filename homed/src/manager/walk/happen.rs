@@ -125,6 +125,9 @@ impl World {
             | Task::Update { .. }
             | Task::Resize { .. }
             | Task::Tend { .. } => {}
+            Task::Snapshot { .. } => {
+                return Outcome::Told { report: serde_json::json!({}), warnings: Vec::new() };
+            }
         }
         let record = record.map(|start| {
             self.records.insert(user.clone(), start.job.record.clone());
@@ -149,7 +152,11 @@ impl World {
         }
         let by_itself = matches!(
             start.job.task,
-            Task::Deactivate { .. } | Task::Remove | Task::Settle { .. } | Task::Tend { .. }
+            Task::Deactivate { .. }
+                | Task::Remove
+                | Task::Settle { .. }
+                | Task::Snapshot { .. }
+                | Task::Tend { .. }
         );
         if !by_itself {
             self.left_open.insert(start.user.clone());

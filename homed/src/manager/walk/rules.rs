@@ -30,6 +30,7 @@ pub fn takes_key(start: &StartJob) -> bool {
         | Task::Rescue { .. }
         | Task::Resize { .. }
         | Task::Unlock { .. }
+        | Task::Snapshot { .. }
         | Task::Tend { .. } => true,
     }
 }

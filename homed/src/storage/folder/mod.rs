@@ -16,7 +16,8 @@ use super::parts::unmount;
 use super::traces::Traces;
 use super::whereabouts::{Clues, Kernel, Standing};
 use super::{
-    Backend, HomeDirectory, Locks, Mends, NewHome, Opened, Opening, Resized, Resizes, Spec, Tends, Vault,
+    Backend, HomeDirectory, Keeps, Locks, Mends, NewHome, Opened, Opening, Resized, Resizes, Spec, Tends,
+    Vault,
 };
 use crate::job::{Context, Failure, Force, Seen, Size, Step, Steps, refuse};
 use crate::sys::durable;
@@ -168,6 +169,10 @@ impl Backend for Folder {
     }
 
     fn tends(&self) -> Option<&dyn Tends> {
+        None
+    }
+
+    fn keeps(&self) -> Option<&dyn Keeps> {
         None
     }
 

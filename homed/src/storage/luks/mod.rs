@@ -14,10 +14,10 @@ use super::examined::{Examination, Examined};
 use super::parts::image::Blocks;
 use super::parts::{image, mapped};
 use super::{
-    Backend, Kind, Locks, Mends, NewHome, Opened, Opening, Parts, Resized, Resizes, Seal, Settled, Tends,
-    Unsealed,
+    Backend, Keeps, Kind, Locks, Mends, NewHome, Opened, Opening, Parts, Resized, Resizes, Seal, Settled,
+    Tends, Unsealed,
 };
-use crate::job::{Care, Context, Failure, Force, Mounted, Size, Step, Steps, refuse};
+use crate::job::{Care, Context, Failure, Force, Mounted, Size, Snapshots, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
 use crate::sys::waiting::wait_until;
 use crate::sys::{blockdev, durable, loopdev};
@@ -49,6 +49,7 @@ mod record_token;
 mod resize;
 mod sealed;
 mod segment;
+mod snapshots;
 mod spec;
 mod stretching;
 mod tend;
@@ -131,6 +132,10 @@ impl Backend for Luks {
         Some(self)
     }
 
+    fn keeps(&self) -> Option<&dyn Keeps> {
+        Some(self)
+    }
+
     fn mends(&self) -> Option<&dyn Mends> {
         Some(self)
     }
@@ -173,6 +178,16 @@ impl Resizes for Luks {
 impl Tends for Luks {
     fn tend(&self, care: Care, steps: &mut dyn Steps) -> Result<(), Failure> {
         tend::tend(&self.spec, care, steps)
+    }
+}
+
+impl Keeps for Luks {
+    fn snapshots(&self, wish: &Snapshots, now: u64, steps: &mut dyn Steps) -> Result<Value, Failure> {
+        snapshots::serve(&self.spec, wish, now, steps)
+    }
+
+    fn keep(&self, now: u64, steps: &mut dyn Steps) -> Result<(), Failure> {
+        snapshots::tend(&self.spec, now, steps)
     }
 }
 

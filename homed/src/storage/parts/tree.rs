@@ -5,7 +5,7 @@ use super::idmap;
 use super::superblock::Kind;
 use crate::job::{Context, Failure, refuse};
 use crate::sys::limits::{self, Limit};
-use crate::sys::mount::{self, Attributes, PrivateNamespace, Setting};
+use crate::sys::mount::{self, Attributes, Found, PrivateNamespace, Setting};
 use crate::sys::{btrfs, durable};
 use records::Refusal;
 use records::signature::Vouched;
@@ -48,12 +48,31 @@ impl PrivateMount {
     pub fn new(device: Device<'_>, way: &Way, _vouched: Vouched) -> Result<Self, Failure> {
         let mount = mount::open_file_system(device.kind.name(), device.path, &way.settings, way.attributes)
             .during("mounting the home")?;
+        Self::attached(mount)
+    }
+
+    fn attached(mount: OwnedFd) -> Result<Self, Failure> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(WORKPLACE).during(format!("making {WORKPLACE}"))?;
         let namespace = PrivateNamespace::enter().during("entering a private mount namespace")?;
         mount::attach(&mount, Path::new(WORKPLACE)).during("attaching the home privately")?;
         Ok(Self { root: mount, namespace: Some(namespace) })
+    }
+
+    /// Mounts a btrfs again that is mounted already, at its top: the kernel reads nothing anew, and all settings are those of
+    /// the mount there is.
+    pub fn again(home: &Found) -> Result<Self, Failure> {
+        let attributes = Attributes { no_suid: true, no_devices: true, no_execute: true };
+        let kind = Kind::Btrfs.name();
+        let mount = mount::open_file_system(kind, &home.mount.source, &[], attributes)
+            .during("mounting the file system of the home")?;
+        Self::attached(mount)
+    }
+
+    /// Its top.
+    pub fn top(&self) -> io::Result<OwnedFd> {
+        durable::directory_at(&self.root, ".")
     }
 
     /// Opens the user's directory in it.
@@ -64,7 +83,7 @@ impl PrivateMount {
     /// Makes the user's directory: a subvolume where that is possible.
     pub fn make(&self, name: &str) -> Result<OwnedFd, Failure> {
         // The mount's own descriptor is good for paths only.
-        let root = durable::directory_at(&self.root, ".").during("opening the file system")?;
+        let root = self.top().during("opening the file system")?;
         if btrfs::create_subvolume(&root, name).is_err() {
             rustix::fs::mkdirat(&self.root, name, Mode::from_raw_mode(0o700))
                 .map_err(io::Error::from)

@@ -59,7 +59,7 @@ impl Layers<'_> {
         let facts = self.facts(&crypt)?;
         let goal = match facts.goal(wish) {
             Ok(goal) => goal,
-            Err(unfit) => return unfit_for(unfit, facts.limits()),
+            Err(unfit) => return unfit_for(unfit, facts.limits(), self.snapshots()),
         };
         refuse_what_the_kind_cannot(facts.kind, goal)?;
         let Some(intent) = facts.intent(goal) else { return Ok(Resized { size: facts.size }) };
@@ -94,6 +94,11 @@ impl Layers<'_> {
             }
             (Kind::Btrfs | Kind::Ext4 | Kind::Xfs, _) => Ok(None),
         }
+    }
+
+    /// How many snapshots there may be that keep what was deleted.
+    fn snapshots(&self) -> usize {
+        super::snapshots::count(&self.directory)
     }
 
     /// A device is as large as it is.
@@ -201,9 +206,13 @@ fn kind_of(kind: filesystem::Kind) -> Kind {
     }
 }
 
-fn unfit_for<T>(unfit: Unfit, limits: Limits) -> Result<T, Failure> {
+fn unfit_for<T>(unfit: Unfit, limits: Limits, snapshots: usize) -> Result<T, Failure> {
     let (least, most) = (limits.least >> 20, limits.most >> 20);
     let why = match unfit {
+        Unfit::TooSmall if snapshots > 0 => {
+            "What is in the home does not fit in that size, with what its snapshots keep (homectl snapshot lists them, and \
+             deletes them)"
+        }
         Unfit::TooSmall => "What is in the home does not fit in that size",
         Unfit::TooLarge => "The disk has no room for that size",
     };

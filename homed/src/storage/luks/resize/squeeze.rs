@@ -37,7 +37,7 @@ pub fn file_system(
             if tries > 0 {
                 return Ok(Goal::Stay);
             }
-            unfit_for(Unfit::TooSmall, Limits { least: to + MIB, ..facts.limits() })
+            unfit_for(Unfit::TooSmall, Limits { least: to + MIB, ..facts.limits() }, layers.snapshots())
         }
     }
 }

@@ -1,0 +1,36 @@
+//! What may be wanted of the snapshots of a home.
+
+use serde::{Deserialize, Serialize};
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Snapshots {
+    /// Keep what the home is like now; empty: without a label.
+    Make {
+        /// What its maker calls it.
+        label: String,
+    },
+    /// Tell which there are.
+    #[default]
+    List,
+    /// Tell what has changed since.
+    Show {
+        /// Its name, its moment, or its label.
+        name: String,
+        /// Only there; empty: in all of it.
+        path: String,
+    },
+    /// Have files be as they were.
+    Restore {
+        /// Its name, its moment, or its label.
+        name: String,
+        /// The file or folder; empty: all of it.
+        path: String,
+    },
+    /// Take one away.
+    Delete {
+        /// Its name, its moment, or its label.
+        name: String,
+    },
+}
