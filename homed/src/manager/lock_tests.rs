@@ -16,6 +16,7 @@ mod proof;
 mod scene;
 mod settle;
 mod sleep;
+mod snapshots;
 
 use scene::{Scene, busy, done, offer, user};
 

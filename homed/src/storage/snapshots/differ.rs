@@ -8,8 +8,9 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// So many changes are listed; the others are counted.
+/// So many changes are listed, in so many bytes; the others are counted. (Paths may be as long as their user likes.)
 const LISTED: usize = 1000;
+const ROOM: usize = 256 << 10;
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ impl What {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
     changes: Vec<(What, String)>,
+    /// Bytes of their paths.
+    length: usize,
     /// So many more there are.
     more: u64,
     /// Bytes of what has changed since or is gone: at most that much is kept by the snapshot alone.
@@ -53,7 +56,8 @@ impl Difference {
     }
 
     fn add(&mut self, what: What, path: &str) {
-        if self.changes.len() < LISTED {
+        if self.changes.len() < LISTED && self.length + path.len() <= ROOM {
+            self.length += path.len();
             self.changes.push((what, path.to_owned()));
         } else {
             self.more += 1;
@@ -143,6 +147,15 @@ fn is_same(before: &Stat, now: &Stat) -> bool {
 mod tests {
     use super::*;
     use crate::sys::durable;
+
+    #[test]
+    fn no_paths_make_the_list_longer_than_it_may_be() {
+        let mut all = Difference::default();
+        (0..100).for_each(|_| all.add(What::New, &"x".repeat(50_000)));
+        assert!(all.to_json().to_string().len() < 2 * ROOM);
+        (0..5000).for_each(|_| all.add(What::Gone, "y"));
+        assert_eq!((all.changes.len(), all.more), (LISTED, 5100 - 1000));
+    }
 
     #[test]
     fn what_is_new_changed_and_gone_is_told() {
