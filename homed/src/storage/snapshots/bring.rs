@@ -300,8 +300,14 @@ mod tests {
         link("from/out", "../others");
         link("home/in", "../others");
         assert!(scene.bring("out/secret").is_err());
+        // Nor where it is not the last folder.
+        std::fs::create_dir(scene.top.path().join("others/deep")).expect("made");
+        scene.write("others/deep/secret", "of bob");
+        std::fs::create_dir_all(scene.top.path().join("home/out/deep")).expect("made");
+        assert!(scene.bring("out/deep/secret").is_err());
+        assert_eq!(scene.read("home/out/deep/secret"), "");
         assert!(scene.bring("in/x").is_err());
-        assert_eq!(std::fs::read_dir(scene.top.path().join("others")).expect("read").count(), 1);
+        assert_eq!(std::fs::read_dir(scene.top.path().join("others")).expect("read").count(), 2);
         // A link itself is restored as one, and nothing of what it points to.
         link("from/d/link", "../../others/secret");
         scene.bring("d/link").expect("brought");
