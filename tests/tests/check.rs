@@ -293,7 +293,12 @@ fn a_damaged_file_system_is_told_rescued_and_repaired() -> Result<()> {
     // The journal is gone: the kernel does not mount that.
     machine.check(&on_device("debugfs -w -R 'clri <8>' /dev/mapper/peek 2>/dev/null"))?;
     let said = machine.refused("activate alice", "correcthorse", "")?;
-    ensure!(said.contains("The password was not the problem") && !said.contains("unexpectedly"), "{said}");
+    ensure!(
+        said.contains("The key is right")
+            && said.contains("homectl rescue")
+            && !said.contains("unexpectedly"),
+        "{said}"
+    );
     machine.nothing_open("alice")?;
     // Nothing inside was changed: a refused home is not marked as cut off.
     assert_eq!(machine.state("alice")?, "inactive");

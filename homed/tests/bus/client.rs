@@ -77,6 +77,13 @@ impl Client {
         state
     }
 
+    /// Asks until the home is in that state: what others do in between shows for a moment, too.
+    pub async fn becomes(&self, name: &str, state: &str) {
+        while self.state(name).await != state {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub async fn list(&self) -> Vec<(String, String)> {
         type Row = (String, u32, String, u32, String, String, String, zbus::wire::OwnedObjectPath);
         let reply = self.manager("ListHomes", &()).await.expect("listed");

@@ -124,6 +124,7 @@ def by_worker(task, password, new=None):
         "machine": machine,
         "host": "machine",
         "strangers": "restricted",
+        "removal": "free",
         "record": record,
         "task": task,
         "secret": {"password": [password]},
