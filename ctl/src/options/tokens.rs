@@ -59,21 +59,16 @@ impl TokenWish {
         self.renamed.is_empty() && self.removed.is_empty()
     }
 
-    /// Changes a record; numbers and names are those of the record before. The error is for the user.
-    pub fn apply(&self, before: &Record, members: &mut Map<String, Value>) -> Result<(), String> {
-        let all = before.named_keys();
-        for (which, name) in &self.renamed {
-            let mut key = find(&all, which)?.clone();
-            key.name = Some(name.clone());
-            keys::describe(members, &key);
-        }
-        for which in &self.removed {
-            let key = find(&all, which)?;
-            keys::take_out(members, key.kind, &key.id);
-        }
-        self.refuse_one_name_for_two(members)?;
-        keys::sweep(members);
-        Ok(())
+    /// Which keys are meant: numbers and names are those of this record. The error is for the user.
+    pub fn meant(&self, record: &Record) -> Result<Meant<'_>, String> {
+        let all = record.named_keys();
+        let rename = |(which, name): &'_ (String, String)| {
+            Ok(Renamed { key: find(&all, which)?.clone(), name: name.clone() })
+        };
+        let renamed: Result<_, String> = self.renamed.iter().map(rename).collect();
+        let removed: Result<_, String> =
+            self.removed.iter().map(|which| find(&all, which).cloned()).collect();
+        Ok(Meant { wish: self, renamed: renamed?, removed: removed? })
     }
 
     fn refuse_one_name_for_two(&self, members: &Map<String, Value>) -> Result<(), String> {
@@ -86,6 +81,54 @@ impl TokenWish {
             None => Ok(()),
         }
     }
+}
+
+/// The keys that the options mean. They stay the same ones where the record has changed and its keys have other numbers.
+pub struct Meant<'a> {
+    wish: &'a TokenWish,
+    renamed: Vec<Renamed>,
+    removed: Vec<NamedKey>,
+}
+
+struct Renamed {
+    key: NamedKey,
+    name: String,
+}
+
+impl Meant<'_> {
+    /// Takes out of the members of `record` what goes: before anything is enrolled, for a card or a PIN that is enrolled anew is
+    /// told from others by the same text. Refused where a key that was meant is not in the record any more.
+    pub fn remove(&self, record: &Record, members: &mut Map<String, Value>) -> Result<(), String> {
+        let all = record.named_keys();
+        let is_there = |key: &NamedKey| all.iter().any(|one| is_same(one, key));
+        if let Some(gone) =
+            self.renamed.iter().map(|one| &one.key).chain(&self.removed).find(|key| !is_there(key))
+        {
+            let called = gone.called().map(|name| format!(" {name}")).unwrap_or_default();
+            return Err(format!(
+                "The {}{called} that was meant is not in the home's record any more: it was changed elsewhere. homectl inspect \
+                 --details shows what it has now",
+                gone.kind.words
+            ));
+        }
+        self.removed.iter().for_each(|key| keys::take_out(members, key.kind, &key.id));
+        Ok(())
+    }
+
+    /// Gives names, once what is enrolled is there, too.
+    pub fn rename(&self, members: &mut Map<String, Value>) -> Result<(), String> {
+        for Renamed { key, name } in &self.renamed {
+            let known = keys::named(members, key.kind, &key.id);
+            keys::describe(members, &NamedKey { name: Some(name.clone()), ..known });
+        }
+        self.wish.refuse_one_name_for_two(members)?;
+        keys::sweep(members);
+        Ok(())
+    }
+}
+
+fn is_same(one: &NamedKey, other: &NamedKey) -> bool {
+    (one.kind, &one.id) == (other.kind, &other.id)
 }
 
 /// The key of that number, from 1, or name.
@@ -122,7 +165,9 @@ mod tests {
         let read = |members: &Map<String, Value>| {
             Record::from_value(Value::Object(members.clone()), Sections::HOST).expect("valid")
         };
-        wish.apply(&read(members), members)?;
+        let (before, meant) = (read(members), wish.meant(&read(members))?);
+        meant.remove(&before, members)?;
+        meant.rename(members)?;
         Ok(read(members).named_keys().iter().map(|key| key.called().unwrap_or("-").to_owned()).collect())
     }
 
@@ -143,11 +188,40 @@ mod tests {
             (TokenName, "1=a=b"),
             (RemoveToken, "red"),
         ] {
-            let before = members.clone();
             assert!(changed(&mut members.clone(), &[(special, value)]).is_err(), "{value}");
-            assert_eq!(members, before);
         }
         assert_eq!(changed(&mut members, &[(RemoveToken, "blue")]), Ok(vec!["-".into()]));
+    }
+
+    #[test]
+    fn the_key_that_was_meant_goes_whatever_its_number_is_by_then() {
+        let read = |members: &Map<String, Value>| {
+            Record::from_value(Value::Object(members.clone()), Sections::HOST).expect("valid")
+        };
+        let ids = |members: &Map<String, Value>| -> Vec<String> {
+            read(members).named_keys().iter().map(|key| key.id.clone()).collect()
+        };
+        let mut wish = TokenWish::default();
+        wish.take(Special::RemoveToken, "2").expect("taken");
+        let first = read(&members());
+        let meant = wish.meant(&first).expect("there");
+        // A card was enrolled elsewhere, which comes before security keys.
+        let mut newer = members();
+        keys::put(
+            &mut newer,
+            keys::SMART_CARD,
+            json!({"uri": "pkcs11:token=a", "data": "AAAA", "hashedPassword": "$y$2"}),
+        );
+        meant.remove(&read(&newer), &mut newer).expect("there");
+        assert_eq!(ids(&newer), ["pkcs11:token=a", "AAAA"]);
+        // It is gone already: another one of its number stays.
+        let before = newer.clone();
+        assert!(
+            meant
+                .remove(&read(&before), &mut newer)
+                .is_err_and(|why| why.starts_with("The security key that"))
+        );
+        assert_eq!(newer, before);
     }
 
     #[test]

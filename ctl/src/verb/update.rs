@@ -8,6 +8,7 @@ use crate::bus::{Failure, Order, Who};
 use crate::context::Context;
 use crate::identity::{self, Identity};
 use crate::new_keys::NewKeys;
+use crate::options::tokens::Meant;
 use crate::recovery_key::RecoveryKey;
 use records::credentials::Permitted;
 use records::{Credentials, Record, Refusal, Sections};
@@ -67,9 +68,11 @@ fn change(
 ) -> Result<(), Failure> {
     let name = start.user().as_str().to_owned();
     let mut drafted = ctx.draft.apply(start.members().clone(), &ctx.machine.id);
-    ctx.draft.names.apply(&start, &mut drafted).map_err(nothing_changed)?;
+    // Numbers are those of the record that its user has seen, also where a newer one is taken over.
+    let meant = ctx.draft.names.meant(&start).map_err(nothing_changed)?;
+    meant.remove(&start, &mut drafted).and_then(|()| meant.rename(&mut drafted)).map_err(nothing_changed)?;
     let keys = NewKeys::wanted(ctx, &drafted, credentials)?;
-    let members = changed(ctx, &start, &keys)?;
+    let members = changed(ctx, &start, &keys, &meant)?;
     if ctx.settings.dry_run {
         ctx.asker.notice(&format!("{:#}", Value::Object(members)));
         return Ok(());
@@ -79,7 +82,7 @@ fn change(
         Err(failure) if failure.is(Refusal::RecordDowngrade) && may_take_over(ctx) => {
             take_over(ctx, &name, credentials)?;
             let (start, _) = fetch(ctx, arguments)?;
-            let members = changed(ctx, &start, &keys)?;
+            let members = changed(ctx, &start, &keys, &meant)?;
             send(ctx, &start, &members, credentials)?;
         }
         sent => sent?,
@@ -108,7 +111,12 @@ fn nothing_changed(why: String) -> Failure {
 }
 
 /// The members of the changed record.
-fn changed(ctx: &Context<'_>, start: &Record, keys: &NewKeys) -> Result<Map<String, Value>, Failure> {
+fn changed(
+    ctx: &Context<'_>,
+    start: &Record,
+    keys: &NewKeys,
+    meant: &Meant<'_>,
+) -> Result<Map<String, Value>, Failure> {
     let from_file_with_date = ctx.settings.identity.is_some() && start.last_change_usec() != 0;
     let mut members = ctx.draft.apply(start.only(Sections::SIGNED).members().clone(), &ctx.machine.id);
     members.remove("blobManifest");
@@ -123,11 +131,24 @@ fn changed(ctx: &Context<'_>, start: &Record, keys: &NewKeys) -> Result<Map<Stri
     if !keys.is_empty() {
         members.insert("lastPasswordChangeUSec".to_owned(), json!(ctx.now_usec));
     }
-    keys.enroll(&mut members, ctx.now_usec);
-    ctx.draft.names.apply(start, &mut members).map_err(nothing_changed)?;
+    change_keys(start, &mut members, keys, meant, ctx.now_usec).map_err(nothing_changed)?;
     Record::from_value(Value::Object(members.clone()), Sections::EMBEDDED)
         .map_err(|e| Failure::say(e.to_string()))?;
     Ok(members)
+}
+
+/// Takes keys out of the members of `start`, puts new ones in and gives names, in this order: a key that goes may be one that
+/// is enrolled anew.
+fn change_keys(
+    start: &Record,
+    members: &mut Map<String, Value>,
+    keys: &NewKeys,
+    meant: &Meant<'_>,
+    now_usec: u64,
+) -> Result<(), String> {
+    meant.remove(start, members)?;
+    keys.enroll(members, now_usec);
+    meant.rename(members)
 }
 
 /// The record to change, and what came with it to prove who changes it.
@@ -184,4 +205,52 @@ fn resize(ctx: &Context<'_>, name: &str, credentials: &mut Credentials) -> Resul
     ctx.talk(name).insist(credentials, |handed| {
         ctx.daemon.order("ResizeHome", Order::Size(name, AS_IN_RECORD, &handed.argument))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::new_keys::Made;
+    use crate::options::Special;
+    use crate::options::tokens::TokenWish;
+    use records::keys::{self, MACHINE_PIN, RECOVERY_KEY, SECURITY_KEY, SMART_CARD};
+
+    #[test]
+    fn a_key_that_goes_may_be_enrolled_anew_in_the_same_call() {
+        let (this, another) = ("0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdee");
+        for (kind, id, other, mut entry) in [
+            (
+                SMART_CARD,
+                "pkcs11:token=a",
+                "pkcs11:token=b",
+                json!({"data": "AAAA", "hashedPassword": "$y$1"}),
+            ),
+            (SECURITY_KEY, "AAAA", "BBBB", json!({"salt": "AAAA", "hashedPassword": "$y$1"})),
+            (MACHINE_PIN, this, another, json!({"wanted": {"device": "auto", "pcrs": []}})),
+            (RECOVERY_KEY, "$y$1", "$y$2", json!({"type": "modhex64"})),
+        ] {
+            let mut entry = |id: &str| {
+                entry[kind.id] = json!(id);
+                entry.clone()
+            };
+            let record = |members: &Map<String, Value>| {
+                Record::from_value(Value::Object(members.clone()), Sections::HOST).expect("valid")
+            };
+            let mut members = Map::new();
+            members.insert("userName".into(), json!("alice"));
+            keys::put(&mut members, kind, entry(id));
+            keys::put(&mut members, kind, entry(other));
+            let start = record(&members);
+            let mut wish = TokenWish::default();
+            for (special, value) in [(Special::RemoveToken, "1"), (Special::TokenName, "2=old")] {
+                wish.take(special, value).expect("taken");
+            }
+            let mut new = NewKeys::default();
+            new.add(Made { kind, entry: entry(id), model: None });
+            change_keys(&start, &mut members, &new, &wish.meant(&start).expect("there"), 7).expect("changed");
+            let named = record(&members).named_keys();
+            let told: Vec<_> = named.iter().map(|key| (key.id.as_str(), key.name.as_deref())).collect();
+            assert_eq!(told, [(other, Some("old")), (id, None)], "{}", kind.words);
+        }
+    }
 }
