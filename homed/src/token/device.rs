@@ -56,7 +56,7 @@ impl<T: Device> Token for T {
         let all = entries(self, record);
         if !all.is_empty() && self.derive(record, offer).is_empty() {
             // The reason why not stays with the offer.
-            let _ = ask::<T>(all, &record.named_keys(), offer);
+            let _ = ask(self, all, &record.named_keys(), offer);
         }
     }
 
@@ -73,25 +73,25 @@ impl<T: Device> Token for T {
     }
 
     fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
-        super::answered(entry, offer)
+        super::answered(self, entry, offer)
     }
 
     fn enrol(&self, entry: &Value, offer: &Offer<'_>) -> Result<Secret, Refused> {
         if let Some(key) = self.at_hand(entry, offer) {
             return Ok(key);
         }
-        ask::<T>(std::slice::from_ref(entry), &[], offer)?;
+        ask(self, std::slice::from_ref(entry), &[], offer)?;
         self.at_hand(entry, offer).ok_or_else(|| none_plugged_in(T::KIND, offer))
     }
 }
 
 /// Asks for one of these entries. What is given, or why nothing is, stays with the offer.
-fn ask<T: Device>(entries: &[Value], names: &[NamedKey], offer: &Offer<'_>) -> Result<(), Refused> {
+fn ask<T: Device>(kind: &T, entries: &[Value], names: &[NamedKey], offer: &Offer<'_>) -> Result<(), Refused> {
     let before = offer.no_answer.borrow().get(T::KIND.list).cloned();
     if let Some(final_word) = before.filter(|why| is_final(why.refusal)) {
         return Err(final_word);
     }
-    let done = ask_anew::<T>(entries, names, offer);
+    let done = ask_anew(kind, entries, names, offer);
     let mut refused = offer.no_answer.borrow_mut();
     match &done {
         Ok(()) => drop(refused.remove(T::KIND.list)),
@@ -105,15 +105,22 @@ fn is_final(refusal: Refusal) -> bool {
     super::is_wrong_pin(refusal) || matches!(refusal, Refusal::TokenPinLocked | Refusal::TokenActionTimeout)
 }
 
-fn ask_anew<T: Device>(all: &[Value], names: &[NamedKey], offer: &Offer<'_>) -> Result<(), Refused> {
+fn ask_anew<T: Device>(
+    kind: &T,
+    all: &[Value],
+    names: &[NamedKey],
+    offer: &Offer<'_>,
+) -> Result<(), Refused> {
     let known = all.iter().filter_map(|entry| {
-        Some((T::read(entry)?, entry.get("hashedPassword")?.as_str()?, entry.get(T::KIND.id)?.as_str()?))
+        let (hash, id) = (entry.get("hashedPassword")?.as_str()?, entry.get(T::KIND.id)?.as_str()?);
+        Some((T::read(entry)?, hash, id, entry))
     });
-    let (mut entries, mut hashes, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-    for (entry, hash, id) in known {
+    let (mut entries, mut hashes, mut ids, mut wholes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (entry, hash, id, whole) in known {
         entries.push(entry);
         hashes.push(hash);
         ids.push(id);
+        wholes.push(whole);
     }
     let fits = |at: usize, secret: &Secret| hashes.get(at).is_some_and(|hash| crypt3::matches(secret, hash));
     let asked = T::asked(&entries, offer, &fits).map_err(|failure| T::refused(&failure, ""))?;
@@ -121,8 +128,9 @@ fn ask_anew<T: Device>(all: &[Value], names: &[NamedKey], offer: &Offer<'_>) -> 
     let id = asked.about.and_then(|at| ids.get(at).copied());
     let called = called(T::KIND, (id, &asked.device), names);
     let (at, secret) = asked.done.map_err(|failure| T::refused(&failure, called))?;
-    let hash = hashes.get(at).copied().unwrap_or_default();
-    offer.answered.borrow_mut().insert(hash.to_owned(), secret);
+    if let Some(entry) = wholes.get(at).copied() {
+        offer.keep(kind, entry.clone(), secret);
+    }
     Ok(())
 }
 

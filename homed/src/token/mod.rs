@@ -38,6 +38,11 @@ pub trait Token {
         true
     }
 
+    /// Whether an entry that takes another's place is the same key, set anew.
+    fn sets_anew(&self, _before: &Value, _new: &Value, _: &Offer<'_>) -> bool {
+        false
+    }
+
     /// Whether there is something to be asked here for the record's entries.
     fn can_ask(&self, record: &Record, _: &Offer<'_>) -> bool {
         record.has_tokens()
@@ -72,10 +77,20 @@ fn entries<'a>(kind: &dyn Token, record: &'a Record) -> &'a [Value] {
     record.keys_of(kind.member())
 }
 
-/// What a device has answered for an entry, if one was asked.
-fn answered(entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
-    let hash = entry.get("hashedPassword")?.as_str()?;
-    offer.answered.borrow().get(hash).map(Secret::duplicate)
+/// What a device has answered.
+struct Answered {
+    /// The list of its kind.
+    list: &'static str,
+    /// The whole entry it was asked for: a record may have the same hash beside what another device answers to.
+    entry: Value,
+    secret: Secret,
+}
+
+/// What a device has answered for an entry of a kind, if one was asked.
+fn answered(kind: &dyn Token, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
+    let all = offer.answered.borrow();
+    let its = all.iter().find(|one| one.list == kind.member() && one.entry == *entry)?;
+    Some(its.secret.duplicate())
 }
 
 /// What a kind answers.
@@ -98,8 +113,8 @@ pub struct Offer<'a> {
     keys: &'a dyn fido2::Keys,
     cards: &'a dyn pkcs11::Cards,
     computer: &'a dyn tpm2::Computer,
-    /// What tokens have answered, by the hashes of the entries.
-    answered: RefCell<HashMap<String, Secret>>,
+    /// What tokens have answered.
+    answered: RefCell<Vec<Answered>>,
     /// Why those of a kind have not, by the kind's list.
     no_answer: RefCell<HashMap<&'static str, Refused>>,
     /// Why the PIN of this computer has not opened anything.
@@ -127,7 +142,13 @@ impl<'a> Offer<'a> {
     /// What tokens have answered, where it is as long as 256 random bits are (in base64): nobody guesses at that.
     pub fn random(&self) -> Vec<Secret> {
         let answered = self.answered.borrow();
-        answered.values().filter(|answer| answer.open().len() >= RANDOM).map(Secret::duplicate).collect()
+        let secrets = answered.iter().map(|answered| &answered.secret);
+        secrets.filter(|secret| secret.open().len() >= RANDOM).map(Secret::duplicate).collect()
+    }
+
+    /// Keeps what a device of a kind has answered for an entry.
+    fn keep(&self, kind: &dyn Token, entry: Value, secret: Secret) {
+        self.answered.borrow_mut().push(Answered { list: kind.member(), entry, secret });
     }
 
     /// Whether no more tokens are asked: one has answered, or its PIN was wrong, and another's tries would be burnt by it.

@@ -10,8 +10,7 @@ use super::{Answer, Offer, Token, entries};
 use crate::sys::crypt3;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-pub use here::Here;
-use here::Stopped;
+pub use here::{Here, Stopped};
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret, UserName};
 use serde_json::{Value, json};
@@ -48,6 +47,11 @@ impl Token for Tpm2 {
         false
     }
 
+    /// This computer's.
+    fn sets_anew(&self, before: &Value, new: &Value, offer: &Offer<'_>) -> bool {
+        offer.computer.id().is_some_and(|id| is_of(before, &id) && is_of(new, &id))
+    }
+
     fn can_ask(&self, record: &Record, offer: &Offer<'_>) -> bool {
         own(record, offer).is_some()
     }
@@ -79,7 +83,7 @@ impl Token for Tpm2 {
     }
 
     fn at_hand(&self, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
-        super::answered(entry, offer)
+        super::answered(self, entry, offer)
     }
 
     /// Where it was not the PIN itself, the PIN may be tried again.
@@ -133,7 +137,7 @@ fn ask(user: &UserName, (entry, pin): (&Value, &Secret), offer: &Offer<'_>) -> R
     if !crypt3::matches(&secret, hash) {
         return Err(refused(&Stopped::At(Failure::Broken("it has given another secret".into())), user));
     }
-    offer.answered.borrow_mut().insert(hash.to_owned(), secret);
+    offer.keep(&Tpm2, entry.clone(), secret);
     Ok(())
 }
 
@@ -188,7 +192,7 @@ fn made(wish: &Value, offer: &Offer<'_>) -> Result<Value, Refused> {
         "pcrs": sealed.pcrs,
         "hashedPassword": hash,
     });
-    offer.answered.borrow_mut().insert(hash, secret);
+    offer.keep(&Tpm2, entry.clone(), secret);
     Ok(entry)
 }
 
