@@ -50,20 +50,21 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
     Ok(Some(Change { others: count(new).saturating_sub(wanted.len()), wanted }))
 }
 
-/// Refuses that a key goes where the machine wants a recovery key to be shown for that, and none was.
+/// Refuses that a key goes where the machine wants a recovery key to be shown for that, and none was. A home that has one gets no
+/// other without it: whoever has the password alone would enrol one of their own, and show that.
 pub fn refuse_removal(
     before: &Record,
     new: &Record,
     offer: &Offer<'_>,
     removal: Removal,
 ) -> Result<(), Refused> {
-    if removal == Removal::Free || !removes(before, new, offer) {
+    if removal == Removal::Free || !removes(before, new, offer) && !adds_recovery_key(before, new) {
         return Ok(());
     }
     match super::recovery::RecoveryKey.proves(before, offer) {
         Answer::Keys(_) => Ok(()),
         Answer::Failed(_) => {
-            let sentence = "This machine removes keys of a home only where its recovery key is given, too (RecoveryForRemoval= in homed.conf).";
+            let sentence = "This machine removes keys of a home, and adds recovery keys to the one it has, only where its recovery key is given, too (RecoveryForRemoval= in homed.conf).";
             Err(Refused::new(Refusal::BadRecoveryKey, sentence))
         }
         Answer::NotMine => {
@@ -72,6 +73,13 @@ pub fn refuse_removal(
             Err(Refused::new(Refusal::AccessDenied, sentence))
         }
     }
+}
+
+/// Whether a home that has a recovery key gets another one.
+fn adds_recovery_key(before: &Record, new: &Record) -> bool {
+    let known = entries(&super::recovery::RecoveryKey, before);
+    !known.is_empty()
+        && entries(&super::recovery::RecoveryKey, new).iter().any(|entry| !known.contains(entry))
 }
 
 /// Whether a key goes and nothing takes its place. A device's entry that is another one is another key: what opened before does

@@ -121,6 +121,14 @@ fn a_machine_may_want_the_recovery_key_for_a_removal() {
     // Another recovery key: the one that goes has to be shown.
     let another = made(&[&one], true, true, "$y$a");
     assert_eq!(asked(&with_recovery, &another, "one", wanted), Some(Refusal::BadRecoveryKey));
+    // One's own recovery key beside the owner's would be shown next.
+    let mut beside = recovery.clone();
+    beside.push(json!({"type": "modhex64", "hashedPassword": "$y$own"}));
+    let own_key = with_recovery.with_privileged("recoveryKey", beside.into());
+    assert_eq!(asked(&with_recovery, &own_key, "one", wanted), Some(Refusal::BadRecoveryKey));
+    assert_eq!(asked(&with_recovery, &own_key, &text, wanted), None);
+    let without = made(&[&one], true, false, "$y$a");
+    assert_eq!(asked(&without, &with_recovery, "one", wanted), None, "the first one");
     // What is added, or set anew, is no removal.
     for new in
         [keeping(made(&[&one, &one], true, true, "$y$a")), keeping(made(&["$y$x"], true, true, "$y$b"))]
