@@ -45,6 +45,15 @@ fn help_version_and_what_packaging_asks_for() {
     }
 }
 
+#[test]
+fn a_home_that_is_made_has_no_keys_to_remove_or_rename() {
+    for option in ["--remove-token=1", "--token-name=1=blue"] {
+        let output = homectl(&["create", "anna", option], &DRY);
+        assert_eq!(output.status.code(), Some(1), "{option}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("Nothing was made"), "{option}");
+    }
+}
+
 const DRY: [(&str, &str); 2] = [("SYSTEMD_HOME_DRY_RUN", "1"), ("NEWPASSWORD", "quite a secret")];
 
 #[test]

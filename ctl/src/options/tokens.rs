@@ -133,9 +133,12 @@ fn is_same(one: &NamedKey, other: &NamedKey) -> bool {
 
 /// The key of that number, from 1, or name.
 fn find<'a>(all: &'a [NamedKey], which: &str) -> Result<&'a NamedKey, String> {
-    if let Ok(number) = which.parse::<usize>() {
-        let key = number.checked_sub(1).and_then(|at| all.get(at));
-        return key.ok_or_else(|| format!("The home has no key of the number {number}"));
+    // As names are told from numbers: "+1" is a name.
+    if which.chars().all(|letter| letter.is_ascii_digit()) {
+        let at = which.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        return at
+            .and_then(|at| all.get(at))
+            .ok_or_else(|| format!("The home has no key of the number {which}"));
     }
     let mut called = all.iter().filter(|key| key.name.as_deref() == Some(which));
     match (called.next(), called.next()) {
@@ -187,6 +190,8 @@ mod tests {
             (TokenName, "1=2"),
             (TokenName, "1=a=b"),
             (RemoveToken, "red"),
+            (RemoveToken, "+1"),
+            (RemoveToken, "99999999999999999999"),
         ] {
             assert!(changed(&mut members.clone(), &[(special, value)]).is_err(), "{value}");
         }

@@ -14,6 +14,11 @@ use serde_json::{Map, Value, json};
 
 /// `create USER`, or `create --identity=`
 pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
+    if !ctx.draft.names.is_empty() {
+        return Err(Failure::say(
+            "--remove-token= and --token-name=KEY=NAME are about keys of a home that is there. Nothing was made.",
+        ));
+    }
     let (members, given) = start(ctx, arguments)?;
     let members = ctx.draft.apply(members, &ctx.machine.id);
     refuse_what_cannot_be(ctx, &members)?;

@@ -72,8 +72,15 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
             ("TrustForeignHomes", word) if Strangers::parse(word).is_some() => {
                 defaults.strangers = Strangers::parse(word).unwrap_or(defaults.strangers);
             }
-            ("RecoveryForRemoval", "no" | "") => defaults.removal = Removal::Free,
-            ("RecoveryForRemoval", "yes") => defaults.removal = Removal::WithRecoveryKey,
+            ("RecoveryForRemoval", "") => defaults.removal = Defaults::default().removal,
+            ("RecoveryForRemoval", word) => {
+                let wanted = boolean(word);
+                if wanted.is_none() {
+                    complaints.push(format!("RecoveryForRemoval={word} is not known and is taken for yes"));
+                }
+                defaults.removal =
+                    if wanted == Some(false) { Removal::Free } else { Removal::WithRecoveryKey };
+            }
             ("Overcommit", "") => defaults.overcommit = Defaults::default().overcommit,
             ("Overcommit", text) if percent(text).is_some() => {
                 defaults.overcommit = percent(text).unwrap_or(defaults.overcommit);
@@ -99,6 +106,15 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// As systemd reads booleans.
+fn boolean(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
+        _ => None,
+    }
 }
 
 /// `150%`; less than all of the disk is no limit that anybody could want.
@@ -133,6 +149,18 @@ mod tests {
             1
         );
         assert_eq!(defaults.removal, Removal::WithRecoveryKey);
+        for (word, removal) in [
+            ("off", Removal::Free),
+            ("True", Removal::WithRecoveryKey),
+            ("0", Removal::Free),
+            ("1", Removal::WithRecoveryKey),
+            ("", Removal::Free),
+        ] {
+            assert!(apply(&mut defaults, &format!("[Home]\nRecoveryForRemoval={word}")).is_empty());
+            assert_eq!(defaults.removal, removal, "{word}");
+        }
+        assert_eq!(apply(&mut defaults, "[Home]\nRecoveryForRemoval=perhaps").len(), 1);
+        assert_eq!(defaults.removal, Removal::WithRecoveryKey, "what cannot be read is no leave");
         assert_eq!(defaults.file_system_type, None);
     }
 
