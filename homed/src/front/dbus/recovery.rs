@@ -11,13 +11,16 @@ use records::{Record, Secret, Sections, UserName, recovery};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::task::AbortHandle;
 use zbus::wire::OwnedFd;
 
 /// How long it takes to write one down, at the most.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How often the part may be mistyped.
 const MISTYPED: u8 = 3;
+/// How many wait for one UID at the most: the oldest goes then.
+const MOST: usize = 16;
 /// Groups of a key.
 const GROUPS: usize = 8;
 
@@ -30,42 +33,74 @@ struct Shown {
     mistyped: u8,
     /// Tells it from others that came to its place.
     number: u64,
+    /// When it counts no more.
+    until: Instant,
+    /// Forgets it then.
+    timer: Option<Timer>,
     /// What the caller reads; wiped with it.
     _memory: Memory,
 }
 
-/// The keys that were shown: one for each UID, so that there are never more of them than who may have one.
+/// Ends with the key it is for.
+struct Timer(AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The keys that were shown: one for each UID and home, so that who makes one for a home leaves those of others, and a few for
+/// each UID.
 #[derive(Default)]
 pub struct ShownKeys {
-    shown: Mutex<(u64, HashMap<u32, Shown>)>,
+    shown: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    /// The number of the newest.
+    last: u64,
+    keys: HashMap<(u32, UserName), Shown>,
 }
 
 impl ShownKeys {
-    fn locked(&self) -> MutexGuard<'_, (u64, HashMap<u32, Shown>)> {
+    fn locked(&self) -> MutexGuard<'_, All> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps one, in the place of the one that was shown to the same UID before; gives its number.
+    /// Keeps one, in the place of the one that was shown to the same UID for the same home before; gives its number.
     fn keep(&self, uid: u32, mut shown: Shown) -> u64 {
         let mut all = self.locked();
-        all.0 += 1;
-        shown.number = all.0;
-        all.1.insert(uid, shown);
-        all.0
+        all.last += 1;
+        shown.number = all.last;
+        all.keys.insert((uid, shown.user.clone()), shown);
+        let its: Vec<_> = all.keys.iter().filter(|(place, _)| place.0 == uid).collect();
+        if its.len() > MOST {
+            let oldest = its.into_iter().min_by_key(|(_, shown)| shown.number);
+            let place = oldest.map(|(place, _)| place.clone());
+            place.and_then(|place| all.keys.remove(&place));
+        }
+        all.last
     }
 
-    /// Forgets that one, if it is still there.
-    fn forget(&self, uid: u32, number: u64) {
-        let mut all = self.locked();
-        if all.1.get(&uid).is_some_and(|shown| shown.number == number) {
-            all.1.remove(&uid);
+    /// Has the one of that number forgotten by this timer, which ends with it.
+    fn time(&self, number: u64, timer: Timer) {
+        if let Some(shown) = self.locked().keys.values_mut().find(|shown| shown.number == number) {
+            shown.timer = Some(timer);
         }
+    }
+
+    /// Forgets the one of that number, if it is still there.
+    fn forget(&self, number: u64) {
+        self.locked().keys.retain(|_, shown| shown.number != number);
     }
 
     /// The key that was shown to that UID for this user, if that is its group.
     fn confirmed(&self, uid: u32, user: &UserName, typed: &Secret) -> Result<(Secret, u64), Error> {
         let mut all = self.locked();
-        let Some(shown) = all.1.get_mut(&uid).filter(|shown| shown.user == *user) else {
+        let place = (uid, user.clone());
+        let Some(shown) = all.keys.get_mut(&place).filter(|shown| Instant::now() < shown.until) else {
             return Err(Error::invalid(
                 "No recovery key of this home waits to be confirmed: make one. Nothing was changed.",
             ));
@@ -80,7 +115,7 @@ impl ShownKeys {
                 "That is not group {number} of the recovery key. Nothing was changed."
             )));
         }
-        all.1.remove(&uid);
+        all.keys.remove(&place);
         Err(Error::invalid(format!(
             "That is not group {number} of the recovery key, which does not count any more: make another. Nothing was changed."
         )))
@@ -111,13 +146,14 @@ impl Front {
         let memory = handoff::offer_plain(&key).map_err(Error::unexpected)?;
         let fd = rustix::io::fcntl_dupfd_cloexec(&memory, 0).map_err(Error::unexpected)?;
         let user = entry.view.unix.name.clone();
-        let shown = Shown { user, key, group, mistyped: 0, number: 0, _memory: memory };
-        let (uid, number) = (caller.uid, self.shown_keys.keep(caller.uid, shown));
-        let front = self.clone();
-        tokio::spawn(async move {
+        let until = Instant::now() + PATIENCE;
+        let shown = Shown { user, key, group, mistyped: 0, number: 0, until, timer: None, _memory: memory };
+        let (number, front) = (self.shown_keys.keep(caller.uid, shown), self.clone());
+        let waiting = tokio::spawn(async move {
             tokio::time::sleep(PATIENCE).await;
-            front.shown_keys.forget(uid, number);
+            front.shown_keys.forget(number);
         });
+        self.shown_keys.time(number, Timer(waiting.abort_handle()));
         Ok((fd.into(), u32::try_from(group + 1).unwrap_or_default()))
     }
 
@@ -146,7 +182,7 @@ impl Front {
         offer.credentials.new_recovery_key = Some(key);
         let change = RecordChange { record, blobs: None, reach: Reach::Everywhere };
         self.enforce(call, &caller, (home, view), change, offer).await?;
-        self.shown_keys.forget(caller.uid, number);
+        self.shown_keys.forget(number);
         Ok(())
     }
 }
@@ -179,7 +215,8 @@ mod tests {
         let key = recovery::encode(&[byte; 32]);
         let memory = handoff::offer_plain(&key).expect("memory");
         let user = UserName::parse(user).expect("valid");
-        Shown { user, key, group: 2, mistyped: 0, number: 0, _memory: memory }
+        let until = Instant::now() + PATIENCE;
+        Shown { user, key, group: 2, mistyped: 0, number: 0, until, timer: None, _memory: memory }
     }
 
     fn typed(text: &str) -> Secret {
@@ -199,7 +236,7 @@ mod tests {
         for _ in 0..2 {
             assert!(keys.confirmed(1000, &alice, &right).is_ok_and(|(_, told)| told == number));
         }
-        keys.forget(1000, number);
+        keys.forget(number);
         assert!(keys.confirmed(1000, &alice, &right).is_err());
     }
 
@@ -215,9 +252,39 @@ mod tests {
         let first = keys.keep(1000, shown("alice", 8));
         keys.keep(1000, shown("alice", 9));
         // The first one's time is over.
-        keys.forget(1000, first);
+        keys.forget(first);
         assert!(keys.confirmed(1000, &alice, &right(8)).is_err());
         assert!(keys.confirmed(1000, &alice, &right(9)).is_ok());
-        assert_eq!(keys.locked().1.len(), 1);
+        assert_eq!(keys.locked().keys.len(), 1);
+    }
+
+    #[test]
+    fn homes_do_not_share_a_place_and_a_uid_has_only_so_many() {
+        let keys = ShownKeys::default();
+        let right = Secret::new(group(&recovery::encode(&[7; 32]), 2).to_vec());
+        let name = |number: usize| format!("user{number}");
+        let user = |number| UserName::parse(&name(number)).expect("valid");
+        keys.keep(1000, shown("alice", 7));
+        for number in 0..MOST {
+            keys.keep(0, shown(&name(number), 7));
+        }
+        assert!((0..MOST).all(|number| keys.confirmed(0, &user(number), &right).is_ok()));
+        keys.keep(0, shown(&name(MOST), 7));
+        assert!(keys.confirmed(0, &user(0), &right).is_err(), "the oldest goes");
+        assert!((1..=MOST).all(|number| keys.confirmed(0, &user(number), &right).is_ok()));
+        assert_eq!(keys.locked().keys.len(), MOST + 1, "another UID's stays");
+    }
+
+    #[tokio::test]
+    async fn a_key_counts_for_its_time_and_its_timer_ends_with_it() {
+        let (keys, alice) = (ShownKeys::default(), UserName::parse("alice").expect("valid"));
+        let right = Secret::new(group(&recovery::encode(&[7; 32]), 2).to_vec());
+        keys.keep(1000, Shown { until: Instant::now(), ..shown("alice", 7) });
+        assert!(keys.confirmed(1000, &alice, &right).is_err());
+        let first = keys.keep(1000, shown("alice", 7));
+        let waiting = tokio::spawn(std::future::pending::<()>());
+        keys.time(first, Timer(waiting.abort_handle()));
+        keys.keep(1000, shown("alice", 7));
+        assert!(waiting.await.is_err_and(|why| why.is_cancelled()));
     }
 }
