@@ -17,6 +17,7 @@ use crate::job::{Context, Failure, Job, Mounted, Step, Steps, refuse};
 use crate::storage::{Hidden, KeyChange, Opened, Then};
 use crate::sys::crypt3;
 use crate::token::{self, Offer};
+use records::keys::Removal;
 use records::{Credentials, Record, Refusal, Secret, signature};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -51,7 +52,7 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
     let given = Given { tried: &keys, proven: &proven, offer: &offer };
     let in_order = heal::keys(&mut copies, opened.as_mut(), &given, Then::Change, steps)?;
     let before = copies.winner()?.clone();
-    let record = changed(&before, new)?;
+    let record = changed(&before, new, &offer, job.removal)?;
     if opened.vault().is_none() {
         copies.replace(record);
         let host = copies.write_others(job, opened.as_mut(), steps)?;
@@ -101,8 +102,19 @@ fn follow<W: Write>(job: &Job, resting: Mounted, steps: &mut Reporter<W>) -> Don
     Ok(host)
 }
 
-/// The record with new hashes and times, signed.
-fn changed(record: &Record, new: &Credentials) -> Result<Record, Failure> {
+/// The record with new hashes and times, signed. One password of several may be a key that goes.
+fn changed(
+    before: &Record,
+    new: &Credentials,
+    offer: &Offer<'_>,
+    removal: Removal,
+) -> Result<Record, Failure> {
+    let changed = rewritten(before, new)?;
+    token::change::refuse_removal(before, &changed, offer, removal)?;
+    signature::sign(&changed, &state::private_key()?).during("signing the changed record")
+}
+
+fn rewritten(record: &Record, new: &Credentials) -> Result<Record, Failure> {
     let hashes: Result<Vec<_>, _> = new.passwords.iter().map(crypt3::hash).collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).during("reading the clock")?;
     let now = u64::try_from(now.as_micros()).during("reading the clock")?;
@@ -120,5 +132,42 @@ fn changed(record: &Record, new: &Credentials) -> Result<Record, Failure> {
         }
         changed = changed.with_member("perMachine", Value::Array(entries));
     }
-    signature::sign(&changed, &state::private_key()?).during("signing the changed record")
+    Ok(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::Sections;
+
+    #[test]
+    fn one_password_of_several_goes_with_the_recovery_key_where_the_machine_wants_that() {
+        let key = records::recovery::encode(&[7; 32]);
+        let text = key.open_text().expect("text");
+        let given = |text: &str| {
+            let passwords = vec![Secret::from_text(text.to_owned())];
+            Credentials { passwords, ..Credentials::default() }
+        };
+        let (one, recovery) =
+            (crypt3::hash(&given("one").passwords[0]).expect("hashes"), crypt3::hash(&key).expect("hashes"));
+        let before = |hashes: &[&str]| {
+            let recovery = json!([{"type": "modhex64", "hashedPassword": recovery}]);
+            let keys = json!({"hashedPassword": hashes, "recoveryKey": recovery});
+            Record::from_value(json!({"userName": "alice", "privileged": keys}), Sections::EMBEDDED)
+                .expect("valid")
+        };
+        let (single, both) = (before(&[&one]), before(&[&one, "$y$other"]));
+        for (record, typed, removal, refused) in [
+            (&both, "one", Removal::WithRecoveryKey, true),
+            (&both, text, Removal::WithRecoveryKey, false),
+            (&both, "one", Removal::Free, false),
+            (&single, "one", Removal::WithRecoveryKey, false),
+        ] {
+            let credentials = given(typed);
+            let done = changed(record, &given("new"), &Offer::new(&credentials), removal);
+            // There is no key to sign with here: that comes after.
+            let told = done.err().is_some_and(|why| format!("{why:?}").contains("RecoveryForRemoval"));
+            assert_eq!(told, refused, "{typed} {removal:?}");
+        }
+    }
 }
