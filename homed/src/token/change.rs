@@ -36,7 +36,8 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
     if !KINDS.iter().any(|kind| changed(&kind)) {
         return Ok(None);
     }
-    if passwords(new) == 0 && passwords(before) > 0 {
+    // Without a password the recovery key is the last that can be typed where the record is not known.
+    if passwords(new) == 0 && passwords(before) > 0 || typed(new) == 0 && typed(before) > 0 {
         refuse_without_password(new, offer)?;
     }
     let all =
@@ -162,12 +163,21 @@ fn is_shown(new: &Record, offer: &Offer<'_>) -> bool {
     KINDS.iter().filter(|kind| kind.travels()).any(shown)
 }
 
-/// The last password goes only where two other keys are here and work: one alone is lost one day.
+/// How many keys can be typed on a machine that does not know the record: it is encrypted in the image, and devices answer for
+/// what is in it.
+fn typed(record: &Record) -> usize {
+    passwords(record) + entries(&super::recovery::RecoveryKey, record).len()
+}
+
+/// The last password goes only where a recovery key and another key are here and work: one alone is lost one day, and security
+/// keys and cards open the image on no machine that does not know its record.
 fn refuse_without_password(new: &Record, offer: &Offer<'_>) -> Result<(), Refused> {
+    let recovery = &super::recovery::RecoveryKey;
+    let stays = entries(recovery, new).iter().any(|entry| recovery.enrol(entry, offer).is_ok());
     let travelling = KINDS.iter().filter(|kind| kind.travels());
     let others = travelling.flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.enrol(entry, offer)));
     let mut distinct: Vec<Secret> = Vec::new();
-    for key in others.filter_map(Result::ok) {
+    for key in others.filter_map(Result::ok).take_while(|_| stays) {
         // The same key may have several entries.
         if !distinct.iter().any(|known| known.matches(key.open())) {
             distinct.push(key);
@@ -176,8 +186,8 @@ fn refuse_without_password(new: &Record, offer: &Offer<'_>) -> Result<(), Refuse
             return Ok(());
         }
     }
-    let sentence = "The last password can go only when two other keys have been shown to work: plug in both security \
-                    keys, or give the recovery key, too.";
+    let sentence = "The last password can go only where a recovery key stays, for on another machine no security key or card \
+                    opens the home at first: give the recovery key, and have another key plugged in, too.";
     Err(Refused::new(Refusal::HomeCantAuthenticate, sentence))
 }
 

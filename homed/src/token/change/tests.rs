@@ -226,9 +226,15 @@ impl tpm2::Computer for ThisOne {
 }
 
 /// A password, and entries of tokens: the last one is bound to this computer.
-const MEMBERS: [&str; 4] = ["hashedPassword", "fido2HmacSalt", "pkcs11EncryptedKey", "tpm2Pin"];
+const MEMBERS: [&str; 5] =
+    ["hashedPassword", "fido2HmacSalt", "pkcs11EncryptedKey", "tpm2Pin", "recoveryKey"];
 const PASSWORD: u32 = 1;
 const PIN: u32 = 8;
+const RECOVERY: u32 = 16;
+
+/// The hash of a recovery key.
+static RECOVERY_HASH: std::sync::LazyLock<String> =
+    std::sync::LazyLock::new(|| crypt3::hash(&records::recovery::encode(&[7; 32])).expect("hashes"));
 
 /// The record with these of them.
 fn with(set: u32, password: &str) -> Record {
@@ -246,6 +252,7 @@ fn entry(at: usize, password: &str) -> Value {
         0 => json!(password),
         1 => json!({"credential": "AAAA", "salt": "AAAA", "hashedPassword": hash}),
         2 => json!({"uri": "pkcs11:token=a", "data": "AAAA", "hashedPassword": hash}),
+        4 => json!({"type": "modhex64", "hashedPassword": *RECOVERY_HASH}),
         _ => json!({
             "machineId": ID, "srk": "AAAA", "public": "AAAA",
             "private": "AAAA", "salt": "AAAA", "hashedPassword": hash,
@@ -258,25 +265,29 @@ fn entry(at: usize, password: &str) -> Value {
 fn no_change_leaves_a_home_that_nothing_opens() {
     let password = hash("one");
     let mut accepted = 0;
-    for at_hand in 0..16u32 {
+    for at_hand in 0..32u32 {
         let typed = if at_hand & PASSWORD == 0 { "other" } else { "one" };
-        let passwords = vec![Secret::from_text(typed.to_owned())];
+        let mut passwords = vec![Secret::from_text(typed.to_owned())];
+        passwords.extend((at_hand & RECOVERY != 0).then(|| records::recovery::encode(&[7; 32])));
         let credentials = Credentials { passwords, ..Credentials::default() };
         let offer = Offer { keys: &Nothing, cards: &Nothing, ..Offer::new(&credentials) };
         for kind in KINDS {
             let at = MEMBERS.iter().position(|member| *member == kind.member());
-            if let Some(at) = at.filter(|at| *at > 0 && at_hand & (1 << at) != 0) {
+            if let Some(at) = at.filter(|at| (1..4).contains(at) && at_hand & (1 << at) != 0) {
                 offer.keep(kind, entry(at, &password), Secret::from_text(at.to_string()));
             }
         }
-        for (before, new) in (1..16u32).flat_map(|before| (0..16u32).map(move |new| (before, new))) {
+        for (before, new) in (1..32u32).flat_map(|before| (0..32u32).map(move |new| (before, new))) {
             let (added, gone, shown) = (new & !before, before & !new, new & at_hand);
             let everywhere = |set: u32| set & !PIN;
             let may = everywhere(new) != 0
                 && added & !at_hand == 0
                 && shown != 0
                 && (everywhere(gone) == 0 || everywhere(shown) != 0)
-                && (gone & PASSWORD == 0 || (everywhere(shown)).count_ones() >= 2);
+                && (gone & PASSWORD == 0
+                    || new & PASSWORD != 0
+                    || shown & RECOVERY != 0 && everywhere(shown).count_ones() >= 2)
+                && (new & (PASSWORD | RECOVERY) != 0 || before & (PASSWORD | RECOVERY) == 0);
             let change = compare(&with(before, &password), &with(new, &password), &offer);
             let does = matches!(change, Ok(Some(_)));
             assert!(before == new || does == may, "{before:b} → {new:b} with {at_hand:b}: {does}");
