@@ -73,14 +73,7 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
                 defaults.strangers = Strangers::parse(word).unwrap_or(defaults.strangers);
             }
             ("RecoveryForRemoval", "") => defaults.removal = Defaults::default().removal,
-            ("RecoveryForRemoval", word) => {
-                let wanted = boolean(word);
-                if wanted.is_none() {
-                    complaints.push(format!("RecoveryForRemoval={word} is not known and is taken for yes"));
-                }
-                defaults.removal =
-                    if wanted == Some(false) { Removal::Free } else { Removal::WithRecoveryKey };
-            }
+            ("RecoveryForRemoval", word) => defaults.removal = removal(word, &mut complaints),
             ("Overcommit", "") => defaults.overcommit = Defaults::default().overcommit,
             ("Overcommit", text) if percent(text).is_some() => {
                 defaults.overcommit = percent(text).unwrap_or(defaults.overcommit);
@@ -106,6 +99,15 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// What cannot be read protects.
+fn removal(word: &str, complaints: &mut Vec<String>) -> Removal {
+    let wanted = boolean(word);
+    if wanted.is_none() {
+        complaints.push(format!("RecoveryForRemoval={word} is not known and is taken for yes"));
+    }
+    if wanted == Some(false) { Removal::Free } else { Removal::WithRecoveryKey }
 }
 
 /// As systemd reads booleans.

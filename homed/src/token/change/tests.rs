@@ -114,10 +114,8 @@ fn a_machine_may_want_the_recovery_key_for_a_removal() {
     assert_eq!(asked(&with_recovery, &without_fido, "one", Removal::Free), None);
     assert_eq!(asked(&with_recovery, &without_fido, "one", wanted), Some(Refusal::BadRecoveryKey));
     assert_eq!(asked(&with_recovery, &without_fido, &text, wanted), None);
-    assert_eq!(
-        asked(&with_recovery, &keeping(made(&[], true, true, "$y$a")), "one", wanted),
-        Some(Refusal::BadRecoveryKey)
-    );
+    let no_password = keeping(made(&[], true, true, "$y$a"));
+    assert_eq!(asked(&with_recovery, &no_password, "one", wanted), Some(Refusal::BadRecoveryKey));
     // Another recovery key: the one that goes has to be shown.
     let another = made(&[&one], true, true, "$y$a");
     assert_eq!(asked(&with_recovery, &another, "one", wanted), Some(Refusal::BadRecoveryKey));
