@@ -242,6 +242,26 @@ impl Own {
     }
 }
 
+/// Names and labels of snapshots are shorter, in bytes.
+const LONGEST_NAME: usize = 128;
+/// linux/limits.h: PATH_MAX.
+const LONGEST_PATH: usize = 4096;
+
+/// Refuses what is too long to be kept while it waits for its turn.
+fn bounded(wish: &Snapshots) -> Result<(), Error> {
+    let (name, path) = match wish {
+        Snapshots::List => ("", ""),
+        Snapshots::Make { label: name } | Snapshots::Delete { name } => (name.as_str(), ""),
+        Snapshots::Show { name, path } | Snapshots::Restore { name, path } => (name.as_str(), path.as_str()),
+    };
+    if name.len() > LONGEST_NAME || path.len() > LONGEST_PATH {
+        return Err(Error::invalid(
+            "No snapshot has so long a name, or no file so long a path. Nothing was changed.",
+        ));
+    }
+    Ok(())
+}
+
 fn trust_report(report: &TrustReport) -> Value {
     json!({
         "userName": report.user.as_str(),
@@ -262,6 +282,7 @@ impl Own {
     }
 
     async fn snapshots(&self, call: Call<'_>, user_name: String, wish: Snapshots) -> Result<String, Error> {
+        bounded(&wish)?;
         let key = HomeKey::Name(user_name);
         let caller = self.0.caller(call).await?;
         self.0.permit(call, &caller, Rule::OwnerOrPolkit(action::UPDATE), Some(&key)).await?;
@@ -284,5 +305,19 @@ impl Own {
             Reply::Report(report) => Ok(report.to_json().to_string()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_with_a_name_or_path_that_is_too_long_never_waits() {
+        let show =
+            |name: usize, path: usize| Snapshots::Show { name: "x".repeat(name), path: "x".repeat(path) };
+        assert!(bounded(&show(128, 4096)).is_ok() && bounded(&Snapshots::List).is_ok());
+        assert!(bounded(&show(129, 0)).is_err() && bounded(&show(1, 4097)).is_err());
+        assert!(bounded(&Snapshots::Make { label: "x".repeat(129) }).is_err());
     }
 }
