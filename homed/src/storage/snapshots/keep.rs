@@ -54,10 +54,10 @@ impl Schedule {
     }
 }
 
-/// Whether a file system of that size has so little left that scheduled snapshots have to go: a twentieth, 64 MiB at least,
-/// and a quarter of a small one at most.
-pub fn is_short(free: u64, size: u64) -> bool {
-    free < (size / 20).max(64 << 20).min(size / 4)
+/// Whether a file system has so little left, in bytes, that a scheduled snapshot has to go. (What the daemon leaves a home that
+/// others get space of is not less.)
+pub fn is_short(free: u64) -> bool {
+    free < 64 << 20
 }
 
 #[cfg(test)]
@@ -97,9 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_depends_on_the_size() {
-        assert!(is_short(63 << 20, 512 << 20) && !is_short(64 << 20, 512 << 20));
-        assert!(is_short(1 << 30, 100 << 30) && !is_short(6 << 30, 100 << 30));
-        assert!(!is_short(30 << 20, 100 << 20));
+    fn what_the_daemon_leaves_a_home_is_not_short() {
+        assert!(is_short((64 << 20) - 1) && !is_short(64 << 20));
     }
 }

@@ -76,7 +76,7 @@ pub fn serve(ground: Ground<'_>, wish: &Snapshots, steps: &mut dyn Steps) -> Res
     }
 }
 
-/// Follows the schedule: what is due is made, what is outdated goes, and where space is short the oldest go first.
+/// Follows the schedule: what is due is made, what is outdated goes, and where space is short the oldest one.
 pub fn tend(ground: Ground<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
     let (now, schedule) = (ground.now, ground.schedule);
     let mut kept = Kept::open(ground)?;
@@ -91,9 +91,9 @@ pub fn tend(ground: Ground<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
     }
     kept.make_room(steps)?;
     let standing = kept.place.look()?;
-    let (free, size) = kept.place.space()?;
+    let (free, _) = kept.place.space()?;
     let made = scheduled(&standing).map(|name| name.at).collect::<Vec<_>>();
-    let has_room = standing.snapshots().len() < MOST && !keep::is_short(free, size);
+    let has_room = standing.snapshots().len() < MOST && !keep::is_short(free);
     if schedule.is_due(&made, now) && has_room && !standing.waits_for_reopening() {
         let at = standing.free_moment(now);
         steps.enter(Step::Snapshot)?;
@@ -281,21 +281,15 @@ impl<'a> Kept<'a> {
         Ok(standing)
     }
 
-    /// Where space is short, scheduled ones go, the oldest first.
+    /// Where space is short, the oldest scheduled one goes. One at a time: the next only where it is short at the next care, too.
     fn make_room(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
-        loop {
-            let (free, size) = self.place.space()?;
-            if !keep::is_short(free, size) {
-                return Ok(());
-            }
-            let Some(oldest) = scheduled(&self.place.look()?).next() else { return Ok(()) };
-            let is_free = self.place.delete(&oldest)?;
-            steps.warn(format!("{oldest} was deleted: the home has little space left."));
-            // Others might go that need not, were the next one chosen by what is free now.
-            if !is_free {
-                return Ok(());
-            }
+        if !keep::is_short(self.place.space()?.0) {
+            return Ok(());
         }
+        let Some(oldest) = scheduled(&self.place.look()?).next() else { return Ok(()) };
+        self.place.delete(&oldest)?;
+        steps.warn(format!("{oldest} was deleted: the home has little space left."));
+        Ok(())
     }
 
     fn drop_scheduled(&mut self, at: u64) -> Result<(), Failure> {
