@@ -72,6 +72,23 @@ fn files(machine: &Ours) -> Result<()> {
     own(machine, "rm -r ~/d && homectl snapshot alice restore begin ~/d && grep -x first ~/d/e/x")?;
     ensure!(machine.refused("snapshot alice restore begin d/none", "", "")?.contains("There is no"));
     ensure!(machine.refused("snapshot alice restore none d", "", "")?.contains("No snapshot is called"));
+    // A folder that is not to be written to comes back, and stands in no later restore's way.
+    own(machine, "mkdir -p ~/p/shut && echo x > ~/p/shut/x && chmod 555 ~/p/shut && sync -f ~")?;
+    own(machine, "homectl snapshot alice make shut && homectl snapshot alice restore shut p/shut")?;
+    assert_eq!(own(machine, "stat -c %a ~/p/shut; cat ~/p/shut/x; chmod -R u+w ~/p; rm -r ~/p")?, "555\nx");
+    machine.done("snapshot alice delete --yes shut", "", "")?;
+    // Looking at snapshots makes nothing writable that can only be read.
+    let remount = |how: &str| {
+        machine.check(&format!(
+            "mount --options-mode ignore -o remount,{how} /dev/mapper/home-alice /home/alice"
+        ))
+    };
+    remount("ro")?;
+    ensure!(own(machine, "homectl snapshot alice")?.contains("begin"));
+    ensure!(machine.refused("snapshot alice make x", "", "")?.contains("can only be read"));
+    let options = machine.check("findmnt -n -o FS-OPTIONS /home/alice")?;
+    ensure!(options.starts_with("ro,"), "{options}");
+    remount("rw")?;
     // They lie where nobody but root comes, and a lock waits for nothing of them.
     assert_eq!(machine.check("ls -A /home/alice | grep -c snapshots || :")?.trim(), "0");
     machine.done("lock alice", "", "")?;
@@ -104,6 +121,11 @@ fn strangers(machine: &Ours) -> Result<()> {
     machine.refused("snapshot alice restore links bobs/secret", "", "")?;
     machine.refused("snapshot alice restore links /home/bob/secret", "", "")?;
     machine.refused("snapshot alice restore links ../.snapshots", "", "")?;
+    // What a restore has left is swept away, and root's subvolume under that name is nothing that one has left.
+    machine.check("btrfs -q subvolume create /home/alice/.homed-restoring && echo of-root > /home/alice/.homed-restoring/x")?;
+    let said = machine.refused("snapshot alice restore begin whole", "", "")?;
+    ensure!(said.contains("is a subvolume"), "{said}");
+    machine.check("grep -x of-root /home/alice/.homed-restoring/x && btrfs -q subvolume delete /home/alice/.homed-restoring")?;
     // What is root's in the home is not the user's to have.
     machine.check("mkdir /home/alice/r && echo of-root > /home/alice/r/x && chmod 600 /home/alice/r/x")?;
     own(machine, "homectl snapshot alice make roots")?;

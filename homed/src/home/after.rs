@@ -6,6 +6,7 @@ use super::state::{Purpose, Resting, Work};
 use super::verdict::{Held, Verb};
 use super::without::{Rule, has};
 use super::{Fate, Home, TimerKind, Turn, Waiter, Wanted};
+use crate::job::Snapshots;
 use crate::words::request::Answer;
 use records::refusal::Refused;
 use serde_json::Value;
@@ -187,7 +188,9 @@ impl Home {
         wait: Duration,
         turn: &mut Turn,
     ) -> Fate {
-        if running.work == Work::Snapshotting && running.makes_way && running.broke_off {
+        let is_waited_for = running.wanted.waiter != Waiter::Nobody;
+        let may_begin_again = || running.wanted.snapshots.as_ref().is_some_and(Snapshots::may_begin_again);
+        if running.makes_way && running.broke_off && is_waited_for && may_begin_again() {
             // It begins again behind whoever could not wait: strangers who try to get in keep nobody from it.
             self.queue.push_last(Wanted { waited: true, ..running.wanted });
             return Fate::Stays;

@@ -145,6 +145,11 @@ pub(super) fn made_way(work: Work) -> Failed {
             "The change of size was broken off, for the home was needed; nothing was lost. Try again later."
                 .into()
         }
+        Work::Snapshotting => {
+            "It was broken off, for the home was needed; nothing was lost. See what has come of it: \
+                               homectl snapshot USER. Then try again."
+                .into()
+        }
         work => format!(
             "It was broken off while {}, for the home had to be locked; nothing was lost. Try again.",
             work.words()

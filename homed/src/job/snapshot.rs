@@ -34,3 +34,11 @@ pub enum Snapshots {
         name: String,
     },
 }
+
+impl Snapshots {
+    /// Whether it may be begun again after it was broken off, which may have been when it was done already. All of a home is
+    /// put back once: begun again behind a login it would put back what has been worked on since.
+    pub fn may_begin_again(&self) -> bool {
+        !matches!(self, Self::Restore { path, .. } if path.is_empty())
+    }
+}

@@ -4,7 +4,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Where a walk has come to.
 #[derive(Debug)]
@@ -39,6 +39,22 @@ pub fn directory(top: impl AsFd, path: &str) -> io::Result<Reached> {
 pub fn folder(parent: impl AsFd, name: &CStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     Ok(rustix::fs::openat2(parent, name, flags, Mode::empty(), resolve())?)
+}
+
+/// Has its owner be let into a directory, and change what is in it, whatever mode it has. (Who is neither the owner nor root
+/// changes nothing.)
+pub fn open_up(parent: impl AsFd, name: &CStr) -> io::Result<()> {
+    // Without the right to read it, it can be opened as a path only.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let folder = rustix::fs::openat2(parent, name, flags, Mode::empty(), resolve())?;
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(&folder)?.st_mode & 0o7777);
+    if mode.contains(Mode::RWXU) {
+        return Ok(());
+    }
+    match rustix::fs::chmod(format!("/proc/self/fd/{}", folder.as_raw_fd()), mode | Mode::RWXU) {
+        Err(rustix::io::Errno::PERM) => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Opens a regular file in a directory, to be read; it waits for nobody.

@@ -43,6 +43,11 @@ pub fn look(file: impl AsFd) -> io::Result<Mounted> {
     Ok(Mounted { kind, used: facts.f_blocks.saturating_sub(facts.f_bfree).saturating_mul(block) })
 }
 
+/// Whether nothing can be changed in it: the file system, or this mount of it, can only be read.
+pub fn is_read_only(file: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstatvfs(file)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}
+
 /// Gives a btrfs on one device another size. Growing is a matter of a moment; shrinking moves what lies beyond the
 /// new end, and stops as if nothing had been when the process is killed. `ENOSPC`: what is in it does not fit.
 pub fn resize_btrfs(file: impl AsFd, bytes: u64) -> io::Result<()> {

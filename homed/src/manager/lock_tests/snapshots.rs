@@ -57,6 +57,24 @@ fn a_lock_does_not_wait_for_it_and_its_owner_hears_of_that() {
     assert_eq!(told, Refusal::HomeLocked.sentence());
 }
 
+/// It may have been done already: once more, behind a login, it would put back what has been worked on since.
+#[test]
+fn all_of_a_home_is_put_back_once_and_who_has_gone_has_nothing_begun_again() {
+    let wish = |path: &str| Snapshots::Restore { name: "begin".into(), path: path.into() };
+    for (path, gone) in [("", false), ("x", true)] {
+        let mut scene = Scene::new("", |_| {});
+        scene.ask(OWNER, Operation::Snapshot(alice(), wish(path)));
+        let job = started(&scene).expect("it is started");
+        if gone {
+            scene.take(Event::Abandoned(RequestId(scene.calls)));
+        }
+        scene.ask(0, Operation::Authenticate(alice(), offer("right")));
+        scene.take(Event::Ended(user("alice"), job, killed()));
+        scene.end_as_it_is(done);
+        assert!(started(&scene).is_none(), "{path:?}");
+    }
+}
+
 /// One that fails by itself is not tried for ever.
 #[test]
 fn what_fails_by_itself_is_told() {

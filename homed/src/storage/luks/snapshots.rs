@@ -23,6 +23,9 @@ pub fn tend(spec: &Spec, now: u64, steps: &mut dyn Steps) -> Result<(), Failure>
     let directory = home.open().during("opening the home directory")?;
     let is_btrfs = filesystem::look(&directory).during("looking at the file system")?.kind
         == Some(filesystem::Kind::Btrfs);
+    if filesystem::is_read_only(&directory).during("looking at the file system")? {
+        return Ok(());
+    }
     // One is the home itself.
     let has_any = is_btrfs && snapshot::count(&directory).during("counting snapshots")? > 1;
     if !is_btrfs || (Schedule::of(&spec.values).is_off() && !has_any) {
@@ -51,7 +54,7 @@ fn on_ground<T>(
             "The file system inside of this home has no snapshots: only btrfs has. Nothing was changed.",
         );
     }
-    let mount = PrivateMount::again(&home)?;
+    let mount = PrivateMount::again(&home, &shown)?;
     let top = mount.top().during("opening the file system")?;
     durable::directory_at(&top, &spec.name).during("looking for the home in its file system")?;
     let home_directory = spec.home_directory.to_string_lossy();

@@ -6,7 +6,7 @@ use super::superblock::Kind;
 use crate::job::{Context, Failure, refuse};
 use crate::sys::limits::{self, Limit};
 use crate::sys::mount::{self, Attributes, Found, PrivateNamespace, Setting};
-use crate::sys::{btrfs, durable};
+use crate::sys::{btrfs, durable, filesystem};
 use records::Refusal;
 use records::signature::Vouched;
 use rustix::fs::{Gid, Mode, Uid};
@@ -61,11 +61,14 @@ impl PrivateMount {
     }
 
     /// Mounts a btrfs again that is mounted already, at its top: the kernel reads nothing anew, and all settings are those of
-    /// the mount there is.
-    pub fn again(home: &Found) -> Result<Self, Failure> {
+    /// the mount there is. `shown` is open in that one: where it can only be read, so can this, for some kernels (up to 6.7, and
+    /// from 6.12 on) would have all of the file system be written to.
+    pub fn again(home: &Found, shown: &OwnedFd) -> Result<Self, Failure> {
         let attributes = Attributes { no_suid: true, no_devices: true, no_execute: true };
+        let read_only = filesystem::is_read_only(shown).during("looking at the file system of the home")?;
+        let settings: &[Setting] = if read_only { &[("ro".to_owned(), None)] } else { &[] };
         let kind = Kind::Btrfs.name();
-        let mount = mount::open_file_system(kind, &home.mount.source, &[], attributes)
+        let mount = mount::open_file_system(kind, &home.mount.source, settings, attributes)
             .during("mounting the file system of the home")?;
         Self::attached(mount)
     }

@@ -79,10 +79,14 @@ pub struct Brought {
 
 /// Sweeps what a killed restore has left.
 pub fn sweep(home: &OwnedFd) -> Result<(), Failure> {
-    match beneath::look(home, UNFINISHED).during("looking for what is left of a restore")? {
-        Some(_) => erase(home, UNFINISHED).during("taking away what is left of a restore"),
-        None => Ok(()),
+    if !tree::open_up(home, UNFINISHED).during("looking for what is left of a restore")? {
+        return refuse(
+            Refusal::InvalidArgs,
+            ".homed-restoring in the home is a subvolume, or has one in it: no restore has made that, so it is not taken away. \
+             Nothing was changed. Move it away, then try again.",
+        );
     }
+    erase(home, UNFINISHED).during("taking away what is left of a restore")
 }
 
 /// Brings it back from the one top to the other, on which this process has the user's rights. `enter` is called before each
@@ -106,7 +110,7 @@ pub fn bring(
     let target = make_folders(from, home, path)?;
     let mut tally = Tally::default();
     let pair = Pair { from: source.as_fd(), name: &c_name, to: home.as_fd(), new: UNFINISHED };
-    tree::copy(pair, &mut tally).during("copying it out of the snapshot")?;
+    let copy = tree::copy(pair, &mut tally).during("copying it out of the snapshot")?;
     if tally.copied == 0 {
         return refuse(
             Refusal::NotSupported,
@@ -121,9 +125,13 @@ pub fn bring(
     durable::sync_file_system(home).during("writing the copy to disk")?;
     enter()?;
     let kept_as = match put_where_nothing_is(home, &target, name).during("putting it in place")? {
-        true => None,
+        true => {
+            copy.settle().during("setting the mode of the folder")?;
+            None
+        }
         false => {
             let beside = put_beside(home, &target, (name, moment)).during("putting it in place")?;
+            copy.settle().during("setting the mode of the folder")?;
             enter()?;
             let exchanged = snapshot::exchange((&target, name), (&target, &beside));
             exchanged.and_then(|()| durable::sync_directory(&target)).during("putting it in place")?;
@@ -169,7 +177,8 @@ fn beside(name: &str, moment: &str, number: u32) -> String {
     format!("{}{end}", &name[..room])
 }
 
-/// Opens the folder that it belongs into; those that are missing are made, with the modes that they had.
+/// Opens the folder that it belongs into; those that are missing are made, with the modes that they had, and
+/// such that their user can write to them.
 fn make_folders(from: &OwnedFd, home: &OwnedFd, path: &Inside) -> Result<OwnedFd, Failure> {
     let around = &path.0[..path.0.len().saturating_sub(1)];
     for length in 1..=around.len() {
@@ -187,7 +196,8 @@ fn make_folders(from: &OwnedFd, home: &OwnedFd, path: &Inside) -> Result<OwnedFd
             return barred(path, "in the home");
         };
         let mode = rustix::fs::fstat(&old).map_err(io::Error::from).during("looking at the folder")?.st_mode;
-        let made = rustix::fs::mkdirat(&parent, &around[length - 1], Mode::from_raw_mode(mode & 0o777));
+        let made =
+            rustix::fs::mkdirat(&parent, &around[length - 1], Mode::from_raw_mode(mode & 0o777 | 0o700));
         made.map_err(io::Error::from).during("making the folder that it was in")?;
     }
     match beneath::directory(home, &around.join("/")).during("opening the folder in the home")? {
@@ -286,6 +296,41 @@ mod tests {
         assert_eq!((brought.kept_as, brought.tally.copied), (None, 2));
         assert_eq!(scene.read("home/d/e/x"), "old");
         assert!(!scene.top.path().join("home/.homed-restoring").exists());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_to_be_written_to_comes_back_and_stands_in_no_ones_way() {
+        use std::os::unix::fs::PermissionsExt;
+        let scene = Scene::new();
+        let set = |path: &str, mode: u32| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(scene.top.path().join(path), mode).expect("mode set");
+        };
+        let mode = |path: &str| {
+            std::fs::metadata(scene.top.path().join(path)).expect("there").permissions().mode() & 0o777
+        };
+        scene.write("from/d/e/x", "old");
+        set("from/d/e", 0o555);
+        set("from/d", 0o555);
+        assert_eq!(scene.bring("d").expect("kept beside").kept_as.as_deref(), Some("d.before-NOW"));
+        assert_eq!((mode("home/d"), mode("home/d/e")), (0o555, 0o555));
+        // What was cut short goes, whatever modes it has.
+        std::fs::create_dir_all(scene.top.path().join("home/.homed-restoring/shut/in")).expect("made");
+        scene.write("home/.homed-restoring/shut/in/x", "x");
+        for path in ["home/.homed-restoring/shut/in", "home/.homed-restoring/shut", "home/.homed-restoring"] {
+            set(path, 0o100);
+        }
+        scene.bring("d").expect("brought");
+        assert!(!scene.top.path().join("home/.homed-restoring").exists());
+        // So that the test's own folder can go.
+        for path in ["from", "home"] {
+            for name in ["d", "d/e", "d.before-NOW", "d.before-NOW/e", "d.before-NOW.1", "d.before-NOW.1/e"] {
+                let path = format!("{path}/{name}");
+                if scene.top.path().join(&path).exists() {
+                    set(&path, 0o700);
+                }
+            }
+        }
     }
 
     #[test]

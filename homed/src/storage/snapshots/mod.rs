@@ -23,7 +23,8 @@ mod tree;
 
 use crate::job::{Context, Failure, Snapshots, Step, Steps, refuse};
 use crate::storage::parts::idmap;
-use crate::sys::{beneath, mount, rights};
+use crate::sys::rights::AsUser;
+use crate::sys::{beneath, mount};
 use bring::Inside;
 pub use keep::Schedule;
 use name::{LONGEST_LABEL, Name, Origin};
@@ -225,7 +226,8 @@ impl<'a> Kept<'a> {
                 "The home belongs to root, and only a user's files are restored. Nothing was changed.",
             );
         }
-        rights::be(ids.exposed).during("taking the rights of the user")?;
+        // They are given back before the mount is let go of, which takes root's.
+        let _as_user = AsUser::new(ids.exposed).during("taking the rights of the user")?;
         steps.enter(Step::Snapshot)?;
         let moment = self.moment();
         let brought = bring::bring((&from, &home), (&path, &moment), &mut || steps.enter(Step::Snapshot))?;

@@ -13,7 +13,7 @@ use crate::job::{Context, Failure, refuse};
 use crate::storage::parts::erase::erase;
 use crate::storage::{HomeDirectory, parts::tree::Ids};
 use crate::sys::snapshot::{self, Access};
-use crate::sys::{beneath, durable, subvolume};
+use crate::sys::{beneath, durable, filesystem, subvolume};
 use records::Refusal;
 use rustix::fs::Mode;
 use std::ffi::CString;
@@ -46,6 +46,14 @@ impl Subvolumes {
             );
         }
         let folder = match durable::directory_at(&top, FOLDER) {
+            Err(error)
+                if error.kind() == ErrorKind::NotFound && filesystem::is_read_only(&top).unwrap_or(false) =>
+            {
+                return refuse(
+                    Refusal::NoDiskSpace,
+                    "The home can only be read at the moment, and there are no snapshots of it. Nothing was changed.",
+                );
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => make_folder(&top),
             other => other,
         };
@@ -70,8 +78,7 @@ impl Subvolumes {
 
     /// Whether nothing can be changed in it.
     pub fn is_read_only(&self) -> bool {
-        let flags = rustix::fs::fstatvfs(&self.top).map(|facts| facts.f_flag);
-        flags.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+        filesystem::is_read_only(&self.top).unwrap_or(false)
     }
 
     /// Bytes that are free, and all there are.

@@ -1,14 +1,14 @@
 //! Copies of files and folders of a user, made with the user's own rights: content shared where the file system can, modes,
 //! times and the user's attributes kept. Whose the originals are it cannot keep: the copies are the user's.
 
-use crate::sys::beneath;
+use crate::sys::{beneath, durable, subvolume};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, XattrFlags, fgetxattr, flistxattr, fsetxattr,
 };
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Folders in each other that are gone through.
 pub const DEEPEST: usize = 200;
@@ -35,9 +35,50 @@ pub struct Pair<'a> {
     pub new: &'a CStr,
 }
 
+/// A folder that its user can move, and whose mode is to be another: a folder that is not to be written to cannot be moved.
+pub struct Movable(Option<(OwnedFd, Mode)>);
+
+impl Movable {
+    /// Gives it that mode, now that it is where it belongs.
+    pub fn settle(self) -> io::Result<()> {
+        self.0.map_or(Ok(()), |(folder, mode)| Ok(rustix::fs::fchmod(folder, mode)?))
+    }
+}
+
 /// Copies what is there. An error says that the copy is not whole; it may have begun.
-pub fn copy(pair: Pair<'_>, tally: &mut Tally) -> io::Result<()> {
-    copy_at(pair, tally, 0)
+pub fn copy(pair: Pair<'_>, tally: &mut Tally) -> io::Result<Movable> {
+    copy_at(pair, tally, 0)?;
+    let Some(facts) = beneath::look(pair.to, pair.new)? else { return Ok(Movable(None)) };
+    if FileType::from_raw_mode(facts.st_mode) != FileType::Directory {
+        return Ok(Movable(None));
+    }
+    let mode = mode(&facts);
+    beneath::open_up(pair.to, pair.new)?;
+    Ok(Movable(Some((beneath::folder(pair.to, pair.new)?, mode))))
+}
+
+/// Opens all folders of a tree for their user, so that it can be taken away; `false`: there is a subvolume in it.
+pub fn open_up(parent: impl AsFd, name: &CStr) -> io::Result<bool> {
+    open_up_at(parent.as_fd(), name, 0)
+}
+
+fn open_up_at(parent: BorrowedFd<'_>, name: &CStr, depth: usize) -> io::Result<bool> {
+    let Some(facts) = beneath::look(parent, name)? else { return Ok(true) };
+    // No copy is any deeper.
+    if depth > DEEPEST || FileType::from_raw_mode(facts.st_mode) != FileType::Directory {
+        return Ok(true);
+    }
+    beneath::open_up(parent, name)?;
+    let folder = beneath::folder(parent, name)?;
+    if subvolume::is_one(&folder)? {
+        return Ok(false);
+    }
+    for name in beneath::names(durable::directory_at(&folder, ".")?)? {
+        if !open_up_at(folder.as_fd(), &name, depth + 1)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn copy_at(pair: Pair<'_>, tally: &mut Tally, depth: usize) -> io::Result<()> {
