@@ -27,7 +27,7 @@ pub use step::{Step, Steps};
 
 /// The version of everything in this module. A daemon has the worker that it was installed with and opened; the check is there
 /// for one that was started while a package was being unpacked.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// One piece of work for one home.
 pub struct Job {

@@ -119,7 +119,7 @@ def by_worker(task, password, new=None):
     else:
         record = {"userName": "alice", "binding": {machine: {"imagePath": "/home/alice.home", "storage": "luks"}}}
     job = {
-        "version": 1,
+        "version": 2,
         "home": "alice",
         "machine": machine,
         "host": "machine",
