@@ -7,21 +7,16 @@ use crate::new_keys::Made;
 use crate::prompt::Asker;
 use crate::qr_code;
 use records::keys::RECOVERY_KEY;
-use records::{Credentials, Secret, recovery};
+use records::recovery::{Fresh, MISTYPED};
+use records::{Credentials, Secret};
 use serde_json::json;
 use std::cell::Cell;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
-/// How often the part that is asked for may be mistyped.
-const MISTYPED: usize = 3;
-
-/// A recovery key in its written form.
+/// A recovery key that is new.
 pub struct RecoveryKey {
-    /// 71 characters.
-    pub text: Secret,
-    /// Which of its groups is to be typed, from 0.
-    group: usize,
+    key: Fresh,
     shown: Cell<bool>,
 }
 
@@ -51,9 +46,8 @@ impl RecoveryKey {
     /// it is shown when it is enrolled.
     pub fn of_homed(ctx: &Context<'_>, name: &str) -> Result<Self, Failure> {
         ctx.start_agent();
-        let (text, group) = ctx.daemon.make_recovery_key(name)?;
-        let group = usize::try_from(group).unwrap_or_default().saturating_sub(1);
-        let key = Self { text, group, shown: Cell::new(false) };
+        let (text, number) = ctx.daemon.make_recovery_key(name)?;
+        let key = Self { key: Fresh { text, number }, shown: Cell::new(false) };
         if ctx.can_ask() {
             key.confirm(ctx)?;
         }
@@ -67,7 +61,7 @@ impl RecoveryKey {
         name: &str,
         credentials: &mut Credentials,
     ) -> Result<(), Failure> {
-        let typed = std::str::from_utf8(self.group()).unwrap_or_default();
+        let typed = self.key.group();
         let called = ctx.draft.names.new.as_deref().unwrap_or_default();
         ctx.talk(name).insist(credentials, |handed| {
             ctx.daemon.confirm_recovery_key(name, typed, called, &handed.argument)
@@ -76,16 +70,19 @@ impl RecoveryKey {
 
     /// One that is made here.
     fn random() -> Result<Self, Failure> {
-        let mut random = [0; 33];
-        let got = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-        let [which, bytes @ ..] = random;
-        match got {
-            Ok(33) => {
-                let text = recovery::encode(&bytes);
-                Ok(Self { text, group: usize::from(which % 8), shown: Cell::new(false) })
-            }
-            _ => Err(Failure::say("there is no randomness for a recovery key")),
+        let fill = |bytes: &mut [u8]| {
+            let length = bytes.len();
+            rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty()) == Ok(length)
+        };
+        match Fresh::new(fill) {
+            Some(key) => Ok(Self { key, shown: Cell::new(false) }),
+            None => Err(Failure::say("there is no randomness for a recovery key")),
         }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &Secret {
+        &self.key.text
     }
 
     /// Shows it, and has one of its groups typed: a key that nobody has written down is none. Only then it is enrolled.
@@ -94,17 +91,11 @@ impl RecoveryKey {
         self.is_typed(ctx.asker)
     }
 
-    fn group(&self) -> &[u8] {
-        self.text.open().split(|letter| *letter == b'-').nth(self.group).unwrap_or_default()
-    }
-
     /// Has its group typed.
     fn is_typed(&self, asker: &dyn Asker) -> Result<(), Failure> {
-        let (right, number) = (self.group(), self.group + 1);
-        let question = format!("Write it down, then type group {number} of its eight groups: ");
+        let question = format!("Write it down, then type group {} of its eight groups: ", self.key.number);
         for _ in 0..MISTYPED {
-            let typed = asker.ask(&question)?;
-            if Secret::new(typed.open().trim_ascii().to_ascii_lowercase()).matches(right) {
+            if self.key.is_shown_by(&asker.ask(&question)?) {
                 return Ok(());
             }
             asker.notice("That is another. Try again.");
@@ -114,7 +105,7 @@ impl RecoveryKey {
 
     /// The key for a record. (Former ones go by the option.)
     pub fn made(&self) -> Result<Made, Failure> {
-        let entry = json!({"type": "modhex64", "hashedPassword": hashing::hash(&self.text)?});
+        let entry = json!({"type": "modhex64", "hashedPassword": hashing::hash(&self.key.text)?});
         Ok(Made { kind: RECOVERY_KEY, entry, model: None })
     }
 
@@ -122,12 +113,12 @@ impl RecoveryKey {
     fn display(&self, ctx: &Context<'_>) {
         self.shown.set(true);
         ctx.asker.notice("This is the recovery key. It opens the home when the password is lost. Keep it in a safe place: it is not shown again.");
-        ctx.say(self.text.open_text().unwrap_or_default());
+        ctx.say(self.key.text.open_text().unwrap_or_default());
         ctx.say("\n");
         if !ctx.settings.draws {
             return;
         }
-        if let Some(picture) = qr_code::picture(&self.text) {
+        if let Some(picture) = qr_code::picture(&self.key.text) {
             ctx.asker.notice("The same, for the camera of a telephone that you trust with it:");
             ctx.asker.notice(picture.open_text().unwrap_or_default());
         }
@@ -166,7 +157,7 @@ impl RecoveryKey {
 
     fn write_scratch(&self, path: &std::path::Path) -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(self.text.open())?;
+        file.write_all(self.key.text.open())?;
         file.write_all(b"\n")?;
         file.sync_all()
     }
@@ -186,7 +177,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(path).expect("there").len(), 72);
         assert!(RecoveryKey::random().expect("random").write(path).is_err());
         assert!(
-            std::fs::read_to_string(path).expect("there").starts_with(key.text.open_text().expect("text"))
+            std::fs::read_to_string(path).expect("there").starts_with(key.text().open_text().expect("text"))
         );
         assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 1);
     }
@@ -207,8 +198,9 @@ mod tests {
 
     #[test]
     fn a_key_that_nobody_has_written_down_does_not_count() {
-        let key = RecoveryKey { group: 2, ..RecoveryKey::random().expect("random") };
-        let group = key.text.open_text().expect("text").split('-').nth(2).expect("eight groups").to_owned();
+        let mut key = RecoveryKey::random().expect("random");
+        key.key.number = 3;
+        let group = key.text().open_text().expect("text").split('-').nth(2).expect("eight groups").to_owned();
         let typed = |answers: &[&str]| {
             let answers = answers.iter().rev().map(|text| (*text).to_owned()).collect();
             key.is_typed(&Typist(std::cell::RefCell::new(answers)))

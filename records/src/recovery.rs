@@ -3,6 +3,7 @@
 //! Modhex uses letters that sit in the same place on every keyboard layout (`cbdefghijklnrtuv`).
 
 use crate::secret::Secret;
+use zeroize::Zeroizing;
 
 const ALPHABET: &[u8; 16] = b"cbdefghijklnrtuv";
 /// Letters of a key, without dashes.
@@ -12,6 +13,41 @@ const GROUP: usize = 8;
 
 /// Length of a key's text, dashes included.
 pub const LENGTH: usize = LETTERS + LETTERS / GROUP - 1;
+
+/// How often the group of a key may be mistyped by whoever is to have written it down.
+pub const MISTYPED: u8 = 3;
+
+/// A key that was just made. Nobody has it who has not written it down, so one of its groups is to be typed before it counts.
+pub struct Fresh {
+    /// Its text.
+    pub text: Secret,
+    /// Which group is to be typed, from 1.
+    pub number: u32,
+}
+
+impl Fresh {
+    /// Makes one of what `fill` puts into the bytes; `None`: it says that it has not.
+    pub fn new(fill: impl FnOnce(&mut [u8]) -> bool) -> Option<Self> {
+        let mut random = Zeroizing::new([0; 33]);
+        if !fill(&mut random[..]) {
+            return None;
+        }
+        let (key, which) = (random.first_chunk()?, usize::from(random[32]));
+        Some(Self { text: encode(key), number: u32::try_from(which % (LETTERS / GROUP) + 1).ok()? })
+    }
+
+    /// The group that is to be typed; empty: there is none of that number.
+    pub fn group(&self) -> &str {
+        let number = usize::try_from(self.number).unwrap_or_default().wrapping_sub(1);
+        self.text.open_text().unwrap_or_default().split('-').nth(number).unwrap_or_default()
+    }
+
+    /// Whether that is its group, in any case and with spaces around it.
+    pub fn is_shown_by(&self, typed: &Secret) -> bool {
+        let typed = Secret::new(typed.open().trim_ascii().to_ascii_lowercase());
+        !self.group().is_empty() && typed.matches(self.group().as_bytes())
+    }
+}
 
 /// The text of a key: lower case, with dashes; 71 characters.
 pub fn encode(key: &[u8; 32]) -> Secret {

@@ -1,6 +1,6 @@
 //! `homectl update`: every copy of the record follows, in every state, whatever is cut off.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use homed_tests::Ours;
 
 /// A member of the record as the daemon tells it.
@@ -85,10 +85,16 @@ fn offline_is_the_hosts_copy_alone_and_the_others_follow() -> Result<()> {
 fn a_recovery_key_added_later_opens_the_home() -> Result<()> {
     let machine = Ours::small()?;
     machine.create("alice", "correcthorse")?;
-    let key = machine.done("update alice --recovery-key=yes", "correcthorse", "")?;
-    let key =
-        key.split_whitespace().find(|word| word.matches('-').count() == 7).unwrap_or_default().to_owned();
-    ensure!(!key.is_empty(), "no recovery key was shown");
+    let made = |words: &str| -> Result<String> {
+        let said = machine.done(words, "correcthorse", "")?;
+        let key = said.split_whitespace().find(|word| word.matches('-').count() == 7);
+        Ok(key.context("no recovery key was shown")?.to_owned())
+    };
+    let former = made("update alice --recovery-key=yes")?;
+    // The one that is number 1 goes for the new one, and that stays.
+    let key = made("update alice --recovery-key=yes --remove-token=1 --real-name=Both")?;
+    ensure!(machine.done("inspect alice", "", "")?.contains("Both"), "the rest was not changed");
+    machine.refused("authenticate alice", &former, "")?;
     machine.done("activate alice", &key, "")?;
     machine.done("update alice --real-name=Recovered", &key, "")?;
     closed(&machine)?;

@@ -96,6 +96,12 @@ struct Renamed {
 }
 
 impl Meant<'_> {
+    /// All of that kind have been replaced: those that were to go have gone, and none of them gets a name.
+    pub fn are_gone(&mut self, kind: keys::KeyKind) {
+        self.removed.retain(|key| key.kind != kind);
+        self.renamed.retain(|one| one.key.kind != kind);
+    }
+
     /// Takes out of the members of `record` what goes: before anything is enrolled, for a card or a PIN that is enrolled anew is
     /// told from others by the same text. Refused where a key that was meant is not in the record any more.
     pub fn remove(&self, record: &Record, members: &mut Map<String, Value>) -> Result<(), String> {
@@ -172,6 +178,18 @@ mod tests {
         meant.remove(&before, members)?;
         meant.rename(members)?;
         Ok(read(members).named_keys().iter().map(|key| key.called().unwrap_or("-").to_owned()).collect())
+    }
+
+    #[test]
+    fn what_was_replaced_is_not_meant_any_more() {
+        let (mut wish, members) = (TokenWish::default(), members());
+        wish.take(Special::RemoveToken, "1").and(wish.take(Special::TokenName, "2=blue")).expect("taken");
+        let record = Record::from_value(Value::Object(members), Sections::HOST).expect("valid");
+        let mut meant = wish.meant(&record).expect("there");
+        meant.are_gone(keys::RECOVERY_KEY);
+        assert_eq!((meant.removed.len(), meant.renamed.len()), (1, 1), "of another kind");
+        meant.are_gone(keys::SECURITY_KEY);
+        assert_eq!((meant.removed.len(), meant.renamed.len()), (0, 0));
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentia
     if let Some(key) = &recovery {
         keys::take_out_all(&mut members, RECOVERY_KEY);
         new_keys.add(key.made()?);
-        credentials.passwords.push(key.text.duplicate());
+        credentials.passwords.push(key.text().duplicate());
     }
     new_keys.enroll(&mut members, ctx.now_usec);
     loop {

@@ -11,6 +11,7 @@ use crate::new_keys::NewKeys;
 use crate::options::tokens::Meant;
 use crate::recovery_key::RecoveryKey;
 use records::credentials::Permitted;
+use records::keys::RECOVERY_KEY;
 use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
 
@@ -28,25 +29,38 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
              To set it for other machines, which the home is not on yet: --match=other {option}=…"
         )));
     }
-    let (start, mut credentials) = fetch(ctx, arguments)?;
+    let (mut start, mut credentials) = fetch(ctx, arguments)?;
     let name = start.user().as_str().to_owned();
     credentials.append(ctx.talk(&name).ready());
     let with_recovery_key = RecoveryKey::is_wanted(ctx)?;
     if with_recovery_key && ctx.settings.offline {
         return Err(Failure::say("A recovery key cannot be made offline. Nothing was changed."));
     }
-    if !ctx.draft.is_recovery_alone() || ctx.settings.identity.is_some() {
-        change(ctx, arguments, start, &mut credentials)?;
+    // What gives a key comes before what may take others away. (A record from a file knows nothing of the new key, and would
+    // take it away again.)
+    let from_file = ctx.settings.identity.is_some();
+    // Numbers are those of the record that its user has seen.
+    let mut meant = ctx.draft.names.meant(&start).map_err(nothing_changed)?;
+    if with_recovery_key && !from_file {
+        recovery_key(ctx, &name, &mut credentials)?;
+        meant.are_gone(RECOVERY_KEY);
+        start = fetch(ctx, arguments)?.0;
     }
-    match with_recovery_key {
-        true if ctx.settings.dry_run => ctx.asker.notice("A recovery key would be made."),
-        true => recovery_key(ctx, &name, &mut credentials)?,
-        false => {}
+    if !ctx.draft.is_recovery_alone() || from_file {
+        change(ctx, arguments, (start, &meant), &mut credentials)?;
+    }
+    if with_recovery_key && from_file {
+        recovery_key(ctx, &name, &mut credentials)?;
     }
     Ok(0)
 }
 
 fn recovery_key(ctx: &Context<'_>, name: &str, credentials: &mut Credentials) -> Result<(), Failure> {
+    if ctx.settings.dry_run {
+        ctx.asker.notice("A recovery key would be made.");
+        return Ok(());
+    }
+    anew(credentials);
     let key = RecoveryKey::of_homed(ctx, name)?;
     match key.enroll(ctx, name, credentials) {
         Err(failure) if failure.is(Refusal::RecordDowngrade) => {
@@ -56,23 +70,31 @@ fn recovery_key(ctx: &Context<'_>, name: &str, credentials: &mut Credentials) ->
         enrolled => enrolled?,
     }
     key.show(ctx);
+    // Who has just typed a part of it has it: keys that may go by it alone go by it.
+    credentials.passwords.push(key.text().duplicate());
+    anew(credentials);
     Ok(())
+}
+
+/// Each step asks anew for a touch of the token.
+fn anew(credentials: &mut Credentials) {
+    credentials.user_presence = Permitted::No;
+    credentials.user_verification = Permitted::No;
+    credentials.protected_authentication_path = Permitted::No;
 }
 
 /// All changes but a new recovery key.
 fn change(
     ctx: &Context<'_>,
     arguments: &[&str],
-    start: Record,
+    (start, meant): (Record, &Meant<'_>),
     credentials: &mut Credentials,
 ) -> Result<(), Failure> {
     let name = start.user().as_str().to_owned();
     let mut drafted = ctx.draft.apply(start.members().clone(), &ctx.machine.id);
-    // Numbers are those of the record that its user has seen, also where a newer one is taken over.
-    let meant = ctx.draft.names.meant(&start).map_err(nothing_changed)?;
     meant.remove(&start, &mut drafted).and_then(|()| meant.rename(&mut drafted)).map_err(nothing_changed)?;
     let keys = NewKeys::wanted(ctx, &drafted, credentials)?;
-    let members = changed(ctx, &start, &keys, &meant)?;
+    let members = changed(ctx, &start, &keys, meant)?;
     if ctx.settings.dry_run {
         ctx.asker.notice(&format!("{:#}", Value::Object(members)));
         return Ok(());
@@ -82,7 +104,7 @@ fn change(
         Err(failure) if failure.is(Refusal::RecordDowngrade) && may_take_over(ctx) => {
             take_over(ctx, &name, credentials)?;
             let (start, _) = fetch(ctx, arguments)?;
-            let members = changed(ctx, &start, &keys, &meant)?;
+            let members = changed(ctx, &start, &keys, meant)?;
             send(ctx, &start, &members, credentials)?;
         }
         sent => sent?,
@@ -198,10 +220,7 @@ fn send(
 }
 
 fn resize(ctx: &Context<'_>, name: &str, credentials: &mut Credentials) -> Result<(), Failure> {
-    // Each step asks anew for a touch of the token.
-    credentials.user_presence = Permitted::No;
-    credentials.user_verification = Permitted::No;
-    credentials.protected_authentication_path = Permitted::No;
+    anew(credentials);
     ctx.talk(name).insist(credentials, |handed| {
         ctx.daemon.order("ResizeHome", Order::Size(name, AS_IN_RECORD, &handed.argument))
     })
@@ -213,7 +232,7 @@ mod tests {
     use crate::new_keys::Made;
     use crate::options::Special;
     use crate::options::tokens::TokenWish;
-    use records::keys::{self, MACHINE_PIN, RECOVERY_KEY, SECURITY_KEY, SMART_CARD};
+    use records::keys::{self, MACHINE_PIN, SECURITY_KEY, SMART_CARD};
 
     #[test]
     fn a_key_that_goes_may_be_enrolled_anew_in_the_same_call() {

@@ -216,7 +216,10 @@ impl Own {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<String>, Error> {
         let call = Call { connection, header: &header };
-        match self.0.for_sleep(call, Operation::LockAll(Then::Hold)).await? {
+        let locked = self.0.for_sleep(call, Operation::LockAll(Then::Hold)).await?;
+        // What is not confirmed by now is in no memory that sleeps, nor on the disk of who hibernates.
+        self.0.shown_keys.forget_all();
+        match locked {
             Reply::LeftOut(users) => Ok(users.iter().map(ToString::to_string).collect()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }

@@ -1,13 +1,15 @@
 //! A recovery key in two steps: made and shown, and enrolled once a part of it has been typed: a key that nobody has written
 //! down is none. Between the steps it is in this process alone. Whatever ends there (the caller, the daemon, the machine)
-//! leaves nothing on any disk: there is nothing that opens, and nothing that counts.
+//! leaves nothing on any disk: there is nothing that opens, and nothing that counts. When the machine goes to sleep all are
+//! forgotten.
 
 use super::context::{Call, Front};
 use super::error::Error;
 use crate::daemon::link::{HomeKey, HomeView, Reach, RecordChange};
 use handoff::Memory;
 use records::keys;
-use records::{Record, Secret, Sections, UserName, recovery};
+use records::recovery::{Fresh, MISTYPED};
+use records::{Record, Secret, Sections, UserName};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,19 +19,13 @@ use zbus::wire::OwnedFd;
 
 /// How long it takes to write one down, at the most.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How often the part may be mistyped.
-const MISTYPED: u8 = 3;
 /// How many wait for one UID at the most: the oldest goes then.
 const MOST: usize = 16;
-/// Groups of a key.
-const GROUPS: usize = 8;
 
 /// A key that was shown, and is not enrolled.
 struct Shown {
     user: UserName,
-    key: Secret,
-    /// The group that is to be typed, from 0.
-    group: usize,
+    key: Fresh,
     mistyped: u8,
     /// Tells it from others that came to its place.
     number: u64,
@@ -96,6 +92,11 @@ impl ShownKeys {
         self.locked().keys.retain(|_, shown| shown.number != number);
     }
 
+    /// Forgets all of them.
+    pub fn forget_all(&self) {
+        self.locked().keys.clear();
+    }
+
     /// The key that was shown to that UID for this user, if that is its group.
     fn confirmed(&self, uid: u32, user: &UserName, typed: &Secret) -> Result<(Secret, u64), Error> {
         let mut all = self.locked();
@@ -105,11 +106,11 @@ impl ShownKeys {
                 "No recovery key of this home waits to be confirmed: make one. Nothing was changed.",
             ));
         };
-        if typed.matches(group(&shown.key, shown.group)) {
-            return Ok((shown.key.duplicate(), shown.number));
+        if shown.key.is_shown_by(typed) {
+            return Ok((shown.key.text.duplicate(), shown.number));
         }
         shown.mistyped += 1;
-        let number = shown.group + 1;
+        let number = shown.key.number;
         if shown.mistyped < MISTYPED {
             return Err(Error::invalid(format!(
                 "That is not group {number} of the recovery key. Nothing was changed."
@@ -122,11 +123,6 @@ impl ShownKeys {
     }
 }
 
-/// A group of a key's letters.
-fn group(key: &Secret, number: usize) -> &[u8] {
-    key.open().split(|letter| *letter == b'-').nth(number).unwrap_or_default()
-}
-
 impl Front {
     /// Makes a recovery key and shows it to the caller: its text in memory, and which group is to be typed, from 1.
     pub async fn make_recovery_key(
@@ -136,25 +132,25 @@ impl Front {
     ) -> Result<(OwnedFd, u32), Error> {
         let caller = self.caller(call).await?;
         let entry = self.updatable(call, &caller, &HomeKey::Name(user)).await?;
-        let mut random = [0; 33];
-        let got = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-        if got != Ok(random.len()) {
-            return Err(Error::unexpected("there is no randomness for a recovery key"));
-        }
-        let [which, bytes @ ..] = random;
-        let (key, group) = (recovery::encode(&bytes), usize::from(which) % GROUPS);
-        let memory = handoff::offer_plain(&key).map_err(Error::unexpected)?;
+        let random = |bytes: &mut [u8]| {
+            let length = bytes.len();
+            rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty()) == Ok(length)
+        };
+        let key = Fresh::new(random)
+            .ok_or_else(|| Error::unexpected("there is no randomness for a recovery key"))?;
+        let group = key.number;
+        let memory = handoff::offer_plain(&key.text).map_err(Error::unexpected)?;
         let fd = rustix::io::fcntl_dupfd_cloexec(&memory, 0).map_err(Error::unexpected)?;
         let user = entry.view.unix.name.clone();
         let until = Instant::now() + PATIENCE;
-        let shown = Shown { user, key, group, mistyped: 0, number: 0, until, timer: None, _memory: memory };
+        let shown = Shown { user, key, mistyped: 0, number: 0, until, timer: None, _memory: memory };
         let (number, front) = (self.shown_keys.keep(caller.uid, shown), self.clone());
         let waiting = tokio::spawn(async move {
             tokio::time::sleep(PATIENCE).await;
             front.shown_keys.forget(number);
         });
         self.shown_keys.time(number, Timer(waiting.abort_handle()));
-        Ok((fd.into(), u32::try_from(group + 1).unwrap_or_default()))
+        Ok((fd.into(), group))
     }
 
     /// Enrols the key that was shown, in the place of former ones; `name` is what it is called, if that was said.
@@ -165,7 +161,6 @@ impl Front {
         secret: String,
     ) -> Result<(), Error> {
         let typed = Secret::from_text(typed);
-        let typed = Secret::new(typed.open().trim_ascii().to_ascii_lowercase());
         if !name.is_empty() && !keys::is_name(&name) {
             return Err(Error::invalid(
                 "A name has at most 64 letters, figures, marks and spaces, and is no number.",
@@ -210,13 +205,24 @@ fn now_usec() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use records::recovery;
+
+    /// One of equal bytes, of which the third group is to be typed.
+    fn fresh(byte: u8) -> Fresh {
+        Fresh { text: recovery::encode(&[byte; 32]), number: 3 }
+    }
+
+    fn right(byte: u8) -> Secret {
+        let key = fresh(byte);
+        typed(key.text.open_text().expect("text").split('-').nth(2).expect("eight groups"))
+    }
 
     fn shown(user: &str, byte: u8) -> Shown {
-        let key = recovery::encode(&[byte; 32]);
-        let memory = handoff::offer_plain(&key).expect("memory");
+        let key = fresh(byte);
+        let memory = handoff::offer_plain(&key.text).expect("memory");
         let user = UserName::parse(user).expect("valid");
         let until = Instant::now() + PATIENCE;
-        Shown { user, key, group: 2, mistyped: 0, number: 0, until, timer: None, _memory: memory }
+        Shown { user, key, mistyped: 0, number: 0, until, timer: None, _memory: memory }
     }
 
     fn typed(text: &str) -> Secret {
@@ -228,7 +234,7 @@ mod tests {
         let (keys, alice) = (ShownKeys::default(), UserName::parse("alice").expect("valid"));
         let bob = UserName::parse("bob").expect("valid");
         let number = keys.keep(1000, shown("alice", 7));
-        let right = Secret::new(group(&recovery::encode(&[7; 32]), 2).to_vec());
+        let right = right(7);
         assert!(keys.confirmed(1001, &alice, &right).is_err(), "it was shown to somebody else");
         assert!(keys.confirmed(1000, &bob, &right).is_err(), "it is for somebody else");
         assert!(keys.confirmed(1000, &alice, &typed("")).is_err());
@@ -243,7 +249,6 @@ mod tests {
     #[test]
     fn whoever_guesses_ends_it_and_another_key_takes_its_place() {
         let (keys, alice) = (ShownKeys::default(), UserName::parse("alice").expect("valid"));
-        let right = |byte| Secret::new(group(&recovery::encode(&[byte; 32]), 2).to_vec());
         keys.keep(1000, shown("alice", 7));
         for _ in 0..MISTYPED {
             assert!(keys.confirmed(1000, &alice, &typed("cccccccc")).is_err());
@@ -261,7 +266,7 @@ mod tests {
     #[test]
     fn homes_do_not_share_a_place_and_a_uid_has_only_so_many() {
         let keys = ShownKeys::default();
-        let right = Secret::new(group(&recovery::encode(&[7; 32]), 2).to_vec());
+        let right = right(7);
         let name = |number: usize| format!("user{number}");
         let user = |number| UserName::parse(&name(number)).expect("valid");
         keys.keep(1000, shown("alice", 7));
@@ -278,9 +283,12 @@ mod tests {
     #[tokio::test]
     async fn a_key_counts_for_its_time_and_its_timer_ends_with_it() {
         let (keys, alice) = (ShownKeys::default(), UserName::parse("alice").expect("valid"));
-        let right = Secret::new(group(&recovery::encode(&[7; 32]), 2).to_vec());
+        let right = right(7);
         keys.keep(1000, Shown { until: Instant::now(), ..shown("alice", 7) });
         assert!(keys.confirmed(1000, &alice, &right).is_err());
+        keys.keep(1000, shown("alice", 7));
+        keys.forget_all();
+        assert!(keys.confirmed(1000, &alice, &right).is_err(), "the machine goes to sleep");
         let first = keys.keep(1000, shown("alice", 7));
         let waiting = tokio::spawn(std::future::pending::<()>());
         keys.time(first, Timer(waiting.abort_handle()));
