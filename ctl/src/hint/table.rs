@@ -19,20 +19,17 @@ const LOOK: &[&str] = &[
 const OPEN: &[&str] = &["activate", "with", "authenticate", "unlock"];
 const CLOSE: &[&str] = &["deactivate", "deactivate-all", "eject", "lock", "lock-all"];
 const KEYS: &[&str] = &["update", "passwd", "create", "firstboot", "import"];
-/// What somebody may do to the own home.
+/// What somebody may do to the own home (`Rule::OwnerOrPolkit` of homed's front): to close, lock and unlock it is root's, as
+/// with the original.
 const OWN: &[&str] = &[
     "inspect",
     "status",
     "update",
     "passwd",
-    "resize",
     "activate",
-    "deactivate",
-    "with",
     "authenticate",
-    "lock",
-    "unlock",
     "check",
+    "snapshot",
     "inhibit-lock",
 ];
 
