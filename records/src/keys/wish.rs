@@ -41,7 +41,8 @@ pub fn grant_recovery_key(record: &Record, hash: &str) -> Record {
 }
 
 fn is_wish(entry: &Value) -> bool {
-    entry.get(WANTED).is_some()
+    // What has a hash is a key, whatever else stands in it.
+    entry.get(RECOVERY_KEY.id).is_none() && entry.get(WANTED).is_some_and(Value::is_object)
 }
 
 #[cfg(test)]
@@ -71,6 +72,16 @@ mod tests {
             (key.id.as_str(), key.name.as_deref(), key.enrolled_usec),
             ("$y$3", Some("paper"), Some(7))
         );
+    }
+
+    #[test]
+    fn what_has_a_hash_is_a_key_and_stays_one() {
+        let entry = json!({"type": "modhex64", "hashedPassword": "$y$1", "wanted": {}});
+        let value = json!({"userName": "alice", "privileged": {"recoveryKey": [entry]}});
+        let record = Record::from_value(value, Sections::EMBEDDED).expect("valid");
+        assert_eq!(wished_recovery_keys(&record), 0);
+        let list = RECOVERY_KEY.list;
+        assert_eq!(grant_recovery_key(&record, "$y$2").keys_of(list), record.keys_of(list));
     }
 
     #[test]
