@@ -18,6 +18,25 @@ enum Empty {
     TriesAgain,
 }
 
+/// What comes back where nobody can be asked.
+struct Unasked {
+    failure: Failure,
+    /// Whether the daemon had anything to judge.
+    judged: bool,
+}
+
+impl Unasked {
+    fn new(failure: Failure, tried: &Credentials) -> Self {
+        let judged = !tried.passwords.is_empty() || tried.is_for_tokens();
+        Self { failure, judged }
+    }
+
+    /// The daemon's reason tells more than ours, unless there was nothing it could judge.
+    fn or(self, ours: Failure) -> Failure {
+        if self.judged { self.failure } else { ours }
+    }
+}
+
 /// What was said of the security key counts no longer.
 fn forget_token(credentials: &mut Credentials) {
     let (passwords, new_pin) = (std::mem::take(&mut credentials.passwords), credentials.new_pin.take());
@@ -88,28 +107,29 @@ impl Talk<'_> {
 
     /// Gathers what the refusal asks for. A failure nobody can do anything about comes back.
     pub fn gather(&self, failure: Failure, credentials: &mut Credentials) -> Result<(), Failure> {
-        let Failure::Refused(refusal, sentence) = &failure else { return Err(failure) };
+        let Failure::Refused(refusal, sentence) = failure.clone() else { return Err(failure) };
+        let (sentence, unasked) = (&sentence, Unasked::new(failure.clone(), credentials));
         match refusal {
             Refusal::BadPassword | Refusal::BadPasswordAndNoToken => {
-                let no_token = *refusal == Refusal::BadPasswordAndNoToken;
-                if !credentials.passwords.is_empty() || no_token {
+                let no_token = refusal == Refusal::BadPasswordAndNoToken;
+                if unasked.judged || no_token {
                     self.asker.notice(sentence);
                 }
                 let or = if no_token { "; or plug in the security key, and press Enter" } else { "" };
                 let again = if no_token { Empty::TriesAgain } else { Empty::IsTried };
-                self.instead(failure, (&format!("recovery key{or}"), again), credentials)
+                self.instead(unasked, (&format!("recovery key{or}"), again), credentials)
             }
             Refusal::BadRecoveryKey => {
                 self.asker.notice(sentence);
                 let question = format!("Recovery key of {}: ", self.user);
-                self.password(failure, (&question, Empty::IsTried), credentials)
+                self.password(unasked, (&question, Empty::IsTried), credentials)
             }
             Refusal::TokenPinNeeded
             | Refusal::BadPin
             | Refusal::BadPinFewTriesLeft
             | Refusal::BadPinOneTryLeft => {
                 self.asker.notice(sentence);
-                self.pin(failure, credentials)
+                self.pin(unasked, credentials)
             }
             Refusal::TokenProtectedAuthenticationPathNeeded => {
                 self.permit(sentence.clone(), failure, credentials, |all| {
@@ -126,7 +146,7 @@ impl Talk<'_> {
             Refusal::TokenActionTimeout | Refusal::TokenPinLocked => {
                 self.asker.notice(sentence);
                 forget_token(credentials);
-                self.instead(failure, ("recovery key", Empty::TriesAgain), credentials)
+                self.instead(unasked, ("recovery key", Empty::TriesAgain), credentials)
             }
             _ => Err(failure),
         }
@@ -134,13 +154,11 @@ impl Talk<'_> {
 
     fn password(
         &self,
-        failure: Failure,
+        unasked: Unasked,
         (question, empty): (&str, Empty),
         credentials: &mut Credentials,
     ) -> Result<(), Failure> {
-        // If nobody can be asked, the daemon's reason tells more than ours, unless there was nothing it could judge.
-        let nothing = credentials.passwords.is_empty() && credentials.token_pins.is_empty();
-        let typed = self.asker.ask(question).map_err(|ours| if nothing { ours } else { failure })?;
+        let typed = self.asker.ask(question).map_err(|ours| unasked.or(ours))?;
         if typed.is_empty() && empty == Empty::TriesAgain {
             return Ok(());
         }
@@ -152,16 +170,16 @@ impl Talk<'_> {
     /// What can be typed without a token: the password, and the PIN of this computer where there is one.
     fn instead(
         &self,
-        failure: Failure,
+        unasked: Unasked,
         (or, empty): (&str, Empty),
         credentials: &mut Credentials,
     ) -> Result<(), Failure> {
         if self.has_pin() {
             let question = format!("PIN of this computer, or password of {} (or {or}): ", self.user);
-            return self.pin_or_password(failure, (&question, empty), credentials);
+            return self.pin_or_password(unasked, (&question, empty), credentials);
         }
         let question = format!("Password of {} (or {or}): ", self.user);
-        self.password(failure, (&question, empty), credentials)
+        self.password(unasked, (&question, empty), credentials)
     }
 
     fn has_pin(&self) -> bool {
@@ -171,25 +189,25 @@ impl Talk<'_> {
     /// One of both: homed looks whether it is a password before it has the TPM look.
     fn pin_or_password(
         &self,
-        failure: Failure,
+        unasked: Unasked,
         asked: (&str, Empty),
         credentials: &mut Credentials,
     ) -> Result<(), Failure> {
         let before = credentials.passwords.len();
         forget_token(credentials);
-        self.password(failure, asked, credentials)?;
+        self.password(unasked, asked, credentials)?;
         let typed = credentials.passwords.first().filter(|_| credentials.passwords.len() > before);
         credentials.computer_pin = typed.map(Secret::duplicate);
         Ok(())
     }
 
     /// A PIN; the password in its place, where the PIN is left empty.
-    fn pin(&self, failure: Failure, credentials: &mut Credentials) -> Result<(), Failure> {
+    fn pin(&self, unasked: Unasked, credentials: &mut Credentials) -> Result<(), Failure> {
         let question = format!("PIN of the security token of {} (or Enter, for the password): ", self.user);
-        let Ok(pin) = self.asker.ask(&question) else { return Err(failure) };
+        let Ok(pin) = self.asker.ask(&question) else { return Err(unasked.failure) };
         forget_token(credentials);
         if pin.is_empty() {
-            return self.instead(failure, ("recovery key", Empty::IsTried), credentials);
+            return self.instead(unasked, ("recovery key", Empty::IsTried), credentials);
         }
         credentials.token_pins = vec![pin];
         Ok(())

@@ -99,6 +99,14 @@ fn who_gave_no_password_is_not_told_that_it_was_wrong() {
     assert_eq!(done, Err(Failure::say("nobody answers")));
 }
 
+/// What was tried has gone by then: the PIN of a key, or that its user was told to touch it.
+#[test]
+fn who_gave_something_else_is_told_what_became_of_that() {
+    let touched = [Refusal::TokenUserPresenceNeeded, Refusal::TokenActionTimeout];
+    let (done, _) = talk(&Script::default(), &touched);
+    assert!(done.is_err_and(|failure| failure.is(Refusal::TokenActionTimeout)));
+}
+
 #[test]
 fn what_nobody_can_answer_comes_back_as_it_was() {
     for refusal in Refusal::ALL {
