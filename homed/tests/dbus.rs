@@ -1,6 +1,10 @@
 //! The daemon on a private bus, with a simulated machine behind it.
 
 mod bus;
+#[path = "bus/desktops.rs"]
+mod desktops;
+#[path = "bus/heard.rs"]
+mod heard;
 #[path = "bus/recovery.rs"]
 mod recovery;
 

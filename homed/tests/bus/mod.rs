@@ -161,6 +161,11 @@ impl World {
         Client(connection)
     }
 
+    /// Where the bus listens.
+    pub fn address(&self) -> &str {
+        self.bus.address()
+    }
+
     /// A caller with a UID that has no rights.
     pub fn stranger(&self) -> Stranger<'_> {
         Stranger(self.bus.address())

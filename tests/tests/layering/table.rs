@@ -365,7 +365,7 @@ pub const ROOMS: &[Room] = &[
         name: "tests of homed",
         at: "homed/tests",
         rooms: &["homed::daemon", "homed::front", "homed::home", "homed::manager", "records"],
-        crates: &["serde", "serde_json", "tokio", "zbus"],
+        crates: &["futures_util", "serde", "serde_json", "tokio", "zbus"],
     },
     Room {
         name: "fuzz",

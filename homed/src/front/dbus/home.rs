@@ -4,14 +4,16 @@ use super::action;
 use super::context::{Call, Front, Rule, at_suspend, visible};
 use super::error::Error;
 use super::update::Update;
-use crate::daemon::link::{Entry, HomeKey, Later, Operation};
+use crate::daemon::link::{Entry, HomeKey, HomeView, Later, Operation};
 use records::UserName;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use zbus::Connection;
 use zbus::fdo;
 use zbus::message::Header;
-use zbus::wire::OwnedFd;
+use zbus::names::InterfaceName;
+use zbus::object_server::SignalEmitter;
+use zbus::wire::{OwnedFd, Variant};
 
 /// name, uid, gid, realName, homeDir, shell.
 type UnixRow = (String, u32, u32, String, String, String);
@@ -22,6 +24,8 @@ pub struct Home {
     pub front: Arc<Front>,
     /// Whose.
     pub user: UserName,
+    /// How it was when the bus was told of it last: a signal makes AccountsService read every home on the machine.
+    told: Mutex<Option<Arc<Entry>>>,
 }
 
 #[zbus::interface(name = "org.freedesktop.home1.Home", introspection_docs = false)]
@@ -232,8 +236,7 @@ impl Home {
 
     #[zbus(property)]
     async fn unix_record(&self) -> fdo::Result<UnixRow> {
-        let unix = self.entry()?.view.unix.clone();
-        Ok((unix.name.to_string(), unix.uid, unix.gid, unix.real_name, unix.home_directory, unix.shell))
+        Ok(unix_row(&self.entry()?.view))
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
@@ -259,6 +262,28 @@ impl Home {
 }
 
 impl Home {
+    /// The object of a home that the bus hears of now.
+    pub fn new(front: Arc<Front>, user: UserName) -> Self {
+        let told = front.link.look(&front.link.ourselves(), &HomeKey::Name(user.to_string())).ok();
+        Self { front, user, told: Mutex::new(told) }
+    }
+
+    /// One signal for all that has changed, where anything has that can be seen.
+    pub async fn tell(&self, emitter: &SignalEmitter<'_>) -> zbus::Result<()> {
+        // Gone meanwhile: that is told by itself.
+        let Ok(entry) = self.entry() else { return Ok(()) };
+        let before = self.told.lock().unwrap_or_else(PoisonError::into_inner).replace(entry.clone());
+        if before.is_some_and(|before| looks_alike(&before.view, &entry.view)) {
+            return Ok(());
+        }
+        let changed = HashMap::from([
+            ("UID", Variant::from(entry.view.unix.uid)),
+            ("UnixRecord", Variant::from(unix_row(&entry.view))),
+        ]);
+        let interface = InterfaceName::from_static_str_unchecked("org.freedesktop.home1.Home");
+        fdo::Properties::properties_changed(emitter, interface, changed, (&["UserRecord"][..]).into()).await
+    }
+
     fn key(&self) -> HomeKey {
         HomeKey::Name(self.user.to_string())
     }
@@ -274,4 +299,14 @@ impl Home {
     fn entry(&self) -> Result<Arc<Entry>, Error> {
         Ok(self.front.link.look(&self.front.link.ourselves(), &self.key())?)
     }
+}
+
+/// Whether nothing that a property shows is another. (Sizes are not told: they change all the time.)
+fn looks_alike(before: &HomeView, now: &HomeView) -> bool {
+    before.state.name() == now.state.name() && before.unix == now.unix && before.record == now.record
+}
+
+fn unix_row(view: &HomeView) -> UnixRow {
+    let unix = view.unix.clone();
+    (unix.name.to_string(), unix.uid, unix.gid, unix.real_name, unix.home_directory, unix.shell)
 }

@@ -92,7 +92,7 @@ async fn show_all(connection: &Connection, front: &Arc<Front>) -> zbus::Result<(
 async fn show(connection: &Connection, front: &Arc<Front>, user: UserName) -> zbus::Result<()> {
     let at = path(&user);
     // There already is fine.
-    connection.object_server().at(at, Home { front: front.clone(), user }).await.map(|_| ())
+    connection.object_server().at(at, Home::new(front.clone(), user)).await.map(|_| ())
 }
 
 async fn hide(connection: &Connection, user: &UserName) -> zbus::Result<()> {
@@ -107,10 +107,7 @@ async fn changed(connection: &Connection, user: &UserName) -> zbus::Result<()> {
     let Ok(object) = connection.object_server().interface::<_, Home>(path(user)).await else {
         return Ok(());
     };
-    let (emitter, home) = (object.signal_emitter(), object.get().await);
-    home.u_i_d_changed(emitter).await?;
-    home.unix_record_changed(emitter).await?;
-    home.user_record_invalidate(emitter).await
+    object.get().await.tell(object.signal_emitter()).await
 }
 
 async fn logins_changed(connection: &Connection) -> zbus::Result<()> {
