@@ -5,6 +5,7 @@ pub mod aes;
 pub mod crowd;
 pub mod frames;
 pub mod green;
+pub mod nasty;
 pub mod resizing;
 pub mod secrets;
 pub mod security_key;

@@ -309,6 +309,8 @@ pub const ROOMS: &[Room] = &[
     },
     // A home on its way: the talk of both ends, over any pair of pipes. No file, no network.
     Room { name: "carry", at: "ctl/carry/src", rooms: &[], crates: &["blake3", "thiserror"] },
+    // A tree of files and its copy: by open descriptors, without accounts, homes and questions.
+    Room { name: "copytree", at: "ctl/copytree/src", rooms: &[], crates: &["rustix", "thiserror"] },
     // Tests. The machine and the scenarios see the programs from outside only.
     Room {
         name: "machine",
@@ -330,13 +332,25 @@ pub const ROOMS: &[Room] = &[
         rooms: &[],
         crates: &["anyhow", "cryptoki", "openssl"],
     },
+    // Trees and their copies, for the machine.
+    Room {
+        name: "treecopy",
+        at: "tests/src/bin/treecopy",
+        rooms: &["copytree", "homed_tests"],
+        crates: &["anyhow"],
+    },
     Room {
         name: "xtask",
         at: "tests/xtask/src",
         rooms: &["homed_tests", "machine"],
         crates: &["anyhow", "nix", "serde_json"],
     },
-    Room { name: "homed_tests", at: "tests/src", rooms: &["machine"], crates: &["anyhow", "serde_json"] },
+    Room {
+        name: "homed_tests",
+        at: "tests/src",
+        rooms: &["machine"],
+        crates: &["anyhow", "rustix", "serde_json"],
+    },
     Room {
         name: "scenarios",
         at: "tests/tests",
@@ -359,6 +373,12 @@ pub const ROOMS: &[Room] = &[
         crates: &["rustix", "serde_json", "tokio"],
     },
     Room { name: "tests of records", at: "records/tests", rooms: &["records"], crates: &["serde_json"] },
+    Room {
+        name: "tests of copytree",
+        at: "ctl/copytree/tests",
+        rooms: &["copytree"],
+        crates: &["proptest", "rustix", "tempfile"],
+    },
     Room { name: "tests of ctl", at: "ctl/tests", rooms: &["homectl", "records"], crates: &["serde_json"] },
     // The daemon on a private bus, with the simulated worker.
     Room {

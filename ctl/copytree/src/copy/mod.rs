@@ -1,0 +1,156 @@
+//! The copy: one walk through the source, in which the target is made to be the same.
+//!
+//! ```text
+//! begin: mark, nobody else may enter ─► for each name: is it there already? else make it ─► folder done: owner, mode, times ─► sync
+//! ```
+//!
+//! A file gets its time last, so one that has it has all else, unless the machine lost its power. What stands in the target and is not in
+//! the source, or is something else there, is removed: the mark shows that it was put there by an earlier run.
+
+mod entry;
+mod inode;
+mod links;
+mod removal;
+mod standing;
+mod walk;
+
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, syncfs};
+
+use crate::error::{Error, at};
+use crate::listing::names;
+use crate::look::read;
+use crate::mark::{self, Standing};
+use crate::names::Names;
+
+/// What is to be copied, and where to. Root's rights are assumed (CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, CAP_FSETID,
+/// CAP_MKNOD, CAP_SETFCAP, CAP_SYS_ADMIN, CAP_LINUX_IMMUTABLE), and that /proc is mounted.
+pub struct Copy<'a> {
+    /// The top of the tree.
+    pub from: BorrowedFd<'a>,
+    /// The folder that becomes the same, its own owner, mode and times included: empty, or filled by an earlier run.
+    pub to: BorrowedFd<'a>,
+    /// Names directly in the top that are left alone on both sides.
+    pub except: &'a [&'a OsStr],
+    /// Whether what is mounted inside is copied as if it were part of the tree. Otherwise it ends the copy.
+    pub cross_mounts: bool,
+    /// Told of each name, and in long files of each piece.
+    pub progress: &'a mut dyn FnMut(Progress) -> Continue,
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// Names that are in the target.
+    pub entries: u64,
+    /// Bytes of files that are in the target, without holes where they were copied in this run.
+    pub bytes: u64,
+    /// What is being copied.
+    pub path: &'a Path,
+}
+
+/// Whether a copy goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Continue {
+    /// It does.
+    Yes,
+    /// It ends with [`Error::Stopped`], and may be run again.
+    No,
+}
+
+/// What was copied, and what was not.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// Names that are in the target, the top counted.
+    pub entries: u64,
+    /// Bytes of files that were copied or shared in this run.
+    pub bytes: u64,
+    /// Files that share their data with the source.
+    pub shared: u64,
+    /// Names that were made as further names of a file.
+    pub linked: u64,
+    /// Files that an earlier run had copied.
+    pub stood: u64,
+    /// Sockets, which were left out.
+    pub sockets: Names,
+    /// What was changed, replaced or removed while it was copied: the copy is what was there then, or half of each.
+    pub changed: Names,
+    /// Files with a name outside of the tree, of which the copy is another file.
+    pub linked_outside: Names,
+    /// What files could not keep, as far as [`Names::MOST`] goes.
+    pub lost: Vec<Lost>,
+    /// How often something was lost.
+    pub lost_count: u64,
+}
+
+impl Copied {
+    pub(crate) fn lose(&mut self, path: &Path, what: impl FnOnce() -> String) {
+        self.lost_count += 1;
+        if self.lost.len() < Names::MOST {
+            self.lost.push(Lost { path: path.to_owned(), what: what() });
+        }
+    }
+}
+
+/// Something that a file has, and that its copy could not be given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Which file.
+    pub path: PathBuf,
+    /// What: "flags", "attribute NAME", "hard link".
+    pub what: String,
+}
+
+/// Copies a tree. Run again after anything that ended it, with the same target, it goes on, and ends in the same tree. All of it is on
+/// disk when it returns. The target keeps a mark until [`crate::done`].
+///
+/// # Errors
+/// Any [`Error`]. The source is never changed.
+pub fn copy(copy: Copy) -> Result<Copied, Error> {
+    let standing = begin(&copy)?;
+    let to = copy.to;
+    let mut walk = walk::Walk::new(copy, standing)?;
+    walk.all()?;
+    let copied = walk.end();
+    syncfs(opened(to)?).map_err(at(Path::new(""), "write it out to disk"))?;
+    Ok(copied)
+}
+
+/// Shuts a target off from everybody else, and marks it. What is to be believed of what stands there.
+fn begin(copy: &Copy) -> Result<Standing, Error> {
+    let top = Path::new("");
+    let target = opened(copy.to)?;
+    let standing = match mark::look(copy.to)? {
+        Some(standing) => standing,
+        None => {
+            let there = names(&target, usize::MAX).map_err(at(top, "read the target"))?;
+            let is_spared = |name: &[u8]| spared(copy.except, name);
+            if there.iter().any(|name| !is_spared(&name.bytes)) {
+                return Err(Error::NotOurs);
+            }
+            Standing::Nothing
+        }
+    };
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    crate::flags::release(&target).map_err(at(top, "change its flags"))?;
+    fchown(&target, Some(Uid::from_raw(user.as_raw())), Some(Gid::from_raw(group.as_raw())))
+        .map_err(at(top, "own the target"))?;
+    fchmod(&target, Mode::RWXU).map_err(at(top, "shut the target"))?;
+    if standing != Standing::Written {
+        mark::put(copy.to)?;
+    }
+    Ok(standing)
+}
+
+/// The target, opened to be read: what the caller has may be good for paths only.
+fn opened(folder: BorrowedFd) -> Result<std::os::fd::OwnedFd, Error> {
+    read(folder, OFlags::DIRECTORY).map_err(at(Path::new(""), "open the target"))
+}
+
+/// Whether a name directly in the top is left alone.
+pub(crate) fn spared(except: &[&OsStr], name: &[u8]) -> bool {
+    except.iter().any(|spared| spared.as_encoded_bytes() == name)
+}
