@@ -9,6 +9,7 @@
 pub mod blobs;
 pub mod bus;
 pub mod carried;
+pub mod complete;
 pub mod context;
 pub mod hashing;
 pub mod hint;

@@ -31,6 +31,11 @@ pub fn main() -> ExitCode {
 }
 
 fn start(words: &[&str]) -> Result<u8, Failure> {
+    // A shell's question for what fits is no command: nothing in it is obeyed.
+    if let ["--complete", "--", typed @ ..] = words {
+        crate::complete::print(typed);
+        return Ok(0);
+    }
     let line = parse(words).map_err(Failure::Other)?;
     if let Some(place) = elsewhere(&line) {
         return crate::remote::run(place, words);

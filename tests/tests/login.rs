@@ -23,6 +23,7 @@ fn alice_logs_in_at_the_console_and_leaves_nothing_behind() -> Result<()> {
     second.login("alice", "correcthorse")?;
     assert_eq!(second.shell("cat file")?.0, "hello\n");
     status_tells(&machine)?;
+    tab_completes(second)?;
     console.send("exit")?;
     console.expect("login:")?;
     assert_eq!(second.shell("cat file")?.0, "hello\n");
@@ -35,6 +36,19 @@ fn alice_logs_in_at_the_console_and_leaves_nothing_behind() -> Result<()> {
     assert!(bus_daemon_holds(&machine, "org.freedesktop.home1")?);
     assert!(!bus_daemon_holds(&machine, "correcthorse")?, "the bus daemon has the password");
     Ok(())
+}
+
+/// Tab in bash: verbs, users in a state that fits, options and their values, without a password.
+fn tab_completes(console: &machine::Console) -> Result<()> {
+    console.shell(". /usr/share/bash-completion/completions/homectl")?;
+    console.send_raw("homectl deactivate a\t--no-l\t")?;
+    console.expect("homectl deactivate alice --no-legend ")?;
+    // No home is locked.
+    console.send_raw("\x15homectl unlock a\t-E --json=pr\t")?;
+    let said = console.expect("-E --json=pretty ")?;
+    assert!(said.contains("unlock a") && !said.contains("unlock alice"), "{said:?}");
+    console.send_raw("\x15")?;
+    console.shell("true").map(drop)
 }
 
 /// `homectl status` tells what is true, to her and to root, and goes on telling while it changes.

@@ -1,4 +1,4 @@
-//! Help, completions and the man page, all from the rows.
+//! Help and the man page, from the rows.
 
 use super::{Effect, RECORD_ROWS, Row, TOOL_ROWS, Takes};
 use crate::verb::{VERBS, Verb};
@@ -54,12 +54,12 @@ fn names(row: &Row) -> String {
     format!("{short}{long}")
 }
 
-/// The same as a clap command, for the generators: the parser does not use it.
+/// The same as a clap command, for the man page: the parser does not use it.
 pub fn command() -> Command {
     let shown = |rows: &'static [Row]| rows.iter().filter(|row| !row.help.is_empty()).map(argument);
     let verbs = VERBS.iter().map(|verb| {
         let mut command = Command::new(verb.name).about(verb.help);
-        // Only where they have an effect: the completions of every verb would be twenty times as long.
+        // Only where they have an effect.
         if matches!(verb.name, "create" | "update") {
             command = command.args(shown(RECORD_ROWS));
         }
@@ -104,19 +104,14 @@ fn argument(row: &'static Row) -> Arg {
 
 /// What `--generate=` prints: the man page, or completions for a shell.
 pub fn generate(what: &str) -> Result<Vec<u8>, String> {
-    let mut out = Vec::new();
-    let shell = match what {
-        "man" => {
-            let page = clap_mangen::Man::new(command());
-            page.render(&mut out).map_err(|e| e.to_string())?;
-            out.extend_from_slice(include_bytes!("tokens.roff"));
-            return Ok(out);
-        }
-        "bash" => clap_complete::Shell::Bash,
-        "zsh" => clap_complete::Shell::Zsh,
-        "fish" => clap_complete::Shell::Fish,
-        _ => return Err("--generate= is one of man, bash, zsh, fish".to_owned()),
-    };
-    clap_complete::generate(shell, &mut command(), "homectl", &mut out);
-    Ok(out)
+    if what == "man" {
+        let mut out = Vec::new();
+        clap_mangen::Man::new(command()).render(&mut out).map_err(|e| e.to_string())?;
+        out.extend_from_slice(include_bytes!("tokens.roff"));
+        return Ok(out);
+    }
+    let script = crate::complete::script(what);
+    script
+        .map(|text| text.as_bytes().to_vec())
+        .ok_or_else(|| "--generate= is one of man, bash, zsh, fish".to_owned())
 }

@@ -23,6 +23,11 @@ const LIMITS: &[&str] = &[
     "STACK",
 ];
 
+/// The names of all limits.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    LIMITS.iter().copied()
+}
+
 /// Refuses a name that is no limit's.
 pub fn known(name: &str) -> Result<(), String> {
     if LIMITS.contains(&name) { Ok(()) } else { Err(format!("{name} is not a resource limit")) }

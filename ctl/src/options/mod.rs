@@ -1,15 +1,15 @@
 //! The flags of `homectl` as rows of tables.
 //!
 //! One row says all there is to know of a flag: names, help, which member of the record it sets, how its
-//! value is read and where it goes by default. The parser (`parse`), the editor (`edit`), help, completions
-//! and the man page (`describe`) only read the rows. A new record option is one new row in `record_rows`.
+//! value is read and where it goes by default. The parser (`parse`), the editor (`edit`), help and man page (`describe`) and
+//! completions (`complete`) only read the rows. A new record option is one new row in `record_rows`.
 
 pub mod cards;
 pub mod describe;
 pub mod edit;
 mod entries;
 pub mod keys;
-mod limits;
+pub mod limits;
 mod lists;
 pub mod parse;
 mod record_rows;

@@ -83,7 +83,7 @@ pub const RECORD_ROWS: &[Row] = &[
     special("fido2-with-client-pin", NONE, One("BOOL"), Special::Fido2Pin, "Whether the security key asks for its PIN (default: yes, if it has one)"),
     special("fido2-with-user-presence", NONE, One("BOOL"), Special::Fido2Presence, "Whether the security key wants to be touched (default: yes)"),
     special("fido2-with-user-verification", NONE, One("BOOL"), Special::Fido2Verification, "Whether the security key verifies its user by itself (default: no)"),
-    special("fido2-credential-algorithm", NONE, One("ALGORITHM"), Special::Fido2Algorithm, "Algorithm of its credential: es256 (default), rs256, eddsa"),
+    special("fido2-credential-algorithm", NONE, One("es256|rs256|eddsa"), Special::Fido2Algorithm, "Algorithm of its credential (default: es256)"),
     special("tpm2-device", NONE, One("PATH|auto|list"), Special::Tpm2, "Enrol a PIN that works on this computer; list shows its TPMs, an empty value removes the PINs of all computers"),
     special("tpm2-pcrs", NONE, One("PCR+…"), Special::Tpm2Pcrs, "PCRs that have to stay as they are for the PIN (default: none)"),
     special("recovery-key", NONE, One("BOOL"), Special::RecoveryKey, "Make a recovery key; drops former ones"),

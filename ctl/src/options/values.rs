@@ -118,8 +118,13 @@ const CAPABILITIES: &str = "audit_control audit_read audit_write block_suspend b
     sys_admin sys_boot sys_chroot sys_module sys_nice sys_pacct sys_ptrace sys_rawio sys_resource sys_time \
     sys_tty_config syslog wake_alarm";
 
+/// The names of all capabilities, `cap_audit_control` and so on.
+pub fn capability_names() -> Vec<String> {
+    CAPABILITIES.split_whitespace().map(|name| format!("cap_{name}")).collect()
+}
+
 fn capabilities(text: &str) -> Result<Value, String> {
-    let known = || CAPABILITIES.split_whitespace().map(|name| format!("cap_{name}"));
+    let known = || capability_names().into_iter();
     let Some(without) = text.strip_prefix('~') else {
         return names(&text.to_ascii_lowercase(), |name| known().any(|k| k == name));
     };

@@ -19,6 +19,11 @@ const ACTIONS: &[(&str, usize, usize, Action)] = &[
 
 type Action = fn(&Context<'_>, &str, &[&str]) -> Outcome;
 
+/// The words for what may be done.
+pub fn actions() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().map(|(word, ..)| *word)
+}
+
 /// `snapshot USER [list | make [LABEL] | show SNAPSHOT [FOLDER] | restore SNAPSHOT [PATH] | delete SNAPSHOT…]`
 pub fn run(ctx: &Context<'_>, words: &[&str]) -> Outcome {
     let (user, rest) = (words[0], words.get(1..).unwrap_or_default());

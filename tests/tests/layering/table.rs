@@ -291,7 +291,6 @@ pub const ROOMS: &[Room] = &[
         crates: &[
             "base64",
             "clap",
-            "clap_complete",
             "clap_mangen",
             "comfy_table",
             "indicatif",

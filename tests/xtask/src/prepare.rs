@@ -20,7 +20,7 @@ const BUILD: &[&str] = &[
 ];
 
 /// Debian packages whose programs unit tests run.
-const TESTS: &[&str] = &["dbus-daemon", "btrfs-progs"];
+const TESTS: &[&str] = &["dbus-daemon", "btrfs-progs", "zsh", "fish"];
 
 /// Debian packages that the test machine is built and started with.
 const MACHINE: &[&str] =
