@@ -20,6 +20,8 @@ pub const ROOMS: &[Room] = &[
             "zeroize",
         ],
     },
+    // Questions for systemd-ask-password's agents, for who has no terminal to ask on.
+    Room { name: "agents", at: "homed/agents/src", rooms: &["records"], crates: &["nix", "rustix"] },
     // Terminals, for who hides them and for who is shown on them.
     Room { name: "console", at: "homed/console/src", rooms: &[], crates: &["libc", "nix", "rustix"] },
     Room {
@@ -53,7 +55,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed_prompt",
         at: "homed/prompt/src",
-        rooms: &["console", "records"],
+        rooms: &["agents", "console", "records"],
         crates: &["libc", "rustix", "unicode_width", "zbus"],
     },
     // The daemon. Ground: system calls, C libraries, and what else takes `unsafe`.
@@ -287,7 +289,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homectl",
         at: "ctl/src",
-        rooms: &["carry", "fido2", "handoff", "pkcs11", "records"],
+        rooms: &["agents", "carry", "fido2", "handoff", "pkcs11", "records"],
         crates: &[
             "base64",
             "clap",
