@@ -11,6 +11,7 @@ pub mod bus;
 pub mod carried;
 pub mod complete;
 pub mod context;
+mod exposed;
 pub mod hashing;
 pub mod hint;
 pub mod identity;

@@ -1,14 +1,18 @@
-//! Who is asked for secrets: the environment, service credentials, the terminal.
+//! Who is asked for secrets: the environment, service credentials, the terminal, and agents of systemd-ask-password where
+//! there is no terminal.
 //!
-//! The variables stay in this process's own environment (taking them out is not safe Rust); no child gets them.
+//! What the environment has is read at the start, and taken out of it; no child gets it.
 
 use crate::bus::Failure;
+use agents::{Answer, Asked};
 use records::Secret;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Variables that hold secrets: no child process gets them.
 pub const SECRET_VARIABLES: [&str; 4] = ["PASSWORD", "NEWPASSWORD", "PIN", "NEWPIN"];
@@ -54,10 +58,23 @@ pub trait Asker {
     fn notice(&self, text: &str);
 }
 
+/// What the environment gave: each source once.
+pub struct Environment(RefCell<BTreeMap<Ready, Secret>>);
+
+impl Environment {
+    /// Reads the variables. They are still in the environment afterwards.
+    pub fn read() -> Self {
+        let all = [Ready::Password, Ready::NewPassword, Ready::Pin, Ready::NewPin].into_iter();
+        let given = all.filter_map(|what| Some((what, std::env::var(what.names().0?).ok()?)));
+        Self(RefCell::new(given.map(|(what, value)| (what, Secret::from_text(value))).collect()))
+    }
+}
+
 /// The terminal, environment and credentials of this process.
 pub struct Terminal {
     /// Whether questions may be asked.
     pub questions: Questions,
+    environment: Environment,
     given: RefCell<BTreeSet<Ready>>,
 }
 
@@ -72,8 +89,8 @@ pub enum Questions {
 
 impl Terminal {
     /// Nothing given yet.
-    pub fn new(questions: Questions) -> Self {
-        Self { questions, given: RefCell::default() }
+    pub fn new(questions: Questions, environment: Environment) -> Self {
+        Self { questions, environment, given: RefCell::default() }
     }
 }
 
@@ -102,17 +119,44 @@ impl Drop for Quiet {
     }
 }
 
+const NO_TERMINAL: &str = "a secret is needed, but there is no terminal to ask on";
+
+/// How long agents are waited for, as systemd-ask-password(1) does by default: a service must not hang for ever
+/// where nobody looks.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks the agents of the system, or of the user: the folder is there where somebody looks after it.
+fn ask_agents(question: &str) -> Result<Secret, Failure> {
+    let folder = match rustix::process::geteuid().is_root() {
+        true => Some(PathBuf::from(agents::FOLDER)),
+        false => std::env::var_os("XDG_RUNTIME_DIR").map(|own| Path::new(&own).join("systemd/ask-password")),
+    };
+    let nobody = || Failure::say(NO_TERMINAL);
+    let folder = folder.filter(|folder| folder.is_dir()).ok_or_else(nobody)?;
+    let (message, patience) = (question.trim_end(), Some(PATIENCE));
+    let asked = Asked { message, id: "homectl", icon: "user-home", echo: false, patience };
+    match agents::ask(&folder, "homectl", &asked) {
+        Ok(Some(Answer::Given(secret))) => Ok(secret),
+        Ok(Some(Answer::Declined)) => Err(Failure::say("a secret is needed, and was not given")),
+        Ok(None) => Err(Failure::say(
+            "a secret is needed, but there is no terminal to ask on, and nobody has answered for 90 seconds \
+             (systemd-tty-ask-password-agent)",
+        )),
+        Err(_) => Err(nobody()),
+    }
+}
+
 impl Asker for Terminal {
     fn ready(&self, what: Ready) -> Option<Secret> {
         if !self.given.borrow_mut().insert(what) {
             return None;
         }
-        let (variable, credential) = what.names();
-        if let Some(value) = variable.and_then(|name| std::env::var(name).ok()) {
-            return Some(Secret::from_text(value));
+        if let Some(value) = self.environment.0.borrow_mut().remove(&what) {
+            return Some(value);
         }
+        let (_, credential) = what.names();
         let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
-        let bytes = Secret::new(std::fs::read(std::path::Path::new(&folder).join(credential)).ok()?);
+        let bytes = Secret::new(std::fs::read(Path::new(&folder).join(credential)).ok()?);
         let text = bytes.open().strip_suffix(b"\n").unwrap_or(bytes.open());
         Some(Secret::new(text.to_vec()))
     }
@@ -122,11 +166,9 @@ impl Asker for Terminal {
             return Err(Failure::say("a secret is needed, but --no-ask-password forbids to ask for it"));
         }
         // Before the question is seen: who types fast must not see the secret on the screen.
-        let _quiet = Quiet::begin();
+        let Some(_quiet) = Quiet::begin() else { return ask_agents(question) };
         let answer = rpassword::prompt_password(question);
-        answer
-            .map(Secret::from_text)
-            .map_err(|_| Failure::say("a secret is needed, but there is no terminal to ask on"))
+        answer.map(Secret::from_text).map_err(|_| Failure::say(NO_TERMINAL))
     }
 
     fn line(&self, question: &str) -> Result<String, Failure> {

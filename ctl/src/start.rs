@@ -2,12 +2,13 @@
 
 use crate::bus::{Bus, Failure, Interaction};
 use crate::context::{Context, Export, Json, Legend, Paint, Settings, Watch, read_text};
+use crate::exposed;
 use crate::hint;
 use crate::options::edit::Draft;
 use crate::options::parse::{CommandLine, Typed, parse};
 use crate::options::values::{Surroundings, boolean, span};
 use crate::options::{Effect, Tool, describe};
-use crate::prompt::{Questions, SECRET_VARIABLES, Terminal};
+use crate::prompt::{Environment, Questions, SECRET_VARIABLES, Terminal};
 use crate::record_text::Details;
 use crate::remote::Elsewhere;
 use crate::vault::{Show, Socket};
@@ -36,7 +37,11 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
         crate::complete::print(typed);
         return Ok(0);
     }
-    let line = parse(words).map_err(Failure::Other)?;
+    let environment = Environment::read();
+    let line = parse(words);
+    let private = line.as_ref().map(|line| exposed::private_values(&line.options)).unwrap_or_default();
+    exposed::hide(&private, &SECRET_VARIABLES);
+    let line = line.map_err(Failure::Other)?;
     if let Some(place) = elsewhere(&line) {
         return crate::remote::run(place, words);
     }
@@ -68,7 +73,7 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
     let verb = find(name, arguments)?;
     check_options(&line, verb)?;
     let asked = hint::Asked { verb: verb.name, what: arguments.first().copied().unwrap_or_default() };
-    run(verb, arguments, (settings, draft, now_usec))
+    run(verb, arguments, (settings, draft, now_usec), environment)
         .map_err(|failure| Failure::Other(hint::explain(&failure, asked)))
 }
 
@@ -105,7 +110,12 @@ fn find(name: &str, arguments: &[&str]) -> Result<&'static Verb, Failure> {
     Ok(verb)
 }
 
-fn run(verb: &Verb, arguments: &[&str], asked: (Settings, Draft, u64)) -> Result<u8, Failure> {
+fn run(
+    verb: &Verb,
+    arguments: &[&str],
+    asked: (Settings, Draft, u64),
+    environment: Environment,
+) -> Result<u8, Failure> {
     let (settings, draft, now_usec) = asked;
     let (interaction, questions) = match settings.no_questions {
         true => (Interaction::Forbidden, Questions::Forbidden),
@@ -120,7 +130,7 @@ fn run(verb: &Verb, arguments: &[&str], asked: (Settings, Draft, u64)) -> Result
         verb: verb.name,
         daemon: &Bus::new(interaction)?,
         vault: &Socket(show),
-        asker: &Terminal::new(questions),
+        asker: &Terminal::new(questions, environment),
         machine: machine()?,
         settings,
         draft,

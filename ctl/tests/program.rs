@@ -73,3 +73,27 @@ fn a_dry_run_prints_the_recovery_key_alone_and_writes_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 0);
     assert_eq!(homectl(&["create", "anna", &file], &DRY).status.code(), Some(1));
 }
+
+/// A bus that takes a connection and says nothing: homectl waits for it, and can be looked at.
+#[test]
+fn what_is_private_is_not_in_what_others_may_read() {
+    let folder = tempfile::tempdir().expect("scratch folder");
+    let bus = std::os::unix::net::UnixListener::bind(folder.path().join("bus")).expect("socket");
+    for hint in [&["--password-hint=my favourite horse"][..], &["--password-h", "my favourite horse"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
+        command.args(["update", "anna", "--real-name=Anna"]).args(hint);
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", folder.path().join("bus").display()));
+        for name in ["PASSWORD", "NEWPASSWORD", "PIN", "NEWPIN"] {
+            command.env(name, "correct horse");
+        }
+        let mut homectl = command.stdin(std::process::Stdio::null()).spawn().expect("homectl runs");
+        let _connection = bus.accept().expect("it comes");
+        let read = |name: &str| std::fs::read(format!("/proc/{}/{name}", homectl.id())).expect("it runs");
+        let (words, variables) = (read("cmdline"), read("environ"));
+        homectl.kill().expect("it runs");
+        homectl.wait().expect("it is ours");
+        let has = |text: &[u8], part: &str| text.windows(part.len()).any(|window| window == part.as_bytes());
+        assert!(has(&words, "--password-h") && has(&words, "Anna") && has(&variables, "NEWPIN="));
+        assert!(!has(&words, "horse") && !has(&variables, "horse"), "{}", String::from_utf8_lossy(&words));
+    }
+}

@@ -99,8 +99,8 @@ impl Ours {
                 script.push_str(&format!("export {name}='{value}'\n"));
             }
         }
-        // Without a terminal nobody can be asked.
-        self.command(format!("{script}exec setsid --wait homectl {words}")).run()
+        // Nobody is there to be asked: neither at a terminal nor by an agent.
+        self.command(format!("{script}exec setsid --wait homectl --no-ask-password {words}")).run()
     }
 
     /// Runs homectl, which must succeed; what it printed.

@@ -161,7 +161,7 @@ fn settings_that_scripts_count_on_take_effect() -> Result<()> {
     machine.done("authenticate alice", "correcthorse", "")?;
     machine.check(&format!("{CALL} ChangePasswordHome sss alice {change}"))?;
     // Caches go with the home.
-    machine.done("activate alice", "batterystaple", "")?;
+    an_agent_is_asked(&machine)?;
     let count = "awk '$1 == \"drop_pagecache\" { print $2 }' /proc/vmstat";
     let before: u64 = machine.check(count)?.trim().parse()?;
     machine.done("deactivate alice", "", "")?;
@@ -184,5 +184,27 @@ fn settings_that_scripts_count_on_take_effect() -> Result<()> {
     ensure!(text.contains("Self Modify: realName") && !text.contains("Disk Blocks"), "{text}");
     let text = machine.done("inspect --details alice", "", "")?;
     ensure!(text.contains("Disk Blocks"), "{text}");
+    Ok(())
+}
+
+/// Where homectl has no terminal, systemd-ask-password's agents are asked; nobody where that is forbidden.
+fn an_agent_is_asked(machine: &Ours) -> Result<()> {
+    machine.check(
+        "mkdir -p /run/systemd/ask-password; ! setsid --wait homectl --no-ask-password activate alice",
+    )?;
+    machine.check(
+        "setsid --wait homectl activate alice >/run/asked.log 2>&1 </dev/null & asked=$!
+        until ls /run/systemd/ask-password/ask.* 2>/dev/null; do kill -0 $asked || break; sleep 0.1; done
+        cat > /run/agent.exp <<'END'
+set timeout 60
+spawn systemd-tty-ask-password-agent --query
+expect {*Password of alice*} {} timeout { exit 97 } eof { exit 96 }
+send \"batterystaple\\r\"
+expect eof
+END
+        expect /run/agent.exp >&2 && wait $asked || { cat /run/asked.log >&2; exit 1; }",
+    )?;
+    ensure!(machine.state("alice")? == "active");
+    ensure!(machine.check("ls /run/systemd/ask-password")?.is_empty(), "the question lies there for ever");
     Ok(())
 }
