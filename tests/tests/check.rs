@@ -229,7 +229,12 @@ fn an_open_home_and_one_that_is_checked_are_nobodys_hindrance() -> Result<()> {
     let said = machine.refused("repair --yes alice", "", "")?;
     ensure!(said.contains("/dev/mapper/peek") && said.contains("cryptsetup close peek"), "{said}");
     ensure!(machine.check("sha256sum /home/alice.home")? == before, "it was changed");
-    machine.check("cryptsetup close peek; losetup -D")?;
+    // Nor of what somebody only reads, or writes, without a key.
+    machine.check("cryptsetup close peek; setsid sleep 100000 <$(losetup -nO NAME -j /home/alice.home) >/dev/null 2>&1 & echo $! >/run/reads")?;
+    let said = machine.refused("repair --yes alice", "", "")?;
+    ensure!(said.contains("attached already, as /dev/loop"), "{said}");
+    ensure!(machine.check("sha256sum /home/alice.home")? == before, "it was changed");
+    machine.check("kill $(cat /run/reads)")?;
     let done = machine.homectl("repair --yes alice", "", "")?;
     ensure!(done.status == 0, "{}{}", done.stdout, done.stderr);
     // A check that does not come to its end gives way to whoever wants the home.

@@ -10,18 +10,22 @@ use crate::storage::luks::spec::Spec;
 use crate::storage::parts::below::Below;
 use crate::storage::parts::{image, mark};
 use crate::sys::cryptsetup::Luks;
+use crate::sys::waiting::wait_until;
 use crate::sys::{blockdev, durable, loopdev};
 use records::Refusal;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 /// How much of the image's beginning is kept: 1 MiB of table, 16 MiB of header.
 const HEAD: u64 = 17 * MIB;
 /// How much of its end.
 const TAIL: u64 = MIB;
+/// The longest that others may read a device that was detached.
+const READ_BY_UDEV: Duration = Duration::from_secs(3);
 
 /// An image that is open for writing, and locked.
 pub struct OnImage<'a> {
@@ -47,8 +51,10 @@ impl<'a> OnImage<'a> {
 
     fn used(&self) -> Result<Used, Failure> {
         let devices = self.spec.clues().devices().during("looking for what is open")?;
-        let loops = loopdev::at(&self.spec.image).during("looking for loop devices")?;
-        let is_used = !devices.is_empty() || loops.iter().any(|one| one.carries);
+        // The sweep has detached what nobody has open. udev reads a device that changes, for a moment.
+        let is_free = || loopdev::at(&self.spec.image).map(|loops| loops.is_empty());
+        let is_used =
+            !devices.is_empty() || !wait_until(READ_BY_UDEV, is_free).during("looking for loop devices")?;
         Ok(if is_used { Used::Yes } else { Used::No })
     }
 
