@@ -1,7 +1,43 @@
-//! Unlocking while memory fails: it stays locked, and can be tried again.
+//! Memory around a lock: what was freed before it is written over; where it fails, an unlock can be tried again.
 
 use anyhow::{Result, ensure};
-use homed_tests::Ours;
+use homed_tests::secrets::pages_with;
+use homed_tests::{Ours, frames};
+
+/// Not in one piece in what is run in the machine.
+const MARK: &str = "freed-5c1a77e09b";
+
+/// Pages that may be left, in what the kernel keeps free for those who cannot wait. Seen was none.
+const MOST_LEFT: usize = 64;
+
+/// Has nearly all free memory hold a text, and gives it back.
+const FREED: &str = r#"
+perl -e '
+    open my $info, "<", "/proc/meminfo" or die;
+    my ($free) = map { /^MemFree:\s+(\d+)/ ? $1 : () } <$info>;
+    my $line = join("", "freed-5c1a77", "e09b") . " " x 48;
+    my $all = "";
+    vec($all, ($free - 12 * 1024) * 1024, 8) = 0;
+    substr($all, $_ * 4096, length $line) = $line for 0 .. length($all) / 4096 - 1;
+    print length($all) >> 20, " MiB
+";
+'
+"#;
+
+#[test]
+fn what_was_freed_long_before_a_lock_is_written_over() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    let filled = machine.check(FREED)?;
+    let before = pages_with(&machine, MARK)?;
+    ensure!(before > 10_000, "{before} pages hold it, of {filled}");
+    machine.done("lock alice", "", "")?;
+    let left = machine.find_in_ram(MARK.as_bytes())?;
+    println!("{before} pages before, {} left", left.len());
+    ensure!(left.len() <= MOST_LEFT, "{} of {before}\n{}", left.len(), frames::explain(&machine, &left)?);
+    Ok(())
+}
 
 #[test]
 fn too_little_memory_to_unlock_leaves_it_locked() -> Result<()> {
