@@ -2,6 +2,7 @@
 //! are. Reads the sources as text; needs no machine.
 
 mod layering {
+    pub mod errnos;
     pub mod kinds;
     pub mod paths;
     pub mod places;
@@ -15,7 +16,7 @@ mod layering {
     pub mod unsafe_places;
 }
 
-use layering::{kinds, places, purity, rooms, safety, size, table, tree, unsafe_places};
+use layering::{errnos, kinds, places, purity, rooms, safety, size, table, tree, unsafe_places};
 
 fn none(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
@@ -63,6 +64,12 @@ fn nothing_on_the_loop_waits_for_a_file_system() {
     assert_eq!(places::ON_THE_LOOP.iter().filter(known).count(), places::ON_THE_LOOP.len());
     let on_it = sources.iter().filter(|source| places::ON_THE_LOOP.contains(&source.path.as_str()));
     none(on_it.flat_map(|source| purity::check_waits(places::ASIDE, source)).collect());
+}
+
+#[test]
+fn numbers_of_errors_stay_in_the_ground() {
+    let above = tree::sources().iter().filter(|source| !errnos::is_ground(&source.path));
+    none(above.flat_map(errnos::check).collect());
 }
 
 #[test]

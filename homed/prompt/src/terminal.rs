@@ -29,7 +29,7 @@ impl Terminal {
         use std::os::unix::fs::OpenOptionsExt;
         let file = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(device)?;
         if !rustix::termios::isatty(&file) {
-            return Err(io::Error::from_raw_os_error(libc::ENOTTY));
+            return Err(io::Error::from(rustix::io::Errno::NOTTY));
         }
         Ok(Self { file, watch: locked::watch()?, users: users.to_vec(), catalogue: Catalogue::default() })
     }

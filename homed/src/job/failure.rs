@@ -81,7 +81,7 @@ impl<T, E: Error + 'static> Context<T> for Result<T, E> {
 }
 
 fn is_full(error: &(dyn Error + 'static)) -> bool {
-    let full = |e: &io::Error| matches!(e.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
+    let full = |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     error.downcast_ref::<io::Error>().is_some_and(full)
 }
 
@@ -91,10 +91,10 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_a_refusal_and_anything_else_a_fault() {
-        let full: Result<(), _> = Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        let full: Result<(), io::Error> = Err(io::ErrorKind::StorageFull.into());
         let Err(Failure::Refused(refused)) = full.during("writing") else { panic!("not refused") };
         assert_eq!(refused.refusal, Refusal::NoDiskSpace);
-        let broken: Result<(), _> = Err(io::Error::from_raw_os_error(libc::EIO));
+        let broken: Result<(), io::Error> = Err(io::ErrorKind::InvalidData.into());
         let Err(Failure::Fault(chain)) = broken.during("writing") else { panic!("no fault") };
         assert!(chain.starts_with("writing: "));
     }

@@ -29,10 +29,25 @@ pub fn lend(name: &str, key: &[u8]) -> io::Result<()> {
     add(name, key, THREAD)
 }
 
-/// Lets this thread use a key that is kept; `ENOKEY`: there is none.
-pub fn borrow(name: &str) -> io::Result<()> {
-    let key = find(name)?;
-    control(LINK, key, THREAD).map(drop)
+/// What became of a wish to use a key that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Borrowed {
+    /// This thread may use it.
+    Yes,
+    /// There is none of that name any more.
+    NotKept,
+}
+
+/// Lets this thread use a key that is kept.
+pub fn borrow(name: &str) -> io::Result<Borrowed> {
+    match find(name).and_then(|key| control(LINK, key, THREAD)) {
+        Err(error) if is_gone(&error) => Ok(Borrowed::NotKept),
+        other => other.map(|_| Borrowed::Yes),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOKEY | libc::EKEYREVOKED))
 }
 
 /// What was lent to this thread, it has no more.
@@ -67,7 +82,7 @@ fn is_missing(error: &io::Error) -> bool {
 /// Makes a key void that is kept: the kernel wipes it. One that is not there is void already.
 pub fn revoke(name: &str) -> io::Result<()> {
     let key = match find(name) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOKEY | libc::EKEYREVOKED)) => return Ok(()),
+        Err(error) if is_gone(&error) => return Ok(()),
         other => other?,
     };
     control(REVOKE, key, 0)?;

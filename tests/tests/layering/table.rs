@@ -87,7 +87,7 @@ pub const ROOMS: &[Room] = &[
         name: "homed::job",
         at: "homed/src/job",
         rooms: &["records"],
-        crates: &["libc", "serde", "serde_json", "thiserror"],
+        crates: &["serde", "serde_json", "thiserror"],
     },
     // Hands: blocking, no bus, no tokio.
     Room {

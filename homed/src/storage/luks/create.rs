@@ -19,7 +19,7 @@ use crate::storage::parts::tree::{self, Device, PrivateMount, STORED_UID};
 use crate::storage::parts::{room, size};
 use crate::sys::cryptsetup::{Layout, Luks};
 use crate::sys::loopdev::{LoopDevice, Window};
-use crate::sys::{durable, file};
+use crate::sys::{btrfs, durable, file};
 use records::refusal::Refused;
 use records::{Refusal, Secret};
 use serde_json::{Map, Value, json};
@@ -342,7 +342,7 @@ fn populate(
     (request.fill)(&home)?;
     home.set_mode(spec.access_mode)?;
     durable::sync_file_system(&home).during("writing the home to disk")?;
-    tend::chunks(&home)
+    btrfs::chunks(&home)
         .and_then(|chunks| tend::reserve_metadata(image, plan.data(), &chunks))
         .during("allocating the metadata of the home")
 }

@@ -18,7 +18,7 @@ use crate::sys::file;
 use records::Refusal;
 use std::fs::File;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// Most addresses that one call gives back: it can only be stopped between two.
 const PIECE: u64 = 4 << 30;
@@ -69,7 +69,7 @@ impl Tended {
         let mut header = HeaderCopy::read(&image, &place, spec)?;
         let facts = header.luks.facts().during("reading the encryption header")?;
         let data = place.offset + facts.data_offset..place.offset + place.size;
-        let chunks = chunks(&directory).during("looking for the home's metadata")?;
+        let chunks = btrfs::chunks(&directory).during("looking for the home's metadata")?;
         Ok(Self { directory, image, data, chunks })
     }
 
@@ -100,14 +100,6 @@ impl Tended {
         }
         Ok(())
     }
-}
-
-/// Where the file system of a directory has what; nothing is known of others than btrfs.
-pub fn chunks(directory: impl AsFd) -> std::io::Result<Vec<Chunk>> {
-    btrfs::chunks(directory).or_else(|error| match error.raw_os_error() {
-        Some(libc::ENOTTY) => Ok(Vec::new()),
-        _ => Err(error),
-    })
 }
 
 /// Reserves the blocks of metadata of a file system whose device is that part of the image.

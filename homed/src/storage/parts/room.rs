@@ -69,7 +69,7 @@ pub fn reserve(image: &File, part: Range<u64>) -> std::io::Result<()> {
         let length = PIECE.min(part.end - start);
         match file::allocate(image, start, length) {
             // The file system cannot reserve blocks.
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => return Ok(()),
             other => other?,
         }
         start += length;

@@ -168,5 +168,5 @@ pub fn give(file: impl AsFd, id: u32) -> Result<(), Failure> {
 
 fn unsupported(error: &io::Error) -> bool {
     Limit::met(error).is_some()
-        || matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL))
+        || matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
 }

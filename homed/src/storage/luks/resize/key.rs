@@ -9,7 +9,7 @@ use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::luks::spec::Spec;
 use crate::storage::luks::traces;
 use crate::sys::devmapper::{self, Crypt};
-use crate::sys::keyring;
+use crate::sys::keyring::{self, Borrowed};
 use crate::sys::waiting::wait_until;
 use records::{Refusal, Secret};
 use std::io;
@@ -54,13 +54,13 @@ pub fn ready(spec: &Spec, key: Option<&Secret>) -> Result<Crypt, Failure> {
     };
     let Some(name) = crypt.key_name.as_deref() else { return Ok(crypt) };
     let lent = match key {
-        Some(key) => keyring::lend(name, key.open()),
+        Some(key) => keyring::lend(name, key.open()).map(|()| Borrowed::Yes),
         None => keyring::borrow(name),
     };
-    match lent {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOKEY | libc::EKEYREVOKED)) => {
+    match lent.during("having the key at hand")? {
+        Borrowed::Yes => Ok(crypt),
+        Borrowed::NotKept => {
             refuse(Refusal::BadPassword, "To change the size of this home now its password is needed.")
         }
-        other => other.map(|()| crypt).during("having the key at hand"),
     }
 }

@@ -23,7 +23,7 @@ pub fn file_system(
     let mut attempt = |size: u64| {
         steps.enter(Step::ShrinkFileSystem)?;
         match filesystem::resize_btrfs(&layers.directory, facts.data(size)) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => Ok(Fits::No),
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(Fits::No),
             other => other.map(|()| Fits::Yes).during("shrinking the file system"),
         }
     };

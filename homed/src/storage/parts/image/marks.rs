@@ -3,6 +3,7 @@
 use crate::job::{Context, Failure};
 use crate::sys::{blockdev, file};
 use std::fs::File;
+use std::io::ErrorKind;
 
 /// Set to `1` while the image may be changed; still there after a crash.
 pub const DIRTY: &str = "user.home-dirty";
@@ -22,7 +23,10 @@ pub fn set_dirty(image: &File) -> Result<(), Failure> {
     match file::set_attribute(image, DIRTY, b"1") {
         // A mark for the user's information is not worth a refused login.
         Err(error)
-            if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSPC | libc::EDQUOT)) =>
+            if matches!(
+                error.kind(),
+                ErrorKind::Unsupported | ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+            ) =>
         {
             Ok(())
         }
@@ -37,8 +41,8 @@ pub fn clear_dirty(image: &File) -> Result<(), Failure> {
         return Ok(());
     }
     file::remove_attribute(image, DIRTY)
-        .or_else(|error| match error.raw_os_error() {
-            Some(libc::EOPNOTSUPP) => Ok(()),
+        .or_else(|error| match error.kind() {
+            ErrorKind::Unsupported => Ok(()),
             _ => Err(error),
         })
         .and_then(|()| image.sync_all())
@@ -64,7 +68,7 @@ pub struct Intent {
 pub fn note_resize(image: &File, intent: Intent) -> Result<(), Failure> {
     let text = format!("{} {}", intent.from, intent.to);
     match file::set_attribute(image, RESIZE, text.as_bytes()) {
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
         other => other.and_then(|()| image.sync_all()).during("noting the change of size"),
     }
 }
@@ -79,8 +83,8 @@ pub fn unfinished_resize(image: &File) -> Option<Intent> {
 /// Takes the note away, once all of the change is on disk.
 pub fn forget_resize(image: &File) -> Result<(), Failure> {
     file::remove_attribute(image, RESIZE)
-        .or_else(|error| match error.raw_os_error() {
-            Some(libc::EOPNOTSUPP) => Ok(()),
+        .or_else(|error| match error.kind() {
+            ErrorKind::Unsupported => Ok(()),
             _ => Err(error),
         })
         .and_then(|()| image.sync_all())

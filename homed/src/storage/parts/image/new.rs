@@ -118,7 +118,7 @@ impl NewImage {
             (None, _) => link(&self.file, rustix::fs::CWD, target),
         };
         match named {
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => return exists(target),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return exists(target),
             other => other.during(format!("putting {} in place", target.display()))?,
         }
         self.temporary = None;
@@ -164,7 +164,7 @@ pub enum Blocks {
 pub fn give_size(image: &File, size: u64, blocks: Blocks) -> io::Result<()> {
     if blocks == Blocks::Reserved {
         match file::allocate(image, 0, size) {
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
             other => return other,
         }
     }
