@@ -7,9 +7,9 @@ use records::refusal::{Refusal, Refused};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Folders of blobs that no record names yet begin so.
@@ -134,22 +134,22 @@ fn copy_all(folder: &Path, blobs: Vec<(String, OwnedFd)>) -> Result<Manifest, Bl
         if !source.metadata()?.is_file() {
             return Err(refused(format!("The blob {name:?} is not a regular file.")));
         }
-        let (hash, length) = copy_one(source, &folder.join(&name), left)?;
+        let (hash, length) = copy_one(&source, &folder.join(&name), left)?;
         left = left.checked_sub(length).ok_or_else(|| refused("The blobs are larger than 64 MiB.".into()))?;
         manifest.insert(name, hash);
     }
     Ok(manifest)
 }
 
-/// Copies at most one byte more than is `left`; gives hash and length.
-fn copy_one(source: File, target: &Path, left: u64) -> io::Result<(String, u64)> {
+/// Copies at most one byte more than is `left`; gives hash and length. From the beginning, wherever the descriptor stands: a
+/// client that was refused comes again with the same, as AccountsService does, and what was read once would be empty then.
+fn copy_one(source: &File, target: &Path, left: u64) -> io::Result<(String, u64)> {
     let mut target = File::create_new(target)?;
     target.set_permissions(std::fs::Permissions::from_mode(0o644))?;
     let (mut hash, mut length) = (Sha256::new(), 0);
-    let mut source = source.take(left + 1);
     let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let count = source.read(&mut buffer)?;
+    while length <= left {
+        let count = source.read_at(&mut buffer, length)?;
         if count == 0 {
             break;
         }
@@ -184,6 +184,11 @@ mod tests {
         };
         let manifest = store("avatar", file("abc")).expect("stored");
         assert_eq!(manifest["avatar"], "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        // Read to its end already.
+        let read = file("abc");
+        let mut gone = File::from(read.try_clone().expect("cloned"));
+        io::Read::read_to_end(&mut gone, &mut Vec::new()).expect("read");
+        assert_eq!(store("avatar", read).expect("stored"), manifest);
         let (pipe, _writer) = rustix::pipe::pipe().expect("made");
         for (name, fd) in [("avatar", pipe), (".x", file("x")), ("a/b", file("x"))] {
             assert!(matches!(store(name, fd), Err(BlobError::Refused(_))));
