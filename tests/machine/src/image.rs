@@ -224,7 +224,7 @@ fn newest(folder: &Path, prefix: &str) -> Option<PathBuf> {
 }
 
 /// Runs a step of a build; its noise goes to a log, whose end is told if the step fails.
-fn run(command: &mut Command, log: &Path) -> Result<()> {
+pub(crate) fn run(command: &mut Command, log: &Path) -> Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root(),
         "building the test machine's image needs root: type `sudo -E env PATH=$PATH cargo xtask image`"

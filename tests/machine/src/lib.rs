@@ -18,6 +18,7 @@
 //!    ├── Screen        virtual terminals and a keyboard, of a machine that has them (qemu instead of the above)
 //!    └── Wreck         its folder: the copy-on-write disk, the logs
 //! image ── recipe, cache: the root tree and the disk images over it, built once
+//! packages              more of Debian, for who installs it
 //! ```
 //!
 //! The kernel is a process of the host: no hardware virtualisation, no network, one CPU. Every wait is for an
@@ -33,6 +34,7 @@ mod fault;
 mod files;
 pub mod image;
 mod kernel;
+mod packages;
 mod power;
 mod ram;
 mod recipe;

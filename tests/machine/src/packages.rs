@@ -1,0 +1,50 @@
+//! Packages of Debian that few scenarios look at: downloaded once, and installed by who wants them. No image gets larger.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
+
+use crate::{Machine, cache, image, recipe};
+
+const FETCH: &str = include_str!("../image/fetch.sh");
+
+impl Machine {
+    /// Installs packages of that Debian (`trixie`, `forky`), with what they need and the machine has not.
+    ///
+    /// # Errors
+    /// They cannot be downloaded, or not be installed.
+    pub fn install(&self, suite: &str, names: &[&str]) -> Result<()> {
+        let folder = fetched(suite, names)?;
+        self.check("mkdir -p /root/packages")?;
+        let mut count = 0;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().into_string().ok().context("a package's name is text")?;
+            self.copy_in(&entry.path(), &format!("/root/packages/{name}"))?;
+            count += 1;
+        }
+        ensure!(count > 0, "{names:?} of {suite}: nothing was downloaded");
+        self.check(
+            "export DEBIAN_FRONTEND=noninteractive; dpkg --install /root/packages/*.deb >&2 && rm -r /root/packages",
+        )
+        .map(drop)
+    }
+}
+
+/// The folder of the packages' files.
+fn fetched(suite: &str, names: &[&str]) -> Result<PathBuf> {
+    let tree = image::tree()?;
+    let key = recipe::hexadecimal(&Sha256::digest(format!("{FETCH}{suite} {names:?}")))[..16].to_owned();
+    let folder = image::folder()?.join(format!("packages-{key}"));
+    cache::once(&folder, |partial| {
+        let script = folder.with_extension("sh");
+        fs::write(&script, FETCH)?;
+        let mut command = Command::new("sh");
+        command.arg(script).args([&tree, partial]).arg(suite).args(names);
+        image::run(&mut command, &folder.with_extension("log"))
+    })?;
+    Ok(folder)
+}
