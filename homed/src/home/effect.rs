@@ -215,6 +215,10 @@ pub enum Announcement {
     Vanished(UserName, u32),
     /// It should have been locked and is not, for this reason.
     NotLocked(UserName, String),
+    /// It will be locked at that time, µs since 1970, because its user is idle.
+    LockComing(UserName, u64),
+    /// The machine was to sleep, and stays awake: not all of them could be locked.
+    SleepRefused,
     /// The machine has slept for so many µs while these were open.
     SleptOpen(Vec<UserName>, u64),
 }

@@ -3,6 +3,7 @@
 //! The login manager tells of the sessions, the core sets an alarm clock for the earlier of both ends, and looks
 //! again when it rings.
 
+use super::effect::{Announcement, Effect};
 use super::rules::unless_never;
 use super::state::Resting;
 use super::verdict::Verb;
@@ -10,6 +11,8 @@ use super::{Fate, Home, TimerKind, Turn, Wanted};
 use crate::words::request::Session;
 use std::time::Duration;
 
+/// So long before a home is locked because its user is idle, the user is told: a key pressed keeps it open. µs.
+pub const WARNING: u64 = 60_000_000;
 /// A lock that is due and does not come about is tried again after this.
 const AGAIN: u64 = 60_000_000;
 /// After this the sessions are looked at again, where idleness counts: terminals do not tell of it by themselves.
@@ -51,6 +54,15 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// When its user is to be told that it will be locked, µs since 1970: before the end of a time without a touch. Before a
+    /// screen that is locked nobody sits. A limit that is shorter gives no time for it.
+    fn warning(self, away: Away) -> Option<u64> {
+        self.idle.filter(|limit| *limit > WARNING)?;
+        let (end, _) = Self { screen: None, ..self }.end(away)?;
+        let (first, _) = self.end(away)?;
+        Some(end.saturating_sub(WARNING)).filter(|warning| *warning < first)
+    }
+
     /// When it is locked, µs since 1970, and why.
     fn end(self, away: Away) -> Option<(u64, &'static str)> {
         let end = |since: Option<u64>, limit: Option<u64>| Some(since?.saturating_add(limit?));
@@ -101,9 +113,18 @@ impl Home {
     /// Sets the alarm clock for the end of the earlier limit; an older alarm counts no longer.
     pub(super) fn set_clock(&mut self, turn: &mut Turn) {
         self.stop_timer(TimerKind::Away);
-        if let Some((end, _)) = self.limits(turn).end(self.away) {
-            let left = Duration::from_micros(end.saturating_sub(turn.now_usec));
+        let limits = self.limits(turn);
+        if let Some((end, _)) = limits.end(self.away) {
+            let warning = limits.warning(self.away).filter(|warning| *warning > turn.now_usec);
+            let left = Duration::from_micros(warning.unwrap_or(end).saturating_sub(turn.now_usec));
             self.set_timer(TimerKind::Away, left, turn);
+        }
+    }
+
+    /// Its user is told that it will be locked, unless nothing is due yet.
+    fn warn(&self, end: u64, turn: &mut Turn) {
+        if self.limits(turn).warning(self.away).is_some_and(|warning| warning <= turn.now_usec) {
+            turn.effects.push(Effect::Announce(Announcement::LockComing(self.user().clone(), end)));
         }
     }
 
@@ -112,6 +133,7 @@ impl Home {
         let open = turn.facts.whereabouts(&self.place).resting(self.known) == Resting::Active;
         let Some((end, why)) = self.limits(turn).end(self.away).filter(|_| open) else { return };
         if end > turn.now_usec {
+            self.warn(end, turn);
             return self.set_clock(turn);
         }
         self.set_timer(TimerKind::Away, Duration::from_micros(AGAIN), turn);
@@ -174,5 +196,23 @@ mod tests {
         assert_eq!(limits(Some(10), Some(20)).end(away).map(|end| end.0), Some(70));
         assert_eq!(limits(Some(10), Some(u64::MAX)).end(away).map(|end| end.0), Some(110));
         assert_eq!(limits(Some(10), Some(20)).end(Away::default()), None);
+    }
+
+    #[test]
+    fn who_is_idle_is_told_a_minute_before_and_who_is_gone_is_not() {
+        let minute = WARNING;
+        let away = |screen, idle| Away { screen, idle };
+        for (screen, idle, away, expected) in [
+            (None, Some(5 * minute), away(None, Some(minute)), Some(5 * minute)),
+            (None, Some(minute), away(None, Some(minute)), None),
+            (None, None, away(None, Some(minute)), None),
+            (None, Some(5 * minute), away(None, None), None),
+            (Some(minute), None, away(Some(minute), Some(minute)), None),
+            // The screen's limit comes first, or after it.
+            (Some(minute), Some(5 * minute), away(Some(minute), Some(minute)), None),
+            (Some(9 * minute), Some(5 * minute), away(Some(minute), Some(minute)), Some(5 * minute)),
+        ] {
+            assert_eq!(Limits { screen, idle }.warning(away), expected, "{screen:?} {idle:?} {away:?}");
+        }
     }
 }

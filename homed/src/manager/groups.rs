@@ -1,8 +1,8 @@
 //! Calls that stand for several homes.
 
-use super::Manager;
 use super::space::Phase;
-use crate::home::effect::Failed;
+use super::{LockFailure, Manager};
+use crate::home::effect::{Announcement, Effect, Failed};
 use crate::home::verdict::Verb;
 use crate::home::{Fate, GroupId, Turn, Waiter, Wanted};
 use crate::words::request::{Answer, RequestId};
@@ -133,6 +133,9 @@ impl Manager {
             return turn.answer(group.waiter, ended);
         }
         if ended.is_err() {
+            if self.defaults.lock_failure == LockFailure::Abort {
+                turn.effects.push(Effect::Announce(Announcement::SleepRefused));
+            }
             self.gave_up(turn);
         }
         let left_out = self.left_out(turn);

@@ -180,6 +180,52 @@ fn a_locked_screen_locks_the_home_after_its_time() {
     assert_eq!(scene.locking(), ["alice"]);
 }
 
+/// Whom these effects tell that a lock is coming, and when.
+fn told(scene: &Scene) -> Option<u64> {
+    scene.last.iter().find_map(|effect| match effect {
+        Effect::Announce(Announcement::LockComing(_, at)) => Some(*at),
+        _ => None,
+    })
+}
+
+#[test]
+fn who_is_idle_is_told_once_a_minute_before_the_lock() {
+    let mut scene = Scene::new(r#","lockAfterIdleUSec":300000000"#, |_| {});
+    let idle = |since| {
+        let idle_since_usec = Some(since);
+        Operation::Sessions(vec![Session {
+            uid: 60001,
+            has_screen: true,
+            locked: false,
+            closing: false,
+            idle_since_usec,
+        }])
+    };
+    let since = scene.now;
+    scene.ask(0, idle(since));
+    let (_, first, after) = scene.alarm().expect("set");
+    assert_eq!((after, told(&scene)), (240 * SECOND, None));
+    scene.now += after;
+    scene.take(Event::Rang(first));
+    assert_eq!((told(&scene), scene.locking()), (Some(since + 300 * SECOND), vec![]));
+    // A key was pressed; later nobody presses one.
+    let (_, second, after) = scene.alarm().expect("set again");
+    assert_eq!(after, 60 * SECOND);
+    scene.now += 10 * SECOND;
+    let since = scene.now;
+    scene.ask(0, idle(since));
+    let (_, third, after) = scene.alarm().expect("set anew");
+    assert_eq!((after, told(&scene)), (240 * SECOND, None));
+    assert!(scene.take(Event::Rang(second)).is_empty());
+    scene.now += after;
+    scene.take(Event::Rang(third));
+    assert_eq!(told(&scene), Some(since + 300 * SECOND));
+    let (_, fourth, after) = scene.alarm().expect("set for the end");
+    scene.now += after;
+    scene.take(Event::Rang(fourth));
+    assert_eq!((told(&scene), scene.locking()), (None, vec!["alice"]));
+}
+
 #[test]
 fn the_record_s_limit_comes_before_the_settings_and_never_is_never() {
     let set = |defaults: &mut Defaults| defaults.lock_rules.after_screen_lock = Some(5 * SECOND);

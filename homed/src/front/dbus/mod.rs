@@ -72,6 +72,8 @@ async fn follow(connection: Connection, front: Arc<Front>, mut changes: Receiver
             Ok(Change::Vanished(user, _)) => hide(&connection, &user).await,
             Ok(Change::Changed(user)) => changed(&connection, &user).await,
             Ok(Change::NotLocked(user, _)) => not_locked(&connection, &user).await,
+            Ok(Change::LockComing(user, at_usec)) => lock_coming(&connection, &user, at_usec).await,
+            Ok(Change::SleepRefused) => sleep_refused(&connection).await,
             Ok(Change::SleptOpen(users, usec)) => slept_open(&connection, &users, usec).await,
             Err(RecvError::Lagged(_)) => show_all(&connection, &front).await,
             Err(RecvError::Closed) => return,
@@ -122,6 +124,16 @@ const NOT_LOCKED: &str = "its key is still in memory. Who may see why: homectl s
 async fn not_locked(connection: &Connection, user: &UserName) -> zbus::Result<()> {
     let object = connection.object_server().interface::<_, Policy>(MANAGER).await?;
     Policy::not_locked(object.signal_emitter(), user.as_str(), NOT_LOCKED).await
+}
+
+async fn lock_coming(connection: &Connection, user: &UserName, at_usec: u64) -> zbus::Result<()> {
+    let object = connection.object_server().interface::<_, Policy>(MANAGER).await?;
+    Policy::lock_coming(object.signal_emitter(), user.as_str(), at_usec).await
+}
+
+async fn sleep_refused(connection: &Connection) -> zbus::Result<()> {
+    let object = connection.object_server().interface::<_, Policy>(MANAGER).await?;
+    Policy::sleep_refused(object.signal_emitter()).await
 }
 
 async fn slept_open(connection: &Connection, users: &[UserName], usec: u64) -> zbus::Result<()> {

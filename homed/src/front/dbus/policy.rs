@@ -79,6 +79,14 @@ impl Policy {
     #[zbus(signal)]
     pub async fn not_locked(emitter: &SignalEmitter<'_>, user_name: &str, reason: &str) -> zbus::Result<()>;
 
+    /// A home will be locked at `at_usec` (µs since 1970), because nobody has touched anything in any session of its user's.
+    #[zbus(signal)]
+    pub async fn lock_coming(emitter: &SignalEmitter<'_>, user_name: &str, at_usec: u64) -> zbus::Result<()>;
+
+    /// The machine was to go to sleep and stays awake, as not every home could be locked. Whose, `NotLocked` says.
+    #[zbus(signal)]
+    pub async fn sleep_refused(emitter: &SignalEmitter<'_>) -> zbus::Result<()>;
+
     /// The machine has slept for `usec` µs while these homes were open.
     #[zbus(signal)]
     pub async fn slept_open(

@@ -196,6 +196,8 @@ fn what_cannot_be_ended_is_waited_for_and_then_named() {
             answer => assert!(answer == Some(Ok(())) && good, "{failure:?}"),
         }
         assert_eq!(scene.has(|effect| matches!(effect, Effect::PowerOff)), failure == LockFailure::PowerOff);
+        let refused = scene.has(|effect| matches!(effect, Effect::Announce(Announcement::SleepRefused)));
+        assert_eq!(refused, failure == LockFailure::Abort);
         // A sleep that is given up is over.
         assert_eq!(scene.lets_go(), !good, "{failure:?}");
     }

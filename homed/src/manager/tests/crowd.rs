@@ -138,7 +138,8 @@ impl Cost {
                     Announcement::Changed(user)
                     | Announcement::Appeared(user)
                     | Announcement::Vanished(user, _)
-                    | Announcement::NotLocked(user, _),
+                    | Announcement::NotLocked(user, _)
+                    | Announcement::LockComing(user, _),
                 ) => assert_eq!(*user, name(ONE)),
                 Effect::Announce(other) => panic!("{other:?}"),
                 _ => {}
