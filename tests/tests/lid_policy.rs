@@ -121,6 +121,13 @@ fn a_lock_that_fails_is_followed_by_what_was_set() -> Result<()> {
         "dbus-monitor --system \"interface='org.freedesktop.home1.LockPolicy'\" > /run/heard 2>&1 &",
     )?;
 
+    // A desktop of alice's, of which what is shown is kept.
+    machine.check(
+        "setsid runuser -u alice -- dbus-run-session -- sh -c '
+            dbus-monitor --session \"interface=org.freedesktop.Notifications\" > /tmp/shown & exec /usr/lib/homed/desk notify
+        ' > /tmp/notify.log 2>&1 < /dev/null &
+        until busctl list | grep -q ' desk .* alice '; do sleep 0.1; done",
+    )?;
     // A step fails: everybody is told, and goes on.
     machine.write_file("/run/homed/fault", "evict fail")?;
     println!("a step that fails: {:?}", stays_awake(&machine)?);
@@ -129,6 +136,9 @@ fn a_lock_that_fails_is_followed_by_what_was_set() -> Result<()> {
         assert_eq!(console.shell("echo open")?.0, "open\n");
     }
     machine.check("until grep -q NotLocked /run/heard; do sleep 0.1; done")?;
+    for words in ["Your home could not be locked", "The computer stays awake"] {
+        machine.check(&format!("until grep -q '{words}' /tmp/shown; do sleep 0.1; done"))?;
+    }
 
     // A worker that hangs.
     machine.write_file("/run/homed/fault", "evict stop")?;

@@ -6,7 +6,8 @@ use homed_tests::{CHEAP, Ours};
 const UNITS: &str =
     "homed.service homed-activate.service homed-lock.service homed-hibernate.service homed-prompt.path";
 /// Links that lead nowhere, and what the helper of Debian's scripts remembers of us.
-const LEFT: &str = "find /etc/systemd/system -xtype l; find /etc/systemd/system /var/lib/systemd/deb-systemd-helper-* \
+const LEFT: &str = "find /etc/systemd -xtype l; find /etc/systemd/system /etc/systemd/user \
+     /var/lib/systemd/deb-systemd-*helper-* \
      -name '*homed*' -o -name '*home1*'";
 
 fn remove(machine: &Ours) -> Result<()> {

@@ -308,6 +308,14 @@ pub const ROOMS: &[Room] = &[
             "zbus",
         ],
     },
+    // Beside the daemon, for desktops: what they do not ask for themselves.
+    Room {
+        name: "homed_desk",
+        at: "desk/src",
+        rooms: &["records"],
+        crates: &["futures_util", "serde", "serde_json", "tokio", "zbus"],
+    },
+    Room { name: "tests of desk", at: "desk/tests", rooms: &[], crates: &["tokio", "zbus"] },
     // A home on its way: the talk of both ends, over any pair of pipes. No file, no network.
     Room { name: "carry", at: "ctl/carry/src", rooms: &[], crates: &["blake3", "thiserror"] },
     // A tree of files and its copy: by open descriptors, without accounts, homes and questions.
@@ -319,19 +327,12 @@ pub const ROOMS: &[Room] = &[
         rooms: &[],
         crates: &["anyhow", "base64", "memchr", "nix", "serde_json", "sha2"],
     },
-    // A security key, for the machine.
+    // A security key, and smart cards, for the machine.
     Room {
-        name: "softkey",
-        at: "tests/src/bin/softkey",
+        name: "devices of tests",
+        at: "tests/src/bin",
         rooms: &[],
-        crates: &["anyhow", "ciborium", "openssl"],
-    },
-    // Smart cards, for the machine.
-    Room {
-        name: "softcard",
-        at: "tests/src/bin/softcard",
-        rooms: &[],
-        crates: &["anyhow", "cryptoki", "openssl"],
+        crates: &["anyhow", "ciborium", "cryptoki", "openssl"],
     },
     // Trees and their copies, for the machine.
     Room {

@@ -57,7 +57,7 @@ pub fn run(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Builds the programs; gives the folder they are in. The PAM module and the prompt are built by themselves: together
+/// Builds the programs; gives the folder they are in. The PAM module, the prompt and what desktops get are built by themselves: together
 /// with the others they would be given their features of libraries, which have no place in other people's programs.
 fn compile(build: Build) -> Result<PathBuf> {
     let (profile, features): (&[&str], &[&str]) = match build {
@@ -66,7 +66,7 @@ fn compile(build: Build) -> Result<PathBuf> {
     };
     let programs = ["build", "--locked", "-p", "homed", "-p", "homectl"];
     steps::program("cargo", programs.iter().chain(profile).chain(features))?;
-    for alone in ["pam_homed", "homed-prompt"] {
+    for alone in ["pam_homed", "homed-prompt", "homed-desk"] {
         steps::program("cargo", ["build", "--locked", "-p", alone].iter().chain(profile))?;
     }
     let folder = if build == Build::Release { "release" } else { "debug" };
@@ -122,6 +122,7 @@ fn install_programs(built: &Path, tree: &Path) -> Result<()> {
         ("homed-worker", "usr/lib/homed/worker".to_owned(), 0o755),
         ("homectl", "usr/bin/homectl".to_owned(), 0o755),
         ("homed-prompt", "usr/lib/homed/prompt".to_owned(), 0o755),
+        ("homed-desk", "usr/lib/homed/desk".to_owned(), 0o755),
         ("libpam_homed.so", format!("{library}/security/pam_homed.so"), 0o644),
     ];
     for (name, place, mode) in places {
@@ -211,8 +212,13 @@ fn libraries(tree: &Path) -> Result<String> {
     fs::write(scratch.join("debian/control"), "Source: homed\n\nPackage: homed\nArchitecture: any\n")?;
     let mut command = Command::new("dpkg-shlibdeps");
     command.current_dir(&scratch).args(["-O", "--ignore-missing-info"]);
-    for program in ["usr/lib/homed/homed", "usr/lib/homed/worker", "usr/lib/homed/prompt", "usr/bin/homectl"]
-    {
+    for program in [
+        "usr/lib/homed/homed",
+        "usr/lib/homed/worker",
+        "usr/lib/homed/prompt",
+        "usr/lib/homed/desk",
+        "usr/bin/homectl",
+    ] {
         command.arg(format!("-e{}", tree.join(program).display()));
     }
     let module = output("dpkg-architecture", &["-qDEB_HOST_MULTIARCH"])?;
