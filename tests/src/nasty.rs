@@ -155,10 +155,11 @@ fn attributes(top: &Path) -> io::Result<()> {
     fs::write(folder.join("made-after-the-default"), "an ACL")
 }
 
-const NOBODY: u32 = u32::MAX;
+/// The ID of entries that are nobody's by name.
+pub const NOBODY: u32 = u32::MAX;
 
 /// An ACL in the kernel's form for attributes: version 2, then tag, permissions and ID of each entry.
-fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+pub fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
     let mut bytes = 2_u32.to_le_bytes().to_vec();
     for (tag, permissions, id) in entries {
         bytes.extend(tag.to_le_bytes());

@@ -27,7 +27,7 @@ mod names;
 mod trail;
 mod xattrs;
 
-pub use copy::{Continue, Copied, Copy, Lost, Progress, copy};
+pub use copy::{Continue, Copied, Copy, Loss, Lost, Progress, copy};
 pub use differences::{Difference, What, differences};
 pub use error::Error;
 pub use mark::done;

@@ -1,74 +1,26 @@
 //! A tree with everything in it is copied whole, and every difference is seen.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use copytree::{Continue, Copied, Copy, Difference, Error, Progress, What, copy, differences, measure};
+use copytree::{Continue, Error, What, measure};
 use rustix::fs::{XattrFlags, setxattr};
-use tempfile::TempDir;
+use scratch::Scratch;
 
 #[path = "../../../tests/src/nasty.rs"]
 mod nasty;
+mod scratch;
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 
-/// A folder for a test, with a tree and what is to become its copy. They may be deeper than the longest path.
-struct Scratch(Option<TempDir>);
-
-impl Scratch {
-    fn new() -> io::Result<Self> {
-        // In memory: writing out a disk takes as long as everybody else has written to it.
-        let scratch = Self(Some(TempDir::new_in("/dev/shm").or_else(|_| TempDir::new())?));
-        fs::create_dir(scratch.at("a"))?;
-        fs::create_dir(scratch.at("b"))?;
-        Ok(scratch)
-    }
-
-    fn at(&self, path: &str) -> std::path::PathBuf {
-        self.0.as_ref().map(|folder| folder.path().join(path)).unwrap_or_default()
-    }
-
-    fn copy(&self) -> Result<Copied, Error> {
-        self.watched(&mut |_| Continue::Yes)
-    }
-
-    fn watched(&self, progress: &mut dyn FnMut(Progress) -> Continue) -> Result<Copied, Error> {
-        let (from, to) = self.both();
-        copy(Copy {
-            from: from.as_fd(),
-            to: to.as_fd(),
-            except: &[OsStr::new(".identity")],
-            cross_mounts: false,
-            progress,
-        })
-    }
-
-    fn differences(&self) -> Result<Vec<Difference>, Error> {
-        let (from, to) = self.both();
-        differences(from.as_fd(), to.as_fd(), 100)
-    }
-
-    fn both(&self) -> (File, File) {
-        let open = |name| File::open(self.at(name)).expect("the folders of the test are there");
-        (open("a"), open("b"))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Some(folder) = self.0.take() {
-            let _ = std::process::Command::new("chmod").args(["-R", "u+rwx"]).arg(folder.path()).output();
-            let _ = std::process::Command::new("rm").arg("-rf").arg(folder.path()).output();
-        }
-    }
-}
-
 #[test]
 fn everything_is_kept() -> Tested {
+    // However deep it is, few descriptors are open.
+    let few = rustix::process::Rlimit { current: Some(160), maximum: Some(160) };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, few)?;
     let scratch = Scratch::new()?;
     nasty::build(&scratch.at("a"), nasty::Rights::Own)?;
     let copied = scratch.copy()?;
@@ -170,6 +122,67 @@ fn nothing_is_ours_any_more_when_it_is_done() -> Tested {
     copytree::done(scratch.both().1.as_fd())?;
     assert!(matches!(scratch.copy(), Err(Error::NotOurs)));
     assert_eq!(scratch.differences()?, []);
+    Ok(())
+}
+
+/// A folder of the target that hands an ACL on does not do so to copies.
+#[test]
+fn a_copy_has_no_acl_of_the_folder_it_is_made_in() -> Tested {
+    let scratch = Scratch::new()?;
+    let rules =
+        [(0x01, 7, nasty::NOBODY), (0x04, 5, nasty::NOBODY), (0x08, 7, 23_456), (0x10, 7, nasty::NOBODY)];
+    let rules = nasty::acl(&[&rules[..], &[(0x20, 1, nasty::NOBODY)]].concat());
+    let folder = scratch.at("a/folder");
+    fs::create_dir_all(folder.join("before"))?;
+    for folder in [&folder, &scratch.at("b")] {
+        setxattr(folder, "system.posix_acl_default", &rules, XattrFlags::empty())?;
+    }
+    scratch.copy()?;
+    assert_eq!(scratch.differences()?, []);
+    // Made without the ACL that the folder would give them.
+    fs::create_dir_all(scratch.at("a/new/below"))?;
+    fs::write(scratch.at("a/new/file"), "")?;
+    fs::write(scratch.at("a/new/below/file"), "")?;
+    fs::rename(scratch.at("a/new"), folder.join("new"))?;
+    scratch.copy()?;
+    assert_eq!(scratch.differences()?, []);
+    Ok(())
+}
+
+/// After a power cut a file may have its time and length, and not its data.
+#[test]
+fn what_another_boot_wrote_is_compared() -> Tested {
+    let scratch = Scratch::new()?;
+    fs::write(scratch.at("a/file"), "file")?;
+    fs::write(scratch.at("a/other"), "other")?;
+    scratch.copy()?;
+    keeping_time(&scratch.at("b/file"), |it| fs::write(it, "\0\0\0\0"))?;
+    // What this boot wrote is believed.
+    assert_eq!(scratch.copy()?.stood, 2);
+    let marks = ["trusted.copytree", "user.copytree"].map(|name| {
+        // Only one of them is there.
+        rustix::fs::setxattr(scratch.at("b"), name, b"another boot", XattrFlags::REPLACE)
+    });
+    assert_eq!(marks.iter().filter(|mark| mark.is_ok()).count(), 1);
+    assert_eq!(scratch.copy()?.stood, 1);
+    assert_eq!(scratch.differences()?, []);
+    Ok(())
+}
+
+#[test]
+fn nobody_else_may_enter_before_all_is_there() -> Tested {
+    let scratch = Scratch::new()?;
+    fs::write(scratch.at("a/file"), "file")?;
+    let mode = |name: &str| Ok::<_, io::Error>(fs::metadata(scratch.at(name))?.mode() & 0o7777);
+    for _ in 0..2 {
+        let mut seen = Vec::new();
+        scratch.watched(&mut |_| {
+            seen.extend(mode("b"));
+            Continue::Yes
+        })?;
+        assert!(!seen.is_empty() && seen.iter().all(|seen| *seen == 0o700), "{seen:?}");
+        assert_eq!(mode("b")?, mode("a")?);
+    }
     Ok(())
 }
 

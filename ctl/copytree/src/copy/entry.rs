@@ -6,10 +6,10 @@ use std::path::Path;
 use rustix::fs::{AtFlags, OFlags, linkat};
 use rustix::io::Errno;
 
-use super::inode::{Place, Rank};
+use super::inode::{Ends, Place};
 use super::removal::remove;
 use super::walk::Walk;
-use super::{Continue, Progress, spared};
+use super::{Continue, Loss, Progress, spared};
 use crate::content::Ended;
 use crate::error::{Error, at};
 use crate::flags;
@@ -41,7 +41,7 @@ impl Walk<'_> {
             match link_held(folder, &group.name, self.target.here(), name) {
                 Ok(()) => {}
                 Err(Errno::MLINK) => {
-                    self.told.lose(path, || "hard link".into());
+                    self.told.lose(path, Loss::Link);
                     return Ok(false);
                 }
                 Err(errno) => return Err(at(path, "make a further name of its copy")(errno)),
@@ -62,7 +62,7 @@ impl Walk<'_> {
     ) -> Result<(), Error> {
         if self.stands_as_file(name, (found, look), path)? {
             self.told.stood += 1;
-            self.bytes += look.size();
+            self.bytes += look.size().min(look.allocated());
         } else {
             match read(found, OFlags::empty()) {
                 Ok(file) => self.file_anew(name, &file, look, path)?,
@@ -78,7 +78,8 @@ impl Walk<'_> {
         let flags = flags::of(file).map_err(at(path, "read its flags"))?;
         let copy = self.maker.file(place, flags, &mut self.told)?;
         self.fill((file.as_fd(), copy.as_fd()), look, path)?;
-        self.maker.finish((file.as_fd(), copy.as_fd()), look, Rank::Below, path, &mut self.told)?;
+        let ends = Ends { from: file.as_fd(), to: copy.as_fd(), look, path };
+        self.maker.finish(ends, flags, self.before(), &mut self.told)?;
         self.look_again(look, Look::at(file), path);
         Ok(())
     }

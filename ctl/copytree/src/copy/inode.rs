@@ -10,7 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::Copied;
+use super::{Copied, Loss};
 use crate::error::{Error, at};
 use crate::flags;
 use crate::look::{Look, find};
@@ -18,11 +18,24 @@ use crate::mark;
 use crate::trail::WITHIN;
 use crate::xattrs::{Attribute, Of, Reader, is_the_targets};
 
-/// Whether a folder is the top of its tree: the target's own attributes stay there, its mark among them.
+/// What an inode of the target has by itself before it is finished.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rank {
+pub(crate) enum Before {
+    /// The top: attributes that are there are the target's own, and stay.
     Top,
-    Below,
+    /// Whatever an earlier run has left, or the folder above hands on.
+    Anything,
+    /// Nothing: this run has made it, in a folder that hands nothing on.
+    Nothing,
+}
+
+/// A file or folder that is open on both sides.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends<'a> {
+    pub from: BorrowedFd<'a>,
+    pub to: BorrowedFd<'a>,
+    pub look: &'a Look,
+    pub path: &'a Path,
 }
 
 /// Gives inodes what they are to have.
@@ -55,28 +68,30 @@ impl Maker {
     /// Gives a new file or folder the flags that have to be there before anything is in it.
     pub fn begin(&self, new: &OwnedFd, flags: IFlags, path: &Path, told: &mut Copied) -> Result<(), Error> {
         if !flags::begin(new, flags).map_err(at(path, "set flags of its copy"))? {
-            told.lose(path, || "flags".into());
+            told.lose(path, Loss::Flags);
         }
         Ok(())
     }
 
-    /// Finishes a file or folder that is open on both sides.
+    /// Finishes a file or folder.
     pub fn finish(
         &mut self,
-        (from, to): (BorrowedFd, BorrowedFd),
-        look: &Look,
-        rank: Rank,
-        path: &Path,
+        ends: Ends,
+        flags: IFlags,
+        before: Before,
         told: &mut Copied,
     ) -> Result<(), Error> {
+        let Ends { from, to, look, path } = ends;
         let (uid, gid) = look.owner();
         fchown(to, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(owner(path, (uid, gid)))?;
-        self.attributes(&Of::Open(from), &Of::Open(to), rank, path, told)?;
+        self.attributes((&Of::Open(from), &Of::Open(to)), before, path, told)?;
         fchmod(to, look.mode()).map_err(at(path, "set the mode of its copy"))?;
         futimens(to, &look.times()).map_err(at(path, "set the times of its copy"))?;
-        let flags = flags::of(from).map_err(at(path, "read its flags"))?;
+        if flags.is_empty() && before == Before::Nothing {
+            return Ok(());
+        }
         if !flags::finish(to, flags).map_err(at(path, "set flags of its copy"))? {
-            told.lose(path, || "flags".into());
+            told.lose(path, Loss::Flags);
         }
         Ok(())
     }
@@ -102,7 +117,7 @@ impl Maker {
         chownat(folder, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(owner(path, (uid, gid)))?;
         let new = find(folder, name, WITHIN).map_err(at(path, "find its copy"))?;
-        self.attributes(&Of::found(found), &Of::found(&new), Rank::Below, path, told)?;
+        self.attributes((&Of::found(found), &Of::found(&new)), Before::Anything, path, told)?;
         if !is_link {
             chmodat(folder, name, look.mode(), AtFlags::empty())
                 .map_err(at(path, "set the mode of its copy"))?;
@@ -113,16 +128,20 @@ impl Maker {
 
     fn attributes(
         &mut self,
-        from: &Of,
-        to: &Of,
-        rank: Rank,
+        (from, to): (&Of, &Of),
+        before: Before,
         path: &Path,
         told: &mut Copied,
     ) -> Result<(), Error> {
         let wanted = self.reader.all(from).map_err(at(path, "read its attributes"))?;
-        let there = self.reader.all(to).map_err(at(path, "read the attributes of its copy"))?;
+        let there = match before {
+            Before::Nothing => Vec::new(),
+            Before::Top | Before::Anything => {
+                self.reader.all(to).map_err(at(path, "read the attributes of its copy"))?
+            }
+        };
         for (name, _) in &there {
-            let stays = is_the_targets(name) || (rank == Rank::Top && !name.starts_with(b"system."));
+            let stays = is_the_targets(name) || (before == Before::Top && !name.starts_with(b"system."));
             if !stays && wanted.iter().all(|(wanted, _)| wanted != name) {
                 to.remove(name).map_err(at(path, "remove an attribute of its copy"))?;
             }
@@ -139,7 +158,7 @@ fn give(to: &Of, attribute: &Attribute, path: &Path, told: &mut Copied) -> Resul
     match to.set(attribute) {
         Ok(()) => Ok(()),
         Err(Errno::OPNOTSUPP | Errno::TOOBIG | Errno::RANGE | Errno::PERM | Errno::INVAL) => {
-            told.lose(path, || format!("attribute {}", String::from_utf8_lossy(&attribute.0)));
+            told.lose(path, Loss::Attribute(String::from_utf8_lossy(&attribute.0).into_owned()));
             Ok(())
         }
         Err(errno) => Err(at(path, "give its copy an attribute")(errno)),

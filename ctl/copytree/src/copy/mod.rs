@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, syncfs};
 
+use crate::differences::{Difference, What};
 use crate::error::{Error, at};
 use crate::listing::names;
 use crate::look::read;
@@ -87,10 +88,20 @@ pub struct Copied {
 }
 
 impl Copied {
-    pub(crate) fn lose(&mut self, path: &Path, what: impl FnOnce() -> String) {
+    /// Whether a difference to the source is one that was told as [`Copied::lost`]: no other copy would be without it.
+    pub fn explains(&self, difference: &Difference) -> bool {
+        let of = |lost: &Lost| match (&lost.what, &difference.what) {
+            (Loss::Flags, What::Flags(..)) | (Loss::Link, What::Links) => true,
+            (Loss::Attribute(lost), What::Attribute(name)) => lost == name,
+            _ => false,
+        };
+        self.lost.iter().any(|lost| lost.path == difference.path && of(lost))
+    }
+
+    pub(crate) fn lose(&mut self, path: &Path, what: Loss) {
         self.lost_count += 1;
         if self.lost.len() < Names::MOST {
-            self.lost.push(Lost { path: path.to_owned(), what: what() });
+            self.lost.push(Lost { path: path.to_owned(), what });
         }
     }
 }
@@ -100,8 +111,19 @@ impl Copied {
 pub struct Lost {
     /// Which file.
     pub path: PathBuf,
-    /// What: "flags", "attribute NAME", "hard link".
-    pub what: String,
+    /// What it has.
+    pub what: Loss,
+}
+
+/// What a copy may have to do without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loss {
+    /// Inode flags (`chattr`).
+    Flags,
+    /// The extended attribute of this name.
+    Attribute(String),
+    /// Being one file with another name: the target's file system allows for less names.
+    Link,
 }
 
 /// Copies a tree. Run again after anything that ended it, with the same target, it goes on, and ends in the same tree. All of it is on

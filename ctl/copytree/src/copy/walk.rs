@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat};
 use rustix::io::Errno;
 
-use super::inode::{Maker, Rank};
+use super::inode::{Before, Ends, Maker};
 use super::links::Links;
 use super::removal::make_free;
 use super::standing::Judge;
@@ -20,6 +20,7 @@ use crate::look::{Look, read};
 use crate::mark::Standing;
 use crate::measure::too_many;
 use crate::trail::{Trail, WITHIN};
+use crate::xattrs::Of;
 
 /// Both trees, and where the copy is in them.
 pub(crate) struct Walk<'a> {
@@ -45,6 +46,8 @@ struct Folder {
     left: Vec<Name>,
     /// Whether this run has made it: nothing can be in it.
     fresh: bool,
+    /// Whether what is made in it gets no ACL and no flags from it.
+    hands_nothing_on: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -69,7 +72,8 @@ impl<'a> Walk<'a> {
     /// Copies all of it.
     pub fn all(&mut self) -> Result<(), Error> {
         let look = Look::at(self.source.here()).map_err(at(Path::new(""), "look at it"))?;
-        self.begin_folder(look, self.judge.standing == Standing::Nothing)?;
+        let hands_nothing_on = hands_nothing_on(&self.target)?;
+        self.begin_folder(look, self.judge.standing == Standing::Nothing, hands_nothing_on)?;
         while let Some(folder) = self.folders.last_mut() {
             match folder.left.pop() {
                 Some(name) => {
@@ -133,10 +137,11 @@ impl<'a> Walk<'a> {
         self.maker.begin(&there, flags, path, &mut self.told)?;
         self.source.enter(name, folder).map_err(at(path, "look at it"))?;
         self.target.enter(name, there).map_err(at(path, "look at its copy"))?;
-        self.begin_folder(look, fresh)
+        let hands_nothing_on = fresh && self.before() == Before::Nothing;
+        self.begin_folder(look, fresh, hands_nothing_on)
     }
 
-    fn begin_folder(&mut self, look: Look, fresh: bool) -> Result<(), Error> {
+    fn begin_folder(&mut self, look: Look, fresh: bool, hands_nothing_on: bool) -> Result<(), Error> {
         let path = self.source.shown();
         let mut left = names(self.source.here(), MOST - self.waiting).map_err(too_many(&path, "names"))?;
         if self.source.is_at_top() {
@@ -146,16 +151,22 @@ impl<'a> Walk<'a> {
             self.remove_others(&left)?;
         }
         self.waiting += left.len();
-        self.folders.push(Folder { look, left, fresh });
+        self.folders.push(Folder { look, left, fresh, hands_nothing_on });
         Ok(())
     }
 
     fn end_folder(&mut self) -> Result<(), Error> {
-        let Some(Folder { look, .. }) = self.folders.pop() else { return Ok(()) };
+        let Some(Folder { look, fresh, .. }) = self.folders.pop() else { return Ok(()) };
         let path = self.source.shown();
-        let rank = if self.source.is_at_top() { Rank::Top } else { Rank::Below };
-        let ends = (self.source.here(), self.target.here());
-        self.maker.finish(ends, &look, rank, &path, &mut self.told)?;
+        let before = match (self.source.is_at_top(), fresh) {
+            (true, _) => Before::Top,
+            // Now this is the folder above.
+            (false, true) => self.before(),
+            (false, false) => Before::Anything,
+        };
+        let flags = flags::of(self.source.here()).map_err(at(&path, "read its flags"))?;
+        let ends = Ends { from: self.source.here(), to: self.target.here(), look: &look, path: &path };
+        self.maker.finish(ends, flags, before, &mut self.told)?;
         let again = Look::at(self.source.here());
         self.look_again(&look, again, &path);
         self.told.entries += 1;
@@ -164,8 +175,25 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// What has been made in the folder where the copy is has by itself.
+    pub(super) fn before(&self) -> Before {
+        match self.folders.last() {
+            Some(folder) if folder.hands_nothing_on => Before::Nothing,
+            _ => Before::Anything,
+        }
+    }
+
     /// Whether the folder where the copy is was made by this run.
     pub(super) fn is_fresh(&self) -> bool {
         self.folders.last().is_some_and(|folder| folder.fresh)
     }
+}
+
+/// Whether the top of a target has nothing that would pass to what is made in it. Folders below get theirs when all in them is made.
+fn hands_nothing_on(target: &Trail) -> Result<bool, Error> {
+    let top = Path::new("");
+    let rules =
+        Of::Open(target.here()).value(b"system.posix_acl_default").map_err(at(top, "read its attributes"))?;
+    let flags = flags::of(target.here()).map_err(at(top, "read its flags"))?;
+    Ok(rules.is_none() && flags.is_empty())
 }
