@@ -25,6 +25,7 @@ pub mod opener;
 pub mod own_changes;
 mod parse;
 pub mod privileged;
+pub mod questions;
 pub mod reconcile;
 pub mod record;
 pub mod recovery;

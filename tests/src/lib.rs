@@ -166,6 +166,16 @@ pub fn slot_costs(machine: &Ours, user: &str) -> Result<Vec<String>> {
     Ok(said.lines().map(str::to_owned).collect())
 }
 
+/// What a home's header says in the clear that devices are asked with; `null`: nothing.
+pub fn told_of_devices(machine: &Ours, user: &str) -> Result<String> {
+    let said = machine.check(&format!(
+        "loop=$(losetup --find --show --read-only --offset $((1 << 20)) /home/{user}.home)
+         cryptsetup luksDump --dump-json-metadata $loop | jq -c '.tokens[] | select(.type == \"systemd-homed\").keys'
+         losetup -d $loop"
+    ))?;
+    Ok(said.trim().to_owned())
+}
+
 /// A script that prints what is open of a user's home.
 pub fn what_is_open(user: &str) -> String {
     format!(

@@ -60,6 +60,19 @@ impl<'a> Cards<'a> {
             .map(drop)
     }
 
+    /// Takes a card out of the machine; it is in the folder then.
+    pub fn take_away(&self, label: &str, folder: &Path) -> Result<()> {
+        self.pull_out(label)?;
+        self.machine.copy_out(&format!("{FOLDER}/out/{label}"), folder)?;
+        self.machine.check(&format!("rm -r {FOLDER}/out/{label}")).map(drop)
+    }
+
+    /// Brings it into this one, and plugs it in.
+    pub fn bring(&self, label: &str, folder: &Path) -> Result<()> {
+        self.machine.copy_in(folder, &format!("{FOLDER}/out/{label}"))?;
+        self.plug_in(label)
+    }
+
     /// What the module obeys: `flags-LABEL` (a number that its token's flags have, too), `pad` (the PIN that is typed there),
     /// `hang` and `crash` (at `C_Login`).
     pub fn set(&self, what: &str, value: &str) -> Result<()> {

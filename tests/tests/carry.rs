@@ -1,8 +1,11 @@
 //! A home that is carried to another machine.
 
-use anyhow::Result;
-use homed_tests::{CHEAP, Ours};
-use machine::{Machine, Output};
+use anyhow::{Result, ensure};
+use homed_tests::security_key::{SecurityKey, done, refused};
+use homed_tests::smart_card::Cards;
+use homed_tests::{CHEAP, Ours, told_of_devices};
+use machine::{Image, Init, Machine, Output};
+use std::path::Path;
 
 /// Owners of the files inside, as the disk has them: read without homed, from the decrypted file system.
 const ON_DISK: &str = "\
@@ -240,4 +243,98 @@ fn it_changes_nothing(second: &Ours) -> Result<()> {
     let said = second.refused("update alice --real-name=Elsewhere", "correcthorse", "")?;
     assert!(said.contains("signed elsewhere"), "{said}");
     second.done("deactivate alice", "", "").map(drop)
+}
+
+const PIN: &str = "1234";
+
+/// Security key and smart card, enrolled on one machine and used on another that has nothing but the image.
+#[test]
+fn a_device_alone_opens_it_where_nobody_knows_its_record() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (image, memory, card) =
+        (folder.path().join("alice.home"), folder.path().join("key"), folder.path().join("card"));
+    enrols(&card, &memory, &image)?;
+
+    let second = Machine::builder().image(Image::Ours).init(Init::Full);
+    let second = Ours(second.machine_id("22222222222222222222222222222222").start()?);
+    second.copy_in(&image, "/home/alice.home")?;
+    second.becomes("alice", "unfixated")?;
+    let record = second.check("homectl inspect -j alice")?;
+    ensure!(!record.contains("fido2") && !record.contains("pkcs11"), "it is not known here: {record}");
+    // Somebody else's key is left alone, and nobody is kept waiting.
+    let other = SecurityKey::new(&second, env!("CARGO_BIN_EXE_softkey"), "b", Some(PIN))?;
+    refused(&second, "activate alice", (PIN, ""), "of this home is plugged in")?;
+    refused(&second, "activate alice", (PIN, "wrong"), "assword")?;
+    ensure!(other.touches()? == 0 && other.tries()? == 8);
+    other.pull_out()?;
+    logs_in_by_key(&second, &memory)?;
+    knows_it_now(&second)?;
+
+    // And with the card.
+    second.done("unregister alice", "", "")?;
+    second.check("systemctl kill --signal=USR1 homed.service")?;
+    second.becomes("alice", "unfixated")?;
+    let cards = Cards::new(&second, env!("CARGO_BIN_EXE_softcard"))?;
+    cards.bring("badge", &card)?;
+    refused(&second, "activate alice", ("9999", ""), "The PIN of the smart card badge is not right")?;
+    done(&second, "activate alice", PIN, "")?;
+    ensure!(cards.tried()? == ["badge", "badge"], "a wrong PIN, and the right one");
+    second.done("deactivate alice", "", "")?;
+    second.nothing_open("alice")
+}
+
+/// Key and card are all that opens the home in the end.
+fn enrols(card: &Path, memory: &Path, image: &Path) -> Result<()> {
+    let first = Ours::small()?;
+    first.create("alice", "correcthorse")?;
+    ensure!(told_of_devices(&first, "alice")? == "null");
+    let key = SecurityKey::new(&first, env!("CARGO_BIN_EXE_softkey"), "a", Some(PIN))?;
+    let cards = Cards::new(&first, env!("CARGO_BIN_EXE_softcard"))?;
+    cards.make("badge", PIN, "rsa")?;
+    done(&first, "update alice --fido2-device=auto --token-name=blue", PIN, "correcthorse")?;
+    let one_key = told_of_devices(&first, "alice")?;
+    done(&first, "update alice --pkcs11-token-uri=auto", PIN, "correcthorse")?;
+    let both = told_of_devices(&first, "alice")?;
+    ensure!(
+        one_key.contains("fido2HmacSalt") && !one_key.contains("pkcs11") && both.contains("pkcs11"),
+        "{both}"
+    );
+    ensure!(!["hashed", "$", "blue", "alice"].iter().any(|secret| both.contains(secret)), "{both}");
+    let without = "homectl inspect -EE -j alice | jq 'del(.lastChangeUSec, .privileged.hashedPassword)' > /root/without";
+    first.check(without)?;
+    // One that stays is not here.
+    key.pull_out()?;
+    refused(&first, "update alice --identity=/root/without", (PIN, "correcthorse"), "two other keys")?;
+    key.plug_in()?;
+    done(&first, "update alice --identity=/root/without", PIN, "correcthorse")?;
+    refused(&first, "activate alice", ("", "correcthorse"), "PIN")?;
+    ensure!(told_of_devices(&first, "alice")? == both, "the keys that stay are told of");
+    ensure!(key.touches()? > 0, "what was counted here is not counted there");
+    key.take_away(memory)?;
+    cards.take_away("badge", card)?;
+    first.copy_out("/home/alice.home", image)
+}
+
+fn logs_in_by_key(second: &Ours, memory: &Path) -> Result<()> {
+    let key = SecurityKey::new(second, env!("CARGO_BIN_EXE_softkey"), "a", None)?;
+    key.take_away(&memory.with_extension("empty"))?;
+    key.bring_back(memory)?;
+    let console = second.console();
+    console.expect("login: ")?;
+    console.send("alice")?;
+    console.expect("PIN (or Enter, for the password): ")?;
+    console.send(PIN)?;
+    console.expect("touch")?;
+    console.expect("$ ")?;
+    ensure!(key.touches()? == 1, "one touch opens a home that is not known");
+    console.send("exit")?;
+    second.becomes("alice", "inactive")?;
+    key.pull_out()
+}
+
+/// The record came with it, and is this machine's from now on.
+fn knows_it_now(second: &Ours) -> Result<()> {
+    let known = second.check("homectl inspect -j --details alice | jq -r '.status[].keys[] | .kind'")?;
+    ensure!(known == "smart card\nsecurity key\n", "{known}");
+    second.nothing_open("alice")
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use homed_tests::smart_card::Cards;
-use homed_tests::{CHEAP, Ours, security_key};
+use homed_tests::{CHEAP, Ours, security_key, told_of_devices};
 use machine::{Image, Init, Machine};
 
 /// The original's programs, which are not installed beside ours.
@@ -53,7 +53,9 @@ fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
     ensure!(machine.run("dpkg-query -W -f '${Status}' systemd-homed")?.stdout != "install ok installed");
     machine.check("systemctl is-active homed.service")?;
     for user in ["alice", "bob"] {
+        ensure!(told_of_devices(&machine, user)? == "null", "it is ours alone");
         opens_by_card(&machine, user)?;
+        ensure!(told_of_devices(&machine, user)?.contains("pkcs11EncryptedKey"));
         reads(&machine, user, "correcthorse", "original")?;
         machine.done(&format!("passwd {user}"), "correcthorse", "batterystaple")?;
         machine.refused(&format!("activate {user}"), "correcthorse", "")?;
@@ -78,6 +80,11 @@ fn a_machine_goes_over_to_us_and_back_with_all_its_homes() -> Result<()> {
         reads(&machine, user, password, diary).with_context(|| {
             machine.check("journalctl -b --no-pager -u systemd-homed | tail -40").unwrap_or_default()
         })?;
+        // It passes over what we have put beside the record, and leaves it out when it writes one.
+        ensure!(told_of_devices(&machine, user)?.contains("pkcs11EncryptedKey"));
+        opens_by_card(&machine, user)?;
+        machine.done(&format!("update {user} --real-name=Again"), password, "")?;
+        ensure!(told_of_devices(&machine, user)? == "null");
         opens_by_card(&machine, user)?;
         machine.nothing_open(user)?;
     }

@@ -269,13 +269,15 @@ impl Home {
     }
 
     /// Whether it only asks what is needed: clients try without credentials first. That is no attempt, and
-    /// costs nobody a worker and a delay. (What tokens are plugged in, a worker has to see.)
+    /// costs nobody a worker and a delay. (What tokens are plugged in, a worker has to see; and of a home that was never used
+    /// here, which there are.)
     fn is_a_question(&self, wanted: &Wanted) -> bool {
         wanted.verb.is_attempt()
             && !matches!(wanted.verb, Verb::Check | Verb::Repair)
             && wanted.offer.credentials.is_empty()
+            && self.known == Known::Yes
             && !self.record().has_tokens()
-            && (self.known == Known::No || !self.record().hashed_passwords().is_empty())
+            && !self.record().hashed_passwords().is_empty()
     }
 
     fn sentence(&self, refusal: Refusal, verb: Verb) -> String {

@@ -6,6 +6,7 @@ use super::HomeDirectory;
 use super::examined::{Examination, Examined};
 use super::opened::Opened;
 use crate::job::{Care, Failure, Force, Mounted, Size, Snapshots, Steps};
+use records::questions::Question;
 use records::signature::Vouched;
 use records::{Record, Secret};
 use serde_json::{Map, Value};
@@ -21,6 +22,10 @@ pub trait Backend {
 
     /// Opens the storage; one with keys with the first that fits.
     fn open(&self, how: Opening, keys: &[Secret], steps: &mut dyn Steps) -> Result<Box<dyn Opened>, Failure>;
+
+    /// What security keys and smart cards are asked with, as far as the storage says so to who has no key of it. It is nobody's
+    /// word: a hint whom to ask.
+    fn questions(&self) -> Vec<Question>;
 
     /// Unmounts the home and closes what is below.
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure>;

@@ -2,12 +2,15 @@
 
 use super::{Answer, KINDS, Offer, Token, count, entries, passwords, travelling};
 use records::keys::Removal;
+use records::questions::{self, Question};
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret};
 use serde_json::Value;
 
 /// How many keys have to be shown that are no passwords, where the last password goes.
 const OTHERS: usize = 2;
+const TWO_OTHERS: &str = "The last password can go only where two other keys are shown to open the home, for one alone is lost one day: a \
+    recovery key, security keys and smart cards count. Give the recovery key, or have the devices plugged in.";
 
 /// What the key slots have to become.
 pub struct Change {
@@ -36,9 +39,8 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
     if !KINDS.iter().any(|kind| changed(&kind)) {
         return Ok(None);
     }
-    // Without a password the recovery key is the last that can be typed where the record is not known.
-    if passwords(new) == 0 && passwords(before) > 0 || typed(new) == 0 && typed(before) > 0 {
-        refuse_without_password(new, offer)?;
+    if last_goes(before, new) && shown(new, offer) < OTHERS {
+        return Err(Refused::new(Refusal::HomeCantAuthenticate, TWO_OTHERS));
     }
     let all =
         KINDS.iter().flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.at_hand(entry, offer)));
@@ -111,14 +113,15 @@ pub fn ask(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<(), Refus
 }
 
 /// Entries that stay and are not at hand, where one that goes is not either: only what has been shown tells its key slot from
-/// theirs.
+/// theirs. Or where the last password goes, and too few have been shown for that.
 fn untold<'a>(before: &Record, new: &'a Record, offer: &Offer<'_>) -> Vec<(&'static dyn Token, &'a Value)> {
     let hidden = |kind: &dyn Token, entry: &Value| kind.at_hand(entry, offer).is_none();
     let goes = |kind: &&dyn Token| {
         let stay = entries(*kind, new);
         entries(*kind, before).iter().any(|entry| !stay.contains(entry) && hidden(*kind, entry))
     };
-    if !KINDS.iter().any(goes) {
+    let is_wanted = last_goes(before, new) && shown(new, offer) < OTHERS;
+    if !is_wanted && !KINDS.iter().any(goes) {
         return Vec::new();
     }
     let all = KINDS.into_iter().flat_map(|kind| entries(kind, new).iter().map(move |entry| (kind, entry)));
@@ -163,32 +166,35 @@ fn is_shown(new: &Record, offer: &Offer<'_>) -> bool {
     KINDS.iter().filter(|kind| kind.travels()).any(shown)
 }
 
-/// How many keys can be typed on a machine that does not know the record: it is encrypted in the image, and devices answer for
-/// what is in it.
+/// How many keys can be typed: where no device is at hand, they are the way in.
 fn typed(record: &Record) -> usize {
     passwords(record) + entries(&super::recovery::RecoveryKey, record).len()
 }
 
-/// The last password goes only where a recovery key and another key are here and work: one alone is lost one day, and security
-/// keys and cards open the image on no machine that does not know its record.
-fn refuse_without_password(new: &Record, offer: &Offer<'_>) -> Result<(), Refused> {
-    let recovery = &super::recovery::RecoveryKey;
-    let stays = entries(recovery, new).iter().any(|entry| recovery.enrol(entry, offer).is_ok());
-    let travelling = KINDS.iter().filter(|kind| kind.travels());
-    let others = travelling.flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.enrol(entry, offer)));
+/// Whether the last password goes, or, of a home without any, the last recovery key.
+fn last_goes(before: &Record, new: &Record) -> bool {
+    passwords(new) == 0 && passwords(before) > 0 || typed(new) == 0 && typed(before) > 0
+}
+
+/// How many keys are shown that open the home on any machine: of devices those that the image's header tells of. The same key may
+/// have several entries, and is one.
+fn shown(new: &Record, offer: &Offer<'_>) -> usize {
+    let told = questions::of(new);
+    let opens_anywhere = |kind: &dyn Token, entry: &Value| {
+        kind.travels()
+            && (!kind.is_device()
+                || Question::of(kind.member(), entry).is_some_and(|question| told.contains(&question)))
+    };
     let mut distinct: Vec<Secret> = Vec::new();
-    for key in others.filter_map(Result::ok).take_while(|_| stays) {
-        // The same key may have several entries.
-        if !distinct.iter().any(|known| known.matches(key.open())) {
-            distinct.push(key);
-        }
-        if distinct.len() == OTHERS {
-            return Ok(());
+    for kind in KINDS {
+        let its = entries(kind, new).iter().filter(|entry| opens_anywhere(kind, entry));
+        for key in its.filter_map(|entry| kind.at_hand(entry, offer)) {
+            if !distinct.iter().any(|known| known.matches(key.open())) {
+                distinct.push(key);
+            }
         }
     }
-    let sentence = "The last password can go only where a recovery key stays, for on another machine no security key or card \
-                    opens the home at first: give the recovery key, and have another key plugged in, too.";
-    Err(Refused::new(Refusal::HomeCantAuthenticate, sentence))
+    distinct.len()
 }
 
 #[cfg(test)]

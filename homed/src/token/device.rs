@@ -6,6 +6,7 @@
 use super::{Answer, Offer, Token, entries};
 use crate::sys::crypt3;
 use records::keys::{KeyKind, NamedKey};
+use records::questions::Question;
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret};
 use serde_json::Value;
@@ -48,6 +49,10 @@ impl<T: Device> Token for T {
         T::KIND.list
     }
 
+    fn is_device(&self) -> bool {
+        true
+    }
+
     fn derive(&self, record: &Record, offer: &Offer<'_>) -> Vec<Secret> {
         entries(self, record).iter().filter_map(|entry| self.at_hand(entry, offer)).collect()
     }
@@ -58,6 +63,19 @@ impl<T: Device> Token for T {
             // The reason why not stays with the offer.
             let _ = ask(self, all, &record.named_keys(), offer);
         }
+    }
+
+    fn ask_unknown(&self, all: &[Question], offer: &Offer<'_>) -> Option<Result<Secret, Refused>> {
+        let its = all.iter().filter(|question| question.list == self.member());
+        let entries: Vec<Value> = its.map(|question| question.entry.clone()).collect();
+        if entries.is_empty() {
+            return None;
+        }
+        let asked = ask(self, &entries, &[], offer);
+        Some(asked.and_then(|()| {
+            let answer = entries.iter().find_map(|entry| self.at_hand(entry, offer));
+            answer.ok_or_else(|| none_plugged_in(T::KIND, offer))
+        }))
     }
 
     fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer {
@@ -112,8 +130,8 @@ fn ask_anew<T: Device>(
     offer: &Offer<'_>,
 ) -> Result<(), Refused> {
     let known = all.iter().filter_map(|entry| {
-        let (hash, id) = (entry.get("hashedPassword")?.as_str()?, entry.get(T::KIND.id)?.as_str()?);
-        Some((T::read(entry)?, hash, id, entry))
+        let hash = entry.get("hashedPassword").and_then(Value::as_str);
+        Some((T::read(entry)?, hash, entry.get(T::KIND.id)?.as_str()?, entry))
     });
     let (mut entries, mut hashes, mut ids, mut wholes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (entry, hash, id, whole) in known {
@@ -122,7 +140,12 @@ fn ask_anew<T: Device>(
         ids.push(id);
         wholes.push(whole);
     }
-    let fits = |at: usize, secret: &Secret| hashes.get(at).is_some_and(|hash| crypt3::matches(secret, hash));
+    let fits = |at: usize, secret: &Secret| match hashes.get(at) {
+        Some(Some(hash)) => crypt3::matches(secret, hash),
+        // Of what was asked before the record is known the key slot tells.
+        Some(None) => true,
+        None => false,
+    };
     let asked = T::asked(&entries, offer, &fits).map_err(|failure| T::refused(&failure, ""))?;
     let asked = asked.ok_or_else(|| none_plugged_in(T::KIND, offer))?;
     let id = asked.about.and_then(|at| ids.get(at).copied());

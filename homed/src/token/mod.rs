@@ -5,6 +5,7 @@
 //! by nobody else: what they have answered stays with the [`Offer`].
 
 use crate::sys::{crypt3, oom};
+use records::questions::Question;
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Secret};
 use serde_json::Value;
@@ -19,6 +20,7 @@ mod pkcs11;
 mod price;
 mod recovery;
 mod tpm2;
+pub mod unknown;
 
 /// All kinds, in the order in which they may refuse: those that can ask for something come first. A new one is a line
 /// here, and a file.
@@ -38,6 +40,11 @@ pub trait Token {
         true
     }
 
+    /// Whether its keys are what devices answer to what they are asked with.
+    fn is_device(&self) -> bool {
+        false
+    }
+
     /// Whether an entry that takes another's place is the same key, set anew.
     fn sets_anew(&self, _before: &Value, _new: &Value, _: &Offer<'_>) -> bool {
         false
@@ -53,6 +60,12 @@ pub trait Token {
 
     /// Asks devices for a key of the record's entries; it is in the offer then, or the reason why not.
     fn ask(&self, _: &Record, _: &Offer<'_>) {}
+
+    /// Asks devices with what storage says of them, which nobody vouches for: what one has answered, or why none has. `None`:
+    /// nothing of that is for this kind.
+    fn ask_unknown(&self, _: &[Question], _: &Offer<'_>) -> Option<Result<Secret, Refused>> {
+        None
+    }
 
     /// Looks for what of `offer` fits the record's entries of this kind. Asks nobody.
     fn proves(&self, record: &Record, offer: &Offer<'_>) -> Answer;
@@ -81,7 +94,8 @@ fn entries<'a>(kind: &dyn Token, record: &'a Record) -> &'a [Value] {
 struct Answered {
     /// The list of its kind.
     list: &'static str,
-    /// The whole entry it was asked for: a record may have the same hash beside what another device answers to.
+    /// The whole entry it was asked for: a record may have the same hash beside what another device answers to. Without a hash:
+    /// it was asked before the record was known.
     entry: Value,
     secret: Secret,
 }
@@ -89,8 +103,8 @@ struct Answered {
 /// What a device has answered for an entry of a kind, if one was asked.
 fn answered(kind: &dyn Token, entry: &Value, offer: &Offer<'_>) -> Option<Secret> {
     let all = offer.answered.borrow();
-    let its = all.iter().find(|one| one.list == kind.member() && one.entry == *entry)?;
-    Some(its.secret.duplicate())
+    let its = all.iter().find(|one| one.list == kind.member() && one.entry == *entry);
+    its.map(|its| its.secret.duplicate()).or_else(|| unknown::answered(kind, entry, offer))
 }
 
 /// What a kind answers.
@@ -115,6 +129,8 @@ pub struct Offer<'a> {
     computer: &'a dyn tpm2::Computer,
     /// What tokens have answered.
     answered: RefCell<Vec<Answered>>,
+    /// Whether that fits an entry that was not known when a device was asked.
+    judged: RefCell<Vec<unknown::Judged>>,
     /// Why those of a kind have not, by the kind's list.
     no_answer: RefCell<HashMap<&'static str, Refused>>,
     /// Why the PIN of this computer has not opened anything.
@@ -128,10 +144,10 @@ impl<'a> Offer<'a> {
     }
 
     fn with_keys(credentials: &'a Credentials, keys: &'a dyn fido2::Keys) -> Self {
-        let (matched, answered, no_answer, no_pin) = Default::default();
+        let (matched, answered, judged, no_answer, no_pin) = Default::default();
         let (cards, computer) = (&pkcs11::PluggedIn, &tpm2::Here);
         let purse = price::Purse::default();
-        Self { credentials, matched, purse, keys, cards, computer, answered, no_answer, no_pin }
+        Self { credentials, matched, purse, keys, cards, computer, answered, judged, no_answer, no_pin }
     }
 
     #[cfg(test)]
@@ -153,8 +169,11 @@ impl<'a> Offer<'a> {
 
     /// Whether no more tokens are asked: one has answered, or its PIN was wrong, and another's tries would be burnt by it.
     fn is_settled(&self) -> bool {
-        let wrong_pin = self.no_answer.borrow().values().any(|why| is_wrong_pin(why.refusal));
-        wrong_pin || !self.answered.borrow().is_empty()
+        self.had_wrong_pin() || !self.answered.borrow().is_empty()
+    }
+
+    fn had_wrong_pin(&self) -> bool {
+        self.no_answer.borrow().values().any(|why| is_wrong_pin(why.refusal))
     }
 
     /// Index of the first secret among `forms` that was hashed to this.
@@ -188,7 +207,7 @@ pub fn prove(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused>
 }
 
 /// Of two refusals the one that tells more; its sentence is the other's, where it has none of its own.
-fn more(known: Refused, why: Refused) -> Refused {
+pub fn more(known: Refused, why: Refused) -> Refused {
     let (told, other) = if tells(why.refusal) > tells(known.refusal) { (why, known) } else { (known, why) };
     let has_own = |refused: &Refused| refused.sentence != refused.refusal.sentence();
     if has_own(&told) || !has_own(&other) { told } else { Refused { sentence: other.sentence, ..told } }

@@ -3,7 +3,7 @@
 use super::copies::Copies;
 use super::heal::{self, Given};
 use super::{Done, blobs, steps::Reporter, strict};
-use crate::job::{Failure, Job, Known, Mounted, Step, Steps, refuse};
+use crate::job::{Failure, Job, Known, Mounted, Step, Steps};
 use crate::storage::{self, Opened, Opening, Spec, Then};
 use crate::token::{self, Offer};
 use records::reconcile::Rule;
@@ -102,25 +102,51 @@ fn finish<W: Write>(
     Ok(host)
 }
 
-/// Opens the storage. That no key slot fits is told as precisely as the host's record allows.
+/// Opens the storage, with one of these keys; where none of them opens it, with what devices answer that only the storage knows of:
+/// the record of this machine may be older, or there is none. What they have answered is among the keys then.
 pub fn open<W: Write>(
-    spec: Spec,
+    job: &Job,
     how: Opening,
-    keys: &[Secret],
+    keys: &mut Vec<Secret>,
     (copies, offer): (&Copies, &Offer<'_>),
     steps: &mut Reporter<W>,
 ) -> Result<Box<dyn Opened>, Failure> {
-    let backend = storage::backend(spec)?;
-    match backend.open(how, keys, steps) {
-        Err(Failure::Refused(Refused { refusal: Refusal::BadPassword, .. })) if copies.winner().is_ok() => {
-            copies.prove_by_host(offer)?;
-            refuse(
-                Refusal::BadPassword,
-                "The password is that of this machine's record, but it does not open the home: it was changed \
-                 on another machine. Give the other password too.",
-            )
-        }
+    let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
+    let refused = match backend.open(how, keys, steps) {
+        Err(Failure::Refused(why)) if why.refusal == Refusal::BadPassword => why,
+        other => return other,
+    };
+    // Devices are asked once nothing of the image is open any more.
+    let refused = more_precisely(refused, copies, offer);
+    let unknown = token::unknown::beside(&job.record, backend.questions());
+    if unknown.is_empty() {
+        return Err(refused.into());
+    }
+    steps.enter(Step::AskTokens)?;
+    match token::unknown::ask(&unknown, offer) {
+        Ok(None) => return Err(refused.into()),
+        Ok(Some(answer)) => keys.insert(0, answer),
+        Err(why) => return Err(token::more(refused, why).into()),
+    }
+    match backend.open(how, &keys[..1], steps) {
+        Err(Failure::Refused(why)) if why.refusal == Refusal::BadPassword => Err(refused.into()),
         other => other,
+    }
+}
+
+/// That no key slot fits is told as precisely as the host's record allows.
+fn more_precisely(why: Refused, copies: &Copies, offer: &Offer<'_>) -> Refused {
+    if copies.winner().is_err() {
+        return why;
+    }
+    match copies.prove_by_host(offer) {
+        Err(Failure::Refused(told)) => told,
+        Err(Failure::Fault(_)) => why,
+        Ok(_) => Refused::new(
+            Refusal::BadPassword,
+            "The password is that of this machine's record, but it does not open the home: it was changed \
+             on another machine. Give the other password too.",
+        ),
     }
 }
 
@@ -183,14 +209,13 @@ pub fn unlocked<'a, W: Write>(
 /// The same with what is offered already.
 pub fn unlocked_with<'a, W: Write>(
     job: &'a Job,
-    Offered { offer, keys }: Offered<'a>,
+    Offered { offer, mut keys }: Offered<'a>,
     (known, rule): (Known, Rule),
     how: Opening,
     steps: &mut Reporter<W>,
 ) -> Result<Unlocked<'a>, Failure> {
     let mut copies = Copies::new(job, known, rule)?;
-    let spec = Spec::of(&job.record, &job.machine)?;
-    let mut opened = open(spec, how, &keys, (&copies, &offer), steps)?;
+    let mut opened = open(job, how, &mut keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;
     see_inside(&mut copies, opened.as_mut(), steps)?;
     Ok(Unlocked { offer, keys, copies, opened })

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::job::{Context, Failure, Force, Seen, Size, Step, Steps, refuse};
 use crate::sys::durable;
+use records::questions::Question;
 use records::signature::Vouched;
 use records::{Refusal, Secret};
 use rustix::fs::Mode;
@@ -115,6 +116,11 @@ impl Backend for Folder {
         }
         let home = self.open_home()?;
         Ok(Box::new(OpenFolder { home, spec: self.spec.clone(), variety: self.variety, vouched: None }))
+    }
+
+    /// Its record is read by whoever opens the folder.
+    fn questions(&self) -> Vec<Question> {
+        Vec::new()
     }
 
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {

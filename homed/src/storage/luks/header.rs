@@ -209,6 +209,11 @@ impl HeaderCopy {
         self.luks.tokens(record_token::KIND).iter().any(|(_, token)| record_token::is_newer(token))
     }
 
+    /// The token that has the record.
+    pub fn record_token(&mut self) -> Option<Value> {
+        self.luks.tokens(record_token::KIND).into_iter().next().map(|found| found.1)
+    }
+
     /// Refuses what a newer systemd wrote: it is not damaged, and must not be written over.
     pub fn refuse_newer(&mut self, spec: &Spec) -> Result<(), Failure> {
         if !self.is_newer() {

@@ -23,6 +23,7 @@ use crate::sys::waiting::wait_until;
 use crate::sys::{blockdev, durable, loopdev};
 use perform::pinned;
 use perform::sweep::sweep;
+use records::questions::Question;
 use records::signature::Vouched;
 use records::{Refusal, Secret, Storage};
 use serde_json::{Map, Value};
@@ -44,6 +45,7 @@ mod needed;
 mod opened;
 mod perform;
 mod plan;
+mod questions;
 mod read_only;
 mod record_token;
 mod resize;
@@ -96,6 +98,11 @@ impl Backend for Luks {
 
     fn open(&self, how: Opening, keys: &[Secret], steps: &mut dyn Steps) -> Result<Box<dyn Opened>, Failure> {
         Ok(Box::new(opened::LuksOpened::new(&self.spec, how, keys, steps)?))
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        // Whoever opens it has told by now what is wrong with the image.
+        questions::read(&self.spec).unwrap_or_default()
     }
 
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {

@@ -26,6 +26,7 @@ use serde_json::{Map, Value, json};
 use std::fs::File;
 
 mod keys;
+pub use keys::{NO_ROOM, Room};
 mod layers;
 mod sizes;
 mod smaller;
@@ -63,6 +64,8 @@ pub struct LuksOpened {
     slot: u32,
     volume_key: Secret,
     record: Result<Record, String>,
+    /// The token that the record is in.
+    token: Option<Value>,
     vouched: Option<Vouched>,
 }
 
@@ -96,6 +99,7 @@ impl LuksOpened {
         }
         let unlocked = header.unlock(keys, spec)?;
         let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
+        let token = header.record_token();
         let key = keys.get(unlocked.key).map(Secret::duplicate).unwrap_or_else(|| Secret::new(Vec::new()));
         Ok(Self {
             directory: None,
@@ -120,6 +124,7 @@ impl LuksOpened {
             slot: unlocked.slot,
             volume_key: unlocked.volume_key,
             record,
+            token,
             vouched: None,
         })
     }
@@ -208,7 +213,9 @@ impl Vault for LuksOpened {
     }
 
     fn write_record(&mut self, record: &Record, _settled: &InOrder) -> Result<(), Failure> {
-        self.put_record(record)?;
+        if self.put_record(record)? == Room::None {
+            self.untold.push(NO_ROOM.into());
+        }
         self.sync_header()
     }
 

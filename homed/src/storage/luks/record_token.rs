@@ -1,19 +1,25 @@
 //! The record inside the LUKS2 header: a token encrypted with the volume key.
 //!
-//! `{"type":"systemd-homed","keyslots":[],"record":"<base64>","iv":"<base64>"}`: the record's compact
+//! `{"type":"systemd-homed","keyslots":[],"record":"<base64>","iv":"<base64>","keys":{…}}`: the record's compact
 //! JSON text as one data unit of the volume's own cipher (XTS with ciphertext stealing, so it keeps
 //! its length). There is no authentication tag in this format: what comes out is believed only as
 //! far as its signature goes.
+//!
+//! `keys` is ours, in the clear, and there only where the record has security keys or smart cards: what they are asked with
+//! ([`records::questions`]), so that they open the home where nobody knows its record. systemd-homed passes it over.
 
 use crate::job::{Context, Failure, refuse};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use openssl::symm::Cipher;
+use records::questions::{self, Question};
 use records::{Record, Refusal, Secret, Sections};
 use serde_json::{Value, json};
 
 /// The token's type.
 pub const KIND: &str = "systemd-homed";
+/// The member with what devices are asked with.
+const KEYS: &str = "keys";
 /// Longest record that is read, in bytes: the header's area has no room for more.
 const LIMIT: usize = 4 * 1024 * 1024;
 
@@ -49,12 +55,35 @@ pub fn seal(record: &Record, algorithm: Algorithm<'_>, key: &Secret) -> Result<V
     let text = Secret::from_text(record.only(Sections::EMBEDDED).to_compact());
     let sealed = openssl::symm::encrypt(cipher, key.open(), Some(&iv), text.open())
         .during("encrypting the record for the header")?;
-    Ok(json!({
+    let mut token = json!({
         "type": KIND,
         "keyslots": [],
         "record": BASE64_STANDARD.encode(sealed),
         "iv": BASE64_STANDARD.encode(iv),
-    }))
+    });
+    let asked = questions::of(record);
+    if !asked.is_empty() {
+        token[KEYS] = questions::to_value(&asked);
+    }
+    Ok(token)
+}
+
+/// The same token, in a header that has no room for what devices are asked with.
+pub fn without_questions(token: &Value) -> Value {
+    let mut token = token.clone();
+    token[KEYS] = json!({});
+    token
+}
+
+/// What a token says that devices are asked with; nobody vouches for it.
+pub fn asked(token: &Value) -> Vec<Question> {
+    questions::read(&token[KEYS])
+}
+
+/// Whether a token says that for this record, or that there was no room for it. Other programs write tokens without.
+pub fn asks_for(token: &Value, record: &Record) -> bool {
+    let had_no_room = token[KEYS].as_object().is_some_and(serde_json::Map::is_empty);
+    had_no_room || asked(token) == questions::of(record)
 }
 
 /// Whether the token is in a form that came after the one that is known here: those say so by a `version` beyond 1. It
@@ -142,6 +171,27 @@ mod tests {
         assert_eq!(token["keyslots"], json!([]));
         let sealed = BASE64_STANDARD.decode(token["record"].as_str().expect("text")).expect("base64");
         assert_eq!(sealed.len(), r#"{"userName":"alice"}"#.len());
+    }
+
+    #[test]
+    fn what_devices_are_asked_with_is_beside_the_record_of_whoever_has_some() {
+        let entry = json!({"credential": "AAAA", "salt": "AAAA", "hashedPassword": "$y$x"});
+        let with = json!({"userName": "alice", "privileged": {"fido2HmacSalt": [entry]}}).to_string();
+        let (with, without) = (record(&with), record(r#"{"userName":"alice"}"#));
+        let sealed = |record: &Record| seal(record, XTS, &key(64)).expect("sealed");
+        let (token, bare) = (sealed(&with), sealed(&without));
+        assert_eq!(asked(&token), questions::of(&with));
+        assert_eq!(open(&token, XTS, &key(64)).expect("opened"), with);
+        assert!(!token["keys"].to_string().contains("$y$"));
+        assert!(asks_for(&token, &with) && asks_for(&bare, &without));
+        // Another program has written it, or another record is in force.
+        let mut theirs = token.clone();
+        theirs.as_object_mut().expect("an object").remove("keys");
+        assert!(!asks_for(&theirs, &with) && !asks_for(&token, &without) && !asks_for(&bare, &with));
+        assert!(asked(&theirs).is_empty());
+        let full = without_questions(&token);
+        assert!(asks_for(&full, &with) && asked(&full).is_empty());
+        assert_eq!(open(&full, XTS, &key(64)).expect("opened"), with);
     }
 
     #[test]

@@ -179,6 +179,45 @@ fn one_key_that_is_enrolled_twice_is_one() {
     assert_eq!(change.err().map(|refused| refused.refusal), Some(Refusal::HomeCantAuthenticate));
 }
 
+/// The last password goes, and the security key that stays has not been asked so far.
+#[test]
+fn devices_are_asked_where_the_last_password_goes() {
+    let (password, credentials) = (
+        hash("one"),
+        Credentials { passwords: vec![Secret::from_text("one".into())], ..Credentials::default() },
+    );
+    let offer = Offer { keys: &Untouched, cards: &Nothing, ..Offer::new(&credentials) };
+    let (before, new) = (with(0b111, &password), with(0b110, &password));
+    assert!(must_ask(&before, &new, &offer) && !must_ask(&before, &before, &offer));
+    let asked = ask(&before, &new, &offer).map_err(|why| why.refusal);
+    assert_eq!(asked, Err(Refusal::TokenUserPresenceNeeded));
+    for at in [1, 2] {
+        let kind = KINDS.into_iter().find(|kind| kind.member() == MEMBERS[at]).expect("known");
+        offer.keep(kind, entry(at, &password), Secret::from_text(at.to_string()));
+    }
+    assert!(!must_ask(&before, &new, &offer) && compare(&before, &new, &offer).is_ok());
+}
+
+/// What a header has no place for opens the home on no other machine: it is no reason to let the last password go.
+#[test]
+fn a_device_that_the_header_does_not_tell_of_does_not_count() {
+    let (password, credentials) = (hash("one"), Credentials::default());
+    let (cards, both) = (0b0100, 0b0110);
+    let unnamed =
+        json!({"uri": "pkcs11:object=a", "data": "AAAA", "hashedPassword": "$y$pkcs11EncryptedKey"});
+    let changed = |card: &Value| {
+        let offer = Offer { keys: &Nothing, cards: &Nothing, ..Offer::new(&credentials) };
+        offer.keep(KINDS[3], entry(1, &password), Secret::from_text("key".into()));
+        offer.keep(KINDS[2], card.clone(), Secret::from_text("card".into()));
+        let of = |set| match set & cards {
+            0 => with(set, &password),
+            _ => with(set, &password).with_privileged("pkcs11EncryptedKey", json!([card])),
+        };
+        compare(&of(both | PASSWORD), &of(both), &offer).is_ok()
+    };
+    assert!(changed(&entry(2, &password)) && !changed(&unnamed));
+}
+
 /// No device is plugged in.
 struct Nothing;
 
@@ -282,10 +321,10 @@ fn no_change_leaves_a_home_that_nothing_opens() {
                 && added & !at_hand == 0
                 && shown != 0
                 && (everywhere(gone) == 0 || everywhere(shown) != 0)
-                && (gone & PASSWORD == 0
-                    || new & PASSWORD != 0
-                    || shown & RECOVERY != 0 && everywhere(shown).count_ones() >= 2)
-                && (new & (PASSWORD | RECOVERY) != 0 || before & (PASSWORD | RECOVERY) == 0);
+                && (gone & PASSWORD == 0 || new & PASSWORD != 0 || everywhere(shown).count_ones() >= 2)
+                && (new & (PASSWORD | RECOVERY) != 0
+                    || before & (PASSWORD | RECOVERY) == 0
+                    || everywhere(shown).count_ones() >= 2);
             let change = compare(&with(before, &password), &with(new, &password), &offer);
             let does = matches!(change, Ok(Some(_)));
             assert!(before == new || does == may, "{before:b} → {new:b} with {at_hand:b}: {does}");

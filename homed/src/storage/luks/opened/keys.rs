@@ -11,6 +11,19 @@ use crate::storage::{InOrder, KeyChange, Proof, Settlement, Then};
 use crate::sys::cryptsetup::Luks;
 use records::{Record, Secret};
 
+/// What is told where a header (of systemd-homed, which makes small ones) is full.
+pub const NO_ROOM: &str = "The encryption header has no room for what security keys and smart cards are asked with: on a machine \
+    that does not know the home's record, a password or recovery key opens it at first, and no device.";
+
+/// Whether a header had room for what devices are asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// It had, or there are no devices.
+    Enough,
+    /// It had not: the record alone was written.
+    None,
+}
+
 /// A slot, and a key that opens it.
 pub struct Known {
     /// The slot.
@@ -38,17 +51,30 @@ impl LuksOpened {
     }
 
     /// Puts a record into the header.
-    pub fn put_record(&mut self, record: &Record) -> Result<(), Failure> {
+    pub fn put_record(&mut self, record: &Record) -> Result<Room, Failure> {
         let algorithm = Algorithm { cipher: &self.facts.cipher, mode: &self.facts.mode };
         let token = record_token::seal(record, algorithm, &self.volume_key)?;
         let disk = self.disk()?;
         let mut places = disk.tokens(record_token::KIND).into_iter().map(|found| found.0);
-        disk.set_token(places.next(), &token).during("writing the record into the header")?;
+        let place = places.next();
+        let mut written = (token, Room::Enough);
+        if let Err(error) = disk.set_token(place, &written.0) {
+            if record_token::asked(&written.0).is_empty() {
+                return Err(error).during("writing the record into the header");
+            }
+            written = (record_token::without_questions(&written.0), Room::None);
+            disk.set_token(place, &written.0).during("writing the record into the header")?;
+        }
         for surplus in places {
             disk.remove_token(surplus).during("removing a surplus record from the header")?;
         }
-        self.record = Ok(record.clone());
-        Ok(())
+        (self.record, self.token) = (Ok(record.clone()), Some(written.0));
+        Ok(written.1)
+    }
+
+    /// Whether the header says of this record what devices are asked with.
+    pub fn asks_for(&self, record: &Record) -> bool {
+        self.token.as_ref().is_some_and(|token| record_token::asks_for(token, record))
     }
 
     /// Waits until what was written to the header is on disk.

@@ -2,7 +2,7 @@
 
 use super::{Keys, metadata};
 use crate::job::{self, Context, Failure, Steps};
-use crate::storage::luks::opened::LuksOpened;
+use crate::storage::luks::opened::{LuksOpened, NO_ROOM, Room};
 use crate::storage::luks::plan::keys::{self as plan, Situation, Step};
 use crate::storage::luks::stretching::Stretchings;
 use crate::storage::{Vault, WriteCopies};
@@ -30,7 +30,12 @@ pub struct OnDisk<'a, 'b> {
 impl Keys for OnDisk<'_, '_> {
     fn look(&mut self) -> Result<Situation, Failure> {
         let header = match self.opened.record() {
-            Ok(record) if record.only(Sections::EMBEDDED) == *self.record => plan::Header::Wanted,
+            Ok(record) if record.only(Sections::EMBEDDED) == *self.record => {
+                match self.opened.asks_for(self.record) {
+                    true => plan::Header::Wanted,
+                    false => plan::Header::Other,
+                }
+            }
             Ok(_) => plan::Header::Other,
             Err(_) => plan::Header::Unreadable,
         };
@@ -53,7 +58,9 @@ impl Keys for OnDisk<'_, '_> {
             Step::Record => {
                 steps.enter(job::Step::WriteHeader)?;
                 self.published = true;
-                self.opened.put_record(self.record)?;
+                if self.opened.put_record(self.record)? == Room::None {
+                    steps.warn(NO_ROOM.into());
+                }
             }
             Step::Copies => {
                 if let Some(write) = self.copies.take() {
