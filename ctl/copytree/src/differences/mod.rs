@@ -5,6 +5,7 @@
 
 mod inode;
 mod walk;
+mod words;
 
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
