@@ -26,9 +26,54 @@ pub fn suggestion_in(user: &UserName, range: &RangeInclusive<u32>) -> u32 {
     range.start() + low % (range.end() - range.start()).saturating_add(1)
 }
 
+/// Whether a home may have that UID: not the system's, not of the ranges for dynamic users, greeters,
+/// nobody, containers and the invalid ones.
+pub fn is_allowed(uid: u32) -> bool {
+    let is_system = uid < 1000;
+    let is_greeter = (60578..=60705).contains(&uid);
+    let is_dynamic = (61184..=65519).contains(&uid);
+    let is_nobody = (65534..=65535).contains(&uid);
+    let is_container = (524_288..=1_879_048_191).contains(&uid);
+    !(is_system || is_greeter || is_dynamic || is_nobody || is_container || uid >= 0x7FFF_FFFF)
+}
+
+/// IDs that are in a home what they are on the disk, first and last of each range; all others but the user's own do not exist
+/// in it. Source: systemd-homed's map of a home's mount.
+pub const PASSED: [(u32, u32); 5] = [
+    (0, 60000),
+    // Between the homes' own range (60001…60513) and the overflow ID.
+    (60514, 65533),
+    // systemd's container range.
+    (524_288, 1_879_048_191),
+    // systemd's foreign range: trees that belong to no user of this machine.
+    (2_147_352_576, 2_147_418_111),
+    // What systemd-nspawn maps its outer root to.
+    (2_147_483_646, 2_147_483_646),
+];
+
+/// Whether files of that owner can be in the home of the user with UID `own`.
+pub fn is_in_home(owner: u32, own: u32) -> bool {
+    owner == own || PASSED.iter().any(|(first, last)| (*first..=*last).contains(&owner))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_containers_of_an_ordinary_user_have_no_place_in_a_home() {
+        for (owner, is) in [
+            (0, true),
+            (1000, true),
+            (60101, true),
+            (60102, false),
+            (65534, false),
+            (100_000, false),
+            (600_000, true),
+        ] {
+            assert_eq!(is_in_home(owner, 60101), is, "{owner}");
+        }
+    }
 
     #[test]
     fn suggests_what_the_original_suggests() {

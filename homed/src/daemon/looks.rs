@@ -41,7 +41,7 @@ impl Daemon {
     /// What is looked at before that is taken, where the answer depends on it: the storage of a home, unless it is open.
     /// Whatever is looked at, the keys are read that its record is judged by.
     pub(super) fn looks_first(&self, operation: &Operation, caller: &Caller) -> Option<Vec<Place>> {
-        if matches!(operation, Operation::Create(..)) {
+        if matches!(operation, Operation::Create(..) | Operation::Convert(..)) {
             // Nothing lies there yet.
             return Some(Vec::new());
         }

@@ -77,7 +77,8 @@ impl Home {
             }
             Work::Creating => {
                 let quality = self.judged(&wanted.offer.credentials, None, turn);
-                Some(check(self.names(), self.uid_candidates(work, turn), quality))
+                let (names, quality) = wanted.of_an_account(self.user(), self.names(), quality);
+                Some(check(names, self.uid_candidates(work, turn), quality))
             }
             Work::ChangingPassword => {
                 let new = wanted.new.as_ref().filter(|new| !new.is_empty())?;
@@ -155,9 +156,12 @@ impl Home {
         let Some(running) = &mut self.running else { return };
         running.phase = Phase::Working;
         let task = match running.work {
-            Work::Creating => {
-                Task::Create { uid, overcommit: turn.overcommit, blobs: running.wanted.blobs.take() }
-            }
+            Work::Creating => Task::Create {
+                uid,
+                overcommit: turn.overcommit,
+                blobs: running.wanted.blobs.take(),
+                original: running.wanted.original.take(),
+            },
             Work::Activating(_) | Work::Fixating(_) => Task::Activate { uid, known },
             Work::Deactivating => Task::Deactivate { force: force(running.wanted.verb) },
             Work::Removing => Task::Remove,

@@ -1,12 +1,13 @@
 //! What is wanted of one home, by whomever, until it is answered.
 
 use super::attempts::Trier;
+use super::effect::Quality;
 use super::resize;
 use super::turn::Waiter;
 use super::verdict::{Favour, Verb};
-use crate::job::{RecordChange, Repair, Snapshots};
+use crate::job::{Original, RecordChange, Repair, Snapshots};
 use crate::words::request::{AtSuspend, Offer};
-use records::Credentials;
+use records::{Credentials, UserName};
 
 /// Something wanted of one home.
 pub struct Wanted {
@@ -28,6 +29,8 @@ pub struct Wanted {
     pub directory: Option<String>,
     /// Folder with its pictures, for [`Verb::Create`].
     pub blobs: Option<String>,
+    /// What it is filled with, for [`Verb::Create`].
+    pub original: Option<Original>,
     /// Whether credentials are tried: fixed when it is asked, for they are handed on.
     pub attempt: Attempt,
     /// Whether that was counted already.
@@ -63,6 +66,7 @@ impl Wanted {
             repair: Repair::default(),
             directory: None,
             blobs: None,
+            original: None,
             attempt: Attempt::No,
             counted: false,
             waited: false,
@@ -71,6 +75,21 @@ impl Wanted {
             at_suspend: AtSuspend::Stay,
             asked_usec: now_usec,
         }
+    }
+
+    /// What is checked of a new home: of one that is made of a classic account all but what that has already, its name and
+    /// its password.
+    pub fn of_an_account(
+        &self,
+        user: &UserName,
+        mut names: Vec<String>,
+        quality: Option<Quality>,
+    ) -> (Vec<String>, Option<Quality>) {
+        if self.original.is_none() {
+            return (names, quality);
+        }
+        names.retain(|name| name != user.as_str());
+        (names, None)
     }
 
     /// Whether it counts as an attempt.

@@ -16,14 +16,16 @@ use records::{Credentials, FullName, LockLevel, Record, Secret};
 use serde::{Deserialize, Serialize};
 
 mod failure;
+mod original;
 mod snapshot;
 mod step;
 mod wire;
 
 pub use failure::{Context, Failure, refuse};
+pub use original::Original;
 pub use records::handoff::Progress;
 pub use snapshot::Snapshots;
-pub use step::{Step, Steps};
+pub use step::{Copied, Step, Steps};
 
 /// The version of everything in this module. A daemon has the worker that it was installed with and opened; the check is there
 /// for one that was started while a package was being unpacked.
@@ -60,6 +62,8 @@ pub enum Task {
         overcommit: u32,
         /// Folder with the pictures the record names.
         blobs: Option<String>,
+        /// What it is filled with; `None`: a skeleton.
+        original: Option<Original>,
     },
     /// Unlock and mount at the home directory.
     Activate {

@@ -51,6 +51,8 @@ steps! {
     RepairFileSystem, "repair-file-system", "Repairing the file system";
     Mount, "mount", "Mounting";
     Populate, "populate", "Filling the home directory";
+    CopyOriginal, "copy-original", "Copying the files of the account";
+    CompareOriginal, "compare-original", "Comparing the copy with the original";
     WriteHeader, "write-header", "Writing the record into the header";
     WriteIdentity, "write-identity", "Writing the record into the home";
     WriteHost, "write-host", "Writing the record of this machine";
@@ -107,10 +109,23 @@ steps! {
     BringBack, "bring-back", "Bringing the processes' memory back";
 }
 
+/// How much of something was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// So many bytes.
+    pub done: u64,
+    /// Of so many.
+    pub of: u64,
+}
+
 /// Whoever hears of steps: the worker's reporter, or a test.
 pub trait Steps {
     /// A step begins. An error (a fault point, a daemon that has gone away) ends the job.
     fn enter(&mut self, step: Step) -> Result<(), Failure>;
+    /// How far a step is that takes long, in bytes.
+    fn copied(&mut self, _bytes: Copied) -> Result<(), Failure> {
+        Ok(())
+    }
     /// Something went less well than it should; the job goes on.
     fn warn(&mut self, text: String);
 }

@@ -2,8 +2,8 @@
 //! would leave some in memory that it has let go of.
 
 use super::{
-    Care, Force, InvalidJob, Job, Known, Mounted, Reach, RecordChange, Remember, Repair, Seen, Size,
-    Snapshots, Task, VERSION,
+    Care, Force, InvalidJob, Job, Known, Mounted, Original, Reach, RecordChange, Remember, Repair, Seen,
+    Size, Snapshots, Task, VERSION,
 };
 use records::keys::Removal;
 use records::secret::wipe_json;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Verb {
-    Create { uid: u32, overcommit: u32, blobs: Option<String> },
+    Create { uid: u32, overcommit: u32, blobs: Option<String>, original: Option<Original> },
     Activate { uid: u32, known: Known },
     Deactivate { force: Force },
     Authenticate { resting: Mounted },
@@ -36,9 +36,12 @@ enum Verb {
 
 pub fn encode(job: &Job) -> Secret {
     let verb = match &job.task {
-        Task::Create { uid, overcommit, blobs } => {
-            Verb::Create { uid: *uid, overcommit: *overcommit, blobs: blobs.clone() }
-        }
+        Task::Create { uid, overcommit, blobs, original } => Verb::Create {
+            uid: *uid,
+            overcommit: *overcommit,
+            blobs: blobs.clone(),
+            original: original.clone(),
+        },
         Task::Activate { uid, known } => Verb::Activate { uid: *uid, known: *known },
         Task::Deactivate { force } => Verb::Deactivate { force: *force },
         Task::Authenticate { resting } => Verb::Authenticate { resting: *resting },
@@ -114,7 +117,9 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
     let secret = |name: &str| Credentials::from_value(&value[name]).map_err(|e| InvalidJob(e.to_string()));
     let verb = Verb::deserialize(&value["task"]).map_err(|e| InvalidJob(e.to_string()))?;
     let task = match verb {
-        Verb::Create { uid, overcommit, blobs } => Task::Create { uid, overcommit, blobs },
+        Verb::Create { uid, overcommit, blobs, original } => {
+            Task::Create { uid, overcommit, blobs, original }
+        }
         Verb::Activate { uid, known } => Task::Activate { uid, known },
         Verb::Deactivate { force } => Task::Deactivate { force },
         Verb::Authenticate { resting } => Task::Authenticate { resting },

@@ -55,10 +55,7 @@ pub(super) fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
             (home, Asked { new: Some(new), ..Asked::with(Verb::ChangePassword, old) })
         }
         Operation::Update(key, change, offer) => {
-            let verb = match change.reach {
-                Reach::Everywhere => Verb::Update,
-                Reach::HostOnly => Verb::UpdateOffline,
-            };
+            let verb = update(change.reach);
             (key, Asked { change: Some(change), ..Asked::with(verb, offer) })
         }
         Operation::Check(key, offer) => (key, Asked::with(Verb::Check, offer)),
@@ -79,6 +76,7 @@ pub(super) fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         Operation::Unlock(key, offer) => (key, Asked::with(Verb::Unlock, offer)),
         Operation::Later(key, later) => (key, Asked::plain(Verb::Later(later))),
         Operation::Create(..)
+        | Operation::Convert(..)
         | Operation::Register(_)
         | Operation::Adopt(_)
         | Operation::DeactivateAll
@@ -98,6 +96,13 @@ pub(super) fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         | Operation::Trust(..) => return None,
     };
     Some(asked)
+}
+
+fn update(reach: Reach) -> Verb {
+    match reach {
+        Reach::Everywhere => Verb::Update,
+        Reach::HostOnly => Verb::UpdateOffline,
+    }
 }
 
 /// Who tries, and in whose favour: root's calls come from somewhere.

@@ -5,32 +5,38 @@ use super::discover::{Pending, taken};
 use crate::home::effect::{Announcement, Check, Effect, Failed, Findings};
 use crate::home::verdict::Verb;
 use crate::home::{Home, Turn, Waiter, Wanted};
-use crate::job::Known;
+use crate::job::{Known, Original};
 use crate::words::request::{Caller, Offer, RequestId};
 use crate::words::{names, uids};
 use records::refusal::Refused;
 use records::{Record, Refusal, Storage};
 use serde_json::{Map, Value};
 
+/// A home to be made.
+pub(super) struct New {
+    /// Its record.
+    pub record: Record,
+    /// Folder with its pictures.
+    pub blobs: Option<String>,
+    /// The classic account that it is made of.
+    pub original: Option<Original>,
+    /// Its passwords.
+    pub offer: Offer,
+}
+
 impl Manager {
-    pub(super) fn create(
-        &mut self,
-        (record, blobs): (Record, Option<String>),
-        offer: Offer,
-        id: RequestId,
-        caller: &Caller,
-        turn: &mut Turn,
-    ) {
+    pub(super) fn create(&mut self, new: New, id: RequestId, caller: &Caller, turn: &mut Turn) {
         let waiter = Waiter::Call(id);
-        let mut home = match self.new_home(record, None, turn) {
+        let mut home = match self.new_home(new.record, None, turn) {
             Ok(home) => home,
             Err(refused) => return turn.answer(waiter, Err(Failed::Refused(refused))),
         };
         let wanted = Wanted {
             waiter,
             trier: super::trier(caller, &home),
-            offer,
-            blobs,
+            offer: new.offer,
+            blobs: new.blobs,
+            original: new.original,
             ..Wanted::by_the_daemon(Verb::Create, turn.now_usec)
         };
         self.waiting.insert(id, home.user().clone());

@@ -32,6 +32,7 @@ use crate::home::{Fate, GroupId, Home, Tuning, Turn, Waiter, Wanted};
 use crate::job::Outcome;
 use crate::words::request::{self, Answer, Caller, HomeKey, Operation, RequestId};
 use asked::{Asked, of_one_home, trier};
+use create::New;
 pub use defaults::{Defaults, LockFailure};
 use groups::Group;
 use records::{Machine, Refusal, UserName};
@@ -229,7 +230,13 @@ impl Manager {
         let waiter = Waiter::Call(id);
         let Some(operation) = self.about_sleep(id, operation, turn) else { return };
         match operation {
-            Operation::Create(record, blobs, offer) => self.create((*record, blobs), offer, id, caller, turn),
+            Operation::Create(record, blobs, offer) => {
+                self.create(New { record: *record, blobs, original: None, offer }, id, caller, turn)
+            }
+            Operation::Convert(record, original, offer) => {
+                let (blobs, original) = (None, Some(original));
+                self.create(New { record: *record, blobs, original, offer }, id, caller, turn)
+            }
             Operation::Register(record) => self.register(record, id, turn),
             Operation::DeactivateAll => drop(self.all(Verb::DeactivateAll, waiter, turn)),
             Operation::GiveUpAll => drop(self.all(Verb::GiveUp, waiter, turn)),
@@ -277,6 +284,7 @@ impl Manager {
             size: asked.size,
             snapshots: asked.snapshots,
             blobs: None,
+            original: None,
             at_suspend: asked.at_suspend,
             asked_usec: turn.now_usec,
         };

@@ -148,8 +148,10 @@ pub struct NewHome<'a> {
     pub uid: u32,
     /// How large all images of the disk may be together, in per cent of the disk.
     pub overcommit: u32,
+    /// Where what it is filled with comes from, for who reads that it does not fit.
+    pub filled_from: &'a Path,
     /// Fills the directory.
-    pub fill: &'a mut dyn FnMut(&HomeDirectory) -> Result<(), Failure>,
+    pub fill: &'a mut dyn FnMut(&HomeDirectory, &mut dyn Steps) -> Result<(), Failure>,
 }
 
 /// What became of a change of size.

@@ -2,9 +2,12 @@
 //!
 //! Everything in it may have been put there by its user, so nothing is followed and nothing waited for.
 
-use crate::job::{Context, Failure};
+use super::parts::idmap;
+pub use super::parts::idmap::Own;
+use crate::job::{Context, Failure, refuse};
 use crate::sys::durable::{self, Owner};
-use records::{Record, Sections};
+use crate::sys::mount;
+use records::{Record, Refusal, Sections};
 use rustix::fs::{AtFlags, FileType, Mode};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -51,6 +54,28 @@ impl HomeDirectory {
         let text = record.only(Sections::EMBEDDED).to_pretty();
         durable::replace(&self.fd, IDENTITY, text.as_bytes(), self.owner_of_files(0o600))
             .during("writing .identity")
+    }
+
+    /// The directory as somebody sees it whose files become the home's own: what is given to that user, or that group, is
+    /// stored as the home's.
+    pub fn seen_by(&self, own: Own) -> Result<OwnedFd, Failure> {
+        if self.owner == own.uid && self.owner == own.gid {
+            return self.reopen();
+        }
+        let tree = mount::clone_tree(&self.fd).during("making a mount of the home directory")?;
+        match idmap::apply_own(&tree, self.owner, own) {
+            Ok(()) => durable::directory_at(&tree, ".").during("opening the home directory"),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                refuse(
+                    Refusal::NotSupported,
+                    "The file system of the new home cannot store files of another group as the user's own \
+                 (mount_setattr(2), MOUNT_ATTR_IDMAP). Nothing was changed: choose another one (--fs-type=).",
+                )
+            }
+            Err(error) => Err(error).during("mapping the owner of the files"),
+        }
     }
 
     /// Copies a skeleton into it. A skeleton that is not there is an empty one.

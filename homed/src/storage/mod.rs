@@ -29,7 +29,7 @@ pub mod whereabouts;
 pub use backend::{
     Backend, Keeps, Locks, Mends, NewHome, Opening, Resized, Resizes, Seal, Settled, Tends, Unsealed,
 };
-pub use home::HomeDirectory;
+pub use home::{HomeDirectory, Own};
 use kind::{Kind, Parts};
 pub use opened::{Healed, Hidden, InOrder, KeyChange, Opened, Proof, Settlement, Then, Vault, WriteCopies};
 pub use parts::tree::{Ids, make_target, refuse_unmapped};

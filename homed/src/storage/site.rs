@@ -40,14 +40,23 @@ impl Neighbour {
     }
 }
 
+/// What may lie where the home is to be mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountPoint {
+    /// Nothing.
+    Empty,
+    /// The folder that the new home is filled from: it is put away, or hidden, when the home is there.
+    Original,
+}
+
 /// Refuses a place where the home could not be made, kept or opened. Nothing is changed.
-pub fn examine(spec: &Spec, others: &[Neighbour]) -> Result<(), Failure> {
+pub fn examine(spec: &Spec, others: &[Neighbour], mount_point: MountPoint) -> Result<(), Failure> {
     let image = Real::of(&spec.image).during("looking for the place of the image")?;
     let home = Real::of(&spec.home_directory).during("looking for the place of the home directory")?;
     refuse_folder(&image, "image")?;
     refuse_kind(&image)?;
     refuse_what_is_there(spec, &image, others)?;
-    refuse_mount_point(&home)?;
+    refuse_mount_point(&home, mount_point)?;
     if image.is_within(&home) {
         return no(format!(
             "The image {} cannot lie in the home directory {}: it would be hidden below its own home.",
@@ -203,7 +212,7 @@ fn is_swap(place: &Real) -> bool {
 }
 
 /// Opening the home makes the last folder of its mount point, and mounts there.
-fn refuse_mount_point(home: &Real) -> Result<(), Failure> {
+fn refuse_mount_point(home: &Real, mount_point: MountPoint) -> Result<(), Failure> {
     refuse_folder(home, "home directory")?;
     let path = home.asked.display();
     if !home.missing.is_empty() {
@@ -223,6 +232,9 @@ fn refuse_mount_point(home: &Real) -> Result<(), Failure> {
     }
     if home.is_mount_point() {
         return no(format!("Something is mounted at {path} already."));
+    }
+    if mount_point == MountPoint::Original {
+        return Ok(());
     }
     let mut entries = File::open(&home.asked)
         .and_then(|_| std::fs::read_dir(&home.asked))

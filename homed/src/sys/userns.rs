@@ -9,11 +9,16 @@ use std::os::fd::OwnedFd;
 /// Makes a user namespace with one map for UIDs and GIDs, in the kernel's text form
 /// (`inside outside length` per line), and gives a handle on it.
 pub fn with_map(map: &str) -> io::Result<OwnedFd> {
+    with_maps(map, map)
+}
+
+/// The same with a map for UIDs and another for GIDs.
+pub fn with_maps(uids: &str, gids: &str) -> io::Result<OwnedFd> {
     let child = Child::start()?;
     let folder = format!("/proc/{}", child.0);
-    fs::write(format!("{folder}/uid_map"), map)?;
+    fs::write(format!("{folder}/uid_map"), uids)?;
     fs::write(format!("{folder}/setgroups"), "deny")?;
-    fs::write(format!("{folder}/gid_map"), map)?;
+    fs::write(format!("{folder}/gid_map"), gids)?;
     Ok(File::open(format!("{folder}/ns/user"))?.into())
 }
 

@@ -1,6 +1,6 @@
 //! What may be asked of the daemon, by whom.
 
-use crate::job::{Progress, RecordChange, Repair, Snapshots};
+use crate::job::{Original, Progress, RecordChange, Repair, Snapshots};
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, UserName};
 use std::os::fd::OwnedFd;
@@ -138,6 +138,8 @@ pub enum Then {
 pub enum Operation {
     /// Make a home from a record without `secret`, with the pictures in a folder; answer [`Answer::Done`], as for all below that do not say.
     Create(Box<Record>, Option<String>, Offer),
+    /// Make a home of a classic account: its name is taken, by itself.
+    Convert(Box<Record>, Original, Offer),
     /// Make a home known that lies at this path.
     Adopt(String),
     /// Store a record, make no storage.
@@ -244,6 +246,7 @@ impl Operation {
             | Self::Unregister(home)
             | Self::Later(home, _) => Some(home),
             Self::Create(..)
+            | Self::Convert(..)
             | Self::Adopt(_)
             | Self::Register(_)
             | Self::Ref(..)

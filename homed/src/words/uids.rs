@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-pub use records::uid::RANGE;
+pub use records::uid::{RANGE, is_allowed};
 
 /// So many are tried at most: more than the original's range has.
 const MOST: usize = 600;
@@ -31,15 +31,4 @@ pub fn bound(record: &Record, machine: &Machine) -> Option<u32> {
     let of = |members: &serde_json::Map<String, Value>| members.get("uid").and_then(Value::as_u64);
     let uid = record.binding(&machine.id).and_then(of).or_else(|| of(record.members()))?;
     u32::try_from(uid).ok()
-}
-
-/// Whether a home may have that UID: not the system's, not of the ranges for dynamic users, greeters,
-/// nobody, containers and the invalid ones.
-pub fn is_allowed(uid: u32) -> bool {
-    let is_system = uid < 1000;
-    let is_greeter = (60578..=60705).contains(&uid);
-    let is_dynamic = (61184..=65519).contains(&uid);
-    let is_nobody = (65534..=65535).contains(&uid);
-    let is_container = (524_288..=1_879_048_191).contains(&uid);
-    !(is_system || is_greeter || is_dynamic || is_nobody || is_container || uid >= 0x7FFF_FFFF)
 }

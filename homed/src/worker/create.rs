@@ -3,14 +3,16 @@
 use super::blobs::Claimed;
 use super::life::here::{Here, Makes};
 use super::life::plan::{self, Is, Made};
+use super::original::Content;
 use super::{Done, state, steps::Reporter};
-use crate::job::{Context, Failure, Job, Step, Steps};
+use crate::job::{Context, Failure, Job, Original, Step, Steps};
 use crate::storage::{self, Backend, HomeDirectory, NewHome, Spec, site};
 use crate::token::{self, Offer};
 use records::signature::{self, Verdict, Vouched};
 use records::{Record, Secret, Sections};
 use serde_json::{Map, Value, json};
 use std::io::Write;
+use std::path::PathBuf;
 
 const PLAN: &[Step] = &[
     Step::Check,
@@ -28,29 +30,50 @@ const PLAN: &[Step] = &[
     Step::PublishBlobs,
 ];
 
+/// What a new home is made from beside its record.
+pub struct Sources<'a> {
+    /// Folder with its pictures.
+    pub staged: Option<&'a str>,
+    /// The classic account that it is made of.
+    pub original: Option<&'a Original>,
+}
+
 /// Makes a home for the job's record, in the order of [`plan`].
 pub fn create<W: Write>(
     job: &Job,
     (uid, overcommit): (u32, u32),
-    staged: Option<&str>,
+    from: Sources<'_>,
     steps: &mut Reporter<W>,
 ) -> Done {
     steps.plan(PLAN);
-    let claimed = Claimed::new(staged)?;
+    let claimed = Claimed::new(from.staged)?;
     let offer = Offer::new(&job.credentials);
     let record = token::filled(&job.record, &offer)?;
     let keys = token::all_keys(&record, &offer)?;
     let embedded = signed(job, &record.only(Sections::EMBEDDED))?;
     let spec = Spec::of(&job.record, &job.machine)?;
     steps.enter(Step::Check)?;
-    site::examine(&spec, &state::neighbours(job)?)?;
+    let original = from.original.map(|original| Content::of(original, job, uid)).transpose()?;
+    site::examine(&spec, &state::neighbours(job)?, mount_point(original.as_ref(), &spec))?;
     let vouched = state::trust(job)?.vouch(&embedded).ok_or(records::Refusal::BadSignature)?;
     let place = format!("{} and {}", spec.image.display(), spec.home_directory.display());
-    let home_directory = spec.home_directory.clone();
+    let (home_directory, skeleton) = (spec.home_directory.clone(), spec.skeleton.clone());
     let backend = storage::backend(spec)?;
     let random = offer.random();
-    let mut new =
-        New { job, embedded, keys, random, vouched, uid, overcommit, claimed, binding: None, host: None };
+    let mut new = New {
+        job,
+        embedded,
+        keys,
+        random,
+        vouched,
+        uid,
+        overcommit,
+        claimed,
+        skeleton,
+        original,
+        binding: None,
+        host: None,
+    };
     let record = new.embedded.clone();
     let mut here = Here {
         record: &record,
@@ -77,6 +100,14 @@ pub fn create<W: Write>(
     }
 }
 
+/// The original may be where the home will be mounted.
+fn mount_point(original: Option<&Content>, spec: &Spec) -> site::MountPoint {
+    match original {
+        Some(original) if original.folder() == spec.home_directory => site::MountPoint::Original,
+        Some(_) | None => site::MountPoint::Empty,
+    }
+}
+
 /// A home that is being made.
 struct New<'a> {
     job: &'a Job,
@@ -88,6 +119,9 @@ struct New<'a> {
     uid: u32,
     overcommit: u32,
     claimed: Claimed,
+    skeleton: PathBuf,
+    /// What it is filled with in the place of a skeleton.
+    original: Option<Content>,
     /// What the storage has to say of itself, once it is there.
     binding: Option<Map<String, Value>>,
     host: Option<Record>,
@@ -95,14 +129,27 @@ struct New<'a> {
 
 impl Makes for New<'_> {
     fn storage(&mut self, backend: &dyn Backend, steps: &mut dyn Steps) -> Result<(), Failure> {
-        let Self { embedded, keys, random, claimed, .. } = &*self;
-        let mut fill = |home: &HomeDirectory| {
+        let Self { embedded, keys, random, claimed, skeleton, original, .. } = &*self;
+        let mut fill = |home: &HomeDirectory, steps: &mut dyn Steps| {
+            match original {
+                Some(original) => original.copy_into(home, steps)?,
+                None => home.copy_skeleton(skeleton)?,
+            }
             home.write_record(embedded)?;
             claimed.copy_into(embedded, home)
         };
         let (vouched, uid, overcommit) = (self.vouched, self.uid, self.overcommit);
-        let mut request =
-            NewHome { record: embedded, keys, random, vouched, uid, overcommit, fill: &mut fill };
+        let filled_from = original.as_ref().map_or(skeleton.as_path(), Content::folder);
+        let mut request = NewHome {
+            record: embedded,
+            keys,
+            random,
+            vouched,
+            uid,
+            overcommit,
+            filled_from,
+            fill: &mut fill,
+        };
         self.binding = Some(backend.create(&mut request, steps)?);
         Ok(())
     }

@@ -32,6 +32,7 @@ mod life;
 mod lock;
 mod memory;
 mod notes;
+mod original;
 mod passwd;
 mod processes;
 mod remove;
@@ -90,8 +91,9 @@ fn read_job() -> Result<Job, Failure> {
 /// Does one job, in this process.
 fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
     let done = match &job.task {
-        Task::Create { uid, overcommit, blobs } => {
-            create::create(job, (*uid, *overcommit), blobs.as_deref(), reporter)
+        Task::Create { uid, overcommit, blobs, original } => {
+            let from = create::Sources { staged: blobs.as_deref(), original: original.as_ref() };
+            create::create(job, (*uid, *overcommit), from, reporter)
         }
         Task::Activate { uid, known } => activate::activate(job, *uid, *known, reporter),
         Task::Deactivate { force } => deactivate::deactivate(job, *force, reporter),

@@ -1,7 +1,7 @@
 //! Every step of every verb passes here: the daemon hears of it, and a fault point can end it.
 
 use super::fault::Faults;
-use crate::job::{Context, Failure, Message, Progress, Step, Steps, Task};
+use crate::job::{Context, Copied, Failure, Message, Progress, Step, Steps, Task};
 use std::io::Write;
 
 /// Says on a stream (standard output) how far the job is.
@@ -50,6 +50,11 @@ impl<W: Write> Steps for Reporter<W> {
         let progress = Progress { step: step.words().into(), done: self.done, of: self.plan.len() as u64 };
         self.say(&Message::Progress(progress))?;
         self.faults.enter(step)
+    }
+
+    fn copied(&mut self, bytes: Copied) -> Result<(), Failure> {
+        let step = Step::CopyOriginal.words().into();
+        self.say(&Message::Progress(Progress { step, done: bytes.done, of: bytes.of }))
     }
 
     fn warn(&mut self, text: String) {

@@ -156,6 +156,7 @@ pub const ROOMS: &[Room] = &[
         name: "homed::worker",
         at: "homed/src/worker",
         rooms: &[
+            "copytree",
             "homed::job",
             "homed::statedir",
             "homed::storage",
@@ -289,7 +290,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homectl",
         at: "ctl/src",
-        rooms: &["agents", "carry", "fido2", "handoff", "pkcs11", "records"],
+        rooms: &["agents", "carry", "copytree", "fido2", "handoff", "pkcs11", "records"],
         crates: &[
             "base64",
             "clap",

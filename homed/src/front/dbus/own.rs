@@ -2,9 +2,10 @@
 //! no call for. Answers that have a shape of their own are JSON texts (`docs/decisions/0018-own-interface.md`).
 
 use super::action;
+use super::argument::Foreign;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
-use crate::daemon::link::{HomeKey, Operation, Repair, Reply, Snapshots, Then, TrustReport};
+use crate::daemon::link::{HomeKey, Operation, Original, Repair, Reply, Snapshots, Then, TrustReport};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use zbus::Connection;
@@ -54,6 +55,27 @@ impl Own {
         let key = HomeKey::Name(user_name);
         let operation = Operation::Repair(key.clone(), how, self.0.offer(call, secret).await?);
         self.report(call, Rule::Polkit(action::UPDATE), key, operation).await
+    }
+
+    /// Makes a home of a classic account, whose folder in `/home` becomes what is in it; `group` is the account's own group on
+    /// its files. The home wins over the account's line of /etc/passwd from the moment it is there.
+    async fn convert_home(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        home_record: String,
+        folder: String,
+        group: u32,
+    ) -> Result<(), Error> {
+        let call = Call { connection, header: &header };
+        let caller = self.0.caller(call).await?;
+        self.0.permit(call, &caller, Rule::Root, None).await?;
+        if folder.len() > LONGEST_PATH || !folder.starts_with('/') {
+            return Err(Error::invalid("The folder needs a path that begins with a slash."));
+        }
+        let (record, offer) = self.0.record(call, home_record, Foreign::Refused).await?;
+        let original = Original { folder, gid: group };
+        self.0.ask(call, &caller, Operation::Convert(Box::new(record), original, offer)).await.map(drop)
     }
 
     /// Opens what is left of a home, to be read only: at a directory, or (empty) at the home directory. Gives the

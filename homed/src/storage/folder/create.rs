@@ -31,8 +31,7 @@ pub fn create(
     tree::give(new.directory(), ids.stored)?;
     steps.enter(Step::Populate)?;
     let home = HomeDirectory::new(new.directory().try_clone().during("opening the new home")?)?;
-    home.copy_skeleton(&spec.skeleton)?;
-    (request.fill)(&home)?;
+    (request.fill)(&home, steps)?;
     home.set_mode(spec.access_mode)?;
     steps.enter(Step::Sync)?;
     durable::sync_file_system(&home).during("writing the home to disk")?;

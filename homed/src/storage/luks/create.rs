@@ -310,13 +310,12 @@ fn add_keys(
     Ok(())
 }
 
-/// What is full while a skeleton is copied is the new home, and not the disk it lies on: that would be an error of the
-/// device to the file system in it.
-fn does_not_fit(failure: Failure, spec: &Spec) -> Failure {
+/// What is full while it is filled is the new home, and not the disk it lies on: that would be an error of the device to
+/// the file system in it.
+fn does_not_fit(failure: Failure, from: &Path) -> Failure {
     match failure {
         Failure::Refused(refused) if refused.refusal == Refusal::NoDiskSpace => {
-            let sentence =
-                format!("What is in {} does not fit into a home of that size.", spec.skeleton.display());
+            let sentence = format!("What is in {} does not fit into a home of that size.", from.display());
             Failure::Refused(Refused::new(Refusal::BadHomeSize, sentence))
         }
         other => other,
@@ -338,8 +337,8 @@ fn populate(
     tree::give(&directory, stored)?;
     steps.enter(Step::Populate)?;
     let home = HomeDirectory::new(directory)?;
-    home.copy_skeleton(&spec.skeleton).map_err(|failure| does_not_fit(failure, spec))?;
-    (request.fill)(&home)?;
+    let from = request.filled_from;
+    (request.fill)(&home, steps).map_err(|failure| does_not_fit(failure, from))?;
     home.set_mode(spec.access_mode)?;
     durable::sync_file_system(&home).during("writing the home to disk")?;
     btrfs::chunks(&home)

@@ -5,21 +5,9 @@
 //! other homes first of all, does not exist in the home.
 
 use crate::sys;
+use records::uid::PASSED;
 use std::io;
 use std::os::fd::AsFd;
-
-/// Ranges that pass through unchanged, first and last ID.
-const PASS: [(u32, u32); 5] = [
-    (0, 60000),
-    // Between the homes' own range (60001…60513) and the overflow ID.
-    (60514, 65533),
-    // systemd's container range.
-    (524_288, 1_879_048_191),
-    // systemd's foreign range: trees that belong to no user of this machine.
-    (2_147_352_576, 2_147_418_111),
-    // What systemd-nspawn maps its outer root to.
-    (2_147_483_646, 2_147_483_646),
-];
 
 /// Gives a detached mount the map of a home: `stored` on disk, `exposed` on this machine.
 pub fn apply(mount: impl AsFd, stored: u32, exposed: u32) -> io::Result<()> {
@@ -27,10 +15,25 @@ pub fn apply(mount: impl AsFd, stored: u32, exposed: u32) -> io::Result<()> {
     sys::mount::map_ids(mount, namespace)
 }
 
+/// The same for files that come from elsewhere: what is given to that user, or to that group, is stored as the home's own.
+pub fn apply_own(mount: impl AsFd, stored: u32, own: Own) -> io::Result<()> {
+    let namespace = sys::userns::with_maps(&map(stored, own.uid), &map(stored, own.gid))?;
+    sys::mount::map_ids(mount, namespace)
+}
+
+/// Whose files are the home's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// Their user.
+    pub uid: u32,
+    /// Their group.
+    pub gid: u32,
+}
+
 /// The map in the kernel's form, a line for each range: on disk, seen, how many.
 fn map(stored: u32, exposed: u32) -> String {
     let mut text = format!("{stored} {exposed} 1\n");
-    for (first, last) in PASS {
+    for (first, last) in PASSED {
         for (first, last) in without((first, last), stored.min(exposed)) {
             for (first, last) in without((first, last), stored.max(exposed)) {
                 text = format!("{text}{first} {first} {}\n", last - first + 1);

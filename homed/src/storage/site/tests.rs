@@ -24,7 +24,7 @@ fn spec(image: &Path, home: &Path) -> Spec {
 
 /// What is said against these places; nothing where they are fine.
 fn said(image: &Path, home: &Path, others: &[Neighbour]) -> Option<(Refusal, String)> {
-    match examine(&spec(image, home), others) {
+    match examine(&spec(image, home), others, MountPoint::Empty) {
         Ok(()) => None,
         Err(Failure::Refused(refused)) => Some((refused.refusal, refused.sentence)),
         Err(Failure::Fault(chain)) => panic!("a fault: {chain}"),
