@@ -129,6 +129,8 @@ pub enum Question<'a> {
     Snapshot(&'a str, &'a str),
     /// The same, and a path in it.
     InSnapshot(&'a str, &'a str, &'a str),
+    /// A record with its secret, a folder and the number of a group; the answer is empty.
+    Account(&'a str, &'a str, u32),
     /// A name and a secret argument.
     Secret(&'a str, &'a str),
     /// The same, and flags.

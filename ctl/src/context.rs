@@ -131,6 +131,8 @@ pub struct Settings {
     pub replace: bool,
     /// `--move`.
     pub moves: bool,
+    /// `--undo`, `--discard-original`.
+    pub undoes: Undoes,
     /// `--file-system`.
     pub file_system: bool,
     /// `--prompt-…` of `firstboot`.
@@ -141,6 +143,18 @@ pub struct Settings {
     pub no_questions: bool,
     /// The caller's effective UID.
     pub uid: u32,
+}
+
+/// Which way `convert` goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Undoes {
+    /// To a home.
+    #[default]
+    Nothing,
+    /// To the account again.
+    Conversion,
+    /// To a home without the account.
+    Original,
 }
 
 /// What `firstboot` asks for.

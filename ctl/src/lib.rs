@@ -9,6 +9,7 @@
 pub mod blobs;
 pub mod bus;
 pub mod carried;
+pub mod classic;
 pub mod complete;
 pub mod context;
 mod exposed;

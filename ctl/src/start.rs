@@ -1,7 +1,7 @@
 //! From the words of the command line to a running verb.
 
 use crate::bus::{Bus, Failure, Interaction};
-use crate::context::{Context, Export, Json, Legend, Paint, Settings, Watch, read_text};
+use crate::context::{Context, Export, Json, Legend, Paint, Settings, Undoes, Watch, read_text};
 use crate::exposed;
 use crate::hint;
 use crate::options::edit::Draft;
@@ -233,6 +233,8 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         Tool::Yes => settings.yes = true,
         Tool::Replace => settings.replace = true,
         Tool::Move => settings.moves = true,
+        Tool::Undo => settings.undoes = Undoes::Conversion,
+        Tool::DiscardOriginal => settings.undoes = Undoes::Original,
         Tool::DryRun => settings.dry_run = true,
         Tool::FileSystem => settings.file_system = true,
         Tool::KeyName => settings.key_name = Some(value.to_owned()).filter(|name| !name.is_empty()),

@@ -73,6 +73,9 @@ const OWN: &str = "org.freedesktop.home1.Homed1";
 impl Daemon for Bus {
     fn own(&self, method: &str, question: Question<'_>) -> Result<String, Failure> {
         match question {
+            Question::Account(record, folder, group) => {
+                self.call_on::<_, ()>(OWN, method, &(record, folder, group)).map(|()| String::new())
+            }
             Question::Name(name) => self.call_on(OWN, method, &(name,)),
             Question::Secret(name, second)
             | Question::Claims(name, second)

@@ -120,7 +120,7 @@ fn options(verb: Option<&str>, current: &str) -> Vec<Offer> {
         Effect::Tool(tool) => verb.is_none() || tool.belongs_to().is_none_or(|owner| Some(owner) == verb),
         Effect::Set { .. } | Effect::Special(_) => true,
     };
-    let changes_records = verb.is_none_or(|verb| matches!(verb, "create" | "update"));
+    let changes_records = verb.is_none_or(|verb| matches!(verb, "create" | "update" | "convert"));
     let record: &[Row] = if changes_records { RECORD_ROWS } else { &[] };
     let shown = TOOL_ROWS.iter().filter(of_tool).chain(record).filter(|row| !row.help.is_empty());
     shown.flat_map(|row| names(row, current)).collect()

@@ -99,11 +99,14 @@ const ROWS: &[Row] = &[
         (&["remove"], "LOST Plug in the disk with the home. To forget the record alone: homectl unregister USER"),
     ]),
     row(Refusal::HomeBusy, "LOST See who uses it: fuser -vm ~USER. Then try again.", &[
+        (&["convert"], TRY_AGAIN),
         (MAKE, TRY_AGAIN),
         (OPEN, "LOST Try again in a moment. See what is going on: homectl inspect USER"),
         (&["update", "passwd"], "LOST Try again in a moment. See what is going on: homectl inspect USER"),
     ]),
-    row(Refusal::BadPassword, "LOST Try again; a recovery key works in the password's place.", &[]),
+    row(Refusal::BadPassword, "LOST Try again; a recovery key works in the password's place.", &[
+        (&["convert"], "LOST Try again. Who does not know it sets a new one: NEWPASSWORD in the environment."),
+    ]),
     row(Refusal::BadRecoveryKey, "LOST It has eight groups of eight letters; case does not matter.", &[]),
     row(Refusal::LowPasswordQuality, "LOST Choose a better one. As root: homectl update USER --enforce-password-policy=no lets any be chosen.", &[
         (MAKE, "LOST Choose a better one, or say --enforce-password-policy=no"),
@@ -125,7 +128,7 @@ const ROWS: &[Row] = &[
     row(Refusal::RecordDowngrade, "LOST Somebody changed the record meanwhile: take the newer one (homectl inspect -E USER) and repeat.", &[]),
     row(Refusal::RecordSigned, "LOST Change it on the machine that signed it.", &[]),
     row(Refusal::BadHomeSize, "The home has its old size. See what is possible (Disk Floor, Disk Ceiling): homectl inspect USER", &[
-        (&["create", "firstboot"], "LOST Choose another size: --disk-size="),
+        (&["create", "firstboot", "convert"], "LOST Choose another size: --disk-size="),
         (MAKE, "LOST Choose another size: \"diskSize\" in the record."),
     ]),
     row(Refusal::NoPrivateKey, "LOST See the log: journalctl -u homed", &[]),
@@ -135,6 +138,7 @@ const ROWS: &[Row] = &[
     row(Refusal::HomeNotLocked, NOTHING_TO_DO, &[]),
     row(Refusal::NotLocked, "The keys of these are still in memory; nothing was lost. See why: journalctl -u homed", &[]),
     row(Refusal::NoDiskSpace, "What was there is as it was. Free some space where the image lies (df -h) and try again.", &[
+        (&["convert"], "LOST Free some space where the image is to lie (df -h), or choose another place: --image-path="),
         (MAKE, "LOST Free some space where the image is to lie (df -h), or choose another place: --image-path="),
         (&["resize"], "The home has its old size. Free some space where the image lies (df -h), or choose a smaller size."),
     ]),

@@ -228,6 +228,10 @@ pub enum Tool {
     Replace,
     /// `--move`.
     Move,
+    /// `--undo`.
+    Undo,
+    /// `--discard-original`.
+    DiscardOriginal,
     /// `--dry-run`.
     DryRun,
     /// `--file-system`.
@@ -262,6 +266,7 @@ impl Tool {
             Self::Why | Self::For => Some("inhibit-lock"),
             Self::Details => Some("inspect"),
             Self::Move => Some("send"),
+            Self::Undo | Self::DiscardOriginal => Some("convert"),
             Self::Watch => Some("status"),
             Self::FileSystem => Some("repair"),
             Self::KeyName => Some("add-signing-key"),

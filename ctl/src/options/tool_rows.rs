@@ -60,7 +60,7 @@ pub const TOOL_ROWS: &[Row] = &[
         "Change only this machine's copy of the record, without a password",
     ),
     row("watch", None, Nothing, Tool::Watch, "status: go on, and show it again when it changes"),
-    row("yes", Some('y'), Nothing, Tool::Yes, "repair, trust, snapshot: do it without a question"),
+    row("yes", Some('y'), Nothing, Tool::Yes, "repair, trust, snapshot, convert: do it without a question"),
     row(
         "replace",
         None,
@@ -69,7 +69,27 @@ pub const TOOL_ROWS: &[Row] = &[
         "import, send, receive: make an image that is there what is sent; what was changed in it is lost",
     ),
     row("move", None, Nothing, Tool::Move, "send: remove the home here once it has opened there"),
-    row("dry-run", None, Nothing, Tool::DryRun, "repair, create, update: only say what would be done"),
+    row(
+        "dry-run",
+        None,
+        Nothing,
+        Tool::DryRun,
+        "repair, create, update, convert: only say what would be done",
+    ),
+    row(
+        "undo",
+        None,
+        Nothing,
+        Tool::Undo,
+        "convert: have the account again as it was; the home's storage is kept beside it",
+    ),
+    row(
+        "discard-original",
+        None,
+        Nothing,
+        Tool::DiscardOriginal,
+        "convert: delete the folder of the account that was kept; there is no way back then",
+    ),
     row(
         "file-system",
         None,

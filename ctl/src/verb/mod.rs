@@ -3,6 +3,7 @@
 pub mod activate;
 mod carry;
 pub mod check;
+pub mod convert;
 pub mod create;
 pub mod deactivate;
 mod eject;
@@ -79,6 +80,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "import", arguments: "[FILE]", help: "Take a home from there, whole or not at all", group: MIGRATION, count: (0, 1), run: carry::import },
     Verb { name: "send", arguments: "USER HOST", help: "Send a closed home to another machine over ssh; only what is missing there", group: MIGRATION, count: (2, 2), run: carry::to_host },
     Verb { name: "receive", arguments: "", help: "The other end of send, which runs it", group: MIGRATION, count: (0, 0), run: carry::there },
+    Verb { name: "convert", arguments: "USER", help: "Make a home of a classic account (/etc/passwd), which is kept until it is discarded; --undo: the account again", group: MIGRATION, count: (1, 1), run: convert::run },
     Verb { name: "register", arguments: "[FILE…]", help: "Make user records known", group: MIGRATION, count: (0, MANY), run: migrate::register },
     Verb { name: "unregister", arguments: "USER…", help: "Forget user records, keep the storage", group: MIGRATION, count: (1, MANY), run: simple::unregister },
     Verb { name: "fixate", arguments: "USER…", help: "Keep the record of homes that were found", group: MIGRATION, count: (1, MANY), run: activate::fixate },
