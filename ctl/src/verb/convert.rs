@@ -218,8 +218,7 @@ impl<'a, 'c> Making<'a, 'c> {
 fn wrong_password(failure: Failure) -> Failure {
     match failure {
         Failure::Refused(Refusal::BadPassword, _) => {
-            let text = "This is not the password of the account. Nothing was changed. Who does not know it sets a new one in \
-                        the environment: NEWPASSWORD";
+            let text = "This is not the password of the account. Nothing was changed.";
             Failure::Refused(Refusal::BadPassword, text.to_owned())
         }
         other => other,

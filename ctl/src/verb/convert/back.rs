@@ -4,7 +4,7 @@ use super::{at, said};
 use crate::bus::{Failure, Order, Suspend};
 use crate::classic::here::{self, Here};
 use crate::classic::note::Note;
-use crate::classic::plan::{Wish, next};
+use crate::classic::plan::{Stuck, Wish, next};
 use crate::context::{Context, Json};
 use crate::verb::Outcome;
 use crate::verb::repair::confirmed;
@@ -104,7 +104,8 @@ pub fn discard(ctx: &Context<'_>, user: &str) -> Outcome {
     let mut nothing = |_: &Note| Err(Failure::say("no home is made here"));
     let mut here: Here<'_> = at(ctx, user, &mut nothing);
     let stands = here.look()?;
-    next(&stands, Wish::Forget).map_err(|stuck| super::stuck_words(stuck, user))?;
+    let step = next(&stands, Wish::Forget).and_then(|step| step.ok_or(Stuck::NothingKept));
+    step.map_err(|stuck| super::stuck_words(stuck, user))?;
     let away = here.note.as_ref().map(|note| note.away.display().to_string()).unwrap_or_default();
     ctx.say(&format!(
         "{away}, the original of the home of {user}, is deleted. There is no way back to the account then.\n"
