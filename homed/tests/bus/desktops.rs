@@ -110,5 +110,6 @@ async fn one_signal_for_each_change_that_can_be_seen_and_none_for_others() {
     let record = edited(&client, "alice", 20, json!({ "realName": "Alice" })).await;
     let refused = client.manager("UpdateHomeEx", &(record.as_str(), picture(), EVERYWHERE)).await;
     assert_eq!(error_name(refused), "org.freedesktop.home1.BadPassword");
+    client.own("CheckHome", &("alice", "{}")).await.expect("looked at");
     assert_eq!(heard.of(&client, object).await.len(), 6);
 }
