@@ -83,6 +83,9 @@ fn the_one_that_asks_homed_reads_and_changes_without_a_password() -> Result<()> 
         let after = attempts(&machine, "alice")?;
         ensure!(before == after, "{state}: {before} and {after}");
     }
+    // What is changed by homed's own way is read again.
+    machine.done("update alice --real-name=Elsewhere", "correcthorse", "")?;
+    becomes(&machine, "alice", "RealName", "Elsewhere")?;
     a_blank_password_is_set_by_who_may(&machine)
 }
 
