@@ -13,6 +13,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the watching thread looks whether the call is over.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// No job has more steps: what is counted further is bytes.
+const MOST_STEPS: u64 = 1000;
+/// How steps are shown.
+const STEPS: &str = "{msg} {wide_bar} {percent}%";
+/// How bytes are shown, with what is left of the time.
+const BYTES: &str = "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes}, {eta} left";
+
 /// A secret argument, good while it is kept.
 pub struct Handed {
     /// What goes where the D-Bus call takes the secret.
@@ -95,14 +102,22 @@ impl Drop for Watch {
 
 fn show(mut client: Client, over: &AtomicBool) {
     let bar = ProgressBar::no_length();
-    // The template is fixed: if it were wrong, the default style is shown.
-    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent}%") {
-        bar.set_style(style);
+    // The templates are fixed: if one were wrong, the default style is shown.
+    let [steps, bytes] = [STEPS, BYTES].map(ProgressStyle::with_template);
+    if let Ok(style) = &steps {
+        bar.set_style(style.clone());
     }
+    let mut counts_bytes = false;
     let mut connected = true;
     while !over.load(Ordering::Relaxed) && connected {
         match client.next_progress(GLANCE) {
             Ok(Some(Progress { step, done, of })) => {
+                let style = if of > MOST_STEPS { &bytes } else { &steps };
+                if counts_bytes != (of > MOST_STEPS) {
+                    counts_bytes = of > MOST_STEPS;
+                    bar.reset();
+                    style.iter().for_each(|style| bar.set_style(style.clone()));
+                }
                 bar.set_length(of);
                 bar.set_position(done);
                 bar.set_message(step);

@@ -179,5 +179,18 @@ fn cut_behind_the_switch(machine: &Ours, convert: &str, files: &str) -> Result<(
     machine.done("convert bob --undo --yes", "correcthorse", "")?;
     assert_eq!(machine.check(&listing("/home/bob"))?, files);
     assert_eq!(machine.check("stat -c %g /home/bob/file")?, "1600\n");
+    machine.check("rm -r /home/.bob.put-away-*")?;
+    in_a_folder(machine, files)
+}
+
+/// The same without an image.
+fn in_a_folder(machine: &Ours, files: &str) -> Result<()> {
+    machine.done("convert bob --yes --storage=directory", "correcthorse", "")?;
+    machine.check("test -d /home/bob.homedir && test ! -e /home/bob && ! grep ^bob: /etc/passwd")?;
+    machine.done("activate bob", "correcthorse", "")?;
+    assert_eq!(machine.check(&listing("/home/bob"))?, files);
+    machine.done("deactivate bob", "", "")?;
+    machine.done("convert bob --undo --yes", "correcthorse", "")?;
+    assert_eq!(machine.check(&listing("/home/bob"))?, files);
     Ok(())
 }

@@ -108,3 +108,21 @@ pub enum Attempt {
     /// It offers something.
     Offers,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_has_its_own_name_and_password_and_no_other_name() {
+        let user = UserName::parse("bob").expect("a name");
+        let mut wanted = Wanted::by_the_daemon(Verb::Create, 0);
+        let names = || vec!["bob".to_owned(), "bobby".to_owned()];
+        let quality = || Some(Quality { new: Credentials::default(), old: None });
+        let (looked_up, judged) = wanted.of_an_account(&user, names(), quality());
+        assert_eq!((looked_up, judged.is_some()), (names(), true));
+        wanted.original = Some(Original { folder: "/home/bob".into(), gid: 1000 });
+        let (looked_up, judged) = wanted.of_an_account(&user, names(), quality());
+        assert_eq!((looked_up, judged.is_some()), (vec!["bobby".to_owned()], false));
+    }
+}
