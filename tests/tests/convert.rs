@@ -118,6 +118,7 @@ fn a_conversion_that_is_cut_leaves_the_account_or_the_home() -> Result<()> {
     machine.check(BOB)?;
     // The first group has another number than its user.
     machine.check("groupmod -g 1600 bob && chgrp -hR bob /home/bob && chown root:root /home/bob/roots && chmod 4755 /home/bob/setuid")?;
+    what_is_in_the_way(&machine)?;
     let (account, files) = (machine.check(ACCOUNT)?, machine.check(&listing("/home/bob"))?);
     let convert = format!("convert bob --yes {CHEAP}");
 
@@ -193,4 +194,58 @@ fn in_a_folder(machine: &Ours, files: &str) -> Result<()> {
     machine.done("convert bob --undo --yes", "correcthorse", "")?;
     assert_eq!(machine.check(&listing("/home/bob"))?, files);
     Ok(())
+}
+
+/// What is done to an account, what is said of it then, and what undoes that.
+const IN_THE_WAY: &[(&str, &str, &str)] = &[
+    (
+        "su bob -s /bin/sh -c 'sleep 600 & true'",
+        "(sleep)",
+        "pkill -u bob; while pgrep -u bob >/dev/null; do sleep 0.05; done",
+    ),
+    ("mount -t tmpfs none /home/bob/deep", "/home/bob/deep: umount it first", "umount /home/bob/deep"),
+    ("touch /home/bob/box; chown 100123 /home/bob/box", "(the first is UID 100123)", "rm /home/bob/box"),
+    ("touch /home/bob/.identity", "where a home has its record", "rm /home/bob/.identity"),
+    ("groupadd -g 1500 others", "The group others has the number 1500", "groupdel others"),
+    ("useradd -o -u 1500 -M twin", "twin has the number 1500 as well", "userdel twin"),
+    ("useradd -M -d /home/bob guest", "the home directory of guest", "userdel guest"),
+    ("touch /home/bob.home", "/home/bob.home is there already", "rm /home/bob.home"),
+    (
+        "mv /home/bob /home/b; ln -s b /home/bob",
+        "it is a symbolic link",
+        "rm /home/bob; mv /home/b /home/bob",
+    ),
+    ("chown root /home/bob", "it belongs to UID 0", "chown bob /home/bob"),
+];
+
+fn what_is_in_the_way(machine: &Ours) -> Result<()> {
+    let before = machine.check(ACCOUNT)?;
+    let times = machine.check("stat -c %Y /home/bob /home/bob/deep")?;
+    for (done, told, undone) in IN_THE_WAY {
+        machine.check(done)?;
+        let said = machine.homectl(&format!("convert bob --yes {CHEAP}"), "correcthorse", "")?;
+        machine.check(undone)?;
+        let text = format!("{}{}", said.stdout, said.stderr);
+        assert!(
+            said.status != 0 && text.contains(told) && text.contains("Nothing was changed"),
+            "{done}: {text}"
+        );
+    }
+    for (who, told) in
+        [("root", "reserved for the system"), ("daemon", "which is the system's"), ("nemo", "LDAP")]
+    {
+        let said = machine.homectl(&format!("convert {who} --yes {CHEAP}"), "", "")?;
+        let text = format!("{}{}", said.stdout, said.stderr);
+        assert!(said.status != 0 && text.contains(told), "{who}: {text}");
+    }
+    let said = machine.refused("convert bob --yes --uid=1700", "correcthorse", "")?;
+    assert!(said.contains("Nothing was changed"), "{said}");
+    let sums = |text: &str| {
+        text.lines().filter(|line| line.contains("/etc/passwd")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(sums(&machine.check(ACCOUNT)?), sums(&before));
+    let seconds: Vec<&str> = times.lines().collect();
+    machine
+        .check(&format!("touch -d @{} /home/bob; touch -d @{} /home/bob/deep", seconds[0], seconds[1]))
+        .map(drop)
 }

@@ -9,7 +9,7 @@ use crate::bus::Failure;
 use crate::context::Context;
 use copytree::Measure;
 use indicatif::BinaryBytes;
-use records::{Record, Sections, Storage, UserName};
+use records::{Record, Sections, Storage, UserName, uid};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::os::fd::AsFd;
@@ -64,6 +64,13 @@ impl Sight {
         let lines = Lines::of(texts, name.as_str()).map_err(Failure::say)?.ok_or_else(|| unknown(user))?;
         let account =
             Account::of(&lines, texts).map_err(|why| Failure::say(format!("{why}. Nothing was changed.")))?;
+        if !uid::is_allowed(account.uid) {
+            return Err(Failure::say(format!(
+                "{user} has the number {}, which is the system's, and no home can have it. Nothing was changed. An account of a \
+                 person is given another with: usermod -u",
+                account.uid
+            )));
+        }
         let home = PathBuf::from(&account.home);
         let opened = open_folder(&account, &home)?;
         let facts = opened.metadata().map_err(|error| at(&home, &error))?;

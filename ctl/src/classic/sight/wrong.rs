@@ -14,11 +14,6 @@ impl Sight {
     pub(super) fn wrong_account(&self, texts: &Texts) -> Vec<String> {
         let Account { user, uid, .. } = &self.account;
         let mut wrong = Vec::new();
-        if !uid::is_allowed(*uid) {
-            wrong.push(format!(
-                "{user} has the number {uid}, which is the system's: no home can have it (usermod -u gives another)."
-            ));
-        }
         if self.members.get("uid") != Some(&json!(uid)) || self.mounted_at != self.folder.0 {
             wrong.push(format!("A conversion keeps the number and the home directory of {user}: leave --uid= and --home-dir= out."));
         }
