@@ -17,13 +17,13 @@ fn homes_are_locked_by_time() -> Result<()> {
     let (alice, bob) = (machine.console(), machine.second_console());
     for (user, options, console) in [
         ("alice", "--lock-after-screen-lock=2s", alice),
-        ("bob", "--lock-after-idle=10min --lock-after-screen-lock=infinity", bob),
+        ("bob", "--lock-after-idle=40min --lock-after-screen-lock=infinity", bob),
     ] {
         machine.done(&format!("create {user} {} {options}", homed_tests::CHEAP), "", "correcthorse")?;
         console.login(user, "correcthorse")?;
     }
     let shown = machine.check("homectl inspect --details alice bob")?;
-    ensure!(shown.contains("Lock Screen: 2s") && shown.contains("Lock Idle: 10min"), "{shown}");
+    ensure!(shown.contains("Lock Screen: 2s") && shown.contains("Lock Idle: 40min"), "{shown}");
 
     // The screen is locked for two seconds, and bob's for ever.
     machine.check("loginctl lock-sessions")?;
@@ -39,6 +39,14 @@ fn homes_are_locked_by_time() -> Result<()> {
     // Locked and unlocked in time.
     machine.check("loginctl lock-sessions; loginctl unlock-sessions")?;
 
+    // bob is told before the 40 minutes are over: he has not touched his terminal for 39 and a half.
+    machine.check(
+        "dbus-monitor --system \"interface='org.freedesktop.home1.LockPolicy'\" > /run/heard 2>&1 &
+         until grep -q NameLost /run/heard; do sleep 0.1; done
+         touch -a -d '2370 seconds ago' /dev/ttyS1; loginctl unlock-sessions
+         until grep -A2 LockComing /run/heard | grep -q bob; do sleep 0.1; done",
+    )?;
+    assert_eq!(machine.state("bob")?, "active");
     // bob has not touched his terminal for an hour, as logind sees it: it looks once a minute, and when something is said.
     machine.check("touch -a -d '1 hour ago' /dev/ttyS1; loginctl unlock-sessions")?;
     machine.becomes("bob", "locked")?;

@@ -51,6 +51,11 @@ impl Going {
 }
 
 impl Home {
+    /// Fronts are told that it is another.
+    pub(crate) fn changed(&self, turn: &mut Turn) {
+        turn.effects.push(Effect::Announce(Announcement::Changed(self.user().clone())));
+    }
+
     /// A worker that ended without an outcome may have left devices: they are seen to before anything else starts.
     pub(super) fn clean_up_after(&mut self, work: Work, turn: &mut Turn) {
         if work.leaves_something() && has(Rule::Settles) {

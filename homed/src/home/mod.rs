@@ -45,7 +45,7 @@ use crate::job::Known;
 use crate::words::request::{Answer, AtSuspend, RequestId};
 use crate::words::seal;
 use attempts::Attempts;
-use effect::{Announcement, Effect, Failed, JobId};
+use effect::{Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
 pub use hold::Sleep;
 use inhibitor::Inhibitor;
@@ -85,6 +85,8 @@ pub struct Home {
     inhibitors: Vec<Inhibitor>,
     /// Since when its user is away.
     away: Away,
+    /// Of which end, µs since 1970, its user was told.
+    warned_of: Option<u64>,
     /// When it was locked last, and what was seen then.
     last_lock: Option<(u64, seal::Verdict)>,
     /// What was seen after the last lock.
@@ -132,6 +134,7 @@ impl Home {
             tending: tend::Tending::default(),
             inhibitors: Vec::new(),
             away: Away::default(),
+            warned_of: None,
             last_lock: None,
             seal: None,
             asked_for_proof: None,
@@ -384,10 +387,6 @@ impl Home {
             Some(running) if running.wanted.waiter == Waiter::Call(call) => self.abandon_running(turn),
             Some(_) | None => Fate::Stays,
         }
-    }
-
-    pub(crate) fn changed(&self, turn: &mut Turn) {
-        turn.effects.push(Effect::Announce(Announcement::Changed(self.user().clone())));
     }
 }
 

@@ -115,15 +115,17 @@ impl Home {
         self.stop_timer(TimerKind::Away);
         let limits = self.limits(turn);
         if let Some((end, _)) = limits.end(self.away) {
-            let warning = limits.warning(self.away).filter(|warning| *warning > turn.now_usec);
+            let warning = limits.warning(self.away).filter(|_| self.warned_of != Some(end));
             let left = Duration::from_micros(warning.unwrap_or(end).saturating_sub(turn.now_usec));
             self.set_timer(TimerKind::Away, left, turn);
         }
     }
 
-    /// Its user is told that it will be locked, unless nothing is due yet.
-    fn warn(&self, end: u64, turn: &mut Turn) {
-        if self.limits(turn).warning(self.away).is_some_and(|warning| warning <= turn.now_usec) {
+    /// Its user is told once that it will be locked then, unless that is not due yet.
+    fn warn(&mut self, end: u64, turn: &mut Turn) {
+        let due = self.limits(turn).warning(self.away).is_some_and(|warning| warning <= turn.now_usec);
+        if due && self.warned_of != Some(end) {
+            self.warned_of = Some(end);
             turn.effects.push(Effect::Announce(Announcement::LockComing(self.user().clone(), end)));
         }
     }

@@ -224,6 +224,15 @@ fn who_is_idle_is_told_once_a_minute_before_the_lock() {
     scene.now += after;
     scene.take(Event::Rang(fourth));
     assert_eq!((told(&scene), scene.locking()), (None, vec!["alice"]));
+    // It is heard of late: what is left is told at once, and once.
+    let mut scene = Scene::new(r#","lockAfterIdleUSec":300000000"#, |_| {});
+    let since = scene.now - 270 * SECOND;
+    scene.ask(0, idle(since));
+    let (_, first, after) = scene.alarm().expect("set");
+    assert_eq!(after, 0);
+    scene.take(Event::Rang(first));
+    assert_eq!(told(&scene), Some(since + 300 * SECOND));
+    assert_eq!(scene.alarm().expect("set for the end").2, 30 * SECOND);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use world::{Told, World};
 /// Events of each test: a million in all.
 const EVENTS: u64 = 250_000;
 /// Walks without a rule, at most: one is found broken in fewer.
-const WALKS_WITHOUT: u64 = 200;
+const WALKS_WITHOUT: u64 = 2_000;
 /// Events of one walk, until everything comes to rest and the next begins.
 const LENGTH: u64 = 2_000;
 
