@@ -189,6 +189,7 @@ fields! {
     lock_level, "lockLevel", LockLevel, kinds::lock_level, BOTH, CLAIM;
     lock_after_screen_lock_usec, "lockAfterScreenLockUSec", u64, kinds::unsigned, BOTH, CLAIM;
     lock_after_idle_usec, "lockAfterIdleUSec", u64, kinds::unsigned, BOTH, CLAIM;
+    lock_on_token_removal, "lockOnTokenRemoval", bool, kinds::boolean, BOTH, CLAIM;
     snapshot_keep_hourly, "snapshotKeepHourly", u64, kinds::snapshots, BOTH, SELF;
     snapshot_keep_daily, "snapshotKeepDaily", u64, kinds::snapshots, BOTH, SELF;
     snapshot_keep_weekly, "snapshotKeepWeekly", u64, kinds::snapshots, BOTH, SELF;

@@ -87,7 +87,7 @@ const HOSTILE: &str = r#"
 {"accessMode": 4095}
 {"dropCaches": true}
 {"lockLevel": "strict"}
-{"lockAfterIdleUSec": 1, "lockAfterScreenLockUSec": 1}
+{"lockAfterIdleUSec": 1, "lockAfterScreenLockUSec": 1, "lockOnTokenRemoval": true}
 {"autoLogin": true}
 {"rateLimitIntervalUSec": 1, "rateLimitBurst": 1000000}
 {"enforcePasswordPolicy": false}

@@ -272,5 +272,19 @@ fn locked(machine: &Ours, key: &SecurityKey<'_>) -> Result<()> {
     console.send(PIN)?;
     machine.becomes("alice", "active")?;
     ensure!(key.touches()? == 1);
-    Ok(())
+    pulled_out(machine, key)
+}
+
+/// The key that has opened the home goes. (It is no device of the kernel's, so udev tells of another one.)
+fn pulled_out(machine: &Ours, key: &SecurityKey<'_>) -> Result<()> {
+    let tells = "udevadm trigger --settle --action=change --subsystem-match=block";
+    let note = machine.check("head -1 /run/homed/opened-with/alice")?;
+    ensure!(note == "/run/homed/test-fido2/a\n", "{note}");
+    machine.check(tells)?;
+    done(machine, "update alice --lock-on-token-removal=yes", "", PASSWORD)?;
+    ensure!(machine.check("homectl inspect --details alice")?.contains("Lock Token: yes"));
+    ensure!(machine.state("alice")? == "active", "it is plugged in");
+    key.pull_out()?;
+    machine.check(tells)?;
+    machine.becomes("alice", "locked")
 }

@@ -138,6 +138,7 @@ pub const RECORD_ROWS: &[Row] = &[
     set("lock-level", NONE, "LEVEL", ("lockLevel", OneOf(&["key", "cache", "strict", "terminate"]), Matched), "What goes out of memory when the home is locked: key, cache, strict, terminate"),
     set("lock-after-screen-lock", NONE, "SPAN", ("lockAfterScreenLockUSec", Span, Matched), "Lock the home when the screen has been locked for so long; infinity: never"),
     set("lock-after-idle", NONE, "SPAN", ("lockAfterIdleUSec", Span, Matched), "Lock the home when nothing was touched for so long; infinity: never"),
+    set("lock-on-token-removal", NONE, "BOOL", ("lockOnTokenRemoval", Bool, Matched), "Lock the home when the security key or smart card that opened it is pulled out"),
     set("auto-resize-mode", NONE, "MODE", ("autoResizeMode", OneOf(&["off", "grow", "shrink-and-grow"]), Matched), "Resizing at login and logout: off, grow, shrink-and-grow"),
     set("snapshot-keep-hourly", NONE, "NUMBER", ("snapshotKeepHourly", Number(0, 64), Matched), "Snapshots to make and keep of the last hours (default: 0)"),
     set("snapshot-keep-daily", NONE, "NUMBER", ("snapshotKeepDaily", Number(0, 64), Matched), "The same of the last days"),

@@ -174,6 +174,7 @@ pub const OWN_ROWS: &[Line] = &[
     line("Lock Level", Text("lockLevel")),
     line("Lock Screen", Span("lockAfterScreenLockUSec")),
     line("Lock Idle", Span("lockAfterIdleUSec")),
+    line("Lock Token", YesNo("lockOnTokenRemoval")),
     line("Snapshots", Computed(kept::snapshots)),
     line("Volume Key", Computed(computed::seal)),
     line("Left Open", Computed(computed::inhibitors)),

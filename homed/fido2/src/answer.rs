@@ -43,6 +43,8 @@ pub struct Asked {
     pub credential: usize,
     /// What its key is called.
     pub key: String,
+    /// Where that is plugged in.
+    pub path: String,
     /// The secret, or why there is none.
     pub done: Result<Secret, Failure>,
 }
@@ -74,7 +76,7 @@ pub fn answer(
     let mut first: Option<Asked> = None;
     for (has, _, at, key) in pairs {
         let done = one(key, &credentials[at], given, &|secret| fits(at, secret));
-        let asked = Asked { credential: at, key: key.name().to_owned(), done };
+        let asked = Asked { credential: at, key: key.name().to_owned(), path: key.path().to_owned(), done };
         match &asked.done {
             Ok(_) => return Some(asked),
             // It was only a guess.

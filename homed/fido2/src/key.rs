@@ -116,6 +116,9 @@ pub trait Key {
     /// What it is called by its maker.
     fn name(&self) -> &str;
 
+    /// Where it is plugged in: `/dev/hidrawN`.
+    fn path(&self) -> &str;
+
     /// What it can do.
     fn abilities(&self) -> Abilities;
 

@@ -1,9 +1,10 @@
-//! Watches what is plugged in and pulled out: udev tells of every block device that comes, changes or goes.
+//! Watches what is plugged in and pulled out: udev tells of every device that comes, changes or goes.
 
 use super::aside::{self, Gate};
 use super::events::{Events, Happened};
 use super::{ground, scan};
 use crate::home::effect::Event;
+use crate::statedir::opened_with;
 use crate::storage::plugged::{self, Seen};
 use crate::sys::reactor::Udev;
 use std::io;
@@ -22,9 +23,18 @@ async fn follow(udev: Udev, events: Events) {
             report(&before, &now, &events);
             before = now;
         }
+        report_tokens(&gate, &events).await;
         if let Err(error) = udev.until_changed().await {
             return tracing::warn!("homes that are plugged in are no longer seen by themselves: {error}");
         }
+    }
+}
+
+/// Tokens that have opened homes, and were pulled out. What they are known by is forgotten once the loop has been told.
+async fn report_tokens(gate: &Gate, events: &Events) {
+    for user in aside::once(gate, ground::BOUND, opened_with::gone).await.into_iter().flatten() {
+        events.event(Event::TokenGone(user.clone()));
+        aside::once(gate, ground::BOUND, move || drop(opened_with::forget(&user))).await;
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Event {
     Adopted(Option<Found>, RequestId),
     /// Storage may have gone.
     Vanished(String),
+    /// The token that has opened a user's home was pulled out.
+    TokenGone(UserName),
     /// The storage of that home was looked at.
     Seen(UserName),
     /// Other keys may be trusted now, or strangers otherwise.

@@ -22,6 +22,7 @@ mod lock;
 mod look;
 pub mod presence;
 mod proof;
+mod pulled_out;
 mod queue;
 pub mod resize;
 pub mod rules;
@@ -272,8 +273,7 @@ impl Home {
     }
 
     /// Whether it only asks what is needed: clients try without credentials first. That is no attempt, and
-    /// costs nobody a worker and a delay. (What tokens are plugged in, a worker has to see; and of a home that was never used
-    /// here, which there are.)
+    /// costs nobody a worker and a delay. (Tokens, and which there are of a home that is new here, a worker sees.)
     fn is_a_question(&self, wanted: &Wanted) -> bool {
         wanted.verb.is_attempt()
             && !matches!(wanted.verb, Verb::Check | Verb::Repair)

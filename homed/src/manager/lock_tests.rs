@@ -49,6 +49,33 @@ fn an_inhibitor_leaves_its_home_out_until_its_time_is_over() {
 }
 
 #[test]
+fn a_home_is_locked_when_the_token_that_has_opened_it_is_pulled_out_if_it_wants_that() {
+    let gone = || Event::TokenGone(user("alice"));
+    let wanted = r#","lockOnTokenRemoval":true"#;
+    for (record, mount, locks) in [
+        (wanted, Mount::Usable, true),
+        (wanted, Mount::Suspended, false),
+        (wanted, Mount::None, false),
+        (r#","lockOnTokenRemoval":false"#, Mount::Usable, false),
+        ("", Mount::Usable, false),
+    ] {
+        let mut scene = Scene::new(record, |_| {});
+        scene.mounts.borrow_mut().insert("alice".into(), mount);
+        scene.take(gone());
+        let expected: &[&str] = if locks { &["alice"] } else { &[] };
+        assert_eq!(scene.locking(), expected, "{record} {mount:?}");
+    }
+    // Who has it left out of locks has it left out of this one.
+    let mut scene = Scene::new(wanted, |_| {});
+    scene.wish(3600 * SECOND).expect("given");
+    scene.take(gone());
+    assert!(scene.locking().is_empty());
+    // Nobody's home.
+    scene.take(Event::TokenGone(user("nobody1")));
+    assert!(scene.locking().is_empty());
+}
+
+#[test]
 fn references_that_say_dont_suspend_are_no_inhibitors() {
     let mut scene = Scene::new("", |_| {});
     // Both are held by such ones.

@@ -159,6 +159,7 @@ impl Manager {
             Event::Found(found) => self.found(found, turn),
             Event::Adopted(found, id) => self.adopt(found, id, turn),
             Event::Vanished(image) => self.vanished(&image, turn),
+            Event::TokenGone(user) => self.lock_event(&user, turn, Home::token_gone),
             Event::Seen(user) => self.seen(&user, turn),
             Event::KeysChanged => self.judge_again(turn),
             Event::MountsChanged => {

@@ -48,6 +48,7 @@ pub mod subvolume;
 pub mod swap;
 pub mod terminal;
 pub mod udev;
+pub mod usb;
 pub mod userns;
 pub mod waiting;
 pub mod zones;

@@ -10,6 +10,7 @@ use records::questions::Question;
 use records::refusal::Refused;
 use records::{Record, Refusal, Secret};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// A kind of devices.
 pub trait Device {
@@ -40,6 +41,8 @@ pub struct Asked<F> {
     pub about: Option<usize>,
     /// What the device is called by its maker.
     pub device: String,
+    /// Where the kernel has it, in sysfs; `None`: nobody can tell.
+    pub place: Option<PathBuf>,
     /// Which entry's key it has given, or why none.
     pub done: Result<(usize, Secret), F>,
 }
@@ -152,7 +155,7 @@ fn ask_anew<T: Device>(
     let called = called(T::KIND, (id, &asked.device), names);
     let (at, secret) = asked.done.map_err(|failure| T::refused(&failure, called))?;
     if let Some(entry) = wholes.get(at).copied() {
-        offer.keep(kind, entry.clone(), secret);
+        offer.keep_from(kind, entry.clone(), secret, asked.place);
     }
     Ok(())
 }

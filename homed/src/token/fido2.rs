@@ -2,6 +2,7 @@
 
 use super::Offer;
 use super::device::{Asked, Device};
+use crate::sys::usb;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fido2::{Credential, Failure, Given, Library};
@@ -9,6 +10,7 @@ use records::keys::{KeyKind, SECURITY_KEY};
 use records::refusal::Refused;
 use records::{Refusal, Secret};
 use serde_json::Value;
+use std::path::Path;
 
 /// The kind.
 pub struct Fido2;
@@ -72,7 +74,8 @@ impl Device for Fido2 {
         let asked = offer.keys.answer(entries, &given, fits)?;
         Ok(asked.map(|asked| {
             let at = asked.credential;
-            Asked { about: Some(at), device: asked.key, done: asked.done.map(|secret| (at, secret)) }
+            let place = usb::of_node(Path::new(&asked.path));
+            Asked { about: Some(at), device: asked.key, place, done: asked.done.map(|secret| (at, secret)) }
         }))
     }
 

@@ -11,16 +11,22 @@ use records::{Credentials, Record, Refusal, Secret};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 pub mod change;
 mod device;
 mod fido2;
+pub mod opener;
 mod password;
 mod pkcs11;
 mod price;
 mod recovery;
+mod telling;
 mod tpm2;
 pub mod unknown;
+
+pub use telling::more;
+use telling::{is_of_token, is_wrong_pin};
 
 /// All kinds, in the order in which they may refuse: those that can ask for something come first. A new one is a line
 /// here, and a file.
@@ -98,6 +104,8 @@ struct Answered {
     /// it was asked before the record was known.
     entry: Value,
     secret: Secret,
+    /// Where the device is, in sysfs.
+    place: Option<PathBuf>,
 }
 
 /// What a device has answered for an entry of a kind, if one was asked.
@@ -164,7 +172,11 @@ impl<'a> Offer<'a> {
 
     /// Keeps what a device of a kind has answered for an entry.
     fn keep(&self, kind: &dyn Token, entry: Value, secret: Secret) {
-        self.answered.borrow_mut().push(Answered { list: kind.member(), entry, secret });
+        self.keep_from(kind, entry, secret, None);
+    }
+
+    fn keep_from(&self, kind: &dyn Token, entry: Value, secret: Secret, place: Option<PathBuf>) {
+        self.answered.borrow_mut().push(Answered { list: kind.member(), entry, secret, place });
     }
 
     /// Whether no more tokens are asked: one has answered, or its PIN was wrong, and another's tries would be burnt by it.
@@ -204,33 +216,6 @@ pub fn prove(record: &Record, offer: &Offer<'_>) -> Result<Vec<Secret>, Refused>
         Some(refused) => Err(refused),
         None => Err(Refusal::HomeCantAuthenticate.into()),
     }
-}
-
-/// Of two refusals the one that tells more; its sentence is the other's, where it has none of its own.
-pub fn more(known: Refused, why: Refused) -> Refused {
-    let (told, other) = if tells(why.refusal) > tells(known.refusal) { (why, known) } else { (known, why) };
-    let has_own = |refused: &Refused| refused.sentence != refused.refusal.sentence();
-    if has_own(&told) || !has_own(&other) { told } else { Refused { sentence: other.sentence, ..told } }
-}
-
-/// How much a refusal tells: what a token that is plugged in wants comes before that there is none, and both before what
-/// could be typed.
-fn tells(refusal: Refusal) -> u8 {
-    match refusal {
-        Refusal::BadRecoveryKey => 0,
-        Refusal::BadPassword => 1,
-        Refusal::BadPasswordAndNoToken => 2,
-        _ => 3,
-    }
-}
-
-fn is_wrong_pin(refusal: Refusal) -> bool {
-    matches!(refusal, Refusal::BadPin | Refusal::BadPinFewTriesLeft | Refusal::BadPinOneTryLeft)
-}
-
-/// Whether a refusal is that of a token which is plugged in.
-fn is_of_token(refusal: Refusal) -> bool {
-    tells(refusal) > 2
 }
 
 /// The keys that fit, if any.

@@ -4,6 +4,7 @@ mod apart;
 
 use super::Offer;
 use super::device::{Asked, Device};
+use crate::sys::usb;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pkcs11::token::Padding;
@@ -52,7 +53,13 @@ impl Device for Pkcs11 {
         let credentials = offer.credentials;
         let given = Given { pins: &credentials.token_pins, pad: credentials.protected_authentication_path };
         let asked = offer.cards.answer(entries, &given, fits)?;
-        Ok(asked.map(|asked| Asked { about: None, device: asked.token, done: asked.done }))
+        Ok(asked.map(|asked| Asked {
+            about: None,
+            device: asked.token,
+            // Which reader a card is in nobody tells in the kernel's words: it is in the only one, or unknown.
+            place: usb::only_reader(),
+            done: asked.done,
+        }))
     }
 
     fn refused(failure: &Failure, device: &str) -> Refused {

@@ -2,7 +2,7 @@
 
 use super::copies::Copies;
 use super::heal::{self, Given};
-use super::{Done, blobs, steps::Reporter, strict};
+use super::{Done, blobs, opened_with, steps::Reporter, strict};
 use crate::job::{Failure, Job, Known, Mounted, Step, Steps};
 use crate::storage::{self, Opened, Opening, Spec, Then};
 use crate::token::{self, Offer};
@@ -45,6 +45,7 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     let given = Given { tried: &keys, proven: &proven, offer: &offer };
     let settled = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps);
     not_now("header of the home", settled.map(drop), steps);
+    opened_with::note(job, (&offer, &keys), opened.as_mut(), steps)?;
     finish(job, (uid, known), (copies, opened), steps)
 }
 

@@ -32,6 +32,7 @@ mod life;
 mod lock;
 mod memory;
 mod notes;
+mod opened_with;
 mod original;
 mod passwd;
 mod processes;

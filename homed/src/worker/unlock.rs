@@ -2,7 +2,7 @@
 
 use super::activate::{candidates, open};
 use super::copies::Copies;
-use super::{Done, heal, processes, steps::Reporter, strict};
+use super::{Done, heal, opened_with, processes, steps::Reporter, strict};
 use crate::job::{Job, Known, Step, Steps};
 use crate::storage::Opening;
 use crate::token::Offer;
@@ -30,10 +30,10 @@ pub fn unlock<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     let mut keys = candidates(job, &offer, steps)?;
     let mut opened = open(job, Opening::Inspect, &mut keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;
-    let vault = heal::vault(opened.as_mut())?;
-    copies.see_header(vault.record(), steps)?;
+    copies.see_header(heal::vault(opened.as_mut())?.record(), steps)?;
     copies.prove(&offer)?;
-    let user = job.record.user();
+    opened_with::note(job, (&offer, &keys), opened.as_mut(), steps)?;
+    let (user, vault) = (job.record.user(), heal::vault(opened.as_mut())?);
     strict::open(user, vault, steps)?;
     // What was opened in vain is sealed when the daemon settles it.
     let next = strict::publish(user, vault);

@@ -101,6 +101,7 @@ pub const ROOMS: &[Room] = &[
             "homed::sys::input",
             "homed::sys::memory",
             "homed::sys::oom",
+            "homed::sys::usb",
             "pkcs11",
             "records",
             "tpm2",

@@ -23,6 +23,9 @@ impl Key for Fake {
     fn name(&self) -> &str {
         "fake"
     }
+    fn path(&self) -> &str {
+        "/dev/hidraw0"
+    }
     fn abilities(&self) -> Abilities {
         Abilities { hmac_secret: true, pin: self.pin.is_some(), verification: false, presence: true }
     }

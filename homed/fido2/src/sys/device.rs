@@ -82,6 +82,7 @@ impl Library {
             open: false,
             abilities: Abilities::default(),
             name: found.name.clone(),
+            path: found.path.clone(),
         };
         if object.is_null() {
             return Err(Failure::Broken("there is no memory".into()));
@@ -124,6 +125,7 @@ struct Device<'a> {
     open: bool,
     abilities: Abilities,
     name: String,
+    path: String,
 }
 
 impl Device<'_> {
@@ -140,6 +142,10 @@ impl Device<'_> {
 impl Key for Device<'_> {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn path(&self) -> &str {
+        &self.path
     }
 
     fn abilities(&self) -> Abilities {

@@ -251,7 +251,7 @@ impl World {
     fn storage_changes(&mut self) {
         let user = self.any_user();
         let image = format!("/home/{user}.home");
-        match self.draws.below(6) {
+        match self.draws.below(7) {
             0 => self.take(Event::MountsChanged),
             1 => {
                 if self.is_there(&user) {
@@ -260,6 +260,7 @@ impl World {
                 }
             }
             2 => self.take(Event::Vanished(image)),
+            3 => self.take(Event::TokenGone(user)),
             _ => {
                 let storage = self.draws.one_of(&[
                     Storage::There,

@@ -58,6 +58,7 @@ impl crate::token::fido2::Keys for Untouched {
         Ok(Some(fido2::Asked {
             credential: 0,
             key: "Key 5".into(),
+            path: String::new(),
             done: Err(fido2::Failure::PresenceNeeded),
         }))
     }

@@ -30,7 +30,7 @@ impl Keys for Script {
             let done = done
                 .map(|text| Secret::from_text(text.to_owned()))
                 .and_then(|secret| if fits(0, &secret) { Ok(secret) } else { Err(Failure::OtherSecret) });
-            fido2::Asked { credential: 0, key: "Key 5".into(), done }
+            fido2::Asked { credential: 0, key: "Key 5".into(), path: String::new(), done }
         }))
     }
 }

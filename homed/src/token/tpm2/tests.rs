@@ -202,6 +202,7 @@ impl crate::token::fido2::Keys for SecurityKey {
         _: &dyn Fn(usize, &Secret) -> bool,
     ) -> Result<Option<::fido2::Asked>, ::fido2::Failure> {
         let asked = |failure: &::fido2::Failure| ::fido2::Asked {
+            path: String::new(),
             credential: 0,
             key: "Key 5".into(),
             done: Err(failure.clone()),

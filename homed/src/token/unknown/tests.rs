@@ -1,5 +1,6 @@
 use super::*;
 use crate::token::fido2::Keys;
+use crate::token::opener::{Opener, opener};
 use crate::token::{candidates, prove};
 use fido2::{Credential, Failure, Given};
 use records::{Credentials, Refusal, Sections};
@@ -23,7 +24,7 @@ impl Keys for One {
         let secret = self.0.clone().map(|text| Secret::from_text(text.to_owned()));
         let done =
             secret.and_then(|it| if fits(credential, &it) { Ok(it) } else { Err(Failure::OtherSecret) });
-        Ok(Some(fido2::Asked { credential, key: "Key 5".into(), done }))
+        Ok(Some(fido2::Asked { credential, key: "Key 5".into(), path: "unix:/key".into(), done }))
     }
 }
 
@@ -105,4 +106,22 @@ fn after_a_wrong_pin_nobody_is_asked() {
     candidates(&mine, &offer);
     let more = questions::of(&record(&[entry("DDDD", "x")]));
     assert_eq!((ask(&more, &offer).err().map(|why| why.refusal), keys.1.get()), (None, 1));
+}
+
+/// Who has opened it is told by the key that fitted, and by no other that was asked.
+#[test]
+fn the_device_whose_answer_has_opened_it_is_known() {
+    let mine = record(&[entry("AAAA", "answer")]);
+    let (keys, credentials) = (One(Ok("answer"), Cell::new(0)), Credentials::default());
+    let offer = Offer::with_keys(&credentials, &keys);
+    candidates(&mine, &offer);
+    let opened_by = |text: &str| opener(&offer, &Secret::from_text(text.to_owned()));
+    assert_eq!(opened_by("answer"), Opener::Device("/key".into()));
+    assert_eq!(opened_by("typed"), Opener::Typed);
+    let card = KINDS.into_iter().find(|kind| kind.member() == "pkcs11EncryptedKey").expect("known");
+    offer.keep(card, json!({}), Secret::from_text("card".into()));
+    assert_eq!(opened_by("card"), Opener::Somewhere);
+    let pin = KINDS.into_iter().find(|kind| kind.member() == "tpm2Pin").expect("known");
+    offer.keep(pin, json!({}), Secret::from_text("pin".into()));
+    assert_eq!(opened_by("pin"), Opener::Typed, "it is not pulled out");
 }
