@@ -248,6 +248,7 @@ impl Talk<'_> {
         if let Some(password) = self.asker.ready(Ready::NewPassword) {
             return Ok(password);
         }
+        self.suggest();
         for _ in 0..MISMATCHES {
             let first = self.asker.ask(&format!("New password of {}: ", self.user))?;
             if first.is_empty() {
@@ -261,5 +262,15 @@ impl Talk<'_> {
             self.asker.notice("They are not the same. Try again.");
         }
         Err(Failure::say("The new password was mistyped too often. Nothing was changed."))
+    }
+
+    fn suggest(&self) {
+        let suggestions = self.asker.suggestions();
+        if suggestions.is_empty() {
+            return;
+        }
+        let words: Vec<&str> = suggestions.iter().filter_map(Secret::open_text).collect();
+        let text = Secret::from_text(format!("Password suggestions: {}", words.join(" ")));
+        self.asker.notice(text.open_text().unwrap_or_default());
     }
 }

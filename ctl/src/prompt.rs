@@ -54,6 +54,10 @@ pub trait Asker {
     fn line(&self, _question: &str) -> Result<String, Failure> {
         Err(Failure::say("there is no terminal to ask on"))
     }
+    /// Good passwords that somebody who is asked for a new one may take; none where nobody makes any.
+    fn suggestions(&self) -> Vec<Secret> {
+        Vec::new()
+    }
     /// Tells something, on standard error.
     fn notice(&self, text: &str);
 }
@@ -182,6 +186,12 @@ impl Asker for Terminal {
             Ok(0) | Err(_) => Err(nobody()),
             Ok(_) => Ok(line),
         }
+    }
+
+    fn suggestions(&self) -> Vec<Secret> {
+        // Only for somebody at a terminal: what is said elsewhere may go into a log.
+        let is_seen = self.questions == Questions::Allowed && std::io::stderr().is_terminal();
+        if is_seen { quality::suggestions() } else { Vec::new() }
     }
 
     fn notice(&self, text: &str) {

@@ -160,6 +160,7 @@ fn settings_that_scripts_count_on_take_effect() -> Result<()> {
     ensure!(early.status != 0 && early.stderr.contains("Access denied"), "{}", early.stderr);
     machine.done("authenticate alice", "correcthorse", "")?;
     machine.check(&format!("{CALL} ChangePasswordHome sss alice {change}"))?;
+    a_new_password_is_judged(&machine)?;
     // Caches go with the home.
     an_agent_is_asked(&machine)?;
     let count = "awk '$1 == \"drop_pagecache\" { print $2 }' /proc/vmstat";
@@ -184,6 +185,41 @@ fn settings_that_scripts_count_on_take_effect() -> Result<()> {
     ensure!(text.contains("Self Modify: realName") && !text.contains("Disk Blocks"), "{text}");
     let text = machine.done("inspect --details alice", "", "")?;
     ensure!(text.contains("Disk Blocks"), "{text}");
+    Ok(())
+}
+
+/// Who is asked for a new password reads some that are good, where a program makes them; where weak ones are allowed, that
+/// it is weak. The programs are played: they are no part of this system.
+fn a_new_password_is_judged(machine: &Ours) -> Result<()> {
+    machine.check(
+        "cat > /usr/bin/pwmake <<'END'
+#!/bin/sh
+[ $1 = 64 ] && echo horse$$battery
+END
+        cat > /usr/bin/pwscore <<'END'
+#!/bin/sh
+[ $1 = bob ] && [ \"$(cat)\" = letmein1 ] && echo 'Password quality check failed:' >&2 && echo ' it is in the dictionary' >&2
+exit 1
+END
+        chmod +x /usr/bin/pwmake /usr/bin/pwscore",
+    )?;
+    let said = machine.refused("create bob --disk-size=256M", "", "letmein1")?;
+    ensure!(said.contains("too weak: it is in the dictionary"), "{said}");
+    machine.check(&format!(
+        "cat > /run/new.exp <<'END'
+set timeout 60
+spawn homectl create bob {CHEAP} --storage=directory
+expect -re {{Password suggestions: horse\\d+battery( horse\\d+battery){{5}}\\r\\n}} {{}} timeout {{ exit 97 }} eof {{ exit 96 }}
+expect {{*New password of bob*}} {{ send \"letmein1\\r\" }} timeout {{ exit 95 }}
+expect {{*same again*}} {{ send \"letmein1\\r\" }} timeout {{ exit 94 }}
+expect {{*too weak: it is in the dictionary. It is taken*}} {{}} timeout {{ exit 93 }} eof {{ exit 92 }}
+expect eof
+exit [lindex [wait] 3]
+END
+        expect /run/new.exp >&2"
+    ))?;
+    machine.check("rm /usr/bin/pwmake /usr/bin/pwscore")?;
+    ensure!(machine.state("bob")? == "inactive");
     Ok(())
 }
 

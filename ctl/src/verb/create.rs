@@ -9,7 +9,7 @@ use crate::identity::{self, Identity};
 use crate::new_keys::NewKeys;
 use crate::recovery_key::RecoveryKey;
 use records::keys::{self, RECOVERY_KEY};
-use records::{Credentials, FullName, Record, Refusal, Sections};
+use records::{Credentials, FullName, Record, Refusal, Secret, Sections};
 use serde_json::{Map, Value, json};
 
 /// `create USER`, or `create --identity=`
@@ -76,6 +76,7 @@ pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentia
         if hashes.is_empty() {
             let password = talk.new_password()?;
             hashes = vec![hashing::hash(&password)?];
+            warn_of_weakness(ctx, &members, &password);
             credentials.passwords.insert(0, password);
         }
         set_hashes(&mut members, &hashes);
@@ -92,6 +93,21 @@ pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentia
     }
     recovery.iter().for_each(|key| key.show(ctx));
     Ok(0)
+}
+
+/// Where the record says that weak passwords are taken nobody but homectl says that it is one.
+fn warn_of_weakness(ctx: &Context<'_>, members: &Map<String, Value>, password: &Secret) {
+    let record = Record::from_value(Value::Object(members.clone()), Sections::EMBEDDED).ok();
+    let Some(record) = record.filter(|record| record.on(&ctx.machine).enforce_password_policy == Some(false))
+    else {
+        return;
+    };
+    if let Some(why) = quality::judge(record.user(), password) {
+        ctx.asker.notice(&format!(
+            "{}. It is taken all the same, since --enforce-password-policy=no.",
+            why.trim_end_matches('.')
+        ));
+    }
 }
 
 /// The record to begin with: from `--identity=`, with a name from the arguments, or both; and the passwords in it.

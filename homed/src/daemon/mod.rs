@@ -29,7 +29,6 @@ mod pace;
 pub mod paths;
 mod plugged;
 mod prove;
-mod quality;
 pub mod references;
 pub mod run;
 pub mod scan;

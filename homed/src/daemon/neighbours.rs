@@ -3,7 +3,6 @@
 use super::answers::Mounts;
 use super::link::Staged;
 use super::outside::{Outside, Taken};
-use super::quality;
 use crate::home::effect::Failed;
 use crate::home::facts::{Figures, Place, SignedLocally};
 use crate::statedir::Folders;

@@ -30,6 +30,8 @@ pub const ROOMS: &[Room] = &[
         rooms: &["records"],
         crates: &["libc", "rustix", "serde_json", "thiserror"],
     },
+    // What judges passwords, for the daemon, and for homectl where it only warns.
+    Room { name: "quality", at: "homed/quality/src", rooms: &["handoff", "records"], crates: &[] },
     // Security keys: libfido2, for the worker, and for homectl where one is enrolled. Never for daemon or PAM.
     Room {
         name: "fido2",
@@ -225,6 +227,7 @@ pub const ROOMS: &[Room] = &[
             "homed::sys::probe",
             "homed::sys::reactor",
             "homed::words",
+            "quality",
             "records",
         ],
         crates: &[
@@ -291,7 +294,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homectl",
         at: "ctl/src",
-        rooms: &["agents", "carry", "copytree", "fido2", "handoff", "pkcs11", "records"],
+        rooms: &["agents", "carry", "copytree", "fido2", "handoff", "pkcs11", "quality", "records"],
         crates: &[
             "base64",
             "clap",
