@@ -113,6 +113,16 @@ pub fn set_level(name: &str) -> bool {
     true
 }
 
+/// The same as a number, as syslog(3) counts: 0 is emergencies alone, 7 is everything.
+pub fn level_number() -> usize {
+    LEVELS.iter().position(|(name, _)| *name == level()).unwrap_or(0)
+}
+
+/// Writes from that weight on; `false`: there is none of that number.
+pub fn set_level_number(number: usize) -> bool {
+    LEVELS.get(number).is_some_and(|(name, _)| set_level(name))
+}
+
 /// Where it goes.
 pub fn target() -> &'static str {
     let target = |log: &Log| log.setting.lock().unwrap_or_else(PoisonError::into_inner).target;

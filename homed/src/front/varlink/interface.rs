@@ -1,6 +1,7 @@
 //! Calls as they come: which method with which parameters, and what is answered without a look at
 //! any home.
 
+use super::control;
 use super::error;
 use super::query::{Kind, Query};
 use records::userdb::SERVICE;
@@ -43,6 +44,38 @@ error ConflictingRecordFound()
 error EnumerationNotSupported()
 ";
 
+/// The interface that every Varlink service has (<https://varlink.org/Service>).
+const OF_VARLINK: &str = "interface org.varlink.service
+
+method GetInfo() -> (
+  vendor: string,
+  product: string,
+  version: string,
+  url: string,
+  interfaces: []string
+)
+
+method GetInterfaceDescription(
+  interface: string
+) -> (
+  description: string
+)
+
+error InterfaceNotFound(
+  interface: string
+)
+
+error MethodNotFound(
+  method: string
+)
+
+error InvalidParameter(
+  parameter: string
+)
+
+error PermissionDenied()
+";
+
 /// What is to be done.
 pub enum Method {
     /// Nothing more: this is the reply.
@@ -51,8 +84,8 @@ pub enum Method {
     Query(Query),
 }
 
-/// Reads a call.
-pub fn method(call: &Value) -> Method {
+/// Reads a call of the user with this UID.
+pub fn method(call: &Value, peer: u32) -> Method {
     let parameters = &call["parameters"];
     let query = |kind| match query(kind, parameters, call["more"] == json!(true)) {
         Ok(query) => Method::Query(query),
@@ -64,13 +97,16 @@ pub fn method(call: &Value) -> Method {
         Some("io.systemd.UserDatabase.GetMemberships") => query(Kind::Membership),
         Some("org.varlink.service.GetInfo") => Method::Known(info()),
         Some("org.varlink.service.GetInterfaceDescription") => Method::Known(describe(parameters)),
-        Some("io.systemd.service.Ping") => Method::Known(json!({"parameters": {}})),
-        Some(other) => Method::Known(error("org.varlink.service.MethodNotFound", json!({"method": other}))),
+        Some(other) => Method::Known(match other.strip_prefix("io.systemd.service.") {
+            Some(name) => control::call(name, parameters, peer),
+            None => error("org.varlink.service.MethodNotFound", json!({"method": other})),
+        }),
         None => Method::Known(invalid("method")),
     }
 }
 
-fn invalid(parameter: &str) -> Value {
+/// A parameter that cannot be.
+pub fn invalid(parameter: &str) -> Value {
     error("org.varlink.service.InvalidParameter", json!({"parameter": parameter}))
 }
 
@@ -87,6 +123,8 @@ fn info() -> Value {
 fn describe(parameters: &Value) -> Value {
     match parameters["interface"].as_str() {
         Some("io.systemd.UserDatabase") => json!({"parameters": {"description": DESCRIPTION}}),
+        Some("io.systemd.service") => json!({"parameters": {"description": control::DESCRIPTION}}),
+        Some("org.varlink.service") => json!({"parameters": {"description": OF_VARLINK}}),
         Some(other) => error("org.varlink.service.InterfaceNotFound", json!({"interface": other})),
         None => invalid("interface"),
     }

@@ -3,6 +3,7 @@
 //! One task per connection: a client that does not read stalls nobody else. Messages are JSON texts
 //! that end with NUL (varlink.org). Not here: users of other services, and anything that changes one.
 
+mod control;
 mod interface;
 mod query;
 mod readers;
@@ -124,7 +125,7 @@ async fn answer(
         return say(stream, &error("org.varlink.service.InvalidParameter", parameter)).await;
     };
     let oneway = call["oneway"] == json!(true);
-    match interface::method(&call) {
+    match interface::method(&call, reader.peer) {
         _ if oneway => Ok(()),
         interface::Method::Known(reply) => say(stream, &reply).await,
         interface::Method::Query(query) => look(stream, service, reader, &query).await,
