@@ -2,6 +2,7 @@
 //!
 //! Fragments (all optional) in the original's order; later ones win, so a `.d` file overrides the main file.
 
+use super::usual_storage;
 use crate::manager::{Defaults, LockFailure};
 use crate::words::uids;
 use records::keys::Removal;
@@ -16,7 +17,7 @@ const FILE_SYSTEMS: [&str; 3] = ["btrfs", "ext4", "xfs"];
 
 /// The settings in force, and what was wrong with those that were left out.
 pub fn read() -> (Defaults, Vec<String>) {
-    let mut defaults = Defaults::default();
+    let mut defaults = usual();
     let mut complaints = Vec::new();
     for file in files(&FOLDERS.map(PathBuf::from)) {
         if let Ok(text) = std::fs::read_to_string(&file) {
@@ -25,6 +26,11 @@ pub fn read() -> (Defaults, Vec<String>) {
         }
     }
     (defaults, complaints)
+}
+
+fn usual() -> Defaults {
+    let fresh = Defaults::default();
+    Defaults { storage: usual_storage::here(&fresh.home_root), ..fresh }
 }
 
 /// The main file, then the fragments by name.
@@ -88,7 +94,7 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
             }
             ("LockLevel", "") => defaults.lock_level = Defaults::default().lock_level,
             (key, "") if key.starts_with("Default") => {
-                let fresh = Defaults::default();
+                let fresh = usual();
                 match key {
                     "DefaultStorage" => defaults.storage = fresh.storage,
                     _ => defaults.file_system_type = fresh.file_system_type,

@@ -39,6 +39,7 @@ pub mod simulated;
 mod slept;
 pub mod surroundings;
 pub mod system;
+mod usual_storage;
 mod watch;
 mod weaknesses;
 pub mod worker;

@@ -9,7 +9,7 @@ use crate::statedir::Folders;
 use crate::statedir::blobs::BlobError;
 use crate::statedir::keys::{AddKeyError, Named, PUBLIC};
 use crate::storage::whereabouts::{self, Found};
-use crate::sys::accounts;
+use crate::sys::{accounts, ipc};
 use crate::words::request::{KeyOperation, SigningKey};
 use records::signature::{PrivateKey, Trust, Verdict, sign};
 use records::{Credentials, Record, Refusal, UserName};
@@ -203,6 +203,10 @@ impl Outside for Neighbours {
                 Taken::Unknown
             }
         }
+    }
+
+    fn has_objects(&self, uid: u32) -> bool {
+        ipc::has_objects(uid)
     }
 
     fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String> {

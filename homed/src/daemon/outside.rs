@@ -16,6 +16,10 @@ pub trait Outside: Send + Sync + 'static {
     fn name_taken(&self, name: &str) -> bool;
     /// Whether anybody but this user has that UID or GID.
     fn uid_taken(&self, uid: u32, own: &UserName) -> Taken;
+    /// Whether a former user of that number has left objects in memory, which a new one would own.
+    fn has_objects(&self, _uid: u32) -> bool {
+        false
+    }
     /// Why the passwords are too weak.
     fn weakness(&self, user: &UserName, new: &Credentials, old: Option<&Credentials>) -> Option<String>;
     /// What is to be seen of a lock.
@@ -61,11 +65,13 @@ pub fn look_up(outside: &dyn Outside, check: &Check) -> Findings {
         return Findings { taken, ..Findings::default() };
     }
     let quality = check.quality.as_ref();
+    // One that somebody asks for, or has already, is theirs with all there is.
+    let is_clean = |uid: u32| check.keeps == Some(uid) || check.uids.len() == 1 || !outside.has_objects(uid);
     Findings {
         taken: None,
         weak: quality.and_then(|q| outside.weakness(&check.user, &q.new, q.old.as_ref())),
         uid: check.uids.iter().copied().find(|uid| match outside.uid_taken(*uid, &check.user) {
-            Taken::No => true,
+            Taken::No => is_clean(*uid),
             Taken::Yes => false,
             Taken::Unknown => check.keeps == Some(*uid),
         }),
@@ -92,6 +98,9 @@ mod tests {
             };
             look_up(machine, &check).uid
         };
+        let machine = Simulated::default();
+        machine.leave_objects(60_001);
+        assert_eq!((chosen(&machine, None), chosen(&machine, Some(60_001))), (Some(60_002), Some(60_001)));
         let machine = Simulated::default();
         assert_eq!(chosen(&machine, None), Some(60_001));
         machine.take_account("bob", 60_001);

@@ -40,6 +40,7 @@ struct World {
     keys: BTreeMap<String, String>,
     names_taken: BTreeSet<String>,
     uids_taken: BTreeSet<u32>,
+    objects: BTreeSet<u32>,
     no_accounts: bool,
     busy: BTreeSet<UserName>,
     jobs: Vec<(UserName, &'static str)>,
@@ -66,6 +67,11 @@ impl Simulated {
     /// From now on the account database gives no answer.
     pub fn lose_accounts(&self) {
         self.world().no_accounts = true;
+    }
+
+    /// A former user of that number left objects in memory.
+    pub fn leave_objects(&self, uid: u32) {
+        self.world().objects.insert(uid);
     }
 
     /// From now on jobs wait; the guard lets them go on.
@@ -306,6 +312,10 @@ impl Outside for Simulated {
 
     fn name_taken(&self, name: &str) -> bool {
         self.world().names_taken.contains(name)
+    }
+
+    fn has_objects(&self, uid: u32) -> bool {
+        self.world().objects.contains(&uid)
     }
 
     fn uid_taken(&self, uid: u32, _own: &UserName) -> Taken {

@@ -23,6 +23,7 @@ pub mod filesystem;
 pub mod handed;
 pub mod holders;
 pub mod input;
+pub mod ipc;
 pub mod keeps;
 pub mod keyring;
 pub mod limits;

@@ -60,6 +60,8 @@ pub const IS_A_KIND: &[&str] = &[
 pub const NAMES_A_KIND: &[(&str, usize)] = &[
     // A home that has a device and no record here: only one kind has devices.
     ("homed/src/daemon/open.rs", 1),
+    // Where there are no block devices: which kind of folder.
+    ("homed/src/daemon/usual_storage.rs", 2),
     // Whether a password is all that is asked for.
     ("homed/src/home/mod.rs", 1),
     // Which passwords have changed, for their quality.

@@ -20,7 +20,6 @@ pub const ROOMS: &[Room] = &[
             "zeroize",
         ],
     },
-    // Questions for systemd-ask-password's agents, for who has no terminal to ask on.
     Room { name: "agents", at: "homed/agents/src", rooms: &["records"], crates: &["nix", "rustix"] },
     // Terminals, for who hides them and for who is shown on them.
     Room { name: "console", at: "homed/console/src", rooms: &[], crates: &["libc", "nix", "rustix"] },
@@ -30,7 +29,6 @@ pub const ROOMS: &[Room] = &[
         rooms: &["records"],
         crates: &["libc", "rustix", "serde_json", "thiserror"],
     },
-    // What judges passwords, for the daemon, and for homectl where it only warns.
     Room { name: "quality", at: "homed/quality/src", rooms: &["handoff", "records"], crates: &[] },
     // Security keys: libfido2, for the worker, and for homectl where one is enrolled. Never for daemon or PAM.
     Room {
@@ -223,6 +221,7 @@ pub const ROOMS: &[Room] = &[
             "homed::sys::blockdev",
             "homed::sys::environment",
             "homed::sys::handed",
+            "homed::sys::ipc",
             "homed::sys::limits",
             "homed::sys::probe",
             "homed::sys::reactor",
@@ -332,14 +331,12 @@ pub const ROOMS: &[Room] = &[
         rooms: &[],
         crates: &["anyhow", "base64", "memchr", "nix", "serde_json", "sha2"],
     },
-    // A security key, and smart cards, for the machine.
     Room {
         name: "devices of tests",
         at: "tests/src/bin",
         rooms: &[],
         crates: &["anyhow", "ciborium", "cryptoki", "openssl"],
     },
-    // Trees and their copies, for the machine.
     Room {
         name: "treecopy",
         at: "tests/src/bin/treecopy",
