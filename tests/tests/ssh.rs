@@ -91,6 +91,7 @@ fn programs_are_at_home_or_fail_with_a_sentence() -> Result<()> {
     assert_eq!(machine.check("ls /home/alice")?, "by-rsync\nby-scp\nby-sftp\nby-ssh\n");
     let output = run(&machine, "ssh", by_key, "alice@localhost pwd")?;
     assert_eq!(output.stdout, "/home/alice\n", "{output:?}");
+    homectl_of_another_host(&machine)?;
     // A key and the password besides open it as well.
     machine.write_file(
         "/etc/ssh/sshd_config.d/two.conf",
@@ -105,5 +106,21 @@ fn programs_are_at_home_or_fail_with_a_sentence() -> Result<()> {
         let output = run(&machine, "ssh", &options, "alice@localhost 'pwd; touch both && rm both'")?;
         ensure!(output.status == 0 && output.stdout == "/home/alice\n", "key and {method}: {output:?}");
     }
+    Ok(())
+}
+
+/// `homectl -H` is homectl there: what it prints, what it says and how it ends.
+fn homectl_of_another_host(machine: &Ours) -> Result<()> {
+    machine.check(
+        "mkdir -p -m 700 /root/.ssh; cat /root/key.pub >> /root/.ssh/authorized_keys
+        printf 'Host localhost\\n StrictHostKeyChecking no\\n IdentityFile /root/key\\n' > /root/.ssh/config",
+    )?;
+    let (here, there) =
+        (machine.check("homectl list -j")?, machine.check("homectl -H root@localhost list -j")?);
+    ensure!(here == there && here.contains("alice"), "{here}\n{there}");
+    machine.check("homectl --host=localhost update alice --offline --real-name=\"Alice O'Hara\"")?;
+    ensure!(machine.check("homectl list -j | jq -r '.[0].realname'")?.trim() == "Alice O'Hara");
+    let unknown = machine.run("homectl -Hlocalhost inspect nobody-of-ours")?;
+    ensure!(unknown.status == 1 && unknown.stderr.contains("nobody-of-ours"), "{unknown:?}");
     Ok(())
 }
