@@ -315,11 +315,11 @@ pub const ROOMS: &[Room] = &[
     // Beside the daemon, for desktops: what they do not ask for themselves.
     Room {
         name: "homed_desk",
-        at: "desk/src",
+        at: "homed/desk/src",
         rooms: &["records"],
         crates: &["futures_util", "serde", "serde_json", "tokio", "zbus"],
     },
-    Room { name: "tests of desk", at: "desk/tests", rooms: &[], crates: &["tokio", "zbus"] },
+    Room { name: "tests of desk", at: "homed/desk/tests", rooms: &[], crates: &["tokio", "zbus"] },
     // A home on its way: the talk of both ends, over any pair of pipes. No file, no network.
     Room { name: "carry", at: "ctl/carry/src", rooms: &[], crates: &["blake3", "thiserror"] },
     // A tree of files and its copy: by open descriptors, without accounts, homes and questions.
