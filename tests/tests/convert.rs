@@ -133,6 +133,7 @@ fn a_conversion_that_is_cut_leaves_the_account_or_the_home() -> Result<()> {
         machine.nothing_open("bob")?;
     }
     machine.check("rm -rf /home/.bob.put-away-*")?;
+    changed_meanwhile(&machine, &convert, &files)?;
 
     // homectl is killed, and stopped by Ctrl-C: homed sees that nobody waits.
     for signal in ["KILL", "INT"] {
@@ -156,6 +157,20 @@ fn a_conversion_that_is_cut_leaves_the_account_or_the_home() -> Result<()> {
     cut_behind_the_switch(&machine, &convert, &files)
 }
 
+/// A file is written to when all has been copied and compared: the last look finds it.
+fn changed_meanwhile(machine: &Ours, convert: &str, files: &str) -> Result<()> {
+    machine.check("cp -a /home/bob/file /root/kept; echo write-host stop > /run/homed/fault")?;
+    let said = machine.check(&format!(
+        "export PASSWORD=correcthorse; setsid homectl {convert} >/tmp/said 2>&1 & homectl=$!
+         while :; do worker=$(pgrep -x homed-worker | head -1); [ -n \"$worker\" ] && grep -q 'State:.*T' /proc/$worker/status 2>/dev/null && break; sleep 0.05; done
+         rm /run/homed/fault; echo more >> /home/bob/file; kill -CONT $worker; wait $homectl && exit 1; cat /tmp/said"
+    ))?;
+    assert!(said.contains("was changed while it was copied"), "{said}");
+    machine.check("cat /root/kept > /home/bob/file; touch -r /root/kept /home/bob/file; id bob && ! homectl inspect bob")?;
+    assert_eq!(machine.check(&listing("/home/bob"))?, files);
+    machine.nothing_open("bob")
+}
+
 /// Whole at last; then as if it had been cut before each of the last steps.
 fn cut_behind_the_switch(machine: &Ours, convert: &str, files: &str) -> Result<()> {
     machine.done(convert, "correcthorse", "")?;
@@ -176,8 +191,10 @@ fn cut_behind_the_switch(machine: &Ours, convert: &str, files: &str) -> Result<(
     assert_eq!(machine.check("stat -c %g /home/bob/file")?, "1500\n");
     let said = machine.refused("convert bob --undo --yes", "", "")?;
     assert!(said.contains("homectl deactivate bob"), "{said}");
+    machine.check("grep ^bob: /etc/passwd && exit 1; echo x > /home/bob/written")?;
     machine.done("deactivate bob", "", "")?;
-    machine.done("convert bob --undo --yes", "correcthorse", "")?;
+    let told = machine.done("convert bob --undo --yes", "correcthorse", "")?;
+    assert!(told.contains("\n  written"), "{told}");
     assert_eq!(machine.check(&listing("/home/bob"))?, files);
     assert_eq!(machine.check("stat -c %g /home/bob/file")?, "1600\n");
     machine.check("rm -r /home/.bob.put-away-*")?;

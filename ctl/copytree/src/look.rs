@@ -1,5 +1,6 @@
 //! One look at one inode.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{
@@ -83,6 +84,13 @@ impl Look {
     /// Times of access and change of content, to give them to a copy.
     pub fn times(&self) -> Timestamps {
         Timestamps { last_access: time(self.0.stx_atime), last_modification: time(self.0.stx_mtime) }
+    }
+
+    /// A number that is another one when anything was done to it, or to a name of it.
+    pub fn state(&self) -> u64 {
+        let mut sum = DefaultHasher::new();
+        (self.id(), pair(self.0.stx_ctime)).hash(&mut sum);
+        sum.finish()
     }
 
     /// Whether anything was done to it between two looks.

@@ -40,6 +40,8 @@ pub struct Measure {
     pub owners: BTreeMap<u32, u64>,
     /// What could not be looked into.
     pub unreadable: Names,
+    /// Another number where anything was done to an inode or a name since. Of no meaning in another process.
+    pub state: u64,
 }
 
 /// Measures a tree: its names and inodes, not what is in files.
@@ -142,6 +144,7 @@ impl Walk {
 
     fn count_inode(&mut self, look: &Look, name: &[u8]) -> Result<(), Error> {
         self.measure.entries += 1;
+        self.measure.state = self.measure.state.wrapping_add(look.state());
         if look.has_links() {
             if let Some((_, left)) = self.linked.get_mut(&look.id()) {
                 *left = left.saturating_sub(1);

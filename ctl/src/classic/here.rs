@@ -8,7 +8,7 @@ use super::plan::{self, Folder, Home, Noted, Situation, Step, Stuck, Wish};
 use crate::bus::{Daemon, Failure, Order};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,15 +109,25 @@ impl Here<'_> {
                 self.locked()?.take_out(&note.lines).map_err(say("changing the accounts in /etc"))
             }
             Step::PutLines => {
+                refuse_mounted(&note, self.user)?;
                 refuse_taken(&note.lines, &self.texts()?)?;
                 self.locked()?.put_back(&note.lines).map_err(say("changing the accounts in /etc"))
             }
             Step::PutFolderAway => {
                 refuse_mounted(&note, self.user)?;
+                if note.mode.is_none() {
+                    let facts = note.folder.symlink_metadata().map_err(say("looking at the folder"))?;
+                    note.mode = Some(facts.mode() & 0o7777);
+                    self.notes.write(&note).map_err(say("noting the mode of the folder"))?;
+                }
+                set_mode(&note.folder, 0o700).map_err(say("shutting the folder"))?;
                 moved(&note.folder, &note.away).map_err(say("putting the folder of the account away"))
             }
             Step::PutFolderBack => {
                 refuse_mounted(&note, self.user)?;
+                if let Some(mode) = note.mode {
+                    set_mode(&note.away, mode).map_err(say("opening the folder"))?;
+                }
                 moved(&note.away, &note.folder).map_err(say("putting the folder of the account back"))
             }
             Step::ForgetHome => {
@@ -131,10 +141,14 @@ impl Here<'_> {
                 Ok(())
             }
             Step::NoteForgotten => {
+                refuse_without_storage(&note)?;
                 note.forgotten = true;
                 self.notes.write(&note).map_err(say("noting what is to be forgotten"))
             }
-            Step::RemoveFolder => removed(&note.away),
+            Step::RemoveFolder => {
+                refuse_others(&note)?;
+                removed(&note.away)
+            }
             Step::RemoveNote => self.notes.remove(self.user).map_err(say("removing the note of the account")),
         }
     }
@@ -196,6 +210,10 @@ fn refuse_taken(lines: &Lines, texts: &Texts) -> Result<(), Failure> {
     }
 }
 
+fn set_mode(folder: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode))
+}
+
 /// Renames within a folder, and has it on disk. What is there is not replaced, unless it is an empty folder.
 fn moved(from: &Path, to: &Path) -> io::Result<()> {
     match fs::remove_dir(to) {
@@ -219,6 +237,31 @@ fn free_name(storage: &Path, user: &str, now_usec: u64) -> PathBuf {
     storage.with_file_name(format!(".{user}.put-away-{}.{ending}", now_usec / 1_000_000))
 }
 
+/// The original may be all there is.
+fn refuse_without_storage(note: &Note) -> Result<(), Failure> {
+    match note.storage.symlink_metadata() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::say(format!(
+            "The storage of the home is not at {}. Nothing was deleted: the original may be all there is.",
+            note.storage.display()
+        ))),
+    }
+}
+
+/// What lies where the folder was put is not the account's.
+fn refuse_others(note: &Note) -> Result<(), Failure> {
+    let uid = note.lines.passwd.split(':').nth(2).and_then(|uid| uid.parse::<u32>().ok());
+    let facts =
+        note.away.symlink_metadata().map_err(|error| broken(&note.away.display().to_string(), &error))?;
+    match facts.is_dir() && Some(facts.uid()) == uid && facts.ino() == note.inode {
+        true => Ok(()),
+        false => Err(Failure::say(format!(
+            "{} is not the folder that was put there. Nothing was deleted.",
+            note.away.display()
+        ))),
+    }
+}
+
 /// Deletes the folder with all that is in it; what was done before it was stopped is done.
 fn removed(folder: &Path) -> Result<(), Failure> {
     if let Some(mount) = around::mounts_in(folder).first() {
@@ -228,7 +271,11 @@ fn removed(folder: &Path) -> Result<(), Failure> {
         )));
     }
     fs::remove_dir_all(folder).map_err(|error| {
-        Failure::say(format!("{}: {error}. A part of it is deleted; run the same again.", folder.display()))
+        let folder = folder.display();
+        Failure::say(format!(
+            "{folder}: {error}. A part of it is deleted; run the same again. Where something is held: chattr -R -f -i -a {folder}, \
+             and of a read-only snapshot: btrfs property set SNAPSHOT ro false."
+        ))
     })?;
     note::sync(folder.parent().unwrap_or(Path::new("/"))).map_err(|error| broken("writing to disk", &error))
 }

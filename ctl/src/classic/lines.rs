@@ -163,8 +163,13 @@ impl Lines {
         }
     }
 
-    /// How much of it stands. A group that is not there any more does not count.
+    /// How much of it stands. A group that is not there any more does not count. The user's own lines go first and come back
+    /// last: where they stand, a group that has not got the user was changed by somebody else.
     pub fn standing(&self, texts: &Texts) -> Standing {
+        let mut own = File::ALL.into_iter().filter(|file| self.own(*file).is_some());
+        if own.all(|file| find(texts.of(file), &self.user).is_some()) {
+            return Standing::Whole;
+        }
         let mut seen = [false; 2];
         for file in File::ALL {
             let text = texts.of(file);

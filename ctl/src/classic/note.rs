@@ -32,6 +32,9 @@ pub struct Note {
     pub made_usec: u64,
     /// Whether the folder is not wanted any more.
     pub forgotten: bool,
+    /// The folder's mode, once it is put away: there it is root's and its user's alone, for its group may be others' by then.
+    #[serde(default)]
+    pub mode: Option<u32>,
 }
 
 impl Note {
@@ -40,7 +43,17 @@ impl Note {
         let user = &lines.user;
         let away = folder.with_file_name(format!(".{user}.before-homed"));
         let (folder, storage) = (folder.to_owned(), storage.to_owned());
-        Self { version: VERSION, lines, folder, inode, away, storage, made_usec, forgotten: false }
+        Self {
+            version: VERSION,
+            lines,
+            folder,
+            inode,
+            away,
+            storage,
+            made_usec,
+            forgotten: false,
+            mode: None,
+        }
     }
 }
 

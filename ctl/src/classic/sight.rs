@@ -111,6 +111,8 @@ impl Sight {
     fn remarks(&self) -> Vec<String> {
         let Account { user, uid, gid, .. } = &self.account;
         let mut notes = Vec::new();
+        notes
+            .push("While it is copied the machine does not sleep; a closed lid keeps it running.".to_owned());
         if matches!(self.account.password, Password::None) {
             notes.push("The account has no password: a new one is asked for.".to_owned());
         }
@@ -122,8 +124,10 @@ impl Sight {
         }
         if gid != uid {
             notes.push(format!(
-                "New files will belong to the group {user} ({uid}); files in the home with the group {} become those of {user}.",
-                self.account.own_group(&self.lines)
+                "New files will belong to the group {user} ({uid}); files in the home with the group {} become those of {user}. Files \
+                 with a group {uid} are refused: find {} -gid {uid}",
+                self.account.own_group(&self.lines),
+                self.account.home
             ));
         }
         let names = |names: &copytree::Names| {
@@ -290,6 +294,12 @@ fn open_folder(account: &Account, home: &Path) -> Result<fs::File, Failure> {
     }
     if facts.uid() != account.uid {
         return Err(refuse(&format!("it belongs to UID {}, and not to {}", facts.uid(), account.user)));
+    }
+    let is_others = |above: &&Path| {
+        above.symlink_metadata().is_ok_and(|facts| facts.uid() != 0 || facts.mode() & 0o022 != 0)
+    };
+    if let Some(above) = home.ancestors().skip(1).find(is_others) {
+        return Err(refuse(&format!("others than root can change what is in {}", above.display())));
     }
     fs::File::open(home).map_err(|error| at(home, &error))
 }

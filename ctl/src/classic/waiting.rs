@@ -22,6 +22,9 @@ pub struct Waiting {
 impl Waiting {
     /// Begins to wait.
     pub fn begin(user: &str) -> Result<Self, Failure> {
+        if user.contains('/') || user.starts_with('.') {
+            return Err(Failure::say("No account is called so. Nothing was changed."));
+        }
         let path = Path::new(FOLDER).join(user);
         let broken = |error: std::io::Error| {
             Failure::say(format!("{}: {error}. Nothing was changed.", path.display()))

@@ -10,7 +10,7 @@ use crate::classic::account::Password;
 use crate::classic::etc::Etc;
 use crate::classic::here::{self, Here, Stopped};
 use crate::classic::note::{Note, Notes};
-use crate::classic::plan::{Home, Noted, Stuck, Wish};
+use crate::classic::plan::{self, Home, Noted, Stuck, Wish};
 use crate::classic::sight::Sight;
 use crate::classic::waiting::Waiting;
 use crate::context::{Context, Json, Undoes};
@@ -131,6 +131,13 @@ fn make(ctx: &Context<'_>, sight: &Sight, waiting: &Waiting) -> Outcome {
     };
     let mut here = at(ctx, user, &mut make);
     let (folder, inode) = &sight.folder;
+    // A note that an earlier try has left tells of the account as it was then.
+    let stands = here.look()?;
+    if matches!(plan::next(&stands, Wish::Home), Ok(Some(plan::Step::MakeHome))) {
+        let broken =
+            |error| Failure::say(format!("removing an older note of {user}: {error}. Nothing was changed."));
+        here.notes.remove(user).map_err(broken)?;
+    }
     here.note = Some(Note::new(sight.lines.clone(), (folder, *inode), &sight.storage, ctx.now_usec));
     match here.reach(Wish::Home) {
         Ok(()) => {

@@ -155,6 +155,9 @@ impl Makes for New<'_> {
     }
 
     fn record(&mut self) -> Result<(), Failure> {
+        if let Some(original) = &self.original {
+            original.refuse_changed()?;
+        }
         let mut binding = self.binding.clone().unwrap_or_default();
         if self.embedded.members().contains_key("blobManifest") {
             binding.insert("blobDirectory".into(), json!(state::blob_folder(&self.embedded)));

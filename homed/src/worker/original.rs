@@ -1,7 +1,7 @@
 //! What is in a new home because it is somebody's already: the folder of a classic account.
 //!
 //! ```text
-//! somebody waits → nobody runs as the user → copied → compared, whole → nobody runs as the user → (the home gets its name)
+//! somebody waits → nobody runs as the user → copied → compared, whole → nothing was changed since, nobody runs → (the record)
 //! ```
 //!
 //! Whoever asked holds the lock of a file while they wait; when they have gone, the copying stops, and what was made is taken
@@ -13,6 +13,7 @@ use crate::storage::{HomeDirectory, Own};
 use crate::sys::{durable, file, holders};
 use copytree::{Continue, Copy, Error, Progress};
 use records::{Refusal, UserName};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,6 +31,8 @@ pub struct Content {
     own: Own,
     from: OwnedFd,
     waiting: File,
+    /// What it was like before it was copied.
+    before: Cell<Option<u64>>,
 }
 
 impl Content {
@@ -43,7 +46,7 @@ impl Content {
         };
         let from = durable::directory(&folder).during(format!("opening {}", folder.display()))?;
         let own = Own { uid, gid: original.gid };
-        let content = Self { user, folder, own, from, waiting };
+        let content = Self { user, folder, own, from, waiting, before: Cell::default() };
         content.refuse_alone()?;
         content.refuse_in_use()?;
         Ok(content)
@@ -59,6 +62,7 @@ impl Content {
         let to = home.seen_by(self.own)?;
         steps.enter(Step::CopyOriginal)?;
         let all = copytree::measure(self.from.as_fd()).map_err(|error| self.failed(error))?;
+        self.before.set(Some(all.state));
         let mut broken = None;
         let mut tell = |progress: Progress<'_>| {
             let told = steps.copied(Copied { done: progress.bytes, of: all.allocated });
@@ -79,7 +83,22 @@ impl Content {
         copied.map_err(|error| self.failed(error))?;
         steps.enter(Step::CompareOriginal)?;
         self.refuse_different(&to)?;
-        copytree::done(to.as_fd()).map_err(|error| self.failed(error))?;
+        copytree::done(to.as_fd()).map_err(|error| self.failed(error))
+    }
+
+    /// The last look before the home counts: nothing was done to the folder since before it was copied, nobody runs as the user,
+    /// and somebody still waits.
+    pub fn refuse_changed(&self) -> Result<(), Failure> {
+        let now = copytree::measure(self.from.as_fd()).map_err(|error| self.failed(error))?;
+        if self.before.get() != Some(now.state) {
+            return refuse(
+                Refusal::HomeBusy,
+                format!(
+                    "{} was changed while it was copied. The copy is taken back; the account is as it was.",
+                    self.folder.display()
+                ),
+            );
+        }
         self.refuse_alone()?;
         self.refuse_in_use()
     }

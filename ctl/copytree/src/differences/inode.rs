@@ -90,10 +90,10 @@ impl Inodes {
         path: &Path,
         told: &mut Vec<Difference>,
     ) -> Result<(), Error> {
-        let is_top = path == Path::new(".");
         let mut read = |of| self.reader.all(of).map_err(at(path, "read its attributes"));
         let (mut one, mut other) = (read(one)?, read(other)?);
-        let counts = |of: &Attribute| !(is_top && mark::is_one(&of.0));
+        // A copy is made without marks, wherever they are.
+        let counts = |of: &Attribute| !mark::is_one(&of.0);
         one.retain(counts);
         other.retain(|of| counts(of) && (one.iter().any(|one| one.0 == of.0) || !is_the_targets(&of.0)));
         let only = |these: &[Attribute], those: &[Attribute]| -> Vec<Vec<u8>> {

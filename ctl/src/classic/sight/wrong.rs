@@ -71,6 +71,12 @@ impl Sight {
             wrong.push(format!("{home} lies on a server ({kind}): copy it to a disk of this machine first."));
         }
         for mount in &self.around.mounts {
+            if *mount == self.folder.0 {
+                wrong.push(format!(
+                    "{home} is a file system of its own: copy it into a folder on another one first."
+                ));
+                continue;
+            }
             wrong.push(format!("Something is mounted at {}: umount it first.", mount.display()));
         }
         for name in [".identity", ".identity-blob"] {

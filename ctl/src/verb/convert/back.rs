@@ -16,6 +16,8 @@ use std::path::Path;
 
 /// So many differences are told.
 const TOLD: usize = 20;
+/// So many are looked at. Where the account's group had another number than its user, each file has one.
+const LOOKED_AT: usize = 1_000_000;
 
 /// `convert USER --undo`
 pub fn undo(ctx: &Context<'_>, user: &str) -> Outcome {
@@ -61,11 +63,15 @@ fn written(ctx: &Context<'_>, user: &str, note: &Note) -> Result<Option<Vec<Diff
         .insist(&mut credentials, |handed| ctx.daemon.acquire(user, &handed.argument, Suspend::Prevented))?;
     let home = File::open(&note.folder).map_err(|error| broken(&error));
     let found = home.and_then(|home| {
-        copytree::differences(original_folder.as_fd(), home.as_fd(), TOLD * 4).map_err(|error| broken(&error))
+        copytree::differences(original_folder.as_fd(), home.as_fd(), LOOKED_AT)
+            .map_err(|error| broken(&error))
     });
     drop(reference);
     ctx.daemon.order("ReleaseHome", Order::Text(user))?;
-    Ok(Some(found?.into_iter().filter(is_of_the_user).collect()))
+    let found = found?;
+    let is_cut_short = found.len() >= LOOKED_AT;
+    let theirs: Vec<_> = found.into_iter().filter(is_of_the_user).collect();
+    Ok(if theirs.is_empty() && is_cut_short { None } else { Some(theirs) })
 }
 
 /// What homed itself has made of the copy is no news: its record, and the owner that it shows.
@@ -97,6 +103,10 @@ fn tell(ctx: &Context<'_>, user: &str, note: &Note, written: Option<&[Difference
             )
         }
     });
+    ctx.say(
+        "Password, lock, ages and groups are those of the account again, as they were when it was converted; what was changed of the \
+         home's since does not count.\n",
+    );
 }
 
 /// `convert USER --discard-original`

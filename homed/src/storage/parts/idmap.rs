@@ -17,7 +17,7 @@ pub fn apply(mount: impl AsFd, stored: u32, exposed: u32) -> io::Result<()> {
 
 /// The same for files that come from elsewhere: what is given to that user, or to that group, is stored as the home's own.
 pub fn apply_own(mount: impl AsFd, stored: u32, own: Own) -> io::Result<()> {
-    let namespace = sys::userns::with_maps(&map(stored, own.uid), &map(stored, own.gid))?;
+    let namespace = sys::userns::with_maps(&map(stored, own.uid), &map_without(stored, own.gid, own.uid))?;
     sys::mount::map_ids(mount, namespace)
 }
 
@@ -32,15 +32,18 @@ pub struct Own {
 
 /// The map in the kernel's form, a line for each range: on disk, seen, how many.
 fn map(stored: u32, exposed: u32) -> String {
-    let mut text = format!("{stored} {exposed} 1\n");
-    for (first, last) in PASSED {
-        for (first, last) in without((first, last), stored.min(exposed)) {
-            for (first, last) in without((first, last), stored.max(exposed)) {
-                text = format!("{text}{first} {first} {}\n", last - first + 1);
-            }
-        }
+    map_without(stored, exposed, exposed)
+}
+
+/// The same without one more ID. The group of a home has its user's number: what belongs to another group with that number
+/// would be nobody's there.
+fn map_without(stored: u32, exposed: u32, missing: u32) -> String {
+    let mut ranges = PASSED.to_vec();
+    for id in [stored, exposed, missing] {
+        ranges = ranges.into_iter().flat_map(|range| without(range, id)).collect();
     }
-    text
+    let passed = ranges.into_iter().map(|(first, last)| format!("{first} {first} {}\n", last - first + 1));
+    format!("{stored} {exposed} 1\n{}", passed.collect::<String>())
 }
 
 /// A range with one ID taken out: up to two ranges.
