@@ -93,9 +93,7 @@ impl Has {
         match self {
             Self::Flag => value.is_boolean(),
             Self::Perhaps(most) => text(most).is_some(),
-            Self::Token => text(URI).is_some_and(|uri| {
-                uri.starts_with("pkcs11:") && ["serial=", "token="].iter().any(|names| uri.contains(names))
-            }),
+            Self::Token => text(URI).is_some_and(names_a_token),
             Self::Bytes(most) => text(most.div_ceil(3) * 4)
                 .and_then(|text| STANDARD.decode(text).ok())
                 .is_some_and(|bytes| !bytes.is_empty() && bytes.len() <= most),
@@ -105,6 +103,15 @@ impl Has {
     fn may_be_missing(self) -> bool {
         matches!(self, Self::Flag | Self::Perhaps(_))
     }
+}
+
+/// Whether a PKCS#11 URI (RFC 7512) says in its path which token is meant. One that does not fits every token, and each would be
+/// given the PIN.
+fn names_a_token(uri: &str) -> bool {
+    let path = uri.strip_prefix("pkcs11:").and_then(|rest| rest.split('?').next()).unwrap_or_default();
+    let value =
+        |part: &str| ["serial=", "token="].iter().find_map(|name| part.strip_prefix(name).map(str::len));
+    path.split(';').filter_map(value).any(|length| length > 0)
 }
 
 /// What the devices of a record are asked with. Of more than are told of one kind those that were added last.
@@ -206,6 +213,10 @@ mod tests {
             json!({"pkcs11EncryptedKey": [{"uri": "pkcs11:", "data": "AAAA"}]}),
             json!({"pkcs11EncryptedKey": [{"uri": "pkcs11:object=x", "data": "AAAA"}]}),
             json!({"pkcs11EncryptedKey": [{"uri": "file:serial=1", "data": "AAAA"}]}),
+            json!({"pkcs11EncryptedKey": [{"uri": "pkcs11:?x=token=", "data": "AAAA"}]}),
+            json!({"pkcs11EncryptedKey": [{"uri": "pkcs11:?serial=1", "data": "AAAA"}]}),
+            json!({"pkcs11EncryptedKey": [{"uri": "pkcs11:library-description=token=1", "data": "AAAA"}]}),
+            json!({"pkcs11EncryptedKey": [{"uri": "pkcs11:serial=;token=", "data": "AAAA"}]}),
             json!({"pkcs11EncryptedKey": [{"uri": "pkcs11:serial=1\n", "data": "AAAA"}]}),
             json!({"pkcs11EncryptedKey": [{"uri": format!("pkcs11:serial={long}"), "data": "AAAA"}]}),
             json!({"pkcs11EncryptedKey": [{"uri": "pkcs11:serial=1", "data": "A".repeat(8192)}]}),

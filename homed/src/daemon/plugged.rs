@@ -4,10 +4,14 @@ use super::aside::{self, Gate};
 use super::events::{Events, Happened};
 use super::{ground, scan};
 use crate::home::effect::Event;
-use crate::statedir::opened_with;
+use crate::statedir::opened_with::{self, Wish};
 use crate::storage::plugged::{self, Seen};
 use crate::sys::reactor::Udev;
 use std::io;
+use std::time::Duration;
+
+/// How long after a token was pulled out its home is looked at again: a lock may have waited in vain, or failed.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Begins to watch; reports until the daemon ends, what is there already first.
 pub fn start(events: Events) -> io::Result<()> {
@@ -17,25 +21,43 @@ pub fn start(events: Events) -> io::Result<()> {
 }
 
 async fn follow(udev: Udev, events: Events) {
-    let (gate, mut before) = (Gate::default(), Seen::default());
+    let (gate, tokens, mut before) = (Gate::default(), Gate::default(), Seen::default());
     loop {
+        let mut open = report_tokens(&tokens, &events).await;
         if let Some(now) = aside::once(&gate, ground::BOUND, plugged::seen).await {
             report(&before, &now, &events);
             before = now;
         }
-        report_tokens(&gate, &events).await;
-        if let Err(error) = udev.until_changed().await {
+        let changed = loop {
+            if open == Open::No {
+                break udev.until_changed().await;
+            }
+            match tokio::time::timeout(AGAIN, udev.until_changed()).await {
+                Ok(changed) => break changed,
+                Err(_) => open = report_tokens(&tokens, &events).await,
+            }
+        };
+        if let Err(error) = changed {
             return tracing::warn!("homes that are plugged in are no longer seen by themselves: {error}");
         }
     }
 }
 
-/// Tokens that have opened homes, and were pulled out. What they are known by is forgotten once the loop has been told.
-async fn report_tokens(gate: &Gate, events: &Events) {
-    for user in aside::once(gate, ground::BOUND, opened_with::gone).await.into_iter().flatten() {
-        events.event(Event::TokenGone(user.clone()));
-        aside::once(gate, ground::BOUND, move || drop(opened_with::forget(&user))).await;
-    }
+/// Whether a home may still be open whose token was pulled out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Perhaps,
+    No,
+}
+
+/// Tells of tokens that have opened homes, and were pulled out. What they are known by is forgotten by who locks or closes the
+/// home, so that it is told again until then, and by the next daemon.
+async fn report_tokens(gate: &Gate, events: &Events) -> Open {
+    let Some(gone) = aside::once(gate, ground::BOUND, opened_with::gone).await else { return Open::Perhaps };
+    // Who did not want a lock is asked once: the record may say otherwise by now.
+    let open = if gone.iter().any(|one| one.wish == Wish::Lock) { Open::Perhaps } else { Open::No };
+    gone.into_iter().for_each(|one| events.event(Event::TokenGone(one.user)));
+    open
 }
 
 fn report(before: &Seen, now: &Seen, events: &Events) {

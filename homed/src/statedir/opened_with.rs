@@ -19,6 +19,33 @@ pub struct Plugged {
     number: Option<String>,
 }
 
+/// Whether the home's record wanted it locked when the device goes, at the time it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    /// It did.
+    Lock,
+    /// It did not; it may by now.
+    Nothing,
+}
+
+impl Wish {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Nothing => "",
+        }
+    }
+}
+
+/// A user whose device is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gone {
+    /// Whose home it has opened.
+    pub user: UserName,
+    /// What that home wanted.
+    pub wish: Wish,
+}
+
 impl Plugged {
     /// The device that is there now; `None`: there is none.
     pub fn at(path: &Path) -> Option<Self> {
@@ -32,14 +59,17 @@ impl Plugged {
     }
 
     /// As a note.
-    pub fn text(&self) -> String {
-        format!("{}\n{}\n", self.path.display(), self.number.as_deref().unwrap_or_default())
+    pub fn text(&self, wish: Wish) -> String {
+        let number = self.number.as_deref().unwrap_or_default();
+        format!("{}\n{number}\n{}\n", self.path.display(), wish.text())
     }
 
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &str) -> Option<(Self, Wish)> {
         let mut lines = text.lines();
         let path = PathBuf::from(lines.next().filter(|path| path.starts_with('/'))?);
-        Some(Self { path, number: lines.next().filter(|number| !number.is_empty()).map(str::to_owned) })
+        let number = lines.next().filter(|number| !number.is_empty()).map(str::to_owned);
+        let wish = if lines.next() == Some(Wish::Lock.text()) { Wish::Lock } else { Wish::Nothing };
+        Some((Self { path, number }, wish))
     }
 }
 
@@ -48,7 +78,7 @@ pub fn path(user: &UserName) -> PathBuf {
     Path::new(FOLDER).join(user.as_str())
 }
 
-/// The home was opened with something else, or what follows has been seen to.
+/// The home was opened with something else, or is locked or closed.
 pub fn forget(user: &UserName) -> io::Result<()> {
     match fs::remove_file(path(user)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -57,24 +87,23 @@ pub fn forget(user: &UserName) -> io::Result<()> {
 }
 
 /// Whose device is not there any more.
-pub fn gone() -> Vec<UserName> {
+pub fn gone() -> Vec<Gone> {
     gone_in(Path::new(FOLDER))
 }
 
-fn gone_in(folder: &Path) -> Vec<UserName> {
+fn gone_in(folder: &Path) -> Vec<Gone> {
     let notes = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_gone = |note: &PathBuf| {
-        let is_short = note.metadata().is_ok_and(|facts| facts.len() <= LONGEST);
-        let text = if is_short { fs::read_to_string(note).ok() } else { None };
-        text.and_then(|text| Plugged::read(&text)).is_some_and(|device| !device.is_there())
-    };
-    let mut gone: Vec<UserName> = notes
-        .map(|note| note.path())
-        .filter(is_gone)
-        .filter_map(|note| UserName::parse(note.file_name()?.to_str()?).ok())
-        .collect();
+    let mut gone: Vec<Gone> = notes.filter_map(|note| gone_of(&note.path())).collect();
     gone.sort();
     gone
+}
+
+fn gone_of(note: &Path) -> Option<Gone> {
+    let user = UserName::parse(note.file_name()?.to_str()?).ok()?;
+    let is_short = note.metadata().is_ok_and(|facts| facts.len() <= LONGEST);
+    let text = if is_short { fs::read_to_string(note).ok()? } else { return None };
+    let (device, wish) = Plugged::read(&text)?;
+    (!device.is_there()).then_some(Gone { user, wish })
 }
 
 #[cfg(test)]
@@ -97,20 +126,22 @@ mod tests {
         };
         let put = |user: &str, text: &str| fs::write(notes.join(user), text).expect("written");
         for (user, device) in [("alice", plug("1-1", Some("7"))), ("bob", plug("0003.1", None))] {
-            assert_eq!(Plugged::read(&device.text()), Some(device.clone()));
-            put(user, &device.text());
+            let wish = if user == "bob" { Wish::Lock } else { Wish::Nothing };
+            assert_eq!(Plugged::read(&device.text(wish)), Some((device.clone(), wish)));
+            put(user, &device.text(wish));
         }
         for (user, nonsense) in [("carol", ""), ("dave", "no path\n"), ("Not A User", "/gone\n\n")] {
             put(user, nonsense);
         }
         put("erin", &"/".repeat(10_000));
-        let names = |all: Vec<UserName>| all.iter().map(|user| user.to_string()).collect::<Vec<_>>();
+        let names =
+            |all: Vec<Gone>| all.iter().map(|one| format!("{} {:?}", one.user, one.wish)).collect::<Vec<_>>();
         assert!(gone_in(&notes).is_empty(), "both are there");
         fs::remove_dir(devices.join("0003.1")).expect("pulled out");
-        assert_eq!(names(gone_in(&notes)), ["bob"]);
+        assert_eq!(names(gone_in(&notes)), ["bob Lock"]);
         // Pulled out, and another one, or the same again, in the same socket.
         plug("1-1", Some("8"));
-        assert_eq!(names(gone_in(&notes)), ["alice", "bob"]);
+        assert_eq!(names(gone_in(&notes)), ["alice Nothing", "bob Lock"]);
         assert!(Plugged::at(&devices.join("none")).is_none());
     }
 }

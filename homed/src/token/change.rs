@@ -12,6 +12,9 @@ const OTHERS: usize = 2;
 const TWO_OTHERS: &str = "The last password can go only where two other keys are shown to open the home, for one alone is lost one day: a \
     recovery key, security keys and smart cards count. Give the recovery key, or have the devices plugged in.";
 
+const TWO_STAY: &str = "Of a home that has neither password nor recovery key two devices stay, for one alone is lost one day. Set a password, make a \
+    recovery key, or enrol another device in the same call.";
+
 /// What the key slots have to become.
 pub struct Change {
     /// The keys of the new record whose plaintext is at hand.
@@ -42,6 +45,9 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
     if last_goes(before, new) && shown(new, offer) < OTHERS {
         return Err(Refused::new(Refusal::HomeCantAuthenticate, TWO_OTHERS));
     }
+    if typed(new) == 0 && travelling(new) < OTHERS && travelling(before) >= OTHERS {
+        return Err(Refused::new(Refusal::HomeCantAuthenticate, TWO_STAY));
+    }
     let all =
         KINDS.iter().flat_map(|kind| entries(*kind, new).iter().map(|entry| kind.at_hand(entry, offer)));
     let wanted: Vec<Secret> = all.flatten().collect();
@@ -51,6 +57,17 @@ pub fn compare(before: &Record, new: &Record, offer: &Offer<'_>) -> Result<Optio
         return Err(Refused::new(Refusal::HomeCantAuthenticate, sentence));
     }
     Ok(Some(Change { others: count(new).saturating_sub(wanted.len()), wanted }))
+}
+
+/// Refuses that the last key goes that can be typed, of storage without a header: it tells no other machine what devices are
+/// asked with.
+pub fn refuse_untold(before: &Record, new: &Record) -> Result<(), Refused> {
+    if typed(new) > 0 || typed(before) == 0 {
+        return Ok(());
+    }
+    let sentence = "A home of this kind does not tell other machines what devices are asked with: a password or a recovery key \
+                    has to stay.";
+    Err(Refused::new(Refusal::HomeCantAuthenticate, sentence))
 }
 
 /// Refuses that a key goes where the machine wants a recovery key to be shown for that, and none was. A home that has one gets no

@@ -45,7 +45,7 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     let given = Given { tried: &keys, proven: &proven, offer: &offer };
     let settled = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps);
     not_now("header of the home", settled.map(drop), steps);
-    opened_with::note(job, (&offer, &keys), opened.as_mut(), steps)?;
+    opened_with::note((job, copies.winner()?), (&offer, &keys), opened.as_mut(), steps)?;
     finish(job, (uid, known), (copies, opened), steps)
 }
 

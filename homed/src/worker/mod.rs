@@ -97,7 +97,9 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
             create::create(job, (*uid, *overcommit), from, reporter)
         }
         Task::Activate { uid, known } => activate::activate(job, *uid, *known, reporter),
-        Task::Deactivate { force } => deactivate::deactivate(job, *force, reporter),
+        Task::Deactivate { force } => {
+            deactivate::deactivate(job, *force, reporter).inspect(|_| opened_with::closed(job))
+        }
         Task::Authenticate { resting } => authenticate::authenticate(job, *resting, reporter),
         Task::ChangePassword { new, resting } => passwd::change(job, new, *resting, reporter),
         Task::Update { change, resting } => update::update(job, change, *resting, reporter),
@@ -110,7 +112,9 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
         Task::Remove => remove::remove(job, reporter),
         Task::Check { seen, known } => return looked(check::check(job, *seen, *known, reporter), reporter),
         Task::Repair { how, known } => return looked(repair::repair(job, *how, *known, reporter), reporter),
-        Task::Lock { uid, level } => lock::lock(job, *uid, *level, reporter),
+        Task::Lock { uid, level } => {
+            lock::lock(job, *uid, *level, reporter).inspect(|_| opened_with::closed(job))
+        }
         Task::Unlock { uid } => unlock::unlock(job, *uid, reporter),
         Task::Settle { uid } => settle::settle(job, *uid, reporter),
         Task::GiveUp { uid } => give_up::give_up(job, *uid, reporter),

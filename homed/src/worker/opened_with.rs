@@ -3,16 +3,16 @@
 
 use super::{heal, notes};
 use crate::job::{Context, Failure, Job, Steps, refuse};
-use crate::statedir::opened_with::{self, Plugged};
+use crate::statedir::opened_with::{self, Plugged, Wish};
 use crate::storage::Opened;
 use crate::token::Offer;
 use crate::token::opener::{Opener, opener};
-use records::{Refusal, Secret};
+use records::{Record, Refusal, Secret};
 use std::fs;
 
-/// What has opened the home is noted, or that it was no device. Refused where the device is gone already: nobody would lock the home.
+/// What has opened the home is noted, or that it was no device, and what the record in force wants. Refused where the device is gone already: nobody would lock the home.
 pub fn note(
-    job: &Job,
+    (job, record): (&Job, &Record),
     (offer, keys): (&Offer<'_>, &[Secret]),
     opened: &mut dyn Opened,
     steps: &mut dyn Steps,
@@ -23,10 +23,16 @@ pub fn note(
         // Storage without a key has nothing that could be locked.
         Err(_) => None,
     };
-    let wanted = job.record.on(&job.machine).lock_on_token_removal == Some(true);
+    let wanted = record.on(&job.machine).lock_on_token_removal == Some(true);
     match used.map_or(Opener::Typed, |key| opener(offer, key)) {
         Opener::Device(path) => match Plugged::at(&path) {
-            Some(device) => put(job, &device),
+            Some(device) => match put(job, &device, if wanted { Wish::Lock } else { Wish::Nothing }) {
+                Err(failure) if !wanted => {
+                    steps.warn(format!("That the token is pulled out will not be seen: {}", failure.text()));
+                    Ok(())
+                }
+                done => done,
+            },
             None if wanted => refuse(
                 Refusal::BadPasswordAndNoToken,
                 "The security token was pulled out before the home was open, which is to be locked then.",
@@ -46,9 +52,14 @@ pub fn note(
     }
 }
 
-fn put(job: &Job, device: &Plugged) -> Result<(), Failure> {
+/// The home is locked or closed: nobody has to watch what has opened it. A note that stays is about a home that is locked enough.
+pub fn closed(job: &Job) {
+    let _ = opened_with::forget(job.record.user());
+}
+
+fn put(job: &Job, device: &Plugged, wish: Wish) -> Result<(), Failure> {
     fs::create_dir_all(opened_with::FOLDER).during("making the folder for notes about tokens")?;
-    notes::put(&opened_with::path(job.record.user()), &device.text()).during("noting the token")
+    notes::put(&opened_with::path(job.record.user()), &device.text(wish)).during("noting the token")
 }
 
 fn forget(job: &Job) -> Result<(), Failure> {

@@ -32,7 +32,7 @@ pub fn unlock<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.enter(Step::ReadCopies)?;
     copies.see_header(heal::vault(opened.as_mut())?.record(), steps)?;
     copies.prove(&offer)?;
-    opened_with::note(job, (&offer, &keys), opened.as_mut(), steps)?;
+    opened_with::note((job, copies.winner()?), (&offer, &keys), opened.as_mut(), steps)?;
     let (user, vault) = (job.record.user(), heal::vault(opened.as_mut())?);
     strict::open(user, vault, steps)?;
     // What was opened in vain is sealed when the daemon settles it.

@@ -93,7 +93,11 @@ fn everywhere<W: Write>(
         return Ok(host);
     };
     token::change::refuse_removal(&before, &new, &offer, job.removal)?;
-    let keys = token::change::compare(&before, &new, &offer)?.filter(|_| opened.vault().is_some());
+    let keys = token::change::compare(&before, &new, &offer)?;
+    if opened.vault().is_none() {
+        token::change::refuse_untold(&before, &new)?;
+    }
+    let keys = keys.filter(|_| opened.vault().is_some());
     steps.enter(Step::PublishBlobs).and_then(|()| claimed.publish(new.user()))?;
     copies.replace(new);
     let new = copies.winner()?.clone();

@@ -325,7 +325,10 @@ fn no_change_leaves_a_home_that_nothing_opens() {
                 && (gone & PASSWORD == 0 || new & PASSWORD != 0 || everywhere(shown).count_ones() >= 2)
                 && (new & (PASSWORD | RECOVERY) != 0
                     || before & (PASSWORD | RECOVERY) == 0
-                    || everywhere(shown).count_ones() >= 2);
+                    || everywhere(shown).count_ones() >= 2)
+                && (new & (PASSWORD | RECOVERY) != 0
+                    || everywhere(new).count_ones() >= 2
+                    || everywhere(before).count_ones() < 2);
             let change = compare(&with(before, &password), &with(new, &password), &offer);
             let does = matches!(change, Ok(Some(_)));
             assert!(before == new || does == may, "{before:b} → {new:b} with {at_hand:b}: {does}");

@@ -39,6 +39,11 @@ struct Found<'a> {
     doubtful: Vec<u32>,
 }
 
+/// Whether a key of the record can be typed, so that no device is needed.
+fn can_be_typed(record: &Record) -> bool {
+    ["hashedPassword", "recoveryKey"].iter().any(|list| !record.keys_of(list).is_empty())
+}
+
 impl LuksOpened {
     /// The header as it is now: on disk, or in memory as long as nothing was changed.
     pub fn header(&mut self) -> &mut Luks {
@@ -54,12 +59,14 @@ impl LuksOpened {
     pub fn put_record(&mut self, record: &Record) -> Result<Room, Failure> {
         let algorithm = Algorithm { cipher: &self.facts.cipher, mode: &self.facts.mode };
         let token = record_token::seal(record, algorithm, &self.volume_key)?;
+        // With nothing that can be typed left, only devices open it, and only what is told of them has others ask them.
+        let needs_devices = !can_be_typed(record) && self.record.as_ref().is_ok_and(can_be_typed);
         let disk = self.disk()?;
         let mut places = disk.tokens(record_token::KIND).into_iter().map(|found| found.0);
         let place = places.next();
         let mut written = (token, Room::Enough);
         if let Err(error) = disk.set_token(place, &written.0) {
-            if record_token::asked(&written.0).is_empty() {
+            if needs_devices || record_token::asked(&written.0).is_empty() {
                 return Err(error).during("writing the record into the header");
             }
             written = (record_token::without_questions(&written.0), Room::None);
