@@ -230,7 +230,8 @@ impl Talk<'_> {
         let question = format!("{what} of {} (or Enter, to use the security token): ", self.user);
         let typed = match credentials.is_for_plugged_in() {
             true => None,
-            // Where nobody can be asked somebody may touch it all the same.
+            // Where nobody can be asked somebody may touch it all the same, and agents would be waited for.
+            false if !self.asker.is_at_terminal() => None,
             false => self.asker.ask(&question).ok().filter(|typed| !typed.is_empty()),
         };
         if let Some(typed) = typed {

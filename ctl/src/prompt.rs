@@ -60,6 +60,10 @@ pub trait Asker {
     }
     /// Tells something, on standard error.
     fn notice(&self, text: &str);
+    /// Whether whoever is asked sits at a terminal, and answers at once.
+    fn is_at_terminal(&self) -> bool {
+        true
+    }
 }
 
 /// What the environment gave: each source once.
@@ -151,6 +155,10 @@ fn ask_agents(question: &str) -> Result<Secret, Failure> {
 }
 
 impl Asker for Terminal {
+    fn is_at_terminal(&self) -> bool {
+        File::options().read(true).write(true).open("/dev/tty").is_ok()
+    }
+
     fn ready(&self, what: Ready) -> Option<Secret> {
         if !self.given.borrow_mut().insert(what) {
             return None;

@@ -39,15 +39,17 @@ impl Homes {
     /// # Errors
     /// The daemon gives no answer: nothing is known of what there is.
     pub async fn all(&mut self, touched: &BTreeSet<String>) -> zbus::Result<Vec<Home>> {
+        // Where this fails all are read again: what was touched is not known the next time.
+        let mut before = std::mem::take(&mut self.known);
         let reply = self.bus.call_method(Some(NAME), PATH, Some(MANAGER), "ListHomes", &()).await?;
         let rows: Vec<Row> = reply.body().deserialize()?;
         let mut all = BTreeMap::new();
         for (name, _, state, ..) in rows {
             let Ok(user) = UserName::parse(&name) else { continue };
-            let known = self.known.remove(&user).filter(|_| !touched.contains(&name));
+            let known = before.remove(&user).filter(|_| !touched.contains(&name));
             let home = match known {
                 Some(known) => known,
-                None => match self.read(&user).await {
+                None => match self.read(&user).await? {
                     Some(home) => home,
                     // Gone meanwhile, which is told by itself.
                     None => continue,
@@ -60,11 +62,17 @@ impl Homes {
         Ok(self.known.values().cloned().collect())
     }
 
-    async fn read(&self, user: &UserName) -> Option<Home> {
+    /// `None`: it is gone. A daemon that gives no answer does not say so.
+    async fn read(&self, user: &UserName) -> zbus::Result<Option<Home>> {
         let body = &(user.as_str(),);
         let reply = self.bus.call_method(Some(NAME), PATH, Some(MANAGER), "GetUserRecordByName", body).await;
-        let (text, ..): (String, bool, OwnedObjectPath) = reply.ok()?.body().deserialize().ok()?;
-        Some(home(user, &serde_json::from_str(&text).ok()?, &self.machine))
+        let reply = match reply {
+            Err(zbus::Error::MethodError(name, ..)) if name.as_str() == NO_SUCH_HOME => return Ok(None),
+            reply => reply?,
+        };
+        let (text, ..): (String, bool, OwnedObjectPath) = reply.body().deserialize()?;
+        let record: Value = serde_json::from_str(&text).unwrap_or_default();
+        Ok(Some(home(user, &record, &self.machine)))
     }
 }
 
@@ -113,6 +121,16 @@ pub async fn signals(
     let said = MessageStream::for_match_rule(said, bus, None).await?;
     let owner = MessageStream::for_match_rule(owner, bus, None).await?;
     Ok(futures_util::stream::select(said, owner))
+}
+
+/// Whether the daemon has said it. The bus looks at the sender of what it sends to all; what is sent to one connection alone may be
+/// anybody's.
+pub async fn is_said_by_homed(bus: &Connection, message: &Message) -> bool {
+    const BUS: &str = "org.freedesktop.DBus";
+    let asked =
+        bus.call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), "GetNameOwner", &(NAME,)).await;
+    let owner = asked.ok().and_then(|reply| reply.body().deserialize::<String>().ok());
+    owner.is_some() && message.header().sender().map(ToString::to_string) == owner
 }
 
 /// Whose home a signal is about; `None`: about the set of them, or about all.

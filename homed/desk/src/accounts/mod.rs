@@ -146,14 +146,23 @@ impl Teller {
                 Ok(reread)
             }
             Act::Picture(user, picture) => {
-                let shown = self.accounts.show(user, &picture.path).await;
+                // One that was there before the user was listed stays, until the record has another one.
+                let is_first = |entry: &Entry| entry.file == File::Theirs && entry.picture.is_none();
+                let shown = match self.ledger.get(user).is_some_and(is_first) && service::has_picture(user) {
+                    true => Ok(()),
+                    false => self.accounts.show(user, &picture.path).await,
+                };
                 // One that it does not like is not offered again.
-                self.note(user, |entry| entry.picture = Some(picture.digest.clone()))?;
+                if matches!(shown, Ok(()) | Err(zbus::Error::MethodError(..))) {
+                    self.note(user, |entry| entry.picture = Some(picture.digest.clone()))?;
+                }
                 Ok(shown)
             }
             Act::NoPicture(user) => {
                 let taken = self.accounts.show(user, Path::new("")).await;
-                self.note(user, |entry| entry.picture = None)?;
+                if matches!(taken, Ok(()) | Err(zbus::Error::MethodError(..))) {
+                    self.note(user, |entry| entry.picture = None)?;
+                }
                 Ok(taken)
             }
             Act::Unlist(user) => {

@@ -31,7 +31,8 @@ impl Accounts {
         match asked.await {
             Ok(reply) => Ok(bool::try_from(reply.body().deserialize::<OwnedVariant>()?).is_ok()),
             // It has no such property.
-            Err(zbus::Error::MethodError(..) | zbus::Error::FDO(_)) => Ok(false),
+            Err(zbus::Error::MethodError(..)) => Ok(false),
+            Err(zbus::Error::FDO(error)) if is_about_the_property(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -86,9 +87,20 @@ impl Accounts {
     }
 }
 
+/// Whether a service that is there has answered that there is no such property (GLib: `InvalidArgs`).
+fn is_about_the_property(error: &zbus::fdo::Error) -> bool {
+    use zbus::fdo::Error::{InvalidArgs, UnknownInterface, UnknownMethod, UnknownProperty};
+    matches!(error, InvalidArgs(_) | UnknownProperty(_) | UnknownInterface(_) | UnknownMethod(_))
+}
+
 /// Whether it keeps anything of the user.
 pub fn knows(user: &UserName) -> bool {
     [USERS, ICONS].iter().any(|folder| Path::new(folder).join(user.as_str()).exists())
+}
+
+/// Whether it has a picture of the user.
+pub fn has_picture(user: &UserName) -> bool {
+    Path::new(ICONS).join(user.as_str()).exists()
 }
 
 /// Removes what it keeps of the user.

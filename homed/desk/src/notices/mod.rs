@@ -28,7 +28,9 @@ const ICON: &str = "system-lock-screen";
 pub async fn follow() -> Done {
     let system = Connection::system().await?;
     let mut signals = homed::signals(&system).await?;
-    let Some(user) = homed::own_name(&system).await? else {
+    // A connection of its own: signals that wait hold up no answers.
+    let asked = Connection::system().await?;
+    let Some(user) = homed::own_name(&asked).await? else {
         // Whose home is none of homed's has nothing to hear of it.
         return Ok(());
     };
@@ -36,7 +38,11 @@ pub async fn follow() -> Done {
     // Of each kind the last is shown: one that is told again takes the place of the one before.
     let mut shown: HashMap<&'static str, u32> = HashMap::new();
     while let Some(message) = signals.next().await {
-        let Some(notice) = text::notice(&message?, &user) else { continue };
+        let message = message?;
+        let Some(notice) = text::notice(&message, &user) else { continue };
+        if !homed::is_said_by_homed(&asked, &message).await {
+            continue;
+        }
         let before = shown.get(notice.summary).copied().unwrap_or(0);
         match show(&desktop, &notice, before).await {
             Ok(number) => drop(shown.insert(notice.summary, number)),
