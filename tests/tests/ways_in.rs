@@ -126,19 +126,19 @@ fn agents_of_systemd_ask_password_are_asked_too() -> Result<()> {
     machine.check("mkdir -p /etc/systemd/homed.conf.d")?;
     machine.write_file("/etc/systemd/homed.conf.d/agents.conf", "[Prompt]\nAgents=yes\n")?;
     lock(&machine)?;
-    let waiting = "until ls /run/systemd/ask-password/ask.homed-*-alice >/dev/null 2>&1; do sleep 0.1; done";
-    let question = machine.check(&format!("{waiting}; cat /run/systemd/ask-password/ask.homed-*-alice"))?;
+    let waiting = "until ls /run/systemd/ask-password/ask.homed-alice-* >/dev/null 2>&1; do sleep 0.1; done";
+    let question = machine.check(&format!("{waiting}; cat /run/systemd/ask-password/ask.homed-alice-*"))?;
     ensure!(
         question.contains("Id=homed:alice") && question.contains("home of alice is locked"),
         "{question}"
     );
     // Nobody but root may answer.
-    machine.check("chmod 666 /run/systemd/ask-password/sck.homed-*-alice")?;
+    machine.check("chmod 666 /run/systemd/ask-password/sck.homed-alice-*")?;
     machine.command(STRANGER).user("nobody").check()?;
     machine.write_file("/root/answer", ANSWER)?;
     machine.check(&format!("{BOUND} expect /root/answer wrong"))?;
     machine.check(&format!(
-        "{waiting}; until grep -q incorrect /run/systemd/ask-password/ask.homed-*-alice; do sleep 0.1; done"
+        "{waiting}; until grep -q incorrect /run/systemd/ask-password/ask.homed-alice-*; do sleep 0.1; done"
     ))?;
     machine.check(&format!("{BOUND} expect /root/answer correcthorse"))?;
     machine.check("until homectl list -j | grep -q '\"active\"'; do sleep 0.1; done")?;
@@ -148,7 +148,7 @@ fn agents_of_systemd_ask_password_are_asked_too() -> Result<()> {
 
 /// Sends the right password to the socket, by somebody who may not.
 const STRANGER: &str = r#"
-socket=$(sed -n s/^Socket=//p /run/systemd/ask-password/ask.homed-*-alice)
+socket=$(sed -n s/^Socket=//p /run/systemd/ask-password/ask.homed-alice-*)
 perl -MSocket -e 'socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die; send($s, "+correcthorse", 0, sockaddr_un($ARGV[0])) or die "$!"' "$socket"
 "#;
 
