@@ -93,13 +93,14 @@ impl Ours {
     /// Runs homectl, with the password and the new password in the environment as the original reads them; an
     /// empty one is not there.
     pub fn homectl(&self, words: &str, password: &str, new: &str) -> Result<Output> {
-        let mut script = String::new();
-        for (name, value) in [("PASSWORD", password), ("NEWPASSWORD", new)] {
-            if !value.is_empty() {
-                script.push_str(&format!("export {name}='{value}'\n"));
-            }
-        }
-        // Nobody is there to be asked: neither at a terminal nor by an agent.
+        self.homectl_given(&[("PASSWORD", password), ("NEWPASSWORD", new)], words)
+    }
+
+    /// The same with these variables in the environment; an empty one is not there.
+    pub fn homectl_given(&self, variables: &[(&str, &str)], words: &str) -> Result<Output> {
+        let given = variables.iter().filter(|(_, value)| !value.is_empty());
+        let script: String = given.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        // Nobody is there to be asked: neither at a terminal nor by an agent, who would be waited for.
         self.command(format!("{script}exec setsid --wait homectl --no-ask-password {words}")).run()
     }
 

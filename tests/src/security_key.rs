@@ -101,13 +101,7 @@ impl<'a> SecurityKey<'a> {
 
 /// Runs homectl with a PIN and a password in its environment; an empty one is not there.
 pub fn homectl(machine: &Ours, words: &str, pin: &str, password: &str) -> Result<Output> {
-    let mut script = String::new();
-    for (name, value) in [("PIN", pin), ("PASSWORD", password)] {
-        if !value.is_empty() {
-            script.push_str(&format!("export {name}='{value}'\n"));
-        }
-    }
-    machine.command(format!("{script}exec setsid --wait homectl {words}")).run()
+    machine.homectl_given(&[("PIN", pin), ("PASSWORD", password)], words)
 }
 
 /// The same, and it must succeed.

@@ -87,7 +87,5 @@ impl<'a> Tpm<'a> {
 
 /// Runs homectl with a new PIN and a password in its environment.
 pub fn enrol(machine: &Ours, words: &str, new_pin: &str, password: &str) -> Result<Output> {
-    let script =
-        format!("export NEWPIN='{new_pin}' PASSWORD='{password}'\nexec setsid --wait homectl {words}");
-    machine.command(script).run()
+    machine.homectl_given(&[("NEWPIN", new_pin), ("PASSWORD", password)], words)
 }
