@@ -125,9 +125,6 @@ impl Here<'_> {
             }
             Step::PutFolderBack => {
                 refuse_mounted(&note, self.user)?;
-                if let Some(mode) = note.mode {
-                    set_mode(&note.away, mode).map_err(say("opening the folder"))?;
-                }
                 moved(&note.away, &note.folder).map_err(say("putting the folder of the account back"))
             }
             Step::ForgetHome => {
@@ -149,7 +146,13 @@ impl Here<'_> {
                 refuse_others(&note)?;
                 removed(&note.away)
             }
-            Step::RemoveNote => self.notes.remove(self.user).map_err(say("removing the note of the account")),
+            Step::RemoveNote => {
+                // It may have been shut without being put away.
+                if let Some(mode) = note.mode.filter(|_| !note.forgotten) {
+                    set_mode(&note.folder, mode).map_err(say("opening the folder"))?;
+                }
+                self.notes.remove(self.user).map_err(say("removing the note of the account"))
+            }
         }
     }
 
