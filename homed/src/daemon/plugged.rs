@@ -4,7 +4,7 @@ use super::aside::{self, Gate};
 use super::events::{Events, Happened};
 use super::{ground, scan};
 use crate::home::effect::Event;
-use crate::statedir::opened_with::{self, Wish};
+use crate::statedir::opened_with::{self, Gone, Wish};
 use crate::storage::plugged::{self, Seen};
 use crate::sys::reactor::Udev;
 use std::io;
@@ -21,9 +21,9 @@ pub fn start(events: Events) -> io::Result<()> {
 }
 
 async fn follow(udev: Udev, events: Events) {
-    let (gate, tokens, mut before) = (Gate::default(), Gate::default(), Seen::default());
+    let (gate, mut before, mut tokens) = (Gate::default(), Seen::default(), Tokens::default());
     loop {
-        let mut open = report_tokens(&tokens, &events).await;
+        let mut open = tokens.report(&events).await;
         if let Some(now) = aside::once(&gate, ground::BOUND, plugged::seen).await {
             report(&before, &now, &events);
             before = now;
@@ -34,7 +34,7 @@ async fn follow(udev: Udev, events: Events) {
             }
             match tokio::time::timeout(AGAIN, udev.until_changed()).await {
                 Ok(changed) => break changed,
-                Err(_) => open = report_tokens(&tokens, &events).await,
+                Err(_) => open = tokens.report(&events).await,
             }
         };
         if let Err(error) = changed {
@@ -50,14 +50,30 @@ enum Open {
     No,
 }
 
-/// Tells of tokens that have opened homes, and were pulled out. What they are known by is forgotten by who locks or closes the
-/// home, so that it is told again until then, and by the next daemon.
-async fn report_tokens(gate: &Gate, events: &Events) -> Open {
-    let Some(gone) = aside::once(gate, ground::BOUND, opened_with::gone).await else { return Open::Perhaps };
-    // Who did not want a lock is asked once: the record may say otherwise by now.
-    let open = if gone.iter().any(|one| one.wish == Wish::Lock) { Open::Perhaps } else { Open::No };
-    gone.into_iter().for_each(|one| events.event(Event::TokenGone(one.user)));
-    open
+/// Tokens that have opened homes, and were pulled out.
+#[derive(Default)]
+struct Tokens {
+    gate: Gate,
+    told: Vec<Gone>,
+}
+
+impl Tokens {
+    /// Tells of them. What they are known by is forgotten by who locks or closes the home, so that it is told again until then,
+    /// and by the next daemon. Of one whose home did not want a lock it is told once: the record may say otherwise by now, and
+    /// a record that says so later is about the next token.
+    async fn report(&mut self, events: &Events) -> Open {
+        let Some(gone) = aside::once(&self.gate, ground::BOUND, opened_with::gone).await else {
+            return Open::Perhaps;
+        };
+        let open = if gone.iter().any(|one| one.wish == Wish::Lock) { Open::Perhaps } else { Open::No };
+        due(&gone, &self.told).for_each(|one| events.event(Event::TokenGone(one.user.clone())));
+        self.told = gone;
+        open
+    }
+}
+
+fn due<'a>(gone: &'a [Gone], told: &'a [Gone]) -> impl Iterator<Item = &'a Gone> {
+    gone.iter().filter(|one| one.wish == Wish::Lock || !told.contains(one))
 }
 
 fn report(before: &Seen, now: &Seen, events: &Events) {
@@ -89,6 +105,22 @@ mod tests {
             devices: devices.iter().map(|&device| device.to_owned()).collect(),
             homes: homes.iter().map(home).collect(),
         }
+    }
+
+    #[test]
+    fn a_token_is_told_of_again_where_its_home_wanted_a_lock() {
+        let here = opened_with::Plugged::at(std::path::Path::new("/")).expect("a folder");
+        let gone = |user: &str, wish| Gone {
+            user: records::UserName::parse(user).expect("a name"),
+            wish,
+            device: here.clone(),
+        };
+        let all = [gone("alice", Wish::Lock), gone("bob", Wish::Nothing)];
+        let users = |told: &[Gone]| due(&all, told).map(|one| one.user.to_string()).collect::<Vec<_>>();
+        assert_eq!(users(&[]), ["alice", "bob"]);
+        assert_eq!(users(&all), ["alice"]);
+        // The next opening of his.
+        assert_eq!(users(&[gone("bob", Wish::Lock)]), ["alice", "bob"]);
     }
 
     #[test]

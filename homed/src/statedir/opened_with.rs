@@ -11,7 +11,7 @@ pub const FOLDER: &str = "/run/homed/opened-with";
 const LONGEST: u64 = 8192;
 
 /// A device, from when it is plugged in until it is pulled out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Plugged {
     /// In sysfs.
     path: PathBuf,
@@ -44,6 +44,8 @@ pub struct Gone {
     pub user: UserName,
     /// What that home wanted.
     pub wish: Wish,
+    /// The device.
+    pub device: Plugged,
 }
 
 impl Plugged {
@@ -103,7 +105,7 @@ fn gone_of(note: &Path) -> Option<Gone> {
     let is_short = note.metadata().is_ok_and(|facts| facts.len() <= LONGEST);
     let text = if is_short { fs::read_to_string(note).ok()? } else { return None };
     let (device, wish) = Plugged::read(&text)?;
-    (!device.is_there()).then_some(Gone { user, wish })
+    (!device.is_there()).then_some(Gone { user, wish, device })
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub fn activate<W: Write>(job: &Job, uid: u32, known: Known, steps: &mut Reporte
     let settled = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps);
     not_now("header of the home", settled.map(drop), steps);
     opened_with::note((job, copies.winner()?), (&offer, &keys), opened.as_mut(), steps)?;
-    finish(job, (uid, known), (copies, opened), steps)
+    finish(job, (uid, known), (copies, opened), steps).inspect_err(|_| opened_with::closed(job))
 }
 
 /// A key that does not fit what is known by now is refused before anything is touched; one that fits vouches for the home of

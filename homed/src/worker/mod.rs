@@ -117,7 +117,7 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
         }
         Task::Unlock { uid } => unlock::unlock(job, *uid, reporter),
         Task::Settle { uid } => settle::settle(job, *uid, reporter),
-        Task::GiveUp { uid } => give_up::give_up(job, *uid, reporter),
+        Task::GiveUp { uid } => give_up::give_up(job, *uid, reporter).inspect(|_| opened_with::closed(job)),
     };
     match done {
         Ok(record) => Outcome::Done {

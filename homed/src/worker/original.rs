@@ -18,11 +18,14 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Files that say by their locks who waits for a conversion.
 const WAITING: &str = "/run/homed/converting";
 /// So many differences are named.
 const NAMED: usize = 5;
+/// How often it is told how far the copying is, and looked whether somebody waits for it: there may be a million names.
+const PACE: Duration = Duration::from_millis(100);
 
 /// A folder that a home is filled with.
 pub struct Content {
@@ -64,7 +67,12 @@ impl Content {
         let all = copytree::measure(self.from.as_fd()).map_err(|error| self.failed(error))?;
         self.before.set(Some(all.state));
         let mut broken = None;
+        let mut last: Option<Instant> = None;
         let mut tell = |progress: Progress<'_>| {
+            if last.is_some_and(|last| last.elapsed() < PACE) {
+                return Continue::Yes;
+            }
+            last = Some(Instant::now());
             let told = steps.copied(Copied { done: progress.bytes, of: all.allocated });
             match told.and_then(|()| self.refuse_alone()) {
                 Ok(()) => Continue::Yes,
