@@ -227,9 +227,9 @@ END
 set timeout 60
 spawn homectl create bob --enforce-password-policy=no --storage=directory
 expect -re {Password suggestions: horse\\d+battery( horse\\d+battery){5}\\r\\n} {} timeout { exit 97 } eof { exit 96 }
-expect {*New password of bob*} { send \"letmein1\\r\" } timeout { exit 95 }
-expect {*same again*} { send \"letmein1\\r\" } timeout { exit 94 }
-expect {*too weak: it is in the dictionary. It is taken*} {} timeout { exit 93 } eof { exit 92 }
+expect -ex {New password of bob} { send \"letmein1\\r\" } timeout { exit 95 }
+expect -ex {same again} { send \"letmein1\\r\" } timeout { exit 94 }
+expect -ex {too weak: it is in the dictionary. It is taken} {} timeout { exit 93 } eof { exit 92 }
 expect eof
 exit [lindex [wait] 3]
 END
@@ -249,14 +249,14 @@ fn somebody_is_asked_at_the_first_start(machine: &Ours) -> Result<()> {
 set timeout 60
 set env(SYSTEMD_HOME_FIRSTBOOT_OVERRIDE) 1
 spawn homectl firstboot --prompt-new-user
-proc answer {question text} { expect $question { send \"$text\\r\" } timeout { exit 97 } eof { exit 96 } }
-answer {*Name of the first user*} {Bad Name}
-expect {*cannot be*} {} timeout { exit 95 } eof { exit 94 }
-answer {*Name of the first user*} erna
-answer {*Groups*} games,audio
-answer {*Login shell*} /bin/sh
-answer {*New password of erna*} correcthorse
-answer {*same again*} correcthorse
+proc answer {question text} { expect -ex $question { send \"$text\\r\" } timeout { exit 97 } eof { exit 96 } }
+answer {Name of the first user} {Bad Name}
+expect -ex {cannot be} {} timeout { exit 95 } eof { exit 94 }
+answer {Name of the first user} erna
+answer {Groups} games,audio
+answer {Login shell} /bin/sh
+answer {New password of erna} correcthorse
+answer {same again} correcthorse
 expect eof
 exit [lindex [wait] 3]
 END
@@ -294,7 +294,7 @@ fn an_agent_is_asked(machine: &Ours) -> Result<()> {
         cat > /run/agent.exp <<'END'
 set timeout 60
 spawn systemd-tty-ask-password-agent --query
-expect {*Password of alice*} {} timeout { exit 97 } eof { exit 96 }
+expect -ex {Password of alice} {} timeout { exit 97 } eof { exit 96 }
 send \"batterystaple\\r\"
 expect eof
 END

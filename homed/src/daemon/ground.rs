@@ -82,6 +82,15 @@ impl Ground {
         }
     }
 
+    /// Asks about these, whose storage is about to be used.
+    pub async fn ask_before_use(&self, places: Vec<Place>) {
+        let look = |outside: &dyn Outside, place: &Place, question: Question| {
+            let found = outside.look_before_use(place);
+            ((), question.answered(found))
+        };
+        self.of_each(places, look, |_, ()| {}).await;
+    }
+
     /// Asks about all of these. Folders in which one hangs are left out from then on: what was known of the others stays.
     pub async fn ask_all(&self, places: Vec<Place>) {
         let look = |outside: &dyn Outside, place: &Place, question: Question| {

@@ -56,7 +56,7 @@ impl Daemon {
         let (ground, events) = (self.ground.clone(), self.events());
         tokio::spawn(async move {
             ground.read_keys().await;
-            ground.ask_all(places).await;
+            ground.ask_before_use(places).await;
             events.send(Happened::Looked(id, Box::new(call)));
         });
     }

@@ -181,6 +181,10 @@ impl Outside for Neighbours {
         whereabouts::ask(Path::new(&place.image), Path::new(&place.home_directory))
     }
 
+    fn look_before_use(&self, place: &Place) -> Found {
+        whereabouts::ask_before_use(Path::new(&place.image), Path::new(&place.home_directory))
+    }
+
     fn figures(&self, place: &Place) -> Figures {
         super::figures::of(place)
     }

@@ -32,6 +32,10 @@ pub trait Outside: Send + Sync + 'static {
     }
     /// What file systems tell of a home.
     fn look(&self, place: &Place) -> Found;
+    /// The same, and whether its storage can be read, for a verb that is about to.
+    fn look_before_use(&self, place: &Place) -> Found {
+        self.look(place)
+    }
     /// How large a home is.
     fn figures(&self, place: &Place) -> Figures;
     /// All host records that may be used.

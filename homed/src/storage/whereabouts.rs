@@ -3,6 +3,7 @@
 use super::kind;
 use crate::sys::apart::apart;
 use crate::sys::devmapper::{self, Device, Listed};
+use crate::sys::file;
 pub use crate::sys::mount::Spot;
 use crate::sys::mount::{self, Mounted};
 use records::Storage as Kind;
@@ -124,6 +125,15 @@ pub struct Found {
 pub fn ask(image: &Path, home_directory: &Path) -> Found {
     let (image, home_directory) = (image.to_owned(), home_directory.to_owned());
     apart(move || Found { storage: storage(&image), spot: Spot::of(&home_directory).ok() })
+}
+
+/// Asks the same, and has the first block of the image read from where it is stored: names and marks may be answered from
+/// memory by a disk that is long gone. For those who are about to use it.
+pub fn ask_before_use(image: &Path, home_directory: &Path) -> Found {
+    let path = image.to_owned();
+    // What cannot be read is told by whoever uses it.
+    apart(move || drop(file::read_past_memory(&path)));
+    ask(image, home_directory)
 }
 
 /// The mounts that the names of a home's paths lead into, by their ids: what hangs there may be let go of, and others mounted

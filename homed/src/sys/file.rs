@@ -180,6 +180,24 @@ pub fn trim(mounted: impl AsFd, part: std::ops::Range<u64>) -> io::Result<u64> {
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(range.length) }
 }
 
+/// Has the first block of a file or block device read from where it is stored, and not from memory. Other kinds, and file
+/// systems that cannot do so, are left alone: a device of another kind may act when it is opened.
+pub fn read_past_memory(path: &Path) -> io::Result<()> {
+    /// What devices of all usual block sizes take: 4 KiB, at such an address.
+    #[repr(align(4096))]
+    struct Block([u8; 4096]);
+    let path = super::blockdev::resolved(path);
+    let kind = FileType::from_raw_mode(rustix::fs::lstat(&path)?.st_mode);
+    if !matches!(kind, FileType::RegularFile | FileType::BlockDevice) {
+        return Ok(());
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::open(&path, flags, Mode::empty()) {
+        Err(Errno::INVAL) => Ok(()),
+        file => Ok(rustix::io::pread(file?, &mut Block([0; 4096]).0, 0).map(drop)?),
+    }
+}
+
 /// Whether an open file lies on btrfs.
 pub fn is_btrfs(file: impl AsFd) -> bool {
     /// linux/magic.h: BTRFS_SUPER_MAGIC.
