@@ -12,6 +12,9 @@
 //! A copy is made in a folder that nobody but the caller can enter until all is there. It bears a mark (`mark.rs`) by which a copy
 //! that was cut off goes on when it is run again; a folder that has anything in it and no mark is refused.
 //!
+//! A copy may be made on other [`Terms`]: with another owner, and without set-ID bits, capabilities and devices that its owner could
+//! not have made.
+//!
 //! Not here: accounts, homes, questions, and what becomes of the copy.
 
 mod content;
@@ -24,12 +27,14 @@ mod look;
 mod mark;
 mod measure;
 mod names;
+mod terms;
 mod trail;
 mod xattrs;
 
 pub use copy::{Continue, Copied, Copy, Loss, Lost, Progress, copy};
-pub use differences::{Difference, What, differences};
+pub use differences::{Difference, What, differences, differences_on};
 pub use error::Error;
 pub use mark::done;
-pub use measure::{Measure, measure};
+pub use measure::{Measure, measure, measure_on};
 pub use names::Names;
+pub use terms::{Maker, Terms};

@@ -9,6 +9,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::terms::Terms;
+
 /// Which inode it is, among all of the machine.
 pub(crate) type Id = (u64, u64);
 
@@ -20,6 +22,16 @@ impl Look {
     /// Looks at what a descriptor stands for.
     pub fn at(file: impl AsFd) -> Result<Self, Errno> {
         statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).map(Self)
+    }
+
+    /// The same as the copy of it is to be.
+    pub fn on(mut self, terms: &Terms) -> Self {
+        let owner = self.owner();
+        let mode = terms.mode(self.mode(), owner).as_raw_mode();
+        // What was read from these sixteen bits fits into them.
+        self.0.stx_mode = (self.0.stx_mode & !0o7777) | (mode & 0o7777) as u16;
+        (self.0.stx_uid, self.0.stx_gid) = terms.owner(owner);
+        self
     }
 
     pub fn kind(&self) -> FileType {

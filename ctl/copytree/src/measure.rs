@@ -11,7 +11,9 @@ use crate::error::{Error, at};
 use crate::listing::{self, Name, names};
 use crate::look::{Id, Look, read};
 use crate::names::Names;
+use crate::terms::Terms;
 use crate::trail::{Trail, WITHIN};
+use crate::xattrs::{Of, Reader};
 
 /// The most inodes with several names that are kept in memory.
 pub(crate) const MOST_LINKED: usize = 2_000_000;
@@ -38,6 +40,8 @@ pub struct Measure {
     pub held: Names,
     /// How many inodes belong to which user ID.
     pub owners: BTreeMap<u32, u64>,
+    /// What a copy on the [`Terms`] of the measurement does not take over: device nodes, and files that lose rights.
+    pub reduced: Names,
     /// What could not be looked into.
     pub unreadable: Names,
     /// Another number where anything was done to an inode or a name since. Of no meaning in another process.
@@ -49,10 +53,25 @@ pub struct Measure {
 /// # Errors
 /// [`Error::TooMany`], [`Error::Moved`], or what the kernel says of the top.
 pub fn measure(from: BorrowedFd) -> Result<Measure, Error> {
+    measure_on(from, &Terms::default())
+}
+
+/// The same for a copy on these terms.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_on(from: BorrowedFd, terms: &Terms) -> Result<Measure, Error> {
     let trail = Trail::new(from, WITHIN | ResolveFlags::NO_XDEV)?;
     let look = Look::at(trail.here()).map_err(at(Path::new(""), "look at it"))?;
-    let mut walk =
-        Walk { trail, measure: Measure::default(), linked: HashMap::new(), waiting: Vec::new(), count: 0 };
+    let mut walk = Walk {
+        trail,
+        terms,
+        reader: Reader::new(),
+        measure: Measure::default(),
+        linked: HashMap::new(),
+        waiting: Vec::new(),
+        count: 0,
+    };
     walk.count_inode(&look, b"")?;
     walk.list()?;
     while let Some(names) = walk.waiting.last_mut() {
@@ -70,8 +89,10 @@ pub fn measure(from: BorrowedFd) -> Result<Measure, Error> {
     Ok(walk.measure)
 }
 
-struct Walk {
+struct Walk<'a> {
     trail: Trail,
+    terms: &'a Terms,
+    reader: Reader,
     measure: Measure,
     /// Inodes with several names: the first of those that was found, and how many have not been.
     linked: HashMap<Id, (std::path::PathBuf, u32)>,
@@ -80,7 +101,7 @@ struct Walk {
     count: usize,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn name(&mut self, name: &Name) -> Result<(), Error> {
         self.count -= 1;
         let path = self.trail.path_of(&name.bytes);
@@ -99,12 +120,27 @@ impl Walk {
         };
         let look = Look::at(&found).map_err(at(&path, "look at it"))?;
         self.count_inode(&look, &name.bytes)?;
+        if self.is_reduced(&found, &look) {
+            self.measure.reduced.add(&path);
+        }
         match look.kind() {
             FileType::Socket => self.measure.sockets.add(&path),
             FileType::RegularFile | FileType::Directory => self.open(&name.bytes, found, &look)?,
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether a copy does not have all of it. Labels and the like are the machine's own, and are not told.
+    fn is_reduced(&mut self, found: &OwnedFd, look: &Look) -> bool {
+        if self.terms.no_more_than.is_none() || look.kind() == FileType::Symlink {
+            return false;
+        }
+        let mut has_capabilities = || {
+            look.is_file()
+                && self.reader.all(&Of::found(found)).is_ok_and(|all| self.terms.takes_capabilities(&all))
+        };
+        !self.terms.takes(look) || look.on(self.terms).mode() != look.mode() || has_capabilities()
     }
 
     /// What takes an open descriptor to see.

@@ -6,7 +6,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use copytree::{Continue, Error, What, measure};
+use copytree::{
+    Continue, Copied, Copy, Error, Maker, Terms, What, copy, differences_on, measure, measure_on,
+};
 use rustix::fs::{XattrFlags, setxattr};
 use scratch::Scratch;
 
@@ -31,6 +33,47 @@ fn everything_is_kept() -> Tested {
     let measured = measure(scratch.both().0.as_fd())?;
     assert_eq!(copied.entries + 1, measured.entries);
     assert_eq!(copied.linked, 4);
+    Ok(())
+}
+
+fn copied_on(scratch: &Scratch, terms: &Terms) -> Result<Copied, Error> {
+    let (from, to) = scratch.both();
+    copy(Copy {
+        from: from.as_fd(),
+        to: to.as_fd(),
+        except: &[],
+        cross_mounts: false,
+        terms: terms.clone(),
+        progress: &mut |_| Continue::Yes,
+    })
+}
+
+/// The tree is taken for a stranger's, who could not have set these bits.
+#[test]
+fn a_copy_on_other_terms_has_no_more_rights_than_its_user_could_give() -> Tested {
+    let scratch = Scratch::new()?;
+    nasty::build(&scratch.at("a"), nasty::Rights::Own)?;
+    let own = fs::metadata(scratch.at("a"))?;
+    let stranger = Maker { uid: own.uid() + 1, groups: vec![] };
+    let terms = Terms { no_more_than: Some(stranger), ..Terms::default() };
+    let (from, to) = scratch.both();
+    let measured = measure_on(from.as_fd(), &terms)?;
+    let expected = ["file-2755", "file-4755", "file-6711", "folder-2775"];
+    let mut reduced = measured.reduced.first;
+    reduced.retain(|path| path.starts_with("modes"));
+    reduced.sort();
+    assert_eq!(reduced, expected.map(|name| Path::new("modes").join(name)));
+    assert_eq!(measure(from.as_fd())?.reduced.count, 0);
+    copied_on(&scratch, &terms)?;
+    assert_eq!(differences_on(from.as_fd(), to.as_fd(), &terms, 10)?, []);
+    assert!(scratch.differences()?.iter().any(|one| matches!(one.what, What::Mode(0o6711, 0o711))));
+    // What stands is the copy that is wanted, and another run leaves it alone.
+    assert!(copied_on(&scratch, &terms)?.stood > 20);
+    // Its own user could.
+    let terms = Terms { no_more_than: Some(Maker { uid: own.uid(), groups: vec![own.gid()] }), ..terms };
+    assert_eq!(measure_on(from.as_fd(), &terms)?.reduced.count, 0);
+    copied_on(&scratch, &terms)?;
+    assert_eq!(scratch.differences()?, []);
     Ok(())
 }
 

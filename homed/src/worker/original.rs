@@ -11,7 +11,7 @@
 use crate::job::{self, Context, Copied, Failure, Job, Step, Steps, refuse};
 use crate::storage::{HomeDirectory, Own};
 use crate::sys::{durable, file, holders};
-use copytree::{Continue, Copy, Error, Progress};
+use copytree::{Continue, Copy, Error, Progress, Terms};
 use records::{Refusal, UserName};
 use std::cell::Cell;
 use std::fs::File;
@@ -83,7 +83,14 @@ impl Content {
             }
         };
         let (from, to_fd) = (self.from.as_fd(), to.as_fd());
-        let copy = Copy { from, to: to_fd, except: &[], cross_mounts: false, progress: &mut tell };
+        let copy = Copy {
+            from,
+            to: to_fd,
+            except: &[],
+            cross_mounts: false,
+            terms: Terms::default(),
+            progress: &mut tell,
+        };
         let copied = copytree::copy(copy);
         if let Some(failure) = broken {
             return Err(failure);

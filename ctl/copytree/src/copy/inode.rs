@@ -15,6 +15,7 @@ use crate::error::{Error, at};
 use crate::flags;
 use crate::look::{Look, find};
 use crate::mark;
+use crate::terms::Terms;
 use crate::trail::WITHIN;
 use crate::xattrs::{Attribute, Of, Reader, is_the_targets};
 
@@ -41,6 +42,7 @@ pub(crate) struct Ends<'a> {
 /// Gives inodes what they are to have.
 pub(crate) struct Maker {
     reader: Reader,
+    terms: Terms,
 }
 
 /// A name to be made in a folder of the target.
@@ -52,8 +54,8 @@ pub(crate) struct Place<'a> {
 }
 
 impl Maker {
-    pub fn new() -> Self {
-        Self { reader: Reader::new() }
+    pub fn new(terms: Terms) -> Self {
+        Self { reader: Reader::new(), terms }
     }
 
     /// Makes an empty file that has the flags which have to be there before data.
@@ -133,7 +135,8 @@ impl Maker {
         path: &Path,
         told: &mut Copied,
     ) -> Result<(), Error> {
-        let wanted = self.reader.all(from).map_err(at(path, "read its attributes"))?;
+        let mut wanted = self.reader.all(from).map_err(at(path, "read its attributes"))?;
+        self.terms.attributes(&mut wanted);
         let there = match before {
             Before::Nothing => Vec::new(),
             Before::Top | Before::Anything => {

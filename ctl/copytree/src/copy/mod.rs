@@ -26,6 +26,7 @@ use crate::listing::names;
 use crate::look::read;
 use crate::mark::{self, Standing};
 use crate::names::Names;
+use crate::terms::Terms;
 
 /// What is to be copied, and where to. Root's rights are assumed (CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, CAP_FSETID,
 /// CAP_MKNOD, CAP_SETFCAP, CAP_SYS_ADMIN, CAP_LINUX_IMMUTABLE), and that /proc is mounted.
@@ -38,6 +39,8 @@ pub struct Copy<'a> {
     pub except: &'a [&'a OsStr],
     /// Whether what is mounted inside is copied as if it were part of the tree. Otherwise it ends the copy.
     pub cross_mounts: bool,
+    /// In what the copy is to be another than its source.
+    pub terms: Terms,
     /// Told of each name, and in long files of each piece.
     pub progress: &'a mut dyn FnMut(Progress) -> Continue,
 }
@@ -77,6 +80,8 @@ pub struct Copied {
     pub stood: u64,
     /// Sockets, which were left out.
     pub sockets: Names,
+    /// Device nodes, which were left out on the [`Terms`] of the copy.
+    pub devices: Names,
     /// What was changed, replaced or removed while it was copied: the copy is what was there then, or half of each.
     pub changed: Names,
     /// Files with a name outside of the tree, of which the copy is another file.

@@ -11,6 +11,7 @@ use crate::error::{Error, at};
 use crate::flags;
 use crate::look::{Look, read};
 use crate::mark::Standing;
+use crate::terms::Terms;
 use crate::xattrs::{Of, Reader, is_the_targets};
 
 /// Compares files of both trees.
@@ -18,11 +19,12 @@ pub(crate) struct Judge {
     pub standing: Standing,
     reader: Reader,
     comparer: Comparer,
+    terms: Terms,
 }
 
 impl Judge {
-    pub fn new(standing: Standing) -> Self {
-        Self { standing, reader: Reader::new(), comparer: Comparer::new() }
+    pub fn new(standing: Standing, terms: Terms) -> Self {
+        Self { standing, reader: Reader::new(), comparer: Comparer::new(), terms }
     }
 
     /// Whether a file of the target is a whole copy of one of the source. One with several names never is: those may be of
@@ -54,7 +56,8 @@ impl Judge {
         if flags::of(from)? != flags::of(to)? {
             return Ok(false);
         }
-        let wanted = self.reader.all(&Of::open(from))?;
+        let mut wanted = self.reader.all(&Of::open(from))?;
+        self.terms.attributes(&mut wanted);
         let mut there = self.reader.all(&Of::open(to))?;
         there.retain(|attribute| wanted.contains(attribute) || !is_the_targets(&attribute.0));
         Ok(wanted == there)

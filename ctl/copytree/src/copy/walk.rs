@@ -19,6 +19,7 @@ use crate::listing::{MOST, Name, names};
 use crate::look::{Look, read};
 use crate::mark::Standing;
 use crate::measure::too_many;
+use crate::terms::Terms;
 use crate::trail::{Trail, WITHIN};
 use crate::xattrs::Of;
 
@@ -27,6 +28,7 @@ pub(crate) struct Walk<'a> {
     pub(super) source: Trail,
     pub(super) target: Trail,
     pub(super) except: &'a [&'a OsStr],
+    terms: Terms,
     folders: Vec<Folder>,
     /// Names that wait in all folders.
     waiting: usize,
@@ -57,11 +59,12 @@ impl<'a> Walk<'a> {
             source: Trail::new(copy.from, WITHIN | mounts)?,
             target: Trail::new(copy.to, WITHIN | ResolveFlags::NO_XDEV)?,
             except: copy.except,
+            terms: copy.terms.clone(),
             folders: Vec::new(),
             waiting: 0,
             links: Links::default(),
-            judge: Judge::new(standing),
-            maker: Maker::new(),
+            judge: Judge::new(standing, copy.terms.clone()),
+            maker: Maker::new(copy.terms),
             content: Content::new(),
             told: Copied::default(),
             bytes: 0,
@@ -71,7 +74,7 @@ impl<'a> Walk<'a> {
 
     /// Copies all of it.
     pub fn all(&mut self) -> Result<(), Error> {
-        let look = Look::at(self.source.here()).map_err(at(Path::new(""), "look at it"))?;
+        let look = Look::at(self.source.here()).map_err(at(Path::new(""), "look at it"))?.on(&self.terms);
         let hands_nothing_on = hands_nothing_on(&self.target)?;
         self.begin_folder(look, self.judge.standing == Standing::Nothing, hands_nothing_on)?;
         while let Some(folder) = self.folders.last_mut() {
@@ -101,7 +104,11 @@ impl<'a> Walk<'a> {
             Err(Errno::NOENT | Errno::STALE) => return self.gone(name, path),
             Err(errno) => return Err(at(path, "look at it")(errno)),
         };
-        let look = Look::at(&found).map_err(at(path, "look at it"))?;
+        let look = Look::at(&found).map_err(at(path, "look at it"))?.on(&self.terms);
+        if !self.terms.takes(&look) {
+            self.told.devices.add(path);
+            return self.clear(name, path);
+        }
         if look.has_links() && self.link(name, &look, path)? {
             self.told.entries += 1;
             return Ok(());
@@ -123,7 +130,7 @@ impl<'a> Walk<'a> {
             Err(Errno::NOENT | Errno::STALE) => return self.gone(name, path),
             Err(errno) => return Err(at(path, "open it")(errno)),
         };
-        let look = Look::at(&folder).map_err(at(path, "look at it"))?;
+        let look = Look::at(&folder).map_err(at(path, "look at it"))?.on(&self.terms);
         let fresh = !self.stands_as_folder(name, path)?;
         if fresh {
             mkdirat(self.target.here(), name, Mode::RWXU).map_err(at(path, "make its copy"))?;

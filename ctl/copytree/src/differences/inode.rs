@@ -10,6 +10,7 @@ use super::{Difference, What};
 use crate::content::{Comparer, holes};
 use crate::error::{Error, at};
 use crate::look::{Look, read};
+use crate::terms::Terms;
 use crate::xattrs::{Attribute, Of, Reader, is_the_targets};
 use crate::{flags, mark};
 
@@ -27,11 +28,12 @@ pub(crate) struct Pair<'a> {
 pub(crate) struct Inodes {
     reader: Reader,
     comparer: Comparer,
+    terms: Terms,
 }
 
 impl Inodes {
-    pub fn new() -> Self {
-        Self { reader: Reader::new(), comparer: Comparer::new() }
+    pub fn new(terms: Terms) -> Self {
+        Self { reader: Reader::new(), comparer: Comparer::new(), terms }
     }
 
     /// Compares two inodes that are no folders.
@@ -92,6 +94,7 @@ impl Inodes {
     ) -> Result<(), Error> {
         let mut read = |of| self.reader.all(of).map_err(at(path, "read its attributes"));
         let (mut one, mut other) = (read(one)?, read(other)?);
+        self.terms.attributes(&mut one);
         // A copy is made without marks, wherever they are.
         let counts = |of: &Attribute| !mark::is_one(&of.0);
         one.retain(counts);

@@ -11,6 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::terms::Terms;
 
 /// Something in which two trees are not the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +64,20 @@ pub enum What {
 /// # Errors
 /// What the kernel says when something cannot be read, [`Error::TooMany`], [`Error::Moved`].
 pub fn differences(first: BorrowedFd, second: BorrowedFd, most: usize) -> Result<Vec<Difference>, Error> {
-    let mut walk = walk::Walk::new(first, second, most)?;
+    differences_on(first, second, &Terms::default(), most)
+}
+
+/// The same of a tree and what a copy of it on these terms is to be.
+///
+/// # Errors
+/// As [`differences`].
+pub fn differences_on(
+    first: BorrowedFd,
+    second: BorrowedFd,
+    terms: &Terms,
+    most: usize,
+) -> Result<Vec<Difference>, Error> {
+    let mut walk = walk::Walk::new(first, second, terms, most)?;
     walk.all()?;
     Ok(walk.found)
 }

@@ -13,12 +13,14 @@ use crate::error::{Error, at};
 use crate::listing::{MOST, names};
 use crate::look::{Id, Look, read};
 use crate::measure::{MOST_LINKED, too_many};
+use crate::terms::Terms;
 use crate::trail::{Trail, WITHIN};
 
 pub(crate) struct Walk {
     first: Trail,
     second: Trail,
     most: usize,
+    terms: Terms,
     pub found: Vec<Difference>,
     folders: Vec<Vec<Both>>,
     waiting: usize,
@@ -36,15 +38,16 @@ struct Both {
 }
 
 impl Walk {
-    pub fn new(first: BorrowedFd, second: BorrowedFd, most: usize) -> Result<Self, Error> {
+    pub fn new(first: BorrowedFd, second: BorrowedFd, terms: &Terms, most: usize) -> Result<Self, Error> {
         Ok(Self {
             first: Trail::new(first, WITHIN | ResolveFlags::NO_XDEV)?,
             second: Trail::new(second, WITHIN | ResolveFlags::NO_XDEV)?,
             most,
+            terms: terms.clone(),
             found: Vec::new(),
             folders: Vec::new(),
             waiting: 0,
-            inodes: Inodes::new(),
+            inodes: Inodes::new(terms.clone()),
             there: HashMap::new(),
             back: HashMap::new(),
         })
@@ -52,7 +55,7 @@ impl Walk {
 
     /// Compares all, until there are as many differences as are wanted.
     pub fn all(&mut self) -> Result<(), Error> {
-        let looks = (look(self.first.here())?, look(self.second.here())?);
+        let looks = (look(self.first.here())?.on(&self.terms), look(self.second.here())?);
         self.folder(looks, Path::new("."))?;
         self.list()?;
         while let Some(folder) = self.folders.last_mut() {
@@ -78,9 +81,14 @@ impl Walk {
 
     fn name(&mut self, both: &Both, path: &Path) -> Result<(), Error> {
         let one = if both.first { found(&self.first, &both.name) } else { Err(Errno::NOENT) };
+        let one = one.map(|(found, look)| (found, look.on(&self.terms)));
         let other = if both.second { found(&self.second, &both.name) } else { Err(Errno::NOENT) };
         match (one, other) {
-            (Ok((_, look)), Err(Errno::NOENT)) if look.kind() == FileType::Socket => Ok(()),
+            (Ok((_, look)), Err(Errno::NOENT))
+                if look.kind() == FileType::Socket || !self.terms.takes(&look) =>
+            {
+                Ok(())
+            }
             (Ok(one), Ok(other)) => self.pair(&both.name, one, other, path),
             (Err(Errno::XDEV), _) | (_, Err(Errno::XDEV)) => self.add(path, What::Mounted),
             (Ok(_), Err(Errno::NOENT)) if !both.second => self.add(path, What::OnlyInFirst),

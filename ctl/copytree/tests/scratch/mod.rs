@@ -35,6 +35,7 @@ impl Scratch {
             to: to.as_fd(),
             except: &[OsStr::new(".identity")],
             cross_mounts: false,
+            terms: copytree::Terms::default(),
             progress,
         })
     }

@@ -47,6 +47,7 @@ fn copied(from: &str, to: &str, reports: u64) -> Result<copytree::Copied> {
         to: to.as_fd(),
         except: &[],
         cross_mounts: false,
+        terms: copytree::Terms::default(),
         progress: &mut progress,
     })?;
     Ok(copy)
