@@ -127,3 +127,82 @@ fn what_has_none_is_told_and_nothing_is_changed() -> Result<()> {
     }
     Ok(())
 }
+
+/// What the bytes of a place of the image are, or of what a repair has kept of it.
+fn bytes(machine: &Ours, file: &str, (offset, length): (u64, u64)) -> Result<String> {
+    machine.check(&format!(
+        "dd if={file} bs=64K status=none iflag=skip_bytes,count_bytes,fullblock skip={offset} count={length} | sha256sum"
+    ))
+}
+
+/// Nobody can tell what of both tables, or of a header, was worth something: a repair keeps it all.
+#[test]
+fn a_repair_writes_over_nothing_that_is_kept_nowhere() -> Result<()> {
+    let machine = prepared()?;
+    let size = machine.check("stat -c %s /home/alice.home")?.trim().parse::<u64>()?;
+    let table = 34 * 512;
+    let all = [(0, 17 << 20), (size - (1 << 20), 1 << 20)];
+    let mark = "setfattr -n user.home-dirty -v 1 /home/alice.home";
+    type Harm<'a> = (&'static str, &'a [(u64, u64)], &'static str, &'static str);
+    let cases: [Harm<'_>; 4] = [
+        ("both tables", &[(0, table), (size - table, table)], "true", "correcthorse"),
+        ("the first header", &[(1 << 20, 4096)], "true", ""),
+        (
+            "both tables and the first header",
+            &[(0, table), (size - table, table), (1 << 20, 4096)],
+            "true",
+            "correcthorse",
+        ),
+        ("the mark alone", &[], mark, "correcthorse"),
+    ];
+    for (what, places, harm, password) in cases {
+        restore(&machine)?;
+        places.iter().try_for_each(|(offset, length)| damage(&machine, *offset, *length))?;
+        machine.check(harm)?;
+        let before = all.map(|place| bytes(&machine, "/home/alice.home", place));
+        machine.done("repair --yes alice", password, "").map_err(|e| e.context(what))?;
+        let kept = machine.check("ls /var/lib/systemd/home/alice.home.*[0-9].backup")?;
+        for (place, before) in all.into_iter().zip(before) {
+            ensure!(bytes(&machine, kept.trim(), place)? == before?, "{what}: {place:?} is not as it was");
+        }
+        ensure!(machine.check(&format!("stat -c %a:%s {kept}"))?.trim() == format!("600:{size}"), "{what}");
+        opens(&machine).map_err(|e| e.context(what))?;
+        machine.check("rm /var/lib/systemd/home/alice.home.*.backup")?;
+    }
+    // Where there is no place to keep it nothing is changed.
+    restore(&machine)?;
+    for (offset, length) in [(0, table), (size - table, table)] {
+        damage(&machine, offset, length)?;
+    }
+    let before = machine.check("sha256sum /home/alice.home")?;
+    machine.check("mount -t tmpfs -o size=1M none /mnt; cp -a /var/lib/systemd/home/. /mnt; mount --bind /mnt /var/lib/systemd/home")?;
+    let said = machine.refused("repair --yes alice", "correcthorse", "")?;
+    ensure!(said.contains("keeping what was there"), "{said}");
+    ensure!(machine.check("sha256sum /home/alice.home")? == before, "it was changed");
+    machine.check("! ls /mnt/alice.home.* /mnt/.#* 2>/dev/null; umount /var/lib/systemd/home /mnt")?;
+    records_are_kept(&machine)
+}
+
+fn records_are_kept(machine: &Ours) -> Result<()> {
+    restore(machine)?;
+    machine.check("rm -f /var/lib/systemd/home/alice.home.*")?;
+    machine.done("passwd alice", "correcthorse", "batterystaple")?;
+    machine.done("activate alice", "batterystaple", "")?;
+    machine.check("echo noise > /home/alice/.identity")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.kill_daemon()?;
+    machine.check("cp /root/alice.identity /var/lib/systemd/home/")?;
+    machine.start_daemon()?;
+    machine.done("repair --yes alice", "batterystaple", "")?;
+    // (Its counters of attempts are the daemon's, who has counted since.)
+    let date = |file: &str| machine.check(&format!("grep -o '\"lastChangeUSec\".*[0-9]' {file}"));
+    let kept = date("/var/lib/systemd/home/alice.home.*.identity.backup")?;
+    assert_eq!(kept, date("/root/alice.identity")?);
+    assert_ne!(kept, date("/var/lib/systemd/home/alice.identity")?);
+    machine.done("activate alice", "batterystaple", "")?;
+    assert_eq!(machine.check("cat /home/alice/.identity.*.backup")?, "noise\n");
+    machine.check("grep -q alice /home/alice/.identity")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.done("remove alice", "", "")?;
+    machine.check("! ls -d /var/lib/systemd/home/alice*").map(drop)
+}

@@ -1,10 +1,13 @@
 //! The host's copies of the records: `NAME.identity`.
 
 use super::{Folders, remove_file, write_whole};
-use crate::sys::durable::Existing;
+use crate::sys::durable::{self, Existing};
 use records::{Record, Sections, UserName};
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// How a file ends that has a host record as a repair found it.
+const OF_RECORD: &str = ".identity.backup";
 
 /// Why a host record cannot be used. The file stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -85,16 +88,26 @@ impl Folders {
         remove_file(&self.record_path(user))
     }
 
-    /// Where a repair of this second keeps what it writes over.
+    /// Where a repair of this second keeps what it writes over of the home's storage.
     pub fn backup_path(&self, user: &UserName, seconds: u64) -> PathBuf {
         self.state.join(format!("{user}.home.{seconds}.backup"))
+    }
+
+    /// Keeps the host record as it is, whatever is in it, for a repair of this second that writes over it. Where it is;
+    /// `None`: there is none.
+    pub fn keep_record(&self, user: &UserName, seconds: u64) -> io::Result<Option<PathBuf>> {
+        let (from, to) = (format!("{user}.identity"), format!("{user}.home.{seconds}{OF_RECORD}"));
+        let kept = durable::keep(durable::directory(&self.state)?, &from, &to)?;
+        Ok(kept.then(|| self.state.join(to)))
     }
 
     /// The files that have what repairs have kept of a home, with the key slots of then.
     pub fn backups(&self, user: &UserName) -> io::Result<Vec<PathBuf>> {
         let begin = format!("{user}.home.");
         let is_ours = |name: &str| {
-            let date = name.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(".backup"));
+            let date = name
+                .strip_prefix(&begin)
+                .and_then(|rest| [OF_RECORD, ".backup"].into_iter().find_map(|end| rest.strip_suffix(end)));
             date.is_some_and(|date| !date.is_empty() && date.bytes().all(|byte| byte.is_ascii_digit()))
         };
         Ok(names(&self.state, &is_ours)?.iter().map(|name| self.state.join(name)).collect())
@@ -174,10 +187,17 @@ mod tests {
             fs::write(folders.state.join(name), "x").expect("written");
         }
         fs::write(&backup, "key slots").expect("written");
+        let record = folders.keep_record(&alice(), 1_700_000_000).expect("kept").expect("there is one");
+        assert_eq!(fs::read(&record).expect("reads"), b"x");
+        assert_eq!(folders.keep_record(&UserName::parse("bob").expect("valid"), 17).expect("looked"), None);
         folders.collect_unfinished();
         assert!(!folders.state.join(unfinished).exists() && backup.exists());
-        assert_eq!(folders.forget_backups(&alice()).expect("removed"), 1);
-        assert!(!backup.exists() && others.iter().all(|name| folders.state.join(name).exists()));
+        assert_eq!(folders.forget_backups(&alice()).expect("removed"), 2);
+        assert!(
+            !backup.exists()
+                && !record.exists()
+                && others.iter().all(|name| folders.state.join(name).exists())
+        );
         assert_eq!(folders.forget_backups(&alice()).expect("removed"), 0);
     }
 

@@ -100,15 +100,17 @@ pub trait Keeps {
 
 /// Storage with layers that can be damaged, and rebuilt.
 pub trait Mends {
-    /// Rebuilds what can be rebuilt without a key; what there is of it goes to a file at `backup` first. What was
-    /// done, in words.
-    fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure>;
+    /// Rebuilds what can be rebuilt without a key; what it writes over goes to a file at `backup` first.
+    fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure>;
 
-    /// Has the file system repaired by its own program.
+    /// Keeps what a repair with a key may write over in a file at `backup`. It is refused while somebody has the storage open.
+    fn keep(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure>;
+
+    /// Has the file system repaired by its own program. What that writes over is kept nowhere.
     fn repair_file_system(
         &self,
         keys: &[Secret],
-        vouched: Vouched,
+        how: (Kept, Vouched),
         steps: &mut dyn Steps,
     ) -> Result<(), Failure>;
 
@@ -123,6 +125,31 @@ pub trait Mends {
     ) -> Result<(), Failure>;
 }
 
+/// Shows that a repair has kept what it may write over of tables, marks and headers: without it none opens a storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept(());
+
+impl Kept {
+    /// A storage with nothing that could be rebuilt has nothing to keep but its record.
+    pub fn of_no_layers(backend: &dyn Backend) -> Option<Self> {
+        backend.mends().is_none().then_some(Self(()))
+    }
+
+    /// For whoever has just kept it.
+    pub(in crate::storage) fn new() -> Self {
+        Self(())
+    }
+}
+
+/// What was done without a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mended {
+    /// In words.
+    pub done: Vec<String>,
+    /// Whether what was there has been kept; `None`: nothing was written over.
+    pub kept: Option<Kept>,
+}
+
 /// What a storage is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
@@ -130,6 +157,8 @@ pub enum Opening {
     Inspect,
     /// Changing keys and records of a home that is mounted or not.
     Change(Mounted),
+    /// The same of one that is not mounted, and damaged.
+    Repair(Kept),
     /// Making the home available.
     Activate,
 }

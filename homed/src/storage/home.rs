@@ -56,6 +56,11 @@ impl HomeDirectory {
             .during("writing .identity")
     }
 
+    /// Keeps `.identity`, whatever it is, under another name beside it; whether there is one.
+    pub fn keep_record(&self, name: &str) -> Result<bool, Failure> {
+        durable::keep(&self.fd, IDENTITY, name).during("keeping .identity as it was")
+    }
+
     /// The directory as somebody sees it whose files become the home's own: what is given to that user, or that group, is
     /// stored as the home's.
     pub fn seen_by(&self, own: Own) -> Result<OwnedFd, Failure> {

@@ -27,7 +27,8 @@ pub mod traces;
 pub mod whereabouts;
 
 pub use backend::{
-    Backend, Keeps, Locks, Mends, NewHome, Opening, Resized, Resizes, Seal, Settled, Tends, Unsealed,
+    Backend, Keeps, Kept, Locks, Mended, Mends, NewHome, Opening, Resized, Resizes, Seal, Settled, Tends,
+    Unsealed,
 };
 pub use home::{HomeDirectory, Own};
 use kind::{Kind, Parts};

@@ -98,6 +98,18 @@ pub fn name(unfinished: &Path, path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |around| folder(around).and_then(sync_directory))
 }
 
+/// Gives what has a name in this directory a second one there, durably; whether it is there. What is written to the first
+/// name by [`write`] leaves the second alone. The error is `AlreadyExists` where something has that.
+pub fn keep(directory: impl AsFd, name: &str, second: &str) -> io::Result<bool> {
+    match rustix::fs::linkat(&directory, name, &directory, second, AtFlags::empty()) {
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        linked => {
+            linked?;
+            sync_directory(&directory).map(|()| true)
+        }
+    }
+}
+
 /// Makes the names in a directory durable.
 pub fn sync_directory(directory: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::fsync(directory)?)
@@ -161,6 +173,21 @@ mod tests {
         assert_eq!(read_foreign(&directory, "x", 10).expect("read"), b"one");
         assert_eq!(folder.path().join("x").metadata().expect("stat").mode() & 0o777, 0o400);
         assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn what_is_kept_under_a_second_name_stays_when_the_first_is_written() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let directory = directory(folder.path()).expect("opens");
+        let me = folder.path().metadata().expect("stat");
+        let owner = Owner { uid: me.uid(), gid: me.gid(), mode: 0o600 };
+        assert!(!keep(&directory, "x", "y").expect("looked"));
+        replace(&directory, "x", b"one", owner).expect("written");
+        assert!(keep(&directory, "x", "y").expect("kept"));
+        replace(&directory, "x", b"two", owner).expect("written");
+        assert_eq!(read_foreign(&directory, "y", 10).expect("read"), b"one");
+        let taken = keep(&directory, "x", "y").expect_err("the name is taken");
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
     }
 
     #[test]

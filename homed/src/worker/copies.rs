@@ -7,7 +7,7 @@
 mod write;
 
 use super::first::First;
-use super::state;
+use super::state::{self, Backups};
 use crate::job::{Context, Failure, Job, Known, Steps, refuse};
 use crate::storage::HomeDirectory;
 use crate::token::{self, Offer};
@@ -35,6 +35,9 @@ pub struct Copies {
     stale_header: Staleness,
     stale_identity: Staleness,
     identity: Seen,
+    keeps: Option<Backups>,
+    /// What was kept of copies that were written over, in words.
+    pub kept: Vec<String>,
 }
 
 /// Whether a copy was looked at.
@@ -95,7 +98,14 @@ impl Copies {
             stale_header: Staleness::Stale,
             stale_identity: Staleness::Stale,
             identity: Seen::No,
+            keeps: None,
+            kept: Vec::new(),
         }
+    }
+
+    /// From now on copies in the home and on this machine are kept before they are written over.
+    pub fn keep(&mut self, backups: Backups) {
+        self.keeps = Some(backups);
     }
 
     /// Looks at the copy in the header. One that is signed by a stranger ends the job: only root of

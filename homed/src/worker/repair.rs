@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! without a key:  devices of killed runs → the image, as its plan says (`storage/luks/plan/mend.rs`)
-//! with one:       (file system, if that was asked for →) key slots → records → mark
+//! with one:       kept → (file system, if that was asked for →) key slots → records → mark
 //! ```
 //!
-//! Each step leaves a home that opens as well as before, so a power cut in between costs nothing. Tokens are asked once, before
-//! anything else.
+//! Each step leaves a home that opens as well as before, so a power cut in between costs nothing. What is written over is kept
+//! first: of the image's layers before any of it is written (`Kept` shows it), a record when it is. Of what its own program
+//! writes in a file system nothing is kept: that takes a wish of its own. Tokens are asked once, before anything else.
 
 use super::activate::{Offered, Unlocked, proven_first, unlocked_with};
 use super::check::{judge, look};
 use super::heal::{self, Given};
-use super::{Looked, state, steps::Reporter};
-use crate::job::{Failure, Job, Known, Mounted, Repair, Seen, Step};
-use crate::storage::{self, Opening, Spec, Then};
+use super::{Looked, state, state::Backups, steps::Reporter};
+use crate::job::{Failure, Job, Known, Repair, Seen, Step, Steps};
+use crate::storage::{self, Backend, Kept, Opening, Spec, Then};
 use records::health::{Finding, Kind, Report};
 use records::reconcile::Rule;
 use records::{Record, Refusal};
@@ -120,31 +121,17 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
         return Ok((Report { findings: before, actions }.sorted(), None));
     }
     drop(facts);
-    let mut actions = Vec::new();
+    let mut run = Run { known, backups: Backups::now(&job.record)?, kept: None, actions: Vec::new() };
     let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
     let without_key = before.iter().any(|finding| needs(finding) == Some(Needs::Nothing));
     if let Some(mends) = backend.mends().filter(|_| without_key) {
-        actions.extend(mends.mend(&state::backup_path(&job.record)?, steps)?);
+        let mended = mends.mend(&run.backups.storage(&job.record), steps)?;
+        run.actions.extend(mended.done);
+        run.kept = mended.kept;
     }
     let (mut record, mut offered) = (None, offered);
     if !job.credentials.is_empty() {
-        // What the layers above hid is seen now.
-        let facts = look(job, (Seen::Closed, known), &offered, steps)?;
-        let now = judge::judge(&facts);
-        let broken = how.file_system && now.iter().any(|finding| needs(finding) == Some(Needs::Leave));
-        if broken {
-            // The look before has mounted it: somebody vouches for it.
-            let vouched = facts.vouched.ok_or(Refusal::BadSignature)?;
-            if let Some(mends) = backend.mends() {
-                mends.repair_file_system(&offered.keys, vouched, steps)?;
-                actions.push("The file system was repaired by its own program.".into());
-            }
-        }
-        // A repair of the file system is a use of the home too: its mark goes with the rest.
-        if broken || now.iter().any(|finding| needs(finding) == Some(Needs::Key)) {
-            (record, offered) = with_key(job, known, offered, steps)?;
-            actions.extend(now.iter().filter(|finding| needs(finding) == Some(Needs::Key)).map(done));
-        }
+        (record, offered) = run.with_key(job, (backend.as_ref(), how), offered, steps)?;
     }
     let host = record.as_ref().map_or(known, |_| Known::Yes);
     let job = match &record {
@@ -152,8 +139,86 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
         None => duplicate(job),
     };
     let after = judge::judge(&look(&job, (Seen::Closed, host), &offered, steps)?);
-    actions.dedup();
-    Ok((Report { findings: after, actions }.sorted(), record))
+    run.actions.dedup();
+    Ok((Report { findings: after, actions: run.actions }.sorted(), record))
+}
+
+/// What a repair has done so far.
+struct Run {
+    known: Known,
+    backups: Backups,
+    /// What it may write over of the storage's layers is kept.
+    kept: Option<Kept>,
+    /// In words.
+    actions: Vec<String>,
+}
+
+impl Run {
+    /// What needs a key.
+    fn with_key<'a, W: Write>(
+        &mut self,
+        job: &'a Job,
+        (backend, how): (&dyn Backend, Repair),
+        offered: Offered<'a>,
+        steps: &mut Reporter<W>,
+    ) -> Result<(Option<Record>, Offered<'a>), Failure> {
+        // What the layers above hid is seen now.
+        let facts = look(job, (Seen::Closed, self.known), &offered, steps)?;
+        let now = judge::judge(&facts);
+        let broken = how.file_system && now.iter().any(|finding| needs(finding) == Some(Needs::Leave));
+        // The look has mounted it: somebody vouches for it.
+        let vouched = if broken { Some(facts.vouched.ok_or(Refusal::BadSignature)?) } else { None };
+        drop(facts);
+        if !broken && now.iter().all(|finding| needs(finding) != Some(Needs::Key)) {
+            return Ok((None, offered));
+        }
+        let kept = self.keep(job, backend, steps)?;
+        if let (Some(vouched), Some(mends)) = (vouched, backend.mends()) {
+            mends.repair_file_system(&offered.keys, (kept, vouched), steps)?;
+            self.actions.push("The file system was repaired by its own program.".into());
+        }
+        // A repair of the file system is a use of the home too: its mark goes with the rest.
+        let done = self.level(job, kept, offered, steps)?;
+        self.actions.extend(now.iter().filter(|finding| needs(finding) == Some(Needs::Key)).map(done_for));
+        Ok(done)
+    }
+
+    /// What may be written over with a key is kept first, if it is not.
+    fn keep(&mut self, job: &Job, backend: &dyn Backend, steps: &mut dyn Steps) -> Result<Kept, Failure> {
+        if let (None, Some(mends)) = (self.kept, backend.mends()) {
+            let mended = mends.keep(&self.backups.storage(&job.record), steps)?;
+            self.actions.extend(mended.done);
+            self.kept = mended.kept;
+        }
+        let kept = self.kept.or_else(|| Kept::of_no_layers(backend));
+        kept.ok_or_else(|| Failure::fault("what the repair would write over is not kept"))
+    }
+
+    /// Records, key slots and mark, as a login does it, without showing the home to anybody.
+    fn level<'a, W: Write>(
+        &mut self,
+        job: &'a Job,
+        kept: Kept,
+        offered: Offered<'a>,
+        steps: &mut Reporter<W>,
+    ) -> Result<(Option<Record>, Offered<'a>), Failure> {
+        let how = Opening::Repair(kept);
+        let Unlocked { offer, keys, mut copies, mut opened } =
+            unlocked_with(job, offered, (self.known, Rule::Any), how, steps)?;
+        copies.keep(self.backups);
+        proven_first(&copies, opened.as_mut(), &offer)?;
+        let home = opened.home(steps)?;
+        copies.see_identity(home, steps)?;
+        let proven = copies.prove(&offer)?;
+        let given = Given { tried: &keys, proven: &proven, offer: &offer };
+        heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps)?;
+        copies.write_identity(opened.as_mut(), steps)?;
+        let binding = if self.known == Known::Yes { Map::new() } else { opened.binding() };
+        let host = copies.write_host(job, binding, steps)?;
+        opened.finish(steps)?;
+        self.actions.append(&mut copies.kept);
+        Ok((host, Offered { offer, keys }))
+    }
 }
 
 fn duplicate(job: &Job) -> Job {
@@ -173,7 +238,7 @@ fn needs(finding: &Finding) -> Option<Needs> {
     mended_by(finding.kind).map(|(needs, _)| needs)
 }
 
-fn done(finding: &Finding) -> String {
+fn done_for(finding: &Finding) -> String {
     let what = mended_by(finding.kind).map_or("", |(_, what)| what);
     format!("Done: {what}.")
 }
@@ -195,30 +260,16 @@ fn planned(findings: &[Finding], how: Repair, has_key: bool) -> Vec<String> {
             all.push(line);
         }
     }
+    let done = |finding: &&Finding| match needs(finding) {
+        Some(Needs::Nothing) => !matches!(finding.kind, Kind::StaleDevices | Kind::TemporaryImages),
+        Some(Needs::Key) => has_key,
+        Some(Needs::Leave) => has_key && how.file_system,
+        None => false,
+    };
+    if findings.iter().any(|finding| done(&finding)) {
+        all.insert(0, "It will keep what it writes over first.".into());
+    }
     all
-}
-
-/// Records, key slots and mark, as a login does it, without showing the home to anybody.
-fn with_key<'a, W: Write>(
-    job: &'a Job,
-    known: Known,
-    offered: Offered<'a>,
-    steps: &mut Reporter<W>,
-) -> Result<(Option<Record>, Offered<'a>), Failure> {
-    let how = Opening::Change(Mounted::No);
-    let Unlocked { offer, keys, mut copies, mut opened } =
-        unlocked_with(job, offered, (known, Rule::Any), how, steps)?;
-    proven_first(&copies, opened.as_mut(), &offer)?;
-    let home = opened.home(steps)?;
-    copies.see_identity(home, steps)?;
-    let proven = copies.prove(&offer)?;
-    let given = Given { tried: &keys, proven: &proven, offer: &offer };
-    heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps)?;
-    copies.write_identity(opened.as_mut(), steps)?;
-    let binding = if known == Known::Yes { Map::new() } else { opened.binding() };
-    let host = copies.write_host(job, binding, steps)?;
-    opened.finish(steps)?;
-    Ok((host, Offered { offer, keys }))
 }
 
 #[cfg(test)]
@@ -231,8 +282,11 @@ mod tests {
             [Kind::FirstTableDamaged, Kind::HeaderRecordMissing, Kind::FileSystemErrors, Kind::ImageSound]
                 .map(Finding::plain);
         let plan = |file_system, has_key| planned(&findings, Repair { dry_run: true, file_system }, has_key);
-        assert_eq!(plan(true, true).iter().filter(|line| line.starts_with("It will")).count(), 3);
-        assert_eq!(plan(false, true).iter().filter(|line| line.starts_with("It will")).count(), 2);
-        assert_eq!(plan(true, false).iter().filter(|line| line.starts_with("It will")).count(), 1);
+        let will = |plan: Vec<String>| plan.iter().filter(|line| line.starts_with("It will")).count();
+        assert_eq!([plan(true, true), plan(false, true), plan(true, false)].map(will), [4, 3, 2]);
+        assert!(plan(true, false)[0].contains("keep what it writes over first"));
+        // Nothing is written over where devices are closed, or unfinished images deleted.
+        let swept = [Kind::StaleDevices, Kind::TemporaryImages].map(Finding::plain);
+        assert_eq!(planned(&swept, Repair { dry_run: true, file_system: true }, true).len(), 2);
     }
 }

@@ -66,10 +66,41 @@ pub fn blob_folder(record: &Record) -> String {
     Folders::default().blob_folder(record.user()).display().to_string()
 }
 
-/// Where a repair keeps what it writes over: a name that nothing has yet.
-pub fn backup_path(record: &Record) -> Result<PathBuf, Failure> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).during("reading the clock")?.as_secs();
-    Ok(Folders::default().backup_path(record.user(), now))
+/// Where a repair keeps what it writes over, under names that no other has.
+#[derive(Debug, Clone, Copy)]
+pub struct Backups {
+    seconds: u64,
+}
+
+impl Backups {
+    /// Those of now, or of the next second that nothing is called by.
+    pub fn now(record: &Record) -> Result<Self, Failure> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).during("reading the clock")?.as_secs();
+        let kept = Folders::default().backups(record.user()).during("looking for what repairs have kept")?;
+        let is_free = |seconds: &u64| {
+            let begin = format!("{}.home.{seconds}.", record.user());
+            !kept
+                .iter()
+                .any(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begin)))
+        };
+        Ok(Self { seconds: (now..).find(is_free).unwrap_or(now) })
+    }
+
+    /// That of the storage's tables, marks and headers.
+    pub fn storage(self, record: &Record) -> PathBuf {
+        Folders::default().backup_path(record.user(), self.seconds)
+    }
+
+    /// Name of that of the record in the home, beside it.
+    pub fn identity(self) -> String {
+        format!(".identity.{}.backup", self.seconds)
+    }
+
+    /// Keeps the record of this machine; where it is, if there is one.
+    pub fn keep_host(self, record: &Record) -> Result<Option<PathBuf>, Failure> {
+        let kept = Folders::default().keep_record(record.user(), self.seconds);
+        kept.during("keeping the record of this machine as it was")
+    }
 }
 
 /// Removes the pictures on this machine.

@@ -10,16 +10,16 @@ use super::perform::sweep::{refuse_what_is_open, sweep, sweep_all};
 use super::plan::mend::Wish;
 use super::plan::sweep::Reach;
 use super::read_only::{Looking, Source};
-use crate::job::{Context, Failure, Mounted, Step, Steps};
-use crate::storage::Opening;
+use crate::job::{Context, Failure, Step, Steps};
 use crate::storage::luks::spec::Spec;
 use crate::storage::parts::image;
+use crate::storage::{Kept, Mended, Opening};
 use records::Secret;
 use records::signature::Vouched;
 use std::path::Path;
 
-/// Rebuilds it; what was done, in words.
-pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure> {
+/// Rebuilds it.
+pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure> {
     let mut done = sweep_all(spec, Reach::BareLoopsOfOthers)?;
     let file = image::open(&spec.image, image::Access::Write)?;
     let place = header::locate(&file, spec)?;
@@ -32,7 +32,18 @@ pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<Str
     if stands.has_odd_table() {
         steps.warn("The image's partition table does not fit its size; it was left alone.".into());
     }
-    Ok(done)
+    Ok(Mended { done, kept: stands.kept.then(Kept::new) })
+}
+
+/// Keeps what a repair may write over once it has a key.
+pub fn keep(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure> {
+    let mut done = sweep_all(spec, Reach::BareLoopsOfOthers)?;
+    let file = image::open(&spec.image, image::Access::Write)?;
+    let place = header::locate(&file, spec)?;
+    let mut on_image = OnImage::new(spec, &file, place, Some(backup));
+    let stands = reach(&mut on_image, Wish::Kept, steps)?;
+    done.append(&mut on_image.done);
+    Ok(Mended { done, kept: stands.kept.then(Kept::new) })
 }
 
 /// Shows what is left.
@@ -63,8 +74,8 @@ pub fn rescue(
 pub fn repair_file_system(
     spec: &Spec,
     keys: &[Secret],
-    vouched: Vouched,
+    (kept, vouched): (Kept, Vouched),
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
-    LuksOpened::new(spec, Opening::Change(Mounted::No), keys, steps)?.repair_file_system(vouched, steps)
+    LuksOpened::new(spec, Opening::Repair(kept), keys, steps)?.repair_file_system(vouched, steps)
 }

@@ -14,8 +14,8 @@ use super::examined::{Examination, Examined};
 use super::parts::image::Blocks;
 use super::parts::{image, mapped};
 use super::{
-    Backend, Keeps, Kind, Locks, Mends, NewHome, Opened, Opening, Parts, Resized, Resizes, Seal, Settled,
-    Tends, Unsealed,
+    Backend, Keeps, Kept, Kind, Locks, Mended, Mends, NewHome, Opened, Opening, Parts, Resized, Resizes,
+    Seal, Settled, Tends, Unsealed,
 };
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Snapshots, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
@@ -199,17 +199,21 @@ impl Keeps for Luks {
 }
 
 impl Mends for Luks {
-    fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Vec<String>, Failure> {
+    fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure> {
         mend::mend(&self.spec, backup, steps)
+    }
+
+    fn keep(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure> {
+        mend::keep(&self.spec, backup, steps)
     }
 
     fn repair_file_system(
         &self,
         keys: &[Secret],
-        vouched: Vouched,
+        how: (Kept, Vouched),
         steps: &mut dyn Steps,
     ) -> Result<(), Failure> {
-        mend::repair_file_system(&self.spec, keys, vouched, steps)
+        mend::repair_file_system(&self.spec, keys, how, steps)
     }
 
     fn rescue(

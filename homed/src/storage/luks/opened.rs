@@ -73,7 +73,7 @@ impl LuksOpened {
     /// Opens the image and tries the keys on a copy of its header. Nothing is changed so far.
     pub fn new(spec: &Spec, how: Opening, keys: &[Secret], steps: &mut dyn Steps) -> Result<Self, Failure> {
         steps.enter(Step::Unlock)?;
-        let writes = matches!(how, Opening::Activate | Opening::Change(crate::job::Mounted::No));
+        let writes = !is_mounted(how) && how != Opening::Inspect;
         if writes {
             sweep(spec)?;
         }

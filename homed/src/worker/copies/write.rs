@@ -3,7 +3,7 @@
 use super::{Copies, Staleness};
 use crate::job::{Failure, Job, Step, Steps};
 use crate::storage::{InOrder, Opened};
-use crate::worker::state;
+use crate::worker::state::{self, Backups};
 use records::{Record, Sections};
 
 impl Copies {
@@ -40,7 +40,13 @@ impl Copies {
     pub fn write_identity(&mut self, opened: &mut dyn Opened, steps: &mut dyn Steps) -> Result<(), Failure> {
         if self.stale_identity == Staleness::Stale {
             steps.enter(Step::WriteIdentity)?;
-            opened.home(steps)?.write_record(self.winner()?)?;
+            let home = opened.home(steps)?;
+            if let Some(name) = self.keeps.map(Backups::identity)
+                && home.keep_record(&name)?
+            {
+                self.kept.push(format!("The home's record as it was is kept beside it, as {name}."));
+            }
+            home.write_record(self.winner()?)?;
             self.stale_identity = Staleness::Current;
         }
         Ok(())
@@ -86,6 +92,11 @@ impl Copies {
             return Ok(None);
         }
         steps.enter(Step::WriteHost)?;
+        if let Some(backups) = self.keeps
+            && let Some(kept) = backups.keep_host(&job.record)?
+        {
+            self.kept.push(format!("This machine's record as it was is kept in {}.", kept.display()));
+        }
         state::save(job, &host)?;
         self.host = Some(host.clone());
         Ok(Some(host))

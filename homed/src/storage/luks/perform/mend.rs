@@ -3,6 +3,7 @@
 use crate::job::{self, Failure, Steps};
 use crate::storage::luks::plan::mend::{Next, Situation, Step, Which, Wish, next};
 
+mod kept;
 mod on_image;
 
 pub use on_image::OnImage;
@@ -38,7 +39,7 @@ pub fn reach(mends: &mut dyn Mends, wish: Wish, steps: &mut dyn Steps) -> Result
         let done = if again { Err(in_vain(step)) } else { mends.perform(step, steps) };
         match done {
             Ok(()) => {}
-            Err(failure) if wish == Wish::Rebuilt => return Err(failure),
+            Err(failure) if matches!(wish, Wish::Rebuilt | Wish::Kept) => return Err(failure),
             Err(failure) => {
                 steps.warn(format!("{}: {}", left(step), failure.text()));
                 failed.push(step);

@@ -1,8 +1,9 @@
 //! Rebuilding what an image has twice, and bringing its file in line with its table: which step is next. No IO.
 //!
 //! ```text
-//! rebuilt:  unfinished images away → another machine's mark away → file as its table → kept → table → encryption header
-//! opened:                                                          file as its table →        table
+//! rebuilt:  unfinished images away → kept → another machine's mark away → file as its table → table → encryption header
+//! kept:                              kept
+//! opened:                                                                 file as its table → table
 //! ```
 //!
 //! Each step is on disk before the next, and none needs a key; what needs one (key slots, records, the file system) has
@@ -10,7 +11,9 @@
 //!
 //! * Of an image that somebody has open nothing is changed.
 //! * Of a table one copy is written at a time, and only one that is not sound: a power cut within leaves the other.
-//! * What is written over is kept first, whole and under a name of its own. (Not by a login: it takes the sound copy.)
+//! * Whatever a repair writes over is kept first, whole and under a name of its own; also before it goes on with a key.
+//!   (Not by a login: of what has two copies it writes over the one that is not sound, and of an image that has neither
+//!   table it writes over what lies outside of a file system that is whole.)
 //! * The table of an image that was cut short tells how much is missing, and where there is none, nothing tells whether
 //!   something is. It is written once the file system is known to fit what is there.
 
@@ -25,6 +28,8 @@ pub enum Wish {
     Opened,
     /// The same, and its file system is known to fit what is there.
     OpenedAndFits,
+    /// A repair goes on with a key: what it may write over is kept, and nothing else is done.
+    Kept,
     /// All is to be there twice again.
     Rebuilt,
 }
@@ -88,7 +93,7 @@ pub enum Step {
     ForgetElsewhere,
     /// Cuts the file off where its table ends: finishes a shrink, takes a growth back.
     CutFile,
-    /// Keeps the places of tables and headers in a file.
+    /// Keeps the places of tables, marks and headers in a file.
     Keep,
     /// Writes one copy of the table.
     WriteTable(Which),
@@ -150,16 +155,19 @@ pub fn next(stands: &Situation, wish: Wish, failed: &[Step]) -> Next {
     if stands.used == Used::Yes && has(Mend::NobodyUses) {
         return Next::InUse;
     }
-    let rebuilds = wish == Wish::Rebuilt;
-    let table = stands.table_due(wish).map(Step::WriteTable);
+    let (rebuilds, changes) = (wish == Wish::Rebuilt, wish != Wish::Kept);
+    let table = stands.table_due(wish).filter(|_| changes).map(Step::WriteTable);
     let header = rebuilds && stands.header_due();
-    let keeps = rebuilds && !stands.kept && (table.is_some() || header) && has(Mend::KeptFirst);
+    let elsewhere = rebuilds && stands.elsewhere;
+    let cuts = changes && stands.is_longer();
+    let writes = table.is_some() || header || elsewhere || cuts;
+    let keeps = !stands.kept && (!changes || rebuilds && writes) && has(Mend::KeptFirst);
     let due = |is: bool, step: Step| is.then_some(step);
     [
         due(rebuilds && stands.unfinished, Step::RemoveUnfinished),
-        due(rebuilds && stands.elsewhere, Step::ForgetElsewhere),
-        due(stands.is_longer(), Step::CutFile),
         due(keeps, Step::Keep),
+        due(elsewhere, Step::ForgetElsewhere),
+        due(cuts, Step::CutFile),
         table,
         due(header, Step::WriteHeader),
     ]

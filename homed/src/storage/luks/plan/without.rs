@@ -87,6 +87,12 @@ mends! {
     NobodyUses,
     /// What is written over by a repair is kept first.
     KeptFirst,
+    /// Also before it goes on with a key. (The type of an opening sees to it.)
+    #[cfg(test)]
+    KeptWithKey,
+    /// What is kept is on disk before anything is written over.
+    #[cfg(test)]
+    KeptOnDisk,
     /// Of a partition table one copy is on disk before the other is written.
     #[cfg(test)]
     OneTable,

@@ -28,6 +28,8 @@ fn next_data(file: &File, from: u64) -> io::Result<Option<u64>> {
     match rustix::fs::seek(file, SeekFrom::Data(from)) {
         Ok(data) => Ok(Some(data)),
         Err(rustix::io::Errno::NXIO) => Ok(None),
+        // A disk knows of no holes, and of no such question either.
+        Err(rustix::io::Errno::INVAL) => Ok(Some(from)),
         Err(error) => Err(error.into()),
     }
 }

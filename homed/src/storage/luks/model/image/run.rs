@@ -17,11 +17,13 @@ use crate::storage::parts::superblock::Kind;
 pub enum Verb {
     Login,
     Repair,
+    /// The same with a key: it goes on as a login does.
+    RepairWithKey,
     Grow,
     Shrink,
 }
 
-pub const VERBS: [Verb; 4] = [Verb::Login, Verb::Repair, Verb::Grow, Verb::Shrink];
+pub const VERBS: [Verb; 5] = [Verb::Login, Verb::Repair, Verb::RepairWithKey, Verb::Grow, Verb::Shrink];
 
 /// One process that does a verb.
 pub struct Run {
@@ -30,8 +32,10 @@ pub struct Run {
     /// Operations so far.
     pub done: u32,
     dead: bool,
+    /// It is a repair: what it writes over is kept.
     rebuilds: bool,
-    kept: bool,
+    /// The file of what was kept has its name.
+    kept: File<bool>,
     /// What must never be, and was.
     pub broken: Option<String>,
 }
@@ -52,13 +56,14 @@ fn failed<T>() -> Result<T, Failure> {
 
 impl Run {
     pub fn new(image: Image, cut: Option<(u32, How)>) -> Self {
-        Self { image, cut, done: 0, dead: false, rebuilds: false, kept: false, broken: None }
+        Self { image, cut, done: 0, dead: false, rebuilds: false, kept: File::new(false), broken: None }
     }
 
     /// Whether it was done.
     pub fn verb(&mut self, verb: Verb) -> bool {
         let ended = match verb {
             Verb::Repair => self.repair(),
+            Verb::RepairWithKey => self.repair().and_then(|()| self.repair_with_key()),
             Verb::Login => self.opened(|_| Ok(())),
             Verb::Grow => self.opened(|run| run.resize(LARGE)),
             Verb::Shrink => self.opened(|run| run.resize(SMALL)),
@@ -86,6 +91,9 @@ impl Run {
         if self.image.used {
             self.broken = Some("it was changed while somebody has it open".into());
         }
+        if self.rebuilds && !self.kept.on_disk() {
+            self.broken = Some("it was written over, and what was there is not kept".into());
+        }
         part(&mut self.image).write(content);
         Ok(())
     }
@@ -94,6 +102,14 @@ impl Run {
     fn repair(&mut self) -> Result<(), Failure> {
         self.rebuilds = true;
         reach(self, Wish::Rebuilt, &mut Mute).map(drop)
+    }
+
+    /// As `worker/repair.rs`.
+    fn repair_with_key(&mut self) -> Result<(), Failure> {
+        if has(Mend::KeptWithKey) {
+            reach(self, Wish::Kept, &mut Mute)?;
+        }
+        self.opened(|_| Ok(()))
     }
 
     /// As `opened.rs`: marked, level, attached, checked, its file system as large as its device, and closed in the end.
@@ -211,15 +227,11 @@ impl Mends for Run {
             resizing: *image.note.read(),
             table: table.map(|(table, copies)| Found { size: table.size, sector: table.sector, copies }),
             headers: Some(headers),
-            kept: self.kept,
+            kept: *self.kept.read(),
         })
     }
 
     fn perform(&mut self, step: Step, _steps: &mut dyn Steps) -> Result<(), Failure> {
-        let writes_over = matches!(step, Step::WriteTable(_) | Step::WriteHeader);
-        if self.rebuilds && writes_over && !self.kept {
-            self.broken = Some(format!("{step:?}, and what was there is not kept"));
-        }
         match step {
             Step::RemoveUnfinished => {
                 self.tick()?;
@@ -234,7 +246,11 @@ impl Mends for Run {
             Step::Keep => {
                 self.tick()?;
                 self.image.flush();
-                self.kept = true;
+                self.kept.write(true);
+                self.tick()?;
+                if has(Mend::KeptOnDisk) {
+                    self.kept.flush();
+                }
                 Ok(())
             }
             Step::WriteTable(which) => self.write_table(which),

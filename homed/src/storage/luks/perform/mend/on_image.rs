@@ -1,6 +1,6 @@
 //! An image on this machine, and the steps that rebuild it.
 
-use super::Mends;
+use super::{Mends, kept};
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::luks::header::{self, HeaderCopy, Place};
 use crate::storage::luks::header_copies;
@@ -11,19 +11,13 @@ use crate::storage::parts::below::Below;
 use crate::storage::parts::{image, mark};
 use crate::sys::cryptsetup::Luks;
 use crate::sys::waiting::wait_until;
-use crate::sys::{blockdev, durable, loopdev};
+use crate::sys::{blockdev, loopdev};
 use records::Refusal;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-const MIB: u64 = 1 << 20;
-/// How much of the image's beginning is kept: 1 MiB of table, 16 MiB of header.
-const HEAD: u64 = 17 * MIB;
-/// How much of its end.
-const TAIL: u64 = MIB;
 /// The longest that others may read a device that was detached.
 const READ_BY_UDEV: Duration = Duration::from_secs(3);
 
@@ -87,7 +81,9 @@ impl<'a> OnImage<'a> {
 
     fn keep(&mut self) -> Result<(), Failure> {
         let Some(backup) = self.backup else { return Err(Failure::fault("there is no place to keep it")) };
-        keep(self.image, backup)?;
+        let length = blockdev::length(self.image).during("looking at the image")?;
+        let places = kept::places(length, &self.place, self.header_size());
+        kept::keep(self.image, &places, backup)?;
         self.kept = true;
         self.done.push(format!(
             "What was there is kept in {}: as sparse as it is, it has the beginning and the end of the image. \
@@ -134,6 +130,12 @@ impl<'a> OnImage<'a> {
         }
         self.done.push("The encryption header was written anew, both copies.".into());
         Ok(())
+    }
+
+    /// Bytes of the encryption header with its key slots; `None`: it does not say.
+    fn header_size(&self) -> Option<u64> {
+        let facts = HeaderCopy::read(self.image, &self.place, self.spec).ok()?.luks.facts().ok()?;
+        Some(facts.data_offset)
     }
 
     fn headers(&self) -> crate::storage::examined::Headers {
@@ -185,27 +187,4 @@ impl Mends for OnImage<'_> {
             Ok(()) => Refusal::HomeInUse.into(),
         }
     }
-}
-
-/// Keeps beginning and end of the image in a sparse file of the same size, durably. It has its name when it is whole: half a
-/// backup would be taken for a whole one. What a cut leaves of it is collected when the daemon starts.
-fn keep(file: &File, backup: &Path) -> Result<(), Failure> {
-    let unfinished = durable::unfinished(backup);
-    let kept = || -> io::Result<()> {
-        // What is kept is of an image that a power cut does not take away.
-        file.sync_all()?;
-        let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        let size = blockdev::length(file)?;
-        copy.set_len(size)?;
-        image::copy_range(file, &copy, 0..HEAD.min(size))?;
-        image::copy_range(file, &copy, size.saturating_sub(TAIL)..size)?;
-        copy.sync_all()?;
-        durable::name(&unfinished, backup)
-    };
-    let kept = kept();
-    if kept.is_err() {
-        // Already failing: what matters is the first error.
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    kept.during(format!("keeping what was there in {}", backup.display()))
 }
