@@ -118,7 +118,7 @@ pub const RECORD_ROWS: &[Row] = &[
     special("tmp-limit", NONE, One("BYTES|PERCENT"), Special::Limit("tmpLimit", "tmpLimitScale"), "Most the user may store in /tmp"),
     special("dev-shm-limit", NONE, One("BYTES|PERCENT"), Special::Limit("devShmLimit", "devShmLimitScale"), "Most the user may store in /dev/shm"),
     // storage
-    set("storage", NONE, "STORAGE", ("storage", OneOf(&["luks", "fscrypt", "directory", "subvolume", "cifs"]), MatchedThis), "Kind of storage: luks (default), directory, subvolume (of btrfs; elsewhere a folder); fscrypt and cifs cannot be used yet"),
+    set("storage", NONE, "STORAGE", ("storage", OneOf(&["luks", "fscrypt", "directory", "subvolume", "cifs"]), MatchedThis), "Kind of storage: luks (default), directory, subvolume (of btrfs; elsewhere a folder), fscrypt (a folder that ext4 or f2fs encrypts); cifs cannot be used yet"),
     set("image-path", NONE, "PATH", ("imagePath", Path, MatchedThis), "Path of image file or folder"),
     set("drop-caches", NONE, "BOOL", ("dropCaches", Bool, Matched), "Empty the kernel's caches on deactivation"),
     set("fs-type", NONE, "TYPE", ("fileSystemType", OneOf(&["btrfs", "ext4", "xfs"]), MatchedThis), "File system in the image: btrfs, ext4, xfs"),

@@ -47,7 +47,8 @@ impl Facts for System {
 
     fn parts(&self, place: &Place) -> Option<Parts> {
         let parts = kind::of(place.kind)?.parts;
-        Some(Parts { locks: parts.locks, resizes: parts.resizes, tends: parts.tends })
+        let kind::Parts { keyed, locks, resizes, tends } = parts;
+        Some(Parts { keyed, locks, resizes, tends })
     }
 
     fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {

@@ -36,7 +36,9 @@ impl Place {
 /// What a kind of storage can do beside what all can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parts {
-    /// It has a key that can be taken out of memory.
+    /// It has a key: closed, it cannot be read without.
+    pub keyed: bool,
+    /// That key can be taken out of memory while it is open.
     pub locks: bool,
     /// It has a size.
     pub resizes: bool,
@@ -46,7 +48,7 @@ pub struct Parts {
 
 impl Parts {
     /// All of it.
-    pub const ALL: Self = Self { locks: true, resizes: true, tends: true };
+    pub const ALL: Self = Self { keyed: true, locks: true, resizes: true, tends: true };
 }
 
 /// Yes or no about storage.

@@ -74,33 +74,37 @@ impl Home {
         let Fate::Stays = self.want(wanted, turn) else { return };
     }
 
-    /// The same before the machine sleeps: what has no key is as safe asleep as closed, and keeps nobody's machine awake.
+    /// The same before the machine sleeps: what has no key is as safe asleep as closed, and keeps nobody's machine awake; neither
+    /// does what has one that nobody could take out of memory, and it is told that it stays there.
     pub fn lock_for_sleep(&mut self, wanted: Wanted, turn: &mut Turn) {
-        if !self.has_nothing_to_lose(turn) {
+        if !self.is_left_open(turn) {
             return self.lock_unasked(wanted, turn);
         }
-        self.log(
-            turn,
-            &format!(
-                "{}: stays open in the sleep: a home of this kind has no key, and is readable on its disk",
-                self.user()
-            ),
-        );
+        let why = match self.has_no_key(turn.facts) {
+            true => "stays open in the sleep: a home of this kind has no key, and is readable on its disk",
+            false => {
+                "NOT LOCKED, its key stays in memory: a home of this kind cannot be locked while it is open \
+                 (homectl update --lock-level=terminate has it closed)"
+            }
+        };
+        self.log(turn, &format!("{}: {why}", self.user()));
         turn.answer(wanted.waiter, Ok(Answer::Done));
     }
 
-    /// Whether it is open, has no key, and nothing else was promised either (its processes ended, or their memory encrypted).
-    fn has_nothing_to_lose(&self, turn: &Turn) -> bool {
+    /// Whether it is open, of a kind that cannot be locked, and nothing else was promised either (its processes ended, or their
+    /// memory encrypted).
+    fn is_left_open(&self, turn: &Turn) -> bool {
         let promised = match self.record().on(turn.machine).lock_level.unwrap_or(turn.lock_level) {
             LockLevel::Strict | LockLevel::Terminate => true,
             LockLevel::Key | LockLevel::Cache => false,
         };
-        !promised && self.state(turn.facts).resting == Resting::Active && self.has_no_key(turn.facts)
+        let cannot = turn.facts.parts(self.place()).is_some_and(|parts| !parts.locks);
+        !promised && self.state(turn.facts).resting == Resting::Active && cannot
     }
 
     /// Whether it is of a kind that has none. Of one that is not known here nobody can tell.
     pub fn has_no_key(&self, facts: &dyn Facts) -> bool {
-        facts.parts(self.place()).is_some_and(|parts| !parts.locks)
+        facts.parts(self.place()).is_some_and(|parts| !parts.keyed)
     }
 
     pub(super) fn failed_lock(&self, why: &str) -> Failed {

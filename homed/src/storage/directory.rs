@@ -14,7 +14,7 @@ pub const KIND: Kind = Kind {
     is_one: |_, facts| facts.is_dir(),
     says: |_, _| None,
     is_folder: true,
-    parts: Parts { locks: false, resizes: false, tends: false },
+    parts: Parts { keyed: false, locks: false, resizes: false, tends: false },
     standing: folder::standing,
     traces: folder::traces,
     key: |_| Vec::new(),

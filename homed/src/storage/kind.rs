@@ -3,7 +3,7 @@
 
 use super::traces::{Trace, Traces};
 use super::whereabouts::{Clues, Kernel, Standing};
-use super::{directory, luks, subvolume};
+use super::{directory, fscrypt, luks, subvolume};
 use records::{FullName, Storage};
 use std::fs::Metadata;
 use std::io;
@@ -12,8 +12,9 @@ use std::path::Path;
 /// All there are. A new one is a line here, and a file.
 pub const KINDS: &[Kind] = &[
     luks::KIND,
-    // A subvolume is a directory, too: it is asked first.
+    // A subvolume is a directory, too, and so is a folder that is encrypted: they are asked first.
     subvolume::KIND,
+    fscrypt::KIND,
     directory::KIND,
 ];
 
@@ -41,7 +42,9 @@ pub struct Kind {
 /// What a kind can do beside what all can: which parts its backends have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Parts {
-    /// Its key can be taken out of memory.
+    /// It has a key: closed, it cannot be read without.
+    pub keyed: bool,
+    /// That key can be taken out of memory while it is open.
     pub locks: bool,
     /// Its size can be changed.
     pub resizes: bool,
@@ -91,6 +94,7 @@ mod tests {
             let spec = Spec::of(&record, &machine()).expect("it has a place");
             let backend = crate::storage::backend(spec).expect("it can be used");
             let parts = Parts {
+                keyed: kind.parts.keyed || backend.locks().is_some(),
                 locks: backend.locks().is_some(),
                 resizes: backend.resizes().is_some(),
                 tends: backend.tends().is_some(),

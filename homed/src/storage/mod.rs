@@ -11,6 +11,7 @@ pub mod derive;
 mod directory;
 pub mod examined;
 mod folder;
+mod fscrypt;
 mod home;
 pub mod kind;
 mod luks;
@@ -46,6 +47,7 @@ type Make = fn(Spec) -> Result<Box<dyn Backend>, Failure>;
 const BACKENDS: &[(Storage, Make)] = &[
     (luks::KIND.storage, luks::backend),
     (subvolume::KIND.storage, subvolume::backend),
+    (fscrypt::KIND.storage, fscrypt::backend),
     (directory::KIND.storage, directory::backend),
 ];
 

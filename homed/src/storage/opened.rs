@@ -32,16 +32,19 @@ pub trait Opened {
     fn vault(&mut self) -> Option<&mut dyn Vault>;
 }
 
-/// Storage with keys, and a record outside of the home directory: opened with one of them.
+/// Storage with keys: opened with one of them.
 pub trait Vault: Opened {
     /// Which of the keys fitted.
     fn key(&self) -> usize;
 
     /// The record the storage itself keeps, outside of the file system; an error says why it cannot
-    /// be read (it can be written anew).
-    fn record(&self) -> Result<&Record, &str>;
+    /// be read (it can be written anew). `None`: it keeps none, and the one in the home directory is all.
+    fn record(&self) -> Option<Result<&Record, &str>>;
 
-    /// Replaces that record, durably. Whoever has settled the keys may.
+    /// How an administrator looks at key slots and removes one, in words.
+    fn slots_by_hand(&self) -> &'static str;
+
+    /// Replaces that record, durably, where there is one. Whoever has settled the keys may.
     fn write_record(&mut self, record: &Record, settled: &InOrder) -> Result<(), Failure>;
 
     /// A key of 32 bytes for another purpose, made from the one the files are encrypted with.

@@ -21,7 +21,7 @@ pub const KIND: Kind = Kind {
     },
     says: |_, _| None,
     is_folder: true,
-    parts: Parts { locks: false, resizes: true, tends: false },
+    parts: Parts { keyed: false, locks: false, resizes: true, tends: false },
     standing: folder::standing,
     traces: folder::traces,
     key: |_| Vec::new(),

@@ -126,6 +126,35 @@ pub fn attribute(file: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// The extended attributes whose names begin so, of a file system that has them. One that is longer than any of ours comes
+/// back empty.
+pub fn attributes(file: impl AsFd, beginning: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut names = vec![0; LONGEST_LIST];
+    let length = match rustix::fs::flistxattr(&file, &mut names) {
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let texts = names[..length].split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+    let mut all = Vec::new();
+    for name in texts.filter(|name| name.starts_with(beginning)) {
+        let mut value = vec![0; LONG];
+        match rustix::fs::fgetxattr(&file, name, &mut value) {
+            Ok(length) => value.truncate(length),
+            Err(Errno::RANGE) => value.clear(),
+            // Somebody has just removed it.
+            Err(Errno::NODATA) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        all.push((name.to_owned(), value));
+    }
+    Ok(all)
+}
+
+/// linux/limits.h: XATTR_LIST_MAX.
+const LONGEST_LIST: usize = 65536;
+/// Bytes of an attribute that is longer than any of ours.
+const LONG: usize = 4096;
+
 /// Sets an extended attribute.
 pub fn set_attribute(file: impl AsFd, name: &str, value: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())?)

@@ -20,6 +20,7 @@ pub mod durable;
 pub mod environment;
 pub mod file;
 pub mod filesystem;
+pub mod fscrypt;
 pub mod handed;
 pub mod holders;
 pub mod input;

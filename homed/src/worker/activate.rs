@@ -229,13 +229,13 @@ pub fn see_inside(
     opened: &mut dyn Opened,
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
-    let Some(vault) = opened.vault() else {
+    let Some(beside) = opened.vault().and_then(|vault| vault.record()) else {
         copies.there_is_no_header();
         return copies.see_only_identity(opened.home(steps)?, steps);
     };
-    copies.see_header(vault.record(), steps)?;
+    copies.see_header(beside, steps)?;
     if let Some(vouched) = copies.vouched() {
-        vault.vouch(vouched);
+        opened.vouch(vouched);
     }
     Ok(())
 }

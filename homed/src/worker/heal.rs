@@ -72,11 +72,10 @@ fn take_over(
     };
     vault.change_keys(change, in_order, steps)?;
     if old.is_empty() {
-        steps.warn(
-            "A passphrase that is not one of the home's record has opened a key slot of the encrypted image; it was \
-             left. \"cryptsetup luksDump\" lists key slots, \"cryptsetup luksKillSlot\" removes one."
-                .into(),
-        );
+        steps.warn(format!(
+            "A passphrase that is not one of the home's record has opened a key slot of its storage; it was left. {}",
+            vault.slots_by_hand()
+        ));
     }
     Ok(())
 }
@@ -88,7 +87,7 @@ fn tell(healed: Healed, steps: &mut dyn Steps) {
         Healed::TakenBack => "A change of password that was cut short has been taken back.",
         Healed::Waiting => {
             "A change of password that was cut short is settled at the next login with the old or the new password; \
-             until then both may open the encrypted image."
+             until then both may open the storage of the home."
         }
         Healed::Unmarked => {
             "A change of password that an earlier version of homed began was cut short. All key slots were left: if \

@@ -127,11 +127,15 @@ fn tell<W: Write>(left: &Evicted, steps: &mut Reporter<W>) {
 
 /// What a home of this kind holds is readable for as long as it is open.
 fn not_lockable(kind: Storage) -> Done {
+    let why = match storage::kind::of(kind).is_some_and(|kind| kind.parts.keyed) {
+        true => "is encrypted with keys that the kernel keeps of whatever is open of it",
+        false => "is not encrypted, so it has no key that could be taken out of memory",
+    };
     refuse(
         Refusal::NotSupported,
         format!(
-            "A home of the kind {:?} is not encrypted, so it has no key that could be taken out of memory: it cannot be \
-             locked. Close it instead (homectl deactivate), or have that done at each sleep (--lock-level=terminate).",
+            "A home of the kind {:?} {why}: it cannot be locked. Close it instead (homectl deactivate), or have that done at \
+             each sleep (--lock-level=terminate).",
             kind.as_str()
         ),
     )

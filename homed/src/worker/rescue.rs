@@ -24,7 +24,8 @@ pub fn rescue<W: Write>(job: &Job, uid: u32, directory: Option<&str>, steps: &mu
         Some(mends) => mends.rescue(&keys, (uid, directory.map(Path::new)), vouched, steps).map(|()| None),
         None => refuse(
             Refusal::NotSupported,
-            "The files of this home are not in an image: whoever is root can read them where they are.",
+            "The files of this home are not in an image: whoever is root can read them in its folder; where that is encrypted, while the \
+             home is open.",
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! Unlocking: the credentials are checked, the key is put back, the processes go on.
 
-use super::activate::{candidates, open};
+use super::activate::{candidates, open, see_inside};
 use super::copies::Copies;
 use super::{Done, heal, opened_with, processes, steps::Reporter, strict};
 use crate::job::{Job, Known, Step, Steps};
@@ -30,7 +30,7 @@ pub fn unlock<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     let mut keys = candidates(job, &offer, steps)?;
     let mut opened = open(job, Opening::Inspect, &mut keys, (&copies, &offer), steps)?;
     steps.enter(Step::ReadCopies)?;
-    copies.see_header(heal::vault(opened.as_mut())?.record(), steps)?;
+    see_inside(&mut copies, opened.as_mut(), steps)?;
     copies.prove(&offer)?;
     opened_with::note((job, copies.winner()?), (&offer, &keys), opened.as_mut(), steps)?;
     let (user, vault) = (job.record.user(), heal::vault(opened.as_mut())?);

@@ -51,6 +51,7 @@ pub const ASIDE: &[&str] = &[
 /// What a kind of storage or of token is.
 pub const IS_A_KIND: &[&str] = &[
     "homed/src/storage/directory.rs",
+    "homed/src/storage/fscrypt/",
     "homed/src/storage/luks/",
     "homed/src/storage/subvolume.rs",
     "homed/src/token/",

@@ -6,8 +6,8 @@ use super::*;
 pub struct Scene {
     pub mounts: RefCell<BTreeMap<String, Mount>>,
     pub seal: RefCell<Seal>,
-    /// Whether bob's home has no key.
-    pub is_folder: bool,
+    /// What bob's home can do.
+    pub bob: Parts,
     /// Whether what is asked about locks is answered at once.
     pub looks: bool,
     pub manager: Manager,
@@ -16,8 +16,13 @@ pub struct Scene {
     pub last: Vec<Effect>,
 }
 
+/// What a home in a folder can do.
+pub const FOLDER: Parts = Parts { keyed: false, locks: false, resizes: false, tends: false };
+/// The same of one that the kernel encrypts.
+pub const ENCRYPTED: Parts = Parts { keyed: true, ..FOLDER };
+
 /// Facts apart from the manager, which is changed meanwhile.
-pub struct Seen<'a>(&'a RefCell<BTreeMap<String, Mount>>, bool);
+pub struct Seen<'a>(&'a RefCell<BTreeMap<String, Mount>>, Parts);
 
 impl Facts for Seen<'_> {
     fn whereabouts(&self, place: &Place) -> Whereabouts {
@@ -26,8 +31,7 @@ impl Facts for Seen<'_> {
         Whereabouts { storage, mount }
     }
     fn parts(&self, place: &Place) -> Option<Parts> {
-        let is_folder = self.1 && place.user.as_str() == "bob";
-        Some(if is_folder { Parts { locks: false, resizes: false, tends: false } } else { Parts::ALL })
+        Some(if place.user.as_str() == "bob" { self.1 } else { Parts::ALL })
     }
     fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
         None
@@ -55,7 +59,7 @@ impl Scene {
         let mut scene = Self {
             mounts: RefCell::default(),
             seal: RefCell::new(clear),
-            is_folder: false,
+            bob: Parts::ALL,
             looks: true,
             manager: Manager::new(Machine { id, host: HostName("a".into()) }, Tuning::default(), defaults),
             now: 1_000 * SECOND,
@@ -73,7 +77,7 @@ impl Scene {
     }
 
     pub fn take(&mut self, event: Event) -> &[Effect] {
-        let facts = Seen(&self.mounts, self.is_folder);
+        let facts = Seen(&self.mounts, self.bob);
         self.last = self.manager.handle(event, &Now { usec: self.now, facts: &facts });
         if self.looks {
             self.look();
@@ -94,7 +98,7 @@ impl Scene {
     pub fn look(&mut self) {
         for (user, id) in self.proofs() {
             let seen = Event::Proven(user, id, Some(self.seal.borrow().clone()));
-            let facts = Seen(&self.mounts, self.is_folder);
+            let facts = Seen(&self.mounts, self.bob);
             self.last.extend(self.manager.handle(seen, &Now { usec: self.now, facts: &facts }));
         }
     }

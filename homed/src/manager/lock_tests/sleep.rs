@@ -1,5 +1,6 @@
 //! On the way to sleep: what waits, what is ended, who is told, and when homes may be opened again.
 
+use super::scene::{ENCRYPTED, FOLDER};
 use super::*;
 use crate::words::request::Then;
 use records::LockLevel;
@@ -137,7 +138,7 @@ fn a_home_without_a_key_keeps_no_machine_awake() {
         (LockLevel::Cache, Then::GoOn, vec!["alice", "bob"], false),
     ] {
         let mut scene = Scene::new("", |defaults| defaults.lock_level = level);
-        scene.is_folder = true;
+        scene.bob = FOLDER;
         scene.ask(0, Operation::LockAll(then));
         assert_eq!(scene.locking(), locked, "{level:?}");
         scene.end(|user| if user == "bob" { busy("alice") } else { done(user) });
@@ -145,12 +146,36 @@ fn a_home_without_a_key_keeps_no_machine_awake() {
     }
     // Nor is it told afterwards that a key was in memory.
     let mut scene = Scene::new("", |_| {});
-    scene.is_folder = true;
+    scene.bob = FOLDER;
     scene.ask(0, Operation::LockAll(Then::Hold));
     scene.end(done);
     scene.take(Event::Slept(SECOND));
     assert!(!scene.has(|effect| matches!(effect, Effect::Announce(Announcement::SleptOpen(..)))));
     assert_eq!(scene.locking(), [""; 0]);
+}
+
+#[test]
+fn a_home_whose_key_stays_keeps_no_machine_awake_and_that_is_told() {
+    for (level, locked) in [
+        (LockLevel::Cache, vec!["alice"]),
+        (LockLevel::Key, vec!["alice"]),
+        (LockLevel::Strict, vec!["alice", "bob"]),
+        (LockLevel::Terminate, vec!["alice", "bob"]),
+    ] {
+        let mut scene = Scene::new("", |defaults| defaults.lock_level = level);
+        scene.bob = ENCRYPTED;
+        scene.ask(0, Operation::LockAll(Then::Hold));
+        assert_eq!(scene.locking(), locked, "{level:?}");
+        let told = |effect: &Effect| matches!(effect, Effect::Log(user, text) if user.as_str() == "bob" && text.contains("its key stays in memory"));
+        assert_eq!(scene.has(told), locked.len() == 1, "{level:?}");
+    }
+    let mut scene = Scene::new("", |_| {});
+    scene.bob = ENCRYPTED;
+    scene.ask(0, Operation::LockAll(Then::Hold));
+    scene.end(done);
+    scene.take(Event::Slept(SECOND));
+    let open = |effect: &Effect| matches!(effect, Effect::Announce(Announcement::SleptOpen(users, _)) if users == &[user("bob")]);
+    assert!(scene.has(open));
 }
 
 #[test]

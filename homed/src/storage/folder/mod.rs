@@ -30,9 +30,9 @@ use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 
 mod create;
-mod remove;
+pub(super) mod remove;
 mod sizes;
-mod temporary;
+pub(super) mod temporary;
 
 pub use sizes::{Limits, Quota};
 

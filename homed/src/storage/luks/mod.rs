@@ -43,8 +43,8 @@ mod mend;
 mod model;
 mod needed;
 mod opened;
-mod perform;
-mod plan;
+pub(super) mod perform;
+pub(super) mod plan;
 mod questions;
 mod read_only;
 mod record_token;
@@ -71,7 +71,7 @@ pub const KIND: Kind = Kind {
     is_one: |_, facts| facts.is_file(),
     says: header::says,
     is_folder: false,
-    parts: Parts { locks: true, resizes: true, tends: true },
+    parts: Parts { keyed: true, locks: true, resizes: true, tends: true },
     standing: whereabouts::standing,
     traces: traces::look,
     key: traces::key,

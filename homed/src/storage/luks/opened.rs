@@ -208,8 +208,12 @@ impl Vault for LuksOpened {
         self.key
     }
 
-    fn record(&self) -> Result<&Record, &str> {
-        self.record.as_ref().map_err(String::as_str)
+    fn record(&self) -> Option<Result<&Record, &str>> {
+        Some(self.record.as_ref().map_err(String::as_str))
+    }
+
+    fn slots_by_hand(&self) -> &'static str {
+        "\"cryptsetup luksDump\" lists key slots, \"cryptsetup luksKillSlot\" removes one."
     }
 
     fn write_record(&mut self, record: &Record, _settled: &InOrder) -> Result<(), Failure> {

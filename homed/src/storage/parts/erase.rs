@@ -6,9 +6,10 @@
 //! ```
 //!
 //! A directory that is not empty is emptied by moving what is in it to the top, so that nothing is ever deeper than
-//! two. btrfs' subvolumes go as a whole; those inside another one are moved out of it first.
+//! two. btrfs' subvolumes go as a whole; those inside another one are moved out of it first. In a folder that is encrypted, and
+//! whose key is not there, nothing can be moved: it is emptied from the bottom up, on foot.
 
-use crate::sys::subvolume;
+use crate::sys::{fscrypt, subvolume};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use std::ffi::{CStr, CString};
 use std::io::{self, ErrorKind};
@@ -75,8 +76,12 @@ impl Clearing {
                 return Ok(());
             }
             for name in names {
-                if !is_away(inner, &name)? && !is_destroyed(inner, &name)? {
-                    self.move_here(inner, &name)?;
+                if is_away(inner, &name)? || is_destroyed(inner, &name)? {
+                    continue;
+                }
+                match self.move_here(inner, &name) {
+                    Err(error) if fscrypt::lacks_key(&error) => empty(open(inner, &name)?)?,
+                    done => done?,
                 }
             }
         }
@@ -115,6 +120,32 @@ impl Clearing {
         }
     }
 }
+
+/// Takes everything out of a directory in which nothing can be moved. However deep it is, two are open at most: one goes down to
+/// what is not empty, and up by the way that each directory knows.
+fn empty(top: OwnedFd) -> io::Result<()> {
+    let place = |directory: &OwnedFd| rustix::fs::fstat(directory).map(|facts| (facts.st_dev, facts.st_ino));
+    let end = place(&top)?;
+    let mut at = top;
+    loop {
+        let names = some(&at)?;
+        let mut full = None;
+        for name in &names {
+            if !is_away(&at, name)? {
+                full = Some(open(&at, name)?);
+                break;
+            }
+        }
+        at = match full {
+            Some(inner) => inner,
+            None if !names.is_empty() => at,
+            None if place(&at)? == end => return Ok(()),
+            None => rustix::fs::openat(&at, c"..", UP, Mode::empty())?,
+        };
+    }
+}
+
+const UP: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 /// Whether it is no directory, or an empty one: then it is away.
 fn is_away(parent: impl AsFd, name: &CStr) -> io::Result<bool> {
@@ -199,6 +230,22 @@ mod tests {
         symlink("other", top.path().join("home")).expect("linked");
         erased(top.path()).expect("erased");
         assert!(top.path().join("other").is_dir() && !top.path().join("home").is_symlink());
+    }
+
+    #[test]
+    fn what_cannot_be_moved_is_emptied_on_foot() {
+        let top = tempfile::tempdir().expect("folder");
+        let home = top.path().join("home");
+        for path in ["a/b/c", "a/d/e/f", "a/g"] {
+            std::fs::create_dir_all(home.join(path)).expect("made");
+        }
+        for number in 0..SOME + 10 {
+            std::fs::write(home.join(format!("a/d/e/file{number}")), "x").expect("written");
+        }
+        symlink("/", home.join("a/b/root")).expect("linked");
+        empty(durable::directory(&home.join("a")).expect("opens")).expect("emptied");
+        assert_eq!(std::fs::read_dir(home.join("a")).expect("read").count(), 0);
+        erased(top.path()).expect("erased");
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl LuksOpened {
 
     pub(super) fn settle(&mut self, proof: &Proof<'_>, steps: &mut dyn Steps) -> Result<Settlement, Failure> {
         let (opened, key) = self.opened_by(proof.proven)?;
-        let force = perform::digest(proof.record, &self.facts, &self.volume_key)?;
+        let force = perform::digest(proof.record, self.facts.uuid.as_bytes(), &self.volume_key)?;
         let shown = plan::Proof { opened, key, force, then: proof.then };
         let mut disk = OnDisk {
             opened: self,
@@ -192,7 +192,7 @@ impl LuksOpened {
         let told: Vec<u32> = old.iter().chain(&kept).copied().collect();
         let hidden = hidden(&slots, &told, wish.hidden);
         old.extend(&hidden.go);
-        let digest = |record: &Record| perform::digest(record, &self.facts, &self.volume_key);
+        let digest = |record: &Record| perform::digest(record, self.facts.uuid.as_bytes(), &self.volume_key);
         let named = slots.iter().filter(|slot| old.contains(&slot.number));
         let old = named.map(|slot| Named { slot: slot.number, salt: slot.salt.clone() }).collect();
         let change = plan::Change {

@@ -8,7 +8,7 @@ use records::Refusal;
 mod metadata;
 mod on_disk;
 
-pub use metadata::{digest, is_cut_short, situation};
+pub use metadata::{digest, is_cut_short, mark_of, mark_text, situation};
 pub use on_disk::OnDisk;
 
 /// More steps than any plan has: 32 slots and as many marks.
@@ -21,6 +21,12 @@ pub trait Keys {
 
     /// Does a step; it is on disk when this returns.
     fn perform(&mut self, step: &Step, steps: &mut dyn Steps) -> Result<(), Failure>;
+
+    /// What is told where there is no number left for a slot.
+    fn full(&self) -> &'static str {
+        "The encryption header has no free key slot left. Nothing was changed. Remove one that is not needed (cryptsetup \
+         luksDump, cryptsetup luksKillSlot), and try again."
+    }
 }
 
 /// Finishes or takes back what was cut short, and has the record in force in the header.
@@ -54,13 +60,7 @@ fn run(
             Next::Do(step) => keys.perform(&step, steps)?,
             Next::Last(step) => return keys.perform(&step, steps),
             Next::Done => return Ok(()),
-            Next::NoSlot => {
-                return refuse(
-                    Refusal::NotSupported,
-                    "The encryption header has no free key slot left. Nothing was changed. Remove one that is not \
-                     needed (cryptsetup luksDump, cryptsetup luksKillSlot), and try again.",
-                );
-            }
+            Next::NoSlot => return refuse(Refusal::NotSupported, keys.full()),
         }
     }
     Err(Failure::fault("a change of key slots does not come to an end"))

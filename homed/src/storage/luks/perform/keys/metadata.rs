@@ -6,7 +6,7 @@ use crate::storage::luks::plan::keys::{
     Claim, Copies, Digest, Header, Mark, Named, Priority, SLOTS, Salt, Situation, Slot, Standing,
 };
 use crate::storage::luks::record_token;
-use crate::sys::cryptsetup::{Facts, Luks};
+use crate::sys::cryptsetup::Luks;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use openssl::sha::sha256;
@@ -96,11 +96,21 @@ fn read(token: &Value) -> Option<Mark> {
     })
 }
 
-/// What tells the keys of a record, to whoever has the volume key and to nobody else.
-pub fn digest(record: &Record, facts: &Facts, volume_key: &Secret) -> Result<Digest, Failure> {
+/// The mark as text, for storage that has no tokens.
+pub fn mark_text(mark: &Mark) -> String {
+    token(mark).to_string()
+}
+
+/// The mark in a text; `None` where it is none.
+pub fn mark_of(text: &[u8]) -> Option<Mark> {
+    read(&serde_json::from_slice(text).ok()?)
+}
+
+/// What tells the keys of a record, to whoever has the volume key and to nobody else. `id` is the storage's.
+pub fn digest(record: &Record, id: &[u8], volume_key: &Secret) -> Result<Digest, Failure> {
     let keys = json!(hashes(record)).to_string();
     let purpose = format!("homed-keys {}", BASE64_STANDARD.encode(sha256(keys.as_bytes())));
-    let digest = derive::hkdf(volume_key, facts.uuid.as_bytes(), &purpose, 32)?;
+    let digest = derive::hkdf(volume_key, id, &purpose, 32)?;
     Ok(Digest(BASE64_STANDARD.encode(digest.open()).into()))
 }
 

@@ -30,14 +30,14 @@ pub struct OnDisk<'a, 'b> {
 impl Keys for OnDisk<'_, '_> {
     fn look(&mut self) -> Result<Situation, Failure> {
         let header = match self.opened.record() {
-            Ok(record) if record.only(Sections::EMBEDDED) == *self.record => {
+            Some(Ok(record)) if record.only(Sections::EMBEDDED) == *self.record => {
                 match self.opened.asks_for(self.record) {
                     true => plan::Header::Wanted,
                     false => plan::Header::Other,
                 }
             }
-            Ok(_) => plan::Header::Other,
-            Err(_) => plan::Header::Unreadable,
+            Some(Ok(_)) => plan::Header::Other,
+            Some(Err(_)) | None => plan::Header::Unreadable,
         };
         let copies = if self.copies.is_some() { plan::Copies::Waiting } else { plan::Copies::Written };
         let (slots, marks) = metadata::situation(self.opened.header())?;

@@ -1,0 +1,150 @@
+//! The key slots of a folder, and the mark of a change of them, as extended attributes: `trusted.fscrypt_slot0`, … are
+//! systemd-homed's, `trusted.homed_keys` is ours and left alone by it.
+
+use super::slot::Slot;
+use crate::job::{Context, Failure, refuse};
+use crate::storage::luks::perform::keys::{mark_of, mark_text};
+use crate::storage::luks::plan::keys::{self as plan, Claim, Mark, Priority, Salt, Standing};
+use crate::sys::fscrypt::Name;
+use crate::sys::{durable, file};
+use records::{Refusal, Secret};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+
+const SLOT: &str = "trusted.fscrypt_slot";
+const MARK: &str = "trusted.homed_keys";
+/// More slots are not tried: each costs half a second.
+const MOST: usize = 64;
+
+/// What fitted.
+pub struct Unlocked {
+    /// Index of the key.
+    pub key: usize,
+    /// The slot it opens.
+    pub slot: u32,
+    /// What was in it.
+    pub volume_key: Secret,
+}
+
+/// The slots of an open folder, by number. What is no slot is left out.
+pub fn read(directory: impl AsFd) -> Result<Vec<(u32, Slot)>, Failure> {
+    let all = file::attributes(directory, SLOT).during("reading the key slots")?;
+    let mut slots: Vec<(u32, Slot)> =
+        all.iter().filter_map(|(name, value)| Some((number(name)?, Slot::parse(value)?))).collect();
+    slots.sort_by_key(|(number, _)| *number);
+    slots.truncate(MOST);
+    Ok(slots)
+}
+
+/// As it is written, and no other way: each slot has one number.
+fn number(name: &str) -> Option<u32> {
+    let text = name.strip_prefix(SLOT)?;
+    text.parse().ok().filter(|number: &u32| number.to_string() == text)
+}
+
+/// The first slot that one of these keys opens; those that cost nothing are tried first.
+pub fn unlock(slots: &[(u32, Slot)], keys: &[Secret], name: Name) -> Result<Option<Unlocked>, Failure> {
+    let mut order: Vec<_> = slots.iter().collect();
+    order.sort_by_key(|(_, slot)| slot.iterations());
+    for (number, slot) in order {
+        for (index, key) in keys.iter().enumerate() {
+            if let Some(volume_key) = slot.open(key, name)? {
+                return Ok(Some(Unlocked { key: index, slot: *number, volume_key }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Slots and marks for a plan.
+pub fn situation(directory: impl AsFd) -> Result<(Vec<plan::Slot>, Vec<Standing>), Failure> {
+    let slots = read(&directory)?.into_iter().map(|(number, slot)| plan::Slot {
+        number,
+        salt: Salt(slot.salt().into()),
+        priority: Priority::Normal,
+        claim: Claim::None,
+    });
+    let marks = file::attributes(&directory, MARK).during("reading the key slots")?;
+    let marks = marks.iter().filter(|(name, _)| name == MARK);
+    let marks = marks.map(|(_, text)| Standing { token: 0, mark: mark_of(text) });
+    Ok((slots.collect(), marks.collect()))
+}
+
+/// Writes a slot; it is on disk when this returns.
+pub fn write(directory: impl AsFd, number: u32, slot: &Slot) -> Result<(), Failure> {
+    set(directory, &format!("{SLOT}{number}"), slot.text().as_bytes(), "adding a key slot")
+}
+
+/// Removes a slot; it is on disk when this returns.
+pub fn remove(directory: impl AsFd, number: u32) -> Result<(), Failure> {
+    unset(directory, &format!("{SLOT}{number}"), "removing a key slot")
+}
+
+/// Marks a change of them; it is on disk when this returns.
+pub fn mark(directory: impl AsFd, mark: &Mark) -> Result<(), Failure> {
+    set(directory, MARK, mark_text(mark).as_bytes(), "marking a change of keys")
+}
+
+/// Removes the mark; it is on disk when this returns.
+pub fn unmark(directory: impl AsFd) -> Result<(), Failure> {
+    unset(directory, MARK, "removing the mark of a change of keys")
+}
+
+fn set(directory: impl AsFd, name: &str, value: &[u8], what: &str) -> Result<(), Failure> {
+    match file::set_attribute(&directory, name, value) {
+        // Attributes of a folder have a block to themselves, which may be full while the disk is not.
+        Err(error) if error.kind() == ErrorKind::StorageFull => refuse(
+            Refusal::NoDiskSpace,
+            "There is no room for another key of the home: its disk is full, or the extended attributes of its folder are. \
+             Keys that were there open it as before. Make room, or remove a key that is not needed, and try again.",
+        ),
+        done => done.and_then(|()| sync(&directory)).during(what),
+    }
+}
+
+fn unset(directory: impl AsFd, name: &str, what: &str) -> Result<(), Failure> {
+    file::remove_attribute(&directory, name).and_then(|()| sync(&directory)).during(what)
+}
+
+fn sync(directory: impl AsFd) -> io::Result<()> {
+    durable::sync_directory(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_has_one_name() {
+        for (name, told) in [
+            ("trusted.fscrypt_slot0", Some(0)),
+            ("trusted.fscrypt_slot31", Some(31)),
+            ("trusted.fscrypt_slot00", None),
+            ("trusted.fscrypt_slot+1", None),
+            ("trusted.fscrypt_slot", None),
+            ("trusted.fscrypt_slot4294967296", None),
+            ("trusted.fscrypt_slot1x", None),
+            ("user.fscrypt_slot1", None),
+        ] {
+            assert_eq!(number(name), told, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_key_is_tried_and_the_cheap_slots_come_first() {
+        use super::super::slot::{Guess, identifier};
+        let secret = |text: &str| Secret::from_text(text.into());
+        let volume_key = Secret::new((0..64).collect());
+        let name = Name::Identifier(identifier(&volume_key).expect("named"));
+        let slot = |text: &str| Slot::new(&volume_key, &secret(text), Guess::Cheap).expect("made");
+        let slots = [(0, slot("one")), (7, slot("two"))];
+        let tried = |keys: &[&str]| {
+            let keys: Vec<Secret> = keys.iter().map(|text| secret(text)).collect();
+            unlock(&slots, &keys, name).expect("tried").map(|found| (found.key, found.slot))
+        };
+        assert_eq!(tried(&["wrong", "two"]), Some((1, 7)));
+        assert_eq!(tried(&["one"]), Some((0, 0)));
+        assert_eq!(tried(&["wrong"]), None);
+        assert_eq!(tried(&[]), None);
+    }
+}
