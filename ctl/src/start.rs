@@ -221,7 +221,7 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         Tool::Export => {
             settings.export =
                 if settings.export == Export::Full { Export::Stripped } else { Export::Minimal };
-            settings.json = auto;
+            settings.json = if settings.json == Json::Off { auto } else { settings.json };
         }
         Tool::Details => settings.details = Details::Shown,
         Tool::Offline => settings.offline = true,

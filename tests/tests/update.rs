@@ -200,3 +200,53 @@ fn a_home_that_is_newer_than_this_machine_knows_is_taken_over_first() -> Result<
     );
     Ok(())
 }
+
+#[test]
+fn what_a_home_cannot_have_is_refused_before_it_keeps_anybody_out() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    // A mount option that its file system does not know would be told of at the next login.
+    for options in ["foo", "compress=foo", "noatime,foo"] {
+        let words = format!("update alice --luks-extra-mount-options={options}");
+        let said = machine.refused(&words, "correcthorse", "")?;
+        ensure!(said.contains("btrfs does not take") && said.contains("Nothing was changed"), "{said}");
+        let words = format!("create bob --luks-extra-mount-options={options}");
+        let said = machine.refused(&words, "", "horsecorrect")?;
+        ensure!(said.contains("btrfs does not take"), "{said}");
+    }
+    machine.done("update alice --luks-extra-mount-options=noatime", "correcthorse", "")?;
+    // It is one of a record of elsewhere: the home says so, and how it is opened.
+    machine.check(
+        "homectl inspect -j alice | jq 'del(.binding, .status, .signature) | .luksExtraMountOptions = \"foo\" | .lastChangeUSec += 1' >/run/other
+         key=/var/lib/systemd/home/local.private; ls $key",
+    )?;
+    let said = machine.refused("update alice --identity=/run/other", "correcthorse", "")?;
+    ensure!(said.contains("btrfs does not take"), "{said}");
+
+    let said = machine.refused("update alice --realm=example.com", "correcthorse", "")?;
+    ensure!(said.contains("is part of what a home is called") && !said.contains("clock"), "{said}");
+    let said = machine.refused("update alice --ssh-authorized-keys=/root/key", "correcthorse", "")?;
+    ensure!(said.contains("is no public key"), "{said}");
+    for size in ["10000T", "1M"] {
+        let said = machine.refused(&format!("update alice --disk-size={size}"), "correcthorse", "")?;
+        ensure!(said.contains("5M to 5T"), "{said}");
+    }
+    // A share of what there is.
+    let size = || -> Result<u64> {
+        member(&machine, "status")?["00000000000000000000000000000001"]["diskSize"]
+            .as_u64()
+            .context("no size")
+    };
+    let before = size()?;
+    machine.done("update alice --disk-size=20%", "correcthorse", "")?;
+    let small = size()?;
+    machine.done("update alice --disk-size=40%", "correcthorse", "")?;
+    let large = size()?;
+    ensure!(
+        small > before && (small * 19 / 10..small * 21 / 10).contains(&large),
+        "{before} {small} {large}"
+    );
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check("grep ' /home/alice .*noatime' /proc/mounts")?;
+    closed(&machine)
+}

@@ -92,6 +92,12 @@ fn change(
 ) -> Result<(), Failure> {
     let name = start.user().as_str().to_owned();
     let mut drafted = ctx.draft.apply(start.members().clone(), &ctx.machine.id);
+    if drafted.get("realm") != start.members().get("realm") {
+        return Err(nothing_changed(format!(
+            "The realm is part of what a home is called: this one is that of {}",
+            start.full_name()
+        )));
+    }
     meant.remove(&start, &mut drafted).and_then(|()| meant.rename(&mut drafted)).map_err(nothing_changed)?;
     let keys = NewKeys::wanted(ctx, &drafted, credentials)?;
     let members = changed(ctx, &start, &keys, meant)?;

@@ -60,8 +60,10 @@ impl Home {
     fn size_in_record(&self, machine: &Machine) -> Result<(Size, Remember), Refused> {
         let settings = self.record().on(machine);
         let no = |sentence| Err(Refused::new(Refusal::InvalidArgs, sentence));
-        match (settings.rebalance_weight, settings.disk_size) {
-            (Some(RebalanceWeight::Off), Some(bytes)) => Ok((Size::Near(bytes), Remember::No)),
+        let size = settings.disk_size.map(Size::Near);
+        let size = size.or(settings.disk_size_relative.map(|share| Size::Share(share.0)));
+        match (settings.rebalance_weight, size) {
+            (Some(RebalanceWeight::Off), Some(size)) => Ok((size, Remember::No)),
             (Some(RebalanceWeight::Off), None) => no("The record does not say how large the home is to be."),
             (Some(RebalanceWeight::Weight(_)) | None, _) => no(
                 "The home's size is balanced with that of the others; name a size, or take it out of that with \

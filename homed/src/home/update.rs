@@ -76,16 +76,7 @@ fn judge(
     now_usec: u64,
 ) -> Result<(), Refused> {
     let new = &change.record;
-    if new.full_name() != current.full_name() {
-        return refuse(
-            Refusal::RecordMismatch,
-            format!(
-                "The record is that of {}, and the home that of {}.",
-                new.full_name(),
-                current.full_name()
-            ),
-        );
-    }
+    of_the_same_user(current, new)?;
     if new.last_change_usec() < current.last_change_usec() {
         return refuse(
             Refusal::RecordDowngrade,
@@ -120,6 +111,18 @@ fn judge(
         );
     }
     Ok(())
+}
+
+fn of_the_same_user(current: &Record, new: &Record) -> Result<(), Refused> {
+    let (theirs, ours) = (new.full_name(), current.full_name());
+    if theirs == ours {
+        return Ok(());
+    }
+    if new.user() == current.user() {
+        let sentence = format!("The realm is part of what a home is called: this one is that of {ours}.");
+        return refuse(Refusal::RecordMismatch, sentence);
+    }
+    refuse(Refusal::RecordMismatch, format!("The record is that of {theirs}, and the home that of {ours}."))
 }
 
 fn refuse(refusal: Refusal, sentence: String) -> Result<(), Refused> {

@@ -228,6 +228,8 @@ pub enum Size {
     Exactly(u64),
     /// The possible one that comes nearest.
     Near(u64),
+    /// So much of the largest possible, in parts of 2³² (`diskSizeRelative`); the possible one that comes nearest.
+    Share(u32),
     /// The smallest possible.
     Least,
     /// The largest possible.

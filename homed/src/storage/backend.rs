@@ -30,6 +30,11 @@ pub trait Backend {
     /// Unmounts the home and closes what is below.
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure>;
 
+    /// Refuses a record that asks for what this storage cannot do, as far as that can be told before anything is opened.
+    fn accept(&self, _record: &Record) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Deletes the storage; one that is not there is deleted already.
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure>;
 

@@ -25,7 +25,7 @@ pub struct Spec {
     /// `diskSize`, `diskSizeRelative`.
     pub size: Wish,
     /// Mount attributes as the record wishes them.
-    wished: Attributes,
+    pub(super) wished: Attributes,
     /// `skeletonDirectory`.
     pub skeleton: PathBuf,
     /// `accessMode`.
@@ -53,13 +53,14 @@ impl Spec {
             home_directory: values.effective_home_directory().into(),
             size: match (values.disk_size, values.disk_size_relative) {
                 (Some(bytes), _) => Wish::Bytes(bytes),
-                (None, Some(share)) => Wish::Share(share.0.into()),
+                (None, Some(share)) => Wish::Share(share.0),
                 (None, None) => Wish::Unset,
             },
             wished: Attributes {
                 no_suid: values.effective_mount_no_suid(),
                 no_devices: values.effective_mount_no_devices(),
                 no_execute: values.effective_mount_no_execute(),
+                ..Attributes::default()
             },
             skeleton: values.effective_skeleton_directory().into(),
             access_mode: values.effective_access_mode() & 0o777,
@@ -77,7 +78,7 @@ impl Spec {
         Attributes {
             no_suid: foreign || self.wished.no_suid,
             no_devices: foreign || self.wished.no_devices,
-            no_execute: self.wished.no_execute,
+            ..self.wished
         }
     }
 

@@ -1,6 +1,7 @@
 //! Mounts: the file-descriptor based mount interface, ID maps, namespaces; in `table`, what is mounted where.
 
 use nix::sched::{CloneFlags, setns, unshare};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, UnmountFlags,
@@ -23,7 +24,7 @@ pub use table::{Found, Mounted, Number, at, at_in, find, id_of, of_device, of_de
 pub type Setting = (String, Option<String>);
 
 /// What applies to a mount, not to the file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attributes {
     /// set-user-ID bits have no effect.
     pub no_suid: bool,
@@ -31,11 +32,45 @@ pub struct Attributes {
     pub no_devices: bool,
     /// Programs cannot be started.
     pub no_execute: bool,
+    /// Symbolic links are not followed.
+    pub no_symlinks: bool,
+    /// When reading a file is noted.
+    pub access_times: AccessTimes,
+    /// Reading a directory is not noted.
+    pub no_directory_access_times: bool,
+}
+
+/// When the time of the last access of a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessTimes {
+    /// When it is older than the last change, or than a day.
+    #[default]
+    Seldom,
+    /// At each access.
+    Always,
+    /// It is not.
+    Never,
 }
 
 impl Attributes {
+    /// For what nobody is to be harmed by.
+    pub const HARMLESS: Self = Self {
+        no_suid: true,
+        no_devices: true,
+        no_execute: true,
+        no_symlinks: false,
+        access_times: AccessTimes::Seldom,
+        no_directory_access_times: false,
+    };
+
     fn flags(self) -> MountAttrFlags {
-        let mut flags = MountAttrFlags::MOUNT_ATTR_RELATIME;
+        let mut flags = match self.access_times {
+            AccessTimes::Seldom => MountAttrFlags::MOUNT_ATTR_RELATIME,
+            AccessTimes::Always => MountAttrFlags::MOUNT_ATTR_STRICTATIME,
+            AccessTimes::Never => MountAttrFlags::MOUNT_ATTR_NOATIME,
+        };
+        flags.set(MountAttrFlags::MOUNT_ATTR_NODIRATIME, self.no_directory_access_times);
+        flags.set(MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW, self.no_symlinks);
         flags.set(MountAttrFlags::MOUNT_ATTR_NOSUID, self.no_suid);
         flags.set(MountAttrFlags::MOUNT_ATTR_NODEV, self.no_devices);
         flags.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, self.no_execute);
@@ -57,14 +92,26 @@ pub fn open_file_system(
         .map_err(|error| explained(&context, error.into()))
 }
 
+/// What a kind of file system says of the first of these settings that it does not take; `None`: it takes them, or cannot tell
+/// before it is mounted.
+pub fn not_taken(kind: &str, settings: &[Setting]) -> Option<String> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).ok()?;
+    settings.iter().find_map(|setting| match set(&context, setting) {
+        Err(Errno::INVAL) => Some(explained(&context, Errno::INVAL.into()).to_string()),
+        _ => None,
+    })
+}
+
+fn set(context: &OwnedFd, (name, value): &Setting) -> rustix::io::Result<()> {
+    match value {
+        None => rustix::mount::fsconfig_set_flag(context, name.as_str()),
+        Some(value) => rustix::mount::fsconfig_set_string(context, name.as_str(), value.as_str()),
+    }
+}
+
 fn configure(context: &OwnedFd, source: &Path, settings: &[Setting]) -> io::Result<()> {
     rustix::mount::fsconfig_set_string(context, "source", source)?;
-    for (name, value) in settings {
-        match value {
-            None => rustix::mount::fsconfig_set_flag(context, name.as_str())?,
-            Some(value) => rustix::mount::fsconfig_set_string(context, name.as_str(), value.as_str())?,
-        }
-    }
+    settings.iter().try_for_each(|setting| set(context, setting))?;
     Ok(rustix::mount::fsconfig_create(context)?)
 }
 

@@ -56,15 +56,15 @@ pub fn create<W: Write>(
     let original = from.original.map(|original| Content::of(original, job, uid)).transpose()?;
     site::examine(&spec, &state::neighbours(job)?, mount_point(original.as_ref(), &spec))?;
     let vouched = state::trust(job)?.vouch(&embedded).ok_or(records::Refusal::BadSignature)?;
-    let place = format!("{} and {}", spec.image.display(), spec.home_directory.display());
     let (home_directory, skeleton) = (spec.home_directory.clone(), spec.skeleton.clone());
+    let place = format!("{} and {}", spec.image.display(), home_directory.display());
     let backend = storage::backend(spec)?;
-    let random = offer.random();
+    backend.accept(&job.record)?;
     let mut new = New {
         job,
         embedded,
         keys,
-        random,
+        random: offer.random(),
         vouched,
         uid,
         overcommit,

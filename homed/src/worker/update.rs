@@ -16,7 +16,7 @@ use super::copies::Copies;
 use super::heal::{self, Given};
 use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Known, Mounted, Reach, RecordChange, Step, Steps};
-use crate::storage::{Hidden, InOrder, KeyChange, Opened, Opening, Then};
+use crate::storage::{self, Hidden, InOrder, KeyChange, Opened, Opening, Spec, Then};
 use crate::token::{self, change::Change};
 use records::reconcile::Rule;
 use records::signature::{self, Verdict};
@@ -39,6 +39,7 @@ const PLAN: &[Step] = &[
 /// Puts a new record in force.
 pub fn update<W: Write>(job: &Job, change: &RecordChange, resting: Mounted, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
+    refuse_impossible(job, &change.record)?;
     let claimed = Claimed::new(change.blobs.as_deref())?;
     match change.reach {
         Reach::HostOnly => on_the_host(job, &change.record, claimed, steps),
@@ -50,6 +51,12 @@ pub fn update<W: Write>(job: &Job, change: &RecordChange, resting: Mounted, step
         }
         Reach::Everywhere => everywhere(job, (&change.record, resting), claimed, steps),
     }
+}
+
+/// What the record in force cannot have either keeps nobody from changing something else.
+fn refuse_impossible(job: &Job, new: &Record) -> Result<(), Failure> {
+    let storage = storage::backend(Spec::of(&job.record, &job.machine)?)?;
+    if storage.accept(&job.record).is_err() { Ok(()) } else { storage.accept(new) }
 }
 
 fn keeps_keys(job: &Job, change: &RecordChange) -> bool {

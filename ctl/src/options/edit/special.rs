@@ -152,6 +152,11 @@ impl Draft {
         if keys.is_empty() {
             return Err("there is no key in it".to_owned());
         }
+        if let Some(line) = keys.iter().find(|line| line.split_whitespace().nth(1).is_none()) {
+            return Err(format!(
+                "{line:?} is no public key, as in \"ssh-ed25519 AAAA… me@here\" (a file with keys is named with @ in front)"
+            ));
+        }
         if let Some(sign) = sign {
             let items = lists::Items::all(sign, &keys);
             self.list("sshAuthorizedKeys", Place::Privileged, items);
@@ -202,12 +207,19 @@ pub fn is_blob_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
 }
 
+/// Sizes that homes can have, in bytes: 5 MiB to 5 TiB, as the daemon takes them.
+const POSSIBLE: std::ops::RangeInclusive<u64> = 5 << 20..=5 << 40;
+
 /// A size as `resize` and `--disk-size=` take it: `min` is 0, `max` the largest number without another meaning.
 pub fn disk_size(text: &str) -> Result<u64, String> {
     match text {
         "min" => Ok(0),
         "max" => Ok(u64::MAX - 1),
-        text => size(text),
+        text => match size(text)? {
+            bytes if bytes == 0 || POSSIBLE.contains(&bytes) => Ok(bytes),
+            _ => Err("a home can have 5M to 5T (min and max are the smallest and the largest possible now)"
+                .to_owned()),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Variety;
 use crate::job::{Context, Failure, Size, Step, Steps, refuse};
-use crate::storage::parts::size::{MIB, Wish};
+use crate::storage::parts::size::{MIB, Wish, share};
 use crate::storage::{Resized, Spec};
 use crate::sys::durable;
 use records::Refusal;
@@ -41,10 +41,7 @@ pub fn asked(
     let bytes = match spec.size {
         Wish::Unset => return Ok(None),
         Wish::Bytes(bytes) => bytes,
-        Wish::Share(share) => {
-            let free = disk(around.as_fd())?.free;
-            u64::try_from((u128::from(free) * u128::from(share)) >> 32).unwrap_or(free)
-        }
+        Wish::Share(part) => share(disk(around.as_fd())?.free, part),
     };
     let Some(limits) = variety.limits() else { return no_size() };
     limits.refuse(around)?;
@@ -88,6 +85,7 @@ pub fn resize(
             );
         }
         Size::Exactly(bytes) | Size::Near(bytes) => (bytes / MIB * MIB).max(least),
+        Size::Share(part) => (share(disk.size, part) / MIB * MIB).max(least),
         Size::Least => least,
         Size::Most => disk.size / MIB * MIB,
         Size::AsIs => return Ok(Resized { size: quota.limit.unwrap_or(disk.size) }),

@@ -166,9 +166,7 @@ fn size_on_disk(spec: &Spec, disk: u64, kind: Kind) -> Result<u64, Failure> {
     let (least, mib) = (size::least(kind), |bytes: u64| bytes >> 20);
     let asked = match spec.size {
         Wish::Bytes(bytes) => bytes.max(least),
-        Wish::Share(part) => {
-            u64::try_from((u128::from(disk) * u128::from(part)) >> 32).unwrap_or(disk).max(least)
-        }
+        Wish::Share(part) => size::share(disk, part).max(least),
         Wish::Unset => disk,
     };
     if disk < least || asked > disk {

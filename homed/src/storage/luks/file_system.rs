@@ -5,7 +5,7 @@ use crate::storage::examined::FileSystem as Looked;
 use crate::storage::luks::spec::Spec;
 use crate::storage::parts::superblock::{Check, FileSystem, Kind};
 use crate::storage::parts::tree::Way;
-use crate::sys::mount::Setting;
+use crate::sys::mount::{self, Setting};
 use crate::sys::process::{self, ToolFailed};
 use records::Refusal;
 use records::refusal::Refused;
@@ -152,7 +152,7 @@ pub fn repair(kind: Kind, device: &Path, _vouched: Vouched) -> Result<(), Failur
 }
 
 /// Options that a record which another machine signed may ask for: they are about speed and room alone.
-const HARMLESS: [&str; 6] = ["compress", "noatime", "nodiratime", "relatime", "autodefrag", "noautodefrag"];
+const HARMLESS: [&str; 3] = ["compress", "autodefrag", "noautodefrag"];
 
 /// For a file system that nobody vouches for.
 pub fn not_vouched(spec: &Spec) -> Failure {
@@ -199,6 +199,15 @@ fn settings(kind: Kind, spec: &Spec, vouched: Vouched) -> Vec<Setting> {
     let believed = |setting: &&Setting| vouched.is_local() || HARMLESS.contains(&setting.0.as_str());
     all.extend(spec.extra.iter().filter(believed).cloned());
     all
+}
+
+/// The file system is of a kind that takes the mount options of the record, as far as that can be told before it is mounted.
+pub fn accept(kind: Kind, wished: &[Setting]) -> Result<(), Refused> {
+    mount::not_taken(kind.name(), wished).map_or(Ok(()), |why| {
+        let sentence =
+            format!("{kind} does not take the mount options of the record (luksExtraMountOptions; {why}).");
+        Err(Refused::new(Refusal::InvalidArgs, sentence))
+    })
 }
 
 /// How it is mounted where it cannot be mounted for writing: nothing is written, the journal's content neither.

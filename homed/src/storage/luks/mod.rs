@@ -12,7 +12,7 @@
 
 use super::examined::{Examination, Examined};
 use super::parts::image::Blocks;
-use super::parts::{image, mapped};
+use super::parts::{image, mapped, superblock};
 use super::{
     Backend, Keeps, Kept, Kind, Locks, Mended, Mends, NewHome, Opened, Opening, Parts, Resized, Resizes,
     Seal, Settled, Tends, Unsealed,
@@ -25,7 +25,7 @@ use perform::pinned;
 use perform::sweep::sweep;
 use records::questions::Question;
 use records::signature::Vouched;
-use records::{Refusal, Secret, Storage};
+use records::{Record, Refusal, Secret, Storage};
 use serde_json::{Map, Value};
 use spec::Spec;
 use std::path::Path;
@@ -41,6 +41,7 @@ mod header_copies;
 mod mend;
 #[cfg(test)]
 mod model;
+mod mount_options;
 mod needed;
 mod opened;
 pub(super) mod perform;
@@ -108,6 +109,12 @@ impl Backend for Luks {
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
         sweep(&self.spec)?;
         sealed::close(&self.spec, force, steps)
+    }
+
+    fn accept(&self, record: &Record) -> Result<(), Failure> {
+        let wished = Spec::of(super::Spec::of(record, &self.spec.machine)?)?;
+        let kind = self.spec.file_system.unwrap_or(superblock::Kind::Btrfs);
+        file_system::accept(kind, &wished.extra).map_err(Into::into)
     }
 
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {

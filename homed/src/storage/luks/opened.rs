@@ -1,5 +1,6 @@
 //! An image that was opened with a key: its layers are built as far as they are needed, and go with it.
 
+use super::file_system;
 use super::header::{self, HeaderCopy, Place};
 use super::is_mounted;
 use super::perform::open::reach;
@@ -276,7 +277,19 @@ pub fn read_record(luks: &mut Luks, facts: &Facts, key: &Secret) -> Result<Recor
 }
 
 /// A file system that the kernel does not take is damaged storage, whatever it calls that.
-fn not_mounted<T>(spec: &Spec, failure: Failure) -> Result<T, Failure> {
+fn not_mounted<T>(kind: superblock::Kind, spec: &Spec, failure: Failure) -> Result<T, Failure> {
+    // They are the record's, and nothing is damaged.
+    if let Err(refused) = file_system::accept(kind, &spec.extra) {
+        let user = &spec.user;
+        return refuse(
+            Refusal::InvalidArgs,
+            format!(
+                "{} Nothing is damaged; to have it mounted without them: \
+                 homectl update {user} --luks-extra-mount-options=",
+                refused.sentence
+            ),
+        );
+    }
     match failure {
         Failure::Fault(why) => refuse(
             Refusal::HomeDamaged,

@@ -1,5 +1,6 @@
 //! What a home in an encrypted image has beside what all kinds have.
 
+use super::mount_options;
 use crate::job::{Failure, refuse};
 use crate::storage;
 use crate::storage::parts::superblock::Kind;
@@ -64,7 +65,9 @@ pub struct Encryption {
 
 impl Spec {
     /// Reads the record's fields for this kind.
-    pub fn of(common: storage::Spec) -> Result<Self, Failure> {
+    pub fn of(mut common: storage::Spec) -> Result<Self, Failure> {
+        let options = common.values.luks_extra_mount_options.clone().unwrap_or_default();
+        let extra = mount_options::split(&options, &mut common.wished);
         let values = &common.values;
         Ok(Self {
             file_system: file_system(values)?,
@@ -76,7 +79,7 @@ impl Spec {
             encryption: encryption(values),
             discard: values.effective_luks_discard(),
             offline_discard: values.effective_luks_offline_discard(),
-            extra: values.luks_extra_mount_options.as_deref().map(settings).unwrap_or_default(),
+            extra,
             common,
         })
     }
@@ -93,17 +96,6 @@ impl Deref for Spec {
     fn deref(&self) -> &storage::Spec {
         &self.common
     }
-}
-
-/// Mount options as in fstab: `a,b=c`.
-fn settings(text: &str) -> Vec<Setting> {
-    text.split(',')
-        .filter(|option| !option.is_empty())
-        .map(|option| match option.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (option.to_owned(), None),
-        })
-        .collect()
 }
 
 fn uuid(text: &Option<String>) -> Option<Uuid> {

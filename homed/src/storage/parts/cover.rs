@@ -17,7 +17,7 @@ pub fn is_one(mount: &Mounted) -> bool {
 pub fn put(target: &Path) -> Result<(), Failure> {
     let settings =
         [("mode", "000"), ("size", "4k")].map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
-    let attributes = Attributes { no_suid: true, no_devices: true, no_execute: true };
+    let attributes = Attributes::HARMLESS;
     let cover = mount::open_file_system("tmpfs", Path::new(COVER), &settings, attributes)
         .during("making a cover for the home directory")?;
     mount::attach(cover, target).during("covering the home directory")

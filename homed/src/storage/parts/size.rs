@@ -15,7 +15,7 @@ pub enum Wish {
     /// So many bytes.
     Bytes(u64),
     /// A share of the free space, in units of 1/2³².
-    Share(u64),
+    Share(u32),
     /// Nothing said: 100/120 of the free space.
     Unset,
 }
@@ -54,13 +54,17 @@ pub fn initial(wish: Wish, offer: Offer, kind: Kind) -> Result<u64, u64> {
     if free < least {
         return if offer.all.min(offer.promisable) < least { Err(least) } else { Ok(least) };
     }
-    let share = |part: u128, of: u128| u64::try_from(u128::from(free) * part / of).unwrap_or(free);
     let asked = match wish {
         Wish::Bytes(bytes) => bytes.min(free),
-        Wish::Share(part) => share(u128::from(part), 1 << 32).min(free),
-        Wish::Unset => share(100, 120).min(offer.promisable / 2),
+        Wish::Share(part) => share(free, part),
+        Wish::Unset => u64::try_from(u128::from(free) * 100 / 120).unwrap_or(free).min(offer.promisable / 2),
     };
     Ok((asked.min(MOST) / MIB * MIB).max(least))
+}
+
+/// So much of it, in parts of 2³² (`diskSizeRelative`).
+pub fn share(of: u64, part: u32) -> u64 {
+    u64::try_from((u128::from(of) * u128::from(part)) >> 32).unwrap_or(of)
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl PrivateMount {
     /// the mount there is. `shown` is open in that one: where it can only be read, so can this, for some kernels (up to 6.7, and
     /// from 6.12 on) would have all of the file system be written to.
     pub fn again(home: &Found, shown: &OwnedFd) -> Result<Self, Failure> {
-        let attributes = Attributes { no_suid: true, no_devices: true, no_execute: true };
+        let attributes = Attributes::HARMLESS;
         let read_only = filesystem::is_read_only(shown).during("looking at the file system of the home")?;
         let settings: &[Setting] = if read_only { &[("ro".to_owned(), None)] } else { &[] };
         let kind = Kind::Btrfs.name();

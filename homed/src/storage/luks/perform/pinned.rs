@@ -127,7 +127,7 @@ fn freeze(device: &Device, deadline: Deadline) -> Result<Option<OwnedFd>, Failur
         return Ok(None);
     };
     let mapped = Mapped::adopt(&device.name)?;
-    let attributes = Attributes { no_suid: true, no_devices: true, no_execute: true };
+    let attributes = Attributes::HARMLESS;
     let settings: &[Setting] = if mounted.is_read_only() { &[("ro".to_owned(), None)] } else { &[] };
     // A second mount of the same file system; it is nowhere in the tree.
     let mount = mount::open_file_system(&mounted.kind, mapped.path(), settings, attributes);

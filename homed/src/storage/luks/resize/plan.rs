@@ -84,6 +84,12 @@ pub enum Operation {
     Cut(u64),
 }
 
+impl Limits {
+    fn nearest(self, bytes: u64) -> u64 {
+        bytes.clamp(self.least, self.most.max(self.least))
+    }
+}
+
 impl Facts {
     /// What the image can be.
     pub fn limits(&self) -> Limits {
@@ -101,7 +107,8 @@ impl Facts {
         let wanted = match wish {
             Size::Least => limits.least,
             Size::Most => limits.most.max(self.size),
-            Size::Near(bytes) => bytes.clamp(limits.least, limits.most.max(limits.least)),
+            Size::Near(bytes) => limits.nearest(bytes),
+            Size::Share(part) => limits.nearest(size::share(limits.most, part)),
             // No file system is smaller than its kind allows; who asks for less gets that.
             Size::Exactly(bytes) => bytes.max(floor.next_multiple_of(MIB)),
             Size::AsIs => self.size,
@@ -195,6 +202,9 @@ mod tests {
         assert_eq!(facts.goal(Size::Exactly(433 * MIB)), Err(Unfit::TooSmall));
         assert_eq!(facts.goal(Size::Near(1)), Ok(Goal::Shrink(434 * MIB)));
         assert_eq!(facts.goal(Size::Near(u64::MAX)), Ok(Goal::Grow(5000 * MIB)));
+        assert_eq!(facts.goal(Size::Share(1 << 31)), Ok(Goal::Grow(2500 * MIB)));
+        assert_eq!(facts.goal(Size::Share(u32::MAX)), Ok(Goal::Grow(4999 * MIB)));
+        assert_eq!(facts.goal(Size::Share(0)), Ok(Goal::Shrink(434 * MIB)));
         assert_eq!(facts.goal(Size::AsIs), Ok(Goal::Stay));
     }
 
