@@ -53,10 +53,18 @@ impl Listed {
 
 /// All devices.
 pub fn listed() -> io::Result<Vec<Listed>> {
-    match listed_in::<ROOM>()? {
-        Some(all) => Ok(all),
-        None => listed_in::<MUCH>()?.ok_or_else(malformed),
+    match listed_in::<ROOM>() {
+        Ok(Some(all)) => Ok(all),
+        Ok(None) => listed_in::<MUCH>()?.ok_or_else(malformed),
+        Err(error) if has_no_driver(&error) => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
+}
+
+/// The node is there and nothing behind it: the kernel has no device-mapper, and could not load one, so there is no device.
+/// Where the node is not there, or is not let be opened, nothing is known.
+fn has_no_driver(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENODEV)
 }
 
 /// The state of those that are accepted.
@@ -216,6 +224,14 @@ mod tests {
             ["", "CRYPT-PLAIN-home-alice", "LVM-5a1f0b1c0001400280030123456789ab-x", "CRYPT-LUKS2-5a1f-x"]
         {
             assert_eq!(luks_uuid(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_device_mapper_has_no_device_and_one_that_does_not_tell_may_have_some() {
+        assert!(has_no_driver(&io::Error::from_raw_os_error(libc::ENODEV)));
+        for number in [libc::ENOENT, libc::EACCES, libc::EPERM, libc::EMFILE, libc::ENOMEM, libc::ENXIO] {
+            assert!(!has_no_driver(&io::Error::from_raw_os_error(number)), "{number}");
         }
     }
 
