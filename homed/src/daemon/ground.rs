@@ -8,10 +8,10 @@
 //! that was seen to come or go. A file system that hangs keeps that one event waiting for [`BOUND`], and nothing else. When
 //! it answers in the end, the loop hears so.
 
-use super::answers::{Answers, Asker, Question, folder};
+use super::answers::{Answers, Asker, Mounts, Question, folder};
 use super::aside::{self, Gate};
 use super::events::{Events, Happened};
-use super::outside::Outside;
+use super::outside::{MountsBelow, Outside};
 use crate::home::facts::{Figures, Place};
 use records::UserName;
 use std::collections::BTreeSet;
@@ -120,11 +120,11 @@ impl Ground {
     ) {
         let asker = self.answers.asker();
         let waiting = Waiting { answers: self.answers.clone(), asker, places: places.clone() };
-        let hanging: Arc<Mutex<BTreeSet<PathBuf>>> = Arc::default();
-        let (ground, left_out) = (self.clone(), hanging.clone());
+        let rounds: Arc<Mutex<Round>> = Arc::default();
+        let (ground, round) = (self.clone(), rounds.clone());
         let act = move |place: &Place| {
-            let is_left_out = locked(&left_out).contains(folder(place));
-            let question = (!is_left_out).then(|| ground.begin(place, asker)).flatten()?;
+            let mounts = ground.mounts_below(place, &round)?;
+            let question = ground.answers.begin(place, asker, mounts)?;
             let (answer, is_late) = ask(&*ground.outside, place, question);
             if is_late {
                 ground.events.send(Happened::Answered(place.user.clone()));
@@ -135,7 +135,7 @@ impl Ground {
             Some(answer) => answer.into_iter().for_each(|answer| told(place, answer)),
             None => {
                 self.answers.give_up(place, asker);
-                locked(&hanging).insert(folder(place).to_owned());
+                locked(&rounds).hangs(place);
                 tracing::warn!(home = %place.user, "{}: its file system gives no answer", place.image);
             }
         })
@@ -143,11 +143,41 @@ impl Ground {
         drop(waiting);
     }
 
-    fn begin(&self, place: &Place, asker: Asker) -> Option<Question> {
-        self.answers.begin(place, asker, self.outside.mounts_below(place))
+    /// Into which mounts its paths lead; `None`: it is left out. Without the lock, which the loop takes as well: the kernel is asked.
+    fn mounts_below(&self, place: &Place, round: &Mutex<Round>) -> Option<Mounts> {
+        let known = {
+            let round = locked(round);
+            if round.left_out.contains(folder(place)) {
+                return None;
+            }
+            round.mounts.clone()
+        };
+        let mounts = known.unwrap_or_else(|| {
+            let mounts = self.outside.mounts_below();
+            locked(round).mounts = Some(mounts.clone());
+            mounts
+        });
+        Some(mounts(place))
     }
 }
 
-fn locked(folders: &Mutex<BTreeSet<PathBuf>>) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-    folders.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is known while one home after the other is asked about.
+#[derive(Default)]
+struct Round {
+    /// Folders in which one hangs.
+    left_out: BTreeSet<PathBuf>,
+    /// The mounts, as they were when the round began, or after somebody was waited for last.
+    mounts: Option<MountsBelow>,
+}
+
+impl Round {
+    fn hangs(&mut self, place: &Place) {
+        self.left_out.insert(folder(place).to_owned());
+        // Long enough for others to be mounted.
+        self.mounts = None;
+    }
+}
+
+fn locked(round: &Mutex<Round>) -> MutexGuard<'_, Round> {
+    round.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -51,7 +51,6 @@ impl Daemon {
             self.take(Event::Loaded(Box::new(record), interrupted, held));
         }
         self.forget_markers();
-        self.loading = false;
         for inhibitor in self.inhibitors.load(now_usec()) {
             self.take(Event::Inhibited(Box::new(inhibitor)));
         }
@@ -59,7 +58,10 @@ impl Daemon {
         let found = tokio::time::timeout(PATIENCE, looks::in_folder(root, &self.looks.root))
             .await
             .unwrap_or_default();
+        // It may have been waited for.
+        self.parts.facts.begin_turn();
         found.into_iter().for_each(|found| self.take(Event::Found(found)));
+        self.loading = false;
         self.publish();
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! The real neighbours: account database, password checker, state folder.
 
-use super::answers::Mounts;
 use super::link::Staged;
-use super::outside::{Outside, Taken};
+use super::outside::{MountsBelow, Outside, Taken};
 use crate::home::effect::Failed;
 use crate::home::facts::{Figures, Place, SignedLocally};
 use crate::statedir::Folders;
@@ -18,7 +17,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The neighbours of this machine.
 pub struct Neighbours {
@@ -173,8 +172,9 @@ impl Outside for Neighbours {
         self.keys_changed();
     }
 
-    fn mounts_below(&self, place: &Place) -> Mounts {
-        whereabouts::mounts_below(Path::new(&place.image), Path::new(&place.home_directory))
+    fn mounts_below(&self) -> MountsBelow {
+        let below = whereabouts::mounts_below();
+        Arc::new(move |place| below(Path::new(&place.image), Path::new(&place.home_directory)))
     }
 
     fn look(&self, place: &Place) -> Found {

@@ -9,6 +9,10 @@ use crate::words::request::{KeyOperation, SigningKey};
 use crate::words::seal::Seal;
 use records::{Credentials, Record, UserName};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Into which mounts the names of a home's paths lead.
+pub type MountsBelow = Arc<dyn Fn(&Place) -> Mounts + Send + Sync>;
 
 /// Neighbours that may block; called on threads of their own.
 pub trait Outside: Send + Sync + 'static {
@@ -26,9 +30,9 @@ pub trait Outside: Send + Sync + 'static {
     fn seal(&self, place: &Place) -> Seal;
     /// Reads the keys again that records are judged by; [`crate::home::facts::Facts::signed_locally`] reads none.
     fn read_keys(&self) {}
-    /// The mounts that the names of a home's paths lead into, by their ids. No file system is asked.
-    fn mounts_below(&self, _place: &Place) -> Mounts {
-        [None; 2]
+    /// Tells, by the mounts as they are now, into which of them the names of a home's paths lead. No file system is asked.
+    fn mounts_below(&self) -> MountsBelow {
+        Arc::new(|_| [None; 2])
     }
     /// What file systems tell of a home.
     fn look(&self, place: &Place) -> Found;

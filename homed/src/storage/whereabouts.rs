@@ -12,20 +12,19 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use uuid::Uuid;
 
-/// What the kernel shows at one moment, each asked once, when it is needed. No file system is asked.
+/// What the kernel shows at one moment, each asked once, when it is needed: what cannot be told is not asked again either. No
+/// file system is asked.
 #[derive(Default)]
 pub struct Kernel {
-    devices: OnceCell<Vec<Listed>>,
-    mounts: OnceCell<Vec<Mounted>>,
+    devices: Once<Vec<Listed>>,
+    mounts: Once<Vec<Mounted>>,
 }
+
+type Once<T> = OnceCell<Result<T, (ErrorKind, String)>>;
 
 impl Kernel {
     fn listed(&self) -> io::Result<&[Listed]> {
-        if self.devices.get().is_none() {
-            // Just seen to be empty.
-            let _ = self.devices.set(devmapper::listed()?);
-        }
-        Ok(self.devices.get().map_or(&[], Vec::as_slice))
+        once(&self.devices, devmapper::listed).map(Vec::as_slice)
     }
 
     /// All devices that are accepted, as they are now.
@@ -35,12 +34,13 @@ impl Kernel {
 
     /// What is mounted where.
     pub fn mounts(&self) -> io::Result<&[Mounted]> {
-        if self.mounts.get().is_none() {
-            // Just seen to be empty.
-            let _ = self.mounts.set(mount::table("self")?);
-        }
-        Ok(self.mounts.get().map_or(&[], Vec::as_slice))
+        once(&self.mounts, || mount::table("self")).map(Vec::as_slice)
     }
+}
+
+fn once<T>(cell: &Once<T>, ask: impl FnOnce() -> io::Result<T>) -> io::Result<&T> {
+    let told = cell.get_or_init(|| ask().map_err(|error| (error.kind(), error.to_string())));
+    told.as_ref().map_err(|(kind, text)| io::Error::new(*kind, text.clone()))
 }
 
 /// What a home's parts are known by on this machine.
@@ -136,11 +136,14 @@ pub fn ask_before_use(image: &Path, home_directory: &Path) -> Found {
     ask(image, home_directory)
 }
 
-/// The mounts that the names of a home's paths lead into, by their ids: what hangs there may be let go of, and others mounted
-/// instead. No file system is asked, so a symlink on the way is not followed.
-pub fn mounts_below(image: &Path, home_directory: &Path) -> [Option<u64>; 2] {
+/// Tells into which mounts the names of a home's paths lead, by their ids: what hangs there may be let go of, and others mounted
+/// instead. The table of mounts is that of now, whoever is asked about. No file system is asked, so a symlink on the way is not
+/// followed.
+pub fn mounts_below() -> impl Fn(&Path, &Path) -> [Option<u64>; 2] {
     let table = mount::table("self").unwrap_or_default();
-    [image, home_directory].map(|path| Spot::by_name(path, &table).map(|spot| spot.around()))
+    move |image, home_directory| {
+        [image, home_directory].map(|path| Spot::by_name(path, &table).map(|spot| spot.around()))
+    }
 }
 
 /// How far a home is open.
