@@ -2,8 +2,10 @@
 
 use super::PASSWORD;
 use homed::front::dbus;
+use records::buspath::HOMES;
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command};
+use zbus::fdo::ManagedObjects;
 use zbus::wire::{DynamicType, OwnedFd, OwnedVariant};
 use zbus::{Connection, Message};
 
@@ -97,6 +99,21 @@ impl Client {
         let reply = self.0.call_method(Some(dbus::NAME), path, interface, "Get", &body).await.expect("had");
         let value: OwnedVariant = reply.body().deserialize().expect("a value");
         String::try_from(value).expect("text")
+    }
+
+    /// The objects of all homes, and one property of each.
+    pub async fn objects(&self, property: &str) -> Vec<(String, String)> {
+        let interface = Some("org.freedesktop.DBus.ObjectManager");
+        let reply = self.0.call_method(Some(dbus::NAME), HOMES, interface, "GetManagedObjects", &()).await;
+        let objects: ManagedObjects = reply.expect("told").body().deserialize().expect("as in the interface");
+        let mut shown = Vec::new();
+        for (path, interfaces) in objects {
+            let values: Vec<_> = interfaces.into_values().map(|mut values| values.remove(property)).collect();
+            let [Some(value)] = <[_; 1]>::try_from(values).expect("one interface") else { panic!("{path}") };
+            shown.push((path.to_string(), String::try_from(value).expect("text")));
+        }
+        shown.sort();
+        shown
     }
 
     pub async fn introspect(&self, path: &str) -> String {

@@ -113,3 +113,24 @@ async fn one_signal_for_each_change_that_can_be_seen_and_none_for_others() {
     client.own("CheckHome", &("alice", "{}")).await.expect("looked at");
     assert_eq!(heard.of(&client, object).await.len(), 6);
 }
+
+#[tokio::test]
+async fn a_start_tells_of_no_object_and_afterwards_each_is_told_of_once() {
+    let mut world = World::start().await;
+    let client = world.client().await;
+    for name in ["alice", "bob"] {
+        client.create(name).await.expect("created");
+    }
+    world.kill().await;
+    let heard = Heard::start(world.address()).await;
+    world.restart().await;
+    let client = world.client().await;
+    let homes = "/org/freedesktop/home1/home";
+    let objects = ["alice", "bob"].map(|name| (format!("{homes}/{name}"), "inactive".to_owned()));
+    assert_eq!(client.objects("State").await, objects);
+    client.manager("RemoveHome", &("bob",)).await.expect("removed");
+    let told = heard.of(&client, homes).await;
+    assert_eq!(told, ["InterfacesRemoved", "InterfacesAdded"].map(|member| format!("{member} {homes}")));
+    let left: Vec<String> = client.objects("UserName").await.into_iter().map(|object| object.1).collect();
+    assert_eq!(left, ["alice", "last0"]);
+}

@@ -8,6 +8,7 @@ mod argument;
 pub mod context;
 mod error;
 mod home;
+mod homes;
 mod log_control;
 mod manager;
 mod own;
@@ -18,6 +19,7 @@ mod update;
 use crate::daemon::link::Change;
 use context::Front;
 use home::Home;
+use homes::Homes;
 use manager::Manager;
 use own::Own;
 use policy::Policy;
@@ -25,7 +27,6 @@ use records::{UserName, buspath};
 use std::sync::Arc;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use zbus::Connection;
-use zbus::fdo::ObjectManager;
 
 /// The well-known name.
 pub const NAME: &str = "org.freedesktop.home1";
@@ -45,11 +46,14 @@ pub async fn serve(address: &str, front: Arc<Front>) -> zbus::Result<Connection>
         .serve_at(MANAGER, Manager(front.clone()))
         .serve_at(MANAGER, Own(front.clone()))
         .serve_at(MANAGER, Policy(front.clone()))
-        .serve_at(buspath::HOMES, ObjectManager)
+        .serve_at(buspath::HOMES, Homes(front.clone()))
         .serve_at(log_control::PATH, log_control::LogControl(front.clone()))
         .build()
         .await?;
-    show_all(&connection, &front).await?;
+    // Nobody can be listening to who has no name yet.
+    for user in all(&front) {
+        register(&connection, &front, user).await?;
+    }
     connection.request_name(NAME).await?;
     tokio::spawn(follow(connection.clone(), front, changes));
     Ok(connection)
@@ -84,23 +88,37 @@ async fn follow(connection: Connection, front: Arc<Front>, mut changes: Receiver
     }
 }
 
+fn all(front: &Front) -> Vec<UserName> {
+    front.link.list(&front.link.ourselves()).all().map(|home| home.view.unix.name.clone()).collect()
+}
+
 async fn show_all(connection: &Connection, front: &Arc<Front>) -> zbus::Result<()> {
-    for home in front.link.list(&front.link.ourselves()).all() {
-        show(connection, front, home.view.unix.name.clone()).await?;
+    for user in all(front) {
+        show(connection, front, user).await?;
     }
     Ok(())
 }
 
 async fn show(connection: &Connection, front: &Arc<Front>, user: UserName) -> zbus::Result<()> {
     let at = path(&user);
-    // There already is fine.
-    connection.object_server().at(at, Home::new(front.clone(), user)).await.map(|_| ())
+    match register(connection, front, user).await? {
+        true => homes::appeared(connection, &at).await,
+        false => Ok(()),
+    }
+}
+
+/// Whether it was not there already.
+async fn register(connection: &Connection, front: &Arc<Front>, user: UserName) -> zbus::Result<bool> {
+    let (at, home) = (path(&user), Home::new(front.clone(), user));
+    Ok(connection.object_server().at(at, home).await?.is_none())
 }
 
 async fn hide(connection: &Connection, user: &UserName) -> zbus::Result<()> {
-    match connection.object_server().remove::<Home, _>(path(user)).await {
+    let at = path(user);
+    match connection.object_server().remove::<Home, _>(at.as_str()).await {
+        Ok(_) => homes::vanished(connection, &at).await,
         // A home that was never made had no object.
-        Ok(_) | Err(zbus::Error::InterfaceNotFound) => Ok(()),
+        Err(zbus::Error::InterfaceNotFound) => Ok(()),
         Err(error) => Err(error),
     }
 }
