@@ -81,10 +81,12 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
 fn check_options(line: &CommandLine<'_>, verb: &Verb) -> Result<(), Failure> {
     for typed in &line.options {
         let Effect::Tool(tool) = typed.row.effect else { continue };
-        if let Some(owner) = tool.belongs_to().filter(|owner| *owner != verb.name) {
+        let owners = tool.belongs_to();
+        if !owners.is_empty() && !owners.contains(&verb.name) {
             return Err(Failure::say(format!(
-                "{} is for homectl {owner}, and does nothing here. Nothing was changed.",
-                typed.name()
+                "{} is for homectl {}, and does nothing here. Nothing was changed.",
+                typed.name(),
+                owners.join(" and ")
             )));
         }
     }

@@ -31,7 +31,7 @@ mod terms;
 mod trail;
 mod xattrs;
 
-pub use copy::{Continue, Copied, Copy, Loss, Lost, Progress, copy};
+pub use copy::{Continue, Copied, Copy, Loss, Lost, Progress, copy, remove_tree};
 pub use differences::{Difference, What, differences, differences_on};
 pub use error::Error;
 pub use mark::done;

@@ -28,6 +28,11 @@ fn everything_is_kept() -> Tested {
     let copied = scratch.copy()?;
     assert_eq!(scratch.differences()?, []);
     assert_eq!((copied.changed.count, &copied.lost[..]), (0, &[][..]));
+    let above = File::open(scratch.at("a").parent().expect("a folder"))?;
+    copytree::remove_tree(above.as_fd(), "b".as_ref())?;
+    copytree::remove_tree(above.as_fd(), "b".as_ref())?;
+    assert!(!scratch.at("b").exists(), "what is copied is removed, too");
+    fs::create_dir(scratch.at("b"))?;
     assert_eq!(copied.sockets.first, [Path::new("kinds/socket")]);
     // The top and all names but the socket.
     let measured = measure(scratch.both().0.as_fd())?;

@@ -35,7 +35,7 @@ pub fn look(user: &str, uid: u32, home: &Path) -> Around {
 }
 
 /// Processes that run as a user, by the UID that counts.
-fn processes(uid: u32) -> Vec<String> {
+pub fn processes(uid: u32) -> Vec<String> {
     let mut found: Vec<(u32, String)> = entries(Path::new("/proc"))
         .filter_map(|path| {
             let pid = path.file_name()?.to_str()?.parse().ok()?;

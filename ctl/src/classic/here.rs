@@ -8,12 +8,13 @@ use super::plan::{self, Folder, Home, Noted, Situation, Step, Stuck, Wish};
 use crate::bus::{Daemon, Failure, Order};
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where homed has the records of homes that it knows: whoever has one there logs in as the user of a home.
-const RECORDS: &str = "/var/lib/systemd/home";
+pub(super) const RECORDS: &str = "/var/lib/systemd/home";
 
 /// An account on this machine.
 pub struct Here<'a> {
@@ -166,7 +167,7 @@ pub fn is_known(user: &str) -> bool {
     Path::new(RECORDS).join(format!("{user}.identity")).exists()
 }
 
-fn broken(doing: &str, error: &io::Error) -> Failure {
+pub(super) fn broken(doing: &str, error: &io::Error) -> Failure {
     Failure::say(format!("{doing}: {error}"))
 }
 
@@ -195,7 +196,7 @@ fn refuse_mounted(note: &Note, user: &str) -> Result<(), Failure> {
 }
 
 /// Another has the name or the number by now.
-fn refuse_taken(lines: &Lines, texts: &Texts) -> Result<(), Failure> {
+pub(super) fn refuse_taken(lines: &Lines, texts: &Texts) -> Result<(), Failure> {
     let uid = lines.passwd.split(':').nth(2).and_then(|uid| uid.parse().ok());
     let others = uid.map(|uid| texts.others_numbered(uid, &lines.user)).unwrap_or_default();
     let other_line =
@@ -218,7 +219,7 @@ fn set_mode(folder: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// Renames within a folder, and has it on disk. What is there is not replaced, unless it is an empty folder.
-fn moved(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn moved(from: &Path, to: &Path) -> io::Result<()> {
     match fs::remove_dir(to) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -266,18 +267,20 @@ fn refuse_others(note: &Note) -> Result<(), Failure> {
 }
 
 /// Deletes the folder with all that is in it; what was done before it was stopped is done.
-fn removed(folder: &Path) -> Result<(), Failure> {
+pub(super) fn removed(folder: &Path) -> Result<(), Failure> {
     if let Some(mount) = around::mounts_in(folder).first() {
         let mount = mount.display();
         return Err(Failure::say(format!(
             "Something is mounted at {mount}: umount it, and run the same again."
         )));
     }
-    fs::remove_dir_all(folder).map_err(|error| {
+    let (above, name) = (folder.parent().unwrap_or(Path::new("/")), folder.file_name().unwrap_or_default());
+    let opened = fs::File::open(above).map_err(|error| broken(&above.display().to_string(), &error))?;
+    copytree::remove_tree(opened.as_fd(), name).map_err(|error| {
         let folder = folder.display();
         Failure::say(format!(
-            "{folder}: {error}. A part of it is deleted; run the same again. Where something is held: chattr -R -f -i -a {folder}, \
-             and of a read-only snapshot: btrfs property set SNAPSHOT ro false."
+            "{error}. A part of {folder} is deleted; run the same again. Of a read-only snapshot: btrfs property set SNAPSHOT ro \
+             false."
         ))
     })?;
     note::sync(folder.parent().unwrap_or(Path::new("/"))).map_err(|error| broken("writing to disk", &error))

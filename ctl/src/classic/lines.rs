@@ -56,6 +56,17 @@ impl Texts {
         &mut self.0[file as usize]
     }
 
+    /// Whether a file has a line of that name.
+    pub fn has(&self, file: File, name: &str) -> bool {
+        find(self.of(file), name).is_some()
+    }
+
+    /// The numbers of all users and groups.
+    pub fn numbers(&self) -> Vec<u32> {
+        let of = |file| lines(self.of(file)).filter_map(|line| number(line, 2));
+        of(File::Passwd).chain(of(File::Group)).collect()
+    }
+
     /// Names of the groups with this number.
     pub fn groups_numbered(&self, gid: u32) -> Vec<String> {
         lines(self.of(File::Group)).filter(|line| number(line, 2) == Some(gid)).map(name).collect()

@@ -20,5 +20,6 @@ pub mod here;
 pub mod lines;
 pub mod note;
 pub mod plan;
+pub mod release;
 pub mod sight;
 pub mod waiting;

@@ -2,9 +2,11 @@
 //! password.
 
 use super::lines::Lines;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind, Write};
+use std::marker::PhantomData;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -57,19 +59,41 @@ impl Note {
     }
 }
 
-/// The notes of a machine.
-pub struct Notes(PathBuf);
+/// What is kept of a change of an account, one file for each user.
+pub trait Kept: Serialize + DeserializeOwned {
+    /// Where such notes are.
+    const FOLDER: &'static str;
+    /// Whose it is.
+    fn user(&self) -> &str;
+    /// Whether this version of homectl knows all that it says.
+    fn is_known(&self) -> bool;
+}
 
-impl Default for Notes {
-    fn default() -> Self {
-        Self(FOLDER.into())
+impl Kept for Note {
+    const FOLDER: &'static str = FOLDER;
+
+    fn user(&self) -> &str {
+        &self.lines.user
+    }
+
+    fn is_known(&self) -> bool {
+        self.version == VERSION
     }
 }
 
-impl Notes {
+/// The notes of a machine.
+pub struct Notes<N = Note>(PathBuf, PhantomData<N>);
+
+impl<N: Kept> Default for Notes<N> {
+    fn default() -> Self {
+        Self::at(Path::new(N::FOLDER))
+    }
+}
+
+impl<N: Kept> Notes<N> {
     /// Those in a folder.
     pub fn at(folder: &Path) -> Self {
-        Self(folder.to_owned())
+        Self(folder.to_owned(), PhantomData)
     }
 
     /// Where the note of a user is.
@@ -78,13 +102,13 @@ impl Notes {
     }
 
     /// Reads one; `None`: there is none.
-    pub fn read(&self, user: &str) -> io::Result<Option<Note>> {
+    pub fn read(&self, user: &str) -> io::Result<Option<N>> {
         let text = match fs::read_to_string(self.path(user)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
-        let note: Note = serde_json::from_str(&text).map_err(io::Error::other)?;
-        match note.version == VERSION && note.lines.user == user {
+        let note: N = serde_json::from_str(&text).map_err(io::Error::other)?;
+        match note.is_known() && note.user() == user {
             true => Ok(Some(note)),
             false => {
                 Err(io::Error::other("it was written by another version of homectl, or is another user's"))
@@ -93,7 +117,7 @@ impl Notes {
     }
 
     /// Writes one, whole, and has it on disk.
-    pub fn write(&self, note: &Note) -> io::Result<()> {
+    pub fn write(&self, note: &N) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         // The folder itself is on disk before what is in it.
         self.0.ancestors().skip(1).take(2).try_for_each(sync)?;
@@ -101,7 +125,7 @@ impl Notes {
         serde_json::to_writer_pretty(&mut new, note)?;
         new.flush()?;
         new.as_file().sync_all()?;
-        new.persist(self.path(&note.lines.user)).map_err(|error| error.error)?;
+        new.persist(self.path(note.user())).map_err(|error| error.error)?;
         sync(&self.0)
     }
 

@@ -35,7 +35,7 @@ impl Waiting {
             Ok(()) => Ok(Self { lock: Arc::new(lock), stopped: Arc::default() }),
             Err(error) if std::io::Error::from(error).kind() == ErrorKind::WouldBlock => {
                 Err(Failure::say(format!(
-                    "Another homectl converts {user} already, or a conversion that was stopped is being taken back. Nothing was \
+                    "Another homectl converts or releases {user} already, or a conversion that was stopped is being taken back. Nothing was \
                  changed by this one."
                 )))
             }

@@ -7,6 +7,14 @@ use crate::verb::snapshot;
 /// What fits behind the arguments that are there.
 pub fn of(verb: &Verb, before: &[&str], world: &dyn World) -> Vec<Offer> {
     match called(verb.arguments, before.len()) {
+        Some("USER") if verb.name == "convert" => {
+            let known = [Known::Accounts, Known::Converted].map(|what| world.known(what)).concat();
+            known.into_iter().map(Offer::word).collect()
+        }
+        Some("USER") if verb.name == "release" => {
+            let released = world.known(Known::Released).into_iter().map(Offer::word);
+            users(verb.name, before, world).into_iter().chain(released).collect()
+        }
         Some("USER") if verb.name != "create" => users(verb.name, before, world),
         Some("PATH" | "FILE") => vec![Offer::Files(String::new())],
         Some("DIRECTORY") => vec![Offer::Folders(String::new())],
@@ -52,6 +60,7 @@ fn fitting(verb: &str) -> &'static [&'static str] {
         "lock" | "inhibit-lock" => &["active", "lingering"],
         "unlock" => &["locked"],
         "fixate" => &["unfixated"],
+        "release" => &["inactive", "dirty", "active", "lingering"],
         "export" | "send" => &["inactive", "dirty"],
         _ => &[],
     }

@@ -53,6 +53,12 @@ pub enum Known {
     Containers,
     /// Locales that are installed.
     Locales,
+    /// Accounts of people that are in /etc/passwd.
+    Accounts,
+    /// Accounts that became homes, and can be accounts again.
+    Converted,
+    /// Homes that became accounts, and can be homes again.
+    Released,
 }
 
 /// One thing that fits.
@@ -117,7 +123,7 @@ fn verbs() -> Vec<Offer> {
 /// The options that do something for this verb; all, as long as there is none.
 fn options(verb: Option<&str>, current: &str) -> Vec<Offer> {
     let of_tool = |row: &&Row| match row.effect {
-        Effect::Tool(tool) => verb.is_none() || tool.belongs_to().is_none_or(|owner| Some(owner) == verb),
+        Effect::Tool(tool) => tool.is_for(verb),
         Effect::Set { .. } | Effect::Special(_) => true,
     };
     let changes_records = verb.is_none_or(|verb| matches!(verb, "create" | "update" | "convert"));

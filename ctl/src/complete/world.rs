@@ -2,6 +2,8 @@
 
 use super::{Known, World, offers};
 use crate::bus::{Bus, Daemon, HomeRow, Interaction};
+use crate::classic;
+use records::uid;
 use std::io::Write;
 use std::process::Command;
 use std::sync::mpsc::channel;
@@ -38,6 +40,9 @@ impl World for Here {
             }
             Known::Containers => containers(),
             Known::Locales => locales(),
+            Known::Accounts => accounts(),
+            Known::Converted => notes(classic::note::FOLDER),
+            Known::Released => notes(classic::release::note::FOLDER),
         }
     }
 }
@@ -62,6 +67,22 @@ fn column(path: &str, between: char, number: usize) -> Vec<String> {
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect()
+}
+
+/// Those whose number can be a home's.
+fn accounts() -> Vec<String> {
+    let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let is_a_persons =
+        |line: &&str| line.split(':').nth(2).and_then(|uid| uid.parse().ok()).is_some_and(uid::is_allowed);
+    let names = text.lines().filter(is_a_persons).filter_map(|line| line.split(':').next());
+    names.map(str::to_owned).collect()
+}
+
+/// Whom there are notes of; only root may see them.
+fn notes(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect()
 }
 
 /// systemd-machined has a file for each, by its name; those with a colon are links by unit.

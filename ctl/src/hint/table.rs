@@ -99,7 +99,7 @@ const ROWS: &[Row] = &[
         (&["remove"], "LOST Plug in the disk with the home. To forget the record alone: homectl unregister USER"),
     ]),
     row(Refusal::HomeBusy, "LOST See who uses it: fuser -vm ~USER. Then try again.", &[
-        (&["convert"], TRY_AGAIN),
+        (&["convert", "release"], TRY_AGAIN),
         (MAKE, TRY_AGAIN),
         (OPEN, "LOST Try again in a moment. See what is going on: homectl inspect USER"),
         (&["update", "passwd"], "LOST Try again in a moment. See what is going on: homectl inspect USER"),

@@ -259,19 +259,25 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// The only verb that it is for.
-    pub fn belongs_to(self) -> Option<&'static str> {
+    /// The only verbs that it is for; none: it is for all.
+    pub fn belongs_to(self) -> &'static [&'static str] {
         match self {
-            Self::PromptNewUser | Self::PromptGroups | Self::PromptShell | Self::Screen => Some("firstboot"),
-            Self::Why | Self::For => Some("inhibit-lock"),
-            Self::Details => Some("inspect"),
-            Self::Move => Some("send"),
-            Self::Undo | Self::DiscardOriginal => Some("convert"),
-            Self::Watch => Some("status"),
-            Self::FileSystem => Some("repair"),
-            Self::KeyName => Some("add-signing-key"),
-            _ => None,
+            Self::PromptNewUser | Self::PromptGroups | Self::PromptShell | Self::Screen => &["firstboot"],
+            Self::Why | Self::For => &["inhibit-lock"],
+            Self::Details => &["inspect"],
+            Self::Move => &["send"],
+            Self::Undo | Self::DiscardOriginal => &["convert", "release"],
+            Self::Watch => &["status"],
+            Self::FileSystem => &["repair"],
+            Self::KeyName => &["add-signing-key"],
+            _ => &[],
         }
+    }
+
+    /// Whether it does something for a verb; for all, as long as there is none.
+    pub fn is_for(self, verb: Option<&str>) -> bool {
+        let owners = self.belongs_to();
+        owners.is_empty() || verb.is_none_or(|verb| owners.contains(&verb))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::classic::etc::Etc;
 use crate::classic::here::{self, Here, Stopped};
 use crate::classic::note::{Note, Notes};
 use crate::classic::plan::{self, Home, Noted, Stuck, Wish};
+use crate::classic::release::note::Released;
 use crate::classic::sight::Sight;
 use crate::classic::waiting::Waiting;
 use crate::context::{Context, Json, Undoes};
@@ -58,6 +59,7 @@ fn refuse_options(ctx: &Context<'_>, user: &str) -> Result<(), Failure> {
 }
 
 fn convert(ctx: &Context<'_>, user: &str, waiting: Option<&Waiting>) -> Outcome {
+    refuse_released(user)?;
     let mut nothing = |_: &Note| Err(Failure::say("there is nothing to make it of"));
     let mut here = at(ctx, user, &mut nothing);
     let stands = here.look()?;
@@ -82,6 +84,17 @@ fn convert(ctx: &Context<'_>, user: &str, waiting: Option<&Waiting>) -> Outcome 
         confirmed(ctx, "Do this? [y/N]")?;
     }
     make(ctx, &sight, waiting)
+}
+
+/// The home that the account was made of is kept, and there can be one home of a name.
+fn refuse_released(user: &str) -> Result<(), Failure> {
+    match Notes::<Released>::default().path(user).exists() {
+        false => Ok(()),
+        true => Err(Failure::say(format!(
+            "{user} was released from a home, which is kept. Nothing was changed. To have that again, as it was: homectl release \
+             {user} --undo; to make a home of the account: homectl release {user} --discard-original first."
+        ))),
+    }
 }
 
 fn show(ctx: &Context<'_>, sight: &Sight) {
@@ -280,7 +293,7 @@ fn stuck_words(stuck: Stuck, user: &str) -> Failure {
         Stuck::NothingKept => format!("Nothing is kept of an account {user}. Nothing was changed."),
         Stuck::FolderMissing => format!(
             "The folder of the account {user} is not where it was put (see {}). Nothing was changed.",
-            Notes::default().path(user).display()
+            Notes::<Note>::default().path(user).display()
         ),
         Stuck::NotConverted => format!(
             "{user} is not converted, or not to the end. Nothing was changed. To go on: homectl convert {user}; to have the \

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod list;
 pub mod migrate;
 pub mod passwd;
+pub mod release;
 pub mod repair;
 pub mod resize;
 pub mod security;
@@ -81,6 +82,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "send", arguments: "USER HOST", help: "Send a closed home to another machine over ssh; only what is missing there", group: MIGRATION, count: (2, 2), run: carry::to_host },
     Verb { name: "receive", arguments: "", help: "The other end of send, which runs it", group: MIGRATION, count: (0, 0), run: carry::there },
     Verb { name: "convert", arguments: "USER", help: "Make a home of a classic account (/etc/passwd), which is kept until it is discarded; --undo: the account again", group: MIGRATION, count: (1, 1), run: convert::run },
+    Verb { name: "release", arguments: "USER", help: "Make a classic account of a home, which is kept until it is discarded; --undo: the home again", group: MIGRATION, count: (1, 1), run: release::run },
     Verb { name: "register", arguments: "[FILE…]", help: "Make user records known", group: MIGRATION, count: (0, MANY), run: migrate::register },
     Verb { name: "unregister", arguments: "USER…", help: "Forget user records, keep the storage", group: MIGRATION, count: (1, MANY), run: simple::unregister },
     Verb { name: "fixate", arguments: "USER…", help: "Keep the record of homes that were found", group: MIGRATION, count: (1, MANY), run: activate::fixate },

@@ -14,6 +14,8 @@ mod removal;
 mod standing;
 mod walk;
 
+pub use removal::remove_tree;
+
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,15 @@ use crate::look::{Look, read};
 use crate::measure::too_many;
 use crate::trail::{Trail, WITHIN};
 
+/// Removes a name of a folder, with all that is in it, however deep, and what nobody may change (`chattr +i`). One that is not
+/// there is none.
+///
+/// # Errors
+/// What the kernel says. What was removed before is removed.
+pub fn remove_tree(folder: BorrowedFd, name: &std::ffi::OsStr) -> Result<(), Error> {
+    remove(folder, name.as_encoded_bytes(), Path::new(name))
+}
+
 /// Removes a name of a target, with all that is in it. One that is not there is none.
 pub(crate) fn remove(folder: BorrowedFd, name: &[u8], path: &Path) -> Result<(), Error> {
     let mut trail = Trail::new(folder, WITHIN)?;

@@ -13,6 +13,7 @@ fn main() -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["nasty", top] => build(top.as_ref(), Rights::Root)?,
+        ["own", top] => build(top.as_ref(), Rights::Own)?,
         ["measure", top] => println!("{:#?}", measure(File::open(top)?.as_fd())?),
         ["copy", from, to] => println!("{:#?}", copied(from, to, u64::MAX)?),
         // Ends after so many reports, as if it had been killed there.

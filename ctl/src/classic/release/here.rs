@@ -1,0 +1,308 @@
+//! What stands of a home and of the account that it becomes, and the steps on this machine.
+
+use super::copying::{is_mounted, make_beside};
+use super::note::Released;
+use super::plan::{self, Folder, Home, Noted, Situation, Step, Stuck, Wish};
+use crate::bus::{Daemon, Failure, Order, Who};
+use crate::classic::around;
+use crate::classic::etc::{Etc, Locked};
+use crate::classic::here::{broken, is_known, moved, refuse_taken, removed};
+use crate::classic::lines::{Lines, Standing, Texts};
+use crate::classic::note::{Notes, sync};
+use records::{Record, Refusal, Sections};
+use serde_json::Value;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A home on this machine, and its account.
+pub struct Here<'a> {
+    /// Whose.
+    pub user: &'a str,
+    /// homed.
+    pub daemon: &'a dyn Daemon,
+    /// Waits.
+    pub pause: &'a dyn Fn(Duration),
+    /// The account files.
+    pub etc: Etc,
+    /// The notes.
+    pub notes: Notes<Released>,
+    /// The note, or the one that is to be written.
+    pub note: Option<Released>,
+    /// Now, µs since 1970.
+    pub now_usec: u64,
+    /// Copies what is in the home, compares, and closes it.
+    pub copy: &'a mut dyn FnMut(&Released) -> Result<(), Failure>,
+    /// How often the home had been opened when the copy was whole.
+    pub compared: Option<String>,
+    /// Where the account's folder was put away.
+    pub put_away: Option<PathBuf>,
+}
+
+/// Why it is not as wanted.
+pub enum Stopped {
+    /// There is no way.
+    Stuck(Stuck),
+    /// A step failed.
+    Failed(Failure),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Here<'_> {
+    /// The account files.
+    pub fn texts(&self) -> Result<Texts, Failure> {
+        self.etc.read().map_err(|error| broken("reading the accounts in /etc", &error))
+    }
+
+    /// What stands.
+    pub fn look(&mut self) -> Result<Situation, Failure> {
+        let path = self.notes.path(self.user);
+        let noted = self.notes.read(self.user);
+        let noted = noted.map_err(|error| broken(&format!("reading {}", path.display()), &error))?;
+        let state = match &noted {
+            None => Noted::Nothing,
+            Some(note) if note.forgotten => Noted::Forgotten,
+            Some(_) => Noted::Account,
+        };
+        self.note = noted.or(self.note.take());
+        let texts = self.texts()?;
+        let home = self.home();
+        let is_compared = home == Home::Known
+            && self.compared.is_some()
+            && self.compared == openings(self.daemon, self.user);
+        let known = Lines::of(&texts, self.user).map_err(Failure::say)?;
+        let (lines, folder) = match &self.note {
+            Some(note) => (note.lines.standing(&texts), folder(note)),
+            None if known.is_some() => (Standing::Whole, Folder::Missing),
+            None => (Standing::Gone, Folder::Missing),
+        };
+        Ok(Situation { noted: state, lines, folder, home, is_compared })
+    }
+
+    fn home(&self) -> Home {
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        let Some(note) = &self.note else {
+            return match is_known(self.user) {
+                true => Home::Known,
+                false if self.daemon.record(Who::Name(self.user)).is_ok() => Home::Found,
+                false => Home::Missing,
+            };
+        };
+        match (is_known(self.user), is_there(&note.storage), is_there(&note.kept)) {
+            (true, false, true) => Home::HalfBack,
+            (true, _, _) => Home::Known,
+            (false, true, _) if self.daemon.record(Who::Name(self.user)).is_ok() => Home::Found,
+            (false, true, _) => Home::Unknown,
+            (false, false, true) => Home::Away,
+            (false, false, false) => Home::Missing,
+        }
+    }
+
+    /// Does step after step until it is as wanted.
+    pub fn reach(&mut self, wish: Wish) -> Result<(), Stopped> {
+        self.reach_before(wish, &[])
+    }
+
+    /// The same, but ends before the first of some steps.
+    pub fn reach_before(&mut self, wish: Wish, last: &[Step]) -> Result<(), Stopped> {
+        let mut done = None;
+        loop {
+            let stands = self.look()?;
+            let step = plan::next(&stands, wish).map_err(Stopped::Stuck)?;
+            let Some(step) = step.filter(|step| !last.contains(step)) else { return Ok(()) };
+            if done.replace(step) == Some(step) {
+                return Err(Failure::say(format!("{step:?} was done, and nothing came of it")).into());
+            }
+            self.perform(step)?;
+            if step == Step::RemoveNote {
+                return Ok(());
+            }
+        }
+    }
+
+    fn perform(&mut self, step: Step) -> Result<(), Failure> {
+        let Some(mut note) = self.note.clone() else { return Err(Failure::say("nothing is noted")) };
+        let say = |doing: &'static str| move |error: io::Error| broken(doing, &error);
+        match step {
+            Step::WriteNote => self.notes.write(&note).map_err(say("noting the account")),
+            Step::Copy => {
+                note.inode =
+                    Some(make_beside(&note.beside).map_err(say("making the folder of the account"))?);
+                self.notes.write(&note).map_err(say("noting the folder of the account"))?;
+                (self.copy)(&note)?;
+                self.compared = openings(self.daemon, self.user);
+                Ok(())
+            }
+            Step::TakeLines => self.take_lines(&note),
+            Step::PutLines => {
+                refuse_taken(&note.lines, &self.texts()?)?;
+                self.locked()?.put_back(&note.lines).map_err(say("changing the accounts in /etc"))
+            }
+            Step::PutFolder => {
+                refuse_mounted(&note, self.user)?;
+                self.note_place(note.clone(), true)?;
+                moved(&note.beside, &note.folder).map_err(say("putting the folder of the account in place"))
+            }
+            Step::PutFolderBeside => {
+                refuse_mounted(&note, self.user)?;
+                moved(&note.folder, &note.beside).map_err(say("putting the folder of the account aside"))?;
+                self.note_place(note, false)
+            }
+            Step::ForgetHome => {
+                refuse_mounted(&note, self.user)?;
+                self.daemon.order("UnregisterHome", Order::Text(self.user))
+            }
+            Step::PutStorageAway => {
+                unmarked(&note.folder)?;
+                moved(&note.storage, &note.kept).map_err(say("putting the storage of the home away"))
+            }
+            Step::BringHomeBack => self.bring_home_back(&note),
+            Step::AdoptHome => self.adopt(&note),
+            Step::PutFolderAway => {
+                refuse_mounted(&note, self.user)?;
+                let away = put_away(&note.folder, self.user, self.now_usec);
+                moved(&note.folder, &away).map_err(say("putting the folder of the account away"))?;
+                self.put_away = Some(away);
+                self.note_place(note, false)
+            }
+            Step::RemoveCopy => removed(&note.beside),
+            Step::NoteForgotten => {
+                note.forgotten = true;
+                self.notes.write(&note).map_err(say("noting what is to be forgotten"))
+            }
+            Step::RemoveStorage => remove_storage(&note.kept),
+            Step::RemoveNote => {
+                self.note = None;
+                self.notes.remove(self.user).map_err(say("removing the note of the home"))
+            }
+        }
+    }
+
+    /// Notes whether the folder is at its place, or on its way there.
+    fn note_place(&self, mut note: Released, placed: bool) -> Result<(), Failure> {
+        note.placed = placed;
+        self.notes.write(&note).map_err(|error| broken("noting where the folder of the account is", &error))
+    }
+
+    /// Where the account is in force, nobody may be at work as its user.
+    fn take_lines(&self, note: &Released) -> Result<(), Failure> {
+        if !is_known(self.user) {
+            refuse_in_use(self.daemon, note)?;
+        }
+        let taken = self.locked()?.take_out(&note.lines);
+        taken.map_err(|error| broken("changing the accounts in /etc", &error))
+    }
+
+    fn bring_home_back(&self, note: &Released) -> Result<(), Failure> {
+        if !is_known(self.user) {
+            let record = Record::from_value(Value::Object(note.record.clone()), Sections::HOST);
+            let record = record.map_err(|error| Failure::say(format!("the record in the note: {error}")))?;
+            let text = record.only(Sections::EMBEDDED).to_compact();
+            match self.daemon.order("RegisterHome", Order::Text(&text)) {
+                // A stranger's home is known by its storage alone.
+                Err(failure) if failure.is(Refusal::BadSignature) => {}
+                other => other?,
+            }
+        }
+        moved(&note.kept, &note.storage)
+            .map_err(|error| broken("putting the storage of the home back", &error))
+    }
+
+    fn adopt(&self, note: &Released) -> Result<(), Failure> {
+        let storage = note.storage.to_string_lossy();
+        match self.daemon.order("AdoptHome", Order::Flags(&storage, 0)) {
+            // homed may have found it by itself.
+            Err(_) if self.daemon.record(Who::Name(self.user)).is_ok() => Ok(()),
+            other => other,
+        }
+    }
+
+    fn locked(&self) -> Result<Locked<'_>, Failure> {
+        self.etc.lock(self.pause).map_err(|error| broken("locking the accounts in /etc", &error))
+    }
+}
+
+/// How often, and when last, somebody has opened a home; `None`: homed does not say.
+fn openings(daemon: &dyn Daemon, user: &str) -> Option<String> {
+    let reply = daemon.record(Who::Name(user)).ok()?;
+    let record: Value = serde_json::from_str(&reply.json).ok()?;
+    let of = |status: &Value| {
+        let counted =
+            ["goodAuthenticationCounter", "lastGoodAuthenticationUSec"].map(|name| status.get(name).cloned());
+        format!("{counted:?}")
+    };
+    let all = record.get("status").and_then(Value::as_object);
+    Some(all.into_iter().flat_map(|all| all.values()).map(of).collect())
+}
+
+fn folder(note: &Released) -> Folder {
+    let Some(inode) = note.inode else { return Folder::Missing };
+    let is_it =
+        |path: &Path| path.symlink_metadata().is_ok_and(|facts| facts.is_dir() && facts.ino() == inode);
+    match is_it(&note.beside) {
+        true => Folder::Beside,
+        // What is mounted there hides it.
+        false if note.placed && (is_mounted(&note.folder) || is_it(&note.folder)) => Folder::AtHome,
+        false => Folder::Missing,
+    }
+}
+
+/// Nobody may be logged in to the account, or run anything.
+pub fn refuse_in_use(daemon: &dyn Daemon, note: &Released) -> Result<(), Failure> {
+    let uid = note.lines.passwd.split(':').nth(2).and_then(|uid| uid.parse().ok());
+    let Some(uid) = uid else { return Ok(()) };
+    let sessions = daemon.sessions().into_iter().filter(|session| session.uid == uid).count();
+    let processes = around::processes(uid);
+    match (sessions, processes.first()) {
+        (0, None) => Ok(()),
+        (0, Some(first)) => Err(Failure::say(format!(
+            "{} processes run as {}: {first}. Nothing was changed. End them: pkill -u {uid}",
+            processes.len(),
+            note.lines.user
+        ))),
+        (sessions, _) => Err(Failure::say(format!(
+            "{user} is logged in ({sessions} sessions). Nothing was changed. Log out, or: loginctl terminate-user {user}",
+            user = note.lines.user
+        ))),
+    }
+}
+
+fn refuse_mounted(note: &Released, user: &str) -> Result<(), Failure> {
+    match around::mounts_in(&note.folder).is_empty() {
+        true => Ok(()),
+        false => Err(Failure::say(format!(
+            "The home of {user} is open at {}. Log its user out, or: homectl deactivate {user}; then run the same again, which \
+             goes on from here.",
+            note.folder.display()
+        ))),
+    }
+}
+
+/// No run of a copy into the folder is to follow.
+fn unmarked(folder: &Path) -> Result<(), Failure> {
+    let opened = fs::File::open(folder).map_err(|error| broken(&folder.display().to_string(), &error))?;
+    copytree::done(opened.as_fd()).map_err(|error| Failure::say(format!("{}: {error}", folder.display())))
+}
+
+/// A name for a folder that is kept.
+fn put_away(folder: &Path, user: &str, now_usec: u64) -> PathBuf {
+    folder.with_file_name(format!(".{user}.put-away-{}", now_usec / 1_000_000))
+}
+
+/// Deletes an image, or a folder with all that is in it.
+fn remove_storage(kept: &Path) -> Result<(), Failure> {
+    let say = |error: io::Error| broken(&kept.display().to_string(), &error);
+    if kept.symlink_metadata().map_err(say)?.is_dir() {
+        return removed(kept);
+    }
+    fs::remove_file(kept).map_err(say)?;
+    sync(kept.parent().unwrap_or(Path::new("/"))).map_err(|error| broken("writing to disk", &error))
+}

@@ -1,0 +1,279 @@
+//! `release`: a home becomes a classic account, or the home again ([`crate::classic::release`]).
+
+mod back;
+
+use super::repair::confirmed;
+use super::{Outcome, deactivate};
+use crate::bus::Failure;
+use crate::classic::etc::Etc;
+use crate::classic::here::is_known;
+use crate::classic::lines::Texts;
+use crate::classic::note::Notes;
+use crate::classic::release::copying::Opened;
+use crate::classic::release::here::{Here, Stopped};
+use crate::classic::release::note::Released;
+use crate::classic::release::plan::{Home, Noted, Step, Stuck, Wish, next};
+use crate::classic::release::sight::Sight;
+use crate::classic::waiting::Waiting;
+use crate::context::{Context, Json, Undoes};
+use records::Refusal;
+
+/// `release USER`
+pub fn run(ctx: &Context<'_>, words: &[&str]) -> Outcome {
+    let user = words[0];
+    if ctx.settings.uid != 0 {
+        return Err(Failure::say("Accounts are root's to change. Nothing was changed. Run it with sudo."));
+    }
+    let waiting = match ctx.settings.dry_run {
+        true => None,
+        false => Some(Waiting::begin(user)?),
+    };
+    match ctx.settings.undoes {
+        Undoes::Nothing => release(ctx, user, waiting.as_ref()),
+        Undoes::Conversion => back::undo(ctx, user),
+        Undoes::Original => back::discard(ctx, user),
+    }
+}
+
+fn release(ctx: &Context<'_>, user: &str, waiting: Option<&Waiting>) -> Outcome {
+    let mut nothing = |_: &Released| Err(Failure::say("nothing is copied here"));
+    let mut here = at(ctx, user, &mut nothing);
+    let stands = here.look()?;
+    let step = next(&stands, Wish::Account).map_err(|stuck| stuck_words(stuck, user))?;
+    if stands.noted != Noted::Nothing && stands.home != Home::Known {
+        return finish(ctx, here, step);
+    }
+    match (waiting, step) {
+        (_, Some(Step::WriteNote | Step::Copy)) => {}
+        (None, _) => {
+            ctx.say(&format!(
+                "An earlier release of {user} was cut short. The same without --dry-run goes on; --undo takes it back.\n"
+            ));
+            return Ok(0);
+        }
+        // What an earlier run has switched already is taken back: the home may have been used since.
+        (Some(_), _) => {
+            let begun = here.reach_before(Wish::Account, &[Step::WriteNote, Step::Copy]);
+            begun.map_err(|stopped| said(stopped, user))?;
+        }
+    }
+    let texts = here.texts()?;
+    drop(here);
+    let mut sight = Sight::of(ctx, user, &texts)?;
+    let opened = match sight.wrong.is_empty() {
+        true => {
+            let opened = Opened::begin(ctx, user, &sight.folder)?;
+            match sight.look_into(ctx, &texts, &opened) {
+                Ok(()) => Some(opened),
+                Err(failure) => {
+                    opened.leave();
+                    return Err(failure);
+                }
+            }
+        }
+        false => None,
+    };
+    show(ctx, &sight);
+    match (waiting, opened) {
+        (Some(waiting), Some(opened)) if sight.wrong.is_empty() => {
+            if !ctx.settings.yes
+                && let Err(failure) = confirmed(ctx, "Do this? [y/N]")
+            {
+                opened.leave();
+                return Err(failure);
+            }
+            make(ctx, (&sight, &texts), opened, waiting)
+        }
+        (_, opened) => {
+            opened.into_iter().for_each(Opened::leave);
+            refuse_wrong(&sight)
+        }
+    }
+}
+
+fn refuse_wrong(sight: &Sight) -> Outcome {
+    match sight.wrong.len() {
+        0 => Ok(0),
+        count => Err(Failure::say(format!(
+            "The home of {} is not released: {count} in the way (see above). Nothing was changed.",
+            sight.user
+        ))),
+    }
+}
+
+fn show(ctx: &Context<'_>, sight: &Sight) {
+    match ctx.settings.json {
+        Json::Off => ctx.say(&sight.text()),
+        json => ctx.say(&json.write(&sight.json())),
+    }
+}
+
+/// The account is there: what is left of the home is put away.
+fn finish(ctx: &Context<'_>, mut here: Here<'_>, step: Option<Step>) -> Outcome {
+    let user = here.user;
+    match (step, ctx.settings.dry_run) {
+        (None, _) => {
+            return Err(Failure::say(format!(
+                "{user} is a classic account already. Nothing was changed. To have the home again: homectl release {user} --undo; \
+                 to delete it: homectl release {user} --discard-original"
+            )));
+        }
+        (Some(_), true) => {
+            ctx.say(&format!("The account {user} is there. What is left of the home would be put away.\n"));
+            return Ok(0);
+        }
+        (Some(_), false) => here.reach(Wish::Account).map_err(|stopped| said(stopped, user))?,
+    }
+    done(ctx, &here, &[]);
+    Ok(0)
+}
+
+fn done(ctx: &Context<'_>, here: &Here<'_>, told: &[String]) {
+    let user = here.user;
+    let kept = here.note.as_ref().map(|note| note.kept.display().to_string()).unwrap_or_default();
+    told.iter().for_each(|told| ctx.asker.notice(told));
+    ctx.asker.notice(&format!(
+        "{user} is a classic account now, with the password of the home, which is kept at {kept}.\n  When all is well: homectl \
+         release {user} --discard-original\n  To have the home again: homectl release {user} --undo"
+    ));
+}
+
+fn make(
+    ctx: &Context<'_>,
+    (sight, texts): (&Sight, &Texts),
+    opened: Opened<'_, '_>,
+    waiting: &Waiting,
+) -> Outcome {
+    let user = sight.user.as_str();
+    let terms = sight.terms(texts);
+    let (mut opened, mut told) = (Some(opened), Vec::new());
+    // What was asked was answered: from here on Ctrl-C is for the copying.
+    waiting.stops_by_signal();
+    let mut copy = |note: &Released| {
+        let Some(home) = opened.take() else {
+            return Err(Failure::say(format!(
+                "The home of {user} was opened since it was copied. It is as it was; run the same again."
+            )));
+        };
+        let copied = home.copy(note, &terms, &|| waiting.is_stopped());
+        home.leave();
+        told = copied?;
+        closed(ctx, user)
+    };
+    let mut here = at(ctx, user, &mut copy);
+    let reached = reach(&mut here, sight.note(ctx.now_usec), waiting);
+    let note = here.note.clone();
+    drop(here);
+    if let Some(opened) = opened {
+        opened.leave();
+    }
+    reached?;
+    let mut nothing = |_: &Released| Err(Failure::say("nothing is copied here"));
+    let here = Here { note, ..at(ctx, user, &mut nothing) };
+    done(ctx, &here, &told);
+    Ok(0)
+}
+
+/// All of it, or what was begun is taken back.
+fn reach(here: &mut Here<'_>, mut note: Released, waiting: &Waiting) -> Result<(), Failure> {
+    let user = here.user;
+    let stands = here.look()?;
+    if let (Noted::Account, Some(earlier)) = (stands.noted, &here.note) {
+        // The numbers of an earlier run may be taken by now; its copy is brought up to date.
+        note.inode = earlier.inode;
+        let noted = here.notes.write(&note);
+        noted.map_err(|error| Failure::say(format!("noting the account: {error}. Nothing was changed.")))?;
+    }
+    here.note = Some(note);
+    let Err(stopped) = here.reach(Wish::Account) else { return Ok(()) };
+    let why = match waiting.is_stopped() {
+        true => Failure::say(format!(
+            "It was stopped. The home of {user} is as it was; what was copied is removed."
+        )),
+        false => said(stopped, user),
+    };
+    if !is_known(user) {
+        return Err(why);
+    }
+    here.compared = None;
+    match here.reach(Wish::Home) {
+        Ok(()) | Err(Stopped::Stuck(_)) => Err(why),
+        Err(Stopped::Failed(left)) => Err(Failure::say(format!("{}\n{}", text(&why), text(&left)))),
+    }
+}
+
+fn text(failure: &Failure) -> &str {
+    match failure {
+        Failure::Refused(_, text) | Failure::Other(text) => text,
+    }
+}
+
+/// Closes a home that may be closed by now.
+fn closed(ctx: &Context<'_>, user: &str) -> Result<(), Failure> {
+    match deactivate::deactivate(ctx, user) {
+        Err(failure) if failure.is(Refusal::HomeNotActive) => Ok(()),
+        other => other,
+    }
+}
+
+fn at<'a>(
+    ctx: &'a Context<'_>,
+    user: &'a str,
+    copy: &'a mut dyn FnMut(&Released) -> Result<(), Failure>,
+) -> Here<'a> {
+    Here {
+        user,
+        daemon: ctx.daemon,
+        pause: ctx.pause,
+        etc: Etc::default(),
+        notes: Notes::default(),
+        note: None,
+        now_usec: ctx.now_usec,
+        copy,
+        compared: None,
+        put_away: None,
+    }
+}
+
+fn said(stopped: Stopped, user: &str) -> Failure {
+    match stopped {
+        Stopped::Failed(failure) => failure,
+        Stopped::Stuck(stuck) => stuck_words(stuck, user),
+    }
+}
+
+fn stuck_words(stuck: Stuck, user: &str) -> Failure {
+    let undo = format!("homectl release {user} --undo");
+    let note = Notes::<Released>::default().path(user);
+    let note = note.display();
+    Failure::say(match stuck {
+        Stuck::NothingToRelease => {
+            format!("There is no home of {user}. Nothing was changed. See: homectl list")
+        }
+        Stuck::IsAccount => format!("{user} is a classic account. Nothing was changed."),
+        Stuck::NeverOpened => format!(
+            "The home of {user} was never opened on this machine. Nothing was changed. Then: homectl activate {user}"
+        ),
+        Stuck::AccountBeside => format!(
+            "There is a home of {user}, and a line of that name in /etc/passwd, which it was not released to. Nothing was changed: \
+             remove the line (userdel), or the home."
+        ),
+        Stuck::CopyMissing => {
+            format!("The copy is not where it was put (see {note}). The home is as it was.")
+        }
+        Stuck::BeingUndone => format!("The home of {user} was being brought back. To go on: {undo}"),
+        Stuck::AccountBroken => format!(
+            "Something of the account {user} is not there any more (see {note}). Nothing was changed. To have the home again: {undo}"
+        ),
+        Stuck::HomeMissing => {
+            format!(
+                "The storage of the home of {user} is not where it was put (see {note}). Nothing was changed."
+            )
+        }
+        Stuck::NothingKept => format!("Nothing is kept of a home of {user}. Nothing was changed."),
+        Stuck::NotReleased => format!(
+            "The home of {user} is not released, or not to the end. Nothing was changed. To go on: homectl release {user}; to have \
+             the home again: {undo}"
+        ),
+    })
+}
