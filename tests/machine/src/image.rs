@@ -16,7 +16,7 @@ use crate::{cache, recipe};
 const SIZE: &str = "8G";
 
 /// Every change of our package makes another image; those older than this go when the next one is made.
-const LAYER_LIFE: Duration = Duration::from_secs(24 * 3600);
+const LAYER_LIFE: Duration = Duration::from_secs(2 * 3600);
 
 /// What is installed on the machine's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

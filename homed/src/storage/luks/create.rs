@@ -230,7 +230,10 @@ fn key_size(spec: &Spec) -> Result<usize, Failure> {
     let size = spec.encryption.key_size.unwrap_or(KEY_SIZE);
     match usize::try_from(size) {
         Ok(bytes) if (16..=128).contains(&size) => Ok(bytes),
-        _ => refuse(Refusal::InvalidArgs, format!("A volume key of {size} bytes is not possible.")),
+        _ => refuse(
+            Refusal::InvalidArgs,
+            format!("A volume key of {size} bytes is not possible: the size is in bytes, such as 32 or 64."),
+        ),
     }
 }
 
