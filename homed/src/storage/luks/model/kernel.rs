@@ -7,6 +7,7 @@ use crate::storage::luks::plan::lock::{Barriers, Device, Key, Marks};
 use run::Run;
 
 mod open;
+mod pinned;
 mod run;
 mod steps;
 
@@ -16,6 +17,14 @@ pub enum Processes {
     Running,
     Frozen,
     Gone,
+}
+
+/// A second mount of the home in the machine's own tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aside {
+    No,
+    Idle,
+    Used,
 }
 
 /// What stands in the kernel.
@@ -38,6 +47,9 @@ pub struct Kernel {
     read_only: bool,
     /// Another mount namespace has it mounted, and somebody there uses it.
     elsewhere: bool,
+    aside: Aside,
+    /// Somebody has attached the image by hand.
+    attached: bool,
     /// Whether the kernel has keyrings at all.
     pub keyrings: bool,
     /// Of the kind that writes when it is thawed, and has its device flushed at every sync (ext4).
@@ -74,11 +86,19 @@ pub enum Verb {
     Rescue,
     /// Somebody in another mount namespace uses the home, …
     Pin,
-    /// … and ends.
+    /// … and ends, as everybody does who uses it besides.
     Unpin,
+    /// Root mounts the home at a second place, …
+    MountAside,
+    /// … and somebody uses it there.
+    UseAside,
+    /// Root unmounts it where it belongs.
+    UnmountByHand,
+    /// Root attaches the image to a loop device, or detaches it.
+    AttachByHand,
 }
 
-pub const VERBS: [Verb; 18] = [
+pub const VERBS: [Verb; 22] = [
     Verb::Lock,
     Verb::Unlock,
     Verb::Settle,
@@ -97,6 +117,10 @@ pub const VERBS: [Verb; 18] = [
     Verb::Rescue,
     Verb::Pin,
     Verb::Unpin,
+    Verb::MountAside,
+    Verb::UseAside,
+    Verb::UnmountByHand,
+    Verb::AttachByHand,
 ];
 
 /// How a step is cut.
@@ -153,6 +177,8 @@ impl Kernel {
             marks: Marks::default(),
             read_only: false,
             elsewhere: false,
+            aside: Aside::No,
+            attached: false,
             keyrings,
             writes_at_thaw,
         }
@@ -180,6 +206,7 @@ impl Kernel {
         match run.broken {
             Some(broken) => return Err(broken),
             None if done && !run.dead => run.kernel.check(act.verb, run.reached)?,
+            None if act.verb == Verb::Lock && !self.mounted => self.not_locked(&run, act)?,
             None => {}
         }
         let opens = matches!(
@@ -210,9 +237,23 @@ impl Kernel {
         self.keyring || self.devices().any(has_key)
     }
 
-    /// Whoever was at it in another mount namespace is gone.
+    /// What holds of a home that is not mounted at its directory, and that a lock could not lock.
+    fn not_locked(&self, run: &Run, act: Act) -> Result<(), String> {
+        let after = &run.kernel;
+        let open = after.devices().any(has_key);
+        if act.cut.is_none() && open && !run.named {
+            return Err("it is not locked, and nobody is named".into());
+        }
+        let once = matches!(act.cut, Some((_, How::Fails | How::Late)));
+        if once && open && !run.dead && after.elsewhere && after.stands_still() && !self.stands_still() {
+            return Err("it is not locked, and whoever is at it elsewhere stands still".into());
+        }
+        Ok(())
+    }
+
+    /// Whoever was at it in another mount namespace, or at a second place, is gone.
     fn unpin(&mut self) {
-        self.elsewhere = false;
+        (self.elsewhere, self.aside) = (false, Aside::No);
         if !self.is_held() {
             self.goes();
         }
@@ -268,6 +309,20 @@ impl Kernel {
         if writes && !self.marks.here { Err("open, and another machine may open it".into()) } else { Ok(()) }
     }
 
+    /// Whoever comes after finishes or takes back what was broken off.
+    fn settled(&self) -> Result<Self, String> {
+        let settle = Act { verb: Verb::Settle, cut: None };
+        let mut settled = self.act(settle)?;
+        // Cut off, it is held by whoever is at it elsewhere: he is named, and waited for.
+        let is_used = self.elsewhere || self.aside == Aside::Used;
+        if !settled.done && is_used && self.home.is_some_and(|home| home.key == Key::CutOff) {
+            let mut kernel = self.clone();
+            kernel.unpin();
+            settled = kernel.act(settle)?;
+        }
+        if settled.done { Ok(settled.kernel) } else { Err("it cannot be settled".into()) }
+    }
+
     /// Whoever comes after gets everybody in, and closes the home so that nothing is left.
     pub fn ends_well(&self) -> Result<(), String> {
         self.is_alone()?;
@@ -275,33 +330,27 @@ impl Kernel {
         let has_one = self.home.is_some_and(|home| home.key == Key::Present);
         if !self.mounted
             && self.elsewhere
+            && self.aside != Aside::Used
             && self.others.is_empty()
             && has_one
             && !act(self, Verb::Lock)?.done
         {
             return Err("it is open elsewhere, and its key stays".into());
         }
-        let mut settled = act(self, Verb::Settle)?;
-        // Cut off, it is held by whoever is at it elsewhere: he is named, and waited for.
-        if !settled.done && self.elsewhere && self.home.is_some_and(|home| home.key == Key::CutOff) {
-            let mut kernel = self.clone();
-            kernel.unpin();
-            settled = act(&kernel, Verb::Settle)?;
-        }
-        let mut kernel = settled.kernel;
-        if !settled.done {
-            return Err("it cannot be settled".into());
-        }
+        let mut kernel = self.settled()?;
         // Frozen, a file system that nobody has mounted any more holds its device, too.
         if !kernel.mounted && kernel.home.is_some() && kernel.is_held() {
             // Of a device that was cut off there is nothing more to be had.
             let opened = act(&kernel, Verb::Activate)?;
-            if !opened.done && kernel.home.is_some_and(|home| home.key != Key::CutOff) {
+            // A second place is named instead, and nothing stands still there.
+            let is_here = kernel.aside != Aside::No && !kernel.stands_still();
+            if !opened.done && kernel.home.is_some_and(|home| home.key != Key::CutOff) && !is_here {
                 return Err("the owner does not get in while somebody elsewhere is".into());
             }
             kernel = opened.kernel;
         }
         kernel.unpin();
+        kernel.attached = false;
         if kernel.is_sealed() && kernel.mounted {
             let opened = act(&kernel, Verb::Unlock)?;
             if !opened.done {

@@ -143,8 +143,10 @@ pub(super) const FAULTS: &[(&[Mend], &str)] = &[
     (&[Mend::MarkedFirst], "another machine may open it"),
     (&[Mend::Vouched], "a stranger's file system is mounted"),
     (&[Mend::KeptLast], "a key is left"),
-    (&[Mend::FrozenBefore], "its key stays"),
+    (&[Mend::FrozenBefore], "it is not locked, and nobody is named"),
     (&[Mend::GoesOn], "stands still"),
+    (&[Mend::PinnedGoesOn], "whoever is at it elsewhere stands still"),
+    (&[Mend::UsedHere], ""),
 ];
 
 #[test]

@@ -10,8 +10,11 @@
 //! the other namespaces, too.
 
 use super::sweep::open_as;
-use crate::job::{Context, Failure, Force, Step, Steps, refuse};
+use crate::job::{self, Context, Failure, Force, Steps, refuse};
 use crate::storage::Seal;
+use crate::storage::luks::plan::lock::{Device as Planned, Frozen, Kept, Key as Has};
+use crate::storage::luks::plan::pinned::{Next, Situation, Step, Why, Wish, next};
+use crate::storage::luks::plan::without::{Mend, has};
 use crate::storage::luks::resize;
 use crate::storage::luks::spec::Spec;
 use crate::storage::parts::mapped::{Mapped, is_held_elsewhere};
@@ -29,56 +32,249 @@ use std::time::Duration;
 /// How long the kernel may take to close what was unmounted, and what it takes as a rule.
 const CLOSING: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// So many steps lead anywhere.
+const MOST: usize = 32;
+
+/// A home that is open, and not mounted at its directory: on a machine, or in tests on a model of one.
+pub trait Pins {
+    /// What stands.
+    fn look(&mut self) -> Result<Situation, Failure>;
+    /// Does one step.
+    fn perform(&mut self, step: Step, steps: &mut dyn Steps) -> Result<(), Failure>;
+    /// What stands in the way, in words.
+    fn named(&mut self, why: Why) -> Failure;
+}
+
+/// Closes it, or takes its key out of memory, step by step. What can be neither is named; what has failed is taken back.
+pub fn reach(pins: &mut dyn Pins, steps: &mut dyn Steps) -> Result<(), Failure> {
+    let (mut wish, mut failed, mut first) = (Wish::Locked, Vec::new(), None);
+    for _ in 0..MOST {
+        let stands = pins.look()?;
+        let step = match next(&stands, wish, &failed) {
+            Next::Do(step) => step,
+            Next::Done => return first.map_or(Ok(()), Err),
+            Next::Refuse(why) => return Err(pins.named(why)),
+        };
+        let entered = if wish == Wish::Locked { steps.enter(name(step)) } else { Ok(()) };
+        let Err(failure) = entered.and_then(|()| pins.perform(step, steps)) else { continue };
+        failed.push(step);
+        match step {
+            Step::Evict => steps.warn(format!("The home is locked, but: {}.", failure.text())),
+            Step::Unmount if !has(Mend::UsedHere) => {}
+            // What was late may have happened.
+            Step::Suspend | Step::Wipe if pins.look()?.open.is_none() => {}
+            _ if wish == Wish::Locked => (wish, first) = (Wish::TakenBack, Some(failure)),
+            _ => return Err(first.unwrap_or(failure)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Failure::fault("the lock comes to no end")))
+}
+
+/// What progress bars and fault points call it.
+fn name(step: Step) -> job::Step {
+    match step {
+        Step::Unmount => job::Step::Unmount,
+        Step::AwaitClosed => job::Step::Detach,
+        Step::ClearTable => job::Step::ClearTable,
+        Step::Freeze => job::Step::FreezeFileSystem,
+        Step::Suspend => job::Step::SuspendDevice,
+        Step::Wipe => job::Step::WipeKey,
+        Step::Evict => job::Step::Evict,
+        Step::Revoke => job::Step::RevokeKey,
+        Step::Resume => job::Step::ResumeDevice,
+        Step::Thaw => job::Step::ThawFileSystem,
+    }
+}
 
 /// Closes what is open of the home, or takes its key out of memory. What can be neither is named.
 pub fn lock(spec: &Spec, seal: Seal<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
     let deadline = Deadline::after(seal.bound);
-    let open = || -> Result<Vec<Device>, Failure> {
-        let devices = spec.clues().devices().during("looking for what is open")?;
-        Ok(devices.into_iter().filter(|device| !is_sealed(device)).collect())
-    };
-    let name = spec.mapper_name();
-    if let Some(other) = open()?.iter().find(|device| device.name != name) {
-        return open_as(other);
-    }
-    steps.enter(Step::Unmount)?;
-    for device in open()? {
-        unmount_unused(&device, steps)?;
-    }
-    steps.enter(Step::Detach)?;
-    let is_closed = || open().map(|devices| devices.is_empty());
-    // What another mount namespace has mounted does not go by itself, however long one waits.
-    if !wait_until(AT_ONCE, is_closed)? && !is_held_elsewhere(&name)? {
-        wait_until(CLOSING, is_closed)?;
-    }
-    if let Some(device) = open()?.first() {
-        // It was cut off: frozen over it, a file system would never be thawed again.
-        if device.key.is_none() {
-            return open_as(device);
-        }
-        steps.enter(Step::SuspendDevice)?;
-        stop(device, deadline)?;
-        steps.enter(Step::Evict)?;
-        // Its programs run on: what they would fetch again now, they get no more.
-        if let Err(failure) = evict(device, seal.evict) {
-            steps.warn(format!("The home is locked, but: {}.", failure.text()));
-        }
-    }
-    resize::key::revoke(spec)
+    let (frozen, kept) = (Frozen::Unknown, Kept::Unknown);
+    let (unmounted, waited, evicts) = (false, false, false);
+    reach(
+        &mut Here { spec, seal, deadline, unmounted, waited, evicts, frozen, kept, device: None, root: None },
+        steps,
+    )
 }
 
-/// Throws what is in memory of its files out: mapped by whoever works in the other mount namespaces.
-fn evict(device: &Device, evict: &mut dyn FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
-    let elsewhere = mount::elsewhere(device.number).during("looking into other mount namespaces")?;
-    match elsewhere.iter().flat_map(|one| &one.mounts).next() {
-        Some(found) => evict(&found.mount.device),
-        None => Ok(()),
+/// The home of a spec on this machine.
+struct Here<'a, 's> {
+    spec: &'a Spec,
+    seal: Seal<'s>,
+    deadline: Deadline,
+    unmounted: bool,
+    waited: bool,
+    evicts: bool,
+    frozen: Frozen,
+    kept: Kept,
+    /// The home's device, as it was when it was last looked at and open.
+    device: Option<Device>,
+    /// A folder of its file system, which is mounted nowhere in the tree.
+    root: Option<OwnedFd>,
+}
+
+impl Pins for Here<'_, '_> {
+    fn look(&mut self) -> Result<Situation, Failure> {
+        let open = self.open()?;
+        let name = self.spec.mapper_name();
+        let (ours, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|device| device.name == name);
+        let ours = ours.into_iter().next();
+        let elsewhere = match &ours {
+            Some(device) if self.waited => !elsewhere(device)?.is_empty(),
+            Some(_) | None => false,
+        };
+        let stands = Situation {
+            by_another: !others.is_empty(),
+            open: ours.as_ref().map(planned),
+            unmounted: self.unmounted,
+            waited: self.waited,
+            elsewhere,
+            frozen: self.frozen,
+            evicts: self.evicts,
+            kept: self.kept,
+        };
+        self.device = ours.or(self.device.take());
+        Ok(stands)
     }
+
+    fn perform(&mut self, step: Step, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let Some(device) = self.device.clone().filter(|_| step != Step::Revoke) else {
+            self.kept = Kept::No;
+            return resize::key::revoke(self.spec);
+        };
+        let (name, deadline) = (device.name.as_str(), self.deadline);
+        match step {
+            Step::Unmount => {
+                self.unmounted = true;
+                unmount_unused(&device, steps)
+            }
+            Step::AwaitClosed => self.await_closed(name),
+            Step::ClearTable => devmapper::clear_inactive(name).during("throwing a second table away"),
+            Step::Freeze => self.freeze(&device),
+            Step::Suspend => within(deadline, Late::Kill, || devmapper::suspend(name))
+                .during("suspending the encrypted device"),
+            Step::Wipe => {
+                within(deadline, Late::Kill, || devmapper::wipe_key(name)).during("wiping the key")?;
+                self.evicts = true;
+                Ok(())
+            }
+            Step::Evict => {
+                self.evicts = false;
+                self.evict(&device)
+            }
+            Step::Revoke => Ok(()),
+            Step::Resume => devmapper::go_on(name).during("letting the encrypted device go on"),
+            Step::Thaw => self.thaw(&device),
+        }
+    }
+
+    fn named(&mut self, why: Why) -> Failure {
+        let by_another = |device: &&Device| device.name != self.spec.mapper_name();
+        let found = self.open().map(|open| match why {
+            Why::ByAnother => open.iter().find(by_another).cloned(),
+            Why::CutOff => open.into_iter().next(),
+        });
+        match found.and_then(|device| device.map_or(Ok(()), |device| open_as(&device))) {
+            Err(failure) => failure,
+            Ok(()) => Refusal::HomeInUse.into(),
+        }
+    }
+}
+
+impl Here<'_, '_> {
+    fn open(&self) -> Result<Vec<Device>, Failure> {
+        let devices = self.spec.clues().devices().during("looking for what is open")?;
+        Ok(devices.into_iter().filter(|device| !is_sealed(device)).collect())
+    }
+
+    fn await_closed(&mut self, name: &str) -> Result<(), Failure> {
+        self.waited = true;
+        let is_closed = || self.open().map(|devices| devices.is_empty());
+        // What another mount namespace has mounted does not go by itself, however long one waits.
+        if !wait_until(AT_ONCE, is_closed)? && !is_held_elsewhere(name)? {
+            wait_until(CLOSING, is_closed)?;
+        }
+        Ok(())
+    }
+
+    /// Throws what is in memory of its files out: mapped by whoever works in the other mount namespaces. Its programs run on:
+    /// what they would fetch again now, they get no more.
+    fn evict(&mut self, device: &Device) -> Result<(), Failure> {
+        match elsewhere(device)?.into_iter().next() {
+            Some(mounted) => (self.seal.evict)(&mounted.device),
+            None => Ok(()),
+        }
+    }
+
+    /// Freezes what is mounted of it elsewhere.
+    fn freeze(&mut self, device: &Device) -> Result<(), Failure> {
+        let Some(mounted) = elsewhere(device)?.into_iter().next() else { return Ok(()) };
+        let root = open_root(device, &mounted)?;
+        let mapped = Mapped::adopt(&device.name)?;
+        let frozen = within(self.deadline, Late::Leave, || {
+            durable::sync_file_system(&root)?;
+            match file::freeze(&root) {
+                // An earlier run has, and was killed.
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+                other => other?,
+            }
+            if barrier::asking(&mounted, &[]) == barrier::Asking::Yes {
+                file::thaw(&root)?;
+                barrier::leave_out(&root, &mounted)?;
+                file::freeze(&root)?;
+            }
+            mapped.sync().map_err(|failure| io::Error::other(failure.text().to_owned()))
+        });
+        self.root = Some(root);
+        frozen.during("freezing the file system of the home")?;
+        self.frozen = Frozen::Yes;
+        Ok(())
+    }
+
+    /// Lets it go on, if it is frozen.
+    fn thaw(&mut self, device: &Device) -> Result<(), Failure> {
+        let root = match (self.root.take(), elsewhere(device)?.first()) {
+            (Some(root), _) => root,
+            (None, Some(mounted)) => open_root(device, mounted)?,
+            (None, None) => return Ok(()),
+        };
+        self.frozen = Frozen::No;
+        let thawed = within(Deadline::after(CLOSING), Late::Leave, || match file::thaw(root) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            other => other,
+        });
+        thawed.during("thawing the file system of the home")
+    }
+}
+
+/// The device as the plan sees it.
+fn planned(device: &Device) -> Planned {
+    let key = match device.key {
+        None => Has::CutOff,
+        Some(Key::Wiped) => Has::Wiped,
+        Some(_) => Has::Present,
+    };
+    Planned { suspended: device.suspended, key, second_table: device.inactive }
 }
 
 /// Whether no key is in it, and none comes back by itself.
 fn is_sealed(device: &Device) -> bool {
     device.suspended && device.key == Some(Key::Wiped) && !device.inactive
+}
+
+/// Its mounts in other mount namespaces.
+fn elsewhere(device: &Device) -> Result<Vec<mount::Mounted>, Failure> {
+    let found = mount::elsewhere(device.number).during("looking into other mount namespaces")?;
+    Ok(found.into_iter().flat_map(|one| one.mounts).map(|found| found.mount).collect())
+}
+
+/// A second mount of the same file system, which is nowhere in the tree.
+fn open_root(device: &Device, mounted: &mount::Mounted) -> Result<OwnedFd, Failure> {
+    let mapped = Mapped::adopt(&device.name)?;
+    let attributes = Attributes::HARMLESS;
+    let settings: &[Setting] = if mounted.is_read_only() { &[("ro".to_owned(), None)] } else { &[] };
+    let mount = mount::open_file_system(&mounted.kind, mapped.path(), settings, attributes);
+    mount.and_then(|mount| durable::directory_at(&mount, ".")).during("opening the file system")
 }
 
 /// Unmounts what is shown of it, here and in other mount namespaces, as far as nobody uses it.
@@ -96,59 +292,6 @@ fn unmount_unused(device: &Device, steps: &mut dyn Steps) -> Result<(), Failure>
             ),
         ),
     }
-}
-
-/// Freezes what is mounted of it elsewhere, and takes its key.
-fn stop(device: &Device, deadline: Deadline) -> Result<(), Failure> {
-    let name = device.name.as_str();
-    devmapper::clear_inactive(name).during("throwing a second table away")?;
-    let frozen = if device.suspended { None } else { freeze(device, deadline)? };
-    let sealed = within(deadline, Late::Kill, || {
-        devmapper::suspend(name)?;
-        devmapper::wipe_key(name)
-    });
-    let now = devmapper::device(name).during("looking at the encrypted device")?;
-    if now.as_ref().is_none_or(is_sealed) {
-        return Ok(());
-    }
-    // Nobody may stand still over a device that has its key.
-    let _ = devmapper::go_on(name);
-    if let Some(root) = frozen {
-        let _ = file::thaw(root);
-    }
-    sealed.during("suspending the encrypted device")
-}
-
-/// A folder of the file system that is mounted elsewhere, which is frozen; `None`: none is.
-fn freeze(device: &Device, deadline: Deadline) -> Result<Option<OwnedFd>, Failure> {
-    let elsewhere = mount::elsewhere(device.number).during("looking into other mount namespaces")?;
-    let Some(mounted) = elsewhere.into_iter().flat_map(|one| one.mounts).map(|found| found.mount).next()
-    else {
-        return Ok(None);
-    };
-    let mapped = Mapped::adopt(&device.name)?;
-    let attributes = Attributes::HARMLESS;
-    let settings: &[Setting] = if mounted.is_read_only() { &[("ro".to_owned(), None)] } else { &[] };
-    // A second mount of the same file system; it is nowhere in the tree.
-    let mount = mount::open_file_system(&mounted.kind, mapped.path(), settings, attributes);
-    let root =
-        mount.and_then(|mount| durable::directory_at(&mount, ".")).during("opening the file system")?;
-    within(deadline, Late::Leave, || {
-        durable::sync_file_system(&root)?;
-        match file::freeze(&root) {
-            // An earlier run has, and was killed.
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
-            other => other?,
-        }
-        if barrier::asking(&mounted, &[]) == barrier::Asking::Yes {
-            file::thaw(&root)?;
-            barrier::leave_out(&root, &mounted)?;
-            file::freeze(&root)?;
-        }
-        mapped.sync().map_err(|failure| io::Error::other(failure.text().to_owned()))
-    })
-    .during("freezing the file system of the home")?;
-    Ok(Some(root))
 }
 
 /// The device of a home that is mounted in other mount namespaces alone: whoever may open the home gets it back.

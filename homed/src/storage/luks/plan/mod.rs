@@ -6,5 +6,6 @@ pub mod keys;
 pub mod lock;
 pub mod mend;
 pub mod open;
+pub mod pinned;
 pub mod sweep;
 pub mod without;

@@ -83,6 +83,10 @@ mends! {
     /// A file system that an earlier run has frozen in another mount namespace is frozen.
     #[cfg(test)]
     FrozenBefore,
+    /// Whoever is at it in another mount namespace goes on where a lock has failed.
+    PinnedGoesOn,
+    /// What somebody uses in the machine's own tree is named, and not stopped.
+    UsedHere,
     /// Of an image that somebody has open nothing is rebuilt.
     NobodyUses,
     /// What is written over by a repair is kept first.

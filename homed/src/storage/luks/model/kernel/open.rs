@@ -1,7 +1,7 @@
 //! A process that opens an image on the model, and what the kernel takes down when it lets go of it or dies.
 
 use super::run::{Run, Silent, failed};
-use super::{How, Kernel, Processes, RUNNING};
+use super::{Aside, How, Kernel, Processes, RUNNING};
 use crate::job::{Failure, Steps};
 use crate::storage::luks::perform::lock;
 use crate::storage::luks::perform::open::{Opens, reach};
@@ -69,10 +69,14 @@ impl Run {
             return false;
         }
         let kernel = &self.kernel;
-        let pinned = kernel.others.is_empty() && kernel.home.is_some_and(|home| home.key != Key::CutOff);
+        let pinned = kernel.others.is_empty()
+            && kernel.aside == Aside::No
+            && kernel.home.is_some_and(|home| home.key != Key::CutOff);
         match kernel.home.is_some() || !kernel.others.is_empty() {
             true if pinned && what.wish == Wish::Shown && what.way == Way::Write => what.way = Way::TakeOver,
             true => return false,
+            // It is named: opened a second time the image would be destroyed.
+            false if kernel.attached && !what.helper => return false,
             false => {}
         }
         let stands = Situation::begin(what.way, what.vouched);
@@ -82,7 +86,7 @@ impl Run {
     }
 
     /// The sweep that comes first, by its own plan.
-    fn sweep(&mut self) -> bool {
+    pub(super) fn sweep(&mut self) -> bool {
         let mut tried = Vec::new();
         while let Some(step) = sweep::next(&self.kernel.swept(), Reach::OwnDevices, &tried) {
             let done = self.step(|run| match &step {
@@ -117,7 +121,7 @@ impl Kernel {
 
     /// Whether something but a process of this program holds the device.
     pub fn is_held(&self) -> bool {
-        self.mounted || self.elsewhere || self.frozen
+        self.mounted || self.elsewhere || self.frozen || self.aside != Aside::No
     }
 
     fn swept(&self) -> sweep::Situation {

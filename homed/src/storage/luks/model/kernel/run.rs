@@ -1,16 +1,14 @@
 //! A process that does one verb on the model, step by step, until it is done or cut.
 
 use super::open::{Then, What};
-use super::{How, Kernel, Processes, RUNNING, Verb};
+use super::{Aside, How, Kernel, Processes, RUNNING, Verb};
 use crate::job::{self, Failure, Steps};
 use crate::storage::Unsealed;
 use crate::storage::luks::perform::lock::{Locks, reach, seal};
 use crate::storage::luks::plan::lock::{
-    Barriers, Device, Ended, FileSystem, Frozen, Kept, Key, Marks, Mounts, Prepared, Reached, Situation,
-    Step, Wish,
+    Device, Ended, FileSystem, Frozen, Kept, Key, Marks, Mounts, Prepared, Reached, Situation, Step, Wish,
 };
 use crate::storage::luks::plan::open::{Vouched, Way, Wish as OpenWish};
-use crate::storage::luks::plan::without::{Mend, has};
 
 /// One process that does a verb.
 pub struct Run {
@@ -31,6 +29,10 @@ pub struct Run {
     pub ended: Ended,
     /// It has mounted the home out of sight.
     pub private: bool,
+    /// What is still used is closed all the same.
+    pub(super) by_force: bool,
+    /// Somebody was named who stands in the way.
+    pub named: bool,
 }
 
 pub struct Silent;
@@ -60,6 +62,8 @@ impl Run {
             unmounted: false,
             ended: Ended::Unknown,
             private: false,
+            by_force: false,
+            named: false,
         }
     }
 
@@ -93,6 +97,10 @@ impl Run {
                 self.kernel.unpin();
                 true
             }
+            Verb::MountAside | Verb::UseAside | Verb::UnmountByHand | Verb::AttachByHand => {
+                self.by_hand(verb);
+                true
+            }
             Verb::SecondDevice => {
                 if self.kernel.others.is_empty() {
                     self.kernel.others.push(RUNNING);
@@ -121,9 +129,8 @@ impl Run {
     /// As `worker/lock.rs`.
     fn lock(&mut self) -> bool {
         if !self.kernel.mounted {
-            let has_none = |home: Device| home.is_sealed() || home.key == Key::CutOff;
-            let kernel = &self.kernel;
-            return !kernel.home.is_none_or(has_none) && kernel.others.is_empty() && self.lock_elsewhere();
+            let is_open = self.kernel.home.is_some() || !self.kernel.others.is_empty();
+            return is_open && self.lock_elsewhere();
         }
         let open = self.kernel.home.is_some_and(|home| !home.suspended && home.key == Key::Present);
         if !open || !self.step(|run| run.freeze_processes()) {
@@ -147,6 +154,7 @@ impl Run {
     }
 
     fn settle(&mut self) -> bool {
+        self.by_force = true;
         match self.reach(Wish::Settled) {
             Ok(Reached::Sealed) => !self.dead,
             Ok(Reached::Open | Reached::Closed) => self.step(|run| run.thaw_processes()),
@@ -159,6 +167,7 @@ impl Run {
         if self.kernel.home.is_none() || !self.kernel.mounted {
             return false;
         }
+        self.by_force = true;
         self.step(|run| run.kernel.processes = Processes::Gone) && self.reach(Wish::GivenUp).is_ok()
     }
 
@@ -168,32 +177,24 @@ impl Run {
         self.reach(Wish::Closed).is_ok() && self.step(|run| run.kernel.processes = Processes::Gone)
     }
 
-    /// As `perform/pinned.rs`: it is mounted in other mount namespaces alone, and stands still there.
-    fn lock_elsewhere(&mut self) -> bool {
-        self.step(|run| run.kernel.home.iter_mut().for_each(|home| home.second_table = false))
-            && self.freeze_elsewhere()
-            && self.step(|run| {
-                let sealed = |home: &mut Device| (home.suspended, home.key) = (true, Key::Wiped);
-                run.kernel.home.iter_mut().for_each(sealed);
-            })
-            && self.step(|run| run.kernel.keyring = false)
-    }
-
-    fn freeze_elsewhere(&mut self) -> bool {
-        let suspended = self.kernel.home.is_some_and(|home| home.suspended);
-        if suspended || !self.kernel.elsewhere || self.kernel.frozen && has(Mend::FrozenBefore) {
-            return true;
-        }
-        // An earlier run has frozen it, and was killed.
-        if self.kernel.frozen {
-            return false;
-        }
-        self.step(|run| {
-            run.kernel.frozen = true;
-            if run.kernel.barriers == Barriers::Asked {
-                run.kernel.barriers = Barriers::LeftOut;
+    /// What root does by hand, where it can be done.
+    fn by_hand(&mut self, verb: Verb) {
+        let kernel = &mut self.kernel;
+        let answers = !kernel.stands_still() && kernel.home.is_some_and(|home| home.key == Key::Present);
+        match verb {
+            Verb::MountAside if answers && kernel.mounted && kernel.aside == Aside::No => {
+                kernel.aside = Aside::Idle
             }
-        })
+            Verb::UseAside if answers && kernel.mounted => kernel.aside = Aside::Used,
+            Verb::UnmountByHand if answers && !kernel.covered && !kernel.foreign => {
+                (kernel.mounted, kernel.processes) = (false, Processes::Gone);
+                if kernel.home.is_some() && !kernel.is_held() {
+                    kernel.goes();
+                }
+            }
+            Verb::AttachByHand => kernel.attached = !kernel.attached && kernel.home.is_none(),
+            _ => {}
+        }
     }
 
     fn freeze_processes(&mut self) {
@@ -255,7 +256,8 @@ impl Locks for Run {
             return failed();
         }
         let kernel = &self.kernel;
-        let any = kernel.mounted || kernel.elsewhere && !self.unmounted || self.private;
+        let here = kernel.mounted || kernel.aside != Aside::No;
+        let any = here || kernel.elsewhere && !self.unmounted || self.private;
         Ok(Situation {
             home: kernel.home,
             others: kernel.others.clone(),

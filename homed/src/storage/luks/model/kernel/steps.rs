@@ -1,7 +1,7 @@
 //! What each step of a plan does to the kernel of the model.
 
-use super::RUNNING;
 use super::run::{Run, failed};
+use super::{Aside, RUNNING};
 use crate::job::Failure;
 use crate::storage::luks::plan::lock::{
     Barriers, Device, Ended, Frozen, Kept, Key, Marks, Prepared, Step, Which,
@@ -62,6 +62,7 @@ impl Run {
             // It has no key to give.
             Step::KeepKey if self.private => self.kept = Kept::Yes,
             Step::KeepKey => (self.kernel.keyring, self.kept) = (self.kernel.keyrings, Kept::Yes),
+            Step::Unmount if self.kernel.aside == Aside::Used && !self.by_force => return failed(),
             Step::Unmount => self.unmount(),
             Step::AwaitClosed => return self.await_closed(),
             Step::Unmark => {
@@ -95,6 +96,9 @@ impl Run {
     fn unmount(&mut self) {
         let kernel = &mut self.kernel;
         (kernel.mounted, kernel.covered, kernel.foreign) = (false, false, false);
+        // Who uses it goes on to do so, and is seen nowhere.
+        kernel.elsewhere |= kernel.aside == Aside::Used;
+        kernel.aside = Aside::No;
         self.unmounted = true;
         // A frozen file system stays when its last mount goes, and keeps its device.
         if !kernel.is_held() {
