@@ -52,6 +52,15 @@ fn an_account_becomes_a_home_with_its_password_and_an_account_again() -> Result<
     let told: serde_json::Value = serde_json::from_str(&told)?;
     assert_eq!(told["record"]["memberOf"], serde_json::json!(["audio", "staff2"]));
     assert_eq!(machine.check(ACCOUNT)?, account);
+    // What a home of that kind cannot have is told before anything is copied, with a way to have it.
+    machine.check("touch /home/bob/shared; setfacl -m u:nobody:r /home/bob/shared")?;
+    let said = machine.refused("convert bob --dry-run", "", "")?;
+    assert!(
+        said.contains("access control lists") && said.contains("--luks-extra-mount-options=acl"),
+        "{said}"
+    );
+    machine.done("convert bob --dry-run --luks-extra-mount-options=acl", "", "")?;
+    machine.check("rm /home/bob/shared")?;
 
     // Not while its user is there, nor with another's password.
     machine.console().login("bob", "correcthorse")?;

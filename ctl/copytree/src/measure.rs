@@ -1,7 +1,7 @@
 //! What a tree has, before it is copied.
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, OFlags, ResolveFlags};
@@ -11,7 +11,7 @@ use crate::error::{Error, at};
 use crate::listing::{self, Name, names};
 use crate::look::{Id, Look, read};
 use crate::names::Names;
-use crate::terms::Terms;
+use crate::terms::{ACLS, Terms};
 use crate::trail::{Trail, WITHIN};
 use crate::xattrs::{Of, Reader};
 
@@ -42,6 +42,8 @@ pub struct Measure {
     pub owners: BTreeMap<u32, u64>,
     /// What a copy on the [`Terms`] of the measurement does not take over: device nodes, and files that lose rights.
     pub reduced: Names,
+    /// What has an access control list, acl(5): not every file system can have one.
+    pub with_acl: Names,
     /// What could not be looked into.
     pub unreadable: Names,
     /// Another number where anything was done to an inode or a name since. Of no meaning in another process.
@@ -73,6 +75,9 @@ pub fn measure_on(from: BorrowedFd, terms: &Terms) -> Result<Measure, Error> {
         count: 0,
     };
     walk.count_inode(&look, b"")?;
+    if has_acl(&from) {
+        walk.measure.with_acl.add(Path::new("."));
+    }
     walk.list()?;
     while let Some(names) = walk.waiting.last_mut() {
         match names.pop() {
@@ -122,6 +127,9 @@ impl Walk<'_> {
         self.count_inode(&look, &name.bytes)?;
         if self.is_reduced(&found, &look) {
             self.measure.reduced.add(&path);
+        }
+        if has_acl(&found) {
+            self.measure.with_acl.add(&path);
         }
         match look.kind() {
             FileType::Socket => self.measure.sockets.add(&path),
@@ -202,6 +210,11 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Who cannot tell has none.
+fn has_acl(file: &impl AsFd) -> bool {
+    ACLS.iter().any(|name| Of::found(file).has(name))
 }
 
 /// The meaning of [`names`]' errors.

@@ -29,7 +29,7 @@ pub struct Maker {
 }
 
 /// Attributes that hold ACLs (acl(5)).
-const ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
+pub(crate) const ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 /// linux/posix_acl_xattr.h: a version, then entries of a tag, permissions and an ID.
 const ACL_HEADER: usize = 4;
 const ACL_ENTRY: usize = 8;

@@ -58,6 +58,11 @@ impl<'a> Of<'a> {
         }
     }
 
+    /// Whether there is one, of whatever length.
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.get(name, &mut []).is_ok()
+    }
+
     /// Sets one value.
     pub fn set(&self, (name, value): &Attribute) -> Result<(), Errno> {
         match self {

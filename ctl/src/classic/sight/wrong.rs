@@ -6,8 +6,8 @@ use crate::classic::lines::Texts;
 use crate::classic::{around, here};
 use crate::context::Context;
 use indicatif::BinaryBytes;
-use records::uid;
-use serde_json::json;
+use records::{Storage, uid};
+use serde_json::{Value, json};
 use std::path::Path;
 
 impl Sight {
@@ -98,10 +98,29 @@ impl Sight {
                  containers as a rule: find {home} -uid {first}; remove the containers (podman system reset), or move them away."
             ));
         }
+        wrong.extend(self.wrong_lists());
         if let Some(first) = self.measure.unreadable.first.first() {
             wrong.push(format!("{}/{} cannot be read.", home, first.display()));
         }
         wrong
+    }
+
+    /// Access control lists, where the home is not mounted with them.
+    fn wrong_lists(&self) -> Option<String> {
+        let first = self.measure.with_acl.first.first()?;
+        let word = |name: &str| self.members.get(name).and_then(Value::as_str);
+        let is_btrfs =
+            self.kind == Storage::Luks && word("fileSystemType").is_none_or(|kind| kind == "btrfs");
+        let has_them =
+            word("luksExtraMountOptions").is_some_and(|all| all.split(',').any(|option| option == "acl"));
+        (is_btrfs && !has_them).then(|| {
+            format!(
+                "Files in {} have access control lists, acl(5) (the first is {}), and homes with btrfs are mounted without them: \
+                 add --luks-extra-mount-options=acl, or --fs-type=ext4; or remove them: setfacl -R -b {0}",
+                self.folder.0.display(),
+                first.display()
+            )
+        })
     }
 
     pub(super) fn wrong_moment(&self, ctx: &Context<'_>) -> Vec<String> {
