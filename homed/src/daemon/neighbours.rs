@@ -7,6 +7,7 @@ use crate::home::facts::{Figures, Place, SignedLocally};
 use crate::statedir::Folders;
 use crate::statedir::blobs::BlobError;
 use crate::statedir::keys::{AddKeyError, Named, PUBLIC};
+use crate::statedir::listings::Listings;
 use crate::storage::whereabouts::{self, Found};
 use crate::sys::{accounts, ipc};
 use crate::words::request::{KeyOperation, SigningKey};
@@ -23,6 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Neighbours {
     /// Where records, keys and blobs are.
     pub folders: Folders,
+    /// Where the keys are.
+    listings: Listings,
     /// The keys as they were read last: judging a record is asked at every look at a home.
     trust: Mutex<Kept>,
 }
@@ -79,7 +82,7 @@ impl Kept {
 impl Neighbours {
     /// Those with their state in these folders.
     pub fn new(folders: Folders) -> Self {
-        Self { folders, trust: Mutex::default() }
+        Self { folders, listings: Listings::default(), trust: Mutex::default() }
     }
 
     /// Who signed a record, by the keys as they were read last: no file is read for it.
@@ -109,7 +112,7 @@ impl Neighbours {
     }
 
     fn read_trust(&self) -> Option<Trust> {
-        match self.folders.trust() {
+        match self.folders.trust_by(&self.listings) {
             Ok((trust, unusable)) => {
                 unusable.iter().for_each(|error| tracing::warn!("a signing key cannot be used: {error}"));
                 Some(trust)

@@ -6,6 +6,7 @@
 //! A machine that lost its private key makes another at the next need. What it signed before counts as its own still: the
 //! public half that stayed is kept under the name `local-ID.public`, and never written over.
 
+use super::listings::Listings;
 use super::{Folders, remove_file, write_whole};
 use crate::sys::durable::Existing;
 use records::refusal::{Refusal, Refused};
@@ -102,7 +103,12 @@ impl Folders {
 
     /// Whose signatures count here, and what is wrong with key files that do not.
     pub fn trust(&self) -> io::Result<(Trust, Vec<io::Error>)> {
-        let (others, mut unusable) = self.other_keys()?;
+        self.trust_by(&Listings::default())
+    }
+
+    /// The same for who asks often.
+    pub fn trust_by(&self, listings: &Listings) -> io::Result<(Trust, Vec<io::Error>)> {
+        let (others, mut unusable) = self.other_keys_by(listings)?;
         let (former, others): (Vec<_>, Vec<_>) = others.into_iter().partition(Named::is_former);
         // The public half alone counts as well: its private half may be gone or damaged. Then nothing can be signed, but
         // what was signed is what it was.
@@ -120,19 +126,15 @@ impl Folders {
 
     /// The public keys besides the own, by name, and what is wrong with the rest.
     pub fn other_keys(&self) -> io::Result<(Vec<Named>, Vec<io::Error>)> {
+        self.other_keys_by(&Listings::default())
+    }
+
+    fn other_keys_by(&self, listings: &Listings) -> io::Result<(Vec<Named>, Vec<io::Error>)> {
         let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
         for folder in &self.keys {
-            let entries = match std::fs::read_dir(folder) {
-                Ok(entries) => entries,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(e),
-            };
-            for entry in entries {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name.ends_with(".public") && !name.starts_with('.') && name != PUBLIC {
-                    files.entry(name).or_insert_with(|| entry.path());
-                }
+            for name in listings.keys_in(folder)?.into_iter().filter(|name| name != PUBLIC) {
+                let path = folder.join(&name);
+                files.entry(name).or_insert(path);
             }
         }
         let (mut keys, mut unusable) = (Vec::new(), Vec::new());

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub mod blobs;
 pub mod hosted;
 pub mod keys;
+pub mod listings;
 pub mod opened_with;
 pub mod tries;
 

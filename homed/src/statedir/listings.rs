@@ -1,0 +1,112 @@
+//! Which public keys lie in a folder, listed again where it has changed: the state folder has a file for each home, and the keys
+//! are asked for at every look at one.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// A folder that has changed so shortly before it was listed may have changed once more since, at the same time by its clock:
+/// kernels count in steps of some milliseconds, and file systems in steps of two seconds at most.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// What was listed last, by folder.
+#[derive(Default)]
+pub struct Listings(Mutex<HashMap<PathBuf, Listing>>);
+
+#[derive(Clone)]
+struct Listing {
+    stamp: Stamp,
+    names: Vec<String>,
+}
+
+/// What changes with a folder.
+#[derive(Clone, PartialEq, Eq)]
+struct Stamp {
+    folder: (u64, u64),
+    changed: SystemTime,
+}
+
+impl Stamp {
+    fn of(folder: &Path) -> io::Result<Self> {
+        let facts = folder.metadata()?;
+        Ok(Self { folder: (facts.dev(), facts.ino()), changed: facts.modified()? })
+    }
+}
+
+impl Listings {
+    /// The names of the files in that folder that may be public keys; none where there is no folder.
+    pub fn keys_in(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let stamp = match Stamp::of(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            stamp => stamp?,
+        };
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(folder).cloned();
+        if let Some(last) = last.filter(|last| last.stamp == stamp) {
+            return Ok(last.names);
+        }
+        let is_settled = stamp.changed + SETTLED < SystemTime::now();
+        let names = list(folder)?;
+        if is_settled {
+            let listing = Listing { stamp, names: names.clone() };
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), listing);
+        }
+        Ok(names)
+    }
+}
+
+fn list(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".public") && !name.starts_with('.') {
+            names.push(name.into_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{File, FileTimes};
+
+    fn dated(folder: &Path, when: SystemTime) {
+        let folder = File::open(folder).expect("opened");
+        folder.set_times(FileTimes::new().set_modified(when)).expect("dated");
+    }
+
+    #[test]
+    fn a_folder_is_listed_again_once_it_has_changed_or_if_it_may_have() {
+        let (folder, listings) = (tempfile::tempdir().expect("made"), Listings::default());
+        let at = |name: &str| folder.path().join(name);
+        let names = || {
+            let mut names = listings.keys_in(folder.path()).expect("listed");
+            names.sort();
+            names
+        };
+        for name in ["a.public", ".b.public", "alice.identity"] {
+            std::fs::write(at(name), "").expect("written");
+        }
+        assert_eq!(names(), ["a.public"]);
+        // Changed a moment ago, at a time that the next change may have as well.
+        let moment = SystemTime::now();
+        dated(folder.path(), moment);
+        assert_eq!(names(), ["a.public"]);
+        std::fs::write(at("c.public"), "").expect("written");
+        dated(folder.path(), moment);
+        assert_eq!(names(), ["a.public", "c.public"]);
+        let past = moment - Duration::from_secs(60);
+        dated(folder.path(), past);
+        assert_eq!(names(), ["a.public", "c.public"]);
+        std::fs::write(at("d.public"), "").expect("written");
+        assert_eq!(names(), ["a.public", "c.public", "d.public"]);
+        // Only by its time it is known.
+        dated(folder.path(), past);
+        assert_eq!(names(), ["a.public", "c.public"], "it is not listed at each look");
+        assert_eq!(listings.keys_in(Path::new("/nowhere")).expect("none"), [""; 0]);
+    }
+}
