@@ -63,6 +63,8 @@ impl Daemon {
         found.into_iter().for_each(|found| self.take(Event::Found(found)));
         self.loading = false;
         self.publish();
+        // Thousands of records were read.
+        crate::sys::memory::give_back();
         Ok(())
     }
 

@@ -49,6 +49,8 @@ where
     match fronts().await {
         Ok(serving) => {
             notify::tell("READY=1");
+            // Thousands of homes were shown.
+            crate::sys::memory::give_back();
             serving.await
         }
         Err(why) => why,

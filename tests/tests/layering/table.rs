@@ -2,9 +2,8 @@
 
 use super::rooms::Room;
 
-/// Who may use whom, from the ground up.
+/// Who may use whom, from the ground up: first what all programs share.
 pub const ROOMS: &[Room] = &[
-    // What all programs share.
     Room {
         name: "records",
         at: "records/src",
@@ -223,6 +222,7 @@ pub const ROOMS: &[Room] = &[
             "homed::sys::handed",
             "homed::sys::ipc",
             "homed::sys::limits",
+            "homed::sys::memory",
             "homed::sys::probe",
             "homed::sys::reactor",
             "homed::words",

@@ -32,7 +32,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/src/sys/keyring.rs", 3),
     ("homed/src/sys/loopdev.rs", 6),
     ("homed/src/sys/loopdev/attached.rs", 1),
-    ("homed/src/sys/memory.rs", 7),
+    ("homed/src/sys/memory.rs", 8),
     ("homed/src/sys/mount.rs", 1),
     ("homed/src/sys/pageout.rs", 6),
     ("homed/src/sys/probe.rs", 2),
