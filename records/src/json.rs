@@ -36,6 +36,15 @@ pub fn parse_within(text: &str, most: usize) -> Result<Value, InvalidJson> {
     if text.len() > MAX_TEXT {
         return Err(InvalidJson { at: MAX_TEXT, why: "the text is longer than 1 MiB" });
     }
+    parse_any(text, most)
+}
+
+/// The same of a text that was made here: of something that was within the limits, before it was written.
+pub(crate) fn parse_own(text: &str) -> Result<Value, InvalidJson> {
+    parse_any(text, usize::MAX)
+}
+
+fn parse_any(text: &str, most: usize) -> Result<Value, InvalidJson> {
     let mut reader = Reader { text, at: 0, depth: 0, most };
     let mut value = Value::Null;
     let read = reader.value(&mut value).and_then(|()| reader.end());

@@ -1,6 +1,7 @@
 //! Names that can only be valid: user, realm, and both together.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a text is not what it was meant to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,9 +22,9 @@ impl InvalidName {
 }
 
 /// A user name that homed may manage: POSIX-style (`[A-Za-z_][A-Za-z0-9_-]*`, at most 31 bytes),
-/// not a system user's (`root`, `nobody`, `systemd-…`, `_…`).
+/// not a system user's (`root`, `nobody`, `systemd-…`, `_…`). Clones share the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserName(String);
+pub struct UserName(Arc<str>);
 
 impl UserName {
     /// Longest name in bytes: utmp's field of 32 with its NUL.
@@ -47,7 +48,7 @@ impl UserName {
         if matches!(text, "root" | "nobody" | "nogroup") || text.starts_with("systemd-") {
             return refuse("it is reserved for the system");
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The name as text.

@@ -55,6 +55,11 @@ impl Record {
         Ok(Self { members, name })
     }
 
+    /// One that was valid before.
+    pub(crate) fn of_own(members: Map<String, Value>, name: FullName) -> Self {
+        Self { members, name }
+    }
+
     /// Reads what a client sends to create or change a home: the record, and apart from it the
     /// contents of its `secret` section. The caller's buffer is the caller's to wipe.
     pub fn parse_request(text: &str) -> Result<(Self, Option<Secret>), InvalidRecord> {

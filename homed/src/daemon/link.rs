@@ -243,13 +243,13 @@ impl Link {
     pub async fn with_sizes(&self, entry: &Arc<Entry>) -> Record {
         match self.sizing.get() {
             Some(sizing) => sizes::record(entry, sizing).await,
-            None => entry.view.record.clone(),
+            None => entry.view.record.open(),
         }
     }
 
     /// The same at once, with the sizes that were measured last.
     pub fn with_known_sizes(&self, entry: &Entry) -> Record {
-        self.sizing.get().map_or_else(|| entry.view.record.clone(), |sizing| sizes::known(entry, sizing))
+        self.sizing.get().map_or_else(|| entry.view.record.open(), |sizing| sizes::known(entry, sizing))
     }
 
     /// How sizes are measured; only the loop says so, once.

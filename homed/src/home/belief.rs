@@ -6,16 +6,19 @@
 use super::facts::SignedLocally;
 use super::{Home, Turn};
 use crate::job::Known;
+use crate::words::names;
 use crate::words::request::TrustReport;
 use records::refusal::Refused;
 use records::stranger::{self, Strangers};
-use records::{Machine, Record, Refusal, signature};
+use records::{Machine, Packed, Record, Refusal, UserName, signature};
 use serde_json::{Map, Value};
 
 /// A record, and what of it is believed.
 pub(super) struct Believed {
-    host: Record,
-    shown: Option<Record>,
+    host: Packed,
+    shown: Option<Packed>,
+    /// By what is believed.
+    names: Vec<String>,
 }
 
 impl Believed {
@@ -33,20 +36,42 @@ impl Believed {
         let host = if signed.is_some() { stranger::without_accepted(&host, turn.machine) } else { host };
         let shown =
             restricted(&host, signed, turn.strangers).then(|| stranger::believed(&host, turn.machine));
-        Self { host, shown }
+        let names = names::all(shown.as_ref().unwrap_or(&host));
+        Self { host: Packed::of(&host), shown: shown.as_ref().map(Packed::of), names }
     }
 
     /// What is believed.
-    pub fn record(&self) -> &Record {
+    pub fn record(&self) -> Record {
+        self.packed().open()
+    }
+
+    /// The same, as it is kept.
+    fn packed(&self) -> &Packed {
         self.shown.as_ref().unwrap_or(&self.host)
     }
 
     /// What is on disk.
-    pub fn host(&self) -> &Record {
-        &self.host
+    pub fn host(&self) -> Record {
+        self.host.open()
     }
 
-    /// Whether that is more than what is believed.
+    /// Whose it is.
+    pub fn user(&self) -> &UserName {
+        self.host.user()
+    }
+
+    /// What its user is called.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Whether it has passwords, and no tokens.
+    pub fn is_opened_by_passwords(&self) -> bool {
+        let record = self.record();
+        !record.has_tokens() && !record.hashed_passwords().is_empty()
+    }
+
+    /// Whether what is on disk is more than what is believed.
     pub fn is_restricted(&self) -> bool {
         self.shown.is_some()
     }
@@ -70,19 +95,18 @@ impl Home {
     /// Whether keys or settings are such now that the record is believed otherwise.
     pub fn is_judged_otherwise(&self, turn: &Turn) -> bool {
         let host = self.record.host();
-        let signed = turn.facts.signed_locally(host);
-        self.signed_locally != signed
-            || Believed::judged(host.clone(), signed, turn).record() != self.record.record()
+        let signed = turn.facts.signed_locally(&host);
+        self.signed_locally != signed || Believed::judged(host, signed, turn).packed() != self.record.packed()
     }
 
     /// Keys or settings may be others now: judges the record again. Saved while no job runs; one that does brings a record.
     pub fn judge_again(&mut self, turn: &mut Turn) {
-        let host = self.record.host().clone();
+        let host = self.record.host();
         self.signed_locally = turn.facts.signed_locally(&host);
         let was = self.record.is_restricted();
         self.record = Believed::judged(host, self.signed_locally, turn);
         if was != self.record.is_restricted() {
-            self.attempts.follow(self.record.record(), turn.machine);
+            self.attempts.follow(&self.record.record(), turn.machine);
         }
         if !self.is_busy() {
             self.save(turn);
@@ -96,13 +120,16 @@ impl Home {
 
     /// What is believed of its record and what is not, for an administrator.
     pub fn trust_report(&self, machine: &Machine) -> TrustReport {
-        let all = stranger::claims(self.record.host(), machine);
-        let shown = self.record.record();
+        let host = self.record.host();
+        let all = stranger::claims(&host, machine);
         TrustReport {
             user: self.user().clone(),
             restricted: self.is_restricted(),
-            signers: signature::signers(self.record.host()).iter().map(|key| key.short_id()).collect(),
-            accepted: if self.is_restricted() { stranger::claims(shown, machine) } else { all.clone() },
+            signers: signature::signers(&host).iter().map(|key| key.short_id()).collect(),
+            accepted: match self.is_restricted() {
+                true => stranger::claims(&self.record.record(), machine),
+                false => all.clone(),
+            },
             claims: all,
         }
     }
@@ -128,14 +155,14 @@ impl Home {
             return Err(Refusal::HomeBusy.into());
         }
         let is_asked = !claims.is_empty();
-        if is_asked && stranger::claims(self.record.host(), turn.machine) != *claims {
+        if is_asked && stranger::claims(&self.record.host(), turn.machine) != *claims {
             return Err(Refused::new(
                 Refusal::RecordMismatch,
                 "The record does not claim that any more: it was changed meanwhile. Nothing was accepted; look again.",
             ));
         }
         self.record = Believed::of(self.with_accepted(claims, turn.machine), turn);
-        self.attempts.follow(self.record.record(), turn.machine);
+        self.attempts.follow(&self.record.record(), turn.machine);
         self.save(turn);
         self.changed(turn);
         Ok(())

@@ -7,7 +7,7 @@ use super::inhibitor::Inhibitor;
 use super::state::Resting;
 use super::view::{HomeView, UnixRecord};
 use crate::words::request::HomeLock;
-use records::{Machine, Record};
+use records::{Machine, Packed, Record, Settings, userdb};
 use serde_json::{Map, Value};
 
 /// The name under which the userdb front is found; a member of every live status.
@@ -21,7 +21,8 @@ impl Home {
     /// The home, looked at now.
     pub fn view(&self, turn: &Turn) -> HomeView {
         let (machine, facts) = (turn.machine, turn.facts);
-        let settings = self.record().on(machine);
+        let record = self.record();
+        let settings = record.on(machine);
         let user = self.user().clone();
         HomeView {
             place: self.place.clone(),
@@ -34,13 +35,22 @@ impl Home {
                 name: user,
             },
             auto_login: settings.auto_login == Some(true),
-            record: self.live_record(turn),
+            others: self
+                .record
+                .names()
+                .iter()
+                .filter(|name| *name != self.user().as_str())
+                .cloned()
+                .collect(),
+            groups: userdb::memberships(&record, machine),
+            disposition: disposition(&record).to_owned(),
+            record: Packed::of(&self.live_record(&record, &settings, turn)),
             state: self.state(facts),
         }
     }
 
     /// `useFallback` is not set: an inactive user keeps the true shell and home directory.
-    fn live_record(&self, turn: &Turn) -> Record {
+    fn live_record(&self, record: &Record, settings: &Settings, turn: &Turn) -> Record {
         let (machine, facts) = (turn.machine, turn.facts);
         let state = self.state(facts);
         let mut status = self.attempts.status();
@@ -68,13 +78,13 @@ impl Home {
         if !self.is_lockable(facts) {
             status.insert("lockable".into(), Value::Bool(false));
         }
-        if let (true, Some(kind)) = (state.is_active(), self.record().on(machine).file_system_type) {
-            status.insert("fileSystemType".into(), kind.into());
+        if let (true, Some(kind)) = (state.is_active(), &settings.file_system_type) {
+            status.insert("fileSystemType".into(), kind.as_str().into());
         }
         let mut binding = Map::new();
         binding.insert("uid".into(), self.uid.into());
         binding.insert("gid".into(), self.uid.into());
-        self.record().with_binding(&machine.id, binding).with_status(&machine.id, status)
+        record.with_binding(&machine.id, binding).with_status(&machine.id, status)
     }
 
     /// Whether there is a key that could be taken out of memory.
@@ -91,6 +101,10 @@ impl Home {
             last_lock: self.last_lock.clone(),
         }
     }
+}
+
+fn disposition(record: &Record) -> &str {
+    record.members().get("disposition").and_then(Value::as_str).unwrap_or("regular")
 }
 
 /// A live record with its sizes in `status`.

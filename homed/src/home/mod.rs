@@ -114,15 +114,16 @@ impl Home {
     /// A home with a record of this host, or (`known`: no) a synthetic one.
     pub fn new(record: Record, uid: u32, known: Known, turn: &Turn) -> Self {
         let signed_locally = turn.facts.signed_locally(&record);
-        let record = belief::Believed::judged(record, signed_locally, turn);
+        let kept = belief::Believed::judged(record, signed_locally, turn);
+        let record = kept.record();
         Self {
-            place: Place::of(record.record(), turn.machine),
-            attempts: Attempts::of(record.record(), turn.machine),
+            place: Place::of(&record, turn.machine),
+            attempts: Attempts::of(&record, turn.machine),
             signed_locally,
             // What a record says of a UID that is another home's is worth nothing.
-            bound_uid: crate::words::uids::bound(record.record(), turn.machine)
+            bound_uid: crate::words::uids::bound(&record, turn.machine)
                 .filter(|bound| *bound == uid || !turn.uids.contains(bound)),
-            record,
+            record: kept,
             uid,
             known,
             running: None,
@@ -144,16 +145,16 @@ impl Home {
 
     /// Its user's name.
     pub fn user(&self) -> &UserName {
-        self.record().user()
+        self.record.user()
     }
 
-    /// Its record, as far as it is believed.
-    pub fn record(&self) -> &Record {
+    /// Its record, as far as it is believed: read from its text, so whoever needs it more than once keeps it.
+    pub fn record(&self) -> Record {
         self.record.record()
     }
 
     /// Its record, as the host has it on disk.
-    pub fn host_record(&self) -> &Record {
+    pub fn host_record(&self) -> Record {
         self.record.host()
     }
 
@@ -279,8 +280,7 @@ impl Home {
             && !matches!(wanted.verb, Verb::Check | Verb::Repair)
             && wanted.offer.credentials.is_empty()
             && self.known == Known::Yes
-            && !self.record().has_tokens()
-            && !self.record().hashed_passwords().is_empty()
+            && self.record.is_opened_by_passwords()
     }
 
     fn sentence(&self, refusal: Refusal, verb: Verb) -> String {

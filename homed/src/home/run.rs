@@ -302,9 +302,9 @@ impl Home {
         self.signed_locally = turn.facts.signed_locally(&record);
         self.record = Believed::judged(record, self.signed_locally, turn);
         let record = self.record.record();
-        self.place = super::facts::Place::of(record, turn.machine);
-        self.attempts.follow(record, turn.machine);
-        let bound = crate::words::uids::bound(record, turn.machine);
+        self.place = super::facts::Place::of(&record, turn.machine);
+        self.attempts.follow(&record, turn.machine);
+        let bound = crate::words::uids::bound(&record, turn.machine);
         self.follow_binding(bound, turn);
     }
 
@@ -321,10 +321,10 @@ impl Home {
         (self.with_counters(self.record(), turn), host)
     }
 
-    fn with_counters(&self, record: &Record, turn: &Turn) -> Record {
+    fn with_counters(&self, record: Record, turn: &Turn) -> Record {
         let counters: Map<String, Value> = self.attempts.status();
         if counters.is_empty() {
-            return record.clone();
+            return record;
         }
         record.with_status(&turn.machine.id, counters)
     }
@@ -360,7 +360,7 @@ impl Home {
 
     /// Names nobody else may have.
     pub fn names(&self) -> Vec<String> {
-        crate::words::names::all(self.record())
+        self.record.names().to_vec()
     }
 }
 

@@ -19,13 +19,13 @@ const FOLLOWS: u64 = 1_000_000;
 impl Home {
     /// Whether the record may take the place of the one that is in force.
     pub(super) fn judge(&self, change: &RecordChange, now_usec: u64) -> Result<(), Refused> {
-        judge(self.record(), self.signed_locally, change, now_usec)
+        judge(&self.record(), self.signed_locally, change, now_usec)
     }
 
     /// Whether it goes without a password: the home is open, and nothing changes of what opens it. Who may change the
     /// record at all, polkit has said. (The copies inside are written at the next use with a password.)
     pub(super) fn updates_without_password(&self, wanted: &Wanted, turn: &Turn) -> bool {
-        let keeps_keys = |change: &RecordChange| change.record.opens_like(self.record());
+        let keeps_keys = |change: &RecordChange| change.record.opens_like(&self.record());
         wanted.verb == Verb::Update
             && wanted.change.as_deref().is_some_and(keeps_keys)
             && self.state(turn.facts).is_active()
@@ -50,7 +50,7 @@ impl Home {
         let names: Vec<String> =
             crate::words::names::all(record).into_iter().filter(|name| !known.contains(name)).collect();
         let credentials = &wanted.offer.credentials;
-        let quality = (passwords(record) != passwords(self.record()) && !credentials.passwords.is_empty())
+        let quality = (passwords(record) != passwords(&self.record()) && !credentials.passwords.is_empty())
             .then(|| self.judged(&newest(credentials), None, turn))
             .flatten();
         if names.is_empty() && quality.is_none() {

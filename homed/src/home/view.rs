@@ -2,7 +2,7 @@
 
 use super::facts::Place;
 use super::state::{Resting, State};
-use records::{Record, UserName};
+use records::{Packed, UserName};
 
 /// What `getpwnam` would say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,13 @@ pub struct UnixRecord {
 pub struct HomeView {
     /// The record with the live `status` section. Holds `privileged`: a front strips it for callers
     /// who are neither root nor [`UnixRecord::uid`] (`record.only(Sections::STRANGER)`).
-    pub record: Record,
+    pub record: Packed,
+    /// What its user is called besides: aliases, and names with the realm.
+    pub others: Vec<String>,
+    /// The groups its user is in.
+    pub groups: Vec<String>,
+    /// What kind of user that is, as the record says it.
+    pub disposition: String,
     /// Where its parts are.
     pub place: Place,
     /// What `getpwnam` would say.

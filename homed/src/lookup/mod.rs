@@ -13,7 +13,6 @@ mod sharded;
 pub mod sizes;
 
 use crate::home::view::HomeView;
-use crate::words::names;
 use crate::words::request::HomeKey;
 use records::UserName;
 use sharded::Sharded;
@@ -33,6 +32,7 @@ pub struct Entry {
 pub struct Homes {
     by_name: Sharded<UserName>,
     by_uid: Sharded<u32>,
+    /// What its user is called besides.
     by_alias: Sharded<String>,
     /// Those of users who are logged in without a question.
     auto_logins: Arc<BTreeMap<UserName, Arc<Entry>>>,
@@ -84,9 +84,9 @@ impl Homes {
         if self.by_uid.get(&old.view.unix.uid).is_some_and(|entry| !others(entry)) {
             self.by_uid.remove(&old.view.unix.uid);
         }
-        for name in names::all(&old.view.record) {
-            if self.by_alias.get(&name).is_some_and(|entry| !others(entry)) {
-                self.by_alias.remove(&name);
+        for name in &old.view.others {
+            if self.by_alias.get(name).is_some_and(|entry| !others(entry)) {
+                self.by_alias.remove(name);
             }
         }
         Some(old)
@@ -98,8 +98,8 @@ impl Homes {
             Arc::make_mut(&mut self.auto_logins).insert(unix.name.clone(), entry.clone());
         }
         self.by_uid.insert(unix.uid, entry.clone());
-        for name in names::all(&entry.view.record) {
-            self.by_alias.insert(name, entry.clone());
+        for name in &entry.view.others {
+            self.by_alias.insert(name.clone(), entry.clone());
         }
         self.by_name.insert(unix.name.clone(), entry);
     }
@@ -142,7 +142,7 @@ mod tests {
     use crate::home::facts::Place;
     use crate::home::state::{Lingering, Resting, State};
     use crate::home::view::UnixRecord;
-    use records::{Record, Sections};
+    use records::{Packed, Record, Sections};
 
     pub(super) fn view(name: &str, uid: u32, members: &str) -> HomeView {
         let text = format!(r#"{{"userName":"{name}"{members}}}"#);
@@ -164,7 +164,10 @@ mod tests {
                 home_directory: format!("/home/{name}"),
                 shell: "/bin/sh".into(),
             },
-            record,
+            others: crate::words::names::all(&record).split_off(1),
+            groups: Vec::new(),
+            disposition: "regular".into(),
+            record: Packed::of(&record),
             state: State { resting: Resting::Inactive, doing: None, lingering: Lingering::No },
             auto_login: members.contains(r#""autoLogin":true"#),
         }

@@ -63,7 +63,7 @@ impl Sizes {
 /// The record of a home with its sizes.
 pub async fn record(entry: &Arc<Entry>, sizing: &Sizing) -> Record {
     if !entry.view.has_sizes() {
-        return entry.view.record.clone();
+        return entry.view.record.open();
     }
     if !entry.sizes.are_fresh() {
         // Who has no patience takes what is known.
@@ -76,9 +76,9 @@ pub async fn record(entry: &Arc<Entry>, sizing: &Sizing) -> Record {
 pub fn known(entry: &Entry, sizing: &Sizing) -> Record {
     match entry.sizes.last() {
         Some((_, figures)) if entry.view.has_sizes() => {
-            live::with_figures(&entry.view.record, &sizing.machine, figures)
+            live::with_figures(&entry.view.record.open(), &sizing.machine, figures)
         }
-        _ => entry.view.record.clone(),
+        _ => entry.view.record.open(),
     }
 }
 

@@ -83,7 +83,7 @@ impl Manager {
             Refused::new(Refusal::UidInUse, "The UID of the record belongs to somebody else.")
         })?;
         let home = self.new_home(record, Some(uid), turn)?;
-        turn.effects.push(Effect::Save(Box::new(home.host_record().clone())));
+        turn.effects.push(Effect::Save(Box::new(home.host_record())));
         turn.effects.push(Effect::Announce(Announcement::Appeared(home.user().clone())));
         self.homes.insert(home.user().clone(), home);
         Ok(())

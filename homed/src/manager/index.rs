@@ -28,9 +28,9 @@ impl Keys {
     }
 }
 
-/// Users by something that several may have.
+/// Users by something that several may have, and nearly always one has: in order, in a list no longer than they are.
 #[derive(Debug)]
-struct Users<K>(HashMap<K, BTreeSet<UserName>>);
+struct Users<K>(HashMap<K, Vec<UserName>>);
 
 impl<K> Default for Users<K> {
     fn default() -> Self {
@@ -40,12 +40,16 @@ impl<K> Default for Users<K> {
 
 impl<K: Eq + Hash> Users<K> {
     fn put(&mut self, key: K, user: &UserName) {
-        self.0.entry(key).or_default().insert(user.clone());
+        let users = self.0.entry(key).or_default();
+        if let Err(place) = users.binary_search(user) {
+            users.reserve_exact(1);
+            users.insert(place, user.clone());
+        }
     }
 
     fn take(&mut self, key: &K, user: &UserName) {
         if let Some(users) = self.0.get_mut(key) {
-            users.remove(user);
+            users.retain(|other| other != user);
             if users.is_empty() {
                 self.0.remove(key);
             }

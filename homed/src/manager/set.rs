@@ -19,7 +19,8 @@ static NO_UIDS: BTreeSet<u32> = BTreeSet::new();
 /// All of them.
 #[derive(Default)]
 pub(super) struct Homes {
-    all: BTreeMap<UserName, Home>,
+    /// In boxes: a tree has room for half as many again as are in it.
+    all: BTreeMap<UserName, Box<Home>>,
     index: Index,
     /// Of whose users something is known that may have them locked, until it is not.
     away: BTreeSet<UserName>,
@@ -34,7 +35,7 @@ pub(super) struct Homes {
 
 impl Homes {
     pub fn get(&self, user: &UserName) -> Option<&Home> {
-        self.all.get(user)
+        self.all.get(user).map(|home| &**home)
     }
 
     pub fn contains(&self, user: &UserName) -> bool {
@@ -54,7 +55,7 @@ impl Homes {
     pub fn walk(&self) -> impl Iterator<Item = &Home> {
         #[cfg(test)]
         self.walks.set(self.walks.get() + 1);
-        self.all.values()
+        self.all.values().map(|home| &**home)
     }
 
     pub fn get_mut(&mut self, user: &UserName) -> Option<&mut Home> {
@@ -66,19 +67,19 @@ impl Homes {
     pub fn insert(&mut self, user: UserName, home: Home) {
         self.touched.insert(user.clone());
         self.index.enter(&user, Some(&home));
-        self.all.insert(user, home);
+        self.all.insert(user, Box::new(home));
     }
 
     pub fn remove(&mut self, user: &UserName) -> Option<Home> {
         self.touched.insert(user.clone());
         self.index.enter(user, None);
         self.away.remove(user);
-        self.all.remove(user)
+        self.all.remove(user).map(|home| *home)
     }
 
     /// Something was done with that home: it is found by what it has now.
     pub fn has_acted(&mut self, user: &UserName) {
-        let home = self.all.get(user);
+        let home = self.all.get(user).map(|home| &**home);
         self.index.enter(user, home);
         match home.is_some_and(Home::is_away) {
             true => self.away.insert(user.clone()),
@@ -116,7 +117,7 @@ impl Homes {
 
     /// Those that may be open, locked ones too: that were shown so, or have been touched since.
     pub fn may_be_open(&self) -> impl Iterator<Item = &Home> {
-        self.open.union(&self.touched).filter_map(|user| self.all.get(user))
+        self.open.union(&self.touched).filter_map(|user| self.get(user))
     }
 
     /// Those for which it is so.

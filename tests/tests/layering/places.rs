@@ -64,7 +64,7 @@ pub const NAMES_A_KIND: &[(&str, usize)] = &[
     // Where there are no block devices: which kind of folder.
     ("homed/src/daemon/usual_storage.rs", 2),
     // Whether a password is all that is asked for.
-    ("homed/src/home/mod.rs", 1),
+    ("homed/src/home/belief.rs", 1),
     // Which passwords have changed, for their quality.
     ("homed/src/home/update.rs", 1),
     // A folder of the file system, and no home.

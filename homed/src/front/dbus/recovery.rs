@@ -184,8 +184,9 @@ impl Front {
 
 /// The record in force, with the wish for a new recovery key alone: the worker makes its hash.
 fn wishing(view: &HomeView, name: Option<String>) -> Result<Record, Error> {
-    let mut members = view.record.only(Sections::SIGNED).members().clone();
-    let usec = now_usec().max(view.record.last_change_usec().saturating_add(1));
+    let record = view.record.open();
+    let mut members = record.only(Sections::SIGNED).members().clone();
+    let usec = now_usec().max(record.last_change_usec().saturating_add(1));
     keys::wish_recovery_key(&mut members, name, usec);
     dated(&mut members, usec);
     Record::from_value(Value::Object(members), Sections::EMBEDDED).map_err(|e| Error::invalid(e.to_string()))

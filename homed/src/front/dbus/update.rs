@@ -47,7 +47,8 @@ impl Front {
         let view = &entry.view;
         let (record, staged) = match update.blobs {
             Some(blobs) => {
-                let known = (&view.unix.name, known_manifest(view));
+                let manifest = known_manifest(view);
+                let known = (&view.unix.name, manifest.as_ref());
                 self.with_blobs(&caller, known, record, blobs).await?
             }
             None => (with_known_blobs(view, record)?, None),
@@ -133,20 +134,20 @@ fn reach(flags: u64) -> Result<Reach, Error> {
 /// Owners change of their own record what it lets them without an administrator.
 fn owners_action(view: &HomeView, record: &Record) -> Result<&'static str, Error> {
     let machine = this_machine().map_err(Error::unexpected)?;
-    let own = own_changes::only_self_modifiable(&view.record, record, &machine);
+    let own = own_changes::only_self_modifiable(&view.record.open(), record, &machine);
     Ok(if own { action::UPDATE_BY_OWNER } else { action::UPDATE })
 }
 
-fn known_manifest(view: &HomeView) -> Option<&Value> {
-    view.record.members().get("blobManifest")
+fn known_manifest(view: &HomeView) -> Option<Value> {
+    view.record.open().members().get("blobManifest").cloned()
 }
 
 /// The record with the pictures there are: a client that knows of none leaves them as they are.
 fn with_known_blobs(view: &HomeView, record: Record) -> Result<Record, Error> {
     let is_signed = record.members().contains_key("signature");
     match (record.members().get("blobManifest"), known_manifest(view)) {
-        (named, known) if named == known => Ok(record),
-        (None, Some(known)) if !is_signed => Ok(record.with_member("blobManifest", known.clone())),
+        (named, known) if named == known.as_ref() => Ok(record),
+        (None, Some(known)) if !is_signed => Ok(record.with_member("blobManifest", known)),
         (None, _) => Ok(record),
         (Some(_), _) => Err(Error::invalid("The record names blobs that did not come with it.")),
     }

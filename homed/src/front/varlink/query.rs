@@ -53,13 +53,13 @@ pub enum Found {
 
 impl Query {
     /// Looks among the homes there are. By name or UID, how many there are costs nothing.
-    pub fn find(&self, homes: &Homes, machine: &Machine) -> Found {
+    pub fn find(&self, homes: &Homes) -> Found {
         match self.kind {
             Kind::User => self.records(homes).map_or_else(|error| Found::Replies(vec![error]), Found::Users),
             Kind::Group => {
                 self.records(homes).map_or_else(|error| Found::Replies(vec![error]), Found::Groups)
             }
-            Kind::Membership => Found::Replies(self.memberships(homes, machine)),
+            Kind::Membership => Found::Replies(self.memberships(homes)),
         }
     }
 
@@ -100,32 +100,28 @@ impl Query {
     fn fits(&self, home: &HomeView) -> bool {
         // A home's group has the number of its user.
         let id = home.unix.uid;
-        let among = |wanted: &Vec<String>| wanted.iter().any(|one| one == disposition(home));
+        let among = |wanted: &Vec<String>| wanted.contains(&home.disposition);
         self.smallest.is_none_or(|smallest| id >= smallest)
             && self.largest.is_none_or(|largest| id <= largest)
             && self.dispositions.as_ref().is_none_or(among)
             && self.fuzzy.as_ref().is_none_or(|texts| texts.iter().any(|text| is_like(home, text)))
     }
 
-    fn memberships(&self, homes: &Homes, machine: &Machine) -> Vec<Value> {
+    fn memberships(&self, homes: &Homes) -> Vec<Value> {
         let asked: Vec<&Arc<Entry>> = match &self.user {
             Some(name) => homes.called(name).into_iter().collect(),
             None => homes.all().collect(),
         };
         let mut pairs = Vec::new();
         for home in asked.iter().map(|entry| &entry.view) {
-            for group in userdb::memberships(&home.record, machine) {
-                if self.group.as_ref().is_none_or(|wanted| *wanted == group) {
+            for group in &home.groups {
+                if self.group.as_ref().is_none_or(|wanted| wanted == group) {
                     pairs.push(json!({"userName": home.unix.name.as_str(), "groupName": group}));
                 }
             }
         }
         pairs
     }
-}
-
-fn disposition(home: &HomeView) -> &str {
-    home.record.members().get("disposition").and_then(Value::as_str).unwrap_or("regular")
 }
 
 fn is_like(home: &HomeView, text: &str) -> bool {
@@ -144,5 +140,5 @@ pub fn user(home: &HomeView, record: &Record, peer: u32) -> Value {
 
 /// A group's reply.
 pub fn group(home: &HomeView, machine: &Machine) -> Value {
-    json!({"record": userdb::group_record(&home.record, machine), "incomplete": false})
+    json!({"record": userdb::group_record(&home.record.open(), machine), "incomplete": false})
 }

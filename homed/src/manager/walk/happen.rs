@@ -291,7 +291,7 @@ impl World {
             _ => {
                 let user = self.any_user();
                 if let Some(home) = self.manager.homes.get(&user) {
-                    let record = Box::new(home.host_record().clone());
+                    let record = Box::new(home.host_record());
                     self.take(Event::Signed(record));
                 }
             }
