@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Whatever the answer changes is asked before it is taken: a call about a home that is not open, the end of a worker, storage
-//! that was seen to come or go. A file system that hangs keeps that one event waiting for [`BOUND`], and nothing else. When
+//! that was seen to come or go. A file system that hangs keeps that one event waiting for [`BOUND`] (for a verb that is about to read: longer), and nothing else. When
 //! it answers in the end, the loop hears so.
 
 use super::answers::{Answers, Asker, Mounts, Question, folder};
@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// How long is waited for the file systems of one home.
 pub const BOUND: Duration = Duration::from_secs(2);
+/// How long for a first block to be read from where it is stored: a disk that has spun down takes ten seconds and more.
+const READING: Duration = Duration::from_secs(20);
 
 /// Who asks.
 #[derive(Clone)]
@@ -88,7 +90,7 @@ impl Ground {
             let found = outside.look_before_use(place);
             ((), question.answered(found))
         };
-        self.of_each(places, look, |_, ()| {}).await;
+        self.of_each((places, READING), look, |_, ()| {}).await;
     }
 
     /// Asks about all of these. Folders in which one hangs are left out from then on: what was known of the others stays.
@@ -97,7 +99,7 @@ impl Ground {
             let found = outside.look(place);
             ((), question.answered(found))
         };
-        self.of_each(places, look, |_, ()| {}).await;
+        self.of_each((places, BOUND), look, |_, ()| {}).await;
     }
 
     /// How large these homes are; those that give no answer are left out.
@@ -107,14 +109,15 @@ impl Ground {
             (figures, question.ended())
         };
         let mut sizes = Vec::new();
-        self.of_each(places, measure, |place, figures| sizes.push((place.user.clone(), figures))).await;
+        self.of_each((places, BOUND), measure, |place, figures| sizes.push((place.user.clone(), figures)))
+            .await;
         sizes
     }
 
-    /// Asks something about each, and tells what came of it in time. What comes late is told to the loop.
+    /// Asks something about each, and tells what came of it within the bound for one. What comes late is told to the loop.
     async fn of_each<T: Send + 'static>(
         &self,
-        places: Vec<Place>,
+        (places, bound): (Vec<Place>, Duration),
         ask: fn(&dyn Outside, &Place, Question) -> (T, bool),
         mut told: impl FnMut(&Place, T),
     ) {
@@ -131,7 +134,7 @@ impl Ground {
             }
             Some(answer)
         };
-        aside::each(places, BOUND, act, |place, answer| match answer {
+        aside::each(places, bound, act, |place, answer| match answer {
             Some(answer) => answer.into_iter().for_each(|answer| told(place, answer)),
             None => {
                 self.answers.give_up(place, asker);
