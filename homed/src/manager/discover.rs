@@ -260,7 +260,10 @@ impl Manager {
     pub(super) fn seen(&mut self, user: &UserName, turn: &mut Turn) {
         // The keys were read again before.
         if self.homes.get(user).is_some_and(|home| home.is_judged_otherwise(turn)) {
-            self.lock_event(user, turn, |home, turn| home.judge_again(turn));
+            self.lock_event(user, turn, |home, turn| {
+                home.judge_again(turn);
+                home.changed(turn);
+            });
         }
         self.look_at(user, turn);
         if self.homes.get(user).is_some_and(|home| is_gone(home, turn)) {

@@ -22,23 +22,37 @@ struct Listing {
     names: Vec<String>,
 }
 
-/// What changes with a folder.
+/// What changes with a folder. Who copies folders sets the time of the last modification as it was elsewhere; the time of the
+/// last change of the inode is the kernel's own.
 #[derive(Clone, PartialEq, Eq)]
 struct Stamp {
     folder: (u64, u64),
-    changed: SystemTime,
+    modified: (i64, i64),
+    changed: (i64, i64),
 }
 
 impl Stamp {
     fn of(folder: &Path) -> io::Result<Self> {
         let facts = folder.metadata()?;
-        Ok(Self { folder: (facts.dev(), facts.ino()), changed: facts.modified()? })
+        let (modified, changed) = ((facts.mtime(), facts.mtime_nsec()), (facts.ctime(), facts.ctime_nsec()));
+        Ok(Self { folder: (facts.dev(), facts.ino()), modified, changed })
+    }
+
+    /// Whether whatever comes from now on gets another time.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let latest = self.modified.0.max(self.changed.0);
+        u64::try_from(latest).is_ok_and(|latest| Duration::from_secs(latest).saturating_add(SETTLED) < now)
     }
 }
 
 impl Listings {
     /// The names of the files in that folder that may be public keys; none where there is no folder.
     pub fn keys_in(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.keys_at(folder, SystemTime::now())
+    }
+
+    fn keys_at(&self, folder: &Path, now: SystemTime) -> io::Result<Vec<String>> {
         let stamp = match Stamp::of(folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             stamp => stamp?,
@@ -47,9 +61,8 @@ impl Listings {
         if let Some(last) = last.filter(|last| last.stamp == stamp) {
             return Ok(last.names);
         }
-        let is_settled = stamp.changed + SETTLED < SystemTime::now();
         let names = list(folder)?;
-        if is_settled {
+        if stamp.is_settled(now) {
             let listing = Listing { stamp, names: names.clone() };
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), listing);
         }
@@ -83,30 +96,27 @@ mod tests {
     fn a_folder_is_listed_again_once_it_has_changed_or_if_it_may_have() {
         let (folder, listings) = (tempfile::tempdir().expect("made"), Listings::default());
         let at = |name: &str| folder.path().join(name);
-        let names = || {
-            let mut names = listings.keys_in(folder.path()).expect("listed");
+        let names = |later: Duration| {
+            let mut names = listings.keys_at(folder.path(), SystemTime::now() + later).expect("listed");
             names.sort();
             names
         };
         for name in ["a.public", ".b.public", "alice.identity"] {
             std::fs::write(at(name), "").expect("written");
         }
-        assert_eq!(names(), ["a.public"]);
-        // Changed a moment ago, at a time that the next change may have as well.
-        let moment = SystemTime::now();
-        dated(folder.path(), moment);
-        assert_eq!(names(), ["a.public"]);
+        // Changed a moment ago, at a time that the next change may have as well: it is not kept.
+        assert_eq!(names(Duration::ZERO), ["a.public"]);
+        assert!(listings.0.lock().expect("whole").is_empty());
+        let later = Duration::from_secs(60);
+        assert_eq!(names(later), ["a.public"]);
+        assert!(!listings.0.lock().expect("whole").is_empty(), "it is not listed at each look");
+        let old = folder.path().metadata().expect("there").modified().expect("dated");
         std::fs::write(at("c.public"), "").expect("written");
-        dated(folder.path(), moment);
-        assert_eq!(names(), ["a.public", "c.public"]);
-        let past = moment - Duration::from_secs(60);
-        dated(folder.path(), past);
-        assert_eq!(names(), ["a.public", "c.public"]);
-        std::fs::write(at("d.public"), "").expect("written");
-        assert_eq!(names(), ["a.public", "c.public", "d.public"]);
-        // Only by its time it is known.
-        dated(folder.path(), past);
-        assert_eq!(names(), ["a.public", "c.public"], "it is not listed at each look");
+        // Whoever copied it there has set the time back.
+        dated(folder.path(), old);
+        assert_eq!(names(later), ["a.public", "c.public"]);
+        dated(folder.path(), SystemTime::UNIX_EPOCH);
+        assert_eq!(names(later), ["a.public", "c.public"]);
         assert_eq!(listings.keys_in(Path::new("/nowhere")).expect("none"), [""; 0]);
     }
 }

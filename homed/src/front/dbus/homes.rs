@@ -32,6 +32,10 @@ impl Homes {
         let mut objects = ManagedObjects::new();
         for user in super::all(&self.0) {
             let at = path(&user);
+            // One that is being made has no object yet, and one that has just gone none any more.
+            if server.interface::<_, Home>(at.as_str()).await.is_err() {
+                continue;
+            }
             let home = Home::new(self.0.clone(), user);
             let emitter = SignalEmitter::new(connection, at.as_str())?;
             let properties = home.get_all(server, connection, None, &emitter).await?;

@@ -24,6 +24,7 @@ use manager::Manager;
 use own::Own;
 use policy::Policy;
 use records::{UserName, buspath};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use zbus::Connection;
@@ -51,16 +52,21 @@ pub async fn serve(address: &str, front: Arc<Front>) -> zbus::Result<Connection>
         .build()
         .await?;
     // Nobody can be listening to who has no name yet.
-    for user in all(&front) {
-        register(&connection, &front, user).await?;
+    let users: BTreeSet<UserName> = all(&front).into_iter().collect();
+    for user in &users {
+        register(&connection, &front, user.clone()).await?;
     }
     connection.request_name(NAME).await?;
-    tokio::spawn(follow(connection.clone(), front, changes));
+    tokio::spawn(follow((connection.clone(), users), front, changes));
     Ok(connection)
 }
 
 /// Keeps the objects on the bus like the set of homes.
-async fn follow(connection: Connection, front: Arc<Front>, mut changes: Receiver<Change>) {
+async fn follow(
+    (connection, mut users): (Connection, BTreeSet<UserName>),
+    front: Arc<Front>,
+    mut changes: Receiver<Change>,
+) {
     let mut logins = manager::auto_login(&front);
     loop {
         let change = changes.recv().await;
@@ -72,14 +78,20 @@ async fn follow(connection: Connection, front: Arc<Front>, mut changes: Receiver
         }
         logins = now;
         let shown = match change {
-            Ok(Change::Appeared(user)) => show(&connection, &front, user).await,
-            Ok(Change::Vanished(user, _)) => hide(&connection, &user).await,
+            Ok(Change::Appeared(user)) => {
+                users.insert(user.clone());
+                show(&connection, &front, user).await
+            }
+            Ok(Change::Vanished(user, _)) => {
+                users.remove(&user);
+                hide(&connection, &user).await
+            }
             Ok(Change::Changed(user)) => changed(&connection, &user).await,
             Ok(Change::NotLocked(user, _)) => not_locked(&connection, &user).await,
             Ok(Change::LockComing(user, at_usec)) => lock_coming(&connection, &user, at_usec).await,
             Ok(Change::SleepRefused) => sleep_refused(&connection).await,
             Ok(Change::SleptOpen(users, usec)) => slept_open(&connection, &users, usec).await,
-            Err(RecvError::Lagged(_)) => show_all(&connection, &front).await,
+            Err(RecvError::Lagged(_)) => catch_up(&connection, &front, &mut users).await,
             Err(RecvError::Closed) => return,
         };
         if let Err(error) = shown {
@@ -92,10 +104,21 @@ fn all(front: &Front) -> Vec<UserName> {
     front.link.list(&front.link.ourselves()).all().map(|home| home.view.unix.name.clone()).collect()
 }
 
-async fn show_all(connection: &Connection, front: &Arc<Front>) -> zbus::Result<()> {
-    for user in all(front) {
-        show(connection, front, user).await?;
+/// More has changed than could be kept: whatever it was, the objects are as the homes are afterwards.
+async fn catch_up(
+    connection: &Connection,
+    front: &Arc<Front>,
+    users: &mut BTreeSet<UserName>,
+) -> zbus::Result<()> {
+    let now: BTreeSet<UserName> = all(front).into_iter().collect();
+    for gone in users.difference(&now) {
+        hide(connection, gone).await?;
     }
+    for user in &now {
+        show(connection, front, user.clone()).await?;
+        changed(connection, user).await?;
+    }
+    *users = now;
     Ok(())
 }
 

@@ -48,13 +48,25 @@ pub trait Pins {
 /// Closes it, or takes its key out of memory, step by step. What can be neither is named; what has failed is taken back.
 pub fn reach(pins: &mut dyn Pins, steps: &mut dyn Steps) -> Result<(), Failure> {
     let (mut wish, mut failed, mut first) = (Wish::Locked, Vec::new(), None);
+    // Whether this run may have stopped something.
+    let mut stops = false;
     for _ in 0..MOST {
-        let stands = pins.look()?;
-        let step = match next(&stands, wish, &failed) {
-            Next::Do(step) => step,
-            Next::Done => return first.map_or(Ok(()), Err),
-            Next::Refuse(why) => return Err(pins.named(why)),
+        let step = match pins.look().map(|stands| next(&stands, wish, &failed)) {
+            Ok(Next::Do(step)) => step,
+            Ok(Next::Done) => return first.map_or(Ok(()), Err),
+            Ok(Next::Refuse(why)) if !stops => return Err(pins.named(why)),
+            // Somebody came between two steps.
+            Ok(Next::Refuse(why)) => {
+                (wish, first) = (Wish::TakenBack, Some(pins.named(why)));
+                continue;
+            }
+            Err(failure) if wish == Wish::Locked && stops => {
+                (wish, first) = (Wish::TakenBack, Some(failure));
+                continue;
+            }
+            Err(failure) => return Err(first.unwrap_or(failure)),
         };
+        stops |= matches!(step, Step::Freeze | Step::Suspend);
         let entered = if wish == Wish::Locked { steps.enter(name(step)) } else { Ok(()) };
         let Err(failure) = entered.and_then(|()| pins.perform(step, steps)) else { continue };
         failed.push(step);
@@ -62,7 +74,7 @@ pub fn reach(pins: &mut dyn Pins, steps: &mut dyn Steps) -> Result<(), Failure> 
             Step::Evict => steps.warn(format!("The home is locked, but: {}.", failure.text())),
             Step::Unmount if !has(Mend::UsedHere) => {}
             // What was late may have happened.
-            Step::Suspend | Step::Wipe if pins.look()?.open.is_none() => {}
+            Step::Suspend | Step::Wipe if pins.look().is_ok_and(|stands| stands.open.is_none()) => {}
             _ if wish == Wish::Locked => (wish, first) = (Wish::TakenBack, Some(failure)),
             _ => return Err(first.unwrap_or(failure)),
         }
@@ -120,7 +132,8 @@ impl Pins for Here<'_, '_> {
         let (ours, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|device| device.name == name);
         let ours = ours.into_iter().next();
         let elsewhere = match &ours {
-            Some(device) if self.waited => !elsewhere(device)?.is_empty(),
+            // What this run has mounted of it is one, too.
+            Some(device) if self.waited => self.root.is_some() || !elsewhere(device)?.is_empty(),
             Some(_) | None => false,
         };
         let stands = Situation {
@@ -151,12 +164,16 @@ impl Pins for Here<'_, '_> {
             Step::AwaitClosed => self.await_closed(name),
             Step::ClearTable => devmapper::clear_inactive(name).during("throwing a second table away"),
             Step::Freeze => self.freeze(&device),
-            Step::Suspend => within(deadline, Late::Kill, || devmapper::suspend(name))
-                .during("suspending the encrypted device"),
+            Step::Suspend => within(deadline, Late::Kill, || {
+                devmapper::suspend(name)?;
+                // Nobody waits any more: nobody would wipe the key.
+                if deadline.left().is_zero() { devmapper::go_on(name) } else { Ok(()) }
+            })
+            .during("suspending the encrypted device"),
             Step::Wipe => {
-                within(deadline, Late::Kill, || devmapper::wipe_key(name)).during("wiping the key")?;
+                // One that is late may have happened.
                 self.evicts = true;
-                Ok(())
+                within(deadline, Late::Kill, || devmapper::wipe_key(name)).during("wiping the key")
             }
             Step::Evict => {
                 self.evicts = false;
@@ -211,7 +228,10 @@ impl Here<'_, '_> {
         let Some(mounted) = elsewhere(device)?.into_iter().next() else { return Ok(()) };
         let root = open_root(device, &mounted)?;
         let mapped = Mapped::adopt(&device.name)?;
-        let frozen = within(self.deadline, Late::Leave, || {
+        let deadline = self.deadline;
+        // Nobody waits any more: nobody would thaw it.
+        let unless_late = || if deadline.left().is_zero() { file::thaw(&root) } else { Ok(()) };
+        let frozen = within(deadline, Late::Leave, || {
             durable::sync_file_system(&root)?;
             match file::freeze(&root) {
                 // An earlier run has, and was killed.
@@ -223,7 +243,9 @@ impl Here<'_, '_> {
                 barrier::leave_out(&root, &mounted)?;
                 file::freeze(&root)?;
             }
-            mapped.sync().map_err(|failure| io::Error::other(failure.text().to_owned()))
+            unless_late()?;
+            mapped.sync().map_err(|failure| io::Error::other(failure.text().to_owned()))?;
+            unless_late()
         });
         self.root = Some(root);
         frozen.during("freezing the file system of the home")?;

@@ -124,6 +124,9 @@ fn sealed(stands: &Situation, device: Device) -> Vec<(bool, Step)> {
 fn taken_back(stands: &Situation) -> Vec<(bool, Step)> {
     let Some(device) = stands.open.filter(|_| has(Mend::PinnedGoesOn)) else { return Vec::new() };
     let stopped = device.suspended && device.key == Key::Present;
-    let frozen = stands.elsewhere && !device.suspended && stands.frozen != Frozen::No;
+    // What this run has frozen is thawed, whoever is seen to use it by now.
+    let frozen = (stands.elsewhere || stands.frozen == Frozen::Yes)
+        && !device.suspended
+        && stands.frozen != Frozen::No;
     vec![(stopped, Step::Resume), (frozen, Step::Thaw)]
 }

@@ -26,7 +26,8 @@ pub fn places(length: u64, place: &Place, header: Option<u64>) -> Vec<Range<u64>
     let header = header.unwrap_or(HEADER).min(LARGEST);
     let ends = [Some(length), place.table.as_ref().map(|(table, _)| table.size)];
     let around = |end: u64| end.saturating_sub(TAIL)..end.saturating_add(TAIL);
-    let begins = [0..HEAD, place.offset..place.offset.saturating_add(header)];
+    // The mark is before the header.
+    let begins = [0..HEAD, place.offset.saturating_sub(MIB)..place.offset.saturating_add(header)];
     let all = begins.into_iter().chain(ends.into_iter().flatten().map(around));
     all.map(|range| range.start.min(length)..range.end.min(length)).collect()
 }
@@ -93,7 +94,8 @@ mod tests {
         assert!(is_kept(&places(1000 * MIB, &far, Some(64 * MIB)), 100 * MIB..164 * MIB));
         // What a header says of itself is nobody's word.
         let said = places(1000 * MIB, &far, Some(u64::MAX));
-        assert!(said.iter().all(|place| place.end - place.start <= LARGEST));
+        assert!(said.iter().all(|place| place.end - place.start <= LARGEST + MIB));
+        assert!(is_kept(&said, 100 * MIB - 4096..100 * MIB), "the mark is before it");
     }
 
     #[test]
