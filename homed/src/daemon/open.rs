@@ -14,10 +14,14 @@ pub fn open_homes() -> Vec<(String, String)> {
     places().iter().filter_map(|place| Some((place.user.to_string(), why(place)?))).collect()
 }
 
-/// Homes with a device of any kind: open, or locked with what is in memory of them.
+/// Homes with a device of any kind: open, or locked with what is in memory of them; and those whose key is in memory without
+/// one.
 pub fn homes_in_use() -> Vec<String> {
-    // What cannot be told counts as in use.
-    let in_use = |place: &&Place| super::system::clues(place).devices().map_or(true, |all| !all.is_empty());
+    let in_use = |place: &&Place| {
+        let clues = super::system::clues(place);
+        // What cannot be told counts as in use.
+        clues.devices().map_or(true, |all| !all.is_empty()) || traces::key_in_kernel(&clues).is_some()
+    };
     places().iter().filter(in_use).map(|place| place.user.to_string()).collect()
 }
 

@@ -102,6 +102,11 @@ impl Home {
         !promised && self.state(turn.facts).resting == Resting::Active && cannot
     }
 
+    /// Whether it has a key, and the machine sleeps with that in memory ([`Self::lock_for_sleep`]).
+    pub fn keeps_its_key(&self, turn: &Turn) -> bool {
+        self.is_left_open(turn) && !self.has_no_key(turn.facts)
+    }
+
     /// Whether it is of a kind that has none. Of one that is not known here nobody can tell.
     pub fn has_no_key(&self, facts: &dyn Facts) -> bool {
         facts.parts(self.place()).is_some_and(|parts| !parts.keyed)

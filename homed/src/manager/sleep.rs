@@ -193,11 +193,12 @@ impl Manager {
         None
     }
 
-    /// Homes that are open nonetheless: somebody has them left out.
+    /// Homes that are open nonetheless: somebody has them left out, or nobody could lock them and the machine sleeps all the
+    /// same.
     pub(super) fn left_out(&self, turn: &Turn) -> Vec<UserName> {
         let open = |home: &&Home| {
-            home.inhibitors(turn.now_usec).next().is_some()
-                && matches!(home.state(turn.facts).resting, Resting::Active | Resting::Open)
+            let is_open = matches!(home.state(turn.facts).resting, Resting::Active | Resting::Open);
+            is_open && (home.inhibitors(turn.now_usec).next().is_some() || home.keeps_its_key(turn))
         };
         self.homes.walk().filter(open).map(|home| home.user().clone()).collect()
     }

@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// What came of it.
 pub enum Asked {
-    /// All homes are locked but these, which somebody has left out; none is opened before the sleep is over.
+    /// All homes are locked but these, which somebody has left out, or which cannot be locked; none is opened before the sleep is over.
     Locked(Vec<String>),
     /// The daemon says no, in these words.
     Refused(String),

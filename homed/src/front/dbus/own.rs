@@ -230,7 +230,8 @@ impl Own {
     }
 
     /// Has all homes locked because the machine is to sleep: nothing starts that takes a key into memory, until
-    /// `SleepIsOver`, logind's own word, or 300 s awake without a sleep. Gives the homes that somebody has left out.
+    /// `SleepIsOver`, logind's own word, or 300 s awake without a sleep. Gives the homes that stay open with
+    /// their keys in memory: somebody has left them out, or nobody can lock them.
     #[zbus(out_args("left_out"))]
     async fn lock_all_for_sleep(
         &self,

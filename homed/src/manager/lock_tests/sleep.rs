@@ -168,6 +168,11 @@ fn a_home_whose_key_stays_keeps_no_machine_awake_and_that_is_told() {
         assert_eq!(scene.locking(), locked, "{level:?}");
         let told = |effect: &Effect| matches!(effect, Effect::Log(user, text) if user.as_str() == "bob" && text.contains("its key stays in memory"));
         assert_eq!(scene.has(told), locked.len() == 1, "{level:?}");
+        // Whoever has the machine sleep asks the kernel as well, and must know which key it may find.
+        scene.end(done);
+        let named: &[UserName] = if locked.len() == 1 { &[user("bob")] } else { &[] };
+        let answered = |effect: &Effect| matches!(effect, Effect::Answer(_, Ok(Answer::LeftOut(users)), _) if users == named);
+        assert!(scene.has(answered), "{level:?}");
     }
     let mut scene = Scene::new("", |_| {});
     scene.bob = ENCRYPTED;

@@ -32,6 +32,7 @@ mod lent;
 mod opened;
 mod slot;
 mod slots;
+mod traces;
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -44,8 +45,8 @@ pub const KIND: Kind = Kind {
     is_folder: true,
     parts: Parts { keyed: true, locks: false, resizes: false, tends: false },
     standing: folder::standing,
-    traces: folder::traces,
-    key: |_| Vec::new(),
+    traces: traces::look,
+    key: traces::key,
 };
 
 /// The backend for the home of this spec.

@@ -31,7 +31,8 @@ pub fn is_at(spot: &Spot, mounts: &[Mounted]) -> bool {
     top.is_some_and(|top| mount::find(mounts, is_mapped).iter().any(|found| found.top().id == top))
 }
 
-fn is_mapped(mount: &Mounted) -> bool {
+/// Whether a mount shows files as somebody else's.
+pub fn is_mapped(mount: &Mounted) -> bool {
     mount.attributes.split(',').any(|attribute| attribute == "idmapped")
 }
 

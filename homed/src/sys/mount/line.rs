@@ -12,13 +12,13 @@ pub(super) fn parse(line: &[u8]) -> Option<Mounted> {
         |fields: &mut dyn Iterator<Item = &[u8]>| Some(String::from_utf8_lossy(fields.next()?).into_owned());
     let (id, parent) = (text(&mut fields)?.parse().ok()?, text(&mut fields)?.parse().ok()?);
     let device = text(&mut fields)?;
-    let target = unescaped(fields.nth(1)?);
+    let (root, target) = (unescaped(fields.next()?), unescaped(fields.next()?));
     let attributes = text(&mut fields)?;
     fields.find(|field| *field == b"-")?;
     let kind = text(&mut fields)?;
     let source = unescaped(fields.next()?);
     let options = text(&mut fields).unwrap_or_default().trim_end().to_owned();
-    Some(Mounted { id, parent, target, attributes, device, kind, source, options })
+    Some(Mounted { id, parent, root, target, attributes, device, kind, source, options })
 }
 
 /// Blanks and backslashes are written as `\ooo`.
@@ -51,7 +51,10 @@ mod tests {
         let home = "36 35 254:0 /alice /home/a\\040b rw,nosuid shared:1 - ext4 /dev/mapper/home-alice rw";
         let mount = parse(home.as_bytes()).expect("a mount");
         assert_eq!((mount.id, mount.parent), (36, 35));
-        assert_eq!(mount.target, Path::new("/home/a b"));
+        assert_eq!(
+            (mount.root.as_path(), mount.target.as_path()),
+            (Path::new("/alice"), Path::new("/home/a b"))
+        );
         assert_eq!((mount.kind.as_str(), mount.device.as_str()), ("ext4", "254:0"));
         assert_eq!(mount.source, Path::new("/dev/mapper/home-alice"));
         assert!(

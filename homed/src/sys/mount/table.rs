@@ -50,6 +50,8 @@ pub struct Mounted {
     pub id: u64,
     /// The id of the mount that it is on.
     pub parent: u64,
+    /// The folder that it shows, as its file system has it.
+    pub root: PathBuf,
     /// The directory it is at.
     pub target: PathBuf,
     /// What applies to this mount alone, as `rw,nosuid`.
