@@ -3,11 +3,14 @@
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::Spec;
 use crate::storage::folder::temporary;
+use crate::storage::parts::bound;
 use crate::sys::durable;
 use crate::sys::fscrypt::{self, Folder, Name, Taken};
+use crate::sys::mount::{self, Mounted};
 use records::{Refusal, Secret};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 /// A key that was given to a file system. Dropped, it is taken back.
 pub struct Lent {
@@ -49,9 +52,7 @@ impl Drop for Lent {
 /// The open folder around a home, on the same file system as that.
 pub fn around(spec: &Spec, home: impl AsFd) -> Result<OwnedFd, Failure> {
     let (around, _) = temporary::place(&spec.image)?;
-    let device = |file: rustix::fd::BorrowedFd<'_>| rustix::fs::fstat(file).map(|facts| facts.st_dev);
-    let same = device(around.as_fd()).and_then(|one| Ok(one == device(home.as_fd())?));
-    if same.map_err(std::io::Error::from).during("looking at the folder of the home")? {
+    if is_on_the_same(&around, home).during("looking at the folder of the home")? {
         return Ok(around);
     }
     refuse(
@@ -85,6 +86,63 @@ fn key_of(spec: &Spec) -> Result<Option<(OwnedFd, Name)>, Failure> {
         Folder::Encrypted(name) => Ok(Some((around(spec, &home)?, name))),
         Folder::Plain | Folder::Impossible => Ok(None),
     }
+}
+
+/// The key of a home that is shown, by what is shown: its folder may have been moved meanwhile.
+pub struct Shown {
+    name: Name,
+    /// A folder of the same file system outside of the home.
+    around: Option<OwnedFd>,
+    /// What that file system is on.
+    source: PathBuf,
+}
+
+impl Shown {
+    /// Looks at the mount at the home directory; `None`: there is none, or something lies over it.
+    pub fn look(spec: &Spec) -> Result<Option<Self>, Failure> {
+        let found = bound::at(&spec.home_directory).during("reading the table of mounts")?;
+        let Some(found) = found.into_iter().find(|found| found.over.is_empty()) else { return Ok(None) };
+        let Ok(home) = durable::directory(&spec.home_directory) else { return Ok(None) };
+        let Ok(Folder::Encrypted(name)) = fscrypt::folder(&home) else { return Ok(None) };
+        let around = match around(spec, &home) {
+            Ok(around) => Some(around),
+            Err(_) => elsewhere(&found.mount, &home, name)?,
+        };
+        Ok(Some(Self { name, around, source: found.mount.source }))
+    }
+
+    /// Takes the key out of the kernel, once the home is not mounted any more. Where its folder is not there, and that cannot be
+    /// done, it is told.
+    pub fn forget(self, is_there: impl Fn() -> bool, steps: &mut dyn Steps) -> Result<(), Failure> {
+        let taken = self.around.as_ref().map(|around| take_back(around, self.name, steps));
+        let why = match taken {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(failure)) if is_there() => return Err(failure),
+            Some(Err(failure)) => failure.text().to_owned(),
+            None => "nothing else of its file system is mounted here".into(),
+        };
+        let source = self.source.display();
+        steps.warn(format!(
+            "The home is closed, its folder is not where it was, and its key stays in the kernel until {source} is unmounted \
+             everywhere ({why}). Nothing is lost."
+        ));
+        Ok(())
+    }
+}
+
+/// An open folder of the same file system, which another mount shows.
+fn elsewhere(home: &Mounted, open: &OwnedFd, name: Name) -> Result<Option<OwnedFd>, Failure> {
+    let mounts = mount::table("self").during("reading the table of mounts")?;
+    let others = mounts.iter().filter(|mount| mount.device == home.device && !bound::is_mapped(mount));
+    let is_good = |folder: &OwnedFd| {
+        is_on_the_same(folder, open).unwrap_or(false)
+            && !matches!(fscrypt::folder(folder), Ok(Folder::Encrypted(other)) if other == name)
+    };
+    Ok(others.filter_map(|mount| durable::directory(&mount.target).ok()).find(is_good))
+}
+
+fn is_on_the_same(one: impl AsFd, other: impl AsFd) -> std::io::Result<bool> {
+    Ok(rustix::fs::fstat(one)?.st_dev == rustix::fs::fstat(other)?.st_dev)
 }
 
 fn take_back(around: &OwnedFd, name: Name, steps: &mut dyn Steps) -> Result<(), Failure> {

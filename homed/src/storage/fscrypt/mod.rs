@@ -144,9 +144,14 @@ impl Backend for Fscrypt {
         temporary::sweep(&self.spec.image)?;
         steps.enter(Step::Unmount)?;
         let directory = &self.spec.home_directory;
+        // What cannot be told of it is asked at its place afterwards.
+        let shown = lent::Shown::look(&self.spec).unwrap_or_default();
         unmount::those(&|| bound::at(directory), force, steps)?;
         steps.enter(Step::Sync)?;
         // What is not on disk yet is written when the key goes.
+        if let Some(shown) = shown {
+            return shown.forget(|| self.open_folder().is_ok(), steps);
+        }
         match lent::forget(&self.spec, steps) {
             // Its disk is gone, or somebody has moved it: nothing of it is mounted any more.
             Err(_) if self.open_folder().is_err() => Ok(()),
