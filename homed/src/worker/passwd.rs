@@ -71,7 +71,7 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
     let record = copies.winner()?.clone();
     let mut host = None;
     let mut others = |opened: &mut dyn Opened, steps: &mut dyn Steps| {
-        copies.header_is_written();
+        copies.keys_are_added(opened, steps)?;
         host = copies.write_others(job, opened, steps)?;
         Ok(())
     };

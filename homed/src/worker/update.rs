@@ -149,7 +149,7 @@ fn with_keys<W: Write>(
     let hidden = Hidden { stay, go: all.saturating_sub(keys.proven.len() + stay) };
     let mut host = None;
     let mut others = |opened: &mut dyn Opened, steps: &mut dyn Steps| {
-        copies.header_is_written();
+        copies.keys_are_added(opened, steps)?;
         host = write_others(job, copies, records, opened, steps)?;
         Ok(())
     };

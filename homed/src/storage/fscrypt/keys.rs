@@ -8,7 +8,9 @@ use super::slots;
 use crate::job::{self, Failure, Steps};
 use crate::storage::luks::perform::keys::{self as perform, Keys};
 use crate::storage::luks::plan::keys::{self as plan, Copies, Header, Key, Named, Situation, Step};
-use crate::storage::{Hidden, InOrder, KeyChange, Proof, Settlement, Then, WriteCopies};
+use crate::storage::{
+    Hidden, HomeDirectory, InOrder, KeyChange, Opened, Proof, Settlement, Then, WriteCopies,
+};
 use records::{Record, Secret};
 use std::os::fd::AsFd;
 
@@ -59,11 +61,36 @@ pub fn change(
     let (before, known) = (change.before.unwrap_or(change.record), change.known);
     let mut on_disk = OnDisk { added, random: change.random, copies: change.copies, ..OnDisk::new(opened) };
     let done = perform::change(&mut on_disk, &planned, settled, steps);
-    if done.is_err() && !on_disk.published {
+    let reached = on_disk.reached;
+    if done.is_err() && !is_in_force(opened, reached, change.record, steps) {
         // What was added counts for nothing yet; what cannot be taken back now is at the next use.
         let _ = settle(opened, &Proof { record: before, proven: known, then: Then::Rest }, steps);
     }
     done
+}
+
+/// How far a change has come with the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    /// It was not written.
+    No,
+    /// It was to be written, and that has failed.
+    Perhaps,
+    /// It was written.
+    Yes,
+}
+
+/// Whether the new record may be in force. A file that was written may fail all the same when it is to be on the disk: the
+/// change is finished or taken back at the next use then, and not now.
+fn is_in_force(opened: &mut OpenFscrypt, reached: Reached, new: &Record, steps: &mut dyn Steps) -> bool {
+    match reached {
+        Reached::No => false,
+        Reached::Yes => true,
+        Reached::Perhaps => {
+            let record = opened.home(steps).and_then(HomeDirectory::read_record);
+            record.map_or(true, |record| record.opens_like(new))
+        }
+    }
 }
 
 /// What a change of keys comes to.
@@ -152,13 +179,13 @@ struct OnDisk<'a, 'b> {
     /// There is no record beside the keys: nothing tells by that whether a change was made.
     header: Header,
     /// Whether the record was reached: from there a change is not taken back.
-    published: bool,
+    reached: Reached,
 }
 
 impl<'a> OnDisk<'a, '_> {
     fn new(opened: &'a mut OpenFscrypt) -> Self {
         let header = Header::Unreadable;
-        Self { opened, added: Vec::new(), random: &[], copies: None, header, published: false }
+        Self { opened, added: Vec::new(), random: &[], copies: None, header, reached: Reached::No }
     }
 }
 
@@ -184,8 +211,10 @@ impl Keys for OnDisk<'_, '_> {
                 Ok(())
             }
             Step::Copies => {
-                self.published = true;
-                self.copies.take().map_or(Ok(()), |write| write(self.opened, steps))
+                self.reached = Reached::Perhaps;
+                self.copies.take().map_or(Ok(()), |write| write(self.opened, steps))?;
+                self.reached = Reached::Yes;
+                Ok(())
             }
             Step::Destroy { slot } => {
                 steps.enter(job::Step::DropKeys)?;

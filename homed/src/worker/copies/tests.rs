@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::job::Step;
+use crate::storage::{Opened, Resized, Vault};
 use records::signature::PrivateKey;
 use records::stranger::Strangers;
 use records::{Credentials, HostName, MachineId};
@@ -113,5 +114,44 @@ fn the_record_of_another_user_is_in_force_for_nobody() {
             assert_eq!(looked.is_ok(), taken, "{known}: {seen} by {seed}");
             assert_eq!(copies.winner().is_ok(), taken, "{known}: {seen} by {seed}");
         }
+    }
+}
+
+/// Storage whose disk is full.
+struct Full;
+
+impl Opened for Full {
+    fn home(&mut self, _: &mut dyn Steps) -> Result<&HomeDirectory, Failure> {
+        Err(Refusal::NoDiskSpace.into())
+    }
+    fn binding(&self) -> serde_json::Map<String, serde_json::Value> {
+        serde_json::Map::new()
+    }
+    fn resize(&mut self, _: crate::job::Size, _: &mut dyn Steps) -> Result<Resized, Failure> {
+        Err(Failure::fault("it has no size"))
+    }
+    fn expose(self: Box<Self>, _: u32, _: &mut dyn Steps) -> Result<(), Failure> {
+        Ok(())
+    }
+    fn finish(self: Box<Self>, _: &mut dyn Steps) -> Result<(), Failure> {
+        Ok(())
+    }
+    fn vouch(&mut self, _: Vouched) {}
+    fn vault(&mut self) -> Option<&mut dyn Vault> {
+        None
+    }
+}
+
+/// On a full disk the key slots of the old password went, and the record in the home had the old one alone.
+#[test]
+fn where_no_record_lies_beside_the_keys_that_in_the_home_is_written_before_any_other() {
+    for has_header in [true, false] {
+        let mut copies = Copies::begin(&home(), trust(Strangers::No), Some(by(1)), &machine(), Rule::Any);
+        match has_header {
+            true => copies.see_header(Ok(&by(1)), &mut Mute).expect("looked at"),
+            false => copies.there_is_no_header(),
+        }
+        copies.replace(by(1));
+        assert_eq!(copies.keys_are_added(&mut Full, &mut Mute).is_ok(), has_header);
     }
 }

@@ -19,6 +19,16 @@ impl Copies {
         self.stale_header = self.stale_header.written();
     }
 
+    /// New keys open the storage, and the header's copy was written with them. Where there is none, that in the home has to be:
+    /// elsewhere it alone tells whose they are. It has failed before anything else was written then, and they are taken back.
+    pub fn keys_are_added(&mut self, opened: &mut dyn Opened, steps: &mut dyn Steps) -> Result<(), Failure> {
+        if self.stale_header == Staleness::Nowhere {
+            return self.write_identity(opened, steps);
+        }
+        self.header_is_written();
+        Ok(())
+    }
+
     /// Writes the header's copy, if it is stale.
     pub fn write_header(
         &mut self,
