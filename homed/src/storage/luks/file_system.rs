@@ -196,9 +196,14 @@ fn settings(kind: Kind, spec: &Spec, vouched: Vouched) -> Vec<Setting> {
     // What is unused is given back while nobody waits (tend.rs); file by file it would take its time, and take from
     // the metadata too.
     all.push(flag("nodiscard"));
-    let believed = |setting: &&Setting| vouched.is_local() || HARMLESS.contains(&setting.0.as_str());
-    all.extend(spec.extra.iter().filter(believed).cloned());
+    all.extend(believed(spec, vouched));
     all
+}
+
+/// Mount options of the record that the home is mounted with.
+pub fn believed(spec: &Spec, vouched: Vouched) -> Vec<Setting> {
+    let is_believed = |setting: &&Setting| vouched.is_local() || HARMLESS.contains(&setting.0.as_str());
+    spec.extra.iter().filter(is_believed).cloned().collect()
 }
 
 /// The file system is of a kind that takes the mount options of the record, as far as that can be told before it is mounted.

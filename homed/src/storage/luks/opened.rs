@@ -17,10 +17,11 @@ use crate::storage::parts::image;
 use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::mark;
 use crate::storage::parts::superblock::{self, FileSystem};
-use crate::storage::parts::tree::PrivateMount;
+use crate::storage::parts::tree::{Device, PrivateMount};
 use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, Vault, derive};
 use crate::sys::cryptsetup::{Facts, Luks};
 use crate::sys::devmapper;
+use crate::sys::mount::Setting;
 use records::signature::Vouched;
 use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value, json};
@@ -276,19 +277,17 @@ pub fn read_record(luks: &mut Luks, facts: &Facts, key: &Secret) -> Result<Recor
     }
 }
 
-/// A file system that the kernel does not take is damaged storage, whatever it calls that.
-fn not_mounted<T>(kind: superblock::Kind, spec: &Spec, failure: Failure) -> Result<T, Failure> {
-    // They are the record's, and nothing is damaged.
-    if let Err(refused) = file_system::accept(kind, &spec.extra) {
-        let user = &spec.user;
-        return refuse(
-            Refusal::InvalidArgs,
-            format!(
-                "{} Nothing is damaged; to have it mounted without them: \
-                 homectl update {user} --luks-extra-mount-options=",
-                refused.sentence
-            ),
-        );
+/// A file system that the kernel does not take is damaged storage, whatever it calls that; unless it takes it without the mount
+/// options of the record.
+fn not_mounted<T>(device: Device<'_>, spec: &Spec, vouched: Vouched, failure: Failure) -> Result<T, Failure> {
+    let options = file_system::believed(spec, vouched);
+    // Of some the kernel says only now that it does not take them. Nothing is written in trying.
+    let without = file_system::read_only(device.kind, spec, vouched);
+    if !options.is_empty()
+        && matches!(failure, Failure::Fault(_))
+        && PrivateMount::new(device, &without, vouched).is_ok()
+    {
+        return refuse(Refusal::InvalidArgs, options_at_fault(device.kind, &options, spec, &failure));
     }
     match failure {
         Failure::Fault(why) => refuse(
@@ -301,6 +300,19 @@ fn not_mounted<T>(kind: superblock::Kind, spec: &Spec, failure: Failure) -> Resu
         ),
         refused => Err(refused),
     }
+}
+
+fn options_at_fault(kind: superblock::Kind, options: &[Setting], spec: &Spec, failure: &Failure) -> String {
+    let what = match file_system::accept(kind, options) {
+        Err(refused) => format!("{} Nothing is damaged", refused.sentence),
+        Ok(()) => format!(
+            "{kind} cannot be mounted with the mount options of the record (luksExtraMountOptions; {}), and can be read without \
+             them. Nothing was changed",
+            failure.text()
+        ),
+    };
+    let user = &spec.user;
+    format!("{what}; to have it mounted without them: homectl update {user} --luks-extra-mount-options=")
 }
 
 fn probe(mapped: &Mapped, spec: &Spec) -> Result<FileSystem, Failure> {

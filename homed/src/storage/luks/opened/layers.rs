@@ -138,7 +138,7 @@ impl LuksOpened {
             let full = Room::of(&self.image).is_ok_and(|room| room.missing() > 0 && room.free < NEARLY_FULL);
             let read_only = file_system::read_only(found.kind, &self.spec, vouched);
             let mount = full.then(|| PrivateMount::new(device, &read_only, vouched).ok()).flatten();
-            let Some(mount) = mount else { return not_mounted(found.kind, &self.spec, failure) };
+            let Some(mount) = mount else { return not_mounted(device, &self.spec, vouched, failure) };
             let why = failure.text();
             steps.warn(format!("The disk is full, and the home can only be read ({why}): free some space."));
             Ok(mount)
