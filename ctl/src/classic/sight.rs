@@ -270,7 +270,8 @@ fn place(
     if !matches!(kind, Storage::Luks | Storage::Directory | Storage::Subvolume) {
         let kind = kind.as_str();
         return Err(Failure::say(format!(
-            "--storage={kind}: homes of that kind are not made here. Nothing was changed."
+            "--storage={kind}: an account cannot be converted into a home of that kind. Nothing was \
+             changed."
         )));
     }
     let mounted_at = settings.effective_home_directory().into();

@@ -103,6 +103,26 @@ mod tests {
         }
     }
 
+    /// The record of a folder said what the folder cannot have: it was changed first, and the change of size refused then.
+    #[test]
+    fn what_has_no_size_is_not_given_one_by_a_record() {
+        let record = |kind: &Kind, more: &str| {
+            let text = format!(r#"{{"userName":"alice","storage":"{}"{more}}}"#, kind.storage.as_str());
+            Record::parse(&text, Sections::HOST).expect("valid")
+        };
+        let (one, other) = (r#","diskSize":1073741824"#, r#","diskSizeRelative":2147483648"#);
+        for kind in KINDS {
+            for (force, new, same) in
+                [("", "", true), ("", one, false), (one, one, true), (one, other, false), (one, "", true)]
+            {
+                let spec = Spec::of(&record(kind, force), &machine()).expect("it has a place");
+                let backend = crate::storage::backend(spec).expect("it can be used");
+                let taken = backend.accept(&record(kind, new)).is_ok();
+                assert_eq!(taken, same || kind.parts.resizes, "{} {force} {new}", kind.storage.as_str());
+            }
+        }
+    }
+
     #[test]
     fn an_image_says_whose_it_is_unless_it_is_not_whole_yet() {
         use crate::storage::parts::gpt::Table;

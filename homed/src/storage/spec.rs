@@ -82,6 +82,12 @@ impl Spec {
         }
     }
 
+    /// Whether this record of the same home wishes for a size that the one in force does not wish for.
+    pub(super) fn wishes_another_size(&self, record: &Record) -> Result<bool, Failure> {
+        let wished = Self::of(record, &self.machine)?.size;
+        Ok(wished != Wish::Unset && wished != self.size)
+    }
+
     /// How far the home is open.
     pub fn standing(&self) -> Result<Standing, Failure> {
         whereabouts::standing(&self.clues()).during("looking where the home is")

@@ -23,7 +23,7 @@ use crate::job::{Context, Failure, Force, Seen, Size, Step, Steps, refuse};
 use crate::sys::durable;
 use records::questions::Question;
 use records::signature::Vouched;
-use records::{Refusal, Secret};
+use records::{Record, Refusal, Secret};
 use rustix::fs::Mode;
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
@@ -133,6 +133,13 @@ impl Backend for Folder {
             Ok(home) => durable::sync_file_system(&home).during("writing the home to disk"),
             // Its disk is gone, or somebody has moved it: nothing of it is mounted any more.
             Err(_) => Ok(()),
+        }
+    }
+
+    fn accept(&self, record: &Record) -> Result<(), Failure> {
+        match self.variety.limits() {
+            None if self.spec.wishes_another_size(record)? => sizes::no_size(),
+            _ => Ok(()),
         }
     }
 

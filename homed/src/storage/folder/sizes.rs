@@ -48,7 +48,8 @@ pub fn asked(
     Ok(Some((limits, (bytes / MIB * MIB).max(AIR))))
 }
 
-fn no_size<T>() -> Result<T, Failure> {
+/// Says that it can have none.
+pub fn no_size<T>() -> Result<T, Failure> {
     refuse(
         Refusal::NotSupported,
         "A home of the kind \"directory\" cannot be given a size: it has what is free on the disk it lies on. Leave \

@@ -21,7 +21,7 @@ use crate::sys::durable;
 use crate::sys::fscrypt::{self as kernel, Folder, Name};
 use opened::OpenFscrypt;
 use records::questions::Question;
-use records::{Refusal, Secret, Storage};
+use records::{Record, Refusal, Secret, Storage};
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -157,6 +157,10 @@ impl Backend for Fscrypt {
             Err(_) if self.open_folder().is_err() => Ok(()),
             done => done,
         }
+    }
+
+    fn accept(&self, record: &Record) -> Result<(), Failure> {
+        if self.spec.wishes_another_size(record)? { no_size() } else { Ok(()) }
     }
 
     fn remove(&self, steps: &mut dyn Steps) -> Result<(), Failure> {
