@@ -129,6 +129,7 @@ impl Backend for Fscrypt {
             return self.damaged("it has no key slots");
         }
         let Some(unlocked) = slots::unlock(&all, keys, name)? else {
+            slots::untried(&all).into_iter().for_each(|why| steps.warn(why));
             return Err(Refusal::BadPassword.into());
         };
         let key = keys[unlocked.key].duplicate();
@@ -224,7 +225,10 @@ impl Fscrypt {
         found.header =
             Some(Header { is_ours: true, is_newer: false, slots: all.len(), marked, has_record: false });
         steps.enter(Step::Unlock)?;
-        let Some(unlocked) = slots::unlock(&all, wish.keys, folder.name)? else { return Ok(()) };
+        let Some(unlocked) = slots::unlock(&all, wish.keys, folder.name)? else {
+            slots::untried(&all).into_iter().for_each(|why| steps.warn(why));
+            return Ok(());
+        };
         let record = Err("there is none beside the keys".to_owned());
         found.unlocked = Some(Unlocked { key: unlocked.key, slot: unlocked.slot, record });
         if wish.seen != Seen::Closed {

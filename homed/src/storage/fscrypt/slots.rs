@@ -15,6 +15,8 @@ const SLOT: &str = "trusted.fscrypt_slot";
 const MARK: &str = "trusted.homed_keys";
 /// More slots are not tried: each costs half a second.
 const MOST: usize = 64;
+/// Most iterations of all slots together that are tried: about a minute, as for the headers of LUKS homes.
+const MOST_ITERATIONS: u64 = 200_000_000;
 
 /// What fitted.
 pub struct Unlocked {
@@ -42,11 +44,33 @@ fn number(name: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
 }
 
-/// The first slot that one of these keys opens; those that cost nothing are tried first.
-pub fn unlock(slots: &[(u32, Slot)], keys: &[Secret], name: Name) -> Result<Option<Unlocked>, Failure> {
+/// The slots in the order that they are tried in: those that cost nothing come first, and what would cost hours is left out.
+fn tried(slots: &[(u32, Slot)]) -> Vec<&(u32, Slot)> {
     let mut order: Vec<_> = slots.iter().collect();
     order.sort_by_key(|(_, slot)| slot.iterations());
-    for (number, slot) in order {
+    let mut sum = 0;
+    order.retain(|(_, slot)| {
+        sum += u64::from(slot.iterations());
+        sum <= MOST_ITERATIONS
+    });
+    order
+}
+
+/// What is said where no slot fitted, and not all were tried; `None`: all were.
+pub fn untried(slots: &[(u32, Slot)]) -> Option<String> {
+    let left = slots.len() - tried(slots).len();
+    (left > 0).then(|| {
+        format!(
+            "{left} of {} key slots of the home were not tried: trying all of them takes more than {MOST_ITERATIONS} \
+             iterations, which would take very long.",
+            slots.len()
+        )
+    })
+}
+
+/// The first slot that one of these keys opens.
+pub fn unlock(slots: &[(u32, Slot)], keys: &[Secret], name: Name) -> Result<Option<Unlocked>, Failure> {
+    for (number, slot) in tried(slots) {
         for (index, key) in keys.iter().enumerate() {
             if let Some(volume_key) = slot.open(key, name)? {
                 return Ok(Some(Unlocked { key: index, slot: *number, volume_key }));
@@ -128,6 +152,23 @@ mod tests {
         ] {
             assert_eq!(number(name), told, "{name}");
         }
+    }
+
+    /// 64 slots of ten million iterations each would have kept a login busy for half an hour, again at each try.
+    #[test]
+    fn slots_that_would_take_hours_are_left_out() {
+        let slot = |iterations: u32| {
+            let [salt, nonce, tag] = ["AAAA", "AAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAA=="];
+            let key = "A".repeat(86);
+            Slot::parse(format!("$v2:{iterations}:{salt}:{nonce}:{key}==:{tag}").as_bytes()).expect("a slot")
+        };
+        let mut slots: Vec<_> = (0..63).map(|number| (number, slot(10_000_000))).collect();
+        slots.push((63, slot(600_000)));
+        let numbers: Vec<u32> = tried(&slots).iter().map(|(number, _)| *number).collect();
+        assert_eq!((numbers.len(), numbers[0]), (20, 63));
+        assert!(untried(&slots).is_some_and(|said| said.starts_with("44 of 64 ")));
+        let usual: Vec<_> = (0..64).map(|number| (number, slot(600_000))).collect();
+        assert_eq!((tried(&usual).len(), untried(&usual)), (64, None));
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub fn token(mark: &Mark) -> Value {
 
 /// The mark in a token; `None` where an earlier version wrote it, or somebody else.
 fn read(token: &Value) -> Option<Mark> {
-    let number = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n < SLOTS);
+    let number = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok());
     let named = |value: &Value| {
         let salt = value["salt"].as_str().filter(|salt| !salt.is_empty())?;
         Some(Named { slot: number(&value["slot"])?, salt: Salt(salt.into()) })
@@ -90,7 +90,12 @@ fn read(token: &Value) -> Option<Mark> {
     let digest = |name: &str| Some(Digest(token[name].as_str()?.into()));
     Some(Mark {
         old: token["old"].as_array()?.iter().map(named).collect::<Option<_>>()?,
-        new: token["new"].as_array()?.iter().map(number).collect::<Option<_>>()?,
+        // Others may have given any number to theirs, we have not.
+        new: token["new"]
+            .as_array()?
+            .iter()
+            .map(|new| number(new).filter(|new| *new < SLOTS))
+            .collect::<Option<_>>()?,
         before: digest("before"),
         after: digest("after")?,
     })
@@ -178,6 +183,14 @@ mod tests {
         assert_eq!(read(&token(&adopted)), Some(adopted));
     }
 
+    /// A folder with such a slot could not have its password changed: the mark of the change was none, and so never done.
+    #[test]
+    fn a_slot_that_goes_may_have_any_number() {
+        let named = Named { slot: 4_000_000_000, salt: Salt("c2FsdA==".into()) };
+        let mark = Mark { old: vec![named], new: vec![0], before: None, after: Digest("a".into()) };
+        assert_eq!(mark_of(mark_text(&mark).as_bytes()), Some(mark));
+    }
+
     #[test]
     fn what_is_no_mark_of_this_kind_is_not_taken_for_one() {
         let mark = json!({"old": [{"slot": 0, "salt": "x"}], "new": [31], "after": "a"});
@@ -186,7 +199,9 @@ mod tests {
             ("old", json!(null)),
             ("old", json!([{"slot": 0}])),
             ("old", json!([{"slot": 0, "salt": ""}])),
-            ("old", json!([{"slot": 32, "salt": "x"}])),
+            ("old", json!([{"slot": -1, "salt": "x"}])),
+            ("old", json!([{"slot": u64::MAX, "salt": "x"}])),
+            ("new", json!([32])),
             ("new", json!([-1])),
             ("new", json!("31")),
             ("after", json!(null)),
