@@ -14,6 +14,10 @@ use crate::storage::{
 use records::{Record, Secret};
 use std::os::fd::AsFd;
 
+/// Told where a slot is added beside some of the older form.
+const FORMER: &str = "The folder of the home was made by systemd-homed before 260. The new key slots are of the form that it has since: versions \
+     before 260 cannot open the home with the new keys.";
+
 /// A slot, and a key that opens it.
 pub struct Known {
     /// The slot.
@@ -57,6 +61,9 @@ pub fn change(
              {doubtful} key slots is its own cannot be told without it, so they were left. Give all keys that stay with the \
              next change of passwords."
         ));
+    }
+    if !added.is_empty() && slots::read(opened.directory())?.iter().any(|(_, slot)| slot.is_former()) {
+        steps.warn(FORMER.into());
     }
     let (before, known) = (change.before.unwrap_or(change.record), change.known);
     let mut on_disk = OnDisk { added, random: change.random, copies: change.copies, ..OnDisk::new(opened) };

@@ -81,6 +81,11 @@ impl Slot {
         self.iterations
     }
 
+    /// Whether it is of the older form.
+    pub fn is_former(&self) -> bool {
+        self.proof.is_none()
+    }
+
     /// A new one for this key of the user's.
     pub fn new(volume_key: &Secret, key: &Secret, guess: Guess) -> Result<Self, Failure> {
         let mut salt = vec![0; SALT];

@@ -39,6 +39,7 @@ fn slots_of_both_forms_open_with_their_password_and_with_no_other() {
         assert!(!opens(&slot, "wrong", name), "{text}");
         assert_eq!(slot.text(), text);
     }
+    assert!(parse(FORMER_ONE).is_former() && !parse(NEWER).is_former());
     // What comes out is not the key that the policy names.
     let other = Name::Identifier([0; 16]);
     assert!(
