@@ -39,6 +39,12 @@ pub enum Error {
         /// Where it was.
         path: PathBuf,
     },
+    /// What this copy had made is not there any more: somebody has put something else in its place.
+    #[error("{}: somebody has put something else in the place of its copy", path.display())]
+    Replaced {
+        /// Where.
+        path: PathBuf,
+    },
     /// The tree has more of something than is kept in memory.
     #[error("{}: the tree has too many {what}", path.display())]
     TooMany {

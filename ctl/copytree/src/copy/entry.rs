@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, OFlags, linkat};
+use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use rustix::io::Errno;
 
 use super::inode::{Ends, Place};
@@ -14,7 +14,7 @@ use crate::content::Ended;
 use crate::error::{Error, at};
 use crate::flags;
 use crate::listing::{MOST, Name, names};
-use crate::look::{Look, find, read};
+use crate::look::{Look, find, place, read};
 use crate::mark::Standing;
 use crate::measure::too_many;
 use crate::trail::WITHIN;
@@ -38,7 +38,12 @@ impl Walk<'_> {
                 false => Some(self.target.walk(&group.folder).map_err(at(path, "find its other name"))?),
             };
             let folder = elsewhere.as_ref().map_or(self.target.here(), |folder| folder.as_fd());
-            match link_held(folder, &group.name, self.target.here(), name) {
+            let found = find(folder, &group.name, WITHIN).map_err(at(path, "find its other name"))?;
+            // Where it lies is its owner's by now.
+            if !Look::at(&found).is_ok_and(|there| there.id() == group.copy) {
+                return Err(Error::Replaced { path: path.to_owned() });
+            }
+            match link_held(&found, self.target.here(), name) {
                 Ok(()) => {}
                 Err(Errno::MLINK) => {
                     self.told.lose(path, Loss::Link);
@@ -203,16 +208,17 @@ impl Walk<'_> {
     }
 }
 
-/// Makes a further name of a file, also of one that may not be changed any more.
-fn link_held(folder: BorrowedFd, first: &[u8], here: BorrowedFd, name: &[u8]) -> Result<(), Errno> {
-    match linkat(folder, first, here, name, AtFlags::empty()) {
+/// Makes a further name of the very file that was found, also of one that may not be changed any more.
+fn link_held(found: &OwnedFd, here: BorrowedFd, name: &[u8]) -> Result<(), Errno> {
+    let link = || linkat(CWD, place(found), here, name, AtFlags::SYMLINK_FOLLOW);
+    match link() {
         Err(Errno::PERM) => {}
         done => return done,
     }
-    let file = read(find(folder, first, WITHIN)?, OFlags::empty())?;
+    let file = read(found, OFlags::empty())?;
     let held = flags::of(&file)?;
     flags::release(&file)?;
-    let linked = linkat(folder, first, here, name, AtFlags::empty());
+    let linked = link();
     flags::finish(&file, held)?;
     linked
 }

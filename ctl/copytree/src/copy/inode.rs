@@ -5,15 +5,16 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, IFlags, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, futimens, mknodat,
+    AtFlags, FileType, Gid, IFlags, Mode, OFlags, Uid, chmod, chownat, fchmod, fchown, futimens, mknodat,
     openat, readlinkat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::{Copied, Loss};
 use crate::error::{Error, at};
 use crate::flags;
-use crate::look::{Look, find};
+use crate::look::{Look, find, place};
 use crate::mark;
 use crate::terms::Terms;
 use crate::trail::WITHIN;
@@ -107,25 +108,39 @@ impl Maker {
         told: &mut Copied,
     ) -> Result<(), Error> {
         let Place { folder, name, path } = place;
-        let is_link = look.kind() == FileType::Symlink;
-        if is_link {
+        if look.kind() == FileType::Symlink {
             let leads_to = readlinkat(found, c"", Vec::new()).map_err(at(path, "read where it leads"))?;
             symlinkat(leads_to, folder, name).map_err(at(path, "make its copy"))?;
         } else {
             let mode = Mode::RUSR | Mode::WUSR;
             mknodat(folder, name, look.kind(), mode, look.device()).map_err(at(path, "make its copy"))?;
         }
-        let (uid, gid) = look.owner();
-        chownat(folder, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(owner(path, (uid, gid)))?;
         let new = find(folder, name, WITHIN).map_err(at(path, "find its copy"))?;
-        self.attributes((&Of::found(found), &Of::found(&new)), Before::Anything, path, told)?;
-        if !is_link {
-            chmodat(folder, name, look.mode(), AtFlags::empty())
-                .map_err(at(path, "set the mode of its copy"))?;
+        self.dress((found, look), &new, path, told)
+    }
+
+    /// Gives what was made under a name all that it is to have, through its descriptor: a name may stand for something else
+    /// as soon as it was looked at.
+    fn dress(
+        &mut self,
+        (found, look): (&OwnedFd, &Look),
+        new: &OwnedFd,
+        path: &Path,
+        told: &mut Copied,
+    ) -> Result<(), Error> {
+        let there = Look::at(new).map_err(at(path, "look at its copy"))?;
+        if !is_just_made(&there, look) {
+            return Err(Error::Replaced { path: path.to_owned() });
         }
-        utimensat(folder, name, &look.times(), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(at(path, "set the times of its copy"))
+        let (uid, gid) = look.owner();
+        chownat(new, c"", Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::EMPTY_PATH)
+            .map_err(owner(path, (uid, gid)))?;
+        self.attributes((&Of::found(found), &Of::found(new)), Before::Anything, path, told)?;
+        // A link has no mode.
+        if look.kind() != FileType::Symlink {
+            chmod(place(new), look.mode()).map_err(at(path, "set the mode of its copy"))?;
+        }
+        utimensat(new, c"", &look.times(), AtFlags::EMPTY_PATH).map_err(at(path, "set the times of its copy"))
     }
 
     fn attributes(
@@ -156,6 +171,12 @@ impl Maker {
     }
 }
 
+/// Whether it is what this process makes of that kind: its own, with no name beside the one it was made under.
+fn is_just_made(there: &Look, wanted: &Look) -> bool {
+    let of = |look: &Look| (look.kind(), look.device());
+    of(there) == of(wanted) && there.owner().0 == geteuid().as_raw() && there.names() == 1
+}
+
 /// Gives a copy one attribute, or tells that it cannot have it.
 fn give(to: &Of, attribute: &Attribute, path: &Path, told: &mut Copied) -> Result<(), Error> {
     match to.set(attribute) {
@@ -172,5 +193,79 @@ fn owner<'a>(path: &'a Path, (uid, gid): (u32, u32)) -> impl FnOnce(Errno) -> Er
     move |errno| match errno {
         Errno::OVERFLOW | Errno::INVAL => Error::Owner { path: path.to_owned(), uid, gid },
         errno => at(path, "give its copy the owner")(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    /// A folder with a FIFO to copy, a file of somebody else, and the copy that was just made.
+    struct Scene {
+        folder: tempfile::TempDir,
+        source: OwnedFd,
+        look: Look,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("scratch");
+            let here = File::open(folder.path()).expect("opened");
+            for (name, mode) in [(&b"source"[..], 0o666), (b"copy", 0o600)] {
+                mknodat(&here, name, FileType::Fifo, Mode::from_raw_mode(mode), 0).expect("made");
+            }
+            fs::set_permissions(folder.path().join("source"), fs::Permissions::from_mode(0o4777))
+                .expect("mode");
+            fs::write(folder.path().join("victim"), "").expect("written");
+            fs::set_permissions(folder.path().join("victim"), fs::Permissions::from_mode(0o600))
+                .expect("mode");
+            let source = find(&here, b"source", WITHIN).expect("found");
+            let look = Look::at(&source).expect("seen");
+            Self { folder, source, look }
+        }
+
+        fn find(&self, name: &str) -> OwnedFd {
+            let here = File::open(self.folder.path()).expect("opened");
+            find(here.as_fd(), name.as_bytes(), WITHIN).expect("found")
+        }
+
+        fn dress(&self, new: &OwnedFd) -> Result<(), Error> {
+            let mut told = Copied::default();
+            Maker::new(Terms::default()).dress((&self.source, &self.look), new, Path::new("copy"), &mut told)
+        }
+
+        fn mode(&self, name: &str) -> u32 {
+            fs::metadata(self.folder.path().join(name)).expect("there").mode() & 0o7777
+        }
+    }
+
+    #[test]
+    fn what_is_put_in_the_place_of_a_copy_is_left_alone() {
+        let scene = Scene::new();
+        let at = |name: &str| scene.folder.path().join(name);
+        let new = scene.find("copy");
+        fs::rename(at("copy"), at("elsewhere")).expect("renamed");
+        symlink("victim", at("copy")).expect("linked");
+        scene.dress(&new).expect("dressed");
+        assert_eq!((scene.mode("elsewhere"), scene.mode("victim")), (0o4777, 0o600));
+        // Replaced before it was found, nothing is given anything.
+        assert!(matches!(scene.dress(&scene.find("copy")), Err(Error::Replaced { .. })));
+        assert!(matches!(scene.dress(&scene.find("victim")), Err(Error::Replaced { .. })));
+        fs::hard_link(at("elsewhere"), at("further")).expect("linked");
+        assert!(matches!(scene.dress(&scene.find("further")), Err(Error::Replaced { .. })));
+        assert_eq!(scene.mode("victim"), 0o600);
+    }
+
+    #[test]
+    fn a_copy_has_mode_and_times_of_its_source() {
+        let scene = Scene::new();
+        scene.dress(&scene.find("copy")).expect("dressed");
+        let facts =
+            |name: &str| fs::symlink_metadata(scene.folder.path().join(name)).expect("there").modified();
+        assert_eq!(scene.mode("copy"), 0o4777);
+        assert_eq!(facts("copy").expect("a time"), facts("source").expect("a time"));
     }
 }

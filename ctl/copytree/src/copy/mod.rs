@@ -20,7 +20,7 @@ use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, syncfs};
+use rustix::fs::{OFlags, syncfs};
 
 use crate::differences::{Difference, What};
 use crate::error::{Error, at};
@@ -163,11 +163,7 @@ fn begin(copy: &Copy) -> Result<Standing, Error> {
             Standing::Nothing
         }
     };
-    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-    crate::flags::release(&target).map_err(at(top, "change its flags"))?;
-    fchown(&target, Some(Uid::from_raw(user.as_raw())), Some(Gid::from_raw(group.as_raw())))
-        .map_err(at(top, "own the target"))?;
-    fchmod(&target, Mode::RWXU).map_err(at(top, "shut the target"))?;
+    removal::make_free(&target, top)?;
     if standing != Standing::Written {
         mark::put(copy.to)?;
     }

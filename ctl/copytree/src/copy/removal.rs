@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fchmod, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fchown, unlinkat};
 use rustix::io::Errno;
+use rustix::process::{getegid, geteuid};
 
 use crate::error::{Error, at};
 use crate::flags;
@@ -69,8 +70,31 @@ fn step(
     unlinkat(trail.here(), name, AtFlags::empty()).map_err(at(path, "remove it from the target"))
 }
 
-/// Lets names be made and removed in a folder of the target.
+/// Lets names be made and removed in a folder of the target, and by nobody else: whose it was may hold a descriptor of it.
 pub(crate) fn make_free(folder: impl AsFd, path: &Path) -> Result<(), Error> {
     flags::release(&folder).map_err(at(path, "change its flags in the target"))?;
+    fchown(&folder, Some(geteuid()), Some(getegid())).map_err(at(path, "own it in the target"))?;
     fchmod(&folder, Mode::RWXU).map_err(at(path, "change its mode in the target"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{File, Permissions, set_permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+    #[test]
+    fn a_folder_of_the_target_is_its_owners_no_more() {
+        let folder = tempfile::tempdir().expect("scratch");
+        set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("mode");
+        // Root alone can have it belong to somebody.
+        if geteuid().is_root() {
+            chown(folder.path(), Some(65533), Some(65533)).expect("owner");
+        }
+        let opened = File::open(folder.path()).expect("opened");
+        make_free(&opened, Path::new("folder")).expect("done");
+        let facts = opened.metadata().expect("there");
+        let own = (geteuid().as_raw(), getegid().as_raw(), 0o700);
+        assert_eq!((facts.uid(), facts.gid(), facts.mode() & 0o7777), own);
+    }
 }
