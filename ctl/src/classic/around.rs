@@ -34,21 +34,25 @@ pub fn look(user: &str, uid: u32, home: &Path) -> Around {
     around
 }
 
-/// Processes that run as a user, by the UID that counts.
+/// Processes that run as a user, by any of their UIDs.
 pub fn processes(uid: u32) -> Vec<String> {
     let mut found: Vec<(u32, String)> = entries(Path::new("/proc"))
         .filter_map(|path| {
             let pid = path.file_name()?.to_str()?.parse().ok()?;
             let status = fs::read_to_string(path.join("status")).ok()?;
-            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-            let mut uids =
-                field("Uid:")?.split_whitespace().take(2).filter_map(|uid| uid.parse::<u32>().ok());
-            let name = field("Name:").map(str::trim).unwrap_or_default().to_owned();
-            uids.any(|one| one == uid).then_some((pid, name))
+            runs_as(&status, uid).map(|name| (pid, name))
         })
         .collect();
     found.sort();
     found.into_iter().map(|(pid, name)| format!("{pid} ({name})")).collect()
+}
+
+/// The name of a process, of proc_pid_status(5), if one of its UIDs (real, effective, saved, for files) is this one: with any of
+/// them it can be that user.
+fn runs_as(status: &str, uid: u32) -> Option<String> {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let mut uids = field("Uid:")?.split_whitespace().filter_map(|uid| uid.parse::<u32>().ok());
+    uids.any(|one| one == uid).then(|| field("Name:").map(str::trim).unwrap_or_default().to_owned())
 }
 
 fn timers(user: &str) -> Vec<String> {
@@ -155,6 +159,15 @@ mod tests {
         assert!(has_word("AllowUsers carol bob@host\n", "bob"));
         for text in ["bobby ALL=ALL\n", "# bob ALL=ALL\n", "bob-2 ALL=ALL\n", ""] {
             assert!(!has_word(text, "bob"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_a_users_by_any_of_its_numbers() {
+        for uids in ["7 0 0 0", "0 7 0 0", "0 0 7 0", "0 0 0 7"] {
+            let status = format!("Name:\tsh\nUid:\t{}\nGid:\t9 9 9 9\n", uids.replace(' ', "\t"));
+            assert_eq!(runs_as(&status, 7).as_deref(), Some("sh"), "{uids}");
+            assert_eq!(runs_as(&status, 9), None);
         }
     }
 
