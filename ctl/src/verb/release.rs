@@ -54,6 +54,7 @@ fn release(ctx: &Context<'_>, user: &str, waiting: Option<&Waiting>) -> Outcome 
         // What an earlier run has switched already is taken back: the home may have been used since.
         (Some(_), _) => {
             let begun = here.reach_before(Wish::Account, &[Step::WriteNote, Step::Copy]);
+            tell_put_away(ctx, &here);
             begun.map_err(|stopped| said(stopped, user))?;
         }
     }
@@ -138,6 +139,17 @@ fn done(ctx: &Context<'_>, here: &Here<'_>, told: &[String]) {
     ));
 }
 
+/// The folder that was put away may have what was written since an earlier release.
+fn tell_put_away(ctx: &Context<'_>, here: &Here<'_>) {
+    if let Some(path) = &here.put_away {
+        let path = path.display();
+        ctx.asker.notice(&format!(
+            "The folder that an earlier release has put in the home's place is kept at {path}, with all that was written in it. To \
+             delete it: rm -r {path}"
+        ));
+    }
+}
+
 fn make(
     ctx: &Context<'_>,
     (sight, texts): (&Sight, &Texts),
@@ -162,6 +174,7 @@ fn make(
     };
     let mut here = at(ctx, user, &mut copy);
     let reached = reach(&mut here, sight.note(ctx.now_usec), waiting);
+    tell_put_away(ctx, &here);
     let note = here.note.clone();
     drop(here);
     if let Some(opened) = opened {

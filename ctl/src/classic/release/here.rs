@@ -151,11 +151,6 @@ impl Here<'_> {
                 self.note_place(note.clone(), true)?;
                 moved(&note.beside, &note.folder).map_err(say("putting the folder of the account in place"))
             }
-            Step::PutFolderBeside => {
-                refuse_mounted(&note, self.user)?;
-                moved(&note.folder, &note.beside).map_err(say("putting the folder of the account aside"))?;
-                self.note_place(note, false)
-            }
             Step::ForgetHome => {
                 refuse_mounted(&note, self.user)?;
                 self.daemon.order("UnregisterHome", Order::Text(self.user))
@@ -292,9 +287,14 @@ fn unmarked(folder: &Path) -> Result<(), Failure> {
     copytree::done(opened.as_fd()).map_err(|error| Failure::say(format!("{}: {error}", folder.display())))
 }
 
-/// A name for a folder that is kept.
+/// A name for a folder that is kept, which nothing has.
 fn put_away(folder: &Path, user: &str, now_usec: u64) -> PathBuf {
-    folder.with_file_name(format!(".{user}.put-away-{}", now_usec / 1_000_000))
+    let name = |second: u64| folder.with_file_name(format!(".{user}.put-away-{second}"));
+    let mut second = now_usec / 1_000_000;
+    while name(second).symlink_metadata().is_ok() {
+        second += 1;
+    }
+    name(second)
 }
 
 /// Deletes an image, or a folder with all that is in it.
@@ -305,4 +305,18 @@ fn remove_storage(kept: &Path) -> Result<(), Failure> {
     }
     fs::remove_file(kept).map_err(say)?;
     sync(kept.parent().unwrap_or(Path::new("/"))).map_err(|error| broken("writing to disk", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_away_gets_a_name_of_its_own() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let away = || put_away(&scratch.path().join("bob"), "bob", 7_000_000);
+        assert_eq!(away(), scratch.path().join(".bob.put-away-7"));
+        fs::create_dir(away()).expect("made");
+        assert_eq!(away(), scratch.path().join(".bob.put-away-8"));
+    }
 }

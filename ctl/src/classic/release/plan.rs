@@ -3,14 +3,15 @@
 //! ```text
 //! account:    note → copied and compared, the home closed → lines into /etc → the copy in place → homed forgets the home → its storage put away
 //! home:       lines out of /etc → the folder put away → homed knows the home, its storage back → note away
-//!             (before the account was in force: lines out → the copy removed → note away)
+//!             (before the account was in force: lines out → the copy removed, or put away from its place → note away)
 //! forgotten:  note says so → the storage is no more → note away
 //! ```
 //!
 //! As long as homed knows the home it is the home's name (`pam_homed`), so forgetting it is what switches. A copy is believed in
 //! the run alone that has made it: whoever goes on after a cut brings it up to date and compares it again, for the home
-//! may have been used meanwhile. On the way back the account's folder goes before homed knows the home again: what stands at its place
-//! while homed does is a copy that nobody has written to.
+//! may have been used meanwhile. On the way back the account's folder goes before homed knows the home again. Lines may be taken out by
+//! another hand (`userdel`), and then homed knows the home that it finds: so what stands at the home's place is never
+//! removed and never written over, but put away.
 
 use crate::classic::lines::Standing;
 
@@ -92,8 +93,6 @@ pub enum Step {
     PutLines,
     /// Puts the copy into its place.
     PutFolder,
-    /// Puts it beside again.
-    PutFolderBeside,
     /// Has homed forget the home.
     ForgetHome,
     /// Puts the home's storage away.
@@ -102,7 +101,7 @@ pub enum Step {
     BringHomeBack,
     /// Has homed know storage that is at its place.
     AdoptHome,
-    /// Puts the folder away, which the account may have written to.
+    /// Puts the folder away, which the account may have written to: it is kept, and where is told.
     PutFolderAway,
     /// Deletes a copy that nobody has used.
     RemoveCopy,
@@ -172,7 +171,8 @@ fn from_home(stands: &Situation) -> Result<Step, Stuck> {
     match (stands.is_compared, stands.folder) {
         // A line with another number would keep its user from the home.
         (false, _) if stands.lines != Standing::Gone => Ok(Step::TakeLines),
-        (false, Folder::AtHome) => Ok(Step::PutFolderBeside),
+        // Its lines may have been taken out by another hand: it may be the account's, and have what nothing else has.
+        (false, Folder::AtHome) => Ok(Step::PutFolderAway),
         (false, _) => Ok(Step::Copy),
         (true, Folder::Missing) => Err(Stuck::CopyMissing),
         (true, _) if stands.lines != Standing::Whole => Ok(Step::PutLines),
@@ -191,13 +191,13 @@ fn to_home(stands: &Situation) -> Result<Option<Step>, Stuck> {
         }
         // No home can be known by a name that /etc/passwd has.
         (Noted::Account, _) if stands.lines != Standing::Gone => Ok(Some(Step::TakeLines)),
-        (Noted::Account, Home::Away) if stands.folder == Folder::AtHome => Ok(Some(Step::PutFolderAway)),
+        // Whatever there is of the home: what stands at its place may be the account's.
+        (Noted::Account, _) if stands.folder == Folder::AtHome => Ok(Some(Step::PutFolderAway)),
         (Noted::Account, Home::Away | Home::HalfBack) => Ok(Some(Step::BringHomeBack)),
         (Noted::Account, Home::Unknown) => Ok(Some(Step::AdoptHome)),
         (Noted::Account, Home::Known | Home::Found) => Ok(Some(match stands.folder {
-            Folder::AtHome => Step::PutFolderBeside,
             Folder::Beside => Step::RemoveCopy,
-            Folder::Missing => Step::RemoveNote,
+            Folder::AtHome | Folder::Missing => Step::RemoveNote,
         })),
     }
 }

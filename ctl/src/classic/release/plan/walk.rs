@@ -1,4 +1,5 @@
-//! All sequences of wishes, cuts within each step, and logins: either the home or the account works, and nothing is lost.
+//! All sequences of wishes, cuts within each step, logins, and lines that another hand takes out: either the home or the account
+//! works, and nothing is lost.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -20,10 +21,12 @@ struct Model {
     compared: bool,
     /// How often the home was used: never, or since.
     used: u8,
-    /// Whether the account has written to its folder, and whether folders were put away.
-    written: (bool, bool),
+    /// Whether the copy is a folder that the account has written to.
+    written: bool,
     /// Whether the home is being brought back: its lines are out before homed can know it.
     back: bool,
+    /// Whether the account is none any more by another hand: nobody can be kept from that.
+    by_hand: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +47,9 @@ impl Model {
             known: true,
             compared: false,
             used: 1,
-            written: (false, false),
+            written: false,
             back: false,
+            by_hand: false,
         }
     }
 
@@ -77,6 +81,8 @@ impl Model {
     fn through(&self, step: Step) -> Vec<Self> {
         let mut states = Vec::new();
         let mut now = self.clone();
+        let removes = matches!(step, Step::Copy | Step::RemoveCopy);
+        assert!(!(removes && self.written), "{step:?} removes what the account has written: {self:?}");
         match step {
             Step::WriteNote => now.noted = 1,
             Step::Copy => {
@@ -92,7 +98,6 @@ impl Model {
                 }
             }
             Step::PutFolder => now.folder = Place::AtHome,
-            Step::PutFolderBeside => now.folder = Place::Beside,
             Step::ForgetHome => now.known = false,
             Step::PutStorageAway => now.storage = (false, true),
             // homed refuses a name that /etc/passwd has.
@@ -103,12 +108,12 @@ impl Model {
                 now.known = true;
                 states.push(now.clone());
                 now.storage = (true, false);
-                now.back = false;
+                (now.back, now.by_hand) = (false, false);
             }
-            Step::AdoptHome => (now.known, now.back) = (true, false),
+            Step::AdoptHome => (now.known, now.back, now.by_hand) = (true, false, false),
             Step::PutFolderAway => {
                 (now.folder, now.copied, now.compared) = (Place::Missing, 0, false);
-                now.written.1 = true;
+                now.written = false;
             }
             Step::RemoveCopy => {
                 (now.copied, now.compared) = (0, false);
@@ -126,7 +131,7 @@ impl Model {
     /// What the user finds: the home where homed knows one; else the account, which takes all of it.
     fn check(&self) {
         let has_account = self.files[0] && self.files[1] && self.folder == Place::AtHome;
-        if !self.known && !self.back {
+        if !self.known && !self.back && !self.by_hand {
             assert!(has_account, "neither account nor home: {self:?}");
             assert_eq!(self.copied, self.used, "the account has not all of the home: {self:?}");
         }
@@ -136,8 +141,8 @@ impl Model {
         if self.noted == 1 {
             assert!(self.storage.0 || self.storage.1, "a home that can be asked for is there: {self:?}");
         }
-        let kept = self.folder == Place::AtHome || self.written.1;
-        assert!(!self.written.0 || kept, "what the account has written is nowhere: {self:?}");
+        let is_there = self.folder == Place::AtHome;
+        assert!(!self.written || is_there, "what the account has written is nowhere: {self:?}");
     }
 
     /// The user logs in and writes something. homectl sees in the end that the home was opened.
@@ -145,14 +150,24 @@ impl Model {
         let mut now = self.clone();
         // homed finds storage whose name nobody has.
         if now.storage.0 && !now.files[0] {
-            (now.known, now.back) = (true, false);
+            (now.known, now.back, now.by_hand) = (true, false, false);
         }
         match now.known {
             true if now.storage.0 => (now.used, now.compared) = (2, false),
             true => {}
-            false => now.written.0 |= now.files[0] && now.folder == Place::AtHome,
+            false => now.written |= now.files[0] && now.folder == Place::AtHome,
         }
         now
+    }
+
+    /// Another hand takes lines out: that of /etc/passwd (`vipw`), or all (`userdel`).
+    fn by_another_hand(&self) -> [Self; 2] {
+        let by_hand = |files: [bool; 4]| {
+            let was_there = self.files[0] && !self.known;
+            Self { files, by_hand: self.by_hand || was_there, ..self.clone() }
+        };
+        let [_, shadow, group, gshadow] = self.files;
+        [by_hand([false; 4]), by_hand([false, shadow, group, gshadow])]
     }
 }
 
@@ -167,6 +182,7 @@ fn walk(planner: Planner) -> usize {
         }
         model.check();
         waiting.push(model.used());
+        waiting.extend(model.by_another_hand());
         // The next run has compared nothing.
         waiting.push(Model { compared: false, ..model.clone() });
         for wish in [Wish::Home, Wish::Account, Wish::Forget] {
@@ -190,7 +206,10 @@ fn ends(model: &Model, wish: Wish, planner: Planner) {
             Err(Stuck::NothingKept) if step > 0 => {
                 return match wish {
                     Wish::Home => assert!(now.known && now.files == [false; 4], "{now:?}"),
-                    Wish::Forget => assert_eq!((now.storage, now.files), ((false, false), [true; 4])),
+                    Wish::Forget => {
+                        assert_eq!(now.storage, (false, false));
+                        assert!(now.by_hand || now.files == [true; 4], "{now:?}");
+                    }
                     Wish::Account => panic!("{now:?}"),
                 };
             }
@@ -233,15 +252,20 @@ fn the_walk_finds_each_rule_that_is_taken_out() {
         Ok(Some(Step::PutFolderAway)) => Ok(Some(Step::BringHomeBack)),
         other => other,
     }));
+    // A folder at the home's place is taken for a copy that nobody has used, where homed knows the home.
+    assert!(is_found(|stands, wish| match next(stands, wish) {
+        Ok(Some(Step::PutFolderAway)) if stands.home == Home::Known => Ok(Some(Step::RemoveCopy)),
+        other => other,
+    }));
+    // The same, on the way to the account.
+    assert!(is_found(|stands, wish| match next(stands, wish) {
+        Ok(Some(Step::PutFolderAway)) if wish == Wish::Account => Ok(Some(Step::Copy)),
+        other => other,
+    }));
     // The storage goes without its note saying so.
     assert!(is_found(|stands, wish| match next(stands, wish) {
         Ok(Some(Step::NoteForgotten)) if stands.home == Home::Away => Ok(Some(Step::RemoveStorage)),
         other => other,
-    }));
-    // Storage is left where homed finds it, when the account goes.
-    assert!(is_found(|stands, wish| match (wish, next(stands, wish)) {
-        (Wish::Home, Ok(Some(Step::PutStorageAway))) => Ok(Some(Step::TakeLines)),
-        (_, other) => other,
     }));
     // The home is brought back while /etc/passwd has its name.
     assert!(is_found(|stands, wish| match next(stands, wish) {
