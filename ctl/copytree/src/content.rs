@@ -1,10 +1,12 @@
 //! What is in files: copied with its holes, or compared.
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use rustix::fs::{Advice, SeekFrom, copy_file_range, fadvise, ftruncate, ioctl_ficlone, seek};
 use rustix::io::{Errno, pread, pwrite};
 
+use crate::error::{Error, at};
 use crate::look::Look;
 
 /// Read and written at once: as much as stays in a processor's cache.
@@ -30,6 +32,19 @@ pub(crate) enum Ended {
     /// Nobody wanted it any more.
     Stopped,
 }
+
+impl Ended {
+    /// What it is when it happened there.
+    pub fn at(self, path: &Path) -> Error {
+        match self {
+            Self::Stopped => Error::Stopped,
+            Self::Failed(doing, errno) => at(path, doing)(errno),
+        }
+    }
+}
+
+/// Whether nobody wants more of it.
+pub(crate) type Stop<'a> = &'a dyn Fn() -> bool;
 
 /// Called with the bytes that have been copied since the last call: whether to go on.
 pub(crate) type Watch<'a> = &'a mut dyn FnMut(u64) -> bool;
@@ -191,13 +206,17 @@ impl Comparer {
         &mut self,
         one: (BorrowedFd, &Look),
         other: (BorrowedFd, &Look),
-    ) -> Result<Option<u64>, Errno> {
+        stop: Stop,
+    ) -> Result<Option<u64>, Ended> {
         let size = one.1.size();
         let mut at = 0;
-        while let Some(start) = first_data(one, other, at)? {
+        while let Some(start) = first_data(one, other, at).map_err(failed("look for holes in it"))? {
+            if stop() {
+                return Err(Ended::Stopped);
+            }
             let most = PIECE.min(usize::try_from(size - start).unwrap_or(PIECE));
-            let a = full(one.0, &mut self.0[..most], start)?;
-            let b = full(other.0, &mut self.1[..most], start)?;
+            let a = full(one.0, &mut self.0[..most], start).map_err(failed("read it"))?;
+            let b = full(other.0, &mut self.1[..most], start).map_err(failed("read it"))?;
             if self.0[..a] != self.1[..b] {
                 let same = self.0[..a].iter().zip(&self.1[..b]).take_while(|(a, b)| a == b).count();
                 return Ok(Some(start + same as u64));

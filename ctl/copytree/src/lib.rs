@@ -32,9 +32,9 @@ mod trail;
 mod xattrs;
 
 pub use copy::{Continue, Copied, Copy, Loss, Lost, Progress, copy, remove_tree};
-pub use differences::{Difference, What, differences, differences_on};
+pub use differences::{Difference, What, differences, differences_on, differences_until};
 pub use error::Error;
 pub use mark::done;
-pub use measure::{Measure, measure, measure_on};
+pub use measure::{Measure, measure, measure_on, measure_until};
 pub use names::Names;
 pub use terms::{Maker, Terms};

@@ -63,6 +63,14 @@ pub fn measure(from: BorrowedFd) -> Result<Measure, Error> {
 /// # Errors
 /// As [`measure`].
 pub fn measure_on(from: BorrowedFd, terms: &Terms) -> Result<Measure, Error> {
+    measure_until(&|| false, from, terms)
+}
+
+/// The same, which ends with [`Error::Stopped`] as soon as `stop` says so.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_until(stop: &dyn Fn() -> bool, from: BorrowedFd, terms: &Terms) -> Result<Measure, Error> {
     let trail = Trail::new(from, WITHIN | ResolveFlags::NO_XDEV)?;
     let look = Look::at(trail.here()).map_err(at(Path::new(""), "look at it"))?;
     let mut walk = Walk {
@@ -80,6 +88,9 @@ pub fn measure_on(from: BorrowedFd, terms: &Terms) -> Result<Measure, Error> {
     }
     walk.list()?;
     while let Some(names) = walk.waiting.last_mut() {
+        if stop() {
+            return Err(Error::Stopped);
+        }
         match names.pop() {
             Some(name) => walk.name(&name)?,
             None => walk.leave()?,

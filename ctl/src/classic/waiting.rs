@@ -13,6 +13,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Where the files are.
 const FOLDER: &str = "/run/homed/converting";
 
+/// What becomes of the lock when it is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It is given up: a worker of homed's does the work, takes a lock of its own, and sees by that.
+    No,
+    /// It is held until this program ends, which does the work itself, and takes back what was begun.
+    Yes,
+}
+
 /// Somebody waits; one at a time for each user.
 pub struct Waiting {
     lock: Arc<File>,
@@ -44,16 +53,14 @@ impl Waiting {
     }
 
     /// From now on Ctrl-C ends the copying and not this program, which has to say what became of it.
-    pub fn stops_by_signal(&self) {
+    pub fn stops_by_signal(&self, hold: Hold) {
         let (lock, stopped) = (Arc::clone(&self.lock), Arc::clone(&self.stopped));
         std::thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return;
             };
             if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-                stopped.store(true, Ordering::Relaxed);
-                // The worker takes a lock of its own and sees by that.
-                let _ = rustix::fs::flock(&*lock, FlockOperation::Unlock);
+                stop(&lock, &stopped, hold);
             }
         });
     }
@@ -61,5 +68,30 @@ impl Waiting {
     /// Whether it was to stop.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+}
+
+fn stop(lock: &File, stopped: &AtomicBool, hold: Hold) {
+    stopped.store(true, Ordering::Relaxed);
+    if hold == Hold::No {
+        let _ = rustix::fs::flock(lock, FlockOperation::Unlock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_works_by_itself_holds_its_lock_when_it_is_to_stop() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for (hold, is_free) in [(Hold::Yes, false), (Hold::No, true)] {
+            let (lock, stopped) = (File::open(file.path()).expect("opened"), AtomicBool::new(false));
+            rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("locked");
+            stop(&lock, &stopped, hold);
+            let other = File::open(file.path()).expect("opened");
+            let free = rustix::fs::flock(&other, FlockOperation::NonBlockingLockExclusive).is_ok();
+            assert_eq!((free, stopped.into_inner()), (is_free, true), "{hold:?}");
+        }
     }
 }

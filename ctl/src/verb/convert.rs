@@ -13,7 +13,7 @@ use crate::classic::note::{Note, Notes};
 use crate::classic::plan::{self, Home, Noted, Stuck, Wish};
 use crate::classic::release::note::Released;
 use crate::classic::sight::Sight;
-use crate::classic::waiting::Waiting;
+use crate::classic::waiting::{Hold, Waiting};
 use crate::context::{Context, Json, Undoes};
 use crate::hashing;
 use crate::prompt::Ready;
@@ -139,7 +139,7 @@ fn make(ctx: &Context<'_>, sight: &Sight, waiting: &Waiting) -> Outcome {
     let mut making = Making::begin(ctx, sight)?;
     let mut make = |_: &Note| {
         // What was asked was answered: from here on Ctrl-C is for the copying.
-        waiting.stops_by_signal();
+        waiting.stops_by_signal(Hold::No);
         making.send()
     };
     let mut here = at(ctx, user, &mut make);

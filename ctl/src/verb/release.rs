@@ -14,7 +14,7 @@ use crate::classic::release::here::{Here, Stopped};
 use crate::classic::release::note::Released;
 use crate::classic::release::plan::{Home, Noted, Step, Stuck, Wish, next};
 use crate::classic::release::sight::Sight;
-use crate::classic::waiting::Waiting;
+use crate::classic::waiting::{Hold, Waiting};
 use crate::context::{Context, Json, Undoes};
 use records::Refusal;
 
@@ -144,8 +144,7 @@ fn tell_put_away(ctx: &Context<'_>, here: &Here<'_>) {
     if let Some(path) = &here.put_away {
         let path = path.display();
         ctx.asker.notice(&format!(
-            "The folder that an earlier release has put in the home's place is kept at {path}, with all that was written in it. To \
-             delete it: rm -r {path}"
+            "The folder that was put in the home's place is kept at {path}, with all that was written in it. To delete it: rm -r {path}"
         ));
     }
 }
@@ -160,20 +159,21 @@ fn make(
     let terms = sight.terms(texts);
     let (mut opened, mut told) = (Some(opened), Vec::new());
     // What was asked was answered: from here on Ctrl-C is for the copying.
-    waiting.stops_by_signal();
+    waiting.stops_by_signal(Hold::Yes);
+    let stop = || waiting.is_stopped();
     let mut copy = |note: &Released| {
         let Some(home) = opened.take() else {
             return Err(Failure::say(format!(
                 "The home of {user} was opened since it was copied. It is as it was; run the same again."
             )));
         };
-        let copied = home.copy(note, &terms, &|| waiting.is_stopped());
+        let copied = home.copy(note, &terms, &stop);
         home.leave();
         told = copied?;
         closed(ctx, user)
     };
-    let mut here = at(ctx, user, &mut copy);
-    let reached = reach(&mut here, sight.note(ctx.now_usec), waiting);
+    let mut here = Here { stop: &stop, ..at(ctx, user, &mut copy) };
+    let reached = reach(&mut here, sight.note(ctx.now_usec));
     tell_put_away(ctx, &here);
     let note = here.note.clone();
     drop(here);
@@ -188,8 +188,7 @@ fn make(
 }
 
 /// All of it, or what was begun is taken back.
-fn reach(here: &mut Here<'_>, mut note: Released, waiting: &Waiting) -> Result<(), Failure> {
-    let user = here.user;
+fn reach(here: &mut Here<'_>, mut note: Released) -> Result<(), Failure> {
     let stands = here.look()?;
     if let (Noted::Account, Some(earlier)) = (stands.noted, &here.note) {
         // The numbers of an earlier run may be taken by now; its copy is brought up to date.
@@ -199,19 +198,32 @@ fn reach(here: &mut Here<'_>, mut note: Released, waiting: &Waiting) -> Result<(
     }
     here.note = Some(note);
     let Err(stopped) = here.reach(Wish::Account) else { return Ok(()) };
-    let why = match waiting.is_stopped() {
-        true => Failure::say(format!(
-            "It was stopped. The home of {user} is as it was; what was copied is removed."
-        )),
-        false => said(stopped, user),
-    };
-    if !is_known(user) {
+    let why = said(stopped, here.user);
+    // The account is there: the same again goes on.
+    if !is_known(here.user) {
         return Err(why);
     }
     here.compared = None;
-    match here.reach(Wish::Home) {
-        Ok(()) | Err(Stopped::Stuck(_)) => Err(why),
-        Err(Stopped::Failed(left)) => Err(Failure::say(format!("{}\n{}", text(&why), text(&left)))),
+    let left = match here.reach(Wish::Home) {
+        // Nothing was noted, or nothing is any more.
+        Ok(()) | Err(Stopped::Stuck(Stuck::NothingKept)) => None,
+        Err(left) => Some(said(left, here.user)),
+    };
+    Err(taken_back(here.user, (here.stop)(), &why, left.as_ref()))
+}
+
+/// Why a release has ended, after what was begun was taken back; or `left` says why not.
+fn taken_back(user: &str, is_stopped: bool, why: &Failure, left: Option<&Failure>) -> Failure {
+    match (is_stopped, left) {
+        (true, None) => Failure::say(format!(
+            "It was stopped. The home of {user} is as it was; what was copied is removed, or kept where it was told."
+        )),
+        (false, None) => why.clone(),
+        (_, Some(left)) => Failure::say(format!(
+            "{}\nWhat was begun is not all taken back: {}\nTo go on with that: homectl release {user} --undo",
+            if is_stopped { "It was stopped." } else { text(why) },
+            text(left)
+        )),
     }
 }
 
@@ -242,6 +254,7 @@ fn at<'a>(
         notes: Notes::default(),
         note: None,
         now_usec: ctx.now_usec,
+        stop: &|| false,
         copy,
         compared: None,
         put_away: None,
@@ -251,6 +264,7 @@ fn at<'a>(
 fn said(stopped: Stopped, user: &str) -> Failure {
     match stopped {
         Stopped::Failed(failure) => failure,
+        Stopped::Asked => Failure::say("It was stopped."),
         Stopped::Stuck(stuck) => stuck_words(stuck, user),
     }
 }
@@ -289,4 +303,21 @@ fn stuck_words(stuck: Stuck, user: &str) -> Failure {
              the home again: {undo}"
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_as_it_was_where_all_was_taken_back() {
+        let (why, left) = (Failure::say("It was stopped."), Failure::say("the disk is gone"));
+        let said = |is_stopped, left| text(&taken_back("bob", is_stopped, &why, left)).to_owned();
+        assert!(said(true, None).contains("is as it was"));
+        for is_stopped in [true, false] {
+            let said = said(is_stopped, Some(&left));
+            assert!(said.contains("stopped") && said.contains("the disk is gone"), "{said}");
+            assert!(said.contains("--undo") && !said.contains("as it was"), "{said}");
+        }
+    }
 }

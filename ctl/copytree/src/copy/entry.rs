@@ -10,7 +10,6 @@ use super::inode::{Ends, Place};
 use super::removal::remove;
 use super::walk::Walk;
 use super::{Continue, Loss, Progress, spared};
-use crate::content::Ended;
 use crate::error::{Error, at};
 use crate::flags;
 use crate::listing::{MOST, Name, names};
@@ -103,8 +102,7 @@ impl Walk<'_> {
                 told.shared += u64::from(shared);
                 Ok(())
             }
-            Err(Ended::Stopped) => Err(Error::Stopped),
-            Err(Ended::Failed(doing, errno)) => Err(at(path, doing)(errno)),
+            Err(ended) => Err(ended.at(path)),
         }
     }
 

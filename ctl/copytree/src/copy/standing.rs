@@ -47,8 +47,8 @@ impl Judge {
         if self.standing == Standing::Written {
             return Ok(true);
         }
-        let differ = self.comparer.differ((from.as_fd(), wanted), (to.as_fd(), there));
-        differ.map(|place| place.is_none()).map_err(at(path, "compare it"))
+        let differ = self.comparer.differ((from.as_fd(), wanted), (to.as_fd(), there), &|| false);
+        differ.map(|place| place.is_none()).map_err(|ended| ended.at(path))
     }
 
     /// Whether flags and attributes are the same.

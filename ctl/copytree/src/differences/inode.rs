@@ -7,7 +7,7 @@ use rustix::fs::{FileType, IFlags, OFlags, readlinkat};
 use rustix::io::Errno;
 
 use super::{Difference, What};
-use crate::content::{Comparer, holes};
+use crate::content::{Comparer, Stop, holes};
 use crate::error::{Error, at};
 use crate::look::{Look, read};
 use crate::terms::Terms;
@@ -25,15 +25,16 @@ pub(crate) struct Pair<'a> {
 }
 
 /// Compares inodes, with room to read them.
-pub(crate) struct Inodes {
+pub(crate) struct Inodes<'a> {
+    stop: Stop<'a>,
     reader: Reader,
     comparer: Comparer,
     terms: Terms,
 }
 
-impl Inodes {
-    pub fn new(terms: Terms) -> Self {
-        Self { reader: Reader::new(), comparer: Comparer::new(), terms }
+impl<'a> Inodes<'a> {
+    pub fn new(terms: Terms, stop: Stop<'a>) -> Self {
+        Self { stop, reader: Reader::new(), comparer: Comparer::new(), terms }
     }
 
     /// Compares two inodes that are no folders.
@@ -125,7 +126,8 @@ impl Inodes {
             add(What::Size(a.size(), b.size()));
             return Ok(());
         }
-        if let Some(place) = self.comparer.differ((one, a), (other, b)).map_err(at(path, "read it"))? {
+        let differ = self.comparer.differ((one, a), (other, b), self.stop);
+        if let Some(place) = differ.map_err(|ended| ended.at(path))? {
             add(What::Content(place));
         }
         if let Some((wanted, there)) =

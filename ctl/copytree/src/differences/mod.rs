@@ -77,7 +77,20 @@ pub fn differences_on(
     terms: &Terms,
     most: usize,
 ) -> Result<Vec<Difference>, Error> {
-    let mut walk = walk::Walk::new(first, second, terms, most)?;
+    differences_until(&|| false, [first, second], terms, most)
+}
+
+/// The same, which ends with [`Error::Stopped`] as soon as `stop` says so.
+///
+/// # Errors
+/// As [`differences`].
+pub fn differences_until(
+    stop: &dyn Fn() -> bool,
+    trees: [BorrowedFd; 2],
+    terms: &Terms,
+    most: usize,
+) -> Result<Vec<Difference>, Error> {
+    let mut walk = walk::Walk::new(trees, terms, most, stop)?;
     walk.all()?;
     Ok(walk.found)
 }

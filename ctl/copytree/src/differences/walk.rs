@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::inode::{Inodes, Pair};
 use super::{Difference, What};
+use crate::content::Stop;
 use crate::error::{Error, at};
 use crate::listing::{MOST, names};
 use crate::look::{Id, Look, read};
@@ -16,7 +17,8 @@ use crate::measure::{MOST_LINKED, too_many};
 use crate::terms::Terms;
 use crate::trail::{Trail, WITHIN};
 
-pub(crate) struct Walk {
+pub(crate) struct Walk<'a> {
+    stop: Stop<'a>,
     first: Trail,
     second: Trail,
     most: usize,
@@ -24,7 +26,7 @@ pub(crate) struct Walk {
     pub found: Vec<Difference>,
     folders: Vec<Vec<Both>>,
     waiting: usize,
-    inodes: Inodes,
+    inodes: Inodes<'a>,
     /// Files with several names: which is which in the other tree.
     there: HashMap<Id, Id>,
     back: HashMap<Id, Id>,
@@ -37,17 +39,19 @@ struct Both {
     second: bool,
 }
 
-impl Walk {
-    pub fn new(first: BorrowedFd, second: BorrowedFd, terms: &Terms, most: usize) -> Result<Self, Error> {
+impl<'a> Walk<'a> {
+    pub fn new(trees: [BorrowedFd; 2], terms: &Terms, most: usize, stop: Stop<'a>) -> Result<Self, Error> {
+        let [first, second] = trees.map(|tree| Trail::new(tree, WITHIN | ResolveFlags::NO_XDEV));
         Ok(Self {
-            first: Trail::new(first, WITHIN | ResolveFlags::NO_XDEV)?,
-            second: Trail::new(second, WITHIN | ResolveFlags::NO_XDEV)?,
+            stop,
+            first: first?,
+            second: second?,
             most,
             terms: terms.clone(),
             found: Vec::new(),
             folders: Vec::new(),
             waiting: 0,
-            inodes: Inodes::new(terms.clone()),
+            inodes: Inodes::new(terms.clone(), stop),
             there: HashMap::new(),
             back: HashMap::new(),
         })
@@ -62,6 +66,9 @@ impl Walk {
             if self.found.len() >= self.most {
                 self.found.truncate(self.most);
                 return Ok(());
+            }
+            if (self.stop)() {
+                return Err(Error::Stopped);
             }
             match folder.pop() {
                 Some(both) => {

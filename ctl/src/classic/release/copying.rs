@@ -60,7 +60,11 @@ impl<'a, 'c> Opened<'a, 'c> {
 
     /// What is in it, and what a copy of it will not have.
     pub fn measure(&self, terms: &Terms) -> Result<Measure, Failure> {
-        copytree::measure_on(self.top.as_fd(), terms).map_err(|error| self.failed(&error))
+        self.measure_until(terms, &|| false)
+    }
+
+    fn measure_until(&self, terms: &Terms, stop: &dyn Fn() -> bool) -> Result<Measure, Failure> {
+        copytree::measure_until(stop, self.top.as_fd(), terms).map_err(|error| self.failed(&error))
     }
 
     /// Leaves it as it was found.
@@ -83,11 +87,11 @@ impl<'a, 'c> Opened<'a, 'c> {
     ) -> Result<Vec<String>, Failure> {
         let uid = self.top.metadata().map_err(|error| self.failed(&error))?.uid();
         self.refuse_in_use(uid)?;
-        let before = self.measure(terms)?;
+        let before = self.measure_until(terms, stop)?;
         let to = File::open(&note.beside).map_err(|error| self.failed(&error))?;
         let copied = self.copied(&to, terms, before.allocated, stop)?;
-        self.refuse_different(&to, terms, &copied)?;
-        if self.measure(terms)?.state != before.state {
+        self.refuse_different(&to, terms, &copied, stop)?;
+        if self.measure_until(terms, stop)?.state != before.state {
             return Err(Failure::say(format!(
                 "{} was changed while it was copied. The home is as it was; run the same again, which goes on from here.",
                 self.folder.display()
@@ -122,8 +126,14 @@ impl<'a, 'c> Opened<'a, 'c> {
         copied.map_err(|error| self.failed(&error))
     }
 
-    fn refuse_different(&self, to: &File, terms: &Terms, copied: &Copied) -> Result<(), Failure> {
-        let found = copytree::differences_on(self.top.as_fd(), to.as_fd(), terms, LOOKED_AT);
+    fn refuse_different(
+        &self,
+        to: &File,
+        terms: &Terms,
+        copied: &Copied,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), Failure> {
+        let found = copytree::differences_until(stop, [self.top.as_fd(), to.as_fd()], terms, LOOKED_AT);
         let mut found = found.map_err(|error| self.failed(&error))?;
         found.retain(|difference| {
             !(is_homeds(difference) || copied.explains(difference) && is_small(difference))

@@ -34,9 +34,11 @@ pub struct Here<'a> {
     pub note: Option<Released>,
     /// Now, µs since 1970.
     pub now_usec: u64,
+    /// Whether it is to stop, which it does as long as the home is the home.
+    pub stop: &'a dyn Fn() -> bool,
     /// Copies what is in the home, compares, and closes it.
     pub copy: &'a mut dyn FnMut(&Released) -> Result<(), Failure>,
-    /// How often the home had been opened when the copy was whole.
+    /// How often the home had been opened before it was copied.
     pub compared: Option<String>,
     /// Where the account's folder was put away.
     pub put_away: Option<PathBuf>,
@@ -48,6 +50,8 @@ pub enum Stopped {
     Stuck(Stuck),
     /// A step failed.
     Failed(Failure),
+    /// It was to stop.
+    Asked,
 }
 
 impl From<Failure> for Stopped {
@@ -118,6 +122,9 @@ impl Here<'_> {
             let stands = self.look()?;
             let step = plan::next(&stands, wish).map_err(Stopped::Stuck)?;
             let Some(step) = step.filter(|step| !last.contains(step)) else { return Ok(()) };
+            if wish == Wish::Account && stands.home == Home::Known && (self.stop)() {
+                return Err(Stopped::Asked);
+            }
             if done.replace(step) == Some(step) {
                 return Err(Failure::say(format!("{step:?} was done, and nothing came of it")).into());
             }
