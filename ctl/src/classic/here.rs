@@ -111,8 +111,7 @@ impl Here<'_> {
             }
             Step::PutLines => {
                 refuse_mounted(&note, self.user)?;
-                refuse_taken(&note.lines, &self.texts()?)?;
-                self.locked()?.put_back(&note.lines).map_err(say("changing the accounts in /etc"))
+                self.put_lines(&note)
             }
             Step::PutFolderAway => {
                 refuse_mounted(&note, self.user)?;
@@ -155,6 +154,14 @@ impl Here<'_> {
                 self.notes.remove(self.user).map_err(say("removing the note of the account"))
             }
         }
+    }
+
+    /// What is free stays so as long as nobody else changes the accounts.
+    fn put_lines(&self, note: &Note) -> Result<(), Failure> {
+        let locked = self.locked()?;
+        refuse_taken(&note.lines, &self.texts()?)?;
+        let put = locked.put_back(&note.lines);
+        put.map_err(|error| broken("changing the accounts in /etc", &error))
     }
 
     fn locked(&self) -> Result<super::etc::Locked<'_>, Failure> {

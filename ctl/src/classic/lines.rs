@@ -197,6 +197,28 @@ impl Lines {
         }
     }
 
+    /// Files with a line of that name that is not the one of these. Numbers tell in passwd and group, where a user may change
+    /// the rest; a line of shadow or gshadow belongs to the one whose password it has.
+    pub fn strangers(&self, texts: &Texts) -> Vec<File> {
+        let line = |file: File| find(texts.of(file), &self.user);
+        let same = |file: File, fields: std::ops::RangeInclusive<usize>| {
+            let own = self.own(file).map(str::as_bytes);
+            own.zip(line(file))
+                .is_some_and(|(own, there)| fields.clone().all(|at| field(own, at) == field(there, at)))
+        };
+        let is_stranger = |file: &File| match *file {
+            File::Passwd => !same(File::Passwd, 2..=3),
+            File::Group => !same(File::Group, 2..=2),
+            File::Shadow => {
+                !same(File::Passwd, 2..=3) && line(File::Shadow) != self.own(File::Shadow).map(str::as_bytes)
+            }
+            File::Gshadow => {
+                !same(File::Group, 2..=2) && line(File::Gshadow) != self.own(File::Gshadow).map(str::as_bytes)
+            }
+        };
+        File::ALL.into_iter().filter(|file| line(*file).is_some()).filter(is_stranger).collect()
+    }
+
     /// A file without what it says of the user.
     pub fn taken_out(&self, file: File, text: &[u8]) -> Vec<u8> {
         let stays = |line: &&[u8]| self.own(file).is_none() || name(line) != self.user;
@@ -338,6 +360,29 @@ mod tests {
         let bob = Lines::of(&now, "bob").expect("text").expect("known");
         assert_eq!((bob.group, bob.gshadow), (None, None));
         assert_eq!(now.groups_numbered(1001), ["users"]);
+    }
+
+    #[test]
+    fn lines_of_that_name_that_are_somebody_elses_are_seen() {
+        let before = texts();
+        let bob = Lines::of(&before, "bob").expect("text").expect("known");
+        let with = |file: File, line: &[u8]| {
+            let mut now = Texts::default();
+            *now.of_mut(file) = line.to_vec();
+            bob.strangers(&now)
+        };
+        assert_eq!(bob.strangers(&before), []);
+        assert_eq!(bob.strangers(&Texts::default()), []);
+        assert_eq!(with(File::Passwd, b"bob:x:1000:1001:Bob the Other:/home/bob:/bin/sh\n"), []);
+        assert_eq!(with(File::Passwd, b"bob:x:1000:7::/home/bob:/bin/sh\n"), [File::Passwd]);
+        assert_eq!(with(File::Group, b"bob:x:1001:carol\n"), []);
+        assert_eq!(with(File::Group, b"bob:x:7:\n"), [File::Group]);
+        assert_eq!(with(File::Shadow, b"bob:!:1::::::\n"), [File::Shadow]);
+        assert_eq!(with(File::Gshadow, b"bob:!::carol\n"), [File::Gshadow]);
+        // A password that was changed is the account's.
+        let mut now = before.clone();
+        *now.of_mut(File::Shadow) = b"bob:$y$other:1::::::\n".to_vec();
+        assert_eq!(bob.strangers(&now), []);
     }
 
     #[test]

@@ -150,8 +150,12 @@ impl Here<'_> {
             }
             Step::TakeLines => self.take_lines(&note),
             Step::PutLines => {
-                refuse_taken(&note.lines, &self.texts()?)?;
-                self.locked()?.put_back(&note.lines).map_err(say("changing the accounts in /etc"))
+                // What is free stays so as long as nobody else changes the accounts.
+                let (locked, texts) = (self.locked()?, self.texts()?);
+                refuse_taken(&note.lines, &texts)?;
+                refuse_group_taken(&note.lines, &texts)?;
+                refuse_strangers(&note.lines, &texts)?;
+                locked.put_back(&note.lines).map_err(say("changing the accounts in /etc"))
             }
             Step::PutFolder => {
                 refuse_mounted(&note, self.user)?;
@@ -196,10 +200,13 @@ impl Here<'_> {
 
     /// Where the account is in force, nobody may be at work as its user.
     fn take_lines(&self, note: &Released) -> Result<(), Failure> {
-        if !is_known(self.user) {
-            refuse_in_use(self.daemon, note)?;
+        let locked = self.locked()?;
+        match is_known(self.user) {
+            false => refuse_in_use(self.daemon, note)?,
+            // What stands there is what a release has put there, or somebody else's.
+            true => refuse_strangers(&note.lines, &self.texts()?)?,
         }
-        let taken = self.locked()?.take_out(&note.lines);
+        let taken = locked.take_out(&note.lines);
         taken.map_err(|error| broken("changing the accounts in /etc", &error))
     }
 
@@ -277,6 +284,32 @@ pub fn refuse_in_use(daemon: &dyn Daemon, note: &Released) -> Result<(), Failure
     }
 }
 
+/// Another group has the number by now.
+fn refuse_group_taken(lines: &Lines, texts: &Texts) -> Result<(), Failure> {
+    let gid = lines.passwd.split(':').nth(3).and_then(|gid| gid.parse().ok());
+    let groups = gid.map(|gid| texts.groups_numbered(gid)).unwrap_or_default();
+    match groups.iter().find(|group| **group != lines.user) {
+        None => Ok(()),
+        Some(other) => Err(Failure::say(format!(
+            "The group {other} has the number of that of {} by now. Nothing was changed: run the same again, for another number.",
+            lines.user
+        ))),
+    }
+}
+
+/// Lines of that name are there which this release has not written.
+fn refuse_strangers(lines: &Lines, texts: &Texts) -> Result<(), Failure> {
+    match lines.strangers(texts).first() {
+        None => Ok(()),
+        Some(file) => Err(Failure::say(format!(
+            "/etc/{} has a line of {user} that was not put there by the release. Nothing was changed. Give it another name, or remove it \
+             (vipw, vigr; -s for shadow and gshadow), and run the same again.",
+            file.name(),
+            user = lines.user
+        ))),
+    }
+}
+
 fn refuse_mounted(note: &Released, user: &str) -> Result<(), Failure> {
     match around::mounts_in(&note.folder).is_empty() {
         true => Ok(()),
@@ -317,6 +350,21 @@ fn remove_storage(kept: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_a_group_has_is_taken() {
+        let group = |text: &str| {
+            let mut texts = Texts::default();
+            *texts.of_mut(crate::classic::lines::File::Group) = text.as_bytes().to_vec();
+            texts
+        };
+        let mut texts = group("bob:x:1500:\n");
+        *texts.of_mut(crate::classic::lines::File::Passwd) = b"bob:x:1500:1500::/home/bob:/bin/sh\n".to_vec();
+        let bob = Lines::of(&texts, "bob").expect("text").expect("known");
+        assert!(refuse_group_taken(&bob, &texts).is_ok());
+        assert!(refuse_group_taken(&bob, &group("users:x:100:\n")).is_ok());
+        assert!(refuse_group_taken(&bob, &group("others:x:1500:\n")).is_err());
+    }
 
     #[test]
     fn what_is_put_away_gets_a_name_of_its_own() {

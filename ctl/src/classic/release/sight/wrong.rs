@@ -29,6 +29,10 @@ impl Sight {
         if texts.has(File::Group, user) {
             wrong.push(format!("There is a group {user} already: rename it (groupmod -n), for the account has one of that name."));
         }
+        for file in [File::Shadow, File::Gshadow].into_iter().filter(|file| texts.has(*file, user)) {
+            let name = file.name();
+            wrong.push(format!("/etc/{name} has a line of {user} already: remove it (vipw -s, vigr -s)."));
+        }
         if let Some(what) = account::unfit(&self.record, &self.settings, &self.row.home) {
             wrong.push(format!("The {what} of {user} cannot stand in /etc/passwd: homectl update {user}"));
         }
