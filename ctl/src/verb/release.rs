@@ -282,8 +282,8 @@ fn stuck_words(stuck: Stuck, user: &str) -> Failure {
             "The home of {user} was never opened on this machine. Nothing was changed. Then: homectl activate {user}"
         ),
         Stuck::AccountBeside => format!(
-            "There is a home of {user}, and a line of that name in /etc/passwd, which it was not released to. Nothing was changed: \
-             remove the line (userdel), or the home."
+            "There is a home of {user}, and a line of that name in /etc/passwd, which it was not released to. Nothing was changed. If \
+             nobody needs that account: userdel {user} (without -r, which deletes the folder). The home stays as it is."
         ),
         Stuck::CopyMissing => {
             format!("The copy is not where it was put (see {note}). The home is as it was.")

@@ -13,15 +13,16 @@ const WARNED: u64 = 7;
 /// What stands in the place of a hash that nothing has.
 const NONE: &str = "!";
 
-/// The account of a record, with a number for its user and its group, and a home directory; it is in those of the record's
-/// groups that are there.
+/// The account of a record, with a number for its user and its group, and a home directory; it is put into those of the record's
+/// groups that are there, and do not list the user already: what they list is theirs, and stays.
 pub fn lines(record: &Record, settings: &Settings, (number, home): (u32, &str), texts: &Texts) -> Lines {
     let user = record.user().as_str();
     let real_name = settings.real_name.as_deref().unwrap_or_default();
     let shell = settings.effective_shell();
     let groups = |file: File| -> Vec<String> {
         let there = groups(settings, user).into_iter();
-        there.filter(|group| texts.has(file, group)).map(str::to_owned).collect()
+        let lacks = |group: &&str| texts.has(file, group) && !texts.lists(file, group, user);
+        there.filter(lacks).map(str::to_owned).collect()
     };
     // A machine without the file keeps nothing there.
     let has = |file: File| !texts.of(file).is_empty();
@@ -227,18 +228,32 @@ mod tests {
         assert_eq!(no_gshadow.gshadow, None);
     }
 
+    /// Somebody has put the user of the home into a group of this machine.
+    #[test]
+    fn a_group_that_lists_the_user_already_is_no_part_of_the_account() {
+        let (record, settings) = record(json!({"userName": "bob", "memberOf": ["audio", "video"]}));
+        let texts = texts("audio:x:29:bob\nvideo:x:44:\n", "audio:*::\nvideo:*::bob\n");
+        let bob = lines(&record, &settings, (1001, "/home/bob"), &texts);
+        assert_eq!(
+            (&bob.member_of[..], &bob.shadow_member_of[..]),
+            (&["video".to_owned()][..], &["audio".to_owned()][..])
+        );
+        assert_eq!(bob.standing(&texts), crate::classic::lines::Standing::Gone);
+        assert_eq!(bob.taken_out(File::Group, texts.of(File::Group)), texts.of(File::Group));
+    }
+
     /// What a conversion makes of an account is the account again.
     #[test]
     fn an_account_that_became_a_home_comes_back_as_it_was() {
-        let before = texts("bob:x:1500:\naudio:x:29:bob\n", "bob:!::\naudio:*::bob\n");
-        let mut texts = before.clone();
+        let mut texts = texts("bob:x:1500:\naudio:x:29:bob\n", "bob:!::\naudio:*::bob\n");
         texts.of_mut(File::Passwd).extend(b"bob:x:1500:1500:Bob Builder:/srv/bob:/bin/zsh\n");
         texts.of_mut(File::Shadow).extend(b"bob:$y$hash:19000:1:90:9:14:20000:\n");
         let bob = Lines::of(&texts, "bob").expect("text").expect("known");
         let mut members = Account::of(&bob, &texts).expect("an account").members(0o750);
         members.insert("privileged".into(), json!({"hashedPassword": ["$y$hash"]}));
         let (record, settings) = record(members.into());
-        assert_eq!(lines(&record, &settings, (1500, "/srv/bob"), &before), bob);
+        let without = self::texts("audio:x:29:\n", "audio:*::\n");
+        assert_eq!(lines(&record, &settings, (1500, "/srv/bob"), &without), bob);
     }
 
     #[test]

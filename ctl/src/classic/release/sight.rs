@@ -32,6 +32,8 @@ pub struct Sight {
     pub storage: PathBuf,
     /// What the account will be.
     pub lines: Lines,
+    /// The groups that list the account then.
+    member_of: Vec<String>,
     /// What is in the way, in sentences.
     pub wrong: Vec<String>,
     row: HomeRow,
@@ -65,6 +67,7 @@ impl Sight {
         let mut sight = Self {
             user: user.to_owned(),
             lines: account::lines(&record, &settings, (row.uid, &row.home), texts),
+            member_of: Vec::new(),
             host: host_record(user)?,
             number: None,
             measure: Measure::default(),
@@ -116,6 +119,9 @@ impl Sight {
         if let Some(number) = self.number {
             self.lines = account::lines(&self.record, &self.settings, (number, &self.row.home), texts);
         }
+        self.member_of = texts.groups_of(&self.user);
+        self.member_of.extend(self.lines.member_of.iter().cloned());
+        self.member_of.sort();
     }
 
     fn record_number(&self) -> Option<u32> {
@@ -128,7 +134,7 @@ impl Sight {
         let number = self.number.unwrap_or(uid);
         let changed = |own: u32| (own != number).then_some((own, number));
         let mut groups: Vec<u32> =
-            self.lines.member_of.iter().filter_map(|group| texts.number_of_group(group)).collect();
+            self.member_of.iter().filter_map(|group| texts.number_of_group(group)).collect();
         groups.push(gid);
         Terms { user: changed(uid), group: changed(gid), no_more_than: Some(Maker { uid, groups }) }
     }

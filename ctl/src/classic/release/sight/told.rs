@@ -57,7 +57,7 @@ impl Sight {
             "gid": self.number,
             "uidNow": self.row.uid,
             "passwd": self.lines.passwd,
-            "memberOf": self.lines.member_of,
+            "memberOf": self.member_of,
             "entries": self.measure.entries,
             "allocated": self.measure.allocated,
             "needed": self.needed,
@@ -88,8 +88,8 @@ impl Sight {
         lines.push(format!(
             "  /etc/passwd, shadow, group and gshadow get lines of {user}, with the home's password"
         ));
-        if !self.lines.member_of.is_empty() {
-            lines.push(format!("  it is in the groups {}", self.lines.member_of.join(", ")));
+        if !self.member_of.is_empty() {
+            lines.push(format!("  it is in the groups {}", self.member_of.join(", ")));
         }
         lines.push(format!(
             "  the home is kept at {}, until: homectl release {user} --discard-original",

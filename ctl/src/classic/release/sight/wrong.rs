@@ -23,8 +23,9 @@ impl Sight {
     fn wrong_account(&self, texts: &Texts) -> Vec<String> {
         let (user, mut wrong) = (&self.user, Vec::new());
         if texts.has(File::Passwd, user) {
-            wrong
-                .push(format!("/etc/passwd has a line of {user} already: remove it (userdel), or the home."));
+            wrong.push(format!(
+                "/etc/passwd has a line of {user} already: if nobody needs that account, userdel {user} (without -r, which deletes the folder)."
+            ));
         }
         if texts.has(File::Group, user) {
             wrong.push(format!("There is a group {user} already: rename it (groupmod -n), for the account has one of that name."));
