@@ -2,9 +2,9 @@
 
 mod back;
 
+use super::Outcome;
 use super::repair::confirmed;
-use super::{Outcome, deactivate};
-use crate::bus::Failure;
+use crate::bus::{Failure, Order};
 use crate::classic::etc::Etc;
 use crate::classic::here::is_known;
 use crate::classic::lines::Texts;
@@ -170,7 +170,7 @@ fn make(
         let copied = home.copy(note, &terms, &stop);
         home.leave();
         told = copied?;
-        closed(ctx, user)
+        closed(ctx.daemon.order("DeactivateHome", Order::Text(user)), user)
     };
     let mut here = Here { stop: &stop, ..at(ctx, user, &mut copy) };
     let reached = reach(&mut here, sight.note(ctx.now_usec));
@@ -233,10 +233,15 @@ fn text(failure: &Failure) -> &str {
     }
 }
 
-/// Closes a home that may be closed by now.
-fn closed(ctx: &Context<'_>, user: &str) -> Result<(), Failure> {
-    match deactivate::deactivate(ctx, user) {
+/// What became of the order to close a home, which may be closed by now. One that is busy is not waited for: whoever uses it may
+/// write, and has done so when it is free.
+fn closed(ordered: Result<(), Failure>, user: &str) -> Result<(), Failure> {
+    match ordered {
         Err(failure) if failure.is(Refusal::HomeNotActive) => Ok(()),
+        Err(failure) if failure.is(Refusal::HomeBusy) => Err(Failure::say(format!(
+            "{} What is written to it now is not in the copy. The home of {user} is as it was; run the same again.",
+            text(&failure)
+        ))),
         other => other,
     }
 }
@@ -308,6 +313,18 @@ fn stuck_words(stuck: Stuck, user: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_home_that_is_busy_is_not_waited_for() {
+        let refused = |refusal| Err(Failure::Refused(refusal, "It is in use.".to_owned()));
+        assert_eq!(closed(Ok(()), "bob"), Ok(()));
+        assert_eq!(closed(refused(Refusal::HomeNotActive), "bob"), Ok(()));
+        let busy = closed(refused(Refusal::HomeBusy), "bob").expect_err("is in use");
+        assert!(
+            text(&busy).contains("It is in use.") && text(&busy).contains("run the same again"),
+            "{busy:?}"
+        );
+    }
 
     #[test]
     fn all_is_as_it_was_where_all_was_taken_back() {

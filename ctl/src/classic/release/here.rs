@@ -144,8 +144,10 @@ impl Here<'_> {
                 note.inode =
                     Some(make_beside(&note.beside).map_err(say("making the folder of the account"))?);
                 self.notes.write(&note).map_err(say("noting the folder of the account"))?;
+                let before = openings(self.daemon, self.user);
                 (self.copy)(&note)?;
-                self.compared = openings(self.daemon, self.user);
+                refuse_opened(self.user, (before.as_deref(), openings(self.daemon, self.user).as_deref()))?;
+                self.compared = before;
                 Ok(())
             }
             Step::TakeLines => self.take_lines(&note),
@@ -250,6 +252,17 @@ fn openings(daemon: &dyn Daemon, user: &str) -> Option<String> {
     };
     let all = record.get("status").and_then(Value::as_object);
     Some(all.into_iter().flat_map(|all| all.values()).map(of).collect())
+}
+
+/// What was written behind the comparison is in no copy. Before it was copied, and after it was closed.
+fn refuse_opened(user: &str, openings: (Option<&str>, Option<&str>)) -> Result<(), Failure> {
+    match openings {
+        (Some(before), Some(after)) if before == after => Ok(()),
+        // Or homed does not say.
+        _ => Err(Failure::say(format!(
+            "{user} has logged in while the home was copied. The home is as it was; run the same again."
+        ))),
+    }
 }
 
 fn folder(note: &Released) -> Folder {
@@ -364,6 +377,14 @@ mod tests {
         assert!(refuse_group_taken(&bob, &texts).is_ok());
         assert!(refuse_group_taken(&bob, &group("users:x:100:\n")).is_ok());
         assert!(refuse_group_taken(&bob, &group("others:x:1500:\n")).is_err());
+    }
+
+    #[test]
+    fn a_login_while_it_is_copied_is_seen() {
+        assert!(refuse_opened("bob", (Some("7"), Some("7"))).is_ok());
+        for openings in [(Some("7"), Some("8")), (None, None), (Some("7"), None)] {
+            assert!(refuse_opened("bob", openings).is_err(), "{openings:?}");
+        }
     }
 
     #[test]
