@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fchown, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, fchmod, fchown, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
@@ -15,17 +15,17 @@ use crate::measure::too_many;
 use crate::trail::{Trail, WITHIN};
 
 /// Removes a name of a folder, with all that is in it, however deep, and what nobody may change (`chattr +i`). One that is not
-/// there is none.
+/// there is none. Nothing that is mounted is gone into.
 ///
 /// # Errors
-/// What the kernel says. What was removed before is removed.
+/// [`Error::Mounted`], or what the kernel says. What was removed before is removed.
 pub fn remove_tree(folder: BorrowedFd, name: &std::ffi::OsStr) -> Result<(), Error> {
     remove(folder, name.as_encoded_bytes(), Path::new(name))
 }
 
 /// Removes a name of a target, with all that is in it. One that is not there is none.
 pub(crate) fn remove(folder: BorrowedFd, name: &[u8], path: &Path) -> Result<(), Error> {
-    let mut trail = Trail::new(folder, WITHIN)?;
+    let mut trail = Trail::new(folder, WITHIN | ResolveFlags::NO_XDEV)?;
     let mut waiting: Vec<(Vec<u8>, Vec<Name>)> = Vec::new();
     step(&mut trail, &mut waiting, name, path)?;
     while let Some((_, names)) = waiting.last_mut() {
@@ -52,6 +52,8 @@ fn step(
     let found = match trail.find(name) {
         Ok(found) => found,
         Err(Errno::NOENT) => return Ok(()),
+        // What is mounted there is somebody else's.
+        Err(Errno::XDEV) => return Err(Error::Mounted { path: trail.path_of(name) }),
         Err(errno) => return Err(at(path, "remove it from the target")(errno)),
     };
     let look = Look::at(&found).map_err(at(path, "look at it in the target"))?;
