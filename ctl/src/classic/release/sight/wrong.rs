@@ -101,7 +101,7 @@ impl Sight {
             ));
         } else if let Some(first) = self.around.processes.first() {
             let count = self.around.processes.len();
-            wrong.push(format!("{count} processes run as {user}, such as {first}. End them: loginctl terminate-user {user}, or pkill -u"));
+            wrong.push(format!("{count} processes run as {user}, such as {first}. End them: loginctl terminate-user {user}, or pkill -u {uid}"));
         }
         wrong
     }
