@@ -16,6 +16,7 @@ mod walk;
 
 pub use removal::remove_tree;
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -92,29 +93,39 @@ pub struct Copied {
     pub lost: Vec<Lost>,
     /// How often something was lost.
     pub lost_count: u64,
+    /// All of it, as far as [`MOST_LOST`] goes.
+    all_lost: HashSet<Lost>,
 }
+
+/// So much that was lost is known by its path: on another file system each file may lose its flags.
+const MOST_LOST: usize = 1_000_000;
 
 impl Copied {
     /// Whether a difference to the source is one that was told as [`Copied::lost`]: no other copy would be without it.
     pub fn explains(&self, difference: &Difference) -> bool {
-        let of = |lost: &Lost| match (&lost.what, &difference.what) {
-            (Loss::Flags, What::Flags(..)) | (Loss::Link, What::Links) => true,
-            (Loss::Attribute(lost), What::Attribute(name)) => lost == name,
-            _ => false,
+        let what = match &difference.what {
+            What::Flags(..) => Loss::Flags,
+            What::Links => Loss::Link,
+            What::Attribute(name) => Loss::Attribute(name.clone()),
+            _ => return false,
         };
-        self.lost.iter().any(|lost| lost.path == difference.path && of(lost))
+        self.all_lost.contains(&Lost { path: difference.path.clone(), what })
     }
 
     pub(crate) fn lose(&mut self, path: &Path, what: Loss) {
         self.lost_count += 1;
+        let lost = Lost { path: path.to_owned(), what };
         if self.lost.len() < Names::MOST {
-            self.lost.push(Lost { path: path.to_owned(), what });
+            self.lost.push(lost.clone());
+        }
+        if self.all_lost.len() < MOST_LOST {
+            self.all_lost.insert(lost);
         }
     }
 }
 
 /// Something that a file has, and that its copy could not be given.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lost {
     /// Which file.
     pub path: PathBuf,
@@ -123,7 +134,7 @@ pub struct Lost {
 }
 
 /// What a copy may have to do without.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Loss {
     /// Inode flags (`chattr`).
     Flags,
@@ -178,4 +189,24 @@ fn opened(folder: BorrowedFd) -> Result<std::os::fd::OwnedFd, Error> {
 /// Whether a name directly in the top is left alone.
 pub(crate) fn spared(except: &[&OsStr], name: &[u8]) -> bool {
     except.iter().any(|spared| spared.as_encoded_bytes() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_explains_a_difference_however_much_it_was() {
+        let mut copied = Copied::default();
+        let path = |number: usize| PathBuf::from(number.to_string());
+        let count = Names::MOST * 2;
+        (0..count).for_each(|number| copied.lose(&path(number), Loss::Flags));
+        copied.lose(&path(0), Loss::Attribute("user.note".to_owned()));
+        let explains = |path, what| copied.explains(&Difference { path, what });
+        assert!((0..count).all(|number| explains(path(number), What::Flags(1, 0))));
+        assert!(!explains(path(count), What::Flags(1, 0)) && !explains(path(0), What::Links));
+        assert!(explains(path(0), What::Attribute("user.note".to_owned())));
+        assert!(!explains(path(1), What::Attribute("user.note".to_owned())));
+        assert_eq!((copied.lost.len(), copied.lost_count), (Names::MOST, count as u64 + 1));
+    }
 }
