@@ -53,14 +53,14 @@ fn an_account_becomes_a_home_with_its_password_and_an_account_again() -> Result<
     assert_eq!(told["record"]["memberOf"], serde_json::json!(["audio", "staff2"]));
     assert_eq!(machine.check(ACCOUNT)?, account);
     // What a home of that kind cannot have is told before anything is copied, with a way to have it.
-    machine.check("touch /home/bob/shared; setfacl -m u:nobody:r /home/bob/shared")?;
-    let said = machine.refused("convert bob --dry-run", "", "")?;
-    assert!(
-        said.contains("access control lists") && said.contains("--luks-extra-mount-options=acl"),
-        "{said}"
-    );
-    machine.done("convert bob --dry-run --luks-extra-mount-options=acl", "", "")?;
-    machine.check("rm /home/bob/shared")?;
+    machine.check("touch /home/bob/with-acl; setfacl -m u:nobody:r /home/bob/with-acl")?;
+    let seen = machine.homectl(&format!("convert bob --dry-run {CHEAP}"), "", "")?;
+    let is_told = ["access control lists", "--luks-extra-mount-options=acl"]
+        .iter()
+        .all(|words| seen.stdout.contains(words));
+    assert!(seen.status != 0 && is_told, "{}{}", seen.stdout, seen.stderr);
+    machine.done(&format!("convert bob --dry-run {CHEAP} --luks-extra-mount-options=acl"), "", "")?;
+    machine.check("rm /home/bob/with-acl")?;
 
     // Not while its user is there, nor with another's password.
     machine.console().login("bob", "correcthorse")?;

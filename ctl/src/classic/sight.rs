@@ -101,6 +101,7 @@ impl Sight {
         wrong.extend(self.wrong_account(texts));
         wrong.extend(self.wrong_groups(texts));
         wrong.extend(self.wrong_folder(texts));
+        wrong.extend(self.wrong_lists(ctx));
         wrong.extend(self.wrong_moment(ctx));
         wrong.extend(self.wrong_room());
         self.wrong = wrong;

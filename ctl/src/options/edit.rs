@@ -93,8 +93,8 @@ pub struct Draft {
     pub names: TokenWish,
     /// Whether a recovery key is wanted, if that was said.
     pub recovery_key: Option<bool>,
-    /// Whether the size was set, so that the home has to be resized.
-    pub resizes: bool,
+    /// The size as it was given, so that the home has to be resized.
+    pub resizes: Option<String>,
 }
 
 impl Draft {

@@ -8,6 +8,7 @@ use crate::bus::{Failure, Order, Who};
 use crate::context::Context;
 use crate::identity::{self, Identity};
 use crate::new_keys::NewKeys;
+use crate::options::edit::disk_size;
 use crate::options::tokens::Meant;
 use crate::recovery_key::RecoveryKey;
 use records::credentials::Permitted;
@@ -28,6 +29,9 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
             "{option}= says how a home is made: one that is there keeps what it has. Nothing was changed. \
              To set it for other machines, which the home is not on yet: --match=other {option}=…"
         )));
+    }
+    if let Some(size) = ctx.draft.resizes.as_deref().filter(|size| !size.ends_with('%')) {
+        disk_size(size).map_err(|why| nothing_changed(format!("--disk-size={size}: {why}")))?;
     }
     let (mut start, mut credentials) = fetch(ctx, arguments)?;
     let name = start.user().as_str().to_owned();
@@ -115,7 +119,7 @@ fn change(
         }
         sent => sent?,
     }
-    if ctx.draft.resizes && !ctx.settings.offline {
+    if ctx.draft.resizes.is_some() && !ctx.settings.offline {
         resize(ctx, &name, credentials)?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use crate::classic::lines::Texts;
 use crate::classic::{around, here};
 use crate::context::Context;
 use indicatif::BinaryBytes;
-use records::{Storage, uid};
+use records::{Record, Sections, Storage, uid};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -98,7 +98,6 @@ impl Sight {
                  containers as a rule: find {home} -uid {first}; remove the containers (podman system reset), or move them away."
             ));
         }
-        wrong.extend(self.wrong_lists());
         if let Some(first) = self.measure.unreadable.first.first() {
             wrong.push(format!("{}/{} cannot be read.", home, first.display()));
         }
@@ -106,13 +105,14 @@ impl Sight {
     }
 
     /// Access control lists, where the home is not mounted with them.
-    fn wrong_lists(&self) -> Option<String> {
+    pub(super) fn wrong_lists(&self, ctx: &Context<'_>) -> Option<String> {
         let first = self.measure.with_acl.first.first()?;
-        let word = |name: &str| self.members.get(name).and_then(Value::as_str);
-        let is_btrfs =
-            self.kind == Storage::Luks && word("fileSystemType").is_none_or(|kind| kind == "btrfs");
-        let has_them =
-            word("luksExtraMountOptions").is_some_and(|all| all.split(',').any(|option| option == "acl"));
+        let record = Record::from_value(Value::Object(self.members.clone()), Sections::EMBEDDED).ok()?;
+        let settings = record.on(&ctx.machine);
+        let is_btrfs = self.kind == Storage::Luks
+            && settings.file_system_type.as_deref().is_none_or(|kind| kind == "btrfs");
+        let options = settings.luks_extra_mount_options.unwrap_or_default();
+        let has_them = options.split(',').any(|option| option == "acl");
         (is_btrfs && !has_them).then(|| {
             format!(
                 "Files in {} have access control lists, acl(5) (the first is {}), and homes with btrfs are mounted without them: \

@@ -76,12 +76,13 @@ impl Draft {
         }
         let (member, amount) = match percent(value) {
             Some(share) => ("diskSizeRelative", share?),
-            None => ("diskSize", disk_size(value)?),
+            // Who makes a home gets what there is of a larger size.
+            None => ("diskSize", wished(value)?),
         };
         let layer = self.layer(Place::MatchedThis);
         layer.insert(member.to_owned(), json!(amount));
         layer.insert("rebalanceWeight".to_owned(), json!(0));
-        self.resizes = true;
+        self.resizes = Some(value.to_owned());
         Ok(())
     }
 
@@ -210,16 +211,26 @@ pub fn is_blob_name(name: &str) -> bool {
 /// Sizes that homes can have, in bytes: 5 MiB to 5 TiB, as the daemon takes them.
 const POSSIBLE: std::ops::RangeInclusive<u64> = 5 << 20..=5 << 40;
 
-/// A size as `resize` and `--disk-size=` take it: `min` is 0, `max` the largest number without another meaning.
+/// A size that a home can be given, as `resize` takes it.
 pub fn disk_size(text: &str) -> Result<u64, String> {
+    match wished(text)? {
+        bytes if matches!(bytes, 0 | MOST) || POSSIBLE.contains(&bytes) => Ok(bytes),
+        _ => {
+            Err("a home can have 5M to 5T (min and max are the smallest and the largest possible now)"
+                .to_owned())
+        }
+    }
+}
+
+/// `max`: the largest number without another meaning.
+const MOST: u64 = u64::MAX - 1;
+
+/// A size as `--disk-size=` takes it; `min` is 0.
+fn wished(text: &str) -> Result<u64, String> {
     match text {
         "min" => Ok(0),
-        "max" => Ok(u64::MAX - 1),
-        text => match size(text)? {
-            bytes if bytes == 0 || POSSIBLE.contains(&bytes) => Ok(bytes),
-            _ => Err("a home can have 5M to 5T (min and max are the smallest and the largest possible now)"
-                .to_owned()),
-        },
+        "max" => Ok(MOST),
+        text => size(text),
     }
 }
 
