@@ -5,7 +5,7 @@
 
 mod special;
 
-pub use special::{disk_size, is_blob_name};
+pub use special::{disk_size, is_blob_name, wished};
 
 use super::cards::CardWish;
 use super::entries::{put_own_entries, take_own_entries};

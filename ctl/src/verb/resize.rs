@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::bus::{Failure, Order};
 use crate::context::Context;
-use crate::options::edit::disk_size;
+use crate::options::edit::wished;
 
 /// Stands for the size the record has.
 pub const AS_IN_RECORD: u64 = u64::MAX;
@@ -17,7 +17,8 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
                 "resize takes no percentage; for one there is: homectl update --disk-size=",
             ));
         }
-        Some(text) => disk_size(text).map_err(|why| Failure::say(format!("{text}: {why}")))?,
+        // The daemon says what is possible.
+        Some(text) => wished(text).map_err(|why| Failure::say(format!("{text}: {why}")))?,
     };
     ctx.start_agent();
     let name = arguments[0];

@@ -211,7 +211,7 @@ pub fn is_blob_name(name: &str) -> bool {
 /// Sizes that homes can have, in bytes: 5 MiB to 5 TiB, as the daemon takes them.
 const POSSIBLE: std::ops::RangeInclusive<u64> = 5 << 20..=5 << 40;
 
-/// A size that a home can be given, as `resize` takes it.
+/// A size that a home can be given.
 pub fn disk_size(text: &str) -> Result<u64, String> {
     match wished(text)? {
         bytes if matches!(bytes, 0 | MOST) || POSSIBLE.contains(&bytes) => Ok(bytes),
@@ -225,8 +225,8 @@ pub fn disk_size(text: &str) -> Result<u64, String> {
 /// `max`: the largest number without another meaning.
 const MOST: u64 = u64::MAX - 1;
 
-/// A size as `--disk-size=` takes it; `min` is 0.
-fn wished(text: &str) -> Result<u64, String> {
+/// A size as `--disk-size=` and `resize` take it; `min` is 0.
+pub fn wished(text: &str) -> Result<u64, String> {
     match text {
         "min" => Ok(0),
         "max" => Ok(MOST),
