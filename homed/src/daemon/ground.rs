@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Whatever the answer changes is asked before it is taken: a call about a home that is not open, the end of a worker, storage
-//! that was seen to come or go. A file system that hangs keeps that one event waiting for [`BOUND`] (for a verb that is about to read: longer), and nothing else. When
-//! it answers in the end, the loop hears so.
+//! that was seen to come or go. A file system that hangs keeps that one event waiting for [`BOUND`], longer where a verb is about
+//! to read, and nothing else. When it answers in the end, the loop hears so.
 
 use super::answers::{Answers, Asker, Mounts, Question, folder};
 use super::aside::{self, Gate};

@@ -25,7 +25,9 @@ pub trait Backend {
 
     /// What security keys and smart cards are asked with, as far as the storage says so to who has no key of it. It is nobody's
     /// word: a hint whom to ask.
-    fn questions(&self) -> Vec<Question>;
+    fn questions(&self) -> Vec<Question> {
+        Vec::new()
+    }
 
     /// Unmounts the home and closes what is below.
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure>;
@@ -45,22 +47,34 @@ pub trait Backend {
     fn examine(&self, wish: &Examination<'_>, steps: &mut dyn Steps) -> Result<Examined, Failure>;
 
     /// Whether the home is open, and its storage cannot be read: its disk was pulled out.
-    fn has_lost_its_disk(&self) -> bool;
+    fn has_lost_its_disk(&self) -> bool {
+        false
+    }
 
     /// `None`: it has no key that could be taken out of memory.
-    fn locks(&self) -> Option<&dyn Locks>;
+    fn locks(&self) -> Option<&dyn Locks> {
+        None
+    }
 
     /// `None`: its size is nobody's to choose.
-    fn resizes(&self) -> Option<&dyn Resizes>;
+    fn resizes(&self) -> Option<&dyn Resizes> {
+        None
+    }
 
     /// `None`: its space needs no care.
-    fn tends(&self) -> Option<&dyn Tends>;
+    fn tends(&self) -> Option<&dyn Tends> {
+        None
+    }
 
     /// `None`: what it was like cannot be kept.
-    fn keeps(&self) -> Option<&dyn Keeps>;
+    fn keeps(&self) -> Option<&dyn Keeps> {
+        None
+    }
 
     /// `None`: there is nothing that could be rebuilt.
-    fn mends(&self) -> Option<&dyn Mends>;
+    fn mends(&self) -> Option<&dyn Mends> {
+        None
+    }
 }
 
 /// Storage whose key can be out of memory while the home stays mounted.

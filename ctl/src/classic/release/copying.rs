@@ -93,7 +93,7 @@ impl<'a, 'c> Opened<'a, 'c> {
         self.refuse_different(&to, terms, &copied, stop)?;
         if self.measure_until(terms, stop)?.state != before.state {
             return Err(Failure::say(format!(
-                "{} was changed while it was copied. The home is as it was; run the same again, which goes on from here.",
+                "{} was changed while it was copied. The home is as it was; run the same again.",
                 self.folder.display()
             )));
         }

@@ -15,13 +15,9 @@ use super::parts::tree::{self, Ids};
 use super::parts::unmount;
 use super::traces::Traces;
 use super::whereabouts::{Clues, Kernel, Standing};
-use super::{
-    Backend, HomeDirectory, Keeps, Locks, Mends, NewHome, Opened, Opening, Resized, Resizes, Spec, Tends,
-    Vault,
-};
+use super::{Backend, HomeDirectory, NewHome, Opened, Opening, Resized, Resizes, Spec, Vault};
 use crate::job::{Context, Failure, Force, Seen, Size, Step, Steps, refuse};
 use crate::sys::durable;
-use records::questions::Question;
 use records::signature::Vouched;
 use records::{Record, Refusal, Secret};
 use rustix::fs::Mode;
@@ -118,11 +114,6 @@ impl Backend for Folder {
         Ok(Box::new(OpenFolder { home, spec: self.spec.clone(), variety: self.variety, vouched: None }))
     }
 
-    /// Its record is read by whoever opens the folder.
-    fn questions(&self) -> Vec<Question> {
-        Vec::new()
-    }
-
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
         temporary::sweep(&self.spec.image)?;
         steps.enter(Step::Unmount)?;
@@ -169,28 +160,8 @@ impl Backend for Folder {
         Ok(found)
     }
 
-    fn has_lost_its_disk(&self) -> bool {
-        false
-    }
-
-    fn locks(&self) -> Option<&dyn Locks> {
-        None
-    }
-
     fn resizes(&self) -> Option<&dyn Resizes> {
         self.variety.limits().map(|_| self as &dyn Resizes)
-    }
-
-    fn tends(&self) -> Option<&dyn Tends> {
-        None
-    }
-
-    fn keeps(&self) -> Option<&dyn Keeps> {
-        None
-    }
-
-    fn mends(&self) -> Option<&dyn Mends> {
-        None
     }
 }
 
@@ -242,7 +213,7 @@ impl Opened for OpenFolder {
     }
 }
 
-fn binding(spec: &Spec) -> Map<String, Value> {
+pub fn binding(spec: &Spec) -> Map<String, Value> {
     let all = json!({
         "storage": spec.storage.as_str(),
         "imagePath": spec.image,

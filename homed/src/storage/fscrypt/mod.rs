@@ -11,18 +11,17 @@
 //! the top of what is mounted always among it, so an open home cannot be locked; closed, nothing of it can be read.
 
 use super::examined::{Examination, Examined, FileSystem, Header, Image, Inside, Looked, Unlocked};
-use super::folder::{self, remove, temporary};
+use super::folder::{self, binding, remove, temporary};
 use super::kind::{Kind, Parts};
 use super::parts::bound;
 use super::parts::unmount;
-use super::{Backend, Keeps, Locks, Mends, NewHome, Opened, Opening, Resizes, Spec, Standing, Tends};
+use super::{Backend, NewHome, Opened, Opening, Spec, Standing};
 use crate::job::{Context, Failure, Force, Seen, Step, Steps, refuse};
 use crate::sys::durable;
 use crate::sys::fscrypt::{self as kernel, Folder, Name};
 use opened::OpenFscrypt;
-use records::questions::Question;
 use records::{Record, Refusal, Secret, Storage};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 
@@ -136,11 +135,6 @@ impl Backend for Fscrypt {
         Ok(Box::new(OpenFscrypt::new(&self.spec, Encrypted { directory, name }, unlocked, key)?))
     }
 
-    /// Its record is read by whoever opens the folder.
-    fn questions(&self) -> Vec<Question> {
-        Vec::new()
-    }
-
     fn close(&self, force: Force, steps: &mut dyn Steps) -> Result<(), Failure> {
         temporary::sweep(&self.spec.image)?;
         steps.enter(Step::Unmount)?;
@@ -155,7 +149,14 @@ impl Backend for Fscrypt {
         }
         match lent::forget(&self.spec, steps) {
             // Its disk is gone, or somebody has moved it: nothing of it is mounted any more.
-            Err(_) if self.open_folder().is_err() => Ok(()),
+            Err(failure) if self.open_folder().is_err() => {
+                steps.warn(format!(
+                    "The home is closed, and its folder is not where it was: its key may stay in the kernel until that file system \
+                     is unmounted everywhere ({}). Nothing is lost.",
+                    failure.text()
+                ));
+                Ok(())
+            }
             done => done,
         }
     }
@@ -184,30 +185,6 @@ impl Backend for Fscrypt {
             Err(failure) => found.image = Image::Unreadable(failure.text().to_owned()),
         }
         Ok(found)
-    }
-
-    fn has_lost_its_disk(&self) -> bool {
-        false
-    }
-
-    fn locks(&self) -> Option<&dyn Locks> {
-        None
-    }
-
-    fn resizes(&self) -> Option<&dyn Resizes> {
-        None
-    }
-
-    fn tends(&self) -> Option<&dyn Tends> {
-        None
-    }
-
-    fn keeps(&self) -> Option<&dyn Keeps> {
-        None
-    }
-
-    fn mends(&self) -> Option<&dyn Mends> {
-        None
     }
 }
 
@@ -260,13 +237,4 @@ fn no_size<T>() -> Result<T, Failure> {
         "A home of this kind cannot be given a size: it has what is free on the disk it lies on. Leave --disk-size= out, or \
          choose --storage=luks, or --storage=subvolume on btrfs (which encrypts nothing).",
     )
-}
-
-fn binding(spec: &Spec) -> Map<String, Value> {
-    let all = json!({
-        "storage": spec.storage.as_str(),
-        "imagePath": spec.image,
-        "homeDirectory": spec.home_directory,
-    });
-    all.as_object().cloned().unwrap_or_default()
 }

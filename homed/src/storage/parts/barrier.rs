@@ -22,9 +22,14 @@ pub fn leave_out(directory: impl AsFd, mounted: &Mounted) -> io::Result<()> {
 /// Has it ask again, unless it is mounted otherwise by wish.
 pub fn restore(directory: impl AsFd, mounted: &Mounted, wished: &[Setting]) -> io::Result<()> {
     match asking(mounted, wished) {
-        Asking::LeftOut => mount::reconfigure(directory, &setting("1")),
+        Asking::LeftOut => ask_again(directory),
         Asking::Never | Asking::Yes => Ok(()),
     }
+}
+
+/// Has it ask again, whatever it is mounted with.
+pub fn ask_again(directory: impl AsFd) -> io::Result<()> {
+    mount::reconfigure(directory, &setting("1"))
 }
 
 /// Whether it does, and whether it was told not to.

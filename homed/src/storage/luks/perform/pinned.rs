@@ -229,8 +229,12 @@ impl Here<'_, '_> {
         let root = open_root(device, &mounted)?;
         let mapped = Mapped::adopt(&device.name)?;
         let deadline = self.deadline;
-        // Nobody waits any more: nobody would thaw it.
-        let unless_late = || if deadline.left().is_zero() { file::thaw(&root) } else { Ok(()) };
+        let asks = barrier::asking(&mounted, &[]) == barrier::Asking::Yes;
+        // Nobody waits any more: nobody would thaw it, nor have it ask for barriers again.
+        let unless_late = || match deadline.left().is_zero() {
+            true => file::thaw(&root).and_then(|()| if asks { barrier::ask_again(&root) } else { Ok(()) }),
+            false => Ok(()),
+        };
         let frozen = within(deadline, Late::Leave, || {
             durable::sync_file_system(&root)?;
             match file::freeze(&root) {
@@ -238,7 +242,7 @@ impl Here<'_, '_> {
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
                 other => other?,
             }
-            if barrier::asking(&mounted, &[]) == barrier::Asking::Yes {
+            if asks {
                 file::thaw(&root)?;
                 barrier::leave_out(&root, &mounted)?;
                 file::freeze(&root)?;
@@ -255,15 +259,20 @@ impl Here<'_, '_> {
 
     /// Lets it go on, if it is frozen.
     fn thaw(&mut self, device: &Device) -> Result<(), Failure> {
-        let root = match (self.root.take(), elsewhere(device)?.first()) {
+        let mounts = elsewhere(device)?;
+        let root = match (self.root.take(), mounts.first()) {
             (Some(root), _) => root,
             (None, Some(mounted)) => open_root(device, mounted)?,
             (None, None) => return Ok(()),
         };
         self.frozen = Frozen::No;
-        let thawed = within(Deadline::after(CLOSING), Late::Leave, || match file::thaw(root) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            other => other,
+        let thawed = within(Deadline::after(CLOSING), Late::Leave, || {
+            match file::thaw(&root) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                other => other?,
+            }
+            // It goes on as before, and a power cut must cost it as little as before.
+            mounts.first().map_or(Ok(()), |mounted| barrier::restore(&root, mounted, &self.spec.extra))
         });
         thawed.during("thawing the file system of the home")
     }
