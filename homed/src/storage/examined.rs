@@ -107,8 +107,19 @@ pub struct Header {
     pub slots: usize,
     /// Whether some of them are marked as being changed.
     pub marked: bool,
-    /// Whether it has a record.
-    pub has_record: bool,
+    /// The record beside the key slots.
+    pub record: Beside,
+}
+
+/// Whether there is a record beside the key slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// There is one.
+    There,
+    /// There should be one.
+    Missing,
+    /// This kind of storage has no place for one.
+    Nowhere,
 }
 
 /// What a key has opened.

@@ -10,7 +10,7 @@
 //! record beside the keys: the one in the home is all there is besides the host's. The kernel keeps the keys of what is open,
 //! the top of what is mounted always among it, so an open home cannot be locked; closed, nothing of it can be read.
 
-use super::examined::{Examination, Examined, FileSystem, Header, Image, Inside, Looked, Unlocked};
+use super::examined::{Beside, Examination, Examined, FileSystem, Header, Image, Inside, Looked, Unlocked};
 use super::folder::{self, binding, remove, temporary};
 use super::kind::{Kind, Parts};
 use super::parts::bound;
@@ -199,8 +199,13 @@ impl Fscrypt {
         found.image = Image::Folder;
         let all = slots::read(&folder.directory)?;
         let marked = keys::is_cut_short(&folder.directory)?;
-        found.header =
-            Some(Header { is_ours: true, is_newer: false, slots: all.len(), marked, has_record: false });
+        found.header = Some(Header {
+            is_ours: true,
+            is_newer: false,
+            slots: all.len(),
+            marked,
+            record: Beside::Nowhere,
+        });
         steps.enter(Step::Unlock)?;
         let Some(unlocked) = slots::unlock(&all, wish.keys, folder.name)? else {
             slots::untried(&all).into_iter().for_each(|why| steps.warn(why));

@@ -6,7 +6,7 @@ use super::read_only::{Looking, Source};
 use super::{file_system, header_copies, perform, record_token};
 use crate::job::{Failure, Seen, Step, Steps};
 use crate::storage::examined::{
-    Examination, Examined, FileSystem, Header, Image, Inside, Looked, Table, Unlocked,
+    Beside, Examination, Examined, FileSystem, Header, Image, Inside, Looked, Table, Unlocked,
 };
 use crate::storage::luks::spec::Spec;
 use crate::storage::luks::whereabouts::helper_name;
@@ -158,7 +158,10 @@ fn described(header: &mut HeaderCopy, spec: &Spec) -> Option<Header> {
         is_newer: header.is_newer(),
         marked: perform::keys::is_cut_short(&mut header.luks).ok()?,
         slots: slots.len(),
-        has_record: !header.luks.tokens(record_token::KIND).is_empty(),
+        record: match header.luks.tokens(record_token::KIND).is_empty() {
+            true => Beside::Missing,
+            false => Beside::There,
+        },
     })
 }
 

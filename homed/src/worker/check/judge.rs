@@ -1,7 +1,7 @@
 //! What was seen, judged: facts in, findings out. No IO.
 
 use crate::job::{Known, Seen};
-use crate::storage::examined::{Examined, FileSystem, Headers, Image, Looked, Table};
+use crate::storage::examined::{Beside, Examined, FileSystem, Headers, Image, Looked, Table};
 use records::health::{Finding, Kind};
 use records::signature::Vouched;
 
@@ -164,7 +164,7 @@ fn copies(facts: &Facts) -> Vec<Finding> {
         all.push(Finding::plain(Kind::HostRecordOlder));
     }
     let readable = facts.examined.header.as_ref().filter(|header| header.is_ours);
-    if readable.is_some_and(|header| !header.has_record) {
+    if readable.is_some_and(|header| header.record == Beside::Missing) {
         all.push(Finding::plain(Kind::HeaderRecordMissing));
     }
     match &facts.header {

@@ -6,7 +6,7 @@ use super::copies::vouched;
 use super::first::First;
 use super::{Looked, state, steps::Reporter};
 use crate::job::{Failure, Job, Known, Seen, Step};
-use crate::storage::examined::{Examination, Examined};
+use crate::storage::examined::{Beside, Examination, Examined};
 use crate::storage::{self, HomeDirectory, Spec};
 use crate::sys::durable;
 use crate::token::{self, Offer};
@@ -75,7 +75,7 @@ fn open_home(directory: &std::path::Path) -> Result<Record, String> {
 
 /// The record in the header, where there is one and a key reached it.
 fn header_record(examined: &Examined) -> Option<Result<Record, String>> {
-    let has_record = examined.header.as_ref().is_some_and(|header| header.has_record);
+    let has_record = examined.header.as_ref().is_some_and(|header| header.record == Beside::There);
     examined.unlocked.as_ref().filter(|_| has_record).map(|unlocked| unlocked.record.clone())
 }
 

@@ -19,7 +19,7 @@ fn sound() -> Facts {
                 is_newer: false,
                 slots: 1,
                 marked: false,
-                has_record: true,
+                record: Beside::There,
             }),
             unlocked: Some(Unlocked { key: 0, slot: 0, record: Ok(record) }),
             inside: Some(Looked::At(inside)),
@@ -42,6 +42,17 @@ fn wrong(change: impl FnOnce(&mut Facts)) -> Vec<Kind> {
     change(&mut facts);
     let wrong = |finding: &Finding| finding.kind.severity() != records::health::Severity::Sound;
     judge(&facts).iter().filter(|finding| wrong(finding)).map(|finding| finding.kind).collect()
+}
+
+/// Each check of an encrypted folder told of a record that is missing, and advised a repair.
+#[test]
+fn what_has_no_place_for_a_record_beside_its_keys_lacks_none() {
+    let encrypted_folder = |f: &mut Facts| {
+        f.examined.image = Image::Folder;
+        (f.examined.table, f.examined.headers, f.header) = (None, None, None);
+        header(f).record = Beside::Nowhere;
+    };
+    assert_eq!(wrong(encrypted_folder), []);
 }
 
 fn header(facts: &mut Facts) -> &mut Header {
@@ -126,7 +137,7 @@ const CASES: &[(Change, &[Kind])] = &[
     (|f| f.header = Some(Copy::Unreadable(String::new())), &[Kind::HeaderRecordUnreadable]),
     (
         |f| {
-            header(f).has_record = false;
+            header(f).record = Beside::Missing;
             f.header = None;
         },
         &[Kind::HeaderRecordMissing],
