@@ -67,7 +67,7 @@ impl Builder {
         self
     }
 
-    /// Which Debian it is. (A machine with a screen is Debian stable.)
+    /// Which Debian it is, and which kernel. (A machine with a screen is Debian stable.)
     pub fn suite(mut self, suite: Suite) -> Self {
         self.suite = suite;
         self
@@ -170,7 +170,10 @@ impl Machine {
             self.command("systemctl is-system-running --wait || :").timeout(BOOT).check()?;
         }
         if self.settings.shared.is_some() && self.settings.hardware == Hardware::Process {
-            self.check("mount -t hostfs none /mnt -o hostfs=/mnt/shared")?;
+            // With the old kernel the option has no name.
+            self.check(
+                "mount -t hostfs none /mnt -o hostfs=/mnt/shared || mount -t hostfs none /mnt -o /mnt/shared",
+            )?;
         }
         Ok(())
     }

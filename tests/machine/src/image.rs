@@ -38,6 +38,18 @@ pub enum Suite {
     Stable,
     /// The same with systemd, PAM, polkit and OpenSSH of Debian testing; the kernel is the same.
     Testing,
+    /// Debian stable with the kernel of Debian 12, Linux 6.1: the oldest that homed is tried on. It boots four times slower.
+    OldKernel,
+}
+
+impl Suite {
+    /// What its kernel is told besides. The old one can only trace its processes, which is slow.
+    pub(crate) fn kernel_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Stable | Self::Testing => &["seccomp=on"],
+            Self::OldKernel => &[],
+        }
+    }
 }
 
 impl Image {
@@ -50,11 +62,13 @@ impl Image {
     pub fn file_of(self, suite: Suite) -> Result<PathBuf> {
         match suite {
             Suite::Stable => self.on(&Base { folder: folder()?, tree: tree()? }),
-            Suite::Testing => {
-                let folder = testing()?;
-                self.on(&Base { tree: folder.join("made/tree"), folder })
-            }
+            Suite::Testing => self.on_made(testing()?),
+            Suite::OldKernel => self.on_made(old_kernel()?),
         }
+    }
+
+    fn on_made(self, folder: PathBuf) -> Result<PathBuf> {
+        self.on(&Base { tree: folder.join("made/tree"), folder })
     }
 
     /// The image's file for a machine with a screen, built if it is not there.
@@ -99,6 +113,14 @@ pub fn tree() -> Result<PathBuf> {
     Ok(tree)
 }
 
+/// The root tree that the kernel of that Debian's machine runs in, built if it is not there.
+pub fn tree_of_kernel(suite: Suite) -> Result<PathBuf> {
+    match suite {
+        Suite::Stable | Suite::Testing => tree(),
+        Suite::OldKernel => Ok(old_kernel()?.join("made/tree")),
+    }
+}
+
 /// The folder of all that this recipe makes.
 pub fn folder() -> Result<PathBuf> {
     Ok(cache::folder()?.join(recipe::digest()))
@@ -133,10 +155,24 @@ fn testing() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// The folder of the old kernel: `made/tree` has it and its modules, built if it is not there.
+fn old_kernel() -> Result<PathBuf> {
+    let folder = folder()?.join(format!("old-kernel-{}", recipe::old_kernel_digest()));
+    let base = tree()?;
+    cache::once(&folder.join("made"), |partial| {
+        let log = folder.join("build.log");
+        eprintln!("machine: adding the kernel of Debian 12, once (see {})", log.display());
+        let recipe = folder.join("recipe");
+        recipe::write_old_kernel(&recipe)?;
+        run(Command::new("sh").arg(recipe.join("build.sh")).arg(&base).arg(partial), &log)
+    })?;
+    Ok(folder)
+}
+
 /// The folder with systemd's integration tests, as the package of that Debian has them.
 pub fn upstream_tests(suite: Suite) -> Result<PathBuf> {
     let name = match suite {
-        Suite::Stable => "stable",
+        Suite::Stable | Suite::OldKernel => "stable",
         Suite::Testing => "testing",
     };
     Ok(testing()?.join("made/units").join(name).join("usr/lib/systemd/tests"))

@@ -198,8 +198,13 @@ impl Builder {
     fn launch(&self, image: &Path, wreck: &Wreck, lines: &[PathBuf]) -> Result<Vec<OsString>> {
         let script = image::folder()?.join("recipe/launch.sh");
         let shared = self.shared.clone().unwrap_or_default();
-        let mut words: Vec<OsString> =
-            vec![script.into(), image::tree()?.into(), wreck.path().into(), image.into(), shared.into()];
+        let mut words: Vec<OsString> = vec![
+            script.into(),
+            image::tree_of_kernel(self.suite)?.into(),
+            wreck.path().into(),
+            image.into(),
+            shared.into(),
+        ];
         words.extend(self.kernel_arguments().into_iter().map(OsString::from));
         let lines = lines.iter().enumerate();
         words.extend(lines.map(|(number, line)| format!("ssl{number}=tty:{}", line.display()).into()));
@@ -208,10 +213,11 @@ impl Builder {
 
     fn kernel_arguments(&self) -> Vec<String> {
         let fixed = "ubd0=/mnt/machine/disk.cow,/mnt/base root=/dev/ubda rw con=null con0=null,fd:1 ssl=null \
-            seccomp=on uml_dir=/tmp/ panic=-1 loglevel=7 no_console_suspend TERM=dumb systemd.show_status=0 \
+            uml_dir=/tmp/ panic=-1 loglevel=7 no_console_suspend TERM=dumb systemd.show_status=0 \
             systemd.tty.term.console=dumb systemd.tty.term.ttyS0=dumb systemd.tty.term.ttyS1=dumb \
             init=/usr/lib/machine/init";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
+        arguments.extend(self.suite.kernel_arguments().iter().map(|word| (*word).to_owned()));
         arguments.push(format!("mem={}M", self.memory));
         arguments.extend(self.own_arguments());
         arguments

@@ -31,6 +31,9 @@ const SCREEN: [(&str, &str); 5] = [
 /// What makes Debian testing of it.
 const TESTING: [(&str, &str); 1] = [("build.sh", include_str!("../image/testing/build.sh"))];
 
+/// What gives it an older kernel.
+const OLD_KERNEL: [(&str, &str); 1] = [("build.sh", include_str!("../image/old-kernel/build.sh"))];
+
 /// What the machine with a desktop has besides.
 const DESKTOP: [(&str, &str); 2] = [
     ("packages", include_str!("../image/desktop/packages")),
@@ -50,6 +53,11 @@ pub fn screen_digest() -> String {
 /// The digest of what makes Debian testing of it.
 pub fn testing_digest() -> String {
     digest_of(&TESTING)
+}
+
+/// The digest of what gives it an older kernel.
+pub fn old_kernel_digest() -> String {
+    digest_of(&OLD_KERNEL)
 }
 
 /// The digest of what the machine with a desktop has besides.
@@ -81,6 +89,11 @@ pub fn write_screen(folder: &Path) -> Result<()> {
 /// Puts those that make Debian testing of it into `folder`.
 pub fn write_testing(folder: &Path) -> Result<()> {
     write_files(folder, &TESTING)
+}
+
+/// Puts those that give it an older kernel into `folder`.
+pub fn write_old_kernel(folder: &Path) -> Result<()> {
+    write_files(folder, &OLD_KERNEL)
 }
 
 /// Puts those of the machine with a desktop into `folder`.

@@ -102,7 +102,7 @@ fn parse(words: &[String]) -> Wanted {
 
 fn name(suite: Suite) -> &'static str {
     match suite {
-        Suite::Stable => "stable",
+        Suite::Stable | Suite::OldKernel => "stable",
         Suite::Testing => "testing",
     }
 }
