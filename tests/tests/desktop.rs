@@ -1,8 +1,11 @@
 //! Sessions of a desktop, locked: they are not seen and get no key. Under X with a server that is root's, in a service of its
-//! own, as display managers have it; and under a Wayland compositor that a greeter has started.
+//! own, as display managers have it; with one that the user has started herself, in her own session; and under a Wayland compositor
+//! that a greeter has started.
 //!
 //! Not in the usual run, which has no desktop on its disk: `cargo test -p homed-tests --test desktop`.
 
+#[path = "desktop/startx.rs"]
+mod startx;
 #[path = "desktop/wayland.rs"]
 mod wayland;
 #[path = "desktop/x.rs"]
@@ -19,10 +22,12 @@ const TIMES: usize = 10;
 /// How long a session may take to start on a processor that is computed.
 const BOUND: Duration = Duration::from_secs(400);
 
-/// A session on the virtual terminal 7, all green, whose shell has the keyboard.
+/// alice's session, all green, whose shell has the keyboard.
 struct Session<'a> {
     machine: &'a Ours,
     screen: &'a Screen<'a>,
+    /// Its virtual terminal.
+    at: &'a str,
     /// What is pressed to get there.
     keys: &'a str,
 }
@@ -46,26 +51,38 @@ impl Session<'_> {
 
         machine.check("homectl lock alice")?;
         println!("{}", machine.check("cat /run/homed/hushed/alice; ps -e -o pid,stat,args | tail -n 40")?);
-        let ours = screen.await_front(|front| front != "tty7")?;
-        screen.await_text(&ours, "Password:")?;
+        let ours = self.await_prompt()?;
         for time in 0..TIMES {
-            screen.await_front(|front| front != "tty7")?;
+            self.await_prompt()?;
             screen.hurry(self.keys)?;
             let early = screen.look()?;
             "zqzq".chars().try_for_each(|letter| screen.hurry(&letter.to_string()))?;
             let late = screen.look()?;
             ensure!(green(&early) + green(&late) == 0, "attempt {time}: the session was seen");
         }
-        let ours = screen.await_front(|front| front != "tty7")?;
+        self.await_prompt()?;
         let log = machine.check("journalctl -q -o cat -u homed-prompt")?;
-        ensure!(log.contains("somebody came to tty7, where the session of alice is locked"), "{log}");
+        let noticed = format!("somebody came to {}, where the session of alice is locked", self.at);
+        ensure!(log.contains(&noticed), "{log}");
         screen.await_text(&ours, "Password:")?;
         screen.press("ctrl-u")?;
-        screen.write("correcthorse\n")?;
-        screen.await_front(|front| front == "tty7")?;
-        until_green(screen)?;
+        self.comes_back()
+    }
+
+    /// The prompt in front, and where it is.
+    fn await_prompt(&self) -> Result<String> {
+        let ours = self.screen.await_front(|front| front != self.at)?;
+        self.screen.await_text(&ours, "Password:")?;
+        Ok(ours)
+    }
+
+    /// Unlocked, it is as before, and what was typed meanwhile has not come.
+    fn comes_back(&self) -> Result<()> {
+        self.screen.write("correcthorse\n")?;
+        self.screen.await_front(|front| front == self.at)?;
+        self.is_seen()?;
         self.does("history > /tmp/history", "-s /tmp/history")?;
-        let history = machine.check("cat /tmp/history")?;
+        let history = self.machine.check("cat /tmp/history; rm /tmp/history")?;
         ensure!(history.contains("touch /tmp/there") && !history.contains('z'), "{history}");
         Ok(())
     }

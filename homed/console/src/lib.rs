@@ -10,5 +10,5 @@ mod sys;
 pub use font::Font;
 pub use front::{BEFORE, EMPTY, FRONT, OURS, in_front, number};
 pub use keys::{NO_TABLE, dead, making};
-pub use note::{HUSHED, text_of_line, text_to_line};
+pub use note::{HUSHED, place_of_line, place_to_line, text_of_line, text_to_line};
 pub use sys::{Modes, State, Terminal, Typed};

@@ -20,6 +20,16 @@ pub fn text_of_line(line: &str) -> Option<(PathBuf, Modes)> {
     Some((device, before))
 }
 
+/// A virtual terminal on which the user is seen, and which is no session's: `place NUMBER`.
+pub fn place_to_line(number: u32) -> String {
+    format!("place {number}\n")
+}
+
+/// Reads such a line.
+pub fn place_of_line(line: &str) -> Option<u32> {
+    line.strip_prefix("place ")?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +39,8 @@ mod tests {
         let before = Modes { keyboard: 3, picture: 0 };
         let line = text_to_line(Path::new("/dev/tty2"), before);
         assert_eq!(text_of_line(line.trim_end()), Some(("/dev/tty2".into(), before)));
+        assert_eq!(place_of_line(place_to_line(8).trim_end()), Some(8));
+        assert_eq!((place_of_line("place x"), place_of_line("text /dev/tty2 3 0")), (None, None));
         assert_eq!((text_of_line("server 7 17 4096"), text_of_line("text /dev/tty2 x 0")), (None, None));
     }
 }

@@ -74,7 +74,8 @@ impl Modes {
     }
 }
 
-/// `vt_mode`: who is asked before another terminal comes to the front, and by which signals (none).
+/// `vt_mode`: who is asked before another terminal comes to the front, and by which signals: to leave, to come, a third that nothing
+/// uses.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 struct Switching {
@@ -258,6 +259,11 @@ impl Terminal {
     /// Whether a process has this virtual terminal and is asked before another comes to the front.
     pub fn has_owner(&self) -> io::Result<bool> {
         Ok(self.switching()?.mode != VT_AUTO)
+    }
+
+    /// The signal by which a process that has this virtual terminal is told that it has come to the front; 0: by none.
+    pub fn told_by(&self) -> io::Result<u32> {
+        Ok(u32::try_from(self.switching()?.signals[1]).unwrap_or(0))
     }
 
     /// Whether the kernel refuses to leave this one: nobody draws there, and nobody can be asked.

@@ -43,7 +43,7 @@ pub fn run(device: &str, users: &[String]) -> Ended<()> {
         match pam::authenticate(&user, device, &mut terminal) {
             Ok(()) => {
                 terminal.say(&texts::LINE_UNLOCKED.with("user", &user));
-                sessions::give_back(&user, 0);
+                sessions::give_back(&user, 0, false);
             }
             Err(_) if !terminal.waiting().contains(&user) => {
                 terminal.write("\n");

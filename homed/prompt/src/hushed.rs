@@ -1,5 +1,5 @@
-//! The text terminals that a worker has made deaf and blank for a lock: once more, where we were killed while we agreed
-//! to leave one. The kernel turns a terminal on again whose process has gone.
+//! What a worker has noted of the terminals of users who are locked. The text terminals that it has made deaf and blank are made
+//! so once more, where we were killed while we agreed to leave one: the kernel turns a terminal on again whose process has gone.
 
 use console::{HUSHED, Modes, Terminal};
 use std::io;
@@ -15,6 +15,18 @@ pub fn again() {
             }
         }
     }
+}
+
+/// Who is seen at this virtual terminal, which is no session's: a user who is locked.
+pub fn who_is_at(vt: u32) -> Option<String> {
+    let notes = std::fs::read_dir(HUSHED).into_iter().flatten().flatten();
+    notes.filter_map(|note| note.file_name().into_string().ok()).find(|user| is_at(user, vt))
+}
+
+/// Whether this user is seen there.
+pub fn is_at(user: &str, vt: u32) -> bool {
+    let text = std::fs::read_to_string(Path::new(HUSHED).join(user)).unwrap_or_default();
+    text.lines().filter_map(console::place_of_line).any(|place| place == vt)
 }
 
 fn hush(device: &Path, before: Modes, note: &Path) -> io::Result<()> {

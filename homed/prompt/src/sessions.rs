@@ -1,5 +1,6 @@
 //! Who is asked on the bus: logind for sessions, the display manager, and the daemon for user records.
 
+use crate::vt;
 use std::collections::HashMap;
 use std::time::Duration;
 use zbus::{Connection, OwnedObjectPath, OwnedVariant};
@@ -70,12 +71,16 @@ async fn list() -> zbus::Result<Vec<Session>> {
 }
 
 /// Tells the user's lock screens that they have been answered, and brings the user's session at the seat to the
-/// front: the one on that virtual terminal, if it is the user's. Whether there is one.
-pub fn give_back(user: &str, before: u32) -> bool {
+/// front: the one on that virtual terminal, if it is the user's. It is beside all sessions where `is_theirs` says so. Whether
+/// there is one.
+pub fn give_back(user: &str, before: u32, is_theirs: bool) -> bool {
     let own: Vec<Session> = all().into_iter().filter(|session| session.user == user).collect();
     for session in &own {
         // A session that has ended needs nothing.
         let _ = zbus::block_on(call("UnlockSession", &session.id));
+    }
+    if is_theirs {
+        return vt::activate(before).is_ok();
     }
     to_give_back(&own, before).inspect(|session| activate(session)).is_some()
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How long whoever is in front may take to let go of the screen.
 const SWITCHING: Duration = Duration::from_millis(1500);
+/// The same where who should let go of it is frozen, most likely: somebody has come there during the lock.
+const FROZEN: Duration = Duration::from_millis(300);
 /// A dialog that ended too early is begun again after this.
 const AGAIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// A terminal that has gone may be there again after this.
@@ -138,12 +140,14 @@ impl Supervisor {
         // Of what is in front, nobody who has no virtual terminal is.
         let Ok(front) = vt.in_front() else { return };
         let there = sessions.iter().find(|session| session.vt == front && session.class.starts_with("user"));
+        let there = there.map(|session| session.user.clone()).or_else(|| hushed::who_is_at(front));
         let shown = match there {
-            Some(session) if self.known.contains(&session.user) => {
+            Some(user) if self.known.contains(&user) => {
                 if !new && self.attempts.is_news(front) {
-                    eprintln!("somebody came to tty{front}, where the session of {} is locked", session.user);
+                    eprintln!("somebody came to tty{front}, where the session of {user} is locked");
                 }
-                vt.take_over(SWITCHING)
+                // Called before the lock, we are there before anything is frozen.
+                vt.take_over(if new { SWITCHING } else { FROZEN }, SWITCHING)
             }
             None if new => vt.show(SWITCHING),
             Some(_) | None => return,

@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at it.
 const GLANCE: Duration = Duration::from_millis(20);
-/// So long whoever owns a terminal may take to leave it before we agree in its place.
-const AGREEING: Duration = Duration::from_millis(300);
 /// Those that a person reaches with Ctrl-Alt-F7 to F12, above those where logind starts logins.
 const REACHED: std::ops::RangeInclusive<u32> = 7..=12;
 
@@ -67,14 +65,15 @@ impl Vt {
         self.await_front(patience, || {})
     }
 
-    /// The same where a session is in front that is frozen: who should agree may be frozen, too, and where its text is not to
-    /// be seen the kernel does not leave it. We agree then.
-    pub fn take_over(&mut self, patience: Duration) -> io::Result<()> {
+    /// The same where a session is in front that is frozen, or will be: who should agree may be frozen, too, and where its text is
+    /// not to be seen the kernel does not leave it. We agree then. `by_itself` is how long whoever is there may take before: an X
+    /// server in whose place we agree while it is about to leave does not find the screen again.
+    pub fn take_over(&mut self, by_itself: Duration, patience: Duration) -> io::Result<()> {
         let front = Terminal::numbered(self.in_front()?)?;
         let held = front.is_held()?;
         if held {
             front.ask_us(true)?;
-        } else if self.show(AGREEING).is_ok() {
+        } else if self.show(by_itself).is_ok() {
             return Ok(());
         }
         activate(self.number)?;

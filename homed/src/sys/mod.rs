@@ -32,6 +32,7 @@ pub mod loopdev;
 pub mod mapped_files;
 pub mod memory;
 pub mod mount;
+pub mod notices;
 pub mod oom;
 pub mod pageout;
 pub mod probe;

@@ -52,11 +52,22 @@ impl Process {
 
     /// Whether it was sent signals that it has not taken, because it stands still.
     pub fn has_signals_waiting(self) -> bool {
+        self.signals_waiting() != 0
+    }
+
+    /// Whether this one is among them.
+    pub fn has_waiting(self, signal: u32) -> bool {
+        (1..=64).contains(&signal) && self.signals_waiting() >> (signal - 1) & 1 == 1
+    }
+
+    /// A bit each, proc_pid_status(5): those of a thread, and those of the process.
+    fn signals_waiting(self) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        ["SigPnd:", "ShdPnd:"].iter().any(|name| {
+        let mask = |name: &str| {
             let mask = text.lines().find_map(|line| line.strip_prefix(name));
-            mask.is_some_and(|mask| mask.trim().bytes().any(|digit| digit != b'0'))
-        })
+            mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+        };
+        mask("SigPnd:") | mask("ShdPnd:")
     }
 
     /// The numbers of its descriptors, and what their links say. Nothing is opened: no file system of a stranger is asked.
@@ -152,6 +163,9 @@ mod tests {
         assert!(!process.has_signals_waiting());
         process.signal(Signal::USR1).expect("sent");
         assert!(process.has_signals_waiting());
+        let number = u32::try_from(Signal::USR1.as_raw()).expect("a number");
+        assert!(process.has_waiting(number));
+        assert!([0, number - 1, number + 1, 65].iter().all(|other| !process.has_waiting(*other)));
         process.signal(Signal::CONT).expect("goes on");
         assert!(!child.wait().expect("ended").success());
     }

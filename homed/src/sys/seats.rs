@@ -14,6 +14,8 @@ pub struct Session {
     pub terminal: Option<String>,
     /// The number of its virtual terminal, if it has one.
     pub vt: Option<u32>,
+    /// Whether it is in front at its seat, and so has the devices there.
+    pub active: bool,
     /// The number of its X display, if it is at a seat without virtual terminals.
     pub display: Option<u32>,
 }
@@ -37,6 +39,7 @@ fn parse(text: &str) -> Option<Session> {
         uid: value("UID")?.parse().ok()?,
         terminal: value("TTY"),
         vt,
+        active: value("ACTIVE").is_some_and(|active| active == "1"),
         display: value("DISPLAY")
             .filter(|_| vt.is_none() && value("SEAT").is_some())
             .and_then(|name| local(&name)),
@@ -54,12 +57,11 @@ mod tests {
 
     #[test]
     fn a_session_at_a_screen_on_a_line_and_on_none() {
-        let screen =
-            "# Private\nUID=60001\nUSER=alice\nTYPE=x11\nCLASS=user\nDISPLAY=:0\nVTNR=7\nSEAT=seat0\nTTY=\n";
-        let there = Session { uid: 60_001, terminal: None, vt: Some(7), display: None };
+        let screen = "# Private\nUID=60001\nUSER=alice\nACTIVE=1\nTYPE=x11\nCLASS=user\nDISPLAY=:0\nVTNR=7\nSEAT=seat0\nTTY=\n";
+        let there = Session { uid: 60_001, terminal: None, vt: Some(7), active: true, display: None };
         assert_eq!(parse(screen), Some(there));
         let line = parse("UID=1\nTYPE=tty\nCLASS=user-early\nTTY=ttyS0\nVTNR=0\n").expect("a session");
-        assert_eq!((line.terminal.as_deref(), line.vt), (Some("ttyS0"), None));
+        assert_eq!((line.terminal.as_deref(), line.vt, line.active), (Some("ttyS0"), None, false));
     }
 
     #[test]

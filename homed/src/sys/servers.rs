@@ -21,23 +21,40 @@ pub fn of_terminal(device: &Path) -> Vec<Process> {
     super::holders::all().filter_map(Process::of).filter(is_one).collect()
 }
 
+/// Those of these processes that are X servers, and the virtual terminals (numbers) that each has open: its own, and the one from
+/// which it was started.
+pub fn among(processes: impl Iterator<Item = Process>) -> Vec<(Process, Vec<u32>)> {
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let listening = listening(&table);
+    let server = |process: Process| {
+        let open = process.descriptors();
+        let listens = open.iter().any(|(_, file)| listening.contains(file));
+        listens.then(|| (process, terminals(open.iter().map(|(_, file)| file.as_path()))))
+    };
+    processes.filter_map(server).collect()
+}
+
+/// The numbers of the virtual terminals among these files.
+fn terminals<'a>(files: impl Iterator<Item = &'a Path>) -> Vec<u32> {
+    let number = |file: &Path| {
+        let name = file.strip_prefix("/dev").ok()?.to_str()?;
+        name.strip_prefix("tty")?.parse().ok().filter(|number| *number != 0)
+    };
+    files.filter_map(number).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// The X servers of a display that have no virtual terminal: those of other seats than the first. They are root's or the
 /// user's: anybody can listen under such a name, and have somebody else (the message bus) hold what listens.
 pub fn of_display(number: u32, user: u32) -> Vec<Process> {
     let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let own = format!("{SOCKETS}{number}");
     let listening = listening_at(&table, |name| name == own);
-    let has_terminal = |file: &Path| {
-        let name =
-            file.strip_prefix("/dev").ok().and_then(Path::to_str).and_then(|name| name.strip_prefix("tty"));
-        name.is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number != 0))
-    };
     let is_one = |process: &Process| {
         let open = process.descriptors();
         process.pid != 1
             && process.uid().is_some_and(|uid| uid == 0 || uid == user)
             && open.iter().any(|(_, file)| listening.contains(file))
-            && !open.iter().any(|(_, file)| has_terminal(file))
+            && terminals(open.iter().map(|(_, file)| file.as_path())).is_empty()
     };
     super::holders::all().filter_map(Process::of).filter(is_one).collect()
 }
@@ -77,6 +94,21 @@ mod tests {
     }
 
     #[test]
+    fn virtual_terminals_are_told_from_other_terminals() {
+        let open = [
+            "/dev/tty8",
+            "/dev/tty1",
+            "/dev/tty",
+            "/dev/tty0",
+            "/dev/ttyS1",
+            "/dev/pts/2",
+            "/dev/tty8",
+            "pipe:[3]",
+        ];
+        assert_eq!(terminals(open.iter().map(Path::new)), [1, 8]);
+    }
+
+    #[test]
     fn the_server_of_a_display_without_a_terminal_is_found() {
         use std::os::linux::net::SocketAddrExt;
         use std::os::unix::net::{SocketAddr, UnixListener};
@@ -86,6 +118,9 @@ mod tests {
         let listener = UnixListener::bind_addr(&address).expect("listens");
         let found: Vec<u32> = of_display(number, own).iter().map(|process| process.pid).collect();
         assert!(found.contains(&std::process::id()), "{found:?}");
+        let processes = || [std::process::id(), 1].into_iter().filter_map(Process::of);
+        let among: Vec<u32> = among(processes()).iter().map(|(process, _)| process.pid).collect();
+        assert_eq!(among, [std::process::id()]);
         assert!(of_display(number + 1, own).is_empty());
         drop(listener);
         assert!(of_display(number, own).is_empty());

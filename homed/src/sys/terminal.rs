@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 pub use console::{
-    BEFORE, EMPTY, FRONT, HUSHED, Modes, Terminal, Typed, in_front, text_of_line, text_to_line,
+    BEFORE, EMPTY, FRONT, HUSHED, Modes, Terminal, Typed, in_front, place_of_line, place_to_line,
+    text_of_line, text_to_line,
 };
 
 /// devices.txt in the kernel's documentation: the major numbers of pseudo-terminals, of both kinds.

@@ -1,16 +1,16 @@
-//! The note about what was changed of a locked user's terminals, so that it can be given back by another worker than the one
-//! that changed it: `/run/homed/hushed/USER`, a line each. It is written before the change.
+//! The note about a locked user's terminals: what was changed of them, so that it can be given back by another worker than the one
+//! that changed it, and where the user is seen beside the session's own, for the prompt: `/run/homed/hushed/USER`, a line each. It is written before the change.
 
 use crate::sys::devices::Opened;
 use crate::sys::running::Process;
-use crate::sys::terminal::{HUSHED, Modes, text_of_line, text_to_line};
+use crate::sys::terminal::{HUSHED, Modes, place_of_line, place_to_line, text_of_line, text_to_line};
 use records::UserName;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Something that was changed.
+/// Something that was changed, or is to be known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hushed {
     /// A text terminal, and how it was.
@@ -19,6 +19,8 @@ pub enum Hushed {
     Server(Process, u32),
     /// A graphics card that a process may not draw on for now.
     Screen(Opened),
+    /// A virtual terminal of an X server that the user has started beside the session's own: nothing was changed.
+    Place(u32),
 }
 
 /// What was changed for a user so far.
@@ -66,6 +68,7 @@ impl Hushed {
         match self {
             Self::Text(device, before) => text_to_line(device, *before),
             Self::Server(server, vt) => format!("server {} {vt}\n", server.to_line().trim_end()),
+            Self::Place(vt) => place_to_line(*vt),
             Self::Screen(opened) => {
                 format!("screen {} {}\n", opened.process.to_line().trim_end(), opened.number)
             }
@@ -75,6 +78,9 @@ impl Hushed {
     fn parse(line: &str) -> Option<Self> {
         if let Some((device, before)) = text_of_line(line) {
             return Some(Self::Text(device, before));
+        }
+        if let Some(vt) = place_of_line(line) {
+            return Some(Self::Place(vt));
         }
         let (kind, rest) = line.split_once(' ')?;
         let (process, number) = rest.rsplit_once(' ')?;
@@ -103,11 +109,12 @@ mod tests {
             Hushed::Text("/dev/tty2".into(), Modes { keyboard: 3, picture: 0 }),
             Hushed::Server(process, 7),
             Hushed::Screen(Opened { process, number: 12 }),
+            Hushed::Place(8),
         ];
         let text: String = all.iter().map(Hushed::line).collect();
         let again: Vec<Hushed> = text.lines().filter_map(Hushed::parse).collect();
         assert_eq!(again, all);
-        let broken = ["text /dev/tty2 3", "server 7 17", "screen x 17 4", "", "else 1 2 3"];
+        let broken = ["text /dev/tty2 3", "server 7 17", "screen x 17 4", "", "else 1 2 3", "place"];
         assert!(broken.iter().all(|line| Hushed::parse(line).is_none()));
     }
 }

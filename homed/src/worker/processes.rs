@@ -40,7 +40,7 @@ impl Processes {
         let note = folder().join(user.as_str());
         std::fs::write(&note, "").during("noting that the home is locked")?;
         let mut processes = Self { note, uid, stopped: BTreeSet::new(), kept: false };
-        super::front::clear(uid, || {
+        super::front::clear(user, uid, || {
             // Without it an empty terminal comes.
             let _ = asked::ask(user);
         });
@@ -118,9 +118,12 @@ fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {
     };
     terminals::forget_typed(note, uid);
     terminals::give_screens_back(note);
+    let fronts = terminals::forget_visits(uid, || asked::no_more(note));
     if let Some(slice) = Slice::of(uid) {
         slice.thaw(Deadline::after(THAWING)).during("letting the user's processes go on")?;
     }
+    // Who is in her way there now has agreed before.
+    fronts.into_iter().for_each(|vt| drop(super::front::bring(vt)));
     terminals::give_back(note);
     let own: BTreeSet<_> = holders::of_user(uid).into_iter().filter_map(Process::of).collect();
     for process in text.lines().filter_map(Process::from_line).filter(|process| own.contains(process)) {

@@ -13,10 +13,12 @@
 //! Nobody is kept from changing terminals: whoever comes to one of these sees nothing and types nowhere, until the prompt
 //! takes the screen back. That holds while the prompt is dead, too. What was changed is noted (`hushed.rs`).
 
+use super::front;
 use super::hushed::{self, Hushed, Note};
 use crate::sys::bounded::{Deadline, Late, within};
 use crate::sys::devices::{Kind, Opened};
 use crate::sys::holders;
+use crate::sys::notices::Notices;
 use crate::sys::running::{Process, Signal};
 use crate::sys::seats::{self, Session};
 use crate::sys::servers;
@@ -35,6 +37,8 @@ const ARRIVING: Duration = Duration::from_millis(5);
 const MOST: usize = 100;
 /// Emptying a keyboard that others read as well may have to wait for them: not for longer than this.
 const EMPTYING: Duration = Duration::from_secs(1);
+/// How often a terminal is brought to the front that somebody else takes back.
+const TRIES: usize = 3;
 /// The number of no virtual terminal: a server at a seat that has none.
 const NO_TERMINAL: u32 = 0;
 /// A unit that the administrator has switched off is a link to that.
@@ -109,6 +113,36 @@ pub fn give_screens_back(note: &Path) {
     }
 }
 
+/// The X servers in the user's slice, which still stand, go on as if nobody had come to their terminals. Of those that have their
+/// devices from logind (`startx`, GDM) the notices of that are thrown away. One that has them by itself and was told that it has
+/// the screen takes it as soon as it goes on, wherever that is: it gets it. `no_more` has the prompt leave the screen to it. Which
+/// virtual terminals were in front, and are to be again.
+pub fn forget_visits(uid: u32, no_more: impl Fn()) -> Vec<u32> {
+    let mut fronts = Vec::new();
+    for (server, vt) in front::servers_in_slice(uid) {
+        let notices = Notices::to(server);
+        if front::is_in_front(vt) && notices.wait() {
+            // What was told last would be true.
+            no_more();
+            front::leave(vt);
+            fronts.push(vt);
+        }
+        let from_logind = notices.forget().unwrap_or(false);
+        if !from_logind && was_told(server, vt) {
+            no_more();
+            // The prompt may be about to take the screen back.
+            (0..TRIES).any(|_| front::bring(vt).unwrap_or(false));
+        }
+    }
+    fronts
+}
+
+/// Whether it was told that its virtual terminal has come to the front, and does not know that yet.
+fn was_told(server: Process, vt: u32) -> bool {
+    let signal = Terminal::numbered(vt).and_then(|terminal| terminal.told_by());
+    signal.is_ok_and(|signal| server.has_waiting(signal))
+}
+
 /// Gives the other terminals back as they were to the user whom this note about a locked home names.
 pub fn give_back(note: &Path) {
     let Some(user) = note.file_name() else { return };
@@ -117,7 +151,7 @@ pub fn give_back(note: &Path) {
         let _ = match hushed {
             Hushed::Text(device, modes) => restore(&device, modes),
             Hushed::Server(server, vt) => let_go_on(server, vt),
-            Hushed::Screen(_) => Ok(()),
+            Hushed::Screen(_) | Hushed::Place(_) => Ok(()),
         };
     }
     hushed::forget(user);
@@ -156,7 +190,7 @@ fn hush_server(note: &mut Note, session: &Session, uid: u32) -> io::Result<()> {
     if servers.is_empty() {
         return Ok(());
     }
-    if session.vt.is_some_and(super::front::is_in_front) {
+    if session.vt.is_some_and(front::is_in_front) {
         return Err(io::Error::other("it does not let go of the screen"));
     }
     for server in servers {
@@ -184,7 +218,7 @@ fn hush_screens(note: &mut Note, uid: u32) -> Vec<String> {
             }
         }
     }
-    if taken && let Err(error) = super::front::draw_again() {
+    if taken && let Err(error) = front::draw_again() {
         failed.push(format!("a picture may stay: {error}"));
     }
     failed
@@ -198,7 +232,7 @@ fn opened(uid: u32, hushed: &[Hushed], kind: Kind) -> Vec<Opened> {
     }
     own.extend(hushed.iter().filter_map(|hushed| match hushed {
         Hushed::Server(server, _) => Some(*server),
-        Hushed::Text(..) | Hushed::Screen(_) => None,
+        Hushed::Text(..) | Hushed::Screen(_) | Hushed::Place(_) => None,
     }));
     own.into_iter().flat_map(|process| Opened::by(process, kind)).collect()
 }

@@ -18,5 +18,5 @@ fn a_locked_session_under_x_is_not_seen_and_gets_no_key() -> Result<()> {
     let machine = machine()?;
     machine.command(SESSION).timeout(BOUND).check()?;
     let screen = machine.screen()?;
-    Session { machine: &machine, screen: &screen, keys: "ctrl-alt-f7" }.is_out_of_reach()
+    Session { machine: &machine, screen: &screen, at: "tty7", keys: "ctrl-alt-f7" }.is_out_of_reach()
 }

@@ -25,7 +25,7 @@ use crate::power::Wish;
 use crate::settings::Settings;
 use crate::sys::pam::{self, Conversation, Echo};
 use crate::vt::Front;
-use crate::{Ended, assigned, clock, keymap, locked, sessions, vt};
+use crate::{Ended, assigned, clock, hushed, keymap, locked, sessions, vt};
 use display::Display;
 use field::{Added, Field};
 use idle::Idle;
@@ -60,10 +60,12 @@ pub fn run(device: &str, before: u32) -> Ended<()> {
         let Some(user) = screen.chosen() else { return Ok(()) };
         screen.ahead = false;
         screen.people.ask_again();
+        // It is known as long as the user is locked.
+        let is_theirs = hushed::is_at(&user, before);
         match pam::authenticate(&user, device, &mut screen) {
             Ok(()) => {
                 screen.put_keymap_back();
-                if sessions::give_back(&user, before) {
+                if sessions::give_back(&user, before, is_theirs) {
                     // Before we are gone, and whoever was in front before us is brought there again.
                     vt::await_other(device, SWITCHING);
                 }
