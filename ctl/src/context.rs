@@ -135,6 +135,8 @@ pub struct Settings {
     pub undoes: Undoes,
     /// `--file-system`.
     pub file_system: bool,
+    /// `--closed-elsewhere`.
+    pub closed_elsewhere: bool,
     /// `--prompt-…` of `firstboot`.
     pub first_user: FirstUser,
     /// `--dry-run`, `SYSTEMD_HOME_DRY_RUN`.

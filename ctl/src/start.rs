@@ -202,7 +202,7 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         Tool::PromptShell => settings.first_user.shell = boolean(value).map_err(|rule| wrong(&rule))?,
         Tool::NoLegend => settings.legend = Legend::Hidden,
         Tool::NoAskPassword => settings.no_questions = true,
-        Tool::Identity => settings.identity = Some(value.to_owned()).filter(|path| !path.is_empty()),
+        Tool::Identity => settings.identity = unless_empty(value),
         Tool::Json => {
             settings.json = match value {
                 "pretty" => Json::Pretty,
@@ -239,15 +239,18 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         Tool::DiscardOriginal => settings.undoes = Undoes::Original,
         Tool::DryRun => settings.dry_run = true,
         Tool::FileSystem => settings.file_system = true,
-        Tool::KeyName => settings.key_name = Some(value.to_owned()).filter(|name| !name.is_empty()),
+        Tool::ClosedElsewhere => settings.closed_elsewhere = true,
+        Tool::KeyName => settings.key_name = unless_empty(value),
         Tool::Seize => settings.keep_signature = !boolean(value).map_err(|rule| wrong(&rule))?,
         Tool::Why => settings.why = Some(value.to_owned()),
         Tool::For => settings.for_usec = Some(span(value).map_err(|rule| wrong(&rule))?),
-        Tool::RecoveryKeyFile => {
-            settings.recovery_key_file = Some(value.to_owned()).filter(|path| !path.is_empty())
-        }
+        Tool::RecoveryKeyFile => settings.recovery_key_file = unless_empty(value),
     }
     Ok(())
+}
+
+fn unless_empty(value: &str) -> Option<String> {
+    Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
 fn draft(line: &CommandLine<'_>, now_usec: u64) -> Result<Draft, Failure> {

@@ -95,7 +95,7 @@ findings! {
     ImageUnreadable, Image, Broken, "The image cannot be read.", "Look at the disk it is on: journalctl --dmesg; restore the image from a backup.";
     ImageCutShort, Image, Wrong, "The image is shorter than its partition table says: its end was cut off.", "If the file system had been shrunk before, all is there: homectl repair USER. To see what is left: homectl rescue USER";
     ImageInUse, Image, Broken, "Another program or machine has the image open.", "Close it there first.";
-    ImageOpenElsewhere, Image, Broken, "Another machine has the home open, or was cut off while it had.", "Close it there. If that machine was cut off, or this is a copy: homectl repair USER";
+    ImageOpenElsewhere, Image, Broken, "Another machine has the home open, or was cut off while it had.", "Close it there. If it is not open there any more (that machine was cut off, or this is a copy): homectl repair --closed-elsewhere USER";
     ImageInHoles, Image, Note, "The disk has less room than the image may still need: writing into the home may fail.", "Free some space on that disk.";
     ImageCopiedOnWrite, Image, Note, "The disk's btrfs writes each change of the image to another place: the home is slower, and writing into it needs room on that disk.", "To end that, with the home closed, copy the image into a file made with: chattr +C";
     TablesSound, PartitionTable, Sound, "Both copies of the partition table are sound.", "";

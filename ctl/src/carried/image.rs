@@ -88,7 +88,8 @@ pub(super) fn locked(path: &Path, user: &str, machine: &Machine) -> Result<File,
             None => Ok(file),
             Some(opener) => Err(Failure::say(format!(
                 "Another machine has {} open: {}. A copy of it now would not be whole, so nothing was done. Close it there. \
-                 If that machine was cut off, or this is a copy, take its mark away: homectl repair {user}",
+                 If it is not open there any more (that machine was cut off, or this is a copy), have its mark taken away: \
+                 homectl repair --closed-elsewhere {user}",
                 path.display(),
                 opener.words(now())
             ))),

@@ -236,6 +236,8 @@ pub enum Tool {
     DryRun,
     /// `--file-system`.
     FileSystem,
+    /// `--closed-elsewhere`.
+    ClosedElsewhere,
     /// `--key-name=`.
     KeyName,
     /// `--seize=`.
@@ -268,7 +270,7 @@ impl Tool {
             Self::Move => &["send"],
             Self::Undo | Self::DiscardOriginal => &["convert", "release"],
             Self::Watch => &["status"],
-            Self::FileSystem => &["repair"],
+            Self::FileSystem | Self::ClosedElsewhere => &["repair"],
             Self::KeyName => &["add-signing-key"],
             _ => &[],
         }

@@ -103,6 +103,13 @@ pub const TOOL_ROWS: &[Row] = &[
         Tool::FileSystem,
         "repair: have the file system repaired by its own program too; damaged files may be lost",
     ),
+    row(
+        "closed-elsewhere",
+        None,
+        Nothing,
+        Tool::ClosedElsewhere,
+        "repair: the other machine that has the home marked as open has it not any more; take its mark away",
+    ),
     row("key-name", None, One("NAME"), Tool::KeyName, "Name for the signing key that is added"),
     row(
         "seize",

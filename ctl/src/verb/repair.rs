@@ -11,13 +11,17 @@ use serde_json::Value;
 const DRY_RUN: u64 = 1;
 /// Flag of `RepairHome`: the file system too.
 const FILE_SYSTEM: u64 = 2;
+/// Flag of `RepairHome`: the other machine that has marked the home as open has it not any more.
+const CLOSED_ELSEWHERE: u64 = 4;
 
 /// `repair USER`
 pub fn repair(ctx: &Context<'_>, names: &[&str]) -> Outcome {
     ctx.start_agent();
     let name = names[0];
     let mut credentials = offered(ctx, name);
-    let wanted = if ctx.settings.file_system { FILE_SYSTEM } else { 0 };
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    let settings = &ctx.settings;
+    let wanted = flag(settings.file_system, FILE_SYSTEM) | flag(settings.closed_elsewhere, CLOSED_ELSEWHERE);
     let before = ask(ctx, name, &mut credentials, wanted | DRY_RUN)?;
     let plan = actions(&before);
     let will = plan.iter().any(|line| line.starts_with("It will"));

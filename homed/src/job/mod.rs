@@ -180,6 +180,9 @@ pub struct Repair {
     pub dry_run: bool,
     /// Have the file system's own program repair it, which may throw damaged files away.
     pub file_system: bool,
+    /// Another machine that has marked the home as open has it not, and will not go on with what it had: its mark goes.
+    #[serde(default)]
+    pub closed_elsewhere: bool,
 }
 
 /// A record that takes another one's place.

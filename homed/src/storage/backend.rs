@@ -119,8 +119,9 @@ pub trait Keeps {
 
 /// Storage with layers that can be damaged, and rebuilt.
 pub trait Mends {
-    /// Rebuilds what can be rebuilt without a key; what it writes over goes to a file at `backup` first.
-    fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure>;
+    /// Rebuilds what can be rebuilt without a key; what it writes over goes to a file at `backup` first. What another machine
+    /// has marked as open is refused, or its mark taken away.
+    fn mend(&self, backup: &Path, there: There, steps: &mut dyn Steps) -> Result<Mended, Failure>;
 
     /// Keeps what a repair with a key may write over in a file at `backup`. It is refused while somebody has the storage open.
     fn keep(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure>;
@@ -142,6 +143,15 @@ pub trait Mends {
         vouched: Vouched,
         steps: &mut dyn Steps,
     ) -> Result<(), Failure>;
+}
+
+/// Whether another machine has the storage open that has marked it so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum There {
+    /// Nobody knows: it is left alone.
+    Unknown,
+    /// It has not, and will not go on with what it had: whoever has it repaired says so.
+    Closed,
 }
 
 /// Shows that a repair has kept what it may write over of tables, marks and headers: without it none opens a storage.

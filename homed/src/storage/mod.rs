@@ -29,7 +29,7 @@ pub mod whereabouts;
 
 pub use backend::{
     Backend, Keeps, Kept, Locks, Mended, Mends, NewHome, Opening, Resized, Resizes, Seal, Settled, Tends,
-    Unsealed,
+    There, Unsealed,
 };
 pub use home::{HomeDirectory, Own};
 use kind::{Kind, Parts};

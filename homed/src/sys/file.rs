@@ -2,12 +2,15 @@
 
 use super::mount::Mounted;
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, FlockOperation, IFlags, Mode, OFlags, ResolveFlags, StatxFlags,
-    XattrFlags,
+    Advice, AtFlags, FallocateFlags, FileType, FlockOperation, IFlags, Mode, OFlags, ResolveFlags,
+    StatxFlags, XattrFlags,
 };
 use rustix::io::Errno;
+use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::num::NonZeroU64;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Free and total space of a file system, in bytes, as an unprivileged user may use it.
@@ -224,6 +227,30 @@ pub fn read_past_memory(path: &Path) -> io::Result<()> {
     match rustix::fs::open(&path, flags, Mode::empty()) {
         Err(Errno::INVAL) => Ok(()),
         file => Ok(rustix::io::pread(file?, &mut Block([0; 4096]).0, 0).map(drop)?),
+    }
+}
+
+/// Reads bytes of an open file from where they are stored, and not from this machine's memory: another machine may have
+/// written them. Where that cannot be, what memory has of them is let go of first.
+pub fn read_stored(file: &File, at: u64, length: usize) -> io::Result<Vec<u8>> {
+    /// Bytes of what devices of all usual block sizes read at a time.
+    const BLOCK: u64 = 4096;
+    #[repr(align(4096))]
+    struct Blocks([u8; 2 * BLOCK as usize]);
+    let (begin, skipped) = (at - at % BLOCK, (at % BLOCK) as usize);
+    let mut blocks = Blocks([0; 2 * BLOCK as usize]);
+    let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let direct = rustix::fs::open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags, Mode::empty());
+    match direct.and_then(|direct| rustix::io::pread(direct, &mut blocks.0, begin)) {
+        Ok(read) => match blocks.0.get(skipped..skipped.saturating_add(length)) {
+            Some(bytes) if read >= skipped + length => Ok(bytes.to_vec()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        },
+        Err(_) => {
+            let _ = rustix::fs::fadvise(file, begin, NonZeroU64::new(2 * BLOCK), Advice::DontNeed);
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, at).map(|()| bytes)
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use super::activate::{Offered, Unlocked, proven_first, unlocked_with};
 use super::check::{judge, look};
 use super::heal::{self, Given};
 use super::{Looked, state, state::Backups, steps::Reporter};
-use crate::job::{Failure, Job, Known, Repair, Seen, Step, Steps};
-use crate::storage::{self, Backend, Kept, Opening, Spec, Then};
+use crate::job::{Failure, Job, Known, Repair, Seen, Step, Steps, refuse};
+use crate::storage::{self, Backend, Kept, Opening, Spec, Then, There};
 use records::health::{Finding, Kind, Report};
 use records::reconcile::Rule;
 use records::{Record, Refusal};
@@ -48,7 +48,7 @@ fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
         Kind::FirstHeaderDamaged | Kind::SecondHeaderDamaged | Kind::HeadersDiffer => {
             (Needs::Nothing, "write the encryption header anew from its sound copy")
         }
-        Kind::ImageOpenElsewhere => (Needs::Nothing, "take away the mark of another machine"),
+        Kind::ImageOpenElsewhere => (Needs::ClosedThere, "take away the mark of another machine"),
         Kind::StaleDevices => (Needs::Nothing, "close the devices of a killed run"),
         Kind::TemporaryImages => (Needs::Nothing, "delete unfinished images"),
         Kind::KeyChangeCutShort => (Needs::Key, "finish or take back the change of keys"),
@@ -105,6 +105,8 @@ enum Needs {
     Key,
     /// The explicit wish: it may throw damaged files away.
     Leave,
+    /// Another one: nothing on this machine can tell whether the home is open there.
+    ClosedThere,
 }
 
 /// Looks, rebuilds, and looks again.
@@ -120,12 +122,17 @@ pub fn repair<W: Write>(job: &Job, how: Repair, known: Known, steps: &mut Report
         let actions = planned(&before, how, facts.fit.is_some());
         return Ok((Report { findings: before, actions }.sorted(), None));
     }
+    let there = if how.closed_elsewhere { There::Closed } else { There::Unknown };
+    if let (Some(who), There::Unknown) = (&facts.examined.open_elsewhere, there) {
+        return refuse(Refusal::HomeInUse, open_there(who));
+    }
     drop(facts);
     let mut run = Run { known, backups: Backups::now(&job.record)?, kept: None, actions: Vec::new() };
     let backend = storage::backend(Spec::of(&job.record, &job.machine)?)?;
-    let without_key = before.iter().any(|finding| needs(finding) == Some(Needs::Nothing));
+    let is_without_key = |finding| matches!(needs(finding), Some(Needs::Nothing | Needs::ClosedThere));
+    let without_key = before.iter().any(is_without_key);
     if let Some(mends) = backend.mends().filter(|_| without_key) {
-        let mended = mends.mend(&run.backups.storage(&job.record), steps)?;
+        let mended = mends.mend(&run.backups.storage(&job.record), there, steps)?;
         run.actions.extend(mended.done);
         run.kept = mended.kept;
     }
@@ -243,12 +250,30 @@ fn done_for(finding: &Finding) -> String {
     format!("Done: {what}.")
 }
 
+/// Why nothing is repaired.
+fn open_there(who: &str) -> String {
+    format!(
+        "Another machine has the home open: {who}. Changed here meanwhile, it would be destroyed, so nothing was done. Close \
+         it there. If it is not open there any more (that machine was cut off, or this is a copy), add --closed-elsewhere: \
+         its mark is taken away then."
+    )
+}
+
 /// In words, what a repair of these findings would do.
 fn planned(findings: &[Finding], how: Repair, has_key: bool) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
+    let is_marked = findings.iter().any(|finding| needs(finding) == Some(Needs::ClosedThere));
+    if is_marked && !how.closed_elsewhere {
+        let what = mended_by(Kind::ImageOpenElsewhere).map_or("", |(_, what)| what);
+        all.push(format!(
+            "With --closed-elsewhere it would {what}, and do the rest. That is for a home that is not open there any more: \
+             nothing is done before."
+        ));
+        return all;
+    }
     for (needs, what) in findings.iter().filter_map(|finding| mended_by(finding.kind)) {
         let line = match needs {
-            Needs::Nothing => format!("It will {what}."),
+            Needs::Nothing | Needs::ClosedThere => format!("It will {what}."),
             Needs::Key if has_key => format!("It will {what}."),
             Needs::Key => format!("With the password it would {what}."),
             Needs::Leave if how.file_system && has_key => {
@@ -262,6 +287,7 @@ fn planned(findings: &[Finding], how: Repair, has_key: bool) -> Vec<String> {
     }
     let done = |finding: &&Finding| match needs(finding) {
         Some(Needs::Nothing) => !matches!(finding.kind, Kind::StaleDevices | Kind::TemporaryImages),
+        Some(Needs::ClosedThere) => true,
         Some(Needs::Key) => has_key,
         Some(Needs::Leave) => has_key && how.file_system,
         None => false,
@@ -281,12 +307,23 @@ mod tests {
         let findings =
             [Kind::FirstTableDamaged, Kind::HeaderRecordMissing, Kind::FileSystemErrors, Kind::ImageSound]
                 .map(Finding::plain);
-        let plan = |file_system, has_key| planned(&findings, Repair { dry_run: true, file_system }, has_key);
+        let how = |file_system| Repair { dry_run: true, file_system, closed_elsewhere: false };
+        let plan = |file_system, has_key| planned(&findings, how(file_system), has_key);
         let will = |plan: Vec<String>| plan.iter().filter(|line| line.starts_with("It will")).count();
         assert_eq!([plan(true, true), plan(false, true), plan(true, false)].map(will), [4, 3, 2]);
         assert!(plan(true, false)[0].contains("keep what it writes over first"));
         // Nothing is written over where devices are closed, or unfinished images deleted.
         let swept = [Kind::StaleDevices, Kind::TemporaryImages].map(Finding::plain);
-        assert_eq!(planned(&swept, Repair { dry_run: true, file_system: true }, true).len(), 2);
+        assert_eq!(planned(&swept, how(true), true).len(), 2);
+    }
+
+    #[test]
+    fn what_another_machine_has_open_is_a_wish_of_its_own() {
+        let findings = [Kind::ImageOpenElsewhere, Kind::FirstTableDamaged].map(Finding::plain);
+        let how = |closed_elsewhere| Repair { dry_run: true, file_system: true, closed_elsewhere };
+        let refused = planned(&findings, how(false), true);
+        assert!(refused.len() == 1 && refused[0].contains("--closed-elsewhere it would"), "{refused:?}");
+        assert_eq!(planned(&findings, how(true), true).len(), 3);
+        assert!(open_there("box").contains("open: box") && open_there("box").contains("--closed-elsewhere"));
     }
 }

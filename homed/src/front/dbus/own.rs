@@ -16,6 +16,8 @@ use zbus::wire::OwnedFd;
 const DRY_RUN: u64 = 1;
 /// Flag of `RepairHome`: have the file system repaired too.
 const FILE_SYSTEM: u64 = 2;
+/// Flag of `RepairHome`: the other machine that has marked the home as open has it not any more.
+const CLOSED_ELSEWHERE: u64 = 4;
 
 /// The object.
 pub struct Own(pub Arc<Front>);
@@ -48,10 +50,16 @@ impl Own {
         flags: u64,
     ) -> Result<String, Error> {
         let call = Call { connection, header: &header };
-        if flags & !(DRY_RUN | FILE_SYSTEM) != 0 {
-            return Err(Error::invalid("The flags that are known are 1 (dry run) and 2 (file system)."));
+        if flags & !(DRY_RUN | FILE_SYSTEM | CLOSED_ELSEWHERE) != 0 {
+            return Err(Error::invalid(
+                "The flags that are known are 1 (dry run), 2 (file system) and 4 (closed elsewhere).",
+            ));
         }
-        let how = Repair { dry_run: flags & DRY_RUN != 0, file_system: flags & FILE_SYSTEM != 0 };
+        let how = Repair {
+            dry_run: flags & DRY_RUN != 0,
+            file_system: flags & FILE_SYSTEM != 0,
+            closed_elsewhere: flags & CLOSED_ELSEWHERE != 0,
+        };
         let key = HomeKey::Name(user_name);
         let operation = Operation::Repair(key.clone(), how, self.0.offer(call, secret).await?);
         self.report(call, Rule::Polkit(action::UPDATE), key, operation).await

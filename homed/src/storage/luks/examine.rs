@@ -11,6 +11,7 @@ use crate::storage::examined::{
 use crate::storage::luks::spec::Spec;
 use crate::storage::luks::whereabouts::helper_name;
 use crate::storage::parts::gpt::{self, Copies};
+use crate::storage::parts::taken::{Anothers, Way};
 use crate::storage::parts::{image, mapped, mark, superblock};
 use crate::sys::{blockdev, file, loopdev, mount};
 use records::Refusal;
@@ -28,7 +29,7 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
         found.stale = stale(spec);
         // Held until the end, so that nobody begins to write while it is looked at. What is attached is another open
         // file: a loop device that goes a moment later than this process keeps nobody out.
-        held = found.stale.is_empty().then(|| image::hold(&spec.image));
+        held = found.stale.is_empty().then(|| header::take(spec, Way::Look, Anothers::Left));
         found.locked_elsewhere = held.as_ref().is_some_and(is_in_use);
     }
     let file = match image::open(&spec.image, image::Access::Read) {

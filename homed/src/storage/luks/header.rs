@@ -11,6 +11,7 @@ use crate::storage::luks::spec::Spec;
 use crate::storage::parts::gpt::{self, Copies, Table};
 use crate::storage::parts::image;
 use crate::storage::parts::mark::Spot;
+use crate::storage::parts::taken::{Anothers, Taker, Way};
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::Window;
 use crate::sys::{blockdev, memory, oom};
@@ -57,6 +58,12 @@ impl Place {
 /// Where the mark is in an image; one whose encrypted part is not found has none.
 pub fn spot(file: &File, spec: &Spec) -> Spot {
     locate(file, spec).map_or(Spot::before(0), |place| place.mark())
+}
+
+/// Takes the image for this run, with the lock on it.
+pub fn take(spec: &Spec, way: Way, anothers: Anothers) -> Result<File, Failure> {
+    let spot = |file: &File| spot(file, spec);
+    Taker { machine: &spec.machine, spot: &spot }.take(&spec.image, way, anothers)
 }
 
 /// Whether the first copy of an encryption header can be read.

@@ -12,18 +12,19 @@ use super::plan::sweep::Reach;
 use super::read_only::{Looking, Source};
 use crate::job::{Context, Failure, Step, Steps};
 use crate::storage::luks::spec::Spec;
-use crate::storage::parts::image;
-use crate::storage::{Kept, Mended, Opening};
+use crate::storage::parts::taken::{Anothers, Way};
+use crate::storage::{Kept, Mended, Opening, There};
 use records::Secret;
 use records::signature::Vouched;
 use std::path::Path;
 
 /// Rebuilds it.
-pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure> {
+pub fn mend(spec: &Spec, backup: &Path, there: There, steps: &mut dyn Steps) -> Result<Mended, Failure> {
     let mut done = sweep_all(spec, Reach::BareLoopsOfOthers)?;
-    let file = image::open(&spec.image, image::Access::Write)?;
+    let anothers = if there == There::Closed { Anothers::Left } else { Anothers::Refused };
+    let file = header::take(spec, Way::Write, anothers)?;
     let place = header::locate(&file, spec)?;
-    let mut on_image = OnImage::new(spec, &file, place, Some(backup));
+    let mut on_image = OnImage { there, ..OnImage::new(spec, &file, place, Some(backup)) };
     let stands = reach(&mut on_image, Wish::Rebuilt, steps)?;
     done.append(&mut on_image.done);
     if stands.resizing {
@@ -38,7 +39,7 @@ pub fn mend(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Mended,
 /// Keeps what a repair may write over once it has a key.
 pub fn keep(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure> {
     let mut done = sweep_all(spec, Reach::BareLoopsOfOthers)?;
-    let file = image::open(&spec.image, image::Access::Write)?;
+    let file = header::take(spec, Way::Write, Anothers::Refused)?;
     let place = header::locate(&file, spec)?;
     let mut on_image = OnImage::new(spec, &file, place, Some(backup));
     let stands = reach(&mut on_image, Wish::Kept, steps)?;
@@ -55,7 +56,7 @@ pub fn rescue(
 ) -> Result<(), Failure> {
     steps.enter(Step::Unlock)?;
     sweep(spec)?;
-    let file = image::hold(&spec.image)?;
+    let file = header::take(spec, Way::Look, Anothers::Refused)?;
     let place = header::locate(&file, spec)?;
     let mut header = HeaderCopy::read(&file, &place, spec)?;
     refuse_what_is_open(spec, header.luks.facts().during("reading the encryption header")?.uuid, None)?;

@@ -12,10 +12,11 @@
 
 use super::examined::{Examination, Examined};
 use super::parts::image::Blocks;
+use super::parts::taken::{Anothers, Way};
 use super::parts::{image, mapped, superblock};
 use super::{
     Backend, Keeps, Kept, Kind, Locks, Mended, Mends, NewHome, Opened, Opening, Parts, Resized, Resizes,
-    Seal, Settled, Tends, Unsealed,
+    Seal, Settled, Tends, There, Unsealed,
 };
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Snapshots, Step, Steps, refuse};
 use crate::sys::mount::{self, Found};
@@ -206,8 +207,8 @@ impl Keeps for Luks {
 }
 
 impl Mends for Luks {
-    fn mend(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure> {
-        mend::mend(&self.spec, backup, steps)
+    fn mend(&self, backup: &Path, there: There, steps: &mut dyn Steps) -> Result<Mended, Failure> {
+        mend::mend(&self.spec, backup, there, steps)
     }
 
     fn keep(&self, backup: &Path, steps: &mut dyn Steps) -> Result<Mended, Failure> {
@@ -237,11 +238,13 @@ impl Mends for Luks {
 /// The kernel lets go of the image, and of the lock on it, a moment after the loop device is gone.
 fn open_when_free(spec: &Spec) -> Result<std::fs::File, Failure> {
     let mut file = None;
-    wait_until(CLOSING, || match image::open(&spec.image, image::Access::Write) {
+    // Whose mark it is that goes is looked at when it does.
+    let take = || header::take(spec, Way::Write, Anothers::Left);
+    wait_until(CLOSING, || match take() {
         Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeInUse => Ok(false),
         other => other.map(|opened| file = Some(opened)).map(|()| true),
     })?;
-    file.map_or_else(|| image::open(&spec.image, image::Access::Write), Ok)
+    file.map_or_else(take, Ok)
 }
 
 /// The home's mount at its home directory, whatever lies over it; `None`: it is not mounted there from its encrypted device.
@@ -275,13 +278,13 @@ fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
 fn remove(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     sweep(spec)?;
     mapped::remove_stale(&spec.mapper_name())?;
-    if !image::unfinished(&spec.image, &spec.machine.id).is_empty() {
-        image::remove_unfinished(&spec.image, &spec.machine.id)?;
-    }
-    let file = match image::open(&spec.image, image::Access::Write) {
+    let file = match header::take(spec, Way::Write, Anothers::Refused) {
         Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeAbsent => None,
         other => Some(other?),
     };
+    if !image::unfinished(&spec.image, &spec.machine.id).is_empty() {
+        image::remove_unfinished(&spec.image, &spec.machine.id)?;
+    }
     steps.enter(Step::Delete)?;
     if let Some(device) = &file
         && blockdev::is_one(device).during("looking at the image")?

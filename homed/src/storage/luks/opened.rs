@@ -17,6 +17,7 @@ use crate::storage::parts::image;
 use crate::storage::parts::mapped::Mapped;
 use crate::storage::parts::mark;
 use crate::storage::parts::superblock::{self, FileSystem};
+use crate::storage::parts::taken::{self, Anothers};
 use crate::storage::parts::tree::{Device, PrivateMount};
 use crate::storage::{InOrder, KeyChange, Opened, Opening, Proof, Resized, Settlement, Vault, derive};
 use crate::sys::cryptsetup::{Facts, Luks};
@@ -50,6 +51,8 @@ pub struct LuksOpened {
     shown_as: Option<u32>,
     /// Whether it was marked as open before; `None`: it was not marked by this run.
     was_dirty: Option<bool>,
+    /// What it was marked with.
+    mark: mark::Written,
     /// Warnings of what was opened unasked.
     untold: Vec<String>,
     /// Another mount namespace has it mounted: nothing is attached a second time.
@@ -81,13 +84,12 @@ impl LuksOpened {
         }
         let taken_over = if how == Opening::Activate { pinned::pinned(spec)? } else { None };
         let way = if taken_over.is_some() { Way::TakeOver } else { Way::Write };
-        let access = match (&taken_over, writes) {
+        let image = match (&taken_over, writes) {
             // Its loop device has the lock.
-            (Some(_), _) => image::Access::Beside,
-            (None, true) => image::Access::Write,
-            (None, false) => image::Access::Read,
-        };
-        let image = image::open(&spec.image, access)?;
+            (Some(_), _) => image::open(&spec.image, image::Access::Beside),
+            (None, true) => header::take(spec, taken::Way::Write, Anothers::Refused),
+            (None, false) => image::open(&spec.image, image::Access::Read),
+        }?;
         let place = header::locate(&image, spec)?;
         if writes {
             mark::refuse_another(&image, place.mark(), &spec.machine)?;
@@ -112,6 +114,7 @@ impl LuksOpened {
             stands: Situation::begin(way, IsVouched::No),
             shown_as: None,
             was_dirty: None,
+            mark: mark::Written::default(),
             untold: Vec::new(),
             taken_over,
             image,

@@ -159,9 +159,13 @@ impl Opens for Looking<'_> {
             Step::Mount => self.mount_somehow(),
             Step::GoOn => Ok(()),
             Step::Show => self.put(),
-            Step::Mark | Step::Level | Step::TakeOver | Step::Check | Step::KeepKey => {
-                Err(Failure::fault("what is looked at is not changed"))
-            }
+            Step::LookAgain
+            | Step::Mark
+            | Step::ReadBack
+            | Step::Level
+            | Step::TakeOver
+            | Step::Check
+            | Step::KeepKey => Err(Failure::fault("what is looked at is not changed")),
         }
     }
 

@@ -30,24 +30,26 @@ pub use unfinished::{is_named_unfinished, remove_unfinished, sweep, sweep_arrivi
 pub enum Access {
     /// Looking: no lock, nothing is changed.
     Read,
-    /// Changing: with the lock.
-    Write,
     /// Changing what is attached, and so locked, already.
     Beside,
 }
 
-/// Opens an image that should exist.
+/// Opens an image that should exist. Who wants it for itself takes it: `taken.rs`.
 pub fn open(path: &Path, access: Access) -> Result<File, Failure> {
     match access {
         Access::Read => open_as(path, OFlags::RDONLY),
         Access::Beside => open_as(path, OFlags::RDWR),
-        Access::Write => locked(path, || open_as(path, OFlags::RDWR), lock),
     }
+}
+
+/// Opens an image that is to be changed, with the lock.
+pub(super) fn lock_to_write(path: &Path) -> Result<File, Failure> {
+    locked(path, || open_as(path, OFlags::RDWR), lock)
 }
 
 /// Opens an image that is only looked at, and keeps everybody else from writing to it meanwhile. Nothing of it, and no
 /// device of a killed run, is changed for that. `HomeInUse`: somebody has it open.
-pub fn hold(path: &Path) -> Result<File, Failure> {
+pub(super) fn lock_to_look(path: &Path) -> Result<File, Failure> {
     let lock =
         |image: &File, path: &Path| match file::lock(image).during(format!("locking {}", path.display()))? {
             file::Lock::Taken => Ok(()),
@@ -221,17 +223,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("scratch folder");
         let path = folder.path().join("alice.home");
         std::fs::write(&path, "x").expect("written");
-        let first = open(&path, Access::Write).expect("opened");
-        let Err(Failure::Refused(refused)) = open(&path, Access::Write) else { panic!("opened twice") };
+        let first = lock_to_write(&path).expect("opened");
+        let Err(Failure::Refused(refused)) = lock_to_write(&path) else { panic!("opened twice") };
         assert_eq!(refused.refusal, Refusal::HomeInUse);
         open(&path, Access::Read).expect("reading needs no lock");
-        let Err(Failure::Refused(refused)) = hold(&path) else { panic!("held beside a writer") };
+        let Err(Failure::Refused(refused)) = lock_to_look(&path) else { panic!("held beside a writer") };
         assert_eq!(refused.refusal, Refusal::HomeInUse);
         drop(first);
-        let held = hold(&path).expect("free again");
-        assert!(open(&path, Access::Write).is_err(), "written beside one who looks");
+        let held = lock_to_look(&path).expect("free again");
+        assert!(lock_to_write(&path).is_err(), "written beside one who looks");
         drop(held);
-        open(&path, Access::Write).expect("free again");
+        lock_to_write(&path).expect("free again");
     }
 
     /// An image that arrives takes the place of one that a worker has opened and not locked yet.
@@ -248,7 +250,7 @@ mod tests {
         };
         let image = locked(&path, opened, lock).expect("opened");
         assert_eq!(bytes(&image, 0, 3).as_deref(), Some(b"new".as_slice()));
-        assert!(open(&path, Access::Write).is_err(), "the new one is locked");
+        assert!(lock_to_write(&path).is_err(), "the new one is locked");
         drop(image);
         let removed =
             || open_as(&path, OFlags::RDWR).inspect(|_| std::fs::remove_file(&path).expect("removed"));
@@ -265,7 +267,7 @@ mod tests {
         let path = folder.path().join("alice.home");
         std::fs::write(&path, "x").expect("written");
         let mode = |file: &File| rustix::fs::fcntl_getfl(file).expect("asked") & OFlags::RWMODE;
-        assert_eq!(mode(&hold(&path).expect("held")), OFlags::RDWR);
+        assert_eq!(mode(&lock_to_look(&path).expect("held")), OFlags::RDWR);
         assert_eq!(mode(&open(&path, Access::Read).expect("opened")), OFlags::RDONLY);
     }
 }

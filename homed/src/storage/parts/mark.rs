@@ -43,7 +43,7 @@ pub fn another(image: &File, spot: Spot, machine: &Machine) -> Option<Opener> {
 }
 
 fn opener(image: &File, spot: Spot) -> Option<Opener> {
-    Opener::read(&image::bytes(image, spot.0?, SECTOR)?)
+    Opener::read(&file::read_stored(image, spot.0?, SECTOR).ok()?)
 }
 
 /// Refuses an image that another machine has open.
@@ -53,37 +53,72 @@ pub fn refuse_another(image: &File, spot: Spot, machine: &Machine) -> Result<(),
         Refusal::HomeInUse,
         format!(
             "Another machine has the home open: {}. Opened twice, it would be destroyed, so nothing was done. Close it \
-             there. If that machine was cut off, or this is a copy, take its mark away: homectl repair.",
+             there. If it is not open there any more (that machine was cut off, or this is a copy), have its mark taken \
+             away: homectl repair --closed-elsewhere",
             words(&opener)
         ),
     )
 }
 
+/// The mark inside that this run has written, if there was room for one.
+#[derive(Debug, Default)]
+pub struct Written(Option<Opener>);
+
 /// Marks the image as open here, durably.
-pub fn set(image: &File, spot: Spot, machine: &Machine) -> Result<(), Failure> {
+pub fn set(image: &File, spot: Spot, machine: &Machine) -> Result<Written, Failure> {
+    let mut written = Written::default();
     if let Some(at) = spot.0 {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let sector = Opener::this(machine, &boot, now()).sector();
-        // Where the disk has no room for it, nobody is kept out for that.
-        match write(image, at, &sector) {
+        let opener = Opener::this(machine, &boot, now());
+        match write(image, at, &opener.sector()) {
+            // Where the disk has no room for it, nobody is kept out for that.
             Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {}
-            other => other.during("marking the image as in use")?,
+            other => {
+                if other.during("marking the image as in use")? == Room::Had {
+                    written = Written(Some(opener));
+                }
+            }
         }
     }
-    image::set_dirty(image)
+    image.sync_all().during("writing the mark to disk")?;
+    image::set_dirty(image)?;
+    Ok(written)
 }
 
-/// Takes the marks away, once everything in the image is on disk.
-pub fn clear(image: &File, spot: Spot) -> Result<(), Failure> {
+/// Reads the mark that was written: another machine that has looked before may have written its own over it.
+pub fn refuse_overwritten(image: &File, spot: Spot, written: &Written) -> Result<(), Failure> {
+    let Some(ours) = &written.0 else { return Ok(()) };
+    let there = opener(image, spot);
+    if there.as_ref() == Some(ours) {
+        return Ok(());
+    }
+    let who = there.map_or_else(|| "it has gone again".into(), |opener| words(&opener));
+    refuse(
+        Refusal::HomeInUse,
+        format!(
+            "Another machine has opened the home at the same moment: {who}. Opened twice, it would be destroyed, so nothing \
+             was done here. Try again when it is closed there."
+        ),
+    )
+}
+
+/// Takes the marks away, once everything in the image is on disk. What another machine has open stays marked.
+pub fn clear(image: &File, spot: Spot, machine: &Machine) -> Result<(), Failure> {
     image.sync_all().during("writing the image to disk")?;
+    if another(image, spot, machine).is_some() {
+        return Ok(());
+    }
     forget(image, spot).during("marking the image as not in use")?;
     image::clear_dirty(image)
 }
 
 /// Takes away the mark inside alone, once everything in the image is on disk: nobody here has it open, and whether it is
-/// whole is not known.
-pub fn let_go(image: &File, spot: Spot) -> Result<(), Failure> {
+/// whole is not known. What another machine has open stays marked.
+pub fn let_go(image: &File, spot: Spot, machine: &Machine) -> Result<(), Failure> {
     image.sync_all().during("writing the image to disk")?;
+    if another(image, spot, machine).is_some() {
+        return Ok(());
+    }
     forget(image, spot).and_then(|()| image.sync_all()).during("marking the image as not in use")
 }
 
@@ -92,7 +127,7 @@ pub fn is_own(image: &File, spot: Spot, machine: &Machine) -> bool {
     opener(image, spot).is_some_and(|opener| opener.is(machine))
 }
 
-/// Takes the mark inside away. The caller writes it to disk.
+/// Takes the mark inside away, whosever it is. The caller writes it to disk.
 pub fn forget(image: &File, spot: Spot) -> io::Result<()> {
     match spot.0 {
         // Only what is there: zeros would take a block, too.
@@ -103,16 +138,23 @@ pub fn forget(image: &File, spot: Spot) -> io::Result<()> {
     }
 }
 
-fn write(image: &File, at: u64, sector: &[u8]) -> io::Result<()> {
+/// Whether there was room for a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Had,
+    /// Somebody keeps something there.
+    None,
+}
+
+fn write(image: &File, at: u64, sector: &[u8]) -> io::Result<Room> {
     let there = image::bytes(image, at, SECTOR).unwrap_or_default();
     if !there.starts_with(MAGIC) && there.iter().any(|byte| *byte != 0) {
-        // Somebody keeps something there.
-        return Ok(());
+        return Ok(Room::None);
     }
     // A block is had now, or not at all: what cannot be written later would fail the flush.
     match file::allocate(image, at, SECTOR as u64) {
         Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
-        _ => image.write_all_at(sector, at),
+        _ => image.write_all_at(sector, at).map(|()| Room::Had),
     }
 }
 
@@ -147,9 +189,29 @@ mod tests {
         refuse_another(&image, spot, &machine("1")).expect("its own, from whatever boot");
         // A mark of one's own takes the place of one's own.
         set(&image, spot, &machine("1")).expect("marked again");
-        clear(&image, spot).expect("cleared");
+        clear(&image, spot, &machine("2")).expect("another's is left");
+        let_go(&image, spot, &machine("2")).expect("another's is left");
+        assert!(is_own(&image, spot, &machine("1")));
+        clear(&image, spot, &machine("1")).expect("cleared");
         refuse_another(&image, spot, &machine("2")).expect("closed");
         assert_eq!(image::bytes(&image, (1 << 20) - 4096, 512), Some(vec![0; 512]));
+    }
+
+    /// Both have looked while nobody had it open.
+    #[test]
+    fn of_two_machines_that_mark_it_at_the_same_moment_one_goes_on() {
+        let (image, spot) = (image(), Spot::before(1 << 20));
+        let first = set(&image, spot, &machine("1")).expect("marked");
+        let second = set(&image, spot, &machine("2")).expect("marked");
+        let Err(Failure::Refused(refused)) = refuse_overwritten(&image, spot, &first) else {
+            panic!("opened twice")
+        };
+        assert!(refused.refusal == Refusal::HomeInUse && refused.sentence.contains("box2"));
+        refuse_overwritten(&image, spot, &second).expect("its own");
+        // Closed there meanwhile, the image has no mark any more, and must not be gone on with.
+        clear(&image, spot, &machine("2")).expect("cleared");
+        assert!(refuse_overwritten(&image, spot, &first).is_err());
+        refuse_overwritten(&image, Spot(None), &Written::default()).expect("there was no room for one");
     }
 
     #[test]
@@ -162,7 +224,7 @@ mod tests {
         let at = (1 << 20) - 4096;
         image.write_all_at(b"something", at).expect("written");
         set(&image, Spot::before(1 << 20), &machine("1")).expect("left alone");
-        clear(&image, Spot::before(1 << 20)).expect("left alone");
+        clear(&image, Spot::before(1 << 20), &machine("1")).expect("left alone");
         assert_eq!(image::bytes(&image, at, 9).as_deref(), Some(&b"something"[..]));
         image.write_all_at(MAGIC, at).expect("written");
         assert_eq!(another(&image, Spot::before(1 << 20), &machine("2")), None, "half of a mark is none");

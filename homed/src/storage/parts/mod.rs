@@ -13,6 +13,7 @@ pub mod mark;
 pub mod room;
 pub mod size;
 pub mod superblock;
+pub mod taken;
 pub mod tree;
 pub mod unmount;
 pub mod wash;

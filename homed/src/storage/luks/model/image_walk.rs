@@ -112,7 +112,8 @@ impl World {
             return Err(why);
         }
         // With a key it is a login in the end, which does without a step that fails.
-        if done && (verb == Verb::Repair || verb == Verb::RepairWithKey && cut.is_none()) {
+        let with_key = matches!(verb, Verb::RepairWithKey | Verb::RepairClosedThere);
+        if done && (verb == Verb::Repair || with_key && cut.is_none()) {
             run.image.is_rebuilt()?;
         }
         let images = match cut {
@@ -135,7 +136,7 @@ impl World {
         for mut image in self.image.after_power_cut().into_iter().chain([self.image.clone()]) {
             image.used = false;
             if *image.mark.read() == Mark::Elsewhere {
-                image = opened(image, Verb::Repair)?;
+                image = opened(image, Verb::RepairClosedThere)?;
             }
             opened(image, Verb::Login)?;
         }
@@ -242,6 +243,7 @@ pub(super) const FAULTS: &[(&[Mend], &str)] = &[
     (&[Mend::KeptOnDisk], "is not kept"),
     (&[Mend::OneTable], "does not open it"),
     (&[Mend::FitsFirst], "does not open it"),
+    (&[Mend::Anothers], "another machine has it open"),
 ];
 
 #[test]

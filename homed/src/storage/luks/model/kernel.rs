@@ -4,8 +4,10 @@
 //! The planner and the loop that do the work are those that run on a real machine.
 
 use crate::storage::luks::plan::lock::{Barriers, Device, Key, Marks};
+pub use acts::{ANOTHERS, How, VERBS, Verb, WAYS};
 use run::Run;
 
+mod acts;
 mod open;
 mod pinned;
 mod run;
@@ -50,94 +52,15 @@ pub struct Kernel {
     aside: Aside,
     /// Somebody has attached the image by hand.
     attached: bool,
+    /// The image says that another machine has it open, which sees no lock of this one's, …
+    another: bool,
+    /// … and it has.
+    open_there: bool,
     /// Whether the kernel has keyrings at all.
     pub keyrings: bool,
     /// Of the kind that writes when it is thawed, and has its device flushed at every sync (ext4).
     writes_at_thaw: bool,
 }
-
-/// What is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verb {
-    Lock,
-    Unlock,
-    Settle,
-    GiveUp,
-    Deactivate,
-    Activate,
-    /// A second device of the same content comes about: opened by hand, or left by an earlier version's check.
-    SecondDevice,
-    /// A change of size that is killed between its two requests.
-    KilledResize,
-    /// Root mounts something over the home, or takes it away.
-    MountOver,
-    /// The machine's power fails.
-    PowerCut,
-    /// A login while the disk that the image lies on is full.
-    ActivateFull,
-    /// A login to a home that nobody vouches for.
-    ActivateStrange,
-    /// A change of a home that is closed.
-    Change,
-    /// The file system is repaired.
-    RepairFileSystem,
-    Check,
-    /// It is shown, to be read only.
-    Rescue,
-    /// Somebody in another mount namespace uses the home, …
-    Pin,
-    /// … and ends, as everybody does who uses it besides.
-    Unpin,
-    /// Root mounts the home at a second place, …
-    MountAside,
-    /// … and somebody uses it there.
-    UseAside,
-    /// Root unmounts it where it belongs.
-    UnmountByHand,
-    /// Root attaches the image to a loop device, or detaches it.
-    AttachByHand,
-}
-
-pub const VERBS: [Verb; 22] = [
-    Verb::Lock,
-    Verb::Unlock,
-    Verb::Settle,
-    Verb::GiveUp,
-    Verb::Deactivate,
-    Verb::Activate,
-    Verb::SecondDevice,
-    Verb::KilledResize,
-    Verb::MountOver,
-    Verb::PowerCut,
-    Verb::ActivateFull,
-    Verb::ActivateStrange,
-    Verb::Change,
-    Verb::RepairFileSystem,
-    Verb::Check,
-    Verb::Rescue,
-    Verb::Pin,
-    Verb::Unpin,
-    Verb::MountAside,
-    Verb::UseAside,
-    Verb::UnmountByHand,
-    Verb::AttachByHand,
-];
-
-/// How a step is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum How {
-    KilledBefore,
-    KilledWithin,
-    KilledAfter,
-    Fails,
-    /// Told to have failed, and has happened.
-    Late,
-    /// And every step that follows fails, too.
-    AllFail,
-}
-
-pub const WAYS: [How; 6] =
-    [How::KilledBefore, How::KilledWithin, How::KilledAfter, How::Fails, How::Late, How::AllFail];
 
 /// A verb, and which of its steps is cut, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -179,6 +102,8 @@ impl Kernel {
             elsewhere: false,
             aside: Aside::No,
             attached: false,
+            another: false,
+            open_there: false,
             keyrings,
             writes_at_thaw,
         }
@@ -259,6 +184,13 @@ impl Kernel {
         }
     }
 
+    /// Another machine opens it: no lock tells it, the mark does.
+    fn opens_there(&mut self) {
+        if !self.marks.here && !self.another {
+            (self.another, self.open_there) = (true, true);
+        }
+    }
+
     pub fn is_usable(&self) -> bool {
         self.home.is_some_and(|home| !home.suspended && home.key == Key::Present)
             && self.mounted
@@ -306,6 +238,9 @@ impl Kernel {
     /// No device is left that is not ours, and whoever looks at the image on another machine is not let in meanwhile.
     fn is_alone(&self) -> Result<(), String> {
         let writes = self.home.is_some_and(|home| has_key(&home)) && !self.read_only;
+        if writes && self.open_there {
+            return Err("both machines have it open".into());
+        }
         if writes && !self.marks.here { Err("open, and another machine may open it".into()) } else { Ok(()) }
     }
 
@@ -326,6 +261,9 @@ impl Kernel {
     /// Whoever comes after gets everybody in, and closes the home so that nothing is left.
     pub fn ends_well(&self) -> Result<(), String> {
         self.is_alone()?;
+        if self.another {
+            return Self { another: false, open_there: false, ..self.clone() }.ends_well();
+        }
         let act = |kernel: &Self, verb| kernel.act(Act { verb, cut: None });
         let has_one = self.home.is_some_and(|home| home.key == Key::Present);
         if !self.mounted

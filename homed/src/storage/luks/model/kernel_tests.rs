@@ -1,6 +1,6 @@
 //! All orders of verbs and cuts on the model of the kernel.
 
-use super::kernel::{Act, How, Kernel, VERBS, Verb, WAYS};
+use super::kernel::{ANOTHERS, Act, How, Kernel, VERBS, Verb, WAYS};
 use crate::storage::luks::plan::without::Mend;
 use crate::storage::luks::plan::without::tests::without;
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ impl Walked {
             let mut all = Vec::new();
             for verb in VERBS {
                 all.push((Act { verb, cut: None }, self.came(&kernel, Act { verb, cut: None })?.0));
-                for how in WAYS {
+                for how in WAYS.into_iter().chain(ANOTHERS) {
                     for at in 0..MOST {
                         let act = Act { verb, cut: Some((at, how)) };
                         match self.came(&kernel, act)? {
@@ -141,6 +141,8 @@ pub(super) const FAULTS: &[(&[Mend], &str)] = &[
     (&[Mend::Barriers], ""),
     (&[Mend::Unmarks], "other machines are refused"),
     (&[Mend::MarkedFirst], "another machine may open it"),
+    (&[Mend::LooksAgain], "has it open is written over"),
+    (&[Mend::ReadsBack], "another machine has it open"),
     (&[Mend::Vouched], "a stranger's file system is mounted"),
     (&[Mend::KeptLast], "a key is left"),
     (&[Mend::FrozenBefore], "it is not locked, and nobody is named"),

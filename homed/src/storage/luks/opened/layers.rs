@@ -23,7 +23,9 @@ impl Opens for LuksOpened {
 
     fn perform(&mut self, step: Step, steps: &mut dyn Steps) -> Result<(), Failure> {
         match step {
+            Step::LookAgain => mark::refuse_another(&self.image, self.place.mark(), &self.spec.machine),
             Step::Mark => self.mark(),
+            Step::ReadBack => mark::refuse_overwritten(&self.image, self.place.mark(), &self.mark),
             Step::Level => self.level(steps),
             Step::Attach => self.attach(),
             Step::Decrypt => self.decrypt(steps),
@@ -77,7 +79,8 @@ impl LuksOpened {
     fn mark(&mut self) -> Result<(), Failure> {
         // Also where that fails: it may have written one of two.
         self.was_dirty = Some(image::is_dirty(&self.image));
-        mark::set(&self.image, self.place.mark(), &self.spec.machine)
+        self.mark = mark::set(&self.image, self.place.mark(), &self.spec.machine)?;
+        Ok(())
     }
 
     fn level(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {

@@ -35,12 +35,12 @@ pub fn reach(opens: &mut dyn Opens, wish: Wish, steps: &mut dyn Steps) -> Result
 /// What progress bars and fault points call it. An encrypted device has steps of its own.
 fn name(step: Step) -> Option<job::Step> {
     Some(match step {
-        Step::Mark => job::Step::MarkOpen,
+        Step::LookAgain => job::Step::MarkOpen,
         Step::Attach | Step::TakeOver => job::Step::Attach,
         Step::Check => job::Step::CheckFileSystem,
         Step::Mount => job::Step::Mount,
         Step::Show => job::Step::Expose,
         Step::KeepKey => job::Step::KeepKey,
-        Step::Level | Step::Decrypt | Step::GoOn => return None,
+        Step::Mark | Step::ReadBack | Step::Level | Step::Decrypt | Step::GoOn => return None,
     })
 }

@@ -9,7 +9,8 @@
 //! Each step is on disk before the next, and none needs a key; what needs one (key slots, records, the file system) has
 //! plans of its own. A run that was cut short is finished by asking again. Four rules hold:
 //!
-//! * Of an image that somebody has open nothing is changed.
+//! * Of an image that somebody has open nothing is changed; nor of one that another machine has marked, unless whoever
+//!   has it repaired says that it is not open there. That is a wish of its own: nothing on this machine can tell.
 //! * Of a table one copy is written at a time, and only one that is not sound: a power cut within leaves the other.
 //! * Whatever a repair writes over is kept first, whole and under a name of its own; also before it goes on with a key.
 //!   (Not by a login: of what has two copies it writes over the one that is not sound, and of an image that has neither
@@ -18,6 +19,7 @@
 //!   something is. It is written once the file system is known to fit what is there.
 
 use super::without::{Mend, has};
+use crate::storage::There;
 use crate::storage::examined::Headers;
 use crate::storage::parts::gpt::Copies;
 
@@ -61,8 +63,8 @@ pub struct Situation {
     pub used: Used,
     /// There are unfinished images of the home, which nobody works on.
     pub unfinished: bool,
-    /// The image says that another machine has it open.
-    pub elsewhere: bool,
+    /// The image says that another machine has it open, and whether it has; `None`: it does not say so.
+    pub elsewhere: Option<There>,
     /// Bytes of the image.
     pub length: u64,
     /// A change of size has begun, and not ended.
@@ -155,10 +157,13 @@ pub fn next(stands: &Situation, wish: Wish, failed: &[Step]) -> Next {
     if stands.used == Used::Yes && has(Mend::NobodyUses) {
         return Next::InUse;
     }
+    if stands.elsewhere == Some(There::Unknown) && has(Mend::Anothers) {
+        return Next::InUse;
+    }
     let (rebuilds, changes) = (wish == Wish::Rebuilt, wish != Wish::Kept);
     let table = stands.table_due(wish).filter(|_| changes).map(Step::WriteTable);
     let header = rebuilds && stands.header_due();
-    let elsewhere = rebuilds && stands.elsewhere;
+    let elsewhere = rebuilds && stands.elsewhere.is_some();
     let cuts = changes && stands.is_longer();
     let writes = table.is_some() || header || elsewhere || cuts;
     let keeps = !stands.kept && (!changes || rebuilds && writes) && has(Mend::KeptFirst);

@@ -1,7 +1,7 @@
 //! Opening an image: which step is next. No IO.
 //!
 //! ```text
-//! to write:    marked → file as its table → attached → device with its key → checked → mounted out of sight → shown → key kept
+//! to write:    marked (looked at again → written → read back) → file as its table → attached → device with its key → checked → mounted out of sight → shown → key kept
 //! to look at:                               attached → device with its key →           mounted out of sight → shown
 //! taken over:                               device with its key again      → checked → mounted out of sight → goes on → shown → key kept
 //! ```
@@ -14,7 +14,10 @@
 //! what takes back an opening that failed. Three rules hold:
 //!
 //! * Another machine may open what bears no mark. So the mark is on disk before anything is written or attached, and goes
-//!   when nothing is attached any more.
+//!   when nothing is attached any more. Nothing tells of a machine that does the same at the same moment but the mark itself. So
+//!   what was seen before the key slots were tried does not count: it is looked at again right before it is written, and
+//!   read back. The last one to write has it. Who is held up between looking and writing for longer than another takes
+//!   to write and to read back still comes too late.
 //! * A file system is mounted when somebody vouches for it, and seen by others when all is in order.
 //! * The keyring holds on to a key, whatever becomes of the process: it gets it last.
 
@@ -73,8 +76,12 @@ pub struct Situation {
     pub way: Way,
     /// Who vouches.
     pub vouched: Vouched,
+    /// It was looked at again, and no other machine has it open.
+    pub looked: bool,
     /// The image says that this machine has it open.
     pub marked: bool,
+    /// It said so still when it was read back.
+    pub alone: bool,
     /// The file is as its partition table says, and the table is sound.
     pub level: bool,
     /// There is a loop device.
@@ -92,16 +99,31 @@ pub struct Situation {
 impl Situation {
     /// Nothing is done yet.
     pub fn begin(way: Way, vouched: Vouched) -> Self {
-        let (marked, level, attached, decrypted, checked, kept) = (false, false, false, false, false, false);
-        Self { way, vouched, marked, level, attached, decrypted, checked, mount: Mount::Nowhere, kept }
+        Self {
+            way,
+            vouched,
+            looked: false,
+            marked: false,
+            alone: false,
+            level: false,
+            attached: false,
+            decrypted: false,
+            checked: false,
+            mount: Mount::Nowhere,
+            kept: false,
+        }
     }
 }
 
 /// One step. Cut in two it leaves what was there before or what is there after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
+    /// Looks whether another machine has marked it meanwhile.
+    LookAgain,
     /// Writes the marks.
     Mark,
+    /// Looks whether another machine has written its own over it.
+    ReadBack,
     /// Finishes or takes back a change of size, as far as the file goes, and writes a damaged table anew.
     Level,
     /// Attaches the image to a loop device.
@@ -144,7 +166,9 @@ pub fn next(stands: &Situation, wish: Wish) -> Next {
     let (mark, keep) = (writes && !stands.marked, wish == Wish::Shown && changes && !stands.kept);
     let (mounts, mount) = (wish >= Wish::Mounted, stands.mount);
     let steps = [
+        (mark && !stands.looked && has(Mend::LooksAgain), Step::LookAgain),
         (mark && has(Mend::MarkedFirst), Step::Mark),
+        (stands.marked && !stands.alone && has(Mend::ReadsBack), Step::ReadBack),
         (writes && !stands.level, Step::Level),
         (attaches && !stands.attached, Step::Attach),
         (wish >= Wish::Decrypted && attaches && !stands.decrypted, Step::Decrypt),
@@ -163,7 +187,9 @@ pub fn next(stands: &Situation, wish: Wish) -> Next {
 /// The situation after a step.
 pub fn after(mut stands: Situation, step: Step) -> Situation {
     match step {
+        Step::LookAgain => stands.looked = true,
         Step::Mark => stands.marked = true,
+        Step::ReadBack => stands.alone = true,
         Step::Level => stands.level = true,
         Step::Attach => stands.attached = true,
         Step::Decrypt | Step::TakeOver => stands.decrypted = true,

@@ -73,6 +73,12 @@ mends! {
     Barriers,
     /// An image is marked before anything of it is attached.
     MarkedFirst,
+    /// Whether another machine has it open is looked at again right before it is marked.
+    LooksAgain,
+    /// The mark is read back: another machine may have written its own over it.
+    ReadsBack,
+    /// An image that another machine may have open is not rebuilt.
+    Anothers,
     /// A file system is mounted when somebody vouches for it.
     Vouched,
     /// The keyring gets a key of what is shown: what goes with the process has none there.

@@ -3,6 +3,7 @@
 use super::super::disk::File;
 use super::{Copy, HEADER, Image, LARGE, Mark, SMALL, extent, room};
 use crate::job::{Failure, Steps};
+use crate::storage::There;
 use crate::storage::examined::Headers;
 use crate::storage::luks::model::verbs::How;
 use crate::storage::luks::perform::mend::{Mends, reach};
@@ -19,11 +20,14 @@ pub enum Verb {
     Repair,
     /// The same with a key: it goes on as a login does.
     RepairWithKey,
+    /// The same, and it is said that another machine has it not open any more.
+    RepairClosedThere,
     Grow,
     Shrink,
 }
 
-pub const VERBS: [Verb; 5] = [Verb::Login, Verb::Repair, Verb::RepairWithKey, Verb::Grow, Verb::Shrink];
+pub const VERBS: [Verb; 6] =
+    [Verb::Login, Verb::Repair, Verb::RepairWithKey, Verb::RepairClosedThere, Verb::Grow, Verb::Shrink];
 
 /// One process that does a verb.
 pub struct Run {
@@ -34,6 +38,8 @@ pub struct Run {
     dead: bool,
     /// It is a repair: what it writes over is kept.
     rebuilds: bool,
+    /// What is said of another machine that has marked it.
+    there: There,
     /// The file of what was kept has its name.
     kept: File<bool>,
     /// What must never be, and was.
@@ -56,7 +62,16 @@ fn failed<T>() -> Result<T, Failure> {
 
 impl Run {
     pub fn new(image: Image, cut: Option<(u32, How)>) -> Self {
-        Self { image, cut, done: 0, dead: false, rebuilds: false, kept: File::new(false), broken: None }
+        Self {
+            image,
+            cut,
+            done: 0,
+            dead: false,
+            rebuilds: false,
+            there: There::Unknown,
+            kept: File::new(false),
+            broken: None,
+        }
     }
 
     /// Whether it was done.
@@ -64,6 +79,10 @@ impl Run {
         let ended = match verb {
             Verb::Repair => self.repair(),
             Verb::RepairWithKey => self.repair().and_then(|()| self.repair_with_key()),
+            Verb::RepairClosedThere => {
+                self.there = There::Closed;
+                self.repair().and_then(|()| self.repair_with_key())
+            }
             Verb::Login => self.opened(|_| Ok(())),
             Verb::Grow => self.opened(|run| run.resize(LARGE)),
             Verb::Shrink => self.opened(|run| run.resize(SMALL)),
@@ -90,6 +109,9 @@ impl Run {
         self.tick()?;
         if self.image.used {
             self.broken = Some("it was changed while somebody has it open".into());
+        }
+        if *self.image.mark.read() == Mark::Elsewhere && self.there == There::Unknown {
+            self.broken = Some("it was changed while another machine has it open".into());
         }
         if self.rebuilds && !self.kept.on_disk() {
             self.broken = Some("it was written over, and what was there is not kept".into());
@@ -222,7 +244,7 @@ impl Mends for Run {
         Ok(Situation {
             used: if self.rebuilds && image.used { Used::Yes } else { Used::No },
             unfinished: image.unfinished,
-            elsewhere: *image.mark.read() == Mark::Elsewhere,
+            elsewhere: (*image.mark.read() == Mark::Elsewhere).then_some(self.there),
             length: *image.length.read(),
             resizing: *image.note.read(),
             table: table.map(|(table, copies)| Found { size: table.size, sector: table.sector, copies }),

@@ -1,6 +1,6 @@
 //! A process that opens an image on the model, and what the kernel takes down when it lets go of it or dies.
 
-use super::run::{Run, Silent, failed};
+use super::run::{Between, Run, Silent, failed};
 use super::{Aside, How, Kernel, Processes, RUNNING};
 use crate::job::{Failure, Steps};
 use crate::storage::luks::perform::lock;
@@ -60,12 +60,15 @@ struct Opening<'r> {
     was_unclean: Option<bool>,
     /// It was killed while it made a device.
     bare: bool,
+    /// The last step wrote the mark, where nobody had one.
+    just_marked: bool,
 }
 
 impl Run {
     /// As `LuksOpened`, `read_only` and `repair_file_system`. Whether it was done.
     pub fn open(&mut self, mut what: What) -> bool {
-        if self.kernel.mounted || !self.sweep() {
+        // Nobody takes an image that another machine has open: `parts/taken.rs`.
+        if self.kernel.mounted || !self.sweep() || self.kernel.another {
             return false;
         }
         let kernel = &self.kernel;
@@ -80,7 +83,8 @@ impl Run {
             false => {}
         }
         let stands = Situation::begin(what.way, what.vouched);
-        let mut opening = Opening { run: self, what, stands, was_unclean: None, bare: false };
+        let mut opening =
+            Opening { run: self, what, stands, was_unclean: None, bare: false, just_marked: false };
         let opened = reach(&mut opening, what.wish, &mut Silent).is_ok();
         opening.end(opened)
     }
@@ -177,22 +181,44 @@ impl Opening<'_> {
     fn half(&mut self, step: Step) {
         let kernel = &mut self.run.kernel;
         match step {
-            Step::Mark => kernel.marks.here = true,
+            Step::Mark => (kernel.marks.here, kernel.another) = (true, false),
             Step::Decrypt => self.bare = true,
             Step::TakeOver => kernel.home.iter_mut().for_each(|home| home.key = Key::Present),
             _ => {}
         }
     }
 
-    fn whole(&mut self, step: Step) {
+    fn whole(&mut self, step: Step) -> Result<(), Failure> {
         let what = self.what;
         let kernel = &mut self.run.kernel;
-        if what.way == Way::Write && step != Step::Mark && !kernel.marks.here {
-            self.run.broken = Some(format!("{step:?}, and another machine may open it"));
-            return;
-        }
         match step {
-            Step::Mark => kernel.marks = Marks { here: true, unclean: true },
+            Step::LookAgain | Step::ReadBack => return if kernel.another { failed() } else { Ok(()) },
+            Step::Mark if kernel.open_there => {
+                self.run.broken = Some("the mark of another machine that has it open is written over".into());
+                return Ok(());
+            }
+            Step::Mark => {
+                (kernel.marks, kernel.another) = (Marks { here: true, unclean: true }, false);
+                return Ok(());
+            }
+            _ if what.way == Way::Write && !kernel.marks.here => {
+                self.run.broken = Some(match kernel.open_there {
+                    true => format!("{step:?}, and another machine has it open"),
+                    false => format!("{step:?}, and another machine may open it"),
+                });
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.layer(step);
+        Ok(())
+    }
+
+    fn layer(&mut self, step: Step) {
+        let what = self.what;
+        let kernel = &mut self.run.kernel;
+        match step {
+            Step::LookAgain | Step::Mark | Step::ReadBack => {}
             Step::Level | Step::Attach | Step::Check => {}
             Step::Decrypt if what.helper => {}
             Step::Decrypt => (kernel.home, kernel.read_only) = (Some(RUNNING), what.way == Way::Look),
@@ -226,15 +252,26 @@ impl Opens for Opening<'_> {
         if step == Step::GoOn && self.what.way == Way::TakeOver && has(Mend::GoesOn) {
             return lock::reach(self.run, LockWish::Open, &mut Silent).map(drop);
         }
+        self.run.between = match step {
+            Step::Mark if has(Mend::LooksAgain) => Between::LookAndMark,
+            _ if self.just_marked => Between::MarkAndNext,
+            _ => Between::Others,
+        };
+        let free = !self.run.kernel.marks.here && !self.run.kernel.another;
+        self.just_marked = step == Step::Mark && free;
         let cut = self.run.cut_here();
-        match cut {
-            None | Some(How::KilledAfter | How::Late) => self.whole(step),
-            Some(How::KilledWithin) => self.half(step),
-            Some(How::KilledBefore | How::Fails | How::AllFail) => {}
-        }
+        self.run.between = Between::Others;
+        let done = match cut {
+            Some(How::KilledWithin) => {
+                self.half(step);
+                Ok(())
+            }
+            Some(How::KilledBefore | How::Fails | How::AllFail) => Ok(()),
+            None | Some(_) => self.whole(step),
+        };
         self.run.dead |= matches!(cut, Some(How::KilledBefore | How::KilledWithin | How::KilledAfter));
         match cut {
-            None => Ok(()),
+            None => done,
             // It can be used without it.
             Some(How::Fails | How::AllFail | How::Late) if step == Step::KeepKey => Ok(()),
             Some(_) => failed(),

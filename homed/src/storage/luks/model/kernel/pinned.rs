@@ -92,7 +92,9 @@ impl Pins for Pinned<'_> {
     fn perform(&mut self, step: Step, _steps: &mut dyn Steps) -> Result<(), Failure> {
         let cut = self.run.cut_here();
         let done = match cut {
-            None | Some(How::KilledAfter | How::Late) => self.whole(step),
+            None | Some(How::KilledAfter | How::Late | How::AnotherBefore | How::AnotherLate) => {
+                self.whole(step)
+            }
             Some(How::KilledBefore | How::KilledWithin | How::Fails | How::AllFail) => Ok(()),
         };
         self.run.dead |= matches!(cut, Some(How::KilledBefore | How::KilledWithin | How::KilledAfter));

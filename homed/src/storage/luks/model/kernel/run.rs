@@ -33,6 +33,19 @@ pub struct Run {
     pub(super) by_force: bool,
     /// Somebody was named who stands in the way.
     pub named: bool,
+    /// Where the opening of the image is, for another machine that opens it, too.
+    pub(super) between: Between,
+}
+
+/// Where an opening is on its way to having the image marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// Elsewhere, or nowhere on that way.
+    Others,
+    /// It has looked, and writes its mark now.
+    LookAndMark,
+    /// It has written its mark, where nobody had one.
+    MarkAndNext,
 }
 
 pub struct Silent;
@@ -64,6 +77,7 @@ impl Run {
             private: false,
             by_force: false,
             named: false,
+            between: Between::Others,
         }
     }
 
@@ -89,15 +103,12 @@ impl Run {
                 self.open(What { way: Way::Look, wish, helper: true, ..What::LOGIN })
             }
             Verb::Rescue => self.open(What { way: Way::Look, ..What::LOGIN }),
-            Verb::Pin => {
-                self.kernel.elsewhere |= self.kernel.mounted;
-                true
-            }
-            Verb::Unpin => {
-                self.kernel.unpin();
-                true
-            }
-            Verb::MountAside | Verb::UseAside | Verb::UnmountByHand | Verb::AttachByHand => {
+            Verb::Pin
+            | Verb::Unpin
+            | Verb::MountAside
+            | Verb::UseAside
+            | Verb::UnmountByHand
+            | Verb::AttachByHand => {
                 self.by_hand(verb);
                 true
             }
@@ -114,13 +125,18 @@ impl Run {
                 }
                 true
             }
+            Verb::OpenThere | Verb::CloseThere | Verb::CutOffThere | Verb::RepairClosedThere => {
+                self.there(verb);
+                true
+            }
             Verb::MountOver => {
                 self.kernel.foreign = self.kernel.mounted && !self.kernel.foreign;
                 true
             }
             Verb::PowerCut => {
-                let Kernel { marks, writes_at_thaw, keyrings, .. } = self.kernel;
-                self.kernel = Kernel { marks, ..Kernel::closed(writes_at_thaw, keyrings) };
+                let Kernel { marks, another, open_there, writes_at_thaw, keyrings, .. } = self.kernel;
+                let closed = Kernel::closed(writes_at_thaw, keyrings);
+                self.kernel = Kernel { marks, another, open_there, ..closed };
                 true
             }
         }
@@ -177,11 +193,25 @@ impl Run {
         self.reach(Wish::Closed).is_ok() && self.step(|run| run.kernel.processes = Processes::Gone)
     }
 
+    /// What another machine does, and what is done about it.
+    fn there(&mut self, verb: Verb) {
+        let kernel = &mut self.kernel;
+        match verb {
+            Verb::OpenThere => kernel.opens_there(),
+            Verb::CloseThere if kernel.open_there => (kernel.another, kernel.open_there) = (false, false),
+            Verb::CutOffThere => kernel.open_there = false,
+            Verb::RepairClosedThere if !kernel.open_there => kernel.another = false,
+            _ => {}
+        }
+    }
+
     /// What root does by hand, where it can be done.
     fn by_hand(&mut self, verb: Verb) {
         let kernel = &mut self.kernel;
         let answers = !kernel.stands_still() && kernel.home.is_some_and(|home| home.key == Key::Present);
         match verb {
+            Verb::Pin => kernel.elsewhere |= kernel.mounted,
+            Verb::Unpin => kernel.unpin(),
             Verb::MountAside if answers && kernel.mounted && kernel.aside == Aside::No => {
                 kernel.aside = Aside::Idle
             }
@@ -226,7 +256,7 @@ impl Run {
                 self.dead = true;
             }
             Some(How::Fails) => return false,
-            Some(How::Late) => {
+            Some(How::Late | How::AnotherBefore | How::AnotherLate) => {
                 act(self);
                 return false;
             }
@@ -242,7 +272,15 @@ impl Run {
         let here = self.cut.filter(is_here).map(|(_, how)| how);
         self.at += 1;
         self.reached |= here.is_some();
-        here
+        match here {
+            Some(How::AnotherBefore) if self.between != Between::LookAndMark => self.kernel.opens_there(),
+            Some(How::AnotherLate) if self.between == Between::MarkAndNext => {
+                self.kernel.marks.here = false;
+                self.kernel.opens_there();
+            }
+            _ => {}
+        }
+        here.filter(|how| !matches!(how, How::AnotherBefore | How::AnotherLate))
     }
 }
 
@@ -272,7 +310,7 @@ impl Locks for Run {
             prepared: self.prepared,
             kept: self.kept,
             seen_closed: self.seen_closed,
-            marks: if kernel.home.is_none() && kernel.others.is_empty() {
+            marks: if kernel.home.is_none() && kernel.others.is_empty() && !kernel.another {
                 kernel.marks
             } else {
                 Marks::default()
@@ -299,7 +337,7 @@ impl Locks for Run {
                 failed()
             }
             Some(How::Fails | How::AllFail) => failed(),
-            Some(How::Late) => {
+            Some(How::Late | How::AnotherBefore | How::AnotherLate) => {
                 let known = (self.frozen, self.kept, self.prepared);
                 let _ = self.whole(step);
                 (self.frozen, self.kept, self.prepared) = known;

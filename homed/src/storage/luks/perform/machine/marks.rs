@@ -7,7 +7,8 @@ use crate::storage::luks::{header, open_when_free};
 use crate::storage::parts::{image, mark};
 
 impl Machine<'_, '_> {
-    /// What the image says. One that gives no answer now says nothing.
+    /// What the image says. One that gives no answer now says nothing, nor does one that another machine has open: that is its own
+    /// to take back.
     pub(super) fn marks(&self) -> Marks {
         let opened;
         let image = match self.means.image {
@@ -20,7 +21,11 @@ impl Machine<'_, '_> {
                 Err(_) => return Marks::default(),
             },
         };
-        let here = mark::is_own(image, header::spot(image, self.spec), &self.spec.machine);
+        let (spot, machine) = (header::spot(image, self.spec), &self.spec.machine);
+        if mark::another(image, spot, machine).is_some() {
+            return Marks::default();
+        }
+        let here = mark::is_own(image, spot, machine);
         Marks { here, unclean: image::is_dirty(image) }
     }
 
@@ -43,8 +48,8 @@ impl Machine<'_, '_> {
         };
         let spot = header::spot(image, self.spec);
         match self.ended() {
-            Ended::Whole => mark::clear(image, spot),
-            Ended::Unknown => mark::let_go(image, spot),
+            Ended::Whole => mark::clear(image, spot, &self.spec.machine),
+            Ended::Unknown => mark::let_go(image, spot, &self.spec.machine),
         }
     }
 }

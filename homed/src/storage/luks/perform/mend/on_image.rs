@@ -2,6 +2,7 @@
 
 use super::{Mends, kept};
 use crate::job::{Context, Failure, Steps, refuse};
+use crate::storage::There;
 use crate::storage::luks::header::{self, HeaderCopy, Place};
 use crate::storage::luks::header_copies;
 use crate::storage::luks::perform::sweep::refuse_what_is_open;
@@ -33,6 +34,8 @@ pub struct OnImage<'a> {
     pub backup: Option<&'a Path>,
     /// That has been done.
     pub kept: bool,
+    /// Whether another machine that has marked it has it open.
+    pub there: There,
     /// What was done, in words.
     pub done: Vec<String>,
 }
@@ -40,7 +43,7 @@ pub struct OnImage<'a> {
 impl<'a> OnImage<'a> {
     /// Nothing is done yet.
     pub fn new(spec: &'a Spec, image: &'a File, place: Place, backup: Option<&'a Path>) -> Self {
-        Self { spec, image, place, backup, kept: false, done: Vec::new() }
+        Self { spec, image, place, backup, kept: false, there: There::Unknown, done: Vec::new() }
     }
 
     fn used(&self) -> Result<Used, Failure> {
@@ -152,7 +155,7 @@ impl Mends for OnImage<'_> {
         Ok(Situation {
             used: if rebuilds { self.used()? } else { Used::No },
             unfinished: rebuilds && !unfinished().is_empty(),
-            elsewhere: mark::another(self.image, self.place.mark(), &self.spec.machine).is_some(),
+            elsewhere: mark::another(self.image, self.place.mark(), &self.spec.machine).map(|_| self.there),
             length: blockdev::length(self.image).during("looking at the image")?,
             resizing: image::unfinished_resize(self.image).is_some(),
             table: table.map(|(table, copies)| Table {
@@ -179,6 +182,9 @@ impl Mends for OnImage<'_> {
     }
 
     fn in_use(&self) -> Failure {
+        if let Err(failure) = mark::refuse_another(self.image, self.place.mark(), &self.spec.machine) {
+            return failure;
+        }
         let luks = HeaderCopy::read(self.image, &self.place, self.spec).and_then(|mut header| {
             header.luks.facts().during("reading the encryption header").map(|facts| facts.uuid)
         });
