@@ -123,6 +123,22 @@ fn a_home_with_xfs_goes_through_all() -> Result<()> {
 }
 
 #[test]
+fn the_machine_sleeps_with_the_key_out_of_memory() -> Result<()> {
+    let machine = full()?;
+    at_work(&machine, "ext4", "cache")?;
+    let key = volume_key(&machine, "alice", "correcthorse")?;
+    ensure!(!traces_of_key(&machine, &key)?.is_empty(), "the search does not find the key of an open home");
+    machine.suspend()?;
+    let (traces, left) = (traces_of_key(&machine, &key)?, machine.find_in_ram(MARK.as_bytes())?);
+    machine.wake()?;
+    ensure!(traces.is_empty(), "{traces:?}");
+    ensure!(left.is_empty(), "the file's pages: {}\n{}", left.len(), frames::explain(&machine, &left)?);
+    assert_eq!(machine.state("alice")?, "locked");
+    done(&machine, "unlock alice", "correcthorse", "")?;
+    whole(&machine)
+}
+
+#[test]
 fn at_the_level_strict_what_processes_hold_is_moved_out() -> Result<()> {
     let machine = full()?;
     at_work(&machine, "ext4", "strict")?;

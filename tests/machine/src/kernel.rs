@@ -95,9 +95,12 @@ impl Kernel {
     /// sleeps.
     pub fn await_sleep(&self) -> Result<()> {
         let Some(monitor) = &self.monitor else {
-            self.log
-                .expect("Freezing remaining freezable tasks completed")
-                .context("the machine did not suspend")?;
+            // The second is what kernels before 6.3 say.
+            let frozen = [
+                "Freezing remaining freezable tasks completed",
+                "Freezing remaining freezable tasks ... (elapsed",
+            ];
+            self.log.expect_any(&frozen).context("the machine did not suspend")?;
             return self.await_standstill();
         };
         let states = ["PM: suspend-to-idle", "PM: Preparing to enter system sleep state S3"];
