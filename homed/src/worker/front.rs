@@ -91,6 +91,10 @@ pub fn servers_in_slice(uid: u32) -> Vec<(Process, u32)> {
     let Some(slice) = Slice::of(uid) else { return Vec::new() };
     let servers = servers::among(slice.processes().into_iter().filter_map(Process::of));
     let each = servers.into_iter().flat_map(|(server, vts)| vts.into_iter().map(move |vt| (server, vt)));
+    // Whoever was logged in there before may have it open still.
+    let sessions = seats::all();
+    let is_others = |vt: u32| sessions.iter().any(|session| session.uid != uid && session.vt == Some(vt));
+    let each = each.filter(|(_, vt)| !is_others(*vt));
     // The one from which it was started is not its own.
     each.filter(|(_, vt)| Terminal::numbered(*vt).and_then(|terminal| terminal.has_owner()).unwrap_or(false))
         .collect()
