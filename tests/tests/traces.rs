@@ -271,6 +271,63 @@ fn another_mount_namespace_keeps_nobody_out_and_no_key_in() -> Result<()> {
     machine.nothing_open("alice")
 }
 
+/// A process of the machine's own that goes on with a file of a home which root has unmounted lazily: no table of mounts shows
+/// that home any more. What it writes then is in memory alone.
+const UNSEEN: &str = "
+mkfifo /run/say
+setsid sh -c 'exec 3>>/home/alice/late; cd /; read word < /run/say; echo $word >&3; echo > /run/said; exec sleep 100000' \
+    </dev/null >/dev/null 2>&1 &
+echo $! > /run/writer; until [ -e /home/alice/late ]; do sleep 0.05; done; sync
+umount -l /home/alice; echo written-last > /run/say; until [ -e /run/said ]; do sleep 0.05; done";
+
+/// Prints what a copy of the image has of it, as the disk would have it after a power cut.
+const AFTER_A_CUT: &str = "
+cp --sparse=always /home/alice.home /root/copy; mkdir -p /mnt/copy
+loop=$(losetup -f --show -o 1048576 --sizelimit $((($(stat -c %s /root/copy) / 1048576 - 2) * 1048576)) /root/copy)
+printf correcthorse | cryptsetup open --key-file - $loop peek
+mount -o ro /dev/mapper/peek /mnt/copy; cat /mnt/copy/alice/late
+umount /mnt/copy; cryptsetup close peek; losetup -d $loop; rm /root/copy";
+
+/// The key of such a home was wiped, and what was not written yet hung on the machine's power.
+#[test]
+fn what_no_table_of_mounts_shows_is_written_out_before_its_key_goes() -> Result<()> {
+    for kind in ["ext4", "btrfs"] {
+        let machine = Ours::small()?;
+        let given = [("NEWPASSWORD", "correcthorse")];
+        let made = machine
+            .homectl_given(&given, &format!("create alice {CHEAP} --disk-size=256M --fs-type={kind}"))?;
+        ensure!(made.status == 0, "{made:?}");
+        machine.done("activate alice", "correcthorse", "")?;
+        machine.check(UNSEEN)?;
+        machine.done("lock-all", "", "")?;
+        nothing_readable(&machine)?;
+        let found = machine.check(AFTER_A_CUT)?;
+        ensure!(found == "written-last\n", "{kind}: {found:?}\n{}", machine.log());
+        machine.refused("activate alice", "wrong", "")?;
+        machine.done("activate alice", "correcthorse", "")?;
+        machine.check("grep -q written-last /home/alice/late; kill $(cat /run/writer)")?;
+        machine.done("deactivate alice", "", "")?;
+        machine.nothing_open("alice")?;
+    }
+    Ok(())
+}
+
+/// What lies on another device above the home's could be frozen by nobody: it is named, and goes on.
+#[test]
+fn a_device_on_the_home_s_is_named_and_goes_on() -> Result<()> {
+    let machine = home()?;
+    machine.check(
+        "setsid sleep 100000 < /home/alice/x >/dev/null 2>&1 & echo $! > /run/reader
+        umount -l /home/alice; loop=$(losetup -f --show /dev/mapper/home-alice); echo $loop > /run/loop",
+    )?;
+    let said = machine.refused("lock-all", "", "")?;
+    ensure!(said.contains("Another block device lies on") && said.contains("home-alice"), "{said}");
+    machine.check("dd if=$(cat /run/loop) bs=4096 count=1 iflag=direct status=none > /dev/null")?;
+    machine.check("losetup -d $(cat /run/loop); kill $(cat /run/reader)")?;
+    machine.done("lock-all", "", "")?;
+    machine.nothing_open("alice")
+}
+
 /// Pages that a pipe has had, and that may lie in free memory which nobody gets: of the files there are 512.
 const UNREACHED: usize = 16;
 

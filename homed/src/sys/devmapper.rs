@@ -135,6 +135,12 @@ pub fn suspend(name: &str) -> io::Result<()> {
     Request::new(name, SUSPEND | SKIP_LOCK_FS)?.send(DEV_SUSPEND)
 }
 
+/// The same; before, the kernel freezes the file system that it knows on the device, if it knows one, and writes out what is
+/// in memory of the device itself. Whoever lets it go on thaws it. `ResourceBusy`, from some kernels: it was frozen already.
+pub fn suspend_with_file_system(name: &str) -> io::Result<()> {
+    Request::new(name, SUSPEND)?.send(DEV_SUSPEND)
+}
+
 /// Lets a suspended device go on.
 pub fn go_on(name: &str) -> io::Result<()> {
     Request::new(name, 0)?.send(DEV_SUSPEND)

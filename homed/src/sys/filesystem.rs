@@ -1,9 +1,11 @@
-//! The size of a mounted file system: how full it is, and giving it another.
+//! File systems as the kernel has them: which one runs on a device, how full it is, and giving it another size.
 
+use super::mount::Number;
 use linux_raw_sys::btrfs::btrfs_ioctl_vol_args;
 use linux_raw_sys::ioctl::BTRFS_IOC_RESIZE;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 
 // linux/magic.h.
 const BTRFS: u64 = 0x9123_683e;
@@ -19,6 +21,60 @@ pub enum Kind {
     Ext4,
     /// Grows.
     Xfs,
+}
+
+impl Kind {
+    /// The name the kernel mounts it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Btrfs => "btrfs",
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+        }
+    }
+}
+
+/// Which file system runs on a block device, wherever it is mounted, or nowhere: one that was unmounted lazily goes on as
+/// long as somebody has a file of it open, and no table of mounts shows it. `None`: none of these kinds.
+///
+/// Each kind tells of its own in /sys (Documentation/ABI/testing/sysfs-fs-ext4, sysfs-fs-xfs; btrfs by its UUID).
+pub fn running_on(device: Number) -> io::Result<Option<Kind>> {
+    let Number { major, minor } = device;
+    let block = match std::fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    block
+        .file_name()
+        .and_then(|name| name.to_str())
+        .map_or(Ok(None), |name| running_in(Path::new("/sys/fs"), name))
+}
+
+fn running_in(all: &Path, block: &str) -> io::Result<Option<Kind>> {
+    for kind in [Kind::Ext4, Kind::Xfs] {
+        if all.join(kind.name()).join(block).try_exists()? {
+            return Ok(Some(kind));
+        }
+    }
+    let each = match std::fs::read_dir(all.join(Kind::Btrfs.name())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    for one in each {
+        if one?.path().join("devices").join(block).try_exists()? {
+            return Ok(Some(Kind::Btrfs));
+        }
+    }
+    Ok(None)
+}
+
+/// The options that an ext4 on a block device runs with, as `a,b=c`, whoever sees it mounted.
+pub fn options_of_ext4(device: Number) -> io::Result<String> {
+    let Number { major, minor } = device;
+    let block = std::fs::canonicalize(format!("/sys/dev/block/{major}:{minor}"))?;
+    let block = block.file_name().unwrap_or_default().to_owned();
+    let text = std::fs::read_to_string(Path::new("/proc/fs/ext4").join(block).join("options"))?;
+    Ok(text.split_whitespace().collect::<Vec<_>>().join(","))
 }
 
 /// A mounted file system.
@@ -97,4 +153,23 @@ pub fn grow_xfs(file: impl AsFd, bytes: u64) -> io::Result<()> {
     // SAFETY: as above; the struct has the layout of xfs_growfs_data.
     let answer = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), GROW as _, &grow) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_on_a_device_is_told_by_its_kind() {
+        let all = tempfile::tempdir().expect("a folder");
+        for folder in ["ext4/features", "ext4/dm-1", "xfs/dm-2", "btrfs/features", "btrfs/5a1f/devices/dm-3"]
+        {
+            std::fs::create_dir_all(all.path().join(folder)).expect("made");
+        }
+        let kinds =
+            ["dm-0", "dm-1", "dm-2", "dm-3"].map(|block| running_in(all.path(), block).expect("told"));
+        assert_eq!(kinds, [None, Some(Kind::Ext4), Some(Kind::Xfs), Some(Kind::Btrfs)]);
+        assert_eq!(running_in(&all.path().join("nothing"), "dm-1").expect("told"), None);
+        assert_eq!(running_on(Number { major: 0, minor: 999_999 }).expect("told"), None);
+    }
 }

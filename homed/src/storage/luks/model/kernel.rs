@@ -49,6 +49,8 @@ pub struct Kernel {
     read_only: bool,
     /// Another mount namespace has it mounted, and somebody there uses it.
     elsewhere: bool,
+    /// No table of mounts shows where that is.
+    unseen: bool,
     aside: Aside,
     /// Somebody has attached the image by hand.
     attached: bool,
@@ -100,6 +102,7 @@ impl Kernel {
             marks: Marks::default(),
             read_only: false,
             elsewhere: false,
+            unseen: false,
             aside: Aside::No,
             attached: false,
             another: false,
@@ -178,7 +181,7 @@ impl Kernel {
 
     /// Whoever was at it in another mount namespace, or at a second place, is gone.
     fn unpin(&mut self) {
-        (self.elsewhere, self.aside) = (false, Aside::No);
+        (self.elsewhere, self.unseen, self.aside) = (false, false, Aside::No);
         if !self.is_held() {
             self.goes();
         }

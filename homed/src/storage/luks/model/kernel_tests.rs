@@ -146,6 +146,7 @@ pub(super) const FAULTS: &[(&[Mend], &str)] = &[
     (&[Mend::Vouched], "a stranger's file system is mounted"),
     (&[Mend::KeptLast], "a key is left"),
     (&[Mend::FrozenBefore], "it is not locked, and nobody is named"),
+    (&[Mend::SeenRunning], "its file system is not frozen"),
     (&[Mend::GoesOn], "stands still"),
     (&[Mend::PinnedGoesOn], "whoever is at it elsewhere stands still"),
     (&[Mend::UsedHere], ""),

@@ -3,7 +3,9 @@
 //! ```text
 //! shown elsewhere (a rescue)                    lock: closed, or named      login: named
 //! mounted in another mount namespace alone      lock: sealed from here      login: taken over, and mounted here again
+//! mounted where no table of mounts shows it     the same
 //! opened by somebody else                       lock: named                 login: named
+//! another block device lies on it               lock: named                 login: taken over
 //! ```
 //!
 //! The file system on a device is one, however often it is mounted: frozen through a mount of our own, it stands still in
@@ -21,13 +23,17 @@ use crate::storage::parts::mapped::{Mapped, is_held_elsewhere};
 use crate::storage::parts::{barrier, unmount};
 use crate::sys::bounded::{Deadline, Late, within};
 use crate::sys::devmapper::{self, Device, Key};
-use crate::sys::mount::{self, Attributes, Setting};
+use crate::sys::mount;
 use crate::sys::waiting::wait_until;
 use crate::sys::{cryptsetup, durable, file};
 use records::{Refusal, Secret};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
+
+mod running;
+
+use running::{carries, open_root, running};
 
 /// How long the kernel may take to close what was unmounted, and what it takes as a rule.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -131,10 +137,12 @@ impl Pins for Here<'_, '_> {
         let name = self.spec.mapper_name();
         let (ours, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|device| device.name == name);
         let ours = ours.into_iter().next();
-        let elsewhere = match &ours {
+        let (elsewhere, carries) = match &ours {
             // What this run has mounted of it is one, too.
-            Some(device) if self.waited => self.root.is_some() || !elsewhere(device)?.is_empty(),
-            Some(_) | None => false,
+            Some(device) if self.waited => {
+                (self.root.is_some() || running(device)?.is_some(), carries(device)?)
+            }
+            Some(_) | None => (false, false),
         };
         let stands = Situation {
             by_another: !others.is_empty(),
@@ -142,6 +150,7 @@ impl Pins for Here<'_, '_> {
             unmounted: self.unmounted,
             waited: self.waited,
             elsewhere,
+            carries,
             frozen: self.frozen,
             evicts: self.evicts,
             kept: self.kept,
@@ -165,7 +174,10 @@ impl Pins for Here<'_, '_> {
             Step::ClearTable => devmapper::clear_inactive(name).during("throwing a second table away"),
             Step::Freeze => self.freeze(&device),
             Step::Suspend => within(deadline, Late::Kill, || {
-                devmapper::suspend(name)?;
+                match self.frozen {
+                    Frozen::Yes => devmapper::suspend(name)?,
+                    Frozen::No | Frozen::Unknown => devmapper::suspend_with_file_system(name)?,
+                }
                 // Nobody waits any more: nobody would wipe the key.
                 if deadline.left().is_zero() { devmapper::go_on(name) } else { Ok(()) }
             })
@@ -189,9 +201,13 @@ impl Pins for Here<'_, '_> {
         let by_another = |device: &&Device| device.name != self.spec.mapper_name();
         let found = self.open().map(|open| match why {
             Why::ByAnother => open.iter().find(by_another).cloned(),
-            Why::CutOff => open.into_iter().next(),
+            Why::CutOff | Why::Carries => open.into_iter().next(),
         });
-        match found.and_then(|device| device.map_or(Ok(()), |device| open_as(&device))) {
+        let named = |device: Device| match why {
+            Why::Carries => Err(running::named_for_carrying(&device)),
+            Why::ByAnother | Why::CutOff => open_as(&device),
+        };
+        match found.and_then(|device| device.map_or(Ok(()), named)) {
             Err(failure) => failure,
             Ok(()) => Refusal::HomeInUse.into(),
         }
@@ -217,15 +233,18 @@ impl Here<'_, '_> {
     /// Throws what is in memory of its files out: mapped by whoever works in the other mount namespaces. Its programs run on:
     /// what they would fetch again now, they get no more.
     fn evict(&mut self, device: &Device) -> Result<(), Failure> {
-        match elsewhere(device)?.into_iter().next() {
+        match running(device)? {
+            Some(mounted) if mounted.device.is_empty() => Err(Failure::fault(
+                "its file system is mounted where nothing shows it, and what processes have mapped of it stays in memory",
+            )),
             Some(mounted) => (self.seal.evict)(&mounted.device),
             None => Ok(()),
         }
     }
 
-    /// Freezes what is mounted of it elsewhere.
+    /// Freezes what runs on it.
     fn freeze(&mut self, device: &Device) -> Result<(), Failure> {
-        let Some(mounted) = elsewhere(device)?.into_iter().next() else { return Ok(()) };
+        let Some(mounted) = running(device)? else { return Ok(()) };
         let root = open_root(device, &mounted)?;
         let mapped = Mapped::adopt(&device.name)?;
         let deadline = self.deadline;
@@ -259,8 +278,8 @@ impl Here<'_, '_> {
 
     /// Lets it go on, if it is frozen.
     fn thaw(&mut self, device: &Device) -> Result<(), Failure> {
-        let mounts = elsewhere(device)?;
-        let root = match (self.root.take(), mounts.first()) {
+        let mounted = running(device)?;
+        let root = match (self.root.take(), &mounted) {
             (Some(root), _) => root,
             (None, Some(mounted)) => open_root(device, mounted)?,
             (None, None) => return Ok(()),
@@ -272,7 +291,7 @@ impl Here<'_, '_> {
                 other => other?,
             }
             // It goes on as before, and a power cut must cost it as little as before.
-            mounts.first().map_or(Ok(()), |mounted| barrier::restore(&root, mounted, &self.spec.extra))
+            mounted.as_ref().map_or(Ok(()), |mounted| barrier::restore(&root, mounted, &self.spec.extra))
         });
         thawed.during("thawing the file system of the home")
     }
@@ -291,21 +310,6 @@ fn planned(device: &Device) -> Planned {
 /// Whether no key is in it, and none comes back by itself.
 fn is_sealed(device: &Device) -> bool {
     device.suspended && device.key == Some(Key::Wiped) && !device.inactive
-}
-
-/// Its mounts in other mount namespaces.
-fn elsewhere(device: &Device) -> Result<Vec<mount::Mounted>, Failure> {
-    let found = mount::elsewhere(device.number).during("looking into other mount namespaces")?;
-    Ok(found.into_iter().flat_map(|one| one.mounts).map(|found| found.mount).collect())
-}
-
-/// A second mount of the same file system, which is nowhere in the tree.
-fn open_root(device: &Device, mounted: &mount::Mounted) -> Result<OwnedFd, Failure> {
-    let mapped = Mapped::adopt(&device.name)?;
-    let attributes = Attributes::HARMLESS;
-    let settings: &[Setting] = if mounted.is_read_only() { &[("ro".to_owned(), None)] } else { &[] };
-    let mount = mount::open_file_system(&mounted.kind, mapped.path(), settings, attributes);
-    mount.and_then(|mount| durable::directory_at(&mount, ".")).during("opening the file system")
 }
 
 /// Unmounts what is shown of it, here and in other mount namespaces, as far as nobody uses it.

@@ -5,11 +5,14 @@
 //! taken back:  goes on → thaw
 //! ```
 //!
-//! Three rules hold:
+//! Four rules hold:
 //!
 //! * What somebody uses in the machine's own tree is named, and nothing of it is stopped: whoever stood still there could not
 //!   be let go by a login, which finds the place taken.
-//! * What is used in other mount namespaces alone is sealed from here: its owner takes it over at the next login.
+//! * What is used in other mount namespaces alone is sealed from here: its owner takes it over at the next login. So is what no
+//!   table of mounts shows any more (unmounted lazily): the kernel still tells that a file system runs on the device.
+//! * No key is wiped under a file system that was not frozen: what it has not written would be lost with the machine's power.
+//!   Where something lies in between, nobody here can freeze it, and that is named.
 //! * Where the seal fails, nobody is left standing still over a device that has its key.
 
 use super::lock::{Device, Frozen, Kept, Key};
@@ -35,8 +38,10 @@ pub struct Situation {
     pub unmounted: bool,
     /// It has given the kernel time to take down what was below.
     pub waited: bool,
-    /// Another mount namespace has it mounted.
+    /// A file system runs on its device: another mount namespace has it mounted, or no table of mounts shows where.
     pub elsewhere: bool,
+    /// Another block device lies on it.
+    pub carries: bool,
     /// Whether its file system is frozen.
     pub frozen: Frozen,
     /// This run has sealed it, and what is in memory of its files is still there.
@@ -56,7 +61,7 @@ pub enum Step {
     ClearTable,
     /// The file system takes no writes, in whichever namespace.
     Freeze,
-    /// The device takes no requests.
+    /// The device takes no requests. Where this run has frozen nothing, the kernel freezes what it knows on it.
     Suspend,
     /// The key of the suspended device is wiped.
     Wipe,
@@ -77,6 +82,8 @@ pub enum Why {
     ByAnother,
     /// It was cut off, and is still used: frozen over it, a file system would never be thawed again.
     CutOff,
+    /// Another device lies on it, and whatever runs on that one cannot be frozen from here.
+    Carries,
 }
 
 /// What comes next.
@@ -97,6 +104,9 @@ pub fn next(stands: &Situation, wish: Wish, failed: &[Step]) -> Next {
         Wish::Locked if stands.by_another => return Next::Refuse(Why::ByAnother),
         Wish::Locked => match stands.open {
             Some(device) if stands.waited && device.key == Key::CutOff => return Next::Refuse(Why::CutOff),
+            Some(device) if stands.waited && stands.carries && !device.suspended => {
+                return Next::Refuse(Why::Carries);
+            }
             Some(device) => sealed(stands, device),
             None => vec![(stands.evicts, Step::Evict), (revokes(stands), Step::Revoke)],
         },
@@ -129,4 +139,33 @@ fn taken_back(stands: &Situation) -> Vec<(bool, Step)> {
         && !device.suspended
         && stands.frozen != Frozen::No;
     vec![(stopped, Step::Resume), (frozen, Step::Thaw)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Situation = Situation {
+        by_another: false,
+        open: Some(Device { suspended: false, key: Key::Present, second_table: false }),
+        unmounted: true,
+        waited: true,
+        elsewhere: false,
+        carries: false,
+        frozen: Frozen::Unknown,
+        evicts: false,
+        kept: Kept::Unknown,
+    };
+
+    /// A volume of root's on the home's device lost what it had not written.
+    #[test]
+    fn what_lies_on_the_device_is_named_and_its_key_stays() {
+        let carries = Situation { carries: true, ..OPEN };
+        assert_eq!(next(&OPEN, Wish::Locked, &[]), Next::Do(Step::Suspend));
+        assert_eq!(next(&carries, Wish::Locked, &[]), Next::Refuse(Why::Carries));
+        // What this run can unmount may have been all that was on it.
+        let before = Situation { unmounted: false, waited: false, ..carries };
+        assert_eq!(next(&before, Wish::Locked, &[]), Next::Do(Step::Unmount));
+        assert_eq!(next(&Situation { elsewhere: true, ..OPEN }, Wish::Locked, &[]), Next::Do(Step::Freeze));
+    }
 }

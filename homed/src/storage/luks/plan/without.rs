@@ -89,6 +89,9 @@ mends! {
     /// A file system that an earlier run has frozen in another mount namespace is frozen.
     #[cfg(test)]
     FrozenBefore,
+    /// What no table of mounts shows is a file system all the same, and is frozen before its key goes.
+    #[cfg(test)]
+    SeenRunning,
     /// Whoever is at it in another mount namespace goes on where a lock has failed.
     PinnedGoesOn,
     /// What somebody uses in the machine's own tree is named, and not stopped.

@@ -36,8 +36,10 @@ pub enum Verb {
     MountAside,
     /// … and somebody uses it there.
     UseAside,
-    /// Root unmounts it where it belongs.
+    /// Root unmounts it where it belongs, …
     UnmountByHand,
+    /// … or does so lazily, and somebody goes on to use it.
+    UnmountLazily,
     /// Root attaches the image to a loop device, or detaches it.
     AttachByHand,
     /// Another machine opens it, if the image does not say that somebody has it open, …
@@ -50,7 +52,7 @@ pub enum Verb {
     RepairClosedThere,
 }
 
-pub const VERBS: [Verb; 26] = [
+pub const VERBS: [Verb; 27] = [
     Verb::Lock,
     Verb::Unlock,
     Verb::Settle,
@@ -72,6 +74,7 @@ pub const VERBS: [Verb; 26] = [
     Verb::MountAside,
     Verb::UseAside,
     Verb::UnmountByHand,
+    Verb::UnmountLazily,
     Verb::AttachByHand,
     Verb::OpenThere,
     Verb::CloseThere,

@@ -60,7 +60,13 @@ impl Pinned<'_> {
                 let Some(home) = &mut kernel.home else { return Ok(()) };
                 match step {
                     Step::Suspend => home.suspended = true,
-                    Step::Wipe if home.suspended => (home.key, self.evicts) = (Key::Wiped, true),
+                    Step::Wipe if home.suspended => {
+                        (home.key, self.evicts) = (Key::Wiped, true);
+                        if kernel.elsewhere && !kernel.frozen {
+                            self.run.broken =
+                                Some("its key is wiped, and its file system is not frozen".into());
+                        }
+                    }
                     Step::ClearTable => home.second_table = false,
                     Step::Resume => *home = super::RUNNING,
                     _ => {}
@@ -82,7 +88,8 @@ impl Pins for Pinned<'_> {
             open: kernel.home.filter(|home| !home.is_sealed() || home.second_table),
             unmounted: self.unmounted,
             waited: self.waited,
-            elsewhere: kernel.elsewhere && self.waited,
+            elsewhere: kernel.elsewhere && self.waited && (!kernel.unseen || has(Mend::SeenRunning)),
+            carries: false,
             frozen: self.run.frozen,
             evicts: self.evicts,
             kept: self.run.kept,

@@ -108,6 +108,7 @@ impl Run {
             | Verb::MountAside
             | Verb::UseAside
             | Verb::UnmountByHand
+            | Verb::UnmountLazily
             | Verb::AttachByHand => {
                 self.by_hand(verb);
                 true
@@ -133,13 +134,15 @@ impl Run {
                 self.kernel.foreign = self.kernel.mounted && !self.kernel.foreign;
                 true
             }
-            Verb::PowerCut => {
-                let Kernel { marks, another, open_there, writes_at_thaw, keyrings, .. } = self.kernel;
-                let closed = Kernel::closed(writes_at_thaw, keyrings);
-                self.kernel = Kernel { marks, another, open_there, ..closed };
-                true
-            }
+            Verb::PowerCut => self.power_cut(),
         }
+    }
+
+    fn power_cut(&mut self) -> bool {
+        let Kernel { marks, another, open_there, writes_at_thaw, keyrings, .. } = self.kernel;
+        let closed = Kernel::closed(writes_at_thaw, keyrings);
+        self.kernel = Kernel { marks, another, open_there, ..closed };
+        true
     }
 
     /// As `worker/lock.rs`.
@@ -221,6 +224,11 @@ impl Run {
                 if kernel.home.is_some() && !kernel.is_held() {
                     kernel.goes();
                 }
+            }
+            Verb::UnmountLazily if answers && kernel.mounted && !kernel.covered && !kernel.foreign => {
+                (kernel.mounted, kernel.processes) = (false, Processes::Gone);
+                kernel.unseen = !kernel.elsewhere;
+                kernel.elsewhere = true;
             }
             Verb::AttachByHand => kernel.attached = !kernel.attached && kernel.home.is_none(),
             _ => {}

@@ -97,6 +97,7 @@ impl Run {
         let kernel = &mut self.kernel;
         (kernel.mounted, kernel.covered, kernel.foreign) = (false, false, false);
         // Who uses it goes on to do so, and is seen nowhere.
+        kernel.unseen |= kernel.aside == Aside::Used && !kernel.elsewhere;
         kernel.elsewhere |= kernel.aside == Aside::Used;
         kernel.aside = Aside::No;
         self.unmounted = true;

@@ -118,7 +118,11 @@ impl Machine<'_, '_> {
     pub(super) fn suspend(&mut self, which: Which) -> Result<(), Failure> {
         let (name, deadline) = (self.name(which), self.deadline());
         in_time(deadline, Late::Kill, "suspending the encrypted device", || {
-            devmapper::suspend(&name)?;
+            match which {
+                Which::Home => devmapper::suspend(&name)?,
+                // This run has frozen nothing of it: somebody else may have mounted it.
+                Which::Other(_) => devmapper::suspend_with_file_system(&name)?,
+            }
             // Nobody waits any more: nobody would wipe the key.
             if deadline.left().is_zero() { devmapper::go_on(&name) } else { Ok(()) }
         })
