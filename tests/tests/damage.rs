@@ -62,7 +62,15 @@ fn what_has_a_second_copy_is_rebuilt() -> Result<()> {
     let image = machine.check("stat -c %s /home/alice.home")?.trim().parse::<u64>()?;
     damage(&machine, 0, 34 * 512)?;
     damage(&machine, image - 34 * 512, 34 * 512)?;
+    // The table is guessed then, and what is written over is kept.
+    let places = [(0, 34 * 512), (image - 33 * 512, 33 * 512)];
+    let before = places.map(|place| bytes(&machine, "/home/alice.home", place));
     opens(&machine)?;
+    let kept = machine.check("ls /var/lib/systemd/home/alice.home.*[0-9].backup")?;
+    for (place, before) in places.into_iter().zip(before) {
+        ensure!(bytes(&machine, kept.trim(), place)? == before?, "{place:?} is not as it was");
+    }
+    machine.check("rm /var/lib/systemd/home/alice.home.*.backup")?;
     // The first LUKS header: the second one is used.
     restore(&machine)?;
     damage(&machine, 1 << 20, 4096)?;

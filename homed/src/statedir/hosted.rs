@@ -101,6 +101,19 @@ impl Folders {
         Ok(kept.then(|| self.state.join(to)))
     }
 
+    /// The first second from this one on that nothing is called by which a repair has kept of a home.
+    pub fn free_second(&self, user: &UserName, from: u64) -> io::Result<u64> {
+        let kept = self.backups(user)?;
+        let is_free = |seconds: &u64| {
+            let begin = format!("{user}.home.{seconds}.");
+            let is_its = |path: &PathBuf| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begin))
+            };
+            !kept.iter().any(is_its)
+        };
+        Ok((from..).find(is_free).unwrap_or(from))
+    }
+
     /// The files that have what repairs have kept of a home, with the key slots of then.
     pub fn backups(&self, user: &UserName) -> io::Result<Vec<PathBuf>> {
         let begin = format!("{user}.home.");

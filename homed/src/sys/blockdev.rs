@@ -51,6 +51,18 @@ pub fn size_at(node: &Path) -> io::Result<u64> {
     Ok(units.saturating_mul(UNIT))
 }
 
+/// Whether a read has failed since the disk does not give what is there, or gives what it knows to be wrong: a bad spot,
+/// unless all of it is so.
+pub fn is_bad_spot(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::ENODATA | libc::EILSEQ | libc::EBADMSG))
+}
+
+/// Such an error, for tests.
+#[cfg(test)]
+pub fn bad_spot() -> io::Error {
+    io::Error::from_raw_os_error(libc::EIO)
+}
+
 /// Its number.
 pub fn number(device: &File) -> io::Result<Number> {
     Ok(Number::of(device.metadata()?.rdev()))

@@ -76,14 +76,8 @@ impl Backups {
     /// Those of now, or of the next second that nothing is called by.
     pub fn now(record: &Record) -> Result<Self, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).during("reading the clock")?.as_secs();
-        let kept = Folders::default().backups(record.user()).during("looking for what repairs have kept")?;
-        let is_free = |seconds: &u64| {
-            let begin = format!("{}.home.{seconds}.", record.user());
-            !kept
-                .iter()
-                .any(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begin)))
-        };
-        Ok(Self { seconds: (now..).find(is_free).unwrap_or(now) })
+        let free = Folders::default().free_second(record.user(), now);
+        Ok(Self { seconds: free.during("looking for what repairs have kept")? })
     }
 
     /// That of the storage's tables, marks and headers.

@@ -107,7 +107,6 @@ pub const ROOMS: &[Room] = &[
         ],
         crates: &["base64", "openssl", "serde", "serde_json"],
     },
-    // What is to be done with a home on disk, as data.
     Room {
         name: "homed::storage::luks::plan",
         at: "homed/src/storage/luks/plan",
@@ -139,6 +138,7 @@ pub const ROOMS: &[Room] = &[
         at: "homed/src/storage",
         rooms: &[
             "homed::job",
+            "homed::statedir",
             "homed::storage::luks::plan",
             "homed::storage::parts::mapped::plan",
             "homed::sys",

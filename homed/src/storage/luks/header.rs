@@ -9,7 +9,7 @@ use super::{cost, record_token};
 use crate::job::{Context, Failure, refuse};
 use crate::storage::luks::spec::Spec;
 use crate::storage::parts::gpt::{self, Copies, Table};
-use crate::storage::parts::image;
+use crate::storage::parts::image::{self, Lost};
 use crate::storage::parts::mark::Spot;
 use crate::storage::parts::taken::{Anothers, Taker, Way};
 use crate::sys::cryptsetup::Luks;
@@ -79,7 +79,7 @@ pub enum Health {
 /// its partitions are devices of their own.
 pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
     let size = blockdev::length(file).during("looking at the image")?;
-    refuse_unreadable(file, spec)?;
+    refuse_unreadable(file, size, spec)?;
     if image::bytes(file, 0, MAGIC.len()).is_some_and(|head| head == MAGIC) {
         return Ok(Place { offset: 0, size, table: None });
     }
@@ -131,13 +131,18 @@ fn whole_device(file: &File, size: u64, spec: &Spec) -> Result<Place, Failure> {
 }
 
 /// What gives no answer is not damaged: its disk may have been pulled out. The disk itself is asked: what is in memory of the
-/// image would be read long after that.
-fn refuse_unreadable(file: &File, spec: &Spec) -> Result<(), Failure> {
-    // Where a page cannot be let go of, it is about to be written, and what the disk says to that is told later.
-    let _ = rustix::fs::fadvise(file, 0, NonZeroU64::new(PAGE), Advice::DontNeed);
-    match file.read_at(&mut [0; 512], 0) {
-        Ok(_) => Ok(()),
-        Err(error) => refuse(
+/// image would be read long after that. A disk with a bad spot at the beginning of the image answers elsewhere.
+fn refuse_unreadable(file: &File, size: u64, spec: &Spec) -> Result<(), Failure> {
+    let answers = |at: u64| {
+        // Where a page cannot be let go of, it is about to be written, and what the disk says to that is told later.
+        let _ = rustix::fs::fadvise(file, at, NonZeroU64::new(PAGE), Advice::DontNeed);
+        file.read_at(&mut [0; 512], at)
+    };
+    let Err(error) = answers(0) else { return Ok(()) };
+    let mut others = [MIB, size / 2].into_iter().filter(|at| (1..size).contains(at));
+    match others.any(|at| answers(at).is_ok()) {
+        true => Ok(()),
+        false => refuse(
             Refusal::HomeAbsent,
             format!(
                 "The home's image {} cannot be read ({error}): is its disk still plugged in? The password was not \
@@ -181,6 +186,8 @@ pub struct HeaderCopy {
     pub first_copy: Health,
     /// What its copies say.
     texts: Vec<Value>,
+    /// What the disk did not give of it, by places in the image.
+    lost: Lost,
     _memory: File,
 }
 
@@ -195,7 +202,7 @@ impl HeaderCopy {
                 (fill(file, place, whole(&contents), &[]), contents)
             }
         };
-        let memory = memory.during("copying the encryption header")?;
+        let (memory, lost) = memory.during("copying the encryption header")?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", memory.as_raw_fd()));
         let luks = match Luks::load(&path) {
             Ok(luks) => luks,
@@ -208,7 +215,7 @@ impl HeaderCopy {
         };
         let sector = contents.sector().unwrap_or(512);
         let first_copy = if contents.first { Health::Sound } else { Health::Damaged };
-        Ok(Self { luks, sector, first_copy, texts: contents.texts, _memory: memory })
+        Ok(Self { luks, sector, first_copy, texts: contents.texts, lost, _memory: memory })
     }
 
     /// Whether its record is in a form that only a newer systemd knows.
@@ -245,7 +252,20 @@ impl HeaderCopy {
         self.refuse_costly(spec)?;
         let _expendable = oom::expendable();
         let unlocked = tries::unlock(&mut self.luks, keys).during("trying a key slot")?;
-        unlocked.ok_or_else(|| Refusal::BadPassword.into())
+        match unlocked {
+            Some(unlocked) => Ok(unlocked),
+            None if self.lost.is_nothing() => Err(Refusal::BadPassword.into()),
+            None => refuse(
+                Refusal::HomeDamaged,
+                format!(
+                    "The password opens no key slot of {}, and {} of its encryption header and key slots cannot be read from the \
+                     disk: it may be the right one all the same. Nothing was changed. Copy the image to another disk, and try \
+                     other passwords, or a recovery key.",
+                    spec.image.display(),
+                    self.lost.words()
+                ),
+            ),
+        }
     }
 
     /// Refuses to try keys on a header that would cost more than there is.
@@ -279,16 +299,18 @@ fn whole(contents: &Contents) -> Vec<Range<u64>> {
     if areas.is_empty() { std::iter::once(0..USUAL).collect() } else { areas }
 }
 
-/// A file in memory as long as the encrypted part, of which only these areas are filled, and the beginning.
-fn fill(file: &File, place: &Place, areas: Vec<Range<u64>>, beginning: &[u8]) -> io::Result<File> {
+/// A file in memory as long as the encrypted part, of which only these areas are filled, and the beginning; and what the disk
+/// does not give of them. A copy of the header that has a bad spot is one that is damaged, and a key slot opens with no key.
+fn fill(file: &File, place: &Place, areas: Vec<Range<u64>>, beginning: &[u8]) -> io::Result<(File, Lost)> {
     let memory = File::from(rustix::fs::memfd_create("luks-header", MemfdFlags::CLOEXEC)?);
     memory.set_len(place.size)?;
-    let mut block = vec![0; BLOCK];
+    let (mut block, mut lost) = (vec![0; BLOCK], Lost::default());
+    let mut read = |block: &mut [u8], at: u64| file.read_exact_at(block, at);
     for area in areas {
         let end = area.end.min(place.size).min(MOST);
         for at in (area.start..end).step_by(BLOCK) {
             let part = usize::try_from((end - at).min(BLOCK as u64)).map_err(io::Error::other)?;
-            file.read_exact_at(&mut block[..part], place.offset + at)?;
+            image::read_around(&mut read, &mut block[..part], place.offset + at, &mut lost)?;
             // Holes stay holes.
             if block[..part].iter().any(|b| *b != 0) {
                 memory.write_all_at(&block[..part], at)?;
@@ -296,7 +318,7 @@ fn fill(file: &File, place: &Place, areas: Vec<Range<u64>>, beginning: &[u8]) ->
         }
     }
     memory.write_all_at(beginning, 0)?;
-    Ok(memory)
+    Ok((memory, lost))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::header::{self, HeaderCopy};
 use super::opened::LuksOpened;
-use super::perform::mend::{OnImage, reach};
+use super::perform::mend::{Backup, OnImage, reach};
 use super::perform::sweep::{refuse_what_is_open, sweep, sweep_all};
 use super::plan::mend::Wish;
 use super::plan::sweep::Reach;
@@ -24,7 +24,7 @@ pub fn mend(spec: &Spec, backup: &Path, there: There, steps: &mut dyn Steps) -> 
     let anothers = if there == There::Closed { Anothers::Left } else { Anothers::Refused };
     let file = header::take(spec, Way::Write, anothers)?;
     let place = header::locate(&file, spec)?;
-    let mut on_image = OnImage { there, ..OnImage::new(spec, &file, place, Some(backup)) };
+    let mut on_image = OnImage { there, ..OnImage::new(spec, &file, place, Backup::All(backup)) };
     let stands = reach(&mut on_image, Wish::Rebuilt, steps)?;
     done.append(&mut on_image.done);
     if stands.resizing {
@@ -41,7 +41,7 @@ pub fn keep(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Mended,
     let mut done = sweep_all(spec, Reach::BareLoopsOfOthers)?;
     let file = header::take(spec, Way::Write, Anothers::Refused)?;
     let place = header::locate(&file, spec)?;
-    let mut on_image = OnImage::new(spec, &file, place, Some(backup));
+    let mut on_image = OnImage::new(spec, &file, place, Backup::All(backup));
     let stands = reach(&mut on_image, Wish::Kept, steps)?;
     done.append(&mut on_image.done);
     Ok(Mended { done, kept: stands.kept.then(Kept::new) })

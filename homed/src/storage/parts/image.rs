@@ -18,7 +18,7 @@ mod marks;
 mod new;
 mod unfinished;
 
-pub use copy::copy_range;
+pub use copy::{Lost, copy_around, copy_range, read_around};
 pub use marks::{
     DIRTY, Intent, clear_dirty, forget_resize, is_dirty, note_resize, set_dirty, unfinished_resize,
 };

@@ -4,7 +4,7 @@ use super::{LuksOpened, probe};
 use crate::job::{Failure, Mounted, Steps};
 use crate::storage::Opening;
 use crate::storage::luks::header;
-use crate::storage::luks::perform::mend::{OnImage, reach};
+use crate::storage::luks::perform::mend::{Backup, OnImage, reach};
 use crate::storage::luks::plan::mend::Wish;
 use crate::storage::luks::resize::Layers;
 use crate::storage::luks::{blocks, is_mounted};
@@ -27,7 +27,8 @@ impl LuksOpened {
 
     /// The file follows its table, and a damaged table its sound copy.
     pub(super) fn level_image(&mut self, wish: Wish, steps: &mut dyn Steps) -> Result<(), Failure> {
-        let mut on_image = OnImage::new(&self.spec, &self.image, self.place.clone(), None);
+        let backup = if matches!(self.how, Opening::Repair(_)) { Backup::Before } else { Backup::Table };
+        let mut on_image = OnImage::new(&self.spec, &self.image, self.place.clone(), backup);
         let stands = reach(&mut on_image, wish, steps)?;
         if stands.has_odd_table() {
             steps.warn("The image's partition table does not fit its size; it was left alone.".into());

@@ -6,7 +6,7 @@ use crate::storage::luks::plan::mend::{Next, Situation, Step, Which, Wish, next}
 mod kept;
 mod on_image;
 
-pub use on_image::OnImage;
+pub use on_image::{Backup, OnImage};
 
 /// An image: on a machine, or in tests a model of one.
 pub trait Mends {

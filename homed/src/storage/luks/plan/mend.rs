@@ -3,7 +3,7 @@
 //! ```text
 //! rebuilt:  unfinished images away → kept → another machine's mark away → file as its table → table → encryption header
 //! kept:                              kept
-//! opened:                                                                 file as its table → table
+//! opened:                            kept, before a table that was guessed │ file as its table → table
 //! ```
 //!
 //! Each step is on disk before the next, and none needs a key; what needs one (key slots, records, the file system) has
@@ -12,9 +12,9 @@
 //! * Of an image that somebody has open nothing is changed; nor of one that another machine has marked, unless whoever
 //!   has it repaired says that it is not open there. That is a wish of its own: nothing on this machine can tell.
 //! * Of a table one copy is written at a time, and only one that is not sound: a power cut within leaves the other.
-//! * Whatever a repair writes over is kept first, whole and under a name of its own; also before it goes on with a key.
-//!   (Not by a login: of what has two copies it writes over the one that is not sound, and of an image that has neither
-//!   table it writes over what lies outside of a file system that is whole.)
+//! * Whatever a repair writes over is kept first, whole and under a name of its own; also before it goes on with a key. So are
+//!   the places of a table that a login has guessed: what lies there may be part of a table that somebody can still read. (Of
+//!   a table that is sound once a login keeps nothing: it writes over the copy that is not.)
 //! * The table of an image that was cut short tells how much is missing, and where there is none, nothing tells whether
 //!   something is. It is written once the file system is known to fit what is there.
 
@@ -166,7 +166,10 @@ pub fn next(stands: &Situation, wish: Wish, failed: &[Step]) -> Next {
     let elsewhere = rebuilds && stands.elsewhere.is_some();
     let cuts = changes && stands.is_longer();
     let writes = table.is_some() || header || elsewhere || cuts;
-    let keeps = !stands.kept && (!changes || rebuilds && writes) && has(Mend::KeptFirst);
+    let guesses = table.is_some() && stands.table.is_some_and(|table| table.copies.is_doubtful());
+    let keeps = !stands.kept && (!changes || rebuilds && writes || guesses) && has(Mend::KeptFirst);
+    // Where it cannot be kept, it is not written either.
+    let table = table.filter(|_| !(guesses && keeps));
     let due = |is: bool, step: Step| is.then_some(step);
     [
         due(rebuilds && stands.unfinished, Step::RemoveUnfinished),

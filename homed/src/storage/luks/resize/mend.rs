@@ -11,7 +11,7 @@
 use super::{Layers, Operation};
 use crate::job::{Failure, Step, Steps};
 use crate::storage::luks::header;
-use crate::storage::luks::perform::mend::{OnImage, reach};
+use crate::storage::luks::perform::mend::{Backup, OnImage, reach};
 use crate::storage::luks::plan::mend::Wish;
 use crate::storage::parts::image;
 use crate::sys::devmapper::Crypt;
@@ -23,7 +23,7 @@ impl Layers<'_> {
             return Ok(());
         }
         let place = header::locate(self.image, self.spec)?;
-        let mut on_image = OnImage::new(self.spec, self.image, place, None);
+        let mut on_image = OnImage::new(self.spec, self.image, place, Backup::Table);
         if reach(&mut on_image, Wish::Opened, steps)?.is_longer() {
             return Err(Failure::fault("the image cannot be cut off, and a change of size stays cut short"));
         }

@@ -218,7 +218,10 @@ impl Run {
     }
 
     fn write_table(&mut self, which: Which) -> Result<(), Failure> {
-        let Some((table, _)) = self.image.find() else { return failed() };
+        let Some((table, copies)) = self.image.find() else { return failed() };
+        if copies.is_doubtful() && !self.kept.on_disk() {
+            self.broken = Some("a table is guessed and written, and what was there is not kept".into());
+        }
         let extent = Some(extent(&table));
         let second: fn(&mut Image) -> &mut File<Copy> =
             if table.size > SMALL { |image| &mut image.second[1] } else { |image| &mut image.second[0] };
@@ -269,7 +272,7 @@ impl Mends for Run {
                 self.tick()?;
                 self.image.flush();
                 self.kept.write(true);
-                self.tick()?;
+                self.tick().inspect_err(|_| self.kept.write(false))?;
                 if has(Mend::KeptOnDisk) {
                     self.kept.flush();
                 }

@@ -2,7 +2,8 @@
 
 use crate::job::{Context, Failure};
 use crate::storage::luks::header::Place;
-use crate::storage::parts::image;
+use crate::storage::parts::gpt::Table;
+use crate::storage::parts::image::{self, Lost};
 use crate::sys::{blockdev, durable};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -32,18 +33,29 @@ pub fn places(length: u64, place: &Place, header: Option<u64>) -> Vec<Range<u64>
     all.map(|range| range.start.min(length)..range.end.min(length)).collect()
 }
 
+/// What writing this table over an image of `length` bytes overwrites, in bytes.
+pub fn of_table(length: u64, table: &Table) -> Vec<Range<u64>> {
+    let pieces = table.pieces().into_iter().map(|(offset, bytes)| offset..offset + bytes.len() as u64);
+    pieces.map(|piece| piece.start.min(length)..piece.end.min(length)).collect()
+}
+
 /// Keeps these places of the image in a sparse file of the same size, durably. It has its name when it is whole: half a
 /// backup would be taken for a whole one. What a cut leaves of it is collected when the daemon starts.
-pub fn keep(file: &File, places: &[Range<u64>], backup: &Path) -> Result<(), Failure> {
+///
+/// What the disk does not give is a hole in it, and is told: of that nothing can be kept by anybody, and a repair that waited for
+/// it would never be.
+pub fn keep(file: &File, places: &[Range<u64>], backup: &Path) -> Result<Lost, Failure> {
     let unfinished = durable::unfinished(backup);
-    let kept = || -> io::Result<()> {
+    let kept = || -> io::Result<Lost> {
         // What is kept is of an image that a power cut does not take away.
         file.sync_all()?;
         let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
         copy.set_len(blockdev::length(file)?)?;
-        places.iter().try_for_each(|place| image::copy_range(file, &copy, place.clone()))?;
+        let mut lost = Lost::default();
+        places.iter().try_for_each(|place| image::copy_around(file, &copy, place.clone(), &mut lost))?;
         copy.sync_all()?;
-        durable::name(&unfinished, backup)
+        durable::name(&unfinished, backup)?;
+        Ok(lost)
     };
     let kept = kept();
     if kept.is_err() {
@@ -56,7 +68,7 @@ pub fn keep(file: &File, places: &[Range<u64>], backup: &Path) -> Result<(), Fai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::parts::gpt::{Copies, Table};
+    use crate::storage::parts::gpt::Copies;
     use uuid::Uuid;
 
     fn table(size: u64) -> Table {
@@ -88,6 +100,13 @@ mod tests {
     }
 
     #[test]
+    fn of_a_table_both_places_are_kept_as_far_as_there_is_an_image() {
+        let (head, tail) = (34 * 512, 33 * 512);
+        assert_eq!(of_table(100 * MIB, &table(100 * MIB)), [0..head, 100 * MIB - tail..100 * MIB]);
+        assert_eq!(of_table(50 * MIB, &table(100 * MIB)), [0..head, 50 * MIB..50 * MIB]);
+    }
+
+    #[test]
     fn a_header_is_kept_wherever_it_begins_and_as_large_as_it_is() {
         let far = Place { offset: 100 * MIB, size: 900 * MIB, table: None };
         assert!(is_kept(&places(1000 * MIB, &far, None), 100 * MIB..116 * MIB));
@@ -105,7 +124,7 @@ mod tests {
         std::fs::write(&from, vec![7; 3 << 20]).expect("written");
         let file = File::open(&from).expect("opens");
         let ends = [0..MIB, 2 * MIB..3 * MIB];
-        keep(&file, &ends, &backup).expect("kept");
+        assert!(keep(&file, &ends, &backup).expect("kept").is_nothing());
         let kept = std::fs::read(&backup).expect("read");
         let is = |range: Range<usize>, byte: u8| kept[range].iter().all(|found| *found == byte);
         assert!(is(0..1 << 20, 7) && is(1 << 20..2 << 20, 0) && is(2 << 20..3 << 20, 7));

@@ -2,6 +2,7 @@
 
 use super::{Mends, kept};
 use crate::job::{Context, Failure, Steps, refuse};
+use crate::statedir::Folders;
 use crate::storage::There;
 use crate::storage::luks::header::{self, HeaderCopy, Place};
 use crate::storage::luks::header_copies;
@@ -13,11 +14,11 @@ use crate::storage::parts::{image, mark};
 use crate::sys::cryptsetup::Luks;
 use crate::sys::waiting::wait_until;
 use crate::sys::{blockdev, loopdev};
-use records::Refusal;
+use records::{Refusal, UserName};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The longest that others may read a device that was detached.
 const READ_BY_UDEV: Duration = Duration::from_secs(3);
@@ -30,8 +31,8 @@ pub struct OnImage<'a> {
     pub image: &'a File,
     /// Where its encrypted part is, as it was at the last look.
     pub place: Place,
-    /// Where what is written over is kept; `None`: it is not to be rebuilt.
-    pub backup: Option<&'a Path>,
+    /// Where what is written over is kept.
+    pub backup: Backup<'a>,
     /// That has been done.
     pub kept: bool,
     /// Whether another machine that has marked it has it open.
@@ -40,10 +41,21 @@ pub struct OnImage<'a> {
     pub done: Vec<String>,
 }
 
+/// Where what is written over is kept, and how much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backup<'a> {
+    /// A repair: all that it may write over.
+    All(&'a Path),
+    /// A login: the places of the table, where that is guessed.
+    Table,
+    /// A repair that goes on with a key has kept it.
+    Before,
+}
+
 impl<'a> OnImage<'a> {
     /// Nothing is done yet.
-    pub fn new(spec: &'a Spec, image: &'a File, place: Place, backup: Option<&'a Path>) -> Self {
-        Self { spec, image, place, backup, kept: false, there: There::Unknown, done: Vec::new() }
+    pub fn new(spec: &'a Spec, image: &'a File, place: Place, backup: Backup<'a>) -> Self {
+        Self { spec, image, place, backup, kept: backup == Backup::Before, there: There::Unknown, done: Vec::new() }
     }
 
     fn used(&self) -> Result<Used, Failure> {
@@ -82,17 +94,39 @@ impl<'a> OnImage<'a> {
         cut.during("cutting the image off")
     }
 
-    fn keep(&mut self) -> Result<(), Failure> {
-        let Some(backup) = self.backup else { return Err(Failure::fault("there is no place to keep it")) };
+    fn keep(&mut self, steps: &mut dyn Steps) -> Result<(), Failure> {
         let length = blockdev::length(self.image).during("looking at the image")?;
-        let places = kept::places(length, &self.place, self.header_size());
-        kept::keep(self.image, &places, backup)?;
+        let (places, backup) = match (self.backup, &self.place.table) {
+            (Backup::All(path), _) => {
+                (kept::places(length, &self.place, self.header_size()), path.to_owned())
+            }
+            (Backup::Table, Some((table, _))) => (kept::of_table(length, table), backup_now(self.spec)?),
+            (Backup::Table, None) | (Backup::Before, _) => {
+                return Err(Failure::fault("there is no place to keep it"));
+            }
+        };
+        let lost = kept::keep(self.image, &places, &backup)?;
         self.kept = true;
-        self.done.push(format!(
-            "What was there is kept in {}: as sparse as it is, it has the beginning and the end of the image. \
-             Delete it once the home is well: old passwords open what it has.",
-            backup.display()
-        ));
+        let path = backup.display();
+        if self.backup == Backup::Table {
+            steps.warn(format!(
+                "The image has no partition table that is sound. One is written anew; what was in its place is kept in {path}. \
+                 Delete that once the home is well."
+            ));
+        } else {
+            self.done.push(format!(
+                "What was there is kept in {path}: as sparse as it is, it has the beginning and the end of the image. \
+                 Delete it once the home is well: old passwords open what it has."
+            ));
+        }
+        if !lost.is_nothing() {
+            let told = format!(
+                "The disk did not give {} of it, which are zeros in what is kept: it may be failing. Copy the image to another \
+                 disk soon.",
+                lost.words()
+            );
+            if self.backup == Backup::Table { steps.warn(told) } else { self.done.push(told) }
+        }
         Ok(())
     }
 
@@ -109,10 +143,10 @@ impl<'a> OnImage<'a> {
             }
         };
         match self.backup {
-            Some(_) => self.done.push(words.into()),
+            Backup::All(_) => self.done.push(words.into()),
             // It was cut short within, and that is told when it is settled.
-            None if image::unfinished_resize(self.image).is_some() => {}
-            None => steps.warn(words.into()),
+            Backup::Table | Backup::Before if image::unfinished_resize(self.image).is_some() => {}
+            Backup::Table | Backup::Before => steps.warn(words.into()),
         }
         Ok(())
     }
@@ -147,9 +181,18 @@ impl<'a> OnImage<'a> {
     }
 }
 
+/// Where a login keeps what it writes over: beside what repairs have kept, and found and removed with that.
+fn backup_now(spec: &Spec) -> Result<PathBuf, Failure> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).during("reading the clock")?.as_secs();
+    let user = UserName::parse(&spec.user).during("reading the user's name")?;
+    let folders = Folders::default();
+    let seconds = folders.free_second(&user, now).during("looking for what repairs have kept")?;
+    Ok(folders.backup_path(&user, seconds))
+}
+
 impl Mends for OnImage<'_> {
     fn look(&mut self) -> Result<Situation, Failure> {
-        let rebuilds = self.backup.is_some();
+        let rebuilds = matches!(self.backup, Backup::All(_));
         let unfinished = || image::unfinished(&self.spec.image, &self.spec.machine.id);
         let table = self.place.table.as_ref();
         Ok(Situation {
@@ -173,7 +216,7 @@ impl Mends for OnImage<'_> {
             Step::RemoveUnfinished => self.remove_unfinished(),
             Step::ForgetElsewhere => self.forget_elsewhere(),
             Step::CutFile => self.cut_file(),
-            Step::Keep => self.keep(),
+            Step::Keep => self.keep(steps),
             Step::WriteTable(which) => self.write_table(which, steps),
             Step::WriteHeader => self.write_header(),
         }?;
