@@ -151,6 +151,51 @@ fn cut_short_anywhere_a_home_opens_and_nothing_stays_readable() -> Result<()> {
     machine.done("deactivate alice", "", "").map(drop)
 }
 
+/// Prints what the policy of a folder calls its key, or whether the file system of one has a key of that name (1: no, 2: yes, 3:
+/// something of it is still open): linux/fscrypt.h.
+const KEY: &str = r#"
+use strict; my ($what, $folder, $name) = @ARGV; sysopen(my $open, $folder, 0) or die "$folder: $!";
+if ($what eq "name") {
+    my $policy = pack("Q a24", 24, ""); defined ioctl($open, 0xC0096616, $policy) or die "policy: $!";
+    print unpack("H*", substr($policy, 16, 16)), "\n";
+} else {
+    my $key = pack("L L a32 a24 a64", 2, 0, pack("H*", $name), "", "");
+    defined ioctl($open, 0xC080661A, $key) or die "key: $!";
+    print unpack("L", substr($key, 64, 4)), "\n";
+}"#;
+
+/// Has a worker that makes a home stop when the kernel has the key, kills it, or the daemon and with that the worker, and waits
+/// until the key is gone.
+const MAKING_KILLED: &str = r#"
+echo "STEP stop" > /run/homed/fault
+(NEWPASSWORD=correcthorse setsid homectl create alice --enforce-password-policy=no --storage=fscrypt >/dev/null 2>&1 &)
+until worker=$(pgrep -r T -fx /usr/lib/homed/worker); do sleep 0.05; done; rm /run/homed/fault
+name=$(perl /root/key name /home/.#homed-new-*)
+[ $(perl /root/key status /srv $name) = 2 ] || { echo it has no key; exit 1; }
+case WHO in worker) kill -KILL $worker;; daemon) kill -KILL $(systemctl show -P MainPID homed);; esac
+for try in $(seq 300); do [ $(perl /root/key status /srv $name) != 1 ] || exit 0; sleep 0.1; done
+perl /root/key status /srv $name; ls -lA /home; journalctl -b -u homed -n 30; exit 1"#;
+
+/// Nothing told any more which key that was, and it stayed until the file system was unmounted.
+#[test]
+fn a_home_whose_making_was_killed_leaves_no_key_in_the_kernel() -> Result<()> {
+    let machine = past_processor_faults(|| start(Image::Ours))?;
+    machine.write_file("/root/key", KEY)?;
+    machine.check("mount --bind /srv /home")?;
+    for (step, who) in
+        [("add-keys", "worker"), ("add-keys", "daemon"), ("sync", "worker"), ("sync", "daemon")]
+    {
+        machine
+            .check(&MAKING_KILLED.replace("STEP", step).replace("WHO", who))
+            .map_err(|error| error.context(format!("{who} killed at {step}")))?;
+        machine.check("until homectl list >/dev/null; do sleep 0.1; done")?;
+    }
+    machine.done("create alice --enforce-password-policy=no --storage=fscrypt", "", "correcthorse")?;
+    machine.check("! ls -d /home/.#homed-new-* 2>/dev/null")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "").map(drop)
+}
+
 /// The original of Debian stable (257) makes policies of version 1, and slots of the older form.
 #[test]
 fn a_home_of_the_original_opens_with_ours() -> Result<()> {

@@ -5,6 +5,7 @@
 //! began; what has arrived of a home whose rest does not come. It is looked for before the first job of a daemon starts, so no worker of ours is at it; what others work on
 //! is open or locked, or has another machine's name.
 
+use super::folder::temporary;
 use super::parts::{image, mapped};
 use super::swap::{self, Space};
 use crate::sys::devmapper::{self, Device};
@@ -43,7 +44,14 @@ pub fn images(folder: &Path, machine: &MachineId) -> Vec<String> {
     let arrived = arriving.iter().map(|name| {
         format!("{}, of which nothing has arrived for a month, was deleted", folder.join(name).display())
     });
-    told.chain(arrived).collect()
+    let keys = match temporary::forget_keys(folder) {
+        0 => None,
+        count => Some(format!(
+            "the keys of {count} encrypted folders in {} that killed runs have left were taken out of the kernel",
+            folder.display()
+        )),
+    };
+    told.chain(arrived).chain(keys).collect()
 }
 
 /// Nodes of devices that are gone, where no udev takes them away: their number may become another device's.

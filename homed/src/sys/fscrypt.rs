@@ -12,7 +12,7 @@ use linux_raw_sys::general::{
 };
 use linux_raw_sys::ioctl::{
     FS_IOC_ADD_ENCRYPTION_KEY, FS_IOC_GET_ENCRYPTION_KEY_STATUS, FS_IOC_GET_ENCRYPTION_POLICY_EX,
-    FS_IOC_REMOVE_ENCRYPTION_KEY, FS_IOC_SET_ENCRYPTION_POLICY,
+    FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS, FS_IOC_SET_ENCRYPTION_POLICY,
 };
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -85,6 +85,7 @@ pub fn folder(directory: impl AsFd) -> io::Result<Folder> {
 }
 
 /// Has all that comes into an empty folder encrypted: contents with AES-256-XTS, names with AES-256-CTS, padded to 32 bytes.
+/// Root may do so before the file system has the key.
 pub fn encrypt(directory: impl AsFd, identifier: [u8; 16]) -> io::Result<()> {
     let mut policy = fscrypt_policy_v2 {
         version: FSCRYPT_POLICY_V2 as u8,
@@ -122,13 +123,13 @@ pub fn give(directory: impl AsFd, name: Name, key: &[u8]) -> io::Result<()> {
     if is_called(&with.argument.key_spec, name) { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// Takes a key back from the file system of an open folder, writes out what is not on disk yet, and throws out of memory what
+/// Takes a key back from the file system of an open folder, whoever has given it, writes out what is not on disk yet, and throws out of memory what
 /// nobody has open. The folder must not be encrypted with it: it would be what is open.
 pub fn take_back(directory: impl AsFd, name: Name) -> io::Result<Taken> {
     // SAFETY: the struct is plain old data; all zero is a valid value.
     let mut argument: fscrypt_remove_key_arg = unsafe { std::mem::zeroed() };
     argument.key_spec = specifier(name);
-    match call(directory, FS_IOC_REMOVE_ENCRYPTION_KEY, &mut argument) {
+    match call(directory, FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS, &mut argument) {
         Ok(()) if argument.removal_status_flags & FSCRYPT_KEY_REMOVAL_STATUS_FLAG_FILES_BUSY != 0 => {
             Ok(Taken::Busy)
         }
@@ -193,7 +194,7 @@ mod tests {
         // linux/fscrypt.h: the size is a part of each request's number (bits 16 to 29), the key follows without a gap.
         let told = |request: u32| (request >> 16 & 0x3fff) as usize;
         assert_eq!(told(FS_IOC_ADD_ENCRYPTION_KEY), size_of::<fscrypt_add_key_arg>());
-        assert_eq!(told(FS_IOC_REMOVE_ENCRYPTION_KEY), size_of::<fscrypt_remove_key_arg>());
+        assert_eq!(told(FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS), size_of::<fscrypt_remove_key_arg>());
         assert_eq!(told(FS_IOC_GET_ENCRYPTION_KEY_STATUS), size_of::<fscrypt_get_key_status_arg>());
         assert_eq!(size_of::<WithKey>(), size_of::<fscrypt_add_key_arg>() + KEY);
         assert_eq!(size_of::<fscrypt_policy_v2>(), 24);

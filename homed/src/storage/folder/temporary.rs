@@ -1,9 +1,11 @@
 //! Folders beside a home that are not one yet, or not any more. Whoever works on one has it locked; one that nobody has
-//! locked was left by a process that was killed, and is taken away by the next verb on any home beside it.
+//! locked was left by a process that was killed, and is taken away by the next verb on any home beside it. Where it is
+//! encrypted, the kernel may have its key, and it alone tells which: the key goes first.
 
 use crate::job::{Context, Failure, refuse};
 use crate::storage::parts::erase::erase;
 use crate::sys::durable;
+use crate::sys::fscrypt::{self, Folder, Name};
 use records::Refusal;
 use rustix::fs::{FlockOperation, RenameFlags};
 use std::ffi::CString;
@@ -135,9 +137,38 @@ pub fn sweep(image: &Path) -> Result<(), Failure> {
 fn sweep_one(around: &OwnedFd, name: &str) -> io::Result<()> {
     match locked(around, name)? {
         // Locked as long as it takes.
-        Some(_locked) => erase(around, &c_name(name)?),
+        Some(locked) => {
+            let key = take_key(around, &locked)?;
+            erase(around, &c_name(name)?)?;
+            drop(locked);
+            // What was open of it is closed now.
+            key.map_or(Ok(()), |key| fscrypt::take_back(around, key).map(drop))
+        }
         None => Ok(()),
     }
+}
+
+/// Takes the key of an encrypted folder out of the kernel; what it is called.
+fn take_key(around: &OwnedFd, locked: &OwnedFd) -> io::Result<Option<Name>> {
+    match fscrypt::folder(locked) {
+        Ok(Folder::Encrypted(name)) => fscrypt::take_back(around, name).map(|_| Some(name)),
+        Ok(Folder::Plain | Folder::Impossible) => Ok(None),
+        // In a way that is not known here: this program has given no key for it.
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the keys of what killed processes have left in a folder of homes out of the kernel, and leaves the rest to the next
+/// verb: it may be large. Of how many that was done.
+pub fn forget_keys(folder: &Path) -> usize {
+    let Ok(around) = durable::folder(folder) else { return 0 };
+    let names = left(&around).unwrap_or_default();
+    let taken = |name: &&String| {
+        let locked = locked(&around, name).ok().flatten();
+        locked.is_some_and(|locked| matches!(take_key(&around, &locked), Ok(Some(_))))
+    };
+    names.iter().filter(taken).count()
 }
 
 fn left(around: &OwnedFd) -> io::Result<Vec<String>> {

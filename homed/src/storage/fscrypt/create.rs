@@ -27,9 +27,11 @@ pub fn create(spec: &Spec, request: &mut NewHome<'_>, steps: &mut dyn Steps) -> 
     let volume_key = drawn()?;
     let identifier = identifier(&volume_key)?;
     // Taken back when all that is open below is closed.
-    let lent = Lent::give(&around, Name::Identifier(identifier), &volume_key)?;
+    let lent;
     let mut new = Temporary::new(Purpose::New, &around, |name| make_plain(&around, name))?;
+    // The folder names the key before the kernel has it: whoever comes after a kill takes it back by that.
     fscrypt::encrypt(new.directory(), identifier).during("encrypting the folder of the home")?;
+    lent = Lent::give(&around, Name::Identifier(identifier), &volume_key)?;
     steps.enter(Step::AddKeys)?;
     add(new.directory(), &volume_key, request)?;
     tree::give(new.directory(), ids.stored)?;

@@ -13,8 +13,6 @@ use std::os::fd::AsFd;
 
 const SLOT: &str = "trusted.fscrypt_slot";
 const MARK: &str = "trusted.homed_keys";
-/// More slots are not tried: each costs half a second.
-const MOST: usize = 64;
 /// Most iterations of all slots together that are tried: about a minute, as for the headers of LUKS homes.
 const MOST_ITERATIONS: u64 = 200_000_000;
 
@@ -28,14 +26,18 @@ pub struct Unlocked {
     pub volume_key: Secret,
 }
 
-/// The slots of an open folder, by number. What is no slot is left out.
+/// The slots of an open folder, by number. What is no slot is left out; of those that are, none is, however many there are:
+/// whoever had the disk for a while would hide the others behind some of his own. What the kernel lists has room for some
+/// thousands.
 pub fn read(directory: impl AsFd) -> Result<Vec<(u32, Slot)>, Failure> {
-    let all = file::attributes(directory, SLOT).during("reading the key slots")?;
-    let mut slots: Vec<(u32, Slot)> =
-        all.iter().filter_map(|(name, value)| Some((number(name)?, Slot::parse(value)?))).collect();
+    Ok(among(&file::attributes(directory, SLOT).during("reading the key slots")?))
+}
+
+fn among(attributes: &[(String, Vec<u8>)]) -> Vec<(u32, Slot)> {
+    let slots = attributes.iter().filter_map(|(name, value)| Some((number(name)?, Slot::parse(value)?)));
+    let mut slots: Vec<(u32, Slot)> = slots.collect();
     slots.sort_by_key(|(number, _)| *number);
-    slots.truncate(MOST);
-    Ok(slots)
+    slots
 }
 
 /// As it is written, and no other way: each slot has one number.
@@ -62,7 +64,8 @@ pub fn untried(slots: &[(u32, Slot)]) -> Option<String> {
     (left > 0).then(|| {
         format!(
             "{left} of {} key slots of the home were not tried: trying all of them takes more than {MOST_ITERATIONS} \
-             iterations, which would take very long.",
+             iterations, which would take very long. Nothing was changed. So many are not homed's: an administrator finds them \
+             with \"getfattr -m trusted.fscrypt_slot -d\" on the home's folder, and removes one with \"setfattr -x\".",
             slots.len()
         )
     })
@@ -169,6 +172,25 @@ mod tests {
         assert!(untried(&slots).is_some_and(|said| said.starts_with("44 of 64 ")));
         let usual: Vec<_> = (0..64).map(|number| (number, slot(600_000))).collect();
         assert_eq!((tried(&usual).len(), untried(&usual)), (64, None));
+    }
+
+    /// A stranger who had the disk left 64 slots with lower numbers, and the right password was called wrong.
+    #[test]
+    fn slots_with_lower_numbers_hide_no_other() {
+        use super::super::slot::{Guess, identifier};
+        let volume_key = Secret::new((0..64).collect());
+        let name = Name::Identifier(identifier(&volume_key).expect("named"));
+        let made =
+            |text: &str| Slot::new(&volume_key, &Secret::from_text(text.into()), Guess::Cheap).expect("made");
+        let attribute = |number: u32, slot: &Slot| (format!("{SLOT}{number}"), slot.text().into_bytes());
+        let planted = made("of a stranger");
+        let mut attributes: Vec<_> = (0..70).map(|number| attribute(number, &planted)).collect();
+        attributes.push(attribute(4000, &made("mine")));
+        let slots = among(&attributes);
+        assert_eq!(slots.len(), 71);
+        let found = unlock(&slots, &[Secret::from_text("mine".into())], name).expect("tried");
+        assert_eq!(found.map(|found| found.slot), Some(4000));
+        assert_eq!((tried(&slots).len(), untried(&slots)), (71, None));
     }
 
     #[test]
