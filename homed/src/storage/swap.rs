@@ -67,14 +67,24 @@ impl Space {
         device.uuid.starts_with(&mapped::plain_uuid(NAME))
     }
 
-    /// Where its device is.
+    /// Its device, by its UUID: somebody may have called it otherwise, and what has its name may be another.
+    fn device(&self) -> io::Result<Option<devmapper::Device>> {
+        devmapper::with_uuid(&mapped::plain_uuid(&self.name))
+    }
+
+    /// What its device is called now.
+    fn called(&self) -> io::Result<String> {
+        Ok(self.device()?.ok_or(ErrorKind::NotFound)?.name)
+    }
+
+    /// Where its device is, or would be.
     pub fn node(&self) -> PathBuf {
-        mapped::node(&self.name)
+        mapped::node(self.called().as_ref().unwrap_or(&self.name))
     }
 
     /// How it is; `None`: there is none.
     pub fn state(&self) -> Result<Option<State>, Failure> {
-        let device = mapped::device(&self.name).during("looking at the encrypted swap space")?;
+        let device = self.device().during("looking at the encrypted swap space")?;
         Ok(device.map(|device| match (device.suspended, device.key) {
             (true, Some(Key::Wiped)) => State::Sealed,
             (false, Some(Key::Plain | Key::InKeyring)) => State::InUse,
@@ -118,16 +128,18 @@ impl Space {
     /// Takes its key out of memory; whoever needs what is in it waits.
     pub fn seal(&self, deadline: Deadline) -> Result<(), Failure> {
         let seal = || {
-            devmapper::suspend(&self.name)?;
-            devmapper::wipe_key(&self.name)
+            let name = self.called()?;
+            devmapper::suspend(&name)?;
+            devmapper::wipe_key(&name)
         };
         within(deadline, Late::Kill, seal).during("taking the key of the swap space out of memory")
     }
 
     /// Puts the key back. What cannot be read with it stays sealed.
     pub fn open(&self, key: &Secret) -> Result<(), Failure> {
-        devmapper::set_key(&self.name, key).during("giving the swap space its key back")?;
-        devmapper::go_on(&self.name).during("letting the swap space go on")?;
+        let name = self.called().during("looking for the swap space")?;
+        devmapper::set_key(&name, key).during("giving the swap space its key back")?;
+        devmapper::go_on(&name).during("letting the swap space go on")?;
         if head_is_right(&self.node()).during("reading the swap space")? {
             return Ok(());
         }
@@ -150,7 +162,7 @@ impl Space {
 
     /// Whoever needs what is in it gets an error from now on.
     pub fn cut_off(&self) -> Result<(), Failure> {
-        devmapper::cut_off(&self.name).during("cutting the swap space off")
+        self.called().and_then(|name| devmapper::cut_off(&name)).during("cutting the swap space off")
     }
 }
 
