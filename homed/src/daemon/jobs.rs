@@ -4,11 +4,14 @@ use super::events::{Events, Happened};
 use super::outside::Outside;
 use super::pace::Pace;
 use super::run::Daemon;
-use super::worker::Report;
+use super::worker::{Report, Running};
+use crate::home::SILENCE;
 use crate::home::effect::{Event, StartJob};
 use crate::home::facts::Place;
-use crate::job::{Outcome, Step, Task};
+use crate::job::{Outcome, Progress, Step, Task};
+use crate::words::request::ProgressSink;
 use records::UserName;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::oneshot;
 
@@ -34,13 +37,25 @@ impl Daemon {
     pub(super) fn spawn(&self, mut start: StartJob, stopped: oneshot::Receiver<()>) {
         let (user, id, what, events) = (start.user.clone(), start.id, start.what, self.events.clone());
         let pace = Pace::begin();
-        let report = report(&mut start, events.clone(), pace.clone());
+        let sink = start.progress.take().map(Arc::new);
+        let report = report((sink.clone(), &start), events.clone(), pace.clone());
         let (ground, brings_record) = (self.ground.clone(), may_bring_record(&start.job.task));
         let moved =
             may_move_storage(&start.job.task).then(|| Place::of(&start.job.record, &start.job.machine));
+        let bound = start.bound;
         let running = self.parts.spawner.run(start, report, stopped);
         tokio::spawn(async move {
-            let outcome = running.await;
+            // What has a bound of its own is ended by that.
+            let outcome = match bound {
+                Some(_) => running.await,
+                None => {
+                    let tell = |step: Option<String>| {
+                        step.iter().zip(&sink).for_each(|(step, sink)| sink(&nothing_heard(step)));
+                        events.event(Event::Silent(user.clone(), id, step));
+                    };
+                    heard_out(running, &pace, tell).await
+                }
+            };
             tell_the_log(&user, what, &outcome, &pace);
             if brings_record {
                 // It may have made this machine's own key.
@@ -67,9 +82,35 @@ impl Daemon {
     }
 }
 
+/// Waits for the end, and tells when nothing is heard of it for a while, and when something is heard again.
+async fn heard_out(mut running: Running, pace: &Pace, tell: impl Fn(Option<String>)) -> Outcome {
+    let mut silent = false;
+    loop {
+        let turn = async {
+            if silent {
+                pace.sound().await;
+                return None;
+            }
+            Some(pace.silence(SILENCE).await)
+        };
+        tokio::select! {
+            outcome = &mut running => return outcome,
+            step = turn => {
+                silent = step.is_some();
+                tell(step);
+            }
+        }
+    }
+}
+
+/// What who waits for the job is told.
+fn nothing_heard(step: &str) -> Progress {
+    Progress { step: format!("{step} (nothing heard for {} s)", SILENCE.as_secs()), done: 0, of: 0 }
+}
+
 /// Passes progress on, and tells the core when a person is waited for, and when there is no way back.
-fn report(start: &mut StartJob, events: Events, pace: Pace) -> Report {
-    let (sink, user, id) = (start.progress.take(), start.user.clone(), start.id);
+fn report((sink, start): (Option<Arc<ProgressSink>>, &StartJob), events: Events, pace: Pace) -> Report {
+    let (user, id) = (start.user.clone(), start.id);
     let asked = AtomicBool::new(false);
     Box::new(move |progress| {
         let asks = progress.step == Step::AskTokens.words();
@@ -77,6 +118,7 @@ fn report(start: &mut StartJob, events: Events, pace: Pace) -> Report {
             events.event(Event::Asking(user.clone(), id, asks));
         }
         pace.enter(&progress);
+        pace.hear(&progress);
         if let Some(sink) = &sink {
             sink(&progress);
         }

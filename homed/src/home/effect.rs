@@ -37,6 +37,8 @@ pub enum Event {
     Committed(UserName, JobId),
     /// A worker asks tokens, which may take as long as people do; or it does not any more.
     Asking(UserName, JobId, bool),
+    /// Nothing was heard of a worker for a while, which was at this step; `None`: it is heard again.
+    Silent(UserName, JobId, Option<String>),
     /// A check came back.
     Checked(UserName, JobId, Findings),
     /// What is to be seen of a lock, as [`Effect::Prove`] asked; `None`: nobody could tell in time.

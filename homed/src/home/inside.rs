@@ -47,6 +47,11 @@ impl Home {
         self.is_timed(kind)
     }
 
+    /// Whether nothing is heard of what runs.
+    pub fn hangs(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.hangs_at().is_some())
+    }
+
     /// Whether a deactivation has failed and is tried again.
     pub fn lingers(&self) -> bool {
         self.failed_deactivations.is_some()

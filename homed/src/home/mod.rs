@@ -27,6 +27,7 @@ mod queue;
 pub mod resize;
 pub mod rules;
 mod run;
+mod running;
 pub mod state;
 mod tend;
 mod timer;
@@ -56,7 +57,8 @@ use presence::Away;
 use records::refusal::Refused;
 use records::{Record, Refusal, UserName};
 pub use resize::is_resize;
-use run::Running;
+use running::Running;
+pub use running::SILENCE;
 use state::{Lingering, State, Work};
 use std::collections::BTreeSet;
 pub use tend::is_tending;
@@ -233,20 +235,25 @@ impl Home {
                 None => self.begin(self.before(work, (wanted.verb, wanted.waiter), turn), wanted, turn),
             },
             Verdict::AtOnce => return self.at_once(wanted, turn),
-            Verdict::Queue => {
-                self.break_off_look(turn);
-                self.enqueue(wanted, turn);
-            }
+            Verdict::Queue => match self.not_to_wait(&wanted) {
+                Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
+                None => {
+                    self.break_off_look(turn);
+                    self.enqueue(wanted, turn);
+                }
+            },
             Verdict::Yield => {
                 self.make_way(turn);
                 self.enqueue(wanted, turn);
             }
-            Verdict::Refuse(Refusal::HomeBusy) if wanted.waited && self.running.is_some() => {
+            Verdict::Refuse(Refusal::HomeBusy) if wanted.waited && self.works_for(&wanted) => {
                 self.enqueue(wanted, turn);
             }
             Verdict::AlreadySo => turn.answer(wanted.waiter, Ok(Answer::Done)),
             Verdict::Refuse(refusal) => {
-                let refused = Refused::new(refusal, self.sentence(refusal, wanted.verb));
+                let why = self.not_to_wait(&wanted).filter(|why| why.refusal == refusal);
+                let refused =
+                    why.unwrap_or_else(|| Refused::new(refusal, self.sentence(refusal, wanted.verb)));
                 turn.answer(wanted.waiter, Err(Failed::Refused(refused)));
             }
         }
@@ -270,7 +277,7 @@ impl Home {
         let asks = self.is_a_question(wanted) && !needs_none;
         let unfit = unfit.or_else(|| self.too_early(wanted, turn));
         let unfit = unfit.or_else(|| asks.then(|| Refusal::BadPassword.into()));
-        unfit.or_else(|| strangers_token(wanted))
+        unfit.or_else(|| wanted.strangers_token())
     }
 
     /// Whether it only asks what is needed: clients try without credentials first. That is no attempt, and
@@ -388,12 +395,4 @@ impl Home {
             Some(_) | None => Fate::Stays,
         }
     }
-}
-
-/// Whoever has no right to the home has none to the tries that its security key has for a PIN, nor to make it wait for a
-/// touch.
-fn strangers_token(wanted: &Wanted) -> Option<Refused> {
-    let is_one = wanted.trier.favour == Favour::Stranger && wanted.offer.credentials.is_for_tokens();
-    let sentence = "Only its user, and services of the system, may use the security key of a home.";
-    is_one.then(|| Refused::new(Refusal::AccessDenied, sentence))
 }

@@ -115,6 +115,19 @@ impl Queue {
         Vec::from_iter::<VecDeque<Wanted>>(locks)
     }
 
+    /// Takes out the calls that are not urgent.
+    pub fn take_calls(&mut self) -> Vec<Wanted> {
+        let mut taken = Vec::new();
+        for class in [&mut self.owner, &mut self.stranger] {
+            let (calls, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(class)
+                .into_iter()
+                .partition(|wanted| matches!(wanted.waiter, Waiter::Call(_)));
+            *class = others;
+            taken.extend(calls);
+        }
+        taken
+    }
+
     /// Whether anything urgent waits.
     pub fn is_urgent(&self) -> bool {
         !self.urgent.is_empty()

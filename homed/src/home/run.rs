@@ -17,33 +17,7 @@ use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// A job, from the moment it is decided on.
-pub(super) struct Running {
-    pub id: JobId,
-    pub work: Work,
-    pub wanted: Wanted,
-    /// Somebody waits who is not to wait: the worker was told to stop.
-    pub makes_way: bool,
-    /// Its worker ended without an outcome.
-    pub broke_off: bool,
-    pub phase: Phase,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// A question is out; nothing has been done yet.
-    Checking,
-    /// The worker runs.
-    Working,
-    /// It waits for a person at a token, and has nothing of the home open.
-    Asking,
-    /// The worker is past its point of no return.
-    Committed,
-    /// The worker is being ended: somebody wants the home.
-    Ending,
-    /// The worker has locked the home and has ended; what the kernel shows is being looked at.
-    Proving,
-}
+pub(super) use super::running::{Phase, Running};
 
 impl Home {
     pub(super) fn start(&mut self, work: Work, mut wanted: Wanted, turn: &mut Turn) {
@@ -56,8 +30,7 @@ impl Home {
         wanted.counted = wanted.is_attempt();
         let id = turn.job_id();
         let check = self.check_before(work, &wanted, id, turn);
-        let (makes_way, broke_off, phase) = (false, false, Phase::Checking);
-        self.running = Some(Running { id, work, wanted, makes_way, broke_off, phase });
+        self.running = Some(Running::checking(id, work, wanted));
         self.changed(turn);
         match check {
             Some(check) => turn.effects.push(Effect::Check(Box::new(check))),
@@ -205,10 +178,11 @@ impl Home {
     }
 
     /// The worker is past its point of no return.
-    pub fn committed(&mut self, id: JobId) {
+    pub fn committed(&mut self, id: JobId) -> Fate {
         if let Some(running) = self.running.as_mut().filter(|r| r.id == id) {
-            running.phase = Phase::Committed;
+            (running.phase, running.silent) = (Phase::Committed, None);
         }
+        Fate::Stays
     }
 
     /// The caller of the running job has gone.

@@ -90,6 +90,8 @@ impl Home {
         let Some(running) = self.running.as_mut().filter(|r| r.id == id && !r.makes_way) else {
             return Fate::Stays;
         };
+        // It is heard.
+        running.silent = None;
         running.phase = match (running.phase, asks) {
             (Phase::Working, true) if running.work.may_be_ended() => Phase::Asking,
             (Phase::Asking, false) => Phase::Working,

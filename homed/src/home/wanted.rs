@@ -7,7 +7,8 @@ use super::turn::Waiter;
 use super::verdict::{Favour, Verb};
 use crate::job::{Original, RecordChange, Repair, Snapshots};
 use crate::words::request::{AtSuspend, Offer};
-use records::{Credentials, UserName};
+use records::refusal::Refused;
+use records::{Credentials, Refusal, UserName};
 
 /// Something wanted of one home.
 pub struct Wanted {
@@ -90,6 +91,14 @@ impl Wanted {
         }
         names.retain(|name| name != user.as_str());
         (names, None)
+    }
+
+    /// Whoever has no right to the home has none to the tries that its security key has for a PIN, nor to make it wait for a
+    /// touch.
+    pub(super) fn strangers_token(&self) -> Option<Refused> {
+        let is_one = self.trier.favour == Favour::Stranger && self.offer.credentials.is_for_tokens();
+        let sentence = "Only its user, and services of the system, may use the security key of a home.";
+        is_one.then(|| Refused::new(Refusal::AccessDenied, sentence))
     }
 
     /// Whether it counts as an attempt.

@@ -43,6 +43,8 @@ rules! {
     Index,
     /// A lock of all is answered, whatever still runs.
     LocksAreLate,
+    /// Nobody waits for a worker of which nothing is heard any more.
+    NobodyWaitsInSilence,
 }
 
 /// Whether it is minded: always, but in a test that wants to see what comes of it.

@@ -135,11 +135,11 @@ impl Manager {
             Event::Asked(id, caller, operation) => self.asked(id, &caller, *operation, turn),
             Event::Abandoned(call) => self.abandoned(call, turn),
             Event::Ended(user, job, outcome) => self.ended(&user, job, outcome, turn),
-            Event::Committed(user, job) => self.on(&user, turn, |home, _| {
-                home.committed(job);
-                Fate::Stays
-            }),
+            Event::Committed(user, job) => self.on(&user, turn, |home, _| home.committed(job)),
             Event::Asking(user, job, asks) => self.on(&user, turn, |home, _| home.asking(job, asks)),
+            Event::Silent(user, job, step) => {
+                self.on(&user, turn, |home, turn| home.silent(job, step, turn));
+            }
             Event::Checked(user, job, findings) => match self.pending.remove(&job) {
                 Some(pending) => {
                     self.expected.remove(&(user, job));

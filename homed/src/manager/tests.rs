@@ -22,6 +22,7 @@ const NAMES: [&str; 2] = ["alice", "bob"];
 
 pub mod crowd;
 mod scene;
+mod silent;
 mod trust;
 
 use scene::{Scene, manager, user};

@@ -234,16 +234,17 @@ impl World {
         }
     }
 
-    /// A worker asks tokens, or does not any more, or is past its point of no return.
+    /// A worker asks tokens, or does not any more, is past its point of no return, hangs, or is heard again.
     fn a_worker_tells(&mut self) {
         if self.running.is_empty() {
             return;
         }
         let start = &self.running[self.draws.below(self.running.len())];
         let (user, id) = (start.user.clone(), start.id);
-        match self.draws.below(3) {
+        match self.draws.below(5) {
             0 => self.take(Event::Committed(user, id)),
-            asks => self.take(Event::Asking(user, id, asks == 1)),
+            asks @ 1..3 => self.take(Event::Asking(user, id, asks == 1)),
+            tells => self.take(Event::Silent(user, id, (tells == 3).then(|| "Mounting".into()))),
         }
     }
 

@@ -98,6 +98,7 @@ impl World {
             self.is_bounded(home, &waits);
             self.nobody_starves(home, runs.as_ref(), &waits);
             self.is_mended(home, runs.as_ref(), &waits);
+            nobody_waits_in_silence(home, &waits);
             for kind in TimerKind::ALL.into_iter().filter(|kind| home.waits_for(*kind)) {
                 assert!(self.is_set(home.user(), kind), "{}: {kind:?} will never ring", home.user());
             }
@@ -219,6 +220,12 @@ impl World {
         let lost: Vec<_> = self.open_calls.difference(&known).collect();
         assert!(lost.is_empty(), "{lost:?} are never answered");
     }
+}
+
+/// A worker of which nothing is heard keeps nobody waiting, but for locks, which have a bound of their own.
+fn nobody_waits_in_silence(home: &Home, waits: &[Seen]) {
+    let vain = waits.iter().find(|seen| home.hangs() && is_call(seen) && seen.class != Class::Urgent);
+    assert!(vain.is_none(), "{}: {vain:?} waits for a worker of which nothing is heard", home.user());
 }
 
 fn is_call(seen: &Seen) -> bool {

@@ -55,7 +55,15 @@ pub enum Backup<'a> {
 impl<'a> OnImage<'a> {
     /// Nothing is done yet.
     pub fn new(spec: &'a Spec, image: &'a File, place: Place, backup: Backup<'a>) -> Self {
-        Self { spec, image, place, backup, kept: backup == Backup::Before, there: There::Unknown, done: Vec::new() }
+        Self {
+            spec,
+            image,
+            place,
+            backup,
+            kept: backup == Backup::Before,
+            there: There::Unknown,
+            done: Vec::new(),
+        }
     }
 
     fn used(&self) -> Result<Used, Failure> {
