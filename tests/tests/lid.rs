@@ -168,7 +168,8 @@ fn logs_out(machine: &Ours, user: &str, console: &Console) -> Result<()> {
     machine.nothing_open(user)
 }
 
-/// Pages of small files, which lie in the blocks of btrfs' trees, that may stay: seen in one of six sleeps was one.
+/// Pages with the mark of small files that may stay. Seen was one: what a shell had read from a pipe, in an unused place of a
+/// slab that is in use, which nobody can write over.
 const INLINE: usize = 2;
 
 /// Whether of what was planted nothing is left, or no more than is known to stay now and then.

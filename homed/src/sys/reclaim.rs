@@ -12,29 +12,22 @@
 //! is taken. Huge pages are taken as long as they lie there. For one that does not, the kernel would move what others have
 //! in memory: that takes as long as writing, has them wait, and leaves a copy of each page that was moved.
 
+mod kept_apart;
 mod pages;
 
 use super::bounded::{Deadline, Late, Unfinished, within};
 use super::{buddy, memory, zones::Zones};
+use kept_apart::Spare;
 use pages::{Ground, HUGE, Pages, populate};
 use rustix::thread::CpuSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Slab caches in which names and small files leave their traces.
-const SLABS: [&str; 8] = [
-    "dentry",
-    "inode_cache",
-    "btrfs_inode",
-    "ext4_inode_cache",
-    "xfs_inode",
-    "names_cache",
-    "btrfs_extent_buffer",
-    "buffer_head",
-];
+/// Where the kernel shows its caches of small things: a folder for each, besides other names of them.
+const SLABS: &str = "/sys/kernel/slab";
 /// Asked for at a time by all processors together, and no more than half of what can be had: others need memory in the
 /// meantime.
 const TOGETHER: u64 = 64 << 20;
@@ -44,6 +37,9 @@ const PIECE: u64 = 4 << 20;
 const SMALL: u64 = 64 << 10;
 /// Left free, in bytes, over what the kernel keeps for itself.
 const MARGIN: u64 = 2 << 20;
+/// The most that is taken in the beginning to be exchanged in the end, by all processors together: a quarter of it is for what
+/// is left, which on machines with 16 GiB is about as much.
+const SPARE: u64 = 256 << 20;
 /// How often, in a row, free memory may fall by less than half of what was asked for. It does fall less when another
 /// program ends just then.
 const PATIENCE: usize = 2;
@@ -55,12 +51,18 @@ const STACK: usize = 128 << 10;
 /// Throws out all file pages, names and inodes that no process uses, of all file systems: the kernel knows
 /// no smaller unit.
 pub fn drop_caches() -> io::Result<()> {
-    fs::write("/proc/sys/vm/drop_caches", "3")?;
-    for slab in SLABS {
-        // Not every kernel has every cache, or shows them.
-        let _ = fs::write(format!("/sys/kernel/slab/{slab}/shrink"), "1");
+    fs::write("/proc/sys/vm/drop_caches", "3")
+}
+
+/// Has the kernel let go of all memory that its caches of small things (names, inodes, buffers) keep for later, and that holds none
+/// now. What they hold, they keep as it is, and what was there before, beside it. Not every kernel shows them.
+pub fn shrink_slabs() {
+    let caches = fs::read_dir(SLABS).into_iter().flatten().flatten();
+    // A cache may have more than one name: the others are links.
+    let own = caches.filter(|cache| cache.file_type().is_ok_and(|kind| kind.is_dir()));
+    for cache in own {
+        let _ = fs::write(cache.path().join("shrink"), "1");
     }
-    Ok(())
 }
 
 /// Whether this kernel writes over memory as it is freed.
@@ -119,28 +121,41 @@ fn fill(account: &File, most: u64, parent: i32) -> io::Result<()> {
         (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect();
     let zones = Zones::now()?;
     let progress = Mutex::new(Progress::begin(account, most, processors.len(), &zones)?);
-    std::thread::scope(|scope| {
-        for processor in processors {
-            let (aside, progress) = (zones.aside(processor), &progress);
-            let work = move || take_all(processor, aside, progress);
-            // Where there is no thread for it, the others do its part.
-            let _ = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
-        }
-    });
+    let spares: Vec<OnceLock<Spare>> = processors.iter().map(|_| OnceLock::new()).collect();
+    on_each(&processors, |number, processor| take_all(zones.aside(processor), &spares[number], &progress));
+    // When all is taken that programs are given.
+    on_each(&processors, |number, _| spares[number].get().into_iter().for_each(Spare::exchange));
     let failed = lock(&progress).failed.take();
     failed.map_or(Ok(()), Err)
 }
 
+/// One thread for each processor, which it stays on; returns when all are done. It is told the how manieth it is.
+fn on_each(processors: &[usize], work: impl Fn(usize, usize) + Sync) {
+    std::thread::scope(|scope| {
+        for (number, processor) in processors.iter().enumerate() {
+            let work = &work;
+            let pinned = move || {
+                let mut here = CpuSet::new();
+                here.set(*processor);
+                // Without it, it is slower, and what the processor has put aside may be left.
+                let _ = rustix::thread::sched_setaffinity(None, &here);
+                work(number, *processor);
+            };
+            // Where there is no thread for it, the others do its part.
+            let _ = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, pinned);
+        }
+    });
+}
+
 /// One thread.
-fn take_all(processor: usize, aside: u64, progress: &Mutex<Progress<'_>>) {
-    let mut here = CpuSet::new();
-    here.set(processor);
-    // Without it, it is slower, and what the processor has put aside may be left.
-    let _ = rustix::thread::sched_setaffinity(None, &here);
+fn take_all(aside: u64, spare: &OnceLock<Spare>, progress: &Mutex<Progress<'_>>) {
     let page = rustix::param::page_size() as u64;
     // What is put aside is no part of free memory, and is not counted.
     let room = lock(progress).room();
     let _ = populate(aside.saturating_mul(page).min(room / 4), Pages::Small);
+    let length = lock(progress).claim_spare();
+    let taken = Spare::take(length, page).map(|taken| drop(spare.set(taken)));
+    lock(progress).taken(length, taken);
     let mut next = lock(progress).claim();
     let (mut huge, mut small) = (Ground::of(room, Pages::Huge), Ground::of(room, Pages::Small));
     while let Some((length, pages)) = next {
@@ -209,6 +224,16 @@ impl<'a> Progress<'a> {
         };
         begun.note()?;
         Ok(begun)
+    }
+
+    /// What a thread takes first of all, to be exchanged in the end for what nobody is given. Twice as much as that, for among it
+    /// is what was just given back; and twice that again, for only every second page is given back.
+    fn claim_spare(&mut self) -> u64 {
+        let left = self.most.saturating_sub(self.written + self.claimed);
+        let all = (4 * self.look.reserve).min(SPARE).min(self.room() / 4);
+        let length = (all / self.threads).min(left) / SMALL * SMALL;
+        self.claimed += length;
+        length
     }
 
     /// What can still be asked for.

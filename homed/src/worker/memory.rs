@@ -118,7 +118,12 @@ pub fn sweep(turn: Turn, deadline: Deadline) -> Result<Swept, Failure> {
     }
     let begun = now();
     // A name that was looked up since the last time only loses its mark of being in use; the second time it goes.
-    let drop_all = || reclaim::drop_caches().and_then(|()| reclaim::drop_caches());
+    let drop_all = || {
+        reclaim::drop_caches()?;
+        reclaim::drop_caches()?;
+        reclaim::shrink_slabs();
+        io::Result::Ok(())
+    };
     let dropped = within(deadline.at_most(DROPPING), Late::Kill, drop_all);
     let mut swept = Swept { kept: dropped.err().map(|error| error.to_string()), scrubbed: None };
     if !reclaim::is_overwritten_when_freed() {

@@ -55,7 +55,7 @@ pub fn populate(length: u64, pages: Pages) -> io::Result<()> {
 }
 
 /// New addresses, of which none is memory yet.
-fn map(length: usize, pages: Pages) -> io::Result<*mut libc::c_void> {
+pub fn map(length: usize, pages: Pages) -> io::Result<*mut libc::c_void> {
     let (protection, flags) =
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
     // Room to begin where a huge page does; what is not touched costs nothing.
@@ -76,7 +76,7 @@ fn map(length: usize, pages: Pages) -> io::Result<*mut libc::c_void> {
 }
 
 /// Has the kernel put zeroed memory behind addresses that [`map`] gave.
-fn fill_up(start: *mut libc::c_void, length: usize) -> io::Result<()> {
+pub fn fill_up(start: *mut libc::c_void, length: usize) -> io::Result<()> {
     // SAFETY: it is a part of a mapping of ours that nothing refers to.
     match unsafe { libc::madvise(start, length, libc::MADV_POPULATE_WRITE) } {
         0 => Ok(()),

@@ -1,0 +1,106 @@
+//! Free memory that a program's own pages are not taken from.
+//!
+//! The page allocator has a list of free memory for each kind of use, and a page goes back to the list of the kind that was at home
+//! around it (mm/page_alloc.c, `rmqueue`, `fallbacks`). Programs are given of the others' lists when their own is empty, and
+//! then the largest pieces first. So what is left in the end, where nobody is given more, is what the *kernel* had for itself
+//! in single pages: buffers of pipes, blocks of a file system's trees.
+//!
+//! ```text
+//! before:  spare memory, while there is plenty of the programs' own        ┌ a page of it given back
+//! after:   for each page that is still free ───────────────────────────────┤
+//!                                                                          └ the kernel asked for one of its own
+//! ```
+//!
+//! What the kernel needs for itself and zeroes is a page table: one page for each area that a huge page could fill. Free memory is no
+//! less at any time than it was. Every second page is given back: they do not become a larger piece, which the kernel would
+//! prefer.
+
+use super::pages::{Pages, fill_up, map};
+use std::io;
+
+/// One thread's memory that is given up in the end.
+pub struct Spare {
+    start: *mut libc::c_void,
+    pages: usize,
+    page: usize,
+}
+
+// SAFETY: it is a range of addresses that is mapped as long as the process lives, and that nothing refers to.
+unsafe impl Send for Spare {}
+// SAFETY: the same; what is given up twice is given up once.
+unsafe impl Sync for Spare {}
+
+impl Spare {
+    /// Takes so many bytes, zeroed. With none it is nothing.
+    pub fn take(bytes: u64, page: u64) -> io::Result<Self> {
+        let (bytes, page) = (size(bytes)?, size(page)?);
+        if bytes == 0 {
+            return Ok(Self { start: std::ptr::null_mut(), pages: 0, page });
+        }
+        let start = map(bytes, Pages::Small)?;
+        fill_up(start, bytes)?;
+        Ok(Self { start, pages: bytes / page, page })
+    }
+
+    /// Gives up half of it, and has the kernel take as much for itself. Ends where that fails: it is a matter of how much can
+    /// be had.
+    pub fn exchange(&self) {
+        let (area, count) = (area(self.page), self.pages / 2);
+        let Ok(areas) = map((count + 1) * area, Pages::Small) else { return };
+        let first = areas.wrapping_byte_add(areas.align_offset(area));
+        for number in 0..count {
+            let spare = self.start.wrapping_byte_add(2 * number * self.page);
+            if !(give_up(spare, self.page) && look(first.wrapping_byte_add(number * area), self.page)) {
+                return;
+            }
+        }
+    }
+}
+
+/// What one page table is for, in bytes: it is a page, and an entry has eight bytes.
+fn area(page: usize) -> usize {
+    page * (page / 8)
+}
+
+fn size(bytes: u64) -> io::Result<usize> {
+    usize::try_from(bytes).map_err(io::Error::other)
+}
+
+/// The page is the kernel's again.
+fn give_up(start: *mut libc::c_void, page: usize) -> bool {
+    // SAFETY: a page of a mapping of ours that nothing refers to.
+    unsafe { libc::madvise(start, page, libc::MADV_DONTNEED) == 0 }
+}
+
+/// Reads where nothing was ever written: that takes a page table, and no memory of one's own.
+fn look(start: *mut libc::c_void, page: usize) -> bool {
+    // SAFETY: a page of a mapping of ours that nothing refers to.
+    unsafe { libc::madvise(start, page, libc::MADV_POPULATE_READ) == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pages::HUGE;
+    use super::*;
+
+    #[test]
+    fn a_page_table_is_for_what_a_huge_page_fills() {
+        assert_eq!(area(4096) as u64, HUGE);
+        assert_eq!((area(16 << 10), area(64 << 10)), (32 << 20, 512 << 20));
+    }
+
+    #[test]
+    fn spare_memory_becomes_page_tables() {
+        let page = rustix::param::page_size() as u64;
+        let tables = || {
+            let status = std::fs::read_to_string("/proc/self/status").expect("status");
+            let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:")).expect("VmPTE");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+        };
+        let spare = Spare::take(64 * page, page).expect("taken");
+        let before = tables();
+        spare.exchange();
+        assert!(tables() >= before + 32 * page, "{before}, then {}", tables());
+        Spare::take(0, page).expect("nothing").exchange();
+    }
+}
