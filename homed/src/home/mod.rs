@@ -53,7 +53,6 @@ pub use hold::Sleep;
 use inhibitor::Inhibitor;
 pub use lock::{Bound, is_close, is_creation, is_lock};
 pub use look::{is_look, tries};
-use presence::Away;
 use records::refusal::Refused;
 use records::{Record, Refusal, UserName};
 pub use resize::is_resize;
@@ -86,10 +85,7 @@ pub struct Home {
     unsettled: Option<unsettled::Unsettled>,
     tending: tend::Tending,
     inhibitors: Vec<Inhibitor>,
-    /// Since when its user is away.
-    away: Away,
-    /// Of which end, µs since 1970, its user was told.
-    warned_of: Option<u64>,
+    presence: presence::Presence,
     /// When it was locked last, and what was seen then.
     last_lock: Option<(u64, seal::Verdict)>,
     /// What was seen after the last lock.
@@ -137,8 +133,7 @@ impl Home {
             unsettled: None,
             tending: tend::Tending::default(),
             inhibitors: Vec::new(),
-            away: Away::default(),
-            warned_of: None,
+            presence: presence::Presence::default(),
             last_lock: None,
             seal: None,
             asked_for_proof: None,
@@ -183,7 +178,7 @@ impl Home {
 
     /// Whether its user is known to be away.
     pub fn is_away(&self) -> bool {
-        self.away != Away::default()
+        self.presence.away != presence::Away::default()
     }
 
     /// Where its parts are.

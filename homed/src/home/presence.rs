@@ -5,7 +5,7 @@
 
 use super::effect::{Announcement, Effect};
 use super::rules::unless_never;
-use super::state::Resting;
+use super::state::{Resting, Work};
 use super::verdict::Verb;
 use super::{Fate, Home, TimerKind, Turn, Wanted};
 use crate::words::request::Session;
@@ -27,6 +27,26 @@ pub struct Away {
     pub screen: Option<u64>,
     /// Nothing was touched in any session since then.
     pub idle: Option<u64>,
+}
+
+/// What is known of a home's user's sessions.
+#[derive(Default)]
+pub(super) struct Presence {
+    /// Since when its user is away.
+    pub(super) away: Away,
+    /// Of which end, µs since 1970, its user was told.
+    warned_of: Option<u64>,
+    /// Whether all of its user's sessions were being ended already when its lock began; `None`: nobody has looked since.
+    ended_before: Option<bool>,
+}
+
+impl Presence {
+    /// A job begins.
+    pub(super) fn begins(&mut self, work: Work) {
+        if work == Work::Locking {
+            self.ended_before = None;
+        }
+    }
 }
 
 impl Away {
@@ -87,19 +107,27 @@ impl Home {
     pub fn sessions(&mut self, all: &[Session], turn: &mut Turn) {
         let own: Vec<&Session> = all.iter().filter(|session| session.uid == self.uid).collect();
         self.end_with(&own, turn);
-        let away = Away::of(&own, self.away, turn.now_usec);
-        if away != self.away {
-            self.away = away;
+        let away = Away::of(&own, self.presence.away, turn.now_usec);
+        if away != self.presence.away {
+            self.presence.away = away;
             self.set_clock(turn);
         }
     }
 
     /// All sessions of a locked home are being ended. The login manager cannot do it: what is frozen does not end
     /// by itself, and systemd leaves what is frozen alone.
+    ///
+    /// Whoever has logged out and left something running has such a session for as long as that runs. Where all were like that
+    /// when the lock began nobody has ended anything: a beginning lock is a change, after which the sessions are looked at.
     fn end_with(&mut self, own: &[&Session], turn: &mut Turn) {
-        let ending = !own.is_empty() && own.iter().all(|session| session.closing);
         let state = self.state(turn.facts);
-        if !ending || state.resting != Resting::Locked || state.doing.is_some() {
+        let is_locking = self.running.as_ref().is_some_and(|running| running.work == Work::Locking);
+        if state.resting != Resting::Locked && !is_locking {
+            return;
+        }
+        let ending = !own.is_empty() && own.iter().all(|session| session.closing);
+        let before = *self.presence.ended_before.get_or_insert(ending);
+        if !ending || before || state.resting != Resting::Locked || state.doing.is_some() {
             return;
         }
         self.log(
@@ -114,8 +142,8 @@ impl Home {
     pub(super) fn set_clock(&mut self, turn: &mut Turn) {
         self.stop_timer(TimerKind::Away);
         let limits = self.limits(turn);
-        if let Some((end, _)) = limits.end(self.away) {
-            let warning = limits.warning(self.away).filter(|_| self.warned_of != Some(end));
+        if let Some((end, _)) = limits.end(self.presence.away) {
+            let warning = limits.warning(self.presence.away).filter(|_| self.presence.warned_of != Some(end));
             let left = Duration::from_micros(warning.unwrap_or(end).saturating_sub(turn.now_usec));
             self.set_timer(TimerKind::Away, left, turn);
         }
@@ -123,9 +151,10 @@ impl Home {
 
     /// Its user is told once that it will be locked then, unless that is not due yet.
     fn warn(&mut self, end: u64, turn: &mut Turn) {
-        let due = self.limits(turn).warning(self.away).is_some_and(|warning| warning <= turn.now_usec);
-        if due && self.warned_of != Some(end) {
-            self.warned_of = Some(end);
+        let due =
+            self.limits(turn).warning(self.presence.away).is_some_and(|warning| warning <= turn.now_usec);
+        if due && self.presence.warned_of != Some(end) {
+            self.presence.warned_of = Some(end);
             turn.effects.push(Effect::Announce(Announcement::LockComing(self.user().clone(), end)));
         }
     }
@@ -133,7 +162,7 @@ impl Home {
     /// The alarm clock rings: it is locked, if its user is still away.
     pub(super) fn alarmed(&mut self, turn: &mut Turn) {
         let open = turn.facts.whereabouts(&self.place).resting(self.known) == Resting::Active;
-        let Some((end, why)) = self.limits(turn).end(self.away).filter(|_| open) else { return };
+        let Some((end, why)) = self.limits(turn).end(self.presence.away).filter(|_| open) else { return };
         if end > turn.now_usec {
             self.warn(end, turn);
             return self.set_clock(turn);

@@ -31,11 +31,10 @@ impl Home {
         let id = turn.job_id();
         let check = self.check_before(work, &wanted, id, turn);
         self.running = Some(Running::checking(id, work, wanted));
+        self.presence.begins(work);
         self.changed(turn);
-        match check {
-            Some(check) => turn.effects.push(Effect::Check(Box::new(check))),
-            None => self.work(self.uid, turn),
-        }
+        let Some(check) = check else { return self.work(self.uid, turn) };
+        turn.effects.push(Effect::Check(Box::new(check)));
     }
 
     /// What must be looked up first, if anything.

@@ -280,17 +280,44 @@ fn the_record_s_limit_comes_before_the_settings_and_never_is_never() {
 fn a_locked_home_is_given_up_when_all_its_sessions_are_ended() {
     let session =
         |closing| Session { uid: 60001, has_screen: false, locked: false, closing, idle_since_usec: None };
-    for (mount, sessions, given_up) in [
-        (Mount::Suspended, vec![session(true), session(true)], true),
-        (Mount::Suspended, vec![session(true), session(false)], false),
-        (Mount::Suspended, vec![], false),
-        (Mount::Usable, vec![session(true)], false),
+    for (mount, before, sessions, given_up) in [
+        (Mount::Suspended, vec![session(false), session(true)], vec![session(true), session(true)], true),
+        (Mount::Suspended, vec![session(false)], vec![session(true), session(false)], false),
+        (Mount::Suspended, vec![session(false)], vec![], false),
+        (Mount::Usable, vec![session(false)], vec![session(true)], false),
+        // Whoever had logged out before, and left something running, has ended nothing.
+        (Mount::Suspended, vec![session(true)], vec![session(true)], false),
     ] {
         let mut scene = Scene::new("", |_| {});
         scene.mounts.borrow_mut().insert("alice".into(), mount);
+        scene.ask(0, Operation::Sessions(before.clone()));
         scene.ask(0, Operation::Sessions(sessions.clone()));
         let begun = scene.starts().any(|start| matches!(start.job.task, Task::GiveUp { .. }));
-        assert_eq!(begun, given_up, "{mount:?} {sessions:?}");
+        assert_eq!(begun, given_up, "{mount:?} {before:?} {sessions:?}");
+    }
+}
+
+#[test]
+fn what_was_ended_before_is_asked_anew_at_each_lock() {
+    let session =
+        |closing| Session { uid: 60001, has_screen: false, locked: false, closing, idle_since_usec: None };
+    let mut scene = Scene::new("", |_| {});
+    scene.mounts.borrow_mut().insert("alice".into(), Mount::Usable);
+    // The first lock: somebody is logged in. The second: she has logged out and left something running.
+    for closing in [false, true] {
+        scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+        let job = scene.starts().map(|start| start.id).next().expect("the lock begins");
+        scene.ask(0, Operation::Sessions(vec![session(closing)]));
+        scene.mounts.borrow_mut().insert("alice".into(), Mount::Suspended);
+        scene.take(Event::Ended(user("alice"), job, done("alice")));
+        scene.ask(0, Operation::Sessions(vec![session(closing)]));
+        assert_eq!(scene.starts().count(), 0, "{closing}");
+        if !closing {
+            scene.ask(0, Operation::Unlock(HomeKey::Name("alice".into()), offer("right")));
+            assert_eq!(scene.starts().count(), 1, "the unlock begins");
+            scene.mounts.borrow_mut().insert("alice".into(), Mount::Usable);
+            scene.end_as_it_is(done);
+        }
     }
 }
 
