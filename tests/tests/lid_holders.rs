@@ -1,6 +1,6 @@
 //! Everything that holds a home is locked with it and goes on after one unlock; the package may change meanwhile.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use homed_tests::Ours;
 use machine::our_package;
 
@@ -93,5 +93,34 @@ fn all_kinds_of_holders_stand_still_and_go_on_after_one_unlock() -> Result<()> {
     machine.check("loginctl disable-linger alice; systemctl stop 'run-*.service'; pkill -u alice -f 'count shell'; pkill expect")?;
     console.send("kill %1; exit")?;
     machine.check("for try in $(seq 600); do homectl list -j | jq -e '.[0].state == \"inactive\"' && exit 0; sleep 0.1; done; homectl list; exit 1")?;
+    machine.nothing_open("alice")
+}
+
+#[test]
+fn sessions_that_end_in_a_lock_do_not_break_it_off() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    // Her slice comes and goes all the time: systemd stops it with the last unit in it.
+    machine.check(
+        "uid=$(id -u alice); cat >/run/sessions <<END
+while :; do systemd-run --quiet --collect --wait --slice=user-$uid.slice --uid=$uid true; echo; done
+END
+         for n in 1 2; do systemd-run --quiet --unit sessions-$n sh -c 'exec sh /run/sessions >/run/ended.'$n; done
+         until [ $(wc -l </run/ended.1) -gt 2 ]; do sleep 0.1; done",
+    )?;
+    for round in 0..6 {
+        machine.done("lock alice", "", "").with_context(|| format!("round {round}"))?;
+        machine.done("unlock alice", "correcthorse", "").with_context(|| {
+            format!("round {round}: {:?}", machine.check("journalctl -u homed -o cat -n 30"))
+        })?;
+        let ended = machine.check("cat /run/ended.* | wc -l")?;
+        machine.check(&format!(
+            "for try in $(seq 600); do [ $(cat /run/ended.* | wc -l) -gt {} ] && exit; sleep 0.1; done; exit 1",
+            ended.trim()
+        ))?;
+    }
+    machine.check("systemctl stop sessions-1 sessions-2")?;
+    machine.done("deactivate alice", "", "")?;
     machine.nothing_open("alice")
 }

@@ -57,7 +57,11 @@ impl Slice {
         }
         let thaw = |unit: &str| within(deadline, Late::Kill, || process::run("systemctl", &["thaw", unit]));
         loop {
-            thaw(&self.name)?;
+            match thaw(&self.name) {
+                // It has gone meanwhile, as slices do that nothing is in.
+                Err(_) if !self.is_frozen() && self.processes().is_empty() => return Ok(()),
+                other => other?,
+            }
             let units = self.frozen_units(deadline)?;
             if !self.is_frozen() && units.is_empty() {
                 return Ok(());

@@ -44,17 +44,18 @@ impl Processes {
             // Without it an empty terminal comes.
             let _ = asked::ask(user);
         });
-        if let Some(slice) = Slice::of(uid) {
-            slice.freeze(deadline).or_else(|why| not_frozen(&slice, why))?;
-        }
+        freeze_slice(uid, deadline)?;
         processes.again(deadline)?;
         Ok(processes)
     }
 
     /// Stops those outside of the slice that run: who came into being since. Others come into being as long as one of
-    /// them runs, so this ends when none is found that was not told to stop before.
+    /// them runs, so this ends when none is found that was not told to stop before. A slice that has come since is frozen, too.
     pub fn again(&mut self, deadline: Deadline) -> Result<(), Failure> {
         for _ in 0..ROUNDS {
+            if Slice::of(self.uid).is_some_and(|slice| !slice.is_frozen() && !slice.processes().is_empty()) {
+                freeze_slice(self.uid, deadline)?;
+            }
             let new: BTreeSet<_> = others(self.uid).difference(&self.stopped).copied().collect();
             if new.is_empty() {
                 return Ok(());
@@ -140,6 +141,21 @@ fn others(uid: u32) -> BTreeSet<Process> {
     let outside = |pid: &u32| slice.as_ref().is_none_or(|slice| !slice.has(*pid));
     let runs = |pid: &u32| !matches!(slice::state(*pid), None | Some('T' | 't' | 'Z' | 'X'));
     holders::of_user(uid).into_iter().filter(outside).filter(runs).filter_map(Process::of).collect()
+}
+
+/// Freezes the user's slice, if there is one. systemd stops a slice when the last session in it has ended, some time after that,
+/// and makes another for the next session: one that goes while it is to be frozen has nothing in it that could run, and the one
+/// that takes its place is frozen instead.
+fn freeze_slice(uid: u32, deadline: Deadline) -> Result<(), Failure> {
+    while let Some(slice) = Slice::of(uid) {
+        match slice.freeze(deadline) {
+            Ok(()) => break,
+            Err(_) if slice.processes().is_empty() => break,
+            Err(Unfinished::Failed(_)) if !deadline.left().is_zero() => {}
+            Err(why) => return not_frozen(&slice, why),
+        }
+    }
+    Ok(())
 }
 
 fn not_frozen(slice: &Slice, why: Unfinished) -> Result<(), Failure> {
