@@ -207,3 +207,24 @@ fn ext4_shrinks_while_it_is_closed() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_file_system_whose_device_has_another_number_changes_its_size() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    // The home's device is taken out of its file system and put back, as somebody does who mends a disk.
+    machine.check(
+        "set -e; home=$(losetup --find --show --offset $((1 << 20)) --sizelimit $(($(stat -c %s /home/alice.home) - (2 << 20))) /home/alice.home); own=/dev/mapper/by-hand
+         printf correcthorse | cryptsetup open $home by-hand --key-file -; mkdir /run/by-hand; mount $own /run/by-hand; cd /run/by-hand
+         truncate -s 300M /run/other; other=$(losetup --find --show /run/other)
+         btrfs device add -f $other . ; btrfs device remove $own .; btrfs device add -f $own .; btrfs device remove $other .
+         btrfs filesystem show . | grep 'devid *3 '; cd /; umount /run/by-hand; cryptsetup close by-hand; losetup -d $home $other",
+    )?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("resize alice 400M", "", "")?;
+    assert_eq!(inside(&machine, "alice")?, (400 - 18) * MIB);
+    machine.done("resize alice 300M", "", "")?;
+    assert_eq!(inside(&machine, "alice")?, (300 - 18) * MIB);
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}

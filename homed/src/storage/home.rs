@@ -52,6 +52,8 @@ impl HomeDirectory {
     /// Replaces `.identity`, durably.
     pub fn write_record(&self, record: &Record) -> Result<(), Failure> {
         let text = record.only(Sections::EMBEDDED).to_pretty();
+        // What a power cut left has the hashes of a former password.
+        durable::collect(&self.fd, IDENTITY).during("removing what is left of an unfinished .identity")?;
         durable::replace(&self.fd, IDENTITY, text.as_bytes(), self.owner_of_files(0o600))
             .during("writing .identity")
     }

@@ -92,6 +92,25 @@ pub fn unfinished(path: &Path) -> PathBuf {
     path.with_file_name(format!(".#{name}.{}", uuid::Uuid::new_v4().simple()))
 }
 
+/// What a file is to be called whose content has such a name while it is written; `None`: that is not what it is.
+pub fn is_unfinished_of(name: &str) -> Option<&str> {
+    let (of, unique) = name.strip_prefix(".#")?.rsplit_once('.')?;
+    let is_ours = unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_ours && !of.is_empty()).then_some(of)
+}
+
+/// Removes what a power cut has left of [`write`] of this name. Nobody else may write it at the same time.
+pub fn collect(directory: impl AsFd, name: &str) -> io::Result<()> {
+    for found in rustix::fs::Dir::read_from(&directory)? {
+        let found = found?;
+        if found.file_name().to_str().ok().and_then(is_unfinished_of) == Some(name) {
+            // What cannot be removed does not stand in the way.
+            let _ = rustix::fs::unlinkat(&directory, found.file_name(), AtFlags::empty());
+        }
+    }
+    Ok(())
+}
+
 /// Gives a file that is whole and on disk its name, durably; the error is `AlreadyExists` where something has that.
 pub fn name(unfinished: &Path, path: &Path) -> io::Result<()> {
     rustix::fs::renameat_with(CWD, unfinished, CWD, path, RenameFlags::NOREPLACE)?;
@@ -123,7 +142,18 @@ pub fn sync_file_system(file: impl AsFd) -> io::Result<()> {
 /// Opens a regular file that somebody else may have put there: no symlink, no waiting for a FIFO's
 /// other end, nothing but a regular file.
 pub fn open_foreign(directory: impl AsFd, name: &str) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    open_foreign_to(OFlags::RDONLY, directory, name)
+}
+
+/// The same to be locked: NFS and CIFS lock no file that is open for reading alone (`EBADF`). One that cannot be written is
+/// open for reading.
+pub fn open_foreign_to_lock(directory: impl AsFd, name: &str) -> io::Result<File> {
+    open_foreign_to(OFlags::RDWR, &directory, name)
+        .or_else(|_| open_foreign_to(OFlags::RDONLY, &directory, name))
+}
+
+fn open_foreign_to(way: OFlags, directory: impl AsFd, name: &str) -> io::Result<File> {
+    let flags = way | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
@@ -158,6 +188,20 @@ mod tests {
         assert_eq!(read_foreign(&directory, "x", 10).expect("read"), b"two");
         assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1);
         assert!(read_foreign(&directory, "x", 2).is_err());
+    }
+
+    #[test]
+    fn what_a_power_cut_left_of_a_name_is_collected_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let left = unfinished(&folder.path().join("x"));
+        let others = ["x", ".#x", ".#x.", "y", ".#x.0123", ".#y.0123456789abcdef0123456789abcdef"];
+        std::fs::write(&left, "half").expect("written");
+        for name in others {
+            std::fs::write(folder.path().join(name), "whole").expect("written");
+        }
+        collect(directory(folder.path()).expect("opens"), "x").expect("collected");
+        assert!(!left.exists());
+        assert!(others.iter().all(|name| folder.path().join(name).exists()));
     }
 
     #[test]

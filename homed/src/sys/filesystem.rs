@@ -1,8 +1,8 @@
 //! File systems as the kernel has them: which one runs on a device, how full it is, and giving it another size.
 
 use super::mount::Number;
-use linux_raw_sys::btrfs::btrfs_ioctl_vol_args;
-use linux_raw_sys::ioctl::BTRFS_IOC_RESIZE;
+use linux_raw_sys::btrfs::{btrfs_ioctl_dev_info_args, btrfs_ioctl_fs_info_args, btrfs_ioctl_vol_args};
+use linux_raw_sys::ioctl::{BTRFS_IOC_DEV_INFO, BTRFS_IOC_FS_INFO, BTRFS_IOC_RESIZE};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -107,15 +107,42 @@ pub fn is_read_only(file: impl AsFd) -> io::Result<bool> {
 /// Gives a btrfs on one device another size. Growing is a matter of a moment; shrinking moves what lies beyond the
 /// new end, and stops as if nothing had been when the process is killed. `ENOSPC`: what is in it does not fit.
 pub fn resize_btrfs(file: impl AsFd, bytes: u64) -> io::Result<()> {
+    let device = only_device(&file)?;
     // SAFETY: the struct is plain old data; all zero is a valid value.
     let mut arguments: btrfs_ioctl_vol_args = unsafe { std::mem::zeroed() };
-    // Without a number before a colon the first device is meant, and there is only one.
-    for (to, from) in arguments.name.iter_mut().zip(bytes.to_string().bytes()) {
+    for (to, from) in arguments.name.iter_mut().zip(format!("{device}:{bytes}").bytes()) {
         *to = from as _;
     }
     // SAFETY: the fd is open for the call, the argument is the struct this ioctl reads, NUL-terminated.
     let answer = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), BTRFS_IOC_RESIZE as _, &arguments) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The number of the one device that a btrfs lies on. It is 1 when the file system is made, and another where devices were
+/// added to it and removed since (btrfs-device(8)); the kernel means 1 if it is not told.
+fn only_device(file: impl AsFd) -> io::Result<u64> {
+    // SAFETY: the struct is plain old data; all zero is a valid value.
+    let mut all: btrfs_ioctl_fs_info_args = unsafe { std::mem::zeroed() };
+    // SAFETY: the fd is open for the call, and the argument is the struct this ioctl writes.
+    let answer = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), BTRFS_IOC_FS_INFO as _, &mut all) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if all.num_devices != 1 {
+        return Err(io::Error::other(format!(
+            "the file system lies on {} devices, and should lie on its home's alone (btrfs device remove)",
+            all.num_devices
+        )));
+    }
+    let is_there = |number: &u64| {
+        // SAFETY: as above; the number is what this ioctl reads.
+        let mut one: btrfs_ioctl_dev_info_args = unsafe { std::mem::zeroed() };
+        one.devid = *number;
+        // SAFETY: the fd is open for the call, and the argument is the struct this ioctl reads and writes.
+        unsafe { libc::ioctl(file.as_fd().as_raw_fd(), BTRFS_IOC_DEV_INFO as _, &mut one) >= 0 }
+    };
+    // The last number that was given: it is most often the one that is left.
+    (1..=all.max_id).rev().find(is_there).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// Grows an ext4; to the size it has is fine.

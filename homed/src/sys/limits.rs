@@ -14,6 +14,9 @@ pub enum Limit {
         "root may have no more keys in the kernel (sysctl kernel.keys.root_maxkeys, kernel.keys.root_maxbytes)"
     )]
     Keys,
+    /// Mounts of a mount namespace: fsmount(2), open_tree(2), move_mount(2). `ENOSPC`.
+    #[error("this machine allows no more mounts (sysctl fs.mount-max)")]
+    Mounts,
 }
 
 impl Limit {

@@ -45,6 +45,7 @@ pub mod running;
 pub mod seats;
 pub mod servers;
 pub mod setting;
+pub mod shared;
 pub mod slice;
 pub mod snapshot;
 pub mod subvolume;

@@ -1,5 +1,6 @@
 //! Mounts: the file-descriptor based mount interface, ID maps, namespaces; in `table`, what is mounted where.
 
+use super::limits::Limit;
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -89,7 +90,7 @@ pub fn open_file_system(
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     configure(&context, source, settings).map_err(|error| explained(&context, error))?;
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes.flags())
-        .map_err(|error| explained(&context, error.into()))
+        .map_err(|error| Limit::Mounts.name(explained(&context, error.into())))
 }
 
 /// What a kind of file system says of the first of these settings that it does not take; `None`: it takes them, or cannot tell
@@ -142,13 +143,14 @@ fn explained(context: &OwnedFd, error: io::Error) -> io::Error {
 pub fn clone_tree(directory: impl AsFd) -> io::Result<OwnedFd> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    Ok(rustix::mount::open_tree(directory, "", flags)?)
+    rustix::mount::open_tree(directory, "", flags).map_err(|error| Limit::Mounts.name(error.into()))
 }
 
 /// Puts a detached mount into the tree.
 pub fn attach(mount: impl AsFd, target: &Path) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    Ok(rustix::mount::move_mount(mount, "", rustix::fs::CWD, target, flags)?)
+    rustix::mount::move_mount(mount, "", rustix::fs::CWD, target, flags)
+        .map_err(|error| Limit::Mounts.name(error.into()))
 }
 
 /// Maps the IDs of a detached mount by a user namespace's map. Once per mount.

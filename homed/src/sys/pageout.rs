@@ -3,14 +3,15 @@
 //! By control group (all that is charged to it, tmpfs too) and by process: who is not in the user's own group, or
 //! where there is none. Pages that several processes share are left out by the latter.
 
+use super::shared;
 use super::slice::statistic;
 use rustix::param::page_size;
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
 use std::ops::{AddAssign, Range};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use zeroize::Zeroize;
 
@@ -98,25 +99,16 @@ fn held_as_told(text: &str) -> Option<Held> {
 /// have open without a name. What is in swap is counted, too.
 pub fn in_files(uid: u32, pids: &[u32]) -> io::Result<u64> {
     let runtime = format!("/run/user/{uid}");
-    let mut files = BTreeMap::new();
-    let mut count = |path: &Path, rule: fn(&Metadata, u32) -> bool| {
-        // What is gone meanwhile holds nothing.
-        if let Ok(facts) = fs::metadata(path)
-            && facts.is_file()
-            && rule(&facts, uid)
-        {
-            files.insert((facts.dev(), facts.ino()), facts.blocks() * 512);
-        }
-    };
-    for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
-        count(&entry.path(), |facts, uid| facts.uid() == uid);
-    }
+    let mut files: BTreeMap<shared::Id, u64> = BTreeMap::new();
+    files.extend(
+        shared::of_user(uid).into_iter().filter(|entry| entry.is_file).map(|entry| (entry.id, entry.bytes)),
+    );
     for pid in pids {
         for open in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
             // By its name: other files would be asked of servers that may be frozen.
             let name = fs::read_link(open.path()).unwrap_or_default();
             if name.starts_with("/dev/shm") || name.to_string_lossy().starts_with("/memfd:") {
-                count(&open.path(), |_, _| true);
+                files.extend(shared::behind(&open.path()).map(|entry| (entry.id, entry.bytes)));
             }
         }
     }

@@ -6,6 +6,7 @@
 //! disturb.
 
 use super::hushed::{Hushed, Note};
+use super::terminals::prompt_is_masked;
 use crate::sys::bounded::Deadline;
 use crate::sys::notices::Notices;
 use crate::sys::running::Process;
@@ -39,7 +40,9 @@ pub fn clear(user: &UserName, uid: u32, call_prompt: impl FnOnce()) {
         return;
     }
     call_prompt();
-    if !wait(Deadline::after(PATIENCE), || !on_screen()) && empty_terminal().is_ok() {
+    // A prompt that is masked never comes.
+    let patience = if prompt_is_masked() { Duration::ZERO } else { PATIENCE };
+    if !wait(Deadline::after(patience), || !on_screen()) && empty_terminal().is_ok() {
         wait(Deadline::after(AGREEING), || !on_screen());
     }
     hear(uid);

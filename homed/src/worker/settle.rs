@@ -12,6 +12,7 @@ const PLAN: &[Step] = &[Step::Uncover, Step::ThawFileSystem, Step::ThawUser];
 pub fn settle<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
     memory::settle();
+    strict::settle_settings();
     let spec = Spec::of(&job.record, &job.machine)?;
     let standing = spec.standing()?;
     let backend = storage::backend(spec)?;

@@ -262,7 +262,8 @@ fn servers(session: &Session, uid: u32) -> Vec<Process> {
     servers
 }
 
-fn prompt_is_masked() -> bool {
+/// Whether the administrator has masked the unlock prompt: nobody takes the screen back then.
+pub(super) fn prompt_is_masked() -> bool {
     let masked = |unit: &str| {
         UNITS.iter().any(|folder| {
             fs::read_link(Path::new(folder).join(unit)).is_ok_and(|to| to == Path::new(NOTHING))

@@ -32,7 +32,7 @@ pub struct Cookie {
 }
 
 impl Cookie {
-    /// For one event; `None`: no udev runs, or the kernel has no semaphores.
+    /// For one event; `None`: no udev runs, or the kernel has no semaphore for us. Whoever waits looks for the node itself.
     pub fn new() -> io::Result<Option<Self>> {
         if !Path::new("/run/udev/control").exists() {
             return Ok(None);
@@ -49,7 +49,10 @@ impl Cookie {
             }
             match io::Error::last_os_error() {
                 error if error.raw_os_error() == Some(libc::EEXIST) => {}
-                error if error.raw_os_error() == Some(libc::ENOSYS) => return Ok(None),
+                // All that there may be are in use (sysctl kernel.sem): no full disk, and no reason not to go on.
+                error if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::ENOSPC)) => {
+                    return Ok(None);
+                }
                 error => return Err(error),
             }
         }

@@ -164,12 +164,17 @@ pub fn open<W: Write>(user: &UserName, opened: &dyn Vault, steps: &mut Reporter<
 pub fn bring_back(user: &UserName) -> Result<(), Failure> {
     // Not there is just as good.
     let _ = std::fs::remove_file(ballast(user));
-    // Who is at work on another home needs the setting most likely, and the next puts it back.
+    settle_settings();
+    let space = Space::of(user);
+    if space.state()?.is_some() { space.take_out() } else { Ok(()) }
+}
+
+/// Puts back what is another setting of the kernel's while somebody's space is filled, if nobody's is. Where another home is
+/// at work it stays: that one needs it, or puts it back itself when it goes on, as a settle does.
+pub fn settle_settings() {
     if let Some(alone) = Alone::at_once().filter(|_| !is_any_filled()) {
         settings::restore(settings::WHILE_SEALED, &alone);
     }
-    let space = Space::of(user);
-    if space.state()?.is_some() { space.take_out() } else { Ok(()) }
 }
 
 /// The home is sealed: its space must be, too. What was broken off before that has not written over free memory.

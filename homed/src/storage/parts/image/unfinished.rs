@@ -132,7 +132,7 @@ fn locked(folder: impl AsFd, path: &Path, of: Of<'_>) -> Vec<(String, File)> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().to_str().map(str::to_owned));
     let locked = |found: String| {
-        let file = durable::open_foreign(&folder, &found).ok()?;
+        let file = durable::open_foreign_to_lock(&folder, &found).ok()?;
         let is_ours = matches!(file::lock(&file), Ok(file::Lock::Taken)) && of.is_old(&file);
         is_ours.then_some((found, file))
     };
