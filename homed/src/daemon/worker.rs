@@ -37,6 +37,11 @@ pub trait Spawner: Send {
 /// What it is called, in the folder of the daemon.
 const PROGRAM: &str = "worker";
 
+/// The worker that was installed beside this program.
+pub fn program() -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(PROGRAM))
+}
+
 /// Runs every job in a process of its own.
 pub struct Processes {
     program: File,

@@ -17,10 +17,11 @@ mod tell;
 use crate::daemon::open::{homes_in_use, open_homes};
 use crate::daemon::paths::HOLD;
 use crate::daemon::surroundings::hibernation_target;
-use crate::daemon::{POWER_OFF, config, hold};
+use crate::daemon::{POWER_OFF, config, hold, worker};
 use crate::home::Sleep;
 use crate::home::rules::Hibernation;
 use crate::manager::{LockFailure, weakness};
+use crate::sys::running::of_program;
 use ask::Asked;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -71,12 +72,36 @@ fn over() {
 /// The daemon does not answer: the kernel knows what is open, and the settings what follows.
 fn unheard(why: &str) -> bool {
     let open = open_homes();
-    if open.is_empty() {
+    let workers = match worker::program().and_then(|program| of_program(&program, 0)) {
+        Ok(running) => Workers::Run(running.len()),
+        Err(error) => Workers::Unseen(error.to_string()),
+    };
+    let Some(what) = still_there(&open, &workers) else {
         tracing::warn!("homed does not answer ({why}); no home is open, so the machine may sleep");
         return true;
-    }
+    };
     log_each(&open);
-    follow_failure(&format!("homed does not answer ({why}), and these homes are open: {}.", named(&open)))
+    follow_failure(&format!("homed does not answer ({why}), and {what}."))
+}
+
+/// What is seen of the daemon's workers.
+enum Workers {
+    /// So many run.
+    Run(usize),
+    /// It cannot be told, for this reason.
+    Unseen(String),
+}
+
+/// What may have a key in memory; `None`: nothing. A worker that tries key slots, or changes them, has a key without any device.
+fn still_there(open: &[(String, String)], workers: &Workers) -> Option<String> {
+    match (open, workers) {
+        ([], Workers::Run(0)) => None,
+        ([], Workers::Run(_)) => {
+            Some("a worker of its own is at a home, with a password or key in its memory".into())
+        }
+        ([], Workers::Unseen(why)) => Some(format!("whether its workers have keys cannot be told ({why})")),
+        (open, _) => Some(format!("these homes are open: {}", named(open))),
+    }
 }
 
 /// What the kernel shows of each, for the log alone: it is long, and names devices.
@@ -144,5 +169,19 @@ pub fn before_hibernation() -> ExitCode {
             ));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_without_a_device_counts_as_open() {
+        let open = [("alice".to_owned(), "its device".to_owned())];
+        assert_eq!(still_there(&[], &Workers::Run(0)), None);
+        assert!(still_there(&[], &Workers::Run(1)).is_some_and(|what| what.contains("worker")));
+        assert!(still_there(&[], &Workers::Unseen("no /proc".into())).is_some());
+        assert!(still_there(&open, &Workers::Run(1)).is_some_and(|what| what.ends_with("open: alice")));
     }
 }

@@ -5,7 +5,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open,
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use rustix::process::Signal;
 
@@ -103,6 +103,21 @@ impl Process {
     }
 }
 
+/// Processes of a user that run the program at this path, also where another has taken its place since.
+pub fn of_program(path: &Path, uid: u32) -> io::Result<Vec<Process>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that has ended has no program.
+        let Ok(program) = fs::read_link(entry.path().join("exe")) else { continue };
+        let program = program.to_string_lossy();
+        if Path::new(program.strip_suffix(" (deleted)").unwrap_or(&program)) == path {
+            all.extend(Process::of(pid).filter(|process| process.uid() == Some(uid)));
+        }
+    }
+    Ok(all)
+}
+
 /// proc_pid_stat(5): field 22, after the name in brackets, which may hold anything.
 fn started(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
@@ -112,6 +127,33 @@ fn started(stat: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn processes_are_found_by_their_program() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let program = folder.path().canonicalize().expect("there").join("worker");
+        fs::copy("/bin/sleep", &program).expect("copied");
+        let uid = rustix::process::getuid().as_raw();
+        let found = |uid| -> Vec<u32> {
+            of_program(&program, uid).expect("looked").iter().map(|process| process.pid).collect()
+        };
+        assert!(found(uid).is_empty());
+        let mut running = Command::new(&program).arg("1000").spawn().expect("started");
+        // Called so alone, it is another program.
+        let mut other = Command::new("/bin/sleep");
+        let mut other = std::os::unix::process::CommandExt::arg0(&mut other, &program)
+            .arg("1000")
+            .spawn()
+            .expect("started");
+        assert_eq!(found(uid), [running.id()]);
+        assert!(found(uid + 1).is_empty());
+        fs::remove_file(&program).expect("removed");
+        assert_eq!(found(uid), [running.id()]);
+        for child in [&mut running, &mut other] {
+            child.kill().and_then(|()| child.wait()).expect("ended");
+        }
+        assert!(found(uid).is_empty());
+    }
 
     #[test]
     fn a_process_is_known_by_number_and_start() {

@@ -245,7 +245,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::sleep",
         at: "homed/src/sleep",
-        rooms: &["homed::daemon", "homed::home", "homed::manager", "homed::words"],
+        rooms: &["homed::daemon", "homed::home", "homed::manager", "homed::sys::running", "homed::words"],
         crates: &["tokio", "tracing", "zbus"],
     },
     // Run by the package's scripts, whether the daemon lives or not.

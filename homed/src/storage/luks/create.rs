@@ -21,7 +21,7 @@ use crate::sys::cryptsetup::{Layout, Luks};
 use crate::sys::loopdev::{LoopDevice, Window};
 use crate::sys::{btrfs, durable, file};
 use records::refusal::Refused;
-use records::{Refusal, Secret};
+use records::{Refusal, Secret, opener};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::ops::Range;
@@ -71,7 +71,7 @@ pub fn create(
     target.prepare(&plan.table)?;
     let key = volume_key(spec)?;
     build(spec, &plan, target.file(), &key, request, steps)?;
-    wait_until_closed(spec)?;
+    wait_until_closed(spec, None)?;
     steps.enter(Step::Sync)?;
     target.file().sync_all().during("writing the image to disk")?;
     steps.enter(Step::Publish)?;
@@ -133,7 +133,10 @@ impl Target {
     fn publish(self, spec: &Spec, plan: &Plan, steps: &mut dyn Steps) -> Result<PathBuf, Failure> {
         match self {
             Self::File(image) => image.publish().map(|_| spec.image.clone()),
-            Self::Disk(disk) => disk.publish(&plan.table, plan.luks_uuid, steps),
+            Self::Disk(disk) => {
+                steps.warn(opener::NO_ROOM.into());
+                disk.publish(&plan.table, plan.luks_uuid, steps)
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 const MIB: u64 = 1 << 20;
 /// Largest page of memory there is, in bytes.
@@ -58,6 +59,13 @@ impl Place {
 /// Where the mark is in an image; one whose encrypted part is not found has none.
 pub fn spot(file: &File, spec: &Spec) -> Spot {
     locate(file, spec).map_or(Spot::before(0), |place| place.mark())
+}
+
+/// The LUKS UUID of an image, as far as it tells.
+pub fn uuid(spec: &Spec) -> Option<Uuid> {
+    let file = image::open(&spec.image, image::Access::Read).ok()?;
+    let mut header = HeaderCopy::read(&file, &locate(&file, spec).ok()?, spec).ok()?;
+    header.luks.facts().ok().map(|facts| facts.uuid)
 }
 
 /// Takes the image for this run, with the lock on it.
@@ -160,8 +168,8 @@ fn guess(file: &File, size: u64, spec: &Spec) -> Result<Table, Failure> {
     if size < 4 * MIB || !size.is_multiple_of(MIB) || !is_here {
         return damaged(spec, "it has no partition table and no LUKS header where one should be");
     }
-    let partition = spec.uuids.partition.unwrap_or_else(uuid::Uuid::new_v4);
-    Ok(Table::covering(size, 512, uuid::Uuid::new_v4(), partition, &spec.name))
+    let partition = spec.uuids.partition.unwrap_or_else(Uuid::new_v4);
+    Ok(Table::covering(size, 512, Uuid::new_v4(), partition, &spec.name))
 }
 
 /// A refusal that says the storage is broken, not the password.

@@ -19,6 +19,7 @@ use super::{
     Seal, Settled, Tends, There, Unsealed,
 };
 use crate::job::{Care, Context, Failure, Force, Mounted, Size, Snapshots, Step, Steps, refuse};
+use crate::sys::devmapper::Device;
 use crate::sys::mount::{self, Found};
 use crate::sys::waiting::wait_until;
 use crate::sys::{blockdev, durable, loopdev};
@@ -256,9 +257,9 @@ fn mounted_home(spec: &Spec) -> Result<Option<Found>, Failure> {
 }
 
 /// Waits until the kernel has taken down what was below the mount. Whatever comes of that, nobody needs the key.
-fn wait_until_closed(spec: &Spec) -> Result<(), Failure> {
+fn wait_until_closed(spec: &Spec, seen: Option<&Device>) -> Result<(), Failure> {
     let name = spec.mapper_name();
-    let forgotten = resize::key::revoke(spec);
+    let forgotten = resize::key::revoke(spec, seen);
     let is_closed = || {
         let mapped = mapped::number(&name).during("looking for the encrypted device")?.is_some();
         Ok::<bool, Failure>(!mapped && !loopdev::is_attached(&spec.image).during("looking for loop devices")?)

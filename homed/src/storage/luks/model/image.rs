@@ -18,6 +18,9 @@ const HEADER: u64 = 16 * MIB;
 /// A copy of a table, as far as images differ in it; `None`: it is not sound.
 type Copy = Option<Extent>;
 
+/// One write.
+type Write = Box<dyn Fn(&mut Image)>;
+
 /// What a table says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Extent {
@@ -116,6 +119,43 @@ impl Image {
             return Err("repaired, and another machine's mark or an unfinished image is there".into());
         }
         Ok(())
+    }
+
+    /// systemd-homed's change of size, of which only so many writes are done: the file's length, the table (both copies of it are
+    /// written, the one at the end first, and flushed then), the file system. It knows nothing of our note and our mark.
+    /// `None`: it does not begin, or has not so many.
+    pub fn resize_by_another(&mut self, to: u64, writes: usize) -> Option<()> {
+        let from = *self.length.read();
+        let Some((table, Copies::Both)) = self.find() else { return None };
+        if from == to || self.used || !self.fits() {
+            return None;
+        }
+        // What it leaves behind the partition stays as long as it is.
+        let end = to - (table.size - table.end);
+        let extent = Some(Extent { size: to, end, by_another: true });
+        let mut table: Vec<Write> = vec![
+            Box::new(move |image| image.length.write(to)),
+            Box::new(move |image| {
+                let [small, large] = &mut image.second;
+                if to == LARGE { large.write(extent) } else { small.write(extent) }
+            }),
+            Box::new(move |image| image.first.write(extent)),
+            Box::new(|image| image.flush()),
+        ];
+        // A file system has its device flushed before it says that it has another size.
+        let inside: Write = Box::new(move |image| {
+            image.flush();
+            image.inside = end - MIB - HEADER;
+        });
+        table.insert(if to > from { table.len() } else { 0 }, inside);
+        if writes == 0 || writes > table.len() {
+            return None;
+        }
+        table.into_iter().take(writes).for_each(|write| {
+            write(self);
+            self.forget_beyond();
+        });
+        Some(())
     }
 
     /// All that a power cut may leave: what was not flushed is there, or not, or, where it is long, in part.

@@ -26,9 +26,11 @@ enum Other {
     /// That ends.
     Disuse,
     LeaveUnfinished,
+    /// systemd-homed gives it another size, and is killed after so many writes, or done.
+    Resize(u64, usize),
 }
 
-const OTHERS: [Other; 12] = [
+const OTHERS: [Other; 22] = [
     Other::DamageFirstTable,
     Other::DamageSecondTable,
     Other::DamageFirstHeader,
@@ -41,6 +43,16 @@ const OTHERS: [Other; 12] = [
     Other::Use,
     Other::Disuse,
     Other::LeaveUnfinished,
+    Other::Resize(LARGE, 1),
+    Other::Resize(LARGE, 2),
+    Other::Resize(LARGE, 3),
+    Other::Resize(LARGE, 4),
+    Other::Resize(LARGE, 5),
+    Other::Resize(SMALL, 1),
+    Other::Resize(SMALL, 2),
+    Other::Resize(SMALL, 3),
+    Other::Resize(SMALL, 4),
+    Other::Resize(SMALL, 5),
 ];
 
 /// An image, and what must hold of it.
@@ -97,6 +109,10 @@ impl World {
             Other::Use => image.used = true,
             Other::Disuse => image.used = false,
             Other::LeaveUnfinished => image.unfinished = true,
+            Other::Resize(to, writes) => {
+                image.resize_by_another(to, writes)?;
+                after.aside = None;
+            }
         }
         // What they have made of it is theirs, also when the power fails before anybody has it flushed.
         after.opens =
@@ -233,6 +249,16 @@ fn no_order_of_repairs_and_cuts_leaves_an_image_that_does_not_open() {
         walks.into_iter().map(|walk| walk.join().expect("ends").unwrap_or_else(|why| panic!("{why}"))).sum();
     println!("{total} sequences");
     assert!(total >= 1_000_000, "only {total} sequences");
+}
+
+/// What is cut short by itself already is nobody's to hold together: it is not that which is left out.
+#[test]
+fn a_change_of_size_of_another_program_opens_wherever_it_is_cut() {
+    let resized = |world: &World, other| world.other(other).is_some_and(|after| after.opens);
+    let opens = |other: &&Other| beginnings().iter().any(|world| resized(world, **other));
+    let all: Vec<_> =
+        OTHERS.iter().filter(|other| matches!(other, Other::Resize(..))).filter(opens).collect();
+    assert_eq!(all.len(), 10, "{all:?}");
 }
 
 /// What is taken out, and a word of what is found.

@@ -17,12 +17,16 @@ pub enum Place {
 pub enum Other {
     /// systemd-homed changes the password: a slot for each new key, every other slot destroyed, header, home, host.
     Passwd(Place),
-    /// systemd-homed writes a newer record: an update, or a resize.
+    /// systemd-homed writes a newer record: an update, or a growth.
     Update(Place),
+    /// The same when it makes the home smaller: the home's record is first.
+    Shrink(Place),
     /// `cryptsetup config --priority`, of the slot with this index.
     Priority(usize),
     /// `cryptsetup luksAddKey`.
     AddKey,
+    /// The same with `--key-slot`, a number that homed takes.
+    AddKeyNamed,
     /// `systemd-cryptenroll`: a slot, and a token that refers to it.
     Enrol,
     /// `cryptsetup luksKillSlot` of the first slot that no part of homed has made.
@@ -32,18 +36,24 @@ pub enum Other {
 }
 
 /// All of it.
-pub const ALL: [Other; 10] = [
+pub const ALL: [Other; 13] = [
     Other::Passwd(Place::Here),
     Other::Passwd(Place::Elsewhere),
     Other::Update(Place::Here),
     Other::Update(Place::Elsewhere),
+    Other::Shrink(Place::Here),
+    Other::Shrink(Place::Elsewhere),
     Other::Priority(0),
     Other::Priority(1),
     Other::AddKey,
+    Other::AddKeyNamed,
     Other::Enrol,
     Other::Kill,
     Other::Damage,
 ];
+
+/// The number that somebody names.
+const NAMED: u32 = 20;
 
 /// Does it, or only so many of its writes. How many it did; `None`: it is not possible now.
 pub fn run(world: &mut World, other: Other, given: Key, most: u32) -> Option<u32> {
@@ -51,6 +61,7 @@ pub fn run(world: &mut World, other: Other, given: Key, most: u32) -> Option<u32
     match other {
         Other::Passwd(place) => writer.passwd(given, place)?,
         Other::Update(place) => writer.update(given, place)?,
+        Other::Shrink(place) => writer.shrink(given, place)?,
         Other::Priority(index) => {
             let number = writer.world.header.read().slots.get(index)?.number;
             writer.header(|header| {
@@ -58,8 +69,9 @@ pub fn run(world: &mut World, other: Other, given: Key, most: u32) -> Option<u32
                 found.for_each(|slot| slot.priority = Priority::Other);
             });
         }
-        Other::AddKey => writer.add_key(Claim::None),
-        Other::Enrol => writer.add_key(Claim::Token),
+        Other::AddKey => writer.add_key(None, Claim::None),
+        Other::AddKeyNamed => writer.add_key(Some(NAMED), Claim::None),
+        Other::Enrol => writer.add_key(None, Claim::Token),
         Other::Damage => {
             // An older copy of this machine would want both passwords, and say so.
             let host = *writer.world.host.on_disk();
@@ -100,9 +112,11 @@ impl Writer<'_> {
         }
     }
 
-    fn add_key(&mut self, claim: Claim) {
+    fn add_key(&mut self, named: Option<u32>, claim: Claim) {
         let salt = self.world.next();
-        let number = self.world.header.read().lowest_free();
+        let header = self.world.header.read();
+        let is_free = |number: &u32| header.slots.iter().all(|slot| slot.number != *number);
+        let number = named.filter(is_free).unwrap_or_else(|| header.lowest_free());
         if self.left > 0 {
             self.world.promise.strangers.push((number, salt));
         }
@@ -121,12 +135,20 @@ impl Writer<'_> {
         copies.max_by_key(|record| record.date).filter(|record| record.has(given))
     }
 
-    fn publish(&mut self, record: Record, place: Place) {
-        self.header(|header| header.record = Some(record));
+    fn home(&mut self, record: Record) {
         if self.may() {
             self.world.home.write(record);
             self.world.home.flush();
         }
+    }
+
+    fn publish(&mut self, record: Record, place: Place) {
+        self.header(|header| header.record = Some(record));
+        self.home(record);
+        self.host(record, place);
+    }
+
+    fn host(&mut self, record: Record, place: Place) {
         if place == Place::Here && self.may() {
             self.world.host.write(record);
             self.world.host.flush();
@@ -154,6 +176,16 @@ impl Writer<'_> {
         self.world.promise.token = token.filter(|token| self.world.header.read().opened_by(*token).is_some());
         let date = self.world.next();
         self.publish(Record { date, hashes: date, password: new, ..record }, place);
+        Some(())
+    }
+
+    fn shrink(&mut self, given: Key, place: Place) -> Option<()> {
+        let record = self.open(given, place)?;
+        let date = self.world.next();
+        let record = Record { date, ..record };
+        self.home(record);
+        self.header(|header| header.record = Some(record));
+        self.host(record, place);
         Some(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::disk::{self, Key, Promise, RECOVERY, World};
 use super::verbs::{self, Ended, Verb};
-use crate::storage::luks::plan::keys::hidden::OWN;
+use crate::storage::luks::plan::keys::hidden::{OWN, is_own};
 use crate::storage::luks::plan::keys::{Copies, Header, Situation};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -86,7 +86,15 @@ fn untold(before: &World, verb: Verb, given: &[Key]) -> Option<Key> {
     let all = [Some(record.password), record.recovery.then_some(RECOVERY), record.token];
     let hidden = all.into_iter().flatten().any(|key| key != goes && !given.contains(&key));
     let slot = before.header.read().opened_by(goes)?;
-    (!given.contains(&goes) && (slot < OWN || hidden)).then_some(goes)
+    let header = before.header.read();
+    let is_shown = |number: u32| given.iter().any(|key| header.opened_by(*key) == Some(number));
+    let high = header.slots.iter().filter(|slot| slot.number >= OWN && !is_shown(slot.number));
+    // More than the one that goes: another program's, or what is left of a key that went untold.
+    let named = high.count() > 1;
+    let opened = |key: &Key| before.header.read().opened_by(*key).is_some_and(|slot| slot < OWN);
+    // How many slots there are when it comes to it depends on what has to be settled first: two at least.
+    let lost = !is_own(slot, 2) || hidden || named || given.iter().any(opened);
+    (!given.contains(&goes) && lost).then_some(goes)
 }
 
 /// What is in force is the token that was enrolled, or none.

@@ -197,6 +197,7 @@ pub(super) const FAULTS: &[(&[Mend], usize)] = &[
     (&[Mend::NewIsNoProof], 1),
     (&[Mend::RecordBeforeDrop], 0),
     (&[Mend::Strangers], 4),
+    (&[Mend::NamedNumbers], 1),
     (&[Mend::Priorities], 0),
     (&[Mend::Settled], 0),
     (&[Mend::Flushed], 0),

@@ -72,6 +72,8 @@ pub struct Machine<'a, 'm> {
     kept: Kept,
     prepared: Prepared,
     others: Vec<String>,
+    /// The home's device, as it was when it was last there: it goes with its last mount, and its key in the keyring does not.
+    last: Option<devmapper::Device>,
     /// Whether this run has covered the mounts in other namespaces, as far as that can be, or uncovered them.
     covered_elsewhere: Option<bool>,
     /// What this run has seen of a close.
@@ -92,6 +94,7 @@ impl<'a, 'm> Machine<'a, 'm> {
             kept: Kept::Unknown,
             prepared: Prepared::Nothing,
             others: Vec::new(),
+            last: None,
             covered_elsewhere: None,
             seen: Seen::default(),
         }
@@ -183,6 +186,7 @@ impl Locks for Machine<'_, '_> {
         let others = others.during("looking for the home's devices")?;
         self.others = others.iter().map(|device| device.name.clone()).collect();
         let home = own.as_ref().map(device);
+        self.last = own.or(self.last.take());
         self.seen.cut_off |= home.is_some_and(|home| home.key == Key::CutOff);
         let table = mount::table("self").during("reading the table of mounts")?;
         self.here = number.map(|number| mount::of_device_in(&table, number)).unwrap_or_default();
@@ -226,7 +230,7 @@ impl Locks for Machine<'_, '_> {
                     devmapper::wipe_key(&name)
                 })
             }
-            Step::Revoke => resize::key::revoke(self.spec).map(|()| self.kept = Kept::No),
+            Step::Revoke => resize::key::revoke(self.spec, self.last.as_ref()).map(|()| self.kept = Kept::No),
             Step::Resume => {
                 devmapper::go_on(&self.name(Which::Home)).during("letting the encrypted device go on")
             }
@@ -249,7 +253,9 @@ impl Locks for Machine<'_, '_> {
                 })
             }
             Step::Unmount => self.unmount(steps),
-            Step::AwaitClosed => wait_until_closed(self.spec).map(|()| self.seen.closed = true),
+            Step::AwaitClosed => {
+                wait_until_closed(self.spec, self.last.as_ref()).map(|()| self.seen.closed = true)
+            }
             Step::Unmark => self.unmark(),
         }
     }

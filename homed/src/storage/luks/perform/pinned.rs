@@ -162,7 +162,7 @@ impl Pins for Here<'_, '_> {
     fn perform(&mut self, step: Step, steps: &mut dyn Steps) -> Result<(), Failure> {
         let Some(device) = self.device.clone().filter(|_| step != Step::Revoke) else {
             self.kept = Kept::No;
-            return resize::key::revoke(self.spec);
+            return resize::key::revoke(self.spec, self.device.as_ref());
         };
         let (name, deadline) = (device.name.as_str(), self.deadline);
         match step {

@@ -34,6 +34,8 @@ mends! {
     RecordBeforeDrop,
     /// Slots that may be another program's are left.
     Strangers,
+    /// So are those with a number that somebody may have named: more than there are keys that go, or where slots are another program's.
+    NamedNumbers,
     /// Priorities are other people's.
     Priorities,
     /// What was cut short is settled before anything is written. (The type of a function's argument sees to it.)

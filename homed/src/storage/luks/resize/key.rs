@@ -7,8 +7,8 @@
 
 use crate::job::{Context, Failure, Steps, refuse};
 use crate::storage::luks::spec::Spec;
-use crate::storage::luks::traces;
-use crate::sys::devmapper::{self, Crypt};
+use crate::storage::luks::{header, traces};
+use crate::sys::devmapper::{self, Crypt, Device};
 use crate::sys::keyring::{self, Borrowed};
 use crate::sys::waiting::wait_until;
 use records::{Refusal, Secret};
@@ -32,11 +32,16 @@ pub fn keep(spec: &Spec, key: &Secret, steps: &mut dyn Steps) {
     }
 }
 
-/// Makes it void, and returns when the kernel has wiped it.
-pub fn revoke(spec: &Spec) -> Result<(), Failure> {
+/// Makes it void, and returns when the kernel has wiped it. `seen` is the home's device as it was last seen: it may have gone
+/// with its last mount, and no record may tell its UUID.
+pub fn revoke(spec: &Spec, seen: Option<&Device>) -> Result<(), Failure> {
     let clues = spec.clues();
-    let devices = clues.devices().during("looking for the encrypted device")?;
-    let kept = || traces::key_names(clues.luks, &devices).during("looking at the keyrings");
+    let mut devices = clues.devices().during("looking for the encrypted device")?;
+    devices.extend(seen.cloned());
+    // A run that was killed before may have seen it alone.
+    let is_unknown = clues.luks.is_none() && devices.is_empty();
+    let luks = if is_unknown { header::uuid(spec) } else { clues.luks };
+    let kept = || traces::key_names(luks, &devices).during("looking at the keyrings");
     // Else it would be there for as long as we are.
     keyring::give_back().during("giving the key back")?;
     for name in kept()? {
