@@ -168,8 +168,12 @@ if ($what eq "name") {
 /// until the key is gone.
 const MAKING_KILLED: &str = r#"
 echo "STEP stop" > /run/homed/fault
-(NEWPASSWORD=correcthorse setsid homectl create alice --enforce-password-policy=no --storage=fscrypt >/dev/null 2>&1 &)
-until worker=$(pgrep -r T -fx /usr/lib/homed/worker); do sleep 0.05; done; rm /run/homed/fault
+: >/run/said
+(NEWPASSWORD=correcthorse setsid homectl create alice --enforce-password-policy=no --storage=fscrypt >/run/said 2>&1; echo ended >>/run/said) &
+until worker=$(pgrep -r T -fx /usr/lib/homed/worker); do
+    ! grep ended /run/said || { cat /run/said; journalctl -b -u homed -n 30; exit 1; } >&2
+    sleep 0.05
+done; rm /run/homed/fault
 name=$(perl /root/key name /home/.#homed-new-*)
 [ $(perl /root/key status /srv $name) = 2 ] || { echo it has no key; exit 1; }
 case WHO in worker) kill -KILL $worker;; daemon) kill -KILL $(systemctl show -P MainPID homed);; esac

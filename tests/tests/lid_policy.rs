@@ -169,6 +169,22 @@ fn a_lock_that_fails_is_followed_by_what_was_set() -> Result<()> {
     Ok(())
 }
 
+/// A worker that has the key in its memory, and no device yet, while the daemon hangs.
+#[test]
+fn a_worker_beside_a_daemon_that_hangs_keeps_the_machine_awake() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", "correcthorse")?;
+    machine.write_file("/run/homed/fault", "mark-open stop")?;
+    machine.check("(PASSWORD=correcthorse setsid homectl activate alice >/dev/null 2>&1 </dev/null &)")?;
+    machine.check("until pgrep -r T -fx /usr/lib/homed/worker; do sleep 0.05; done; rm /run/homed/fault; ! dmsetup ls | grep home-")?;
+    machine.check("kill -STOP $(systemctl show -P MainPID homed)")?;
+    println!("{:?}", stays_awake(&machine)?);
+    said(&machine, "a worker of its own is at a home")?;
+    // Without it nothing is open, and the daemon's silence keeps nobody awake.
+    machine.check("pkill -KILL -fx /usr/lib/homed/worker; systemctl start homed-lock.service; systemctl stop homed-lock.service")?;
+    machine.check("kill -CONT $(systemctl show -P MainPID homed)").map(drop)
+}
+
 #[test]
 fn a_machine_that_sleeps_with_open_homes_says_so_or_goes_down() -> Result<()> {
     let machine = alice_and_bob()?;
