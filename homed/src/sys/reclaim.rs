@@ -18,7 +18,7 @@ mod pages;
 use super::bounded::{Deadline, Late, Unfinished, within};
 use super::{buddy, memory, zones::Zones};
 use kept_apart::Spare;
-use pages::{Ground, HUGE, Pages, populate};
+use pages::{Ground, HUGE, Pages, has_huge, populate};
 use rustix::thread::CpuSet;
 use std::fs::{self, File};
 use std::io;
@@ -196,7 +196,10 @@ impl Look {
     fn at(zones: &Zones) -> Self {
         let reserve = kept(zones);
         // Which pages the reserve is of, nobody knows. A kernel that does not tell has none.
-        let huge = buddy::free_in_pieces_of(HUGE).unwrap_or(0).saturating_sub(reserve);
+        let huge = match has_huge() {
+            true => buddy::free_in_pieces_of(HUGE).unwrap_or(0).saturating_sub(reserve),
+            false => 0,
+        };
         Self { when: Instant::now(), reserve, huge }
     }
 }

@@ -2,8 +2,20 @@
 
 use std::io;
 
-/// A huge page of x86-64, in bytes: pieces are whole ones.
+/// A huge page where pages have 4 KiB, in bytes: pieces are whole ones.
 pub const HUGE: u64 = 2 << 20;
+/// What this kernel's huge pages have, in bytes (admin-guide/mm/transhuge). Not there: it has none.
+const HUGE_HERE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
+
+/// Whether this kernel has huge pages of that size. Where pages have 16 or 64 KiB they are larger (32, 512 MiB), and are not
+/// asked for: there is hardly one to be had without moving what others have in memory.
+pub fn has_huge() -> bool {
+    std::fs::read_to_string(HUGE_HERE).is_ok_and(|text| is_huge(&text))
+}
+
+fn is_huge(text: &str) -> bool {
+    text.trim().parse() == Ok(HUGE)
+}
 
 /// How memory is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,5 +93,17 @@ pub fn fill_up(start: *mut libc::c_void, length: usize) -> io::Result<()> {
     match unsafe { libc::madvise(start, length, libc::MADV_POPULATE_WRITE) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_huge;
+
+    #[test]
+    fn huge_pages_of_another_size_are_not_asked_for() {
+        for (text, is) in [("2097152\n", true), ("33554432\n", false), ("536870912\n", false), ("", false)] {
+            assert_eq!(is_huge(text), is, "{text:?}");
+        }
     }
 }
