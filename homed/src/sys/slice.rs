@@ -57,11 +57,8 @@ impl Slice {
         }
         let thaw = |unit: &str| within(deadline, Late::Kill, || process::run("systemctl", &["thaw", unit]));
         loop {
-            match thaw(&self.name) {
-                // It has gone meanwhile, as slices do that nothing is in.
-                Err(_) if !self.is_frozen() && self.processes().is_empty() => return Ok(()),
-                other => other?,
-            }
+            // One that goes meanwhile, as a slice does that nothing is in, cannot be thawed, and need not be.
+            let thawed = thaw(&self.name);
             let units = self.frozen_units(deadline)?;
             if !self.is_frozen() && units.is_empty() {
                 return Ok(());
@@ -69,7 +66,7 @@ impl Slice {
             // One that has just ended cannot be thawed.
             units.iter().for_each(|unit| drop(thaw(unit)));
             if deadline.left().is_zero() {
-                return Err(Unfinished::Late);
+                return thawed.and(Err(Unfinished::Late));
             }
             std::thread::sleep(LOOK);
         }
