@@ -1,4 +1,4 @@
-//! What `before-sleep` finds in the kernel when there is no daemon to ask, or one that is wrong.
+//! What is found in the kernel when there is no daemon to ask, or one that is wrong, or no record that tells what to look for.
 
 use anyhow::{Result, ensure};
 use homed_tests::Ours;
@@ -40,4 +40,32 @@ fn a_key_in_a_device_of_any_name_or_in_a_second_table_keeps_the_machine_awake() 
         machine.check(BEFORE_SLEEP)?;
     }
     Ok(())
+}
+
+/// A first login while /var could not be written: the record does not tell which header is the home's.
+#[test]
+fn the_key_goes_where_no_record_tells_its_name() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    let forget = |machine: &Ours| {
+        machine.kill_daemon()?;
+        machine.check(
+            "cd /var/lib/systemd/home; jq 'del(.binding[].luksUuid)' alice.identity > /run/alice; cat /run/alice > alice.identity
+            ! grep -q luksUuid alice.identity",
+        )?;
+        machine.start_daemon()
+    };
+    forget(&machine)?;
+    machine.check("grep -q cryptsetup: /proc/keys")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")?;
+    // The worker that saw the device is killed when it has gone.
+    machine.done("activate alice", "correcthorse", "")?;
+    forget(&machine)?;
+    machine.check(
+        "umount /home/alice; while dmsetup info home-alice 2>/dev/null | grep -q .; do sleep 0.1; done",
+    )?;
+    machine.homectl("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
 }

@@ -171,32 +171,6 @@ fn the_key_goes_whoever_has_the_loop_device_open() -> Result<()> {
     machine.nothing_open("alice")
 }
 
-/// A first login while /var could not be written: the record does not tell which header is the home's.
-#[test]
-fn the_key_goes_where_no_record_tells_its_name() -> Result<()> {
-    let machine = home()?;
-    let forget = |machine: &Ours| {
-        machine.kill_daemon()?;
-        machine.check(
-            "cd /var/lib/systemd/home; jq 'del(.binding[].luksUuid)' alice.identity > /run/alice; cat /run/alice > alice.identity
-            ! grep -q luksUuid alice.identity",
-        )?;
-        machine.start_daemon()
-    };
-    forget(&machine)?;
-    machine.check("grep -q cryptsetup: /proc/keys")?;
-    machine.done("deactivate alice", "", "")?;
-    machine.nothing_open("alice")?;
-    // The worker that saw the device is killed when it has gone.
-    machine.done("activate alice", "correcthorse", "")?;
-    forget(&machine)?;
-    machine.check(
-        "umount /home/alice; while dmsetup info home-alice 2>/dev/null | grep -q .; do sleep 0.1; done",
-    )?;
-    machine.homectl("deactivate alice", "", "")?;
-    machine.nothing_open("alice")
-}
-
 #[test]
 fn an_image_that_somebody_has_opened_is_not_opened_again() -> Result<()> {
     let machine = home()?;

@@ -63,6 +63,10 @@ async fn list() -> zbus::Result<Vec<Session>> {
         };
         let mut properties: HashMap<String, OwnedVariant> = reply.body().deserialize()?;
         let mut text = |name| properties.remove(name).and_then(|value| String::try_from(value).ok());
+        // It has left its terminal, however long something of it runs: somebody else may be logged in there.
+        if text("State").is_some_and(|state| state == "closing") {
+            continue;
+        }
         let (terminal, class) = (text("TTY").unwrap_or_default(), text("Class").unwrap_or_default());
         let vt = properties.remove("VTNr").and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
         sessions.push(Session { id, user, terminal, vt, class, seat });

@@ -230,13 +230,14 @@ impl Home {
                 None => self.begin(self.before(work, (wanted.verb, wanted.waiter), turn), wanted, turn),
             },
             Verdict::AtOnce => return self.at_once(wanted, turn),
-            Verdict::Queue => match self.not_to_wait(&wanted) {
-                Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
-                None => {
-                    self.break_off_look(turn);
-                    self.enqueue(wanted, turn);
+            Verdict::Queue => {
+                // Nobody waits for a look, however quiet it is.
+                self.break_off_look(turn);
+                match self.not_to_wait(&wanted) {
+                    Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
+                    None => self.enqueue(wanted, turn),
                 }
-            },
+            }
             Verdict::Yield => {
                 self.make_way(turn);
                 self.enqueue(wanted, turn);

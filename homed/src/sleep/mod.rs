@@ -71,11 +71,12 @@ fn over() {
 
 /// The daemon does not answer: the kernel knows what is open, and the settings what follows.
 fn unheard(why: &str) -> bool {
-    let open = open_homes();
+    // The workers first: what one of them has opened when it ends is seen after that.
     let workers = match worker::program().and_then(|program| of_program(&program, 0)) {
         Ok(running) => Workers::Run(running.len()),
         Err(error) => Workers::Unseen(error.to_string()),
     };
+    let open = open_homes();
     let Some(what) = still_there(&open, &workers) else {
         tracing::warn!("homed does not answer ({why}); no home is open, so the machine may sleep");
         return true;

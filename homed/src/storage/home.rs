@@ -53,7 +53,7 @@ impl HomeDirectory {
     pub fn write_record(&self, record: &Record) -> Result<(), Failure> {
         let text = record.only(Sections::EMBEDDED).to_pretty();
         // What a power cut left has the hashes of a former password.
-        durable::collect(&self.fd, IDENTITY).during("removing what is left of an unfinished .identity")?;
+        let _ = durable::collect(&self.fd, IDENTITY);
         durable::replace(&self.fd, IDENTITY, text.as_bytes(), self.owner_of_files(0o600))
             .during("writing .identity")
     }

@@ -99,7 +99,8 @@ pub fn is_unfinished_of(name: &str) -> Option<&str> {
     (is_ours && !of.is_empty()).then_some(of)
 }
 
-/// Removes what a power cut has left of [`write`] of this name. Nobody else may write it at the same time.
+/// Removes what a power cut has left of [`write`] of this name. Nobody else may write it at the same time. What stays does no harm
+/// to the next.
 pub fn collect(directory: impl AsFd, name: &str) -> io::Result<()> {
     for found in rustix::fs::Dir::read_from(&directory)? {
         let found = found?;

@@ -72,6 +72,20 @@ pub struct Id {
     pub inode: u64,
 }
 
+/// Whether something was written at this place of a file; where its file system does not tell, it counts as written.
+pub fn is_stored(file: impl AsFd, at: u64) -> bool {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
+        Ok(found) => found == at,
+        Err(rustix::io::Errno::NXIO) => false,
+        Err(_) => true,
+    }
+}
+
+/// Whether an open file can be written to.
+pub fn is_writable(file: impl AsFd) -> bool {
+    rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::RDWR))
+}
+
 /// Whether an open file is what is at a path, the last link not followed. Nothing is there: it is not.
 pub fn is_at(file: impl AsFd, path: &Path) -> io::Result<bool> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;

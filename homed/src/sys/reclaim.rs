@@ -154,8 +154,14 @@ fn take_all(aside: u64, spare: &OnceLock<Spare>, progress: &Mutex<Progress<'_>>)
     let room = lock(progress).room();
     let _ = populate(aside.saturating_mul(page).min(room / 4), Pages::Small);
     let length = lock(progress).claim_spare();
-    let taken = Spare::take(length, page).map(|taken| drop(spare.set(taken)));
-    lock(progress).taken(length, taken);
+    match Spare::take(length, page) {
+        Ok(taken) => {
+            drop(spare.set(taken));
+            lock(progress).taken(length, Ok(()));
+        }
+        // Without it all the rest is written over.
+        Err(_) => lock(progress).claimed -= length,
+    }
     let mut next = lock(progress).claim();
     let (mut huge, mut small) = (Ground::of(room, Pages::Huge), Ground::of(room, Pages::Small));
     while let Some((length, pages)) = next {

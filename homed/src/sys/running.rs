@@ -108,14 +108,27 @@ pub fn of_program(path: &Path, uid: u32) -> io::Result<Vec<Process>> {
     let mut all = Vec::new();
     for entry in fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // One that has ended has no program.
-        let Ok(program) = fs::read_link(entry.path().join("exe")) else { continue };
-        let program = program.to_string_lossy();
-        if Path::new(program.strip_suffix(" (deleted)").unwrap_or(&program)) == path {
+        let runs = match fs::read_link(entry.path().join("exe")) {
+            Ok(program) => {
+                let program = program.to_string_lossy();
+                Path::new(program.strip_suffix(" (deleted)").unwrap_or(&program)) == path
+            }
+            // One that has ended, and the kernel's own, have no program.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => false,
+            // What we may not be told of somebody: by its name, rather than not at all.
+            Err(_) => fs::read(entry.path().join("comm")).is_ok_and(|name| is_called(&name, path)),
+        };
+        if runs {
             all.extend(Process::of(pid).filter(|process| process.uid() == Some(uid)));
         }
     }
     Ok(all)
+}
+
+/// proc_pid_comm(5): the program's name, of which 15 bytes are kept.
+fn is_called(comm: &[u8], path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    comm.trim_ascii_end() == &name[..name.len().min(15)]
 }
 
 /// proc_pid_stat(5): field 22, after the name in brackets, which may hold anything.
@@ -127,6 +140,13 @@ fn started(stat: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn a_program_that_may_not_be_seen_is_known_by_its_name() {
+        let worker = Path::new("/usr/lib/homed/worker");
+        assert!(is_called(b"worker\n", worker) && !is_called(b"workers\n", worker));
+        assert!(is_called(b"a-very-long-nam\n", Path::new("/a-very-long-name")));
+    }
 
     #[test]
     fn processes_are_found_by_their_program() {

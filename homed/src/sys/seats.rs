@@ -20,7 +20,8 @@ pub struct Session {
     pub display: Option<u32>,
 }
 
-/// All sessions of people; none without logind.
+/// All sessions of people; none without logind. One that is being ended has left its terminal, however long something of it
+/// runs: somebody else may be logged in there.
 pub fn all() -> Vec<Session> {
     let entries = fs::read_dir(SESSIONS).into_iter().flatten().flatten();
     // Beside each is a pipe, which nobody ever writes to.
@@ -33,7 +34,9 @@ fn parse(text: &str) -> Option<Session> {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.map(str::to_owned).filter(|value| !value.is_empty())
     };
-    value("CLASS")?.starts_with("user").then_some(())?;
+    let is_there =
+        value("CLASS")?.starts_with("user") && value("STATE").is_none_or(|state| state != "closing");
+    is_there.then_some(())?;
     let vt = value("VTNR").and_then(|number| number.parse().ok()).filter(|number| *number != 0);
     Some(Session {
         uid: value("UID")?.parse().ok()?,
@@ -82,5 +85,8 @@ mod tests {
         assert_eq!(parse("UID=100\nTYPE=x11\nCLASS=greeter\nVTNR=7\n"), None);
         assert_eq!(parse("UID=1\nCLASS=manager\n"), None);
         assert_eq!(parse("CLASS=user\nUID=many\n"), None);
+        // Logged out, with something left running.
+        assert_eq!(parse("UID=1\nTYPE=tty\nCLASS=user\nTTY=tty2\nVTNR=2\nSTATE=closing\n"), None);
+        assert!(parse("UID=1\nTYPE=tty\nCLASS=user\nTTY=tty2\nVTNR=2\nSTATE=online\n").is_some());
     }
 }

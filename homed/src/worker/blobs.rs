@@ -124,7 +124,7 @@ fn copy(record: &Record, from: &OwnedFd, to: &OwnedFd, owner: Owner) -> Result<V
         match read(from, name, digest, room) {
             Some(bytes) => {
                 room = room.saturating_sub(bytes.len() as u64);
-                durable::collect(to, name).during("removing what is left of an unfinished picture")?;
+                let _ = durable::collect(to, name);
                 durable::replace(to, name, &bytes, owner).during(format!("copying the picture {name:?}"))?;
             }
             None => missing.push(name.to_owned()),

@@ -120,12 +120,16 @@ pub fn sweep(turn: Turn, deadline: Deadline) -> Result<Swept, Failure> {
     // A name that was looked up since the last time only loses its mark of being in use; the second time it goes.
     let drop_all = || {
         reclaim::drop_caches()?;
-        reclaim::drop_caches()?;
-        reclaim::shrink_slabs();
-        io::Result::Ok(())
+        reclaim::drop_caches()
     };
     let dropped = within(deadline.at_most(DROPPING), Late::Kill, drop_all);
-    let mut swept = Swept { kept: dropped.err().map(|error| error.to_string()), scrubbed: None };
+    // However that ended: what was dropped lies in slabs.
+    let shrunk = within(deadline.at_most(DROPPING), Late::Kill, || {
+        reclaim::shrink_slabs();
+        io::Result::Ok(())
+    });
+    let kept = dropped.and(shrunk).err();
+    let mut swept = Swept { kept: kept.map(|error| error.to_string()), scrubbed: None };
     if !reclaim::is_overwritten_when_freed() {
         let settings = Changed::begin(settings::FOR_SCRUB, &alone)?;
         let done = reclaim::scrub(deadline.at_most(bound), u64::MAX);

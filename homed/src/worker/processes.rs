@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How often it is looked for new processes. Each round stops all there are, and one that is stopped starts none.
 const ROUNDS: usize = 50;
+/// A freeze that has failed is tried again after this.
+const AGAIN: Duration = Duration::from_millis(50);
 /// How long thawing may take.
 const THAWING: Duration = Duration::from_secs(20);
 
@@ -147,21 +149,24 @@ fn others(uid: u32) -> BTreeSet<Process> {
 /// and makes another for the next session: one that goes while it is to be frozen has nothing in it that could run, and the one
 /// that takes its place is frozen instead.
 fn freeze_slice(uid: u32, deadline: Deadline) -> Result<(), Failure> {
+    let mut failed = None;
     while let Some(slice) = Slice::of(uid) {
         match slice.freeze(deadline) {
             Ok(()) => break,
             Err(_) if slice.processes().is_empty() => break,
-            Err(Unfinished::Failed(_)) if !deadline.left().is_zero() => {}
+            Err(why @ Unfinished::Failed(_)) if !deadline.left().is_zero() => failed = Some(why),
+            // What it said before it was too late tells more.
+            Err(Unfinished::Late) => return not_frozen(&slice, failed.unwrap_or(Unfinished::Late)),
             Err(why) => return not_frozen(&slice, why),
         }
+        std::thread::sleep(AGAIN);
     }
     Ok(())
 }
 
 fn not_frozen(slice: &Slice, why: Unfinished) -> Result<(), Failure> {
+    // What is frozen already is thawed with the rest, by whoever gives up.
     let stuck = slice.stuck();
-    // Half frozen is worse than not at all.
-    let _ = slice.thaw(Deadline::after(THAWING));
     match why {
         Unfinished::Late if !stuck.is_empty() => refuse(
             Refusal::HomeBusy,

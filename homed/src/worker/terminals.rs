@@ -119,6 +119,10 @@ pub fn give_screens_back(note: &Path) {
 /// virtual terminals were in front, and are to be again.
 pub fn forget_visits(uid: u32, no_more: impl Fn()) -> Vec<u32> {
     let mut fronts = Vec::new();
+    // Of those that run nothing is read: they read it themselves.
+    if !Slice::of(uid).is_some_and(|slice| slice.is_frozen()) {
+        return fronts;
+    }
     for (server, vt) in front::servers_in_slice(uid) {
         let notices = Notices::to(server);
         if front::is_in_front(vt) && notices.wait() {

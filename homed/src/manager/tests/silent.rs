@@ -41,3 +41,21 @@ fn nobody_waits_for_a_worker_of_which_nothing_is_heard() {
     scene.apply(&mut manager, Op::End(End::Good));
     assert!(!waiting(&scene).contains(&3));
 }
+
+/// A check of a large home tells nothing for long, and nobody waits for one.
+#[test]
+fn a_look_of_which_nothing_is_heard_is_broken_off_for_whoever_comes() {
+    let (mut manager, mut scene) = (manager(), Scene::default());
+    let text = r#"{"userName":"alice","storage":"luks","uid":60001}"#;
+    let record = Box::new(Record::parse(text, Sections::HOST).expect("valid"));
+    scene.take(&mut manager, Event::Loaded(record, Interrupted::No, Vec::new()));
+    scene.disks.borrow_mut().insert(user(0), Whereabouts { storage: Storage::There, mount: Mount::None });
+    scene.calls = 2;
+    scene.apply(&mut manager, Op::Ask(What::Check, 0, 0));
+    let (looks, id) = (scene.running[0].user.clone(), scene.running[0].id);
+    scene.take(&mut manager, Event::Silent(looks, id, Some("Checking the file system".into())));
+    scene.calls = 5;
+    scene.apply(&mut manager, Op::Ask(What::Acquire, 0, 0));
+    assert_eq!(waiting(&scene), [3, 6]);
+    assert!(scene.stopped.contains(&id));
+}

@@ -166,7 +166,8 @@ pub fn forget_keys(folder: &Path) -> usize {
     let names = left(&around).unwrap_or_default();
     let taken = |name: &&String| {
         let locked = locked(&around, name).ok().flatten();
-        locked.is_some_and(|locked| matches!(take_key(&around, &locked), Ok(Some(_))))
+        let has_key = |locked: &OwnedFd| matches!(fscrypt::folder(locked), Ok(Folder::Encrypted(name)) if fscrypt::is_there(&around, name).unwrap_or(true));
+        locked.is_some_and(|locked| has_key(&locked) && matches!(take_key(&around, &locked), Ok(Some(_))))
     };
     names.iter().filter(taken).count()
 }

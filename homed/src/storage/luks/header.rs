@@ -14,7 +14,7 @@ use crate::storage::parts::mark::Spot;
 use crate::storage::parts::taken::{Anothers, Taker, Way};
 use crate::sys::cryptsetup::Luks;
 use crate::sys::loopdev::Window;
-use crate::sys::{blockdev, memory, oom};
+use crate::sys::{blockdev, file, memory, oom};
 use records::{FullName, Refusal, Secret};
 use rustix::fs::{Advice, MemfdFlags};
 use serde_json::Value;
@@ -147,8 +147,10 @@ fn refuse_unreadable(file: &File, size: u64, spec: &Spec) -> Result<(), Failure>
         file.read_at(&mut [0; 512], at)
     };
     let Err(error) = answers(0) else { return Ok(()) };
-    let mut others = [MIB, size / 2].into_iter().filter(|at| (1..size).contains(at));
-    match others.any(|at| answers(at).is_ok()) {
+    // Where nothing was ever written no disk is asked. Partition table, header and the table's second copy are written whole.
+    let last = size.saturating_sub(1) / PAGE * PAGE;
+    let mut others = [16 << 10, MIB, last].into_iter().filter(|at| (1..size).contains(at));
+    match others.any(|at| file::is_stored(file, at) && answers(at).is_ok()) {
         true => Ok(()),
         false => refuse(
             Refusal::HomeAbsent,

@@ -12,10 +12,13 @@ use super::plan::sweep::Reach;
 use super::read_only::{Looking, Source};
 use crate::job::{Context, Failure, Step, Steps};
 use crate::storage::luks::spec::Spec;
+use crate::storage::parts::mark;
 use crate::storage::parts::taken::{Anothers, Way};
 use crate::storage::{Kept, Mended, Opening, There};
+use crate::sys::file;
 use records::Secret;
 use records::signature::Vouched;
+use std::fs::File;
 use std::path::Path;
 
 /// Rebuilds it.
@@ -56,7 +59,7 @@ pub fn rescue(
 ) -> Result<(), Failure> {
     steps.enter(Step::Unlock)?;
     sweep(spec)?;
-    let file = header::take(spec, Way::Look, Anothers::Refused)?;
+    let file = take_to_show(spec, steps)?;
     let place = header::locate(&file, spec)?;
     let mut header = HeaderCopy::read(&file, &place, spec)?;
     refuse_what_is_open(spec, header.luks.facts().during("reading the encryption header")?.uuid, None)?;
@@ -69,6 +72,22 @@ pub fn rescue(
         steps.warn(format!("It is opened without {}.", looking.without));
     }
     looking.show(uid, target.unwrap_or(&spec.home_directory), steps)
+}
+
+/// Takes an image that another machine has marked as open where the mark cannot be taken away, as on the disk of a machine that
+/// has died, which can only be read: nothing is written here, and it is told.
+fn take_to_show(spec: &Spec, steps: &mut dyn Steps) -> Result<File, Failure> {
+    let file = header::take(spec, Way::Look, Anothers::Left)?;
+    match mark::another(&file, header::spot(&file, spec), &spec.machine) {
+        Some(opener) if !file::is_writable(&file) => steps.warn(format!(
+            "Another machine has marked the home as open: {}. It is shown all the same, as its disk can only be read here; if it \
+             is open there, what is shown may be wrong.",
+            mark::words(&opener)
+        )),
+        Some(_) => mark::refuse_another(&file, header::spot(&file, spec), &spec.machine)?,
+        None => {}
+    }
+    Ok(file)
 }
 
 /// Has the file system repaired.

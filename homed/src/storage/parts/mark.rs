@@ -54,7 +54,7 @@ pub fn refuse_another(image: &File, spot: Spot, machine: &Machine) -> Result<(),
         format!(
             "Another machine has the home open: {}. Opened twice, it would be destroyed, so nothing was done. Close it \
              there. If it is not open there any more (that machine was cut off, or this is a copy), have its mark taken \
-             away: homectl repair --closed-elsewhere",
+             away: homectl repair --closed-elsewhere USER",
             words(&opener)
         ),
     )

@@ -38,7 +38,9 @@ pub fn hidden(slots: &[Slot], told: &[u32], keys: Keys) -> Hidden {
     let (own, rest): (Vec<u32>, Vec<u32>) = unknown.map(|slot| slot.number).partition(is_own);
     // Who names a number may take a high one. Where a key that was given has a low one, another program has made slots since,
     // and destroyed those of keys that the record still has.
-    let named = own.len() > keys.go || told.iter().any(|number| *number < OWN);
+    // The highest of all are homed's own in such a home, too, if they are as many as the keys that go.
+    let highest = (0..ALL).rev().take(keys.go).all(|number| own.contains(&number));
+    let named = own.len() > keys.go || (told.iter().any(|number| *number < OWN) && !highest);
     if named && has(Mend::NamedNumbers) {
         return Hidden { go: Vec::new(), doubtful: own.into_iter().chain(rest).collect() };
     }
@@ -60,6 +62,10 @@ mod tests {
         let slots = [slot(0, Claim::None), slot(22, Claim::None)];
         let found = hidden(&slots, &[0], Keys { stay: 0, go: 1 });
         assert_eq!((found.go, found.doubtful), (vec![], vec![22]));
+        // A key that was enrolled here, in such a home, and is lost.
+        let slots = [slot(0, Claim::None), slot(31, Claim::None)];
+        let found = hidden(&slots, &[0], Keys { stay: 0, go: 1 });
+        assert_eq!((found.go, found.doubtful), (vec![31], vec![]));
     }
 
     #[test]
