@@ -101,7 +101,9 @@ fn a_day(machine: &Ours) -> Result<Vec<u64>> {
         .command(
             "set -e; exec 3>&1 >&2; export PASSWORD=correcthorse
              part() { a=$(date +%s%N); \"$@\"; b=$(date +%s%N); echo $(((b - a) / 1000000)) >&3; }
-             is() { now=$(homectl list -j | jq -re '.[] | select(.name == \"alice\").state'); [ \"$now\" = $1 ] || { echo \"is $now, not $1\"; homectl list; journalctl -u homed -o cat -n 30; exit 1; }; }
+             state() { homectl list -j | jq -re '.[] | select(.name == \"alice\").state'; }
+             # A guess that is just being tried shows, too.
+             is() { for try in $(seq 100); do [ $(state) != $1 ] || return 0; sleep 0.1; done; homectl list; journalctl -u homed -o cat -n 30; exit 1; }
              part homectl activate alice
              part homectl lock-all; is locked
              part homectl unlock alice; is active
@@ -162,7 +164,7 @@ fn prepare() -> Result<(Ours, String)> {
 #[test]
 fn strangers_of_every_kind_keep_nobody_out() -> Result<()> {
     let (machine, uid) = prepare()?;
-    let days = [a_day(&machine)?, a_day(&machine)?, a_day(&machine)?];
+    let days = [a_day(&machine)?, a_day(&machine)?];
     println!("quiet {days:?}");
     let quiet = days.iter().max_by_key(|day| day.iter().sum::<u64>()).context("no day")?;
     let pid = machine.check("systemctl show -P MainPID homed")?;
