@@ -165,9 +165,13 @@ pub fn forget_keys(folder: &Path) -> usize {
     let Ok(around) = durable::folder(folder) else { return 0 };
     let names = left(&around).unwrap_or_default();
     let taken = |name: &&String| {
-        let locked = locked(&around, name).ok().flatten();
-        let has_key = |locked: &OwnedFd| matches!(fscrypt::folder(locked), Ok(Folder::Encrypted(name)) if fscrypt::is_there(&around, name).unwrap_or(true));
-        locked.is_some_and(|locked| has_key(&locked) && matches!(take_key(&around, &locked), Ok(Some(_))))
+        let Some(locked) = locked(&around, name).ok().flatten() else { return false };
+        let has_key = matches!(fscrypt::folder(&locked), Ok(Folder::Encrypted(name)) if fscrypt::is_there(&around, name).unwrap_or(true));
+        let key = take_key(&around, &locked);
+        drop(locked);
+        // What was open of it is closed now: the folder itself is readable as long as somebody has it.
+        let whole = key.and_then(|key| key.map_or(Ok(()), |key| fscrypt::take_back(&around, key).map(drop)));
+        has_key && whole.is_ok()
     };
     names.iter().filter(taken).count()
 }
