@@ -3,6 +3,7 @@
 use super::in_memory;
 use crate::home::Bound;
 use crate::home::effect::StartJob;
+pub use crate::job::WORKER as NAME;
 use crate::job::{Message, Outcome, Progress};
 use std::fs::File;
 use std::future::Future;

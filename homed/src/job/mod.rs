@@ -14,12 +14,16 @@ use records::refusal::Refused;
 use records::stranger::Strangers;
 use records::{Credentials, FullName, LockLevel, Record, Secret};
 use serde::{Deserialize, Serialize};
+use std::ffi::CStr;
 
 mod failure;
 mod original;
 mod snapshot;
 mod step;
 mod wire;
+
+/// What a worker calls itself (proc_pid_comm(5)): it is started from an open file, which has no name.
+pub const WORKER: &CStr = c"homed-worker";
 
 pub use failure::{Context, Failure, refuse};
 pub use original::Original;

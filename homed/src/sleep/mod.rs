@@ -72,7 +72,7 @@ fn over() {
 /// The daemon does not answer: the kernel knows what is open, and the settings what follows.
 fn unheard(why: &str) -> bool {
     // The workers first: what one of them has opened when it ends is seen after that.
-    let workers = match worker::program().and_then(|program| of_program(&program, 0)) {
+    let workers = match worker::program().and_then(|program| of_program(&program, worker::NAME, 0)) {
         Ok(running) => Workers::Run(running.len()),
         Err(error) => Workers::Unseen(error.to_string()),
     };

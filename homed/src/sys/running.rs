@@ -2,6 +2,7 @@
 
 use super::procfs;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open, pidfd_send_signal};
+use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -103,8 +104,9 @@ impl Process {
     }
 }
 
-/// Processes of a user that run the program at this path, also where another has taken its place since.
-pub fn of_program(path: &Path, uid: u32) -> io::Result<Vec<Process>> {
+/// Processes of a user that run the program at this path, also where another has taken its place since. `name` is what it calls
+/// itself, for those whose program we may not be told.
+pub fn of_program(path: &Path, name: &CStr, uid: u32) -> io::Result<Vec<Process>> {
     let mut all = Vec::new();
     for entry in fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -115,20 +117,15 @@ pub fn of_program(path: &Path, uid: u32) -> io::Result<Vec<Process>> {
             }
             // One that has ended, and the kernel's own, have no program.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => false,
-            // What we may not be told of somebody: by its name, rather than not at all.
-            Err(_) => fs::read(entry.path().join("comm")).is_ok_and(|name| is_called(&name, path)),
+            Err(_) => {
+                fs::read(entry.path().join("comm")).is_ok_and(|comm| comm.trim_ascii_end() == name.to_bytes())
+            }
         };
         if runs {
             all.extend(Process::of(pid).filter(|process| process.uid() == Some(uid)));
         }
     }
     Ok(all)
-}
-
-/// proc_pid_comm(5): the program's name, of which 15 bytes are kept.
-fn is_called(comm: &[u8], path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    comm.trim_ascii_end() == &name[..name.len().min(15)]
 }
 
 /// proc_pid_stat(5): field 22, after the name in brackets, which may hold anything.
@@ -142,20 +139,13 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn a_program_that_may_not_be_seen_is_known_by_its_name() {
-        let worker = Path::new("/usr/lib/homed/worker");
-        assert!(is_called(b"worker\n", worker) && !is_called(b"workers\n", worker));
-        assert!(is_called(b"a-very-long-nam\n", Path::new("/a-very-long-name")));
-    }
-
-    #[test]
     fn processes_are_found_by_their_program() {
         let folder = tempfile::tempdir().expect("scratch folder");
         let program = folder.path().canonicalize().expect("there").join("worker");
         fs::copy("/bin/sleep", &program).expect("copied");
         let uid = rustix::process::getuid().as_raw();
         let found = |uid| -> Vec<u32> {
-            of_program(&program, uid).expect("looked").iter().map(|process| process.pid).collect()
+            of_program(&program, c"worker", uid).expect("looked").iter().map(|process| process.pid).collect()
         };
         assert!(found(uid).is_empty());
         let mut running = Command::new(&program).arg("1000").spawn().expect("started");

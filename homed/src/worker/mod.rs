@@ -7,9 +7,8 @@
 //! Queues, delays after wrong passwords and the question whether a job may run at all are the
 //! daemon's.
 
-use crate::job::{Context, Failure, Job, Message, Outcome, Task};
+use crate::job::{Context, Failure, Job, Message, Outcome, Task, WORKER};
 use crate::sys;
-use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -54,9 +53,6 @@ mod update;
 
 use steps::Reporter;
 
-/// What the process is called: its program has no name where it is started.
-const NAME: &CStr = c"homed-worker";
-
 /// How a verb ended well: the record of this host from now on, where it changed.
 type Done = Result<Option<records::Record>, Failure>;
 
@@ -77,7 +73,7 @@ pub fn main() -> ExitCode {
 
 fn prepare() -> Result<(), Failure> {
     let parent = sys::memory::parent();
-    rustix::thread::set_name(NAME).map_err(std::io::Error::from).during("naming the worker")?;
+    rustix::thread::set_name(WORKER).map_err(std::io::Error::from).during("naming the worker")?;
     sys::memory::refuse_dumps().during("making the worker undumpable")?;
     sys::memory::die_with_parent(parent).during("binding the worker to its parent")?;
     sys::memory::lock_all().during("locking the worker's memory")
