@@ -6,6 +6,7 @@
 //!
 //! Not here: any decision about homes, which is homed's; any secret on the bus (`vault`).
 
+pub mod backup;
 pub mod blobs;
 pub mod bus;
 pub mod carried;

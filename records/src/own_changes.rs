@@ -47,6 +47,8 @@ pub const PRIVILEGED: &[&str] = &[
     "recoveryKey",
     keys::DETAILS,
     "sshAuthorizedKeys",
+    "backupRepository",
+    "backupPasswordFile",
 ];
 
 /// Whether `new` differs from `current` only where its user may change it.

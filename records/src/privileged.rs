@@ -77,6 +77,10 @@ pub(crate) fn check(value: &Value) -> Result<(), InvalidRecord> {
                 let valid = value.as_str().is_some_and(|hint| !hint.chars().any(char::is_control));
                 (!valid).then_some("it is not a line of text")
             }
+            "backupRepository" | "backupPasswordFile" => {
+                let valid = value.as_str().is_some_and(|text| !text.chars().any(char::is_control));
+                (!valid).then_some("it is not a line of text")
+            }
             "hashedPassword" => list(value, |one| one.as_str().is_some_and(is_hash)),
             "sshAuthorizedKeys" => {
                 any_list(value, |one| one.as_str().is_some_and(|key| !key.chars().any(char::is_control)))

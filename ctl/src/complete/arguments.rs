@@ -2,7 +2,7 @@
 
 use super::{Known, Offer, World};
 use crate::verb::Verb;
-use crate::verb::snapshot;
+use crate::verb::{backup, snapshot};
 
 /// What fits behind the arguments that are there.
 pub fn of(verb: &Verb, before: &[&str], world: &dyn World) -> Vec<Offer> {
@@ -26,6 +26,9 @@ pub fn of(verb: &Verb, before: &[&str], world: &dyn World) -> Vec<Offer> {
         }
         Some("COMMAND") if verb.name == "snapshot" && before.len() == 1 => {
             snapshot::actions().map(Offer::word).collect()
+        }
+        Some("COMMAND") if verb.name == "backup" && before.len() == 1 => {
+            backup::actions().map(Offer::word).collect()
         }
         _ => Vec::new(),
     }

@@ -84,6 +84,7 @@ fn values_are_those_of_the_rows() {
         ("get-signing-key keys1 ", &["keys2"]),
         ("resize anna m", &["min", "max"]),
         ("snapshot alice re", &["restore"]),
+        ("backup alice ", &["make", "list", "restore"]),
         ("update --nice=", &[]),
     ] {
         assert_eq!(words(typed), values, "{typed}");

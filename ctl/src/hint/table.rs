@@ -30,6 +30,7 @@ const OWN: &[&str] = &[
     "authenticate",
     "check",
     "snapshot",
+    "backup",
     "inhibit-lock",
 ];
 

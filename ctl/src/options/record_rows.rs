@@ -143,6 +143,8 @@ pub const RECORD_ROWS: &[Row] = &[
     set("snapshot-keep-hourly", NONE, "NUMBER", ("snapshotKeepHourly", Number(0, 64), Matched), "Snapshots to make and keep of the last hours (default: 0)"),
     set("snapshot-keep-daily", NONE, "NUMBER", ("snapshotKeepDaily", Number(0, 64), Matched), "The same of the last days"),
     set("snapshot-keep-weekly", NONE, "NUMBER", ("snapshotKeepWeekly", Number(0, 64), Matched), "The same of the last weeks"),
+    set("backup-repository", NONE, "REPOSITORY", ("backupRepository", Text, Privileged), "Where backup has restic keep backups, in restic's words; others do not see it"),
+    set("backup-password-file", NONE, "PATH", ("backupPasswordFile", Path, Privileged), "File with the password of that repository (default: what restic's own variables say, else it is asked for)"),
     set("rebalance-weight", NONE, "WEIGHT", ("rebalanceWeight", Weight, Matched), "Share of the free space: 1 to 10000, or off"),
     set("nosuid", NONE, "BOOL", ("mountNoSuid", Bool, Matched), "Mount with nosuid (default: yes)"),
     set("nodev", NONE, "BOOL", ("mountNoDevices", Bool, Matched), "Mount with nodev (default: yes)"),

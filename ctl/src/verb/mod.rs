@@ -1,6 +1,7 @@
 //! The verbs: one row each, one file each where they are more than a call.
 
 pub mod activate;
+pub mod backup;
 mod carry;
 pub mod check;
 pub mod convert;
@@ -67,6 +68,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "passwd", arguments: "[USER]", help: "Change the password", group: BASIC, count: (0, 1), run: passwd::run },
     Verb { name: "resize", arguments: "USER [SIZE]", help: "Resize a home", group: BASIC, count: (1, 2), run: resize::run },
     Verb { name: "snapshot", arguments: "USER [COMMAND…]", help: "Keep what an open home is like, and have it so again: list, make [LABEL], show SNAPSHOT [FOLDER], restore SNAPSHOT [PATH], delete SNAPSHOT…", group: BASIC, count: (1, MANY), run: snapshot::run },
+    Verb { name: "backup", arguments: "USER [COMMAND…]", help: "Hand what is in a home to restic, and make a home anew of that: make, list, restore [BACKUP]", group: BASIC, count: (1, MANY), run: backup::run },
     Verb { name: "remove", arguments: "USER…", help: "Delete homes with all that is in them", group: BASIC, count: (1, MANY), run: simple::remove },
     Verb { name: "activate", arguments: "USER…", help: "Open homes", group: ADVANCED, count: (1, MANY), run: activate::activate },
     Verb { name: "deactivate", arguments: "USER…", help: "Close homes", group: ADVANCED, count: (1, MANY), run: deactivate::run },

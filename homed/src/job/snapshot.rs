@@ -33,6 +33,10 @@ pub enum Snapshots {
         /// Its name, its moment, or its label.
         name: String,
     },
+    /// Show what the home is like now, inside of it, to be read only and for as long as somebody holds it.
+    View,
+    /// Take that away, if nobody holds it any more.
+    EndView,
 }
 
 impl Snapshots {

@@ -237,6 +237,29 @@ impl Own {
         self.snapshots(Call { connection, header: &header }, user_name, Snapshots::Delete { name }).await
     }
 
+    /// Shows what an open home is like now inside of it, to be read only; the path. Whoever reads holds a lock (flock) on it, and
+    /// where nobody does it is taken away some time later.
+    #[zbus(out_args("report"))]
+    async fn make_view(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+    ) -> Result<String, Error> {
+        self.snapshots(Call { connection, header: &header }, user_name, Snapshots::View).await
+    }
+
+    /// Takes that away now, if nobody holds it.
+    #[zbus(out_args("report"))]
+    async fn end_view(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        user_name: String,
+    ) -> Result<String, Error> {
+        self.snapshots(Call { connection, header: &header }, user_name, Snapshots::EndView).await
+    }
+
     /// Has all homes locked because the machine is to sleep: nothing starts that takes a key into memory, until
     /// `SleepIsOver`, logind's own word, or 300 s awake without a sleep. Gives the homes that stay open with
     /// their keys in memory: somebody has left them out, or nobody can lock them.
@@ -284,7 +307,7 @@ const LONGEST_PATH: usize = 4096;
 /// Refuses what is too long to be kept while it waits for its turn.
 fn bounded(wish: &Snapshots) -> Result<(), Error> {
     let (name, path) = match wish {
-        Snapshots::List => ("", ""),
+        Snapshots::List | Snapshots::View | Snapshots::EndView => ("", ""),
         Snapshots::Make { label: name } | Snapshots::Delete { name } => (name.as_str(), ""),
         Snapshots::Show { name, path } | Snapshots::Restore { name, path } => (name.as_str(), path.as_str()),
     };

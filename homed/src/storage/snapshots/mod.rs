@@ -8,6 +8,7 @@
 //! | `place` | that done on a disk |
 //! | `bring`, `tree` | one file or folder brought back, with its user's rights |
 //! | `differ` | what has changed since one |
+//! | `view` | what the home is like now, shown inside of it for a backup |
 //!
 //! Not here: whether the home is open, and how its file system is reached, which its kind of storage knows.
 
@@ -20,6 +21,7 @@ mod name;
 mod place;
 mod plan;
 mod tree;
+mod view;
 
 use crate::job::{Context, Failure, Snapshots, Step, Steps, refuse};
 use crate::storage::parts::idmap;
@@ -74,6 +76,8 @@ pub fn serve(ground: Ground<'_>, wish: &Snapshots, steps: &mut dyn Steps) -> Res
         Snapshots::Restore { name, path } if path.is_empty() => kept.restore_all(name, steps),
         Snapshots::Restore { name, path } => kept.restore(name, path, steps),
         Snapshots::Delete { name } => kept.delete(name, steps),
+        Snapshots::View => kept.view(steps),
+        Snapshots::EndView => kept.end_view(steps),
     }
 }
 
@@ -85,6 +89,7 @@ pub fn tend(ground: Ground<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
         return Ok(());
     }
     let standing = in_order(&mut kept.place, &mut || steps.enter(Step::Snapshot))?;
+    kept.sweep_view(view::Patience::Young, steps)?;
     let made = scheduled(&standing).map(|name| name.at).collect::<Vec<_>>();
     for at in schedule.outdated(&made, now) {
         steps.enter(Step::Snapshot)?;
@@ -244,6 +249,8 @@ impl<'a> Kept<'a> {
         let standing = self.whole(steps)?;
         let name = find(&standing, called)?;
         has_place(&standing)?;
+        // It would stay in the former home, where nobody looks for it.
+        self.sweep_view(view::Patience::Young, steps)?;
         let before = standing.home;
         let standing = put_back(&mut self.place, (&name, self.now), &mut || steps.enter(Step::Snapshot))?;
         let former = standing.snapshots().into_iter().find(|(_, other)| other.uuid == before);
@@ -251,6 +258,37 @@ impl<'a> Kept<'a> {
             "name": name.to_string(), "former": former.map(|(name, _)| name.to_string()),
             "waitsForReopening": standing.waits_for_reopening(),
         }))
+    }
+
+    fn view(&mut self, steps: &mut dyn Steps) -> Result<Value, Failure> {
+        self.whole(steps)?;
+        self.make_room(steps)?;
+        if self.sweep_view(view::Patience::None, steps)? == view::Swept::Held {
+            return refuse(
+                Refusal::HomeBusy,
+                "Somebody has a view of this home already: a backup of it runs. No second one was begun.",
+            );
+        }
+        let home = self.place.home().during("opening the home")?;
+        steps.enter(Step::Snapshot)?;
+        view::show(&home, &mut || steps.enter(Step::Snapshot))?;
+        Ok(json!({ "path": format!("{}/{}", self.home_directory, view::PATH) }))
+    }
+
+    fn end_view(&mut self, steps: &mut dyn Steps) -> Result<Value, Failure> {
+        self.writable()?;
+        let swept = self.sweep_view(view::Patience::None, steps)?;
+        Ok(json!({ "removed": swept == view::Swept::Removed, "held": swept == view::Swept::Held }))
+    }
+
+    /// Takes away what a backup has left that has ended, or was killed.
+    fn sweep_view(
+        &mut self,
+        patience: view::Patience,
+        steps: &mut dyn Steps,
+    ) -> Result<view::Swept, Failure> {
+        let home = self.place.home().during("opening the home")?;
+        view::sweep(&home, (self.now, patience), &mut || steps.enter(Step::Snapshot))
     }
 
     /// The moment that it is, as names have it.

@@ -1,0 +1,152 @@
+//! restic, as a child: it reads and writes files with the rights of the home's user.
+
+use super::answers::mark;
+use super::repository::Repository;
+use crate::bus::Failure;
+use crate::prompt::SECRET_VARIABLES;
+use rustix::process::{Pid, Signal};
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What it is called.
+const PROGRAM: &str = "restic";
+/// What it ends with where some files could not be read, and all others are in the backup (restic(1)).
+pub const INCOMPLETE: i32 = 3;
+/// Longest answer that is read, in bytes.
+const LONGEST: u64 = 4 << 20;
+/// What of root's environment it gets when root runs it as somebody else: how it shows itself, and how it reaches a repository.
+const TAKEN_ALONG: [&str; 14] = [
+    "PATH", "TERM", "LANG", "LC_", "TZ", "TMPDIR", "RESTIC_", "AWS_", "AZURE_", "B2_", "GOOGLE_", "OS_",
+    "ST_", "RCLONE_",
+];
+
+/// Whose rights it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Name.
+    pub name: String,
+    /// UID, and number of the group.
+    pub uid: u32,
+    /// Home directory.
+    pub home: String,
+}
+
+/// Who runs it.
+#[derive(Debug, Clone, Copy)]
+pub enum Rights<'a> {
+    /// Whoever runs homectl.
+    Own,
+    /// Somebody else, for root.
+    Of(&'a Account),
+}
+
+/// The program, told of its repository.
+pub fn program(repository: &Repository, rights: Rights<'_>, words: &[&str]) -> Result<Command, Failure> {
+    let mut command = Command::new(PROGRAM);
+    command.args(words).stdin(Stdio::null());
+    if let Rights::Of(account) = rights {
+        command.env_clear().envs(
+            std::env::vars_os().filter(|(name, _)| {
+                TAKEN_ALONG.iter().any(|taken| name.to_string_lossy().starts_with(taken))
+            }),
+        );
+        command.env("HOME", &account.home).env("USER", &account.name).env("LOGNAME", &account.name);
+        // Nobody's further groups: Command gives root's up with that.
+        command.uid(account.uid).gid(account.uid);
+    }
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+    repository.tell(&mut command)?;
+    Ok(command)
+}
+
+/// Runs it, and gives what it has printed; what it complains about the user sees.
+pub fn answer(mut command: Command) -> Result<String, Failure> {
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| not_started(&error))?;
+    let mut text = String::new();
+    let read = match child.stdout.take() {
+        Some(pipe) => pipe.take(LONGEST).read_to_string(&mut text),
+        None => Ok(0),
+    };
+    let ended = child.wait().map_err(|error| not_started(&error))?;
+    match (ended.success(), read) {
+        (true, Ok(_)) => Ok(text),
+        (true, Err(_)) => Err(Failure::say("What restic has answered is no text. Nothing was changed.")),
+        (false, _) => Err(Failure::say(format!("restic could not do it ({ended}; see above)"))),
+    }
+}
+
+/// Runs it to its end, whatever ends this program: what was begun for it is taken back when it has ended. Ctrl-C reaches it by
+/// the terminal.
+pub fn run(command: Command) -> Result<ExitStatus, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| not_started(&error))?;
+    let ended = runtime.block_on(async {
+        let (mut interrupt, mut end, mut hang_up) = (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        );
+        let mut child = tokio::process::Command::from(command).spawn()?;
+        let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let pass_on = |what: Signal| pid.map(|pid| rustix::process::kill_process(pid, what));
+        loop {
+            tokio::select! {
+                ended = child.wait() => return ended,
+                _ = interrupt.recv() => {}
+                _ = end.recv() => drop(pass_on(Signal::TERM)),
+                _ = hang_up.recv() => drop(pass_on(Signal::HUP)),
+            }
+        }
+    });
+    ended.map_err(|error| not_started(&error))
+}
+
+fn not_started(error: &std::io::Error) -> Failure {
+    let missing = error.kind() == std::io::ErrorKind::NotFound;
+    let advice = if missing { ". Install it: it makes the backups" } else { "" };
+    Failure::say(format!("{PROGRAM}: {error}{advice}. Nothing was changed."))
+}
+
+/// The words for a backup of the folder that it runs in.
+pub fn to_back_up(user: &str) -> Vec<String> {
+    // Folders that say of themselves that they can be made anew (CACHEDIR.TAG): restic's own is one.
+    let words = ["backup", "--one-file-system", "--exclude-caches", "--tag", &mark(user), "."];
+    words.map(str::to_owned).to_vec()
+}
+
+/// What a home has that a new one has of its own.
+const OWN: [&str; 3] = ["/.identity", "/.identity-blob", "/.homed-view"];
+
+/// The words for bringing all of a backup into a folder.
+pub fn to_restore(id: &str, folder: &str) -> Vec<String> {
+    let mut words: Vec<String> = ["restore", "--no-lock", id, "--target", folder].map(str::to_owned).to_vec();
+    words.extend(OWN.iter().map(|path| format!("--exclude={path}")));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_runs_for_somebody_else_gets_little_of_roots_environment() {
+        let is_taken = |name: &str| TAKEN_ALONG.iter().any(|taken| name.starts_with(taken));
+        for name in
+            ["PASSWORD", "SUDO_USER", "XDG_RUNTIME_DIR", "LD_PRELOAD", "HOME", "DBUS_SESSION_BUS_ADDRESS"]
+        {
+            assert!(!is_taken(name), "{name}");
+        }
+        assert!(is_taken("RESTIC_REPOSITORY") && is_taken("PATH"));
+    }
+
+    #[test]
+    fn the_record_of_the_new_home_is_not_written_over() {
+        let words = to_restore("0123abcd", "/home/alice");
+        assert!(words.contains(&"--exclude=/.identity".to_owned()));
+        assert_eq!(words[..5].join(" "), "restore --no-lock 0123abcd --target /home/alice");
+    }
+}

@@ -1,0 +1,74 @@
+//! What restic reads: the home as it is at one moment, where its kind of storage can show that.
+
+use crate::backup::program::Account;
+use crate::bus::{Failure, Question};
+use crate::context::Context;
+use records::Refusal;
+use rustix::fs::FlockOperation;
+use rustix::io::FdFlags;
+use serde_json::Value;
+use std::fs::File;
+use std::path::PathBuf;
+
+/// A folder to read from.
+pub struct View {
+    /// Where it is.
+    pub path: PathBuf,
+    /// A lock on it, by which homed knows that it is read. restic has it, too: should this program be killed, the view is there
+    /// for as long as restic runs.
+    held: Option<File>,
+}
+
+impl View {
+    /// Has it made.
+    pub fn begin(ctx: &Context<'_>, account: &Account) -> Result<Self, Failure> {
+        let report = match ctx.daemon.own("MakeView", Question::Name(&account.name)) {
+            Err(failure) if failure.is(Refusal::NotSupported) => {
+                ctx.asker.notice(&format!(
+                    "A home of this kind has no snapshots: what is changed in {} while the backup is made may be in it half.",
+                    account.home
+                ));
+                return Ok(Self { path: PathBuf::from(&account.home), held: None });
+            }
+            other => other?,
+        };
+        let report: Value = serde_json::from_str(&report).map_err(|e| Failure::say(e.to_string()))?;
+        let path = report["path"].as_str().map(PathBuf::from);
+        let path =
+            path.ok_or_else(|| Failure::say("homed gave no view of the home. Nothing was changed."))?;
+        match hold(&path) {
+            Ok(held) => Ok(Self { path, held: Some(held) }),
+            Err(error) => {
+                end(ctx, &account.name);
+                Err(Failure::say(format!("{}: {error}. No backup was made.", path.display())))
+            }
+        }
+    }
+
+    /// Nobody reads it any more.
+    pub fn end(self, ctx: &Context<'_>, user: &str) {
+        if self.held.is_some() {
+            drop(self.held);
+            end(ctx, user);
+        }
+    }
+}
+
+fn hold(path: &std::path::Path) -> std::io::Result<File> {
+    let folder = File::open(path)?;
+    rustix::fs::flock(&folder, FlockOperation::NonBlockingLockShared)?;
+    rustix::io::fcntl_setfd(&folder, FdFlags::empty())?;
+    Ok(folder)
+}
+
+/// A home that was closed or locked meanwhile keeps it until it is open again.
+fn end(ctx: &Context<'_>, user: &str) {
+    if let Err(failure) = ctx.daemon.own("EndView", Question::Name(user)) {
+        ctx.asker.notice(&format!(
+            "The view of the home is still there, and is taken away some minutes after the home is open the next time: {}",
+            match failure {
+                Failure::Refused(_, text) | Failure::Other(text) => text,
+            }
+        ));
+    }
+}
