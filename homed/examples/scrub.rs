@@ -2,7 +2,8 @@
 //! `cargo xtask bench scrub`; prints "NAME VALUE", and changes no setting of the kernel. The values are KiB a second, and KiB
 //! for each second that processors have worked (`-work`): that does not change when others use them, too.
 //!
-//! The first argument is how many MiB are written over: half of the free memory at most.
+//! The argument is how many MiB are written over. Without it, and at most, it is half of the free memory: a sleep has all of it
+//! written over, and the parts that take the same time on any machine weigh less than in a small piece.
 
 use homed::sys::bounded::Deadline;
 use homed::sys::reclaim;
@@ -17,8 +18,8 @@ const BOUND: Duration = Duration::from_secs(60);
 const TICKS: f64 = 100.0;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let wanted: u64 = std::env::args().nth(1).unwrap_or_default().parse()?;
-    let most = (wanted << 20).min(free() / 2);
+    let wanted = std::env::args().nth(1).map(|text| text.parse::<u64>()).transpose()?;
+    let most = wanted.map_or(u64::MAX, |mib| mib << 20).min(free() / 2);
     // What a virtual machine has never used, its host has to find first, and that is not what is measured.
     reclaim::scrub(Deadline::after(BOUND), most)?;
     for _ in 0..ROUNDS {
@@ -33,22 +34,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The same amount of memory, taken fresh and written to by as many threads; then once more, when it is there.
+/// The same amount of memory, taken fresh, written to by as many threads and given back, as the scrub does; and what is there
+/// already.
 fn memset(bytes: u64) -> Result<(), Box<dyn Error>> {
     let threads = std::thread::available_parallelism()?.get();
     let each = usize::try_from(bytes)? / threads;
-    let mut areas: Vec<Vec<u8>> = (0..threads).map(|_| vec![0; each]).collect();
-    for (name, byte) in [("memset-fresh", 1), ("memset-resident", 2)] {
-        let begun = Begun::now()?;
-        std::thread::scope(|scope| {
-            for area in &mut areas {
-                scope.spawn(move || area.fill(byte));
-            }
-        });
-        std::hint::black_box(&areas);
-        begun.tell(name, (each * threads) as u64)?;
-    }
-    Ok(())
+    let fresh = Begun::now()?;
+    drop(filled(threads, each));
+    fresh.tell("memset-fresh", (each * threads) as u64)?;
+    let mut areas = filled(threads, each);
+    let resident = Begun::now()?;
+    fill(&mut areas, 2);
+    resident.tell("memset-resident", (each * threads) as u64)
+}
+
+fn filled(threads: usize, each: usize) -> Vec<Vec<u8>> {
+    let mut areas = (0..threads).map(|_| vec![0; each]).collect::<Vec<_>>();
+    fill(&mut areas, 1);
+    areas
+}
+
+fn fill(areas: &mut [Vec<u8>], byte: u8) {
+    std::thread::scope(|scope| {
+        for area in &mut *areas {
+            scope.spawn(move || area.fill(byte));
+        }
+    });
+    std::hint::black_box(areas);
 }
 
 /// When something began, by the clock and by the work of this process and of those it has waited for.

@@ -6,21 +6,20 @@
 //! in single pages: buffers of pipes, blocks of a file system's trees.
 //!
 //! ```text
-//! before:  spare memory, while there is plenty of the programs' own        ┌ a page of it given back
-//! after:   for each page that is still free ───────────────────────────────┤
-//!                                                                          └ the kernel asked for one of its own
+//! before:  spare memory, while there is plenty of the programs' own, page by page for two ranges of addresses in turn
+//! after:   one range given back ─→ the kernel asked for a page of its own for each
 //! ```
 //!
 //! What the kernel needs for itself and zeroes is a page table: one page for each area that a huge page could fill. Free memory is no
-//! less at any time than it was. Every second page is given back: they do not become a larger piece, which the kernel would
-//! prefer.
+//! less at any time than it was. What is given back is every second page: they do not become a larger piece, which the kernel
+//! would prefer. It is given back at once: whoever gives back a page has all processors forget where it was, and wait for that.
 
 use super::pages::{Pages, fill_up, map};
 use std::io;
 
-/// One thread's memory that is given up in the end.
+/// One thread's memory, half of which is given up in the end.
 pub struct Spare {
-    start: *mut libc::c_void,
+    given: *mut libc::c_void,
     pages: usize,
     page: usize,
 }
@@ -31,28 +30,29 @@ unsafe impl Send for Spare {}
 unsafe impl Sync for Spare {}
 
 impl Spare {
-    /// Takes so many bytes, zeroed. With none it is nothing.
+    /// Takes so many bytes, zeroed: two pages at least, or nothing where it is less.
     pub fn take(bytes: u64, page: u64) -> io::Result<Self> {
         let (bytes, page) = (size(bytes)?, size(page)?);
-        if bytes == 0 {
-            return Ok(Self { start: std::ptr::null_mut(), pages: 0, page });
+        let pages = bytes / page / 2;
+        if pages == 0 {
+            return Ok(Self { given: std::ptr::null_mut(), pages, page });
         }
-        let start = map(bytes, Pages::Small)?;
-        fill_up(start, bytes)?;
-        Ok(Self { start, pages: bytes / page, page })
+        let (given, kept) = (map(pages * page, Pages::Small)?, map(pages * page, Pages::Small)?);
+        for number in 0..pages {
+            fill_up(given.wrapping_byte_add(number * page), page)?;
+            fill_up(kept.wrapping_byte_add(number * page), page)?;
+        }
+        Ok(Self { given, pages, page })
     }
 
     /// Gives up half of it, and has the kernel take as much for itself. Ends where that fails: it is a matter of how much can
     /// be had.
     pub fn exchange(&self) {
-        let (area, count) = (area(self.page), self.pages / 2);
-        let Ok(areas) = map((count + 1) * area, Pages::Small) else { return };
+        let area = area(self.page);
+        let Ok(areas) = map((self.pages + 1) * area, Pages::Small) else { return };
         let first = areas.wrapping_byte_add(areas.align_offset(area));
-        for number in 0..count {
-            let spare = self.start.wrapping_byte_add(2 * number * self.page);
-            if !(give_up(spare, self.page) && look(first.wrapping_byte_add(number * area), self.page)) {
-                return;
-            }
+        if self.pages > 0 && give_up(self.given, self.pages * self.page) {
+            let _ = (0..self.pages).all(|number| look(first.wrapping_byte_add(number * area), self.page));
         }
     }
 }
@@ -66,10 +66,10 @@ fn size(bytes: u64) -> io::Result<usize> {
     usize::try_from(bytes).map_err(io::Error::other)
 }
 
-/// The page is the kernel's again.
-fn give_up(start: *mut libc::c_void, page: usize) -> bool {
-    // SAFETY: a page of a mapping of ours that nothing refers to.
-    unsafe { libc::madvise(start, page, libc::MADV_DONTNEED) == 0 }
+/// The pages are the kernel's again.
+fn give_up(start: *mut libc::c_void, length: usize) -> bool {
+    // SAFETY: a mapping of ours that nothing refers to.
+    unsafe { libc::madvise(start, length, libc::MADV_DONTNEED) == 0 }
 }
 
 /// Reads where nothing was ever written: that takes a page table, and no memory of one's own.

@@ -58,7 +58,7 @@ impl Ground {
 }
 
 /// The same for a mapping of its own.
-pub fn populate(length: u64, pages: Pages) -> io::Result<()> {
+fn populate(length: u64, pages: Pages) -> io::Result<()> {
     let length = usize::try_from(length).map_err(io::Error::other)?;
     if length == 0 {
         return Ok(());

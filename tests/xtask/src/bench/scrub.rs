@@ -8,8 +8,6 @@ use anyhow::{Context, Result, ensure};
 
 use super::figures::Figures;
 
-/// MiB that are written over, where nothing is said. Others have use for the rest.
-const AMOUNT: &str = "4096";
 /// What is asked for: hundredths of memset's rate.
 const ENOUGH: f64 = 70.0;
 /// Rates are in KiB a second.
@@ -17,10 +15,10 @@ const GIB: f64 = (1 << 20) as f64;
 
 /// Measures and prints; fails where it is too slow.
 pub fn run(words: &[String]) -> Result<()> {
-    let amount = words.first().map_or(AMOUNT, String::as_str);
-    let words = ["run", "--quiet", "--package", "homed", "--example", "scrub", "--", amount];
+    let amount = words.first().map(String::as_str);
+    let fixed = ["run", "--quiet", "--package", "homed", "--example", "scrub", "--"];
     let output = Command::new(env!("CARGO"))
-        .args(words)
+        .args(fixed.into_iter().chain(amount))
         // Huge pages for memset as well.
         .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         .stderr(std::process::Stdio::inherit())
@@ -28,7 +26,8 @@ pub fn run(words: &[String]) -> Result<()> {
         .context("cannot start cargo")?;
     ensure!(output.status.success(), "the measurement failed: {}", output.status);
     let figures = Figures::parse(&String::from_utf8(output.stdout)?)?;
-    println!("{amount} MiB at most, all processors; shares are medians of what was measured in turns\n");
+    let amount = amount.map_or("Half of what is free".to_owned(), |most| format!("{most} MiB at most"));
+    println!("{amount}, all processors; shares are medians of what was measured in turns\n");
     let print = |name: &str, words: &str| {
         let rate = |name: &str| figures.median(name).with_context(|| format!("{name} was not measured"));
         let share = |suffix: &str| figures.share(&format!("scrub{suffix}"), &format!("{name}{suffix}"));
