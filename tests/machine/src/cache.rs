@@ -1,8 +1,9 @@
 //! Things built once and kept outside the checkout: `$XDG_CACHE_HOME/homed-test`, else `~/.cache/homed-test`.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
@@ -48,10 +49,13 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes what lies in `folder` for longer than `life`. What cannot be removed costs room, nothing else.
+/// Removes what nobody has touched in `folder` for longer than `life`, by the time of change (`st_ctime`): what is copied there with
+/// its times is as old as its source otherwise, and goes while somebody still works on it. What cannot be removed costs room,
+/// nothing else.
 pub fn forget_old(folder: &Path, life: Duration) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+        let changed = entry.metadata().ok().and_then(|data| u64::try_from(data.ctime()).ok());
+        let age = changed.and_then(|seconds| (UNIX_EPOCH + Duration::from_secs(seconds)).elapsed().ok());
         if age.is_some_and(|age| age > life) {
             let _ = remove(&entry.path());
         }
@@ -62,4 +66,23 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn what_is_new_here_stays_however_old_its_source_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tree = folder.path().join("a.tree");
+        fs::create_dir(&tree).expect("a tree");
+        let long_ago = SystemTime::now() - Duration::from_secs(1 << 20);
+        File::open(&tree).and_then(|tree| tree.set_modified(long_ago)).expect("as its source");
+        forget_old(folder.path(), Duration::from_secs(3600));
+        assert!(tree.exists());
+        forget_old(folder.path(), Duration::ZERO);
+        assert!(!tree.exists());
+    }
 }
