@@ -104,10 +104,7 @@ impl Home {
         if let Some(value) = record {
             self.take_record(value, turn);
         }
-        if wanted.is_attempt() {
-            self.attempts.succeeded(&wanted.trier, turn.now_usec);
-            self.save(turn);
-        }
+        self.got_in(&wanted, turn);
         match running.work {
             Work::Removing => {
                 turn.effects.push(Effect::LookForStorage);
@@ -120,35 +117,37 @@ impl Home {
                 turn.answer(wanted.waiter, Ok(Answer::Done));
             }
             Work::Settling => self.settled(wanted.waiter, turn),
-            // A lock has been proven, or not, before.
-            Work::Locking => {}
             Work::Creating => {
                 turn.effects.push(Effect::Announce(Announcement::Appeared(self.user().clone())));
                 turn.answer(wanted.waiter, Ok(Answer::Done));
             }
             Work::Fixating(Purpose::Itself) if wanted.verb == Verb::Fixate => {
                 // It was mounted only to be looked into.
-                let close = Wanted {
-                    verb: Verb::Deactivate,
-                    waiter: wanted.waiter,
-                    ..Wanted::by_the_daemon(Verb::Deactivate, turn.now_usec)
-                };
-                return self.want(close, turn);
+                let close = Wanted::by_the_daemon(Verb::Deactivate, turn.now_usec);
+                return self.want(Wanted { waiter: wanted.waiter, ..close }, turn);
             }
             Work::Fixating(purpose) | Work::Activating(purpose) => self.now_open(purpose, &wanted, turn),
             Work::Authenticating(purpose) | Work::Unlocking(purpose) => {
                 self.usable_now(purpose, &wanted, turn);
             }
-            Work::ChangingPassword
-            | Work::Updating
-            | Work::Resizing
-            | Work::Checking
-            | Work::Repairing
-            | Work::Rescuing
-            | Work::Snapshotting
-            | Work::Tending(_) => turn.answer(wanted.waiter, Ok(Answer::Done)),
+            // A lock has been proven, or not, before.
+            Work::Locking => {}
+            Work::ChangingPassword | Work::Updating | Work::Resizing | Work::Checking | Work::Tending(_) => {
+                turn.answer(wanted.waiter, Ok(Answer::Done));
+            }
+            Work::Repairing | Work::Rescuing | Work::Snapshotting => {
+                turn.answer(wanted.waiter, Ok(Answer::Done));
+            }
         }
         Fate::Stays
+    }
+
+    /// What was tried was right.
+    fn got_in(&mut self, wanted: &Wanted, turn: &mut Turn) {
+        if wanted.is_attempt() {
+            self.attempts.succeeded(&wanted.trier, turn.now_usec);
+            self.save(turn);
+        }
     }
 
     /// Settling may have finished a lock that nobody looked at.
@@ -200,12 +199,7 @@ impl Home {
             self.queue.push_last(Wanted { waited: true, ..running.wanted });
             return Fate::Stays;
         }
-        let failed = match running.phase {
-            Phase::Ending => super::look::broken_off(),
-            Phase::Asking if running.makes_way && running.broke_off => super::urgent::left(),
-            Phase::Working if running.makes_way && running.broke_off => super::urgent::made_way(running.work),
-            Phase::Checking | Phase::Working | Phase::Asking | Phase::Committed | Phase::Proving => failed,
-        };
+        let failed = running.why_it_failed(failed);
         let wanted = running.wanted;
         if running.work == Work::Creating && running.broke_off {
             self.going = Some(Going { untold: Some((wanted.waiter, failed)) });

@@ -29,6 +29,7 @@ pub mod rules;
 mod run;
 mod running;
 pub mod state;
+mod task;
 mod tend;
 mod timer;
 mod tuning;
@@ -46,7 +47,7 @@ pub mod without;
 use crate::job::Known;
 use crate::words::request::{Answer, AtSuspend, RequestId};
 use crate::words::seal;
-use attempts::Attempts;
+use attempts::{Attempts, Trier};
 use effect::{Effect, Failed, JobId};
 use facts::{Facts, Place, SignedLocally};
 pub use hold::Sleep;
@@ -64,7 +65,7 @@ pub use tend::is_tending;
 pub use timer::{HomeTimer, TimerKind};
 pub use tuning::Tuning;
 pub use turn::{GroupId, Turn, Waiter};
-use verdict::{Favour, Held, Situation, Verb, Verdict, Waits, verdict};
+use verdict::{Held, Verb, Verdict, verdict};
 pub use wanted::{Attempt, Wanted};
 
 /// One home.
@@ -87,7 +88,7 @@ pub struct Home {
     inhibitors: Vec<Inhibitor>,
     presence: presence::Presence,
     /// When it was locked last, and what was seen then.
-    last_lock: Option<(u64, seal::Verdict)>,
+    last_lock: Option<(u64, seal::Conclusion)>,
     /// What was seen after the last lock.
     seal: Option<seal::Seal>,
     /// That was asked for, and is not known yet.
@@ -173,7 +174,7 @@ impl Home {
 
     /// Whether nothing would come of it.
     pub fn is_already_so(&self, verb: Verb, facts: &dyn Facts) -> bool {
-        verdict(self.situation(Favour::Owner, facts), verb) == Verdict::AlreadySo
+        verdict(self.situation(&Trier::ourselves(), facts), verb) == Verdict::AlreadySo
     }
 
     /// Whether its user is known to be away.
@@ -206,19 +207,9 @@ impl Home {
         }
     }
 
-    /// The situation, for somebody in whose favour something is wanted.
-    fn situation(&self, asks: Favour, facts: &dyn Facts) -> Situation {
-        let favour = self.running.as_ref().map_or(Favour::Owner, |running| running.wanted.favour());
-        let waits = match &self.running {
-            Some(running) if running.phase == run::Phase::Asking && asks <= favour => Waits::ForPerson,
-            Some(_) | None => Waits::No,
-        };
-        Situation { state: self.state(facts), held: self.held(), favour, waits }
-    }
-
     /// Does what is wanted, now or when its turn comes.
     pub fn want(&mut self, wanted: Wanted, turn: &mut Turn) -> Fate {
-        match verdict(self.situation(wanted.trier.favour, turn.facts), wanted.verb) {
+        match verdict(self.situation(&wanted.trier, turn.facts), wanted.verb) {
             Verdict::Start(_) | Verdict::AtOnce if self.must_stay(wanted.verb) => {
                 let sentence =
                     "What is left of a job that was broken off is not cleaned up yet; try again in a moment.";

@@ -12,7 +12,7 @@ use super::run::Phase;
 use super::state::{Resting, Work};
 use super::{Fate, Home, Turn, Wanted};
 use crate::words::request::Answer;
-use crate::words::seal::{Seal, Verdict};
+use crate::words::seal::{Conclusion, Seal};
 
 impl Home {
     /// The worker says that it is locked: what the kernel shows is asked for.
@@ -76,21 +76,21 @@ impl Home {
 
     /// Whether what the kernel shows is enough.
     fn judge_proof(&mut self, turn: &mut Turn) -> Result<(), String> {
-        let Some(verdict) = self.seal.as_ref().map(Seal::verdict) else { return Ok(()) };
+        let Some(verdict) = self.seal.as_ref().map(Seal::conclusion) else { return Ok(()) };
         self.last_lock = Some((turn.now_usec, verdict.clone()));
         match (verdict, turn.rules.proof) {
-            (Verdict::Proven, _) => {
+            (Conclusion::Proven, _) => {
                 self.log(turn, "locked: the kernel shows no trace of the volume key");
                 Ok(())
             }
-            (Verdict::Unproven(doubts), Proof::Wanted) => {
+            (Conclusion::Unproven(doubts), Proof::Wanted) => {
                 self.log(turn, &format!("locked, but not proven: {}", doubts.join("; ")));
                 Ok(())
             }
-            (Verdict::Unproven(doubts), Proof::Required) => {
+            (Conclusion::Unproven(doubts), Proof::Required) => {
                 Err(format!("not proven, as LockProof=required wants it: {}", doubts.join("; ")))
             }
-            (Verdict::Broken(leaks), _) => Err(leaks.join("; ")),
+            (Conclusion::Broken(leaks), _) => Err(leaks.join("; ")),
         }
     }
 }

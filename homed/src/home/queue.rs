@@ -68,7 +68,12 @@ impl Queue {
         if is_call && self.is_full(class, &wanted.trier.origin) {
             return Err(Box::new(wanted));
         }
-        self.of(class).push_back(wanted);
+        // What was broken off is put in order before what has lost its storage is closed.
+        let gone = self.urgent.iter().position(|waits| waits.verb == Verb::StorageGone);
+        match gone.filter(|_| wanted.verb == Verb::Settle) {
+            Some(place) => self.urgent.insert(place, wanted),
+            None => self.of(class).push_back(wanted),
+        }
         Ok(())
     }
 
@@ -90,21 +95,22 @@ impl Queue {
         all
     }
 
-    /// The same, and attempts in the owner's favour have changed places among themselves: whose origin has tried least
+    /// The same, and calls in the owner's favour have changed places among themselves: whose origin has tried least
     /// `lately` goes first, so that one that guesses goes behind everybody else.
     pub fn take_fairly(&mut self, lately: impl Fn(&Wanted) -> u64) -> VecDeque<Wanted> {
-        let (mut tries, mut places) = (Vec::new(), Vec::new());
-        for wanted in self.take() {
-            if wanted.is_attempt() && wanted.class() == Class::Owner {
-                tries.push(wanted);
+        let (mut calls, mut places) = (Vec::new(), Vec::new());
+        for wanted in std::mem::take(&mut self.owner) {
+            if matches!(wanted.waiter, Waiter::Call(_)) {
+                calls.push(wanted);
                 places.push(None);
             } else {
                 places.push(Some(wanted));
             }
         }
-        tries.sort_by_key(lately);
-        let mut tries = tries.into_iter();
-        places.into_iter().filter_map(|place| place.or_else(|| tries.next())).collect()
+        calls.sort_by_key(lately);
+        let mut calls = calls.into_iter();
+        self.owner = places.into_iter().filter_map(|place| place.or_else(|| calls.next())).collect();
+        self.take()
     }
 
     /// Takes out the locks: for which it is too late.
@@ -268,7 +274,17 @@ mod tests {
         assert_eq!(queue.take().len(), 2);
     }
     #[test]
-    fn who_guesses_goes_behind_everybody_else_and_only_attempts_change_places() {
+    fn what_was_broken_off_is_put_in_order_before_what_is_gone_is_closed() {
+        let mut queue = Queue::default();
+        for verb in [Verb::Lock, Verb::StorageGone, Verb::Settle] {
+            assert!(queue.push(wanted(verb, 0, Waiter::Nobody)).is_ok());
+        }
+        let verbs: Vec<Verb> = queue.take().into_iter().map(|wanted| wanted.verb).collect();
+        assert_eq!(verbs, [Verb::Lock, Verb::Settle, Verb::StorageGone]);
+    }
+
+    #[test]
+    fn who_guesses_goes_behind_everybody_else_and_what_the_daemon_wants_keeps_its_place() {
         let from = |unit: &str, verb| Wanted {
             trier: Trier { origin: Origin::Service(unit.into()), favour: Favour::Owner },
             attempt: crate::home::tries(verb, verb == Verb::Acquire),
@@ -281,8 +297,10 @@ mod tests {
             ("ssh.service", Verb::Release),
             ("ssh.service", Verb::Acquire),
             ("getty@.service", Verb::Acquire),
+            ("session-1.scope", Verb::Deactivate),
         ] {
             assert!(queue.push(from(unit, verb)).is_ok());
+            assert!(queue.push(wanted(Verb::HolderGone, 0, Waiter::Nobody)).is_ok());
         }
         let lately = |wanted: &Wanted| match &wanted.trier.origin {
             Origin::Service(unit) if unit == "ssh.service" => 30,
@@ -292,7 +310,10 @@ mod tests {
             queue.take_fairly(lately).into_iter().map(|wanted| (wanted.trier.origin, wanted.verb)).collect();
         let service = |unit: &str| Origin::Service(unit.into());
         assert_eq!(order[0], (service("getty@.service"), Verb::Acquire));
-        assert_eq!(order[1], (service("ssh.service"), Verb::Release));
+        assert_eq!(order[1].1, Verb::HolderGone);
+        assert_eq!(order[2], (service("session-1.scope"), Verb::Deactivate));
+        let of_ssh: Vec<Verb> = order[3..].iter().map(|(_, verb)| *verb).collect();
+        assert_eq!(of_ssh, [Verb::Acquire, Verb::Release, Verb::Acquire]);
         // And a flood of one leaves room for another.
         let flood = (0..OWNER).filter(|_| queue.push(from("ssh.service", Verb::Acquire)).is_ok()).count();
         assert_eq!(flood, ONE_ORIGIN);

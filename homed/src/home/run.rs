@@ -8,9 +8,10 @@
 use super::belief::Believed;
 use super::effect::{Check, Effect, Failed, Findings, JobId, Quality, StartJob};
 use super::state::Work;
+use super::task::Chosen;
 use super::verdict::Verb;
 use super::{Fate, Home, Turn, Waiter, Wanted};
-use crate::job::{Force, Job, Known, Outcome, Remember, Size, Task};
+use crate::job::{Job, Known, Outcome, Remember, Size};
 use crate::words::request::Answer;
 use records::refusal::Refused;
 use records::{Credentials, Record, Refusal, Sections};
@@ -117,7 +118,6 @@ impl Home {
 
     fn work(&mut self, uid: u32, turn: &mut Turn) {
         let (resting, known) = (turn.facts.whereabouts(&self.place).resting(self.known), self.known);
-        let mounted = resting.mounted();
         self.uid = uid;
         let (record, host) = self.for_the_worker(turn);
         let level = record.on(turn.machine).lock_level.unwrap_or(turn.lock_level);
@@ -127,39 +127,8 @@ impl Home {
         let (size, remember) = self.size_asked(asked, turn.machine).unwrap_or((Size::AsIs, Remember::No));
         let Some(running) = &mut self.running else { return };
         running.phase = Phase::Working;
-        let task = match running.work {
-            Work::Creating => Task::Create {
-                uid,
-                overcommit: turn.overcommit,
-                blobs: running.wanted.blobs.take(),
-                original: running.wanted.original.take(),
-            },
-            Work::Activating(_) | Work::Fixating(_) => Task::Activate { uid, known },
-            Work::Deactivating => Task::Deactivate { force: force(running.wanted.verb) },
-            Work::Removing => Task::Remove,
-            Work::Authenticating(_) => Task::Authenticate { resting: mounted },
-            Work::ChangingPassword => {
-                Task::ChangePassword { new: running.wanted.new.take().unwrap_or_default(), resting: mounted }
-            }
-            Work::Updating => match running.wanted.change.take() {
-                Some(change) => Task::Update { change, resting: mounted },
-                // Nothing starts this work without one.
-                None => Task::Authenticate { resting: mounted },
-            },
-            Work::Checking => Task::Check { seen: super::look::seen(resting), known },
-            Work::Repairing => Task::Repair { how: running.wanted.repair, known },
-            Work::Rescuing => Task::Rescue { uid, directory: running.wanted.directory.take() },
-            Work::Resizing => Task::Resize { size, resting: mounted, remember },
-            Work::Locking => Task::Lock { uid, level },
-            Work::Unlocking(_) => Task::Unlock { uid },
-            Work::Settling => Task::Settle { uid },
-            Work::GivingUp => Task::GiveUp { uid },
-            // Nothing starts this work without a wish.
-            Work::Snapshotting => {
-                Task::Snapshot { wish: running.wanted.snapshots.clone().unwrap_or_default() }
-            }
-            Work::Tending(care) => Task::Tend { care },
-        };
+        let task =
+            running.task(Chosen { uid, known, level, size, remember, resting, overcommit: turn.overcommit });
         let job = Job {
             home: record.full_name().clone(),
             machine: turn.machine.clone(),
@@ -335,10 +304,6 @@ impl Home {
     pub fn names(&self) -> Vec<String> {
         self.record.names().to_vec()
     }
-}
-
-fn force(verb: Verb) -> Force {
-    if verb == Verb::StorageGone { Force::Yes } else { Force::No }
 }
 
 pub(super) fn what(work: Work) -> &'static str {

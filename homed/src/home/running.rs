@@ -5,9 +5,12 @@
 //! for it is refused in words, and so is whoever comes, until it is heard again or ends. Locks have a bound of their own, and
 //! what the daemon itself wants waits.
 
+use super::attempts::Trier;
 use super::effect::{Failed, JobId};
+use super::facts::Facts;
 use super::queue::Class;
 use super::state::Work;
+use super::verdict::{Favour, Situation, Waits};
 use super::without::{Rule, has};
 use super::{Fate, Home, Turn, Waiter, Wanted};
 use records::Refusal;
@@ -55,6 +58,27 @@ impl Running {
         Self { id, work, wanted, makes_way, broke_off, silent: None, phase: Phase::Checking }
     }
 
+    /// In whose favour it runs, for who wants the home meanwhile. Whoever tries to get in from somewhere else has not shown yet
+    /// that they may (most who try over the network are nobody): for that nobody is refused, they wait for the answer.
+    fn favour_beside(&self, asks: &Trier) -> Favour {
+        let gets_in = matches!(
+            self.work,
+            Work::Fixating(_) | Work::Activating(_) | Work::Authenticating(_) | Work::Unlocking(_)
+        );
+        let is_a_guess = gets_in && self.wanted.is_attempt() && self.wanted.trier.origin != asks.origin;
+        if is_a_guess && has(Rule::GuessesKeepNobodyOut) { Favour::Stranger } else { self.wanted.favour() }
+    }
+
+    /// What its caller is told, who may have had to make way.
+    pub fn why_it_failed(&self, failed: Failed) -> Failed {
+        match self.phase {
+            Phase::Ending => super::look::broken_off(),
+            Phase::Asking if self.makes_way && self.broke_off => super::urgent::left(),
+            Phase::Working if self.makes_way && self.broke_off => super::urgent::made_way(self.work),
+            Phase::Checking | Phase::Working | Phase::Asking | Phase::Committed | Phase::Proving => failed,
+        }
+    }
+
     /// At which step it hangs, for all that is heard; `None`: it works, waits for a person, or is about to end.
     pub fn hangs_at(&self) -> Option<&str> {
         let works = matches!(self.phase, Phase::Working | Phase::Committed) && !self.makes_way;
@@ -76,6 +100,18 @@ impl Running {
 }
 
 impl Home {
+    /// The situation, for who wants something.
+    pub(super) fn situation(&self, asks: &Trier, facts: &dyn Facts) -> Situation {
+        let favour = self.running.as_ref().map_or(Favour::Owner, |running| running.favour_beside(asks));
+        let waits = match &self.running {
+            Some(running) if running.phase == Phase::Asking && asks.favour <= running.wanted.favour() => {
+                Waits::ForPerson
+            }
+            Some(_) | None => Waits::No,
+        };
+        Situation { state: self.state(facts), held: self.held(), favour, waits }
+    }
+
     /// Nothing is heard of the worker any more, which was at this step; `None`: it is heard again.
     pub fn silent(&mut self, id: JobId, step: Option<String>, turn: &mut Turn) -> Fate {
         let Some(running) = self.running.as_mut().filter(|running| running.id == id) else {

@@ -1,9 +1,10 @@
 //! A home that could not be put in order after something was broken off: when that is tried again, and what is told
 //! meanwhile.
 
-use super::effect::Failed;
+use super::effect::{Failed, Interrupted};
+use super::facts::Mount;
 use super::queue::Class;
-use super::verdict::Verb;
+use super::verdict::{Held, Verb};
 use super::without::{Rule, has};
 use super::{Home, TimerKind, Turn, Wanted};
 use records::Refusal;
@@ -103,6 +104,35 @@ impl Home {
                 true => drop(self.queue.push(wanted)),
                 false => turn.answer(wanted.waiter, Err(Failed::Refused(refused.clone()))),
             }
+        }
+    }
+}
+
+impl Home {
+    /// Takes up what a daemon before this one has left of it.
+    pub fn goes_on(&mut self, interrupted: Interrupted, turn: &mut Turn) {
+        let mounted = turn.facts.whereabouts(self.place()).mount.is_there();
+        if matches!(interrupted, Interrupted::Job | Interrupted::Close) {
+            let text = "a job was interrupted; what is left of it is cleaned up at the next use";
+            self.log(turn, text);
+        }
+        if turn.facts.whereabouts(self.place()).mount == Mount::Suspended {
+            let _ = self.ask_for_proof(turn);
+        }
+        if mounted {
+            self.tend_after(turn.tuning.tend_first, turn);
+        }
+        let is_left_open = turn.facts.whereabouts(self.place()).mount == Mount::Open;
+        // A worker that was killed with the daemon may have left devices: they are seen to before anything starts.
+        if is_left_open || !matches!(interrupted, Interrupted::No | Interrupted::HolderGone) {
+            self.settle(turn);
+        }
+        if interrupted == Interrupted::Resize {
+            self.settle_size(turn);
+        }
+        let left = matches!(interrupted, Interrupted::Job | Interrupted::Close | Interrupted::HolderGone);
+        if left && self.held() == Held::No {
+            self.nobody_holds_it(turn);
         }
     }
 }

@@ -25,7 +25,8 @@ pub enum Held {
 pub enum Favour {
     /// The owner or root, who wait for it.
     Owner,
-    /// A caller who has no more right to the home than anybody, or nobody at all: the owner waits for it, and is not refused.
+    /// A caller who has no more right to the home than anybody, one who has not shown it yet, or nobody at all: the owner
+    /// waits for it, and is not refused.
     Stranger,
 }
 
@@ -202,14 +203,7 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
         Verb::Fit => Verdict::AlreadySo,
         Verb::Acquire => acquire(resting),
         Verb::RefUnrestricted => Verdict::AtOnce,
-        Verb::Ref => match resting {
-            Resting::Active => Verdict::AtOnce,
-            Resting::Absent => Verdict::Refuse(Refusal::HomeAbsent),
-            Resting::Locked => Verdict::Refuse(Refusal::HomeLocked),
-            Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Open => {
-                Verdict::Refuse(Refusal::HomeNotActive)
-            }
-        },
+        Verb::Ref => if_active(resting, Verdict::AtOnce),
         Verb::Release | Verb::HolderGone | Verb::Deactivate | Verb::DeactivateAll | Verb::StorageGone => {
             deactivate(resting, situation.held, verb)
         }
@@ -218,24 +212,21 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
         Verb::Create => Verdict::Refuse(Refusal::HomeExists),
         Verb::Remove | Verb::Unregister => forget(resting, verb),
         Verb::Lock | Verb::LockAll | Verb::Unlock | Verb::Settle | Verb::GiveUp => lock(resting, verb),
-        Verb::Snapshot => match resting {
-            Resting::Active => Verdict::Start(Work::Snapshotting),
-            Resting::Absent => Verdict::Refuse(Refusal::HomeAbsent),
-            Resting::Locked => Verdict::Refuse(Refusal::HomeLocked),
-            Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Open => {
-                Verdict::Refuse(Refusal::HomeNotActive)
-            }
-        },
-        Verb::Tend => match resting {
-            Resting::Active => Verdict::Start(Work::Tending(Care::InUse)),
-            Resting::Unfixated
-            | Resting::Absent
-            | Resting::Inactive
-            | Resting::Dirty
-            | Resting::Locked
-            | Resting::Open => Verdict::AlreadySo,
-        },
+        Verb::Snapshot => if_active(resting, Verdict::Start(Work::Snapshotting)),
+        Verb::Tend if resting == Resting::Active => Verdict::Start(Work::Tending(Care::InUse)),
+        Verb::Tend => Verdict::AlreadySo,
         Verb::Later(later) => not_yet(resting, later),
+    }
+}
+
+fn if_active(resting: Resting, so: Verdict) -> Verdict {
+    match resting {
+        Resting::Active => so,
+        Resting::Absent => Verdict::Refuse(Refusal::HomeAbsent),
+        Resting::Locked => Verdict::Refuse(Refusal::HomeLocked),
+        Resting::Unfixated | Resting::Inactive | Resting::Dirty | Resting::Open => {
+            Verdict::Refuse(Refusal::HomeNotActive)
+        }
     }
 }
 

@@ -43,6 +43,8 @@ rules! {
     Index,
     /// A lock of all is answered, whatever still runs.
     LocksAreLate,
+    /// Who wants the home while somebody from elsewhere tries to get in waits for that, and is not refused.
+    GuessesKeepNobodyOut,
     /// Nobody waits for a worker of which nothing is heard any more.
     NobodyWaitsInSilence,
 }

@@ -75,25 +75,14 @@ pub(super) fn of_one_home(operation: Operation) -> Option<(HomeKey, Asked)> {
         Operation::Lock(key) => (key, Asked::plain(Verb::Lock)),
         Operation::Unlock(key, offer) => (key, Asked::with(Verb::Unlock, offer)),
         Operation::Later(key, later) => (key, Asked::plain(Verb::Later(later))),
-        Operation::Create(..)
-        | Operation::Convert(..)
-        | Operation::Register(_)
-        | Operation::Adopt(_)
-        | Operation::DeactivateAll
-        | Operation::LockAll(_)
-        | Operation::SleepPrepared
-        | Operation::SleepOver
-        | Operation::GiveUpAll
-        | Operation::Alive
-        | Operation::Stage(..)
-        | Operation::Rebalance
-        | Operation::Inhibit(..)
-        | Operation::Locks
-        | Operation::Weaknesses
-        | Operation::Sessions(_)
-        | Operation::Keys(_)
-        | Operation::TrustOf(_)
-        | Operation::Trust(..) => return None,
+        Operation::Create(..) | Operation::Convert(..) => return None,
+        Operation::Register(_) | Operation::Adopt(_) => return None,
+        Operation::DeactivateAll | Operation::LockAll(_) | Operation::GiveUpAll => return None,
+        Operation::SleepPrepared | Operation::SleepOver | Operation::Alive => return None,
+        Operation::Stage(..) | Operation::Rebalance => return None,
+        Operation::Inhibit(..) | Operation::Locks | Operation::Weaknesses => return None,
+        Operation::Sessions(_) | Operation::Keys(_) => return None,
+        Operation::TrustOf(_) | Operation::Trust(..) => return None,
     };
     Some(asked)
 }

@@ -3,7 +3,7 @@
 use super::Manager;
 use crate::home::effect::{Announcement, Check, Effect, Failed, Findings, Found, Interrupted, JobId};
 use crate::home::facts::{Mount, Place, Storage};
-use crate::home::verdict::{Held, Verb};
+use crate::home::verdict::Verb;
 use crate::home::without::{Rule, has};
 use crate::home::{Home, Turn, Waiter, Wanted};
 use crate::job::Known;
@@ -47,29 +47,7 @@ impl Manager {
         let mut home = Home::new(record, uid, Known::Yes, turn);
         held.into_iter().for_each(|at_suspend| home.hold(at_suspend));
         turn.effects.push(Effect::Announce(Announcement::Appeared(user.clone())));
-        let mounted = turn.facts.whereabouts(home.place()).mount.is_there();
-        if matches!(interrupted, Interrupted::Job | Interrupted::Close) {
-            let text = "a job was interrupted; what is left of it is cleaned up at the next use";
-            turn.effects.push(Effect::Log(user.clone(), text.into()));
-        }
-        if turn.facts.whereabouts(home.place()).mount == Mount::Suspended {
-            let _ = home.ask_for_proof(turn);
-        }
-        if mounted {
-            home.tend_after(turn.tuning.tend_first, turn);
-        }
-        let is_left_open = turn.facts.whereabouts(home.place()).mount == Mount::Open;
-        // A worker that was killed with the daemon may have left devices: they are seen to before anything starts.
-        if is_left_open || !matches!(interrupted, Interrupted::No | Interrupted::HolderGone) {
-            home.settle(turn);
-        }
-        if interrupted == Interrupted::Resize {
-            home.settle_size(turn);
-        }
-        let left = matches!(interrupted, Interrupted::Job | Interrupted::Close | Interrupted::HolderGone);
-        if left && home.held() == Held::No {
-            home.nobody_holds_it(turn);
-        }
+        home.goes_on(interrupted, turn);
         self.homes.insert(user, home);
     }
 

@@ -24,7 +24,7 @@ mod tests;
 #[cfg(test)]
 mod walk;
 
-use crate::home::effect::{Announcement, Effect, Event, Failed, JobId, Timer};
+use crate::home::effect::{Announcement, Effect, Event, Failed, Findings, JobId, Timer};
 use crate::home::facts::Facts;
 use crate::home::verdict::{Held, Verb};
 use crate::home::without::{Rule, has};
@@ -140,13 +140,7 @@ impl Manager {
             Event::Silent(user, job, step) => {
                 self.on(&user, turn, |home, turn| home.silent(job, step, turn));
             }
-            Event::Checked(user, job, findings) => match self.pending.remove(&job) {
-                Some(pending) => {
-                    self.expected.remove(&(user, job));
-                    self.looked_up(pending, findings, turn);
-                }
-                None => self.on(&user, turn, |home, turn| home.checked(job, findings, turn)),
-            },
+            Event::Checked(user, job, findings) => self.checked(user, job, findings, turn),
             Event::Proven(user, id, seal) => {
                 self.on(&user, turn, |home, turn| home.proven(id, seal, turn));
             }
@@ -170,12 +164,7 @@ impl Manager {
                 home.released(at_suspend, turn);
                 Fate::Stays
             }),
-            Event::Rang(Timer::Home(user, timer)) => {
-                self.lock_event(&user, turn, |home, turn| home.rang(timer, turn));
-                self.forget_unknown(&user, turn);
-            }
-            Event::Rang(Timer::Group(group)) => self.group_is_late(group, turn),
-            Event::Rang(Timer::Hold(timer)) => self.held_too_long(timer, turn),
+            Event::Rang(timer) => self.rang(timer, turn),
             Event::Held(left) => self.held_for(left, turn),
             Event::Inhibited(inhibitor) => {
                 // Its number is not given again.
@@ -187,6 +176,28 @@ impl Manager {
                 self.slept(usec, turn);
                 self.has_slept(turn);
             }
+        }
+    }
+
+    /// Names, UID or a password were looked up, for a home or for one that is not there yet.
+    fn checked(&mut self, user: UserName, job: JobId, findings: Findings, turn: &mut Turn) {
+        match self.pending.remove(&job) {
+            Some(pending) => {
+                self.expected.remove(&(user, job));
+                self.looked_up(pending, findings, turn);
+            }
+            None => self.on(&user, turn, |home, turn| home.checked(job, findings, turn)),
+        }
+    }
+
+    fn rang(&mut self, timer: Timer, turn: &mut Turn) {
+        match timer {
+            Timer::Home(user, timer) => {
+                self.lock_event(&user, turn, |home, turn| home.rang(timer, turn));
+                self.forget_unknown(&user, turn);
+            }
+            Timer::Group(group) => self.group_is_late(group, turn),
+            Timer::Hold(timer) => self.held_too_long(timer, turn),
         }
     }
 

@@ -21,6 +21,7 @@ const TEND: Duration = Duration::MAX;
 const NAMES: [&str; 2] = ["alice", "bob"];
 
 pub mod crowd;
+mod guesses;
 mod scene;
 mod silent;
 mod trust;

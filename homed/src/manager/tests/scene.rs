@@ -204,11 +204,8 @@ impl Scene {
         let operation = match what {
             What::Create => {
                 let text = format!(r#"{{"userName":"{}"}}"#, user(index));
-                Operation::Create(
-                    Box::new(Record::parse(&text, Sections::EMBEDDED).expect("valid")),
-                    None,
-                    offer,
-                )
+                let record = Record::parse(&text, Sections::EMBEDDED).expect("valid");
+                Operation::Create(Box::new(record), None, offer)
             }
             What::Activate => Operation::Activate(key, offer),
             What::Acquire => Operation::Acquire(key, AtSuspend::Stay, offer),
@@ -240,12 +237,8 @@ impl Scene {
                 Operation::ChangePassword { home: key, new: records::Credentials::default(), old: offer }
             }
         };
-        let caller = Caller {
-            uid,
-            bus_name: None,
-            interactive: Interactive::No,
-            from: request::Provenance::default(),
-        };
+        let from = request::Provenance::default();
+        let caller = Caller { uid, bus_name: None, interactive: Interactive::No, from };
         self.take(manager, Event::Asked(id, caller, Box::new(operation)));
     }
 
@@ -298,6 +291,28 @@ impl Scene {
         }
     }
 
+    /// Now and then the others belong to somebody.
+    fn free(&self, uids: &[u32]) -> Option<u32> {
+        let free = if self.calls.is_multiple_of(2) { uids.first() } else { uids.last() };
+        free.copied()
+    }
+
+    fn measured(&mut self, manager: &mut Manager, free: Option<u64>) {
+        if let Some((id, users)) = (!self.measures.is_empty()).then(|| self.measures.remove(0)) {
+            let sizes = users.into_iter().zip(std::iter::repeat(figures(free))).collect();
+            self.take(manager, Event::Measured(id, sizes));
+        }
+    }
+
+    fn let_go(&mut self, manager: &mut Manager) {
+        if !self.references.is_empty() {
+            let (user, kind) = self.references.remove(0);
+            if !self.references.contains(&(user.clone(), kind)) {
+                self.take(manager, Event::Released(user, kind));
+            }
+        }
+    }
+
     pub fn apply(&mut self, manager: &mut Manager, op: Op) {
         match op {
             Op::Ask(what, index, uid) => self.ask(manager, what, index, uid),
@@ -305,20 +320,11 @@ impl Scene {
             Op::Asks(asks) => super::asks(self, manager, asks),
             Op::Check(good) => {
                 if let Some((user, id, uids)) = (!self.checks.is_empty()).then(|| self.checks.remove(0)) {
-                    // Now and then the others belong to somebody.
-                    let free = if self.calls.is_multiple_of(2) { uids.first() } else { uids.last() };
-                    let uid = free.copied().filter(|_| good);
+                    let uid = self.free(&uids).filter(|_| good);
                     self.take(manager, Event::Checked(user, id, Findings { uid, ..Findings::default() }));
                 }
             }
-            Op::LetGo => {
-                if !self.references.is_empty() {
-                    let (user, kind) = self.references.remove(0);
-                    if !self.references.contains(&(user.clone(), kind)) {
-                        self.take(manager, Event::Released(user, kind));
-                    }
-                }
-            }
+            Op::LetGo => self.let_go(manager),
             Op::Leave => {
                 if let Some(id) = self.open_calls.pop_first() {
                     self.left.insert(id);
@@ -332,10 +338,7 @@ impl Scene {
                 }
             }
             Op::Measured(free) => {
-                if let Some((id, users)) = (!self.measures.is_empty()).then(|| self.measures.remove(0)) {
-                    let sizes = users.into_iter().zip(std::iter::repeat(figures(free))).collect();
-                    self.take(manager, Event::Measured(id, sizes));
-                }
+                self.measured(manager, free);
             }
             Op::Storage(index, storage) => {
                 if let Some(at) = self.disks.get_mut().get_mut(&user(index)) {

@@ -3,6 +3,7 @@
 use super::world::{NAMES, World, user};
 use crate::home::effect::Event;
 use crate::home::inside::Class;
+use crate::home::verdict::Verb;
 use crate::job::{Reach, RecordChange, Snapshots};
 use crate::words::request::{
     AtSuspend, Caller, HomeKey, Interactive, Later, Offer, Operation, Provenance, RequestId, Session, Then,
@@ -15,6 +16,8 @@ pub struct Asked {
     pub id: RequestId,
     pub user: UserName,
     pub class: Class,
+    /// Somebody else tries to get in meanwhile.
+    pub is_behind: bool,
 }
 
 /// Who asks.
@@ -181,8 +184,20 @@ impl World {
         let operation = self.operation(what, &user);
         // That there are too many homes is another thing.
         let makes_one = matches!(what, What::Create | What::Register);
-        self.asked = (!makes_one).then_some(Asked { id, user, class });
+        let is_behind = !is_refused_open(what) && self.is_behind(&caller, &user);
+        self.asked = (!makes_one).then_some(Asked { id, user, class, is_behind });
         self.take(Event::Asked(id, caller, Box::new(operation)));
+    }
+
+    /// Whether a job runs by which somebody from elsewhere tries to get in.
+    fn is_behind(&self, caller: &Caller, user: &UserName) -> bool {
+        let Some(home) = self.manager.homes.get(user).filter(|home| !home.hangs()) else { return false };
+        let asks = crate::manager::asked::trier(caller, home);
+        home.runs().is_some_and(|(_, runs)| {
+            matches!(runs.verb, Verb::Acquire | Verb::Activate | Verb::Authenticate | Verb::Unlock)
+                && runs.is_attempt
+                && runs.origin != asks.origin
+        })
     }
 
     fn offer(&mut self) -> Offer {
@@ -265,6 +280,11 @@ impl World {
         }
         all
     }
+}
+
+/// Whether it is refused as busy of a home that is open, whoever else wants something.
+fn is_refused_open(what: What) -> bool {
+    matches!(what, What::Remove | What::Unregister | What::Repair | What::Release | What::Later | What::Adopt)
 }
 
 fn wish() -> Wish {

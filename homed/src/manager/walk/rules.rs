@@ -69,6 +69,10 @@ impl World {
             Some(Err(Failed::Refused(refused))) if refused.refusal == records::Refusal::TooManyOperations => {
                 self.crowded = Some(id);
             }
+            Some(Err(Failed::Refused(refused))) if refused.refusal == records::Refusal::HomeBusy => {
+                let behind = self.asked.as_ref().filter(|call| call.id == id && call.is_behind);
+                assert!(behind.is_none(), "{id:?} is refused because somebody else tries to get in");
+            }
             _ => {}
         }
     }

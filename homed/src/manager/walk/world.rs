@@ -157,6 +157,7 @@ impl World {
             self.obey(effect);
         }
         self.holds();
+        self.asked = None;
     }
 
     fn obey(&mut self, effect: Effect) {
