@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 /// Kept by PAM until the handle ends. A handle may come to serve another user: names are kept with what is known.
 #[derive(Debug, Default)]
 pub struct Memory {
-    held: Option<Held>,
+    held: Option<Kept>,
     renamed: Option<Renamed>,
     /// A name that is none of ours.
     stranger: Option<String>,
@@ -14,7 +14,7 @@ pub struct Memory {
 }
 
 #[derive(Debug)]
-struct Held {
+struct Kept {
     user: String,
     _reference: OwnedFd,
 }
@@ -33,7 +33,7 @@ impl Memory {
 
     /// Keeps a reference until the session or the login ends, in the place of an older one.
     pub fn keep(&mut self, user: &str, reference: OwnedFd) {
-        self.held = Some(Held { user: user.to_owned(), _reference: reference });
+        self.held = Some(Kept { user: user.to_owned(), _reference: reference });
     }
 
     /// Lets the reference go.

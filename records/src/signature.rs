@@ -98,7 +98,7 @@ pub struct Trust {
 
 /// What the signatures of a record are worth here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Worth {
     /// It has none.
     Unsigned,
     /// All are this machine's: it may change the record and sign again.
@@ -146,10 +146,10 @@ impl Vouched {
 impl Trust {
     /// The proof, if a signature of the record counts here.
     pub fn vouch(&self, record: &Record) -> Option<Vouched> {
-        let by = match self.verdict(record) {
-            Verdict::Local => By::ThisMachine,
-            Verdict::LocalAmongOthers | Verdict::Foreign => By::AnotherMachine,
-            Verdict::Unsigned | Verdict::Stranger | Verdict::Rejected => return None,
+        let by = match self.worth(record) {
+            Worth::Local => By::ThisMachine,
+            Worth::LocalAmongOthers | Worth::Foreign => By::AnotherMachine,
+            Worth::Unsigned | Worth::Stranger | Worth::Rejected => return None,
         };
         Some(Vouched { by })
     }
@@ -159,7 +159,7 @@ impl Trust {
     /// to another's record would be one of its signers for the next. To be used when the record was
     /// read from where only a key of the home reaches, and the user has proven to be whom it names.
     pub fn admit(&self, record: &Record, known: Option<&Record>) -> Option<Vouched> {
-        let lets_in = self.strangers != Strangers::No && self.verdict(record) == Verdict::Stranger;
+        let lets_in = self.strangers != Strangers::No && self.worth(record) == Worth::Stranger;
         let by = signers(record);
         let is_same = known.is_none_or(|known| {
             let known = signers(known);
@@ -169,16 +169,16 @@ impl Trust {
     }
 
     /// Judges a record.
-    pub fn verdict(&self, record: &Record) -> Verdict {
+    pub fn worth(&self, record: &Record) -> Worth {
         let signatures = signatures(record);
         if signatures.is_empty() {
-            return Verdict::Unsigned;
+            return Worth::Unsigned;
         }
         if signatures.len() > MOST_SIGNATURES {
-            return Verdict::Rejected;
+            return Worth::Rejected;
         }
         let Ok(text) = signed_text(record) else {
-            return Verdict::Rejected;
+            return Worth::Rejected;
         };
         let good = |keys: &[PublicKey]| {
             let by_one =
@@ -186,11 +186,11 @@ impl Trust {
             signatures.iter().flatten().filter(by_one).count()
         };
         match good(&self.local) {
-            all if all == signatures.len() => Verdict::Local,
-            0 if good(&self.others) > 0 => Verdict::Foreign,
-            0 if !signers(record).is_empty() => Verdict::Stranger,
-            0 => Verdict::Rejected,
-            _ => Verdict::LocalAmongOthers,
+            all if all == signatures.len() => Worth::Local,
+            0 if good(&self.others) > 0 => Worth::Foreign,
+            0 if !signers(record).is_empty() => Worth::Stranger,
+            0 => Worth::Rejected,
+            _ => Worth::LocalAmongOthers,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use records::signature::{PrivateKey, Trust, Verdict, sign};
+use records::signature::{PrivateKey, Trust, Worth, sign};
 use records::{Credentials, HostName, Machine, MachineId, Record, Secret, Section, Sections};
 use records::{account, canonical, fields, json, own_changes, reconcile, recovery, userdb};
 use serde_json::{Map, Value, json as object};
@@ -113,12 +113,12 @@ proptest! {
         let key = PrivateKey::from_seed(seed);
         let trust = Trust { local: vec![key.public()], ..Trust::default() };
         let signed = sign(&record, &key).expect("no reals in it");
-        prop_assert_eq!(trust.verdict(&signed), Verdict::Local);
+        prop_assert_eq!(trust.worth(&signed), Worth::Local);
         let changed = signed.with_member("x-unknown", other.clone());
         let same = record.members().get("x-unknown") == Some(&other);
-        prop_assert_eq!(trust.verdict(&changed), if same { Verdict::Local } else { Verdict::Rejected });
+        prop_assert_eq!(trust.worth(&changed), if same { Worth::Local } else { Worth::Rejected });
         let bound = signed.with_status(&machine().id, Map::from_iter([("state".into(), "active".into())]));
-        prop_assert_eq!(trust.verdict(&bound), Verdict::Local);
+        prop_assert_eq!(trust.worth(&bound), Worth::Local);
     }
 
     #[test]

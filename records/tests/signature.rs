@@ -1,7 +1,7 @@
 //! Signatures: what they cover, and whose count.
 
 use records::sections::Sections;
-use records::signature::{PrivateKey, PublicKey, Trust, Verdict, sign};
+use records::signature::{PrivateKey, PublicKey, Trust, Worth, sign};
 use records::{Record, canonical};
 use serde_json::{Value, json};
 
@@ -44,9 +44,9 @@ fn binding_and_status_are_not_covered_but_the_unknown_is() {
         &records::MachineId::parse(&"a".repeat(32)).expect("valid"),
         serde_json::Map::from_iter([("uid".to_owned(), json!(60001))]),
     );
-    assert_eq!(trust(1, &[]).verdict(&bound), Verdict::Local);
-    assert_eq!(trust(1, &[]).verdict(&signed.with_member("future", json!({"x": [2]}))), Verdict::Rejected);
-    assert_eq!(trust(1, &[]).verdict(&signed.without_member("future")), Verdict::Rejected);
+    assert_eq!(trust(1, &[]).worth(&bound), Worth::Local);
+    assert_eq!(trust(1, &[]).worth(&signed.with_member("future", json!({"x": [2]}))), Worth::Rejected);
+    assert_eq!(trust(1, &[]).worth(&signed.without_member("future")), Worth::Rejected);
 }
 
 #[test]
@@ -62,17 +62,17 @@ fn every_verdict_has_its_case() {
                 .collect(),
         ),
     );
-    for (signed, trust, verdict) in [
-        (&plain, trust(1, &[]), Verdict::Unsigned),
-        (&plain, Trust::default(), Verdict::Unsigned),
-        (&by(1), trust(1, &[]), Verdict::Local),
-        (&both, trust(1, &[]), Verdict::LocalAmongOthers),
-        (&by(2), trust(1, &[2]), Verdict::Foreign),
-        (&by(2), trust(1, &[3]), Verdict::Stranger),
-        (&by(2), Trust::default(), Verdict::Stranger),
-        (&by(2).with_member("shell", json!("/bin/other")), trust(1, &[3]), Verdict::Rejected),
+    for (signed, trust, worth) in [
+        (&plain, trust(1, &[]), Worth::Unsigned),
+        (&plain, Trust::default(), Worth::Unsigned),
+        (&by(1), trust(1, &[]), Worth::Local),
+        (&both, trust(1, &[]), Worth::LocalAmongOthers),
+        (&by(2), trust(1, &[2]), Worth::Foreign),
+        (&by(2), trust(1, &[3]), Worth::Stranger),
+        (&by(2), Trust::default(), Worth::Stranger),
+        (&by(2).with_member("shell", json!("/bin/other")), trust(1, &[3]), Worth::Rejected),
     ] {
-        assert_eq!(trust.verdict(signed), verdict);
+        assert_eq!(trust.worth(signed), worth);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a stranger's record is believed: hostile records, one row each.
 
-use records::signature::{PrivateKey, Trust, Verdict, sign, signers};
+use records::signature::{PrivateKey, Trust, Worth, sign, signers};
 use records::stranger::{self, Strangers};
 use records::{HostName, Machine, MachineId, Record, Sections};
 use serde_json::{Value, json};
@@ -139,7 +139,7 @@ fn no_hostile_record_gains_a_right() {
         assert_eq!(stranger::believed(&said, &machine()), harmless(), "{members}");
         // Signed, too, and by whoever likes.
         let signed = sign(&said, &PrivateKey::from_seed([9; 32])).expect("signable");
-        assert_eq!(Trust::default().verdict(&signed), Verdict::Stranger);
+        assert_eq!(Trust::default().worth(&signed), Worth::Stranger);
         assert_eq!(stranger::believed(&signed, &machine()), harmless(), "{members}");
     }
     assert!(taken > 100 && refused < 20, "{taken} {refused}");
@@ -226,6 +226,6 @@ fn a_stranger_is_let_in_where_that_is_wanted_and_stays_the_same() {
     // A flood of signatures is none.
     let one = by(3).members()["signature"][0].clone();
     let many = plain.with_member("signature", Value::Array(vec![one; 10_000]));
-    assert_eq!(lets_in.verdict(&many), Verdict::Rejected);
+    assert_eq!(lets_in.worth(&many), Worth::Rejected);
     assert!(lets_in.admit(&many, None).is_none());
 }

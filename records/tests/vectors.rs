@@ -1,6 +1,6 @@
 //! Records that the original signed, as they are published; see `vectors/`.
 
-use records::signature::{PublicKey, Trust, Verdict};
+use records::signature::{PublicKey, Trust, Worth};
 use records::{Record, Sections};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn trusting_the_key_of(record: &Record) -> Trust {
 fn signatures_of_the_original_are_good() {
     for text in [SIGNTEST, GROBIE] {
         let record = record(text);
-        assert_eq!(trusting_the_key_of(&record).verdict(&record), Verdict::Foreign);
+        assert_eq!(trusting_the_key_of(&record).worth(&record), Worth::Foreign);
     }
 }
 
@@ -39,8 +39,8 @@ fn any_change_to_a_signed_member_is_noticed() {
     let trust = trusting_the_key_of(&original);
     for (member, value) in [("lastChangeUSec", json!(1)), ("x-unknown", json!([])), ("locked", json!(false))]
     {
-        assert_eq!(trust.verdict(&original.with_member(member, value)), Verdict::Rejected, "{member}");
+        assert_eq!(trust.worth(&original.with_member(member, value)), Worth::Rejected, "{member}");
     }
-    assert_eq!(trust.verdict(&original.with_hashed_passwords(vec!["$y$x".into()])), Verdict::Rejected);
-    assert_eq!(trust.verdict(&original.without_member("storage")), Verdict::Rejected);
+    assert_eq!(trust.worth(&original.with_hashed_passwords(vec!["$y$x".into()])), Worth::Rejected);
+    assert_eq!(trust.worth(&original.without_member("storage")), Worth::Rejected);
 }

@@ -61,50 +61,55 @@ fn apply(defaults: &mut Defaults, text: &str) -> Vec<String> {
             continue;
         }
         let (true, Some((key, value))) = (in_section, line.split_once('=')) else { continue };
-        match (key.trim(), value.trim()) {
-            ("DefaultStorage", kind) if Storage::of_homes(kind).is_some() => {
-                defaults.storage = Storage::of_homes(kind).unwrap_or(defaults.storage);
-            }
-            ("DefaultFileSystemType", kind) if FILE_SYSTEMS.contains(&kind) => {
-                defaults.file_system_type = Some(kind.into());
-            }
-            ("LockLevel", word) if LockLevel::parse(word).is_some() => {
-                defaults.lock_level = LockLevel::parse(word).unwrap_or(defaults.lock_level);
-            }
-            ("LockFailure", "abort" | "") => defaults.lock_failure = LockFailure::Abort,
-            ("LockFailure", "poweroff") => defaults.lock_failure = LockFailure::PowerOff,
-            ("LockFailure", "ignore") => defaults.lock_failure = LockFailure::Ignore,
-            ("TrustForeignHomes", "") => defaults.strangers = Strangers::default(),
-            ("TrustForeignHomes", word) if Strangers::parse(word).is_some() => {
-                defaults.strangers = Strangers::parse(word).unwrap_or(defaults.strangers);
-            }
-            ("RecoveryForRemoval", "") => defaults.removal = Defaults::default().removal,
-            ("RecoveryForRemoval", word) => defaults.removal = removal(word, &mut complaints),
-            ("Overcommit", "") => defaults.overcommit = Defaults::default().overcommit,
-            ("Overcommit", text) if percent(text).is_some() => {
-                defaults.overcommit = percent(text).unwrap_or(defaults.overcommit);
-            }
-            ("MostHomes", "") => defaults.most_homes = Defaults::default().most_homes,
-            ("MostHomes", text) if text.parse().is_ok_and(|most: usize| most > 0) => {
-                defaults.most_homes = text.parse().unwrap_or(defaults.most_homes);
-            }
-            ("UIDRange", "") => defaults.uid_range = Defaults::default().uid_range,
-            ("UIDRange", text) if uids::range(text).is_some() => {
-                defaults.uid_range = uids::range(text).unwrap_or(uids::RANGE);
-            }
-            ("LockLevel", "") => defaults.lock_level = Defaults::default().lock_level,
-            (key, "") if key.starts_with("Default") => {
-                let fresh = usual();
-                match key {
-                    "DefaultStorage" => defaults.storage = fresh.storage,
-                    _ => defaults.file_system_type = fresh.file_system_type,
-                }
-            }
-            (key, value) if defaults.lock_rules.take(key, value) => {}
-            (key, value) => complaints.push(format!("{key}={value} is not known and is left out")),
-        }
+        take(defaults, (key.trim(), value.trim()), &mut complaints);
     }
     complaints
+}
+
+/// Takes one line.
+fn take(defaults: &mut Defaults, (key, value): (&str, &str), complaints: &mut Vec<String>) {
+    match (key, value) {
+        ("DefaultStorage", kind) if Storage::of_homes(kind).is_some() => {
+            defaults.storage = Storage::of_homes(kind).unwrap_or(defaults.storage);
+        }
+        ("DefaultFileSystemType", kind) if FILE_SYSTEMS.contains(&kind) => {
+            defaults.file_system_type = Some(kind.into());
+        }
+        ("LockLevel", word) if LockLevel::parse(word).is_some() => {
+            defaults.lock_level = LockLevel::parse(word).unwrap_or(defaults.lock_level);
+        }
+        ("LockFailure", "abort" | "") => defaults.lock_failure = LockFailure::Abort,
+        ("LockFailure", "poweroff") => defaults.lock_failure = LockFailure::PowerOff,
+        ("LockFailure", "ignore") => defaults.lock_failure = LockFailure::Ignore,
+        ("TrustForeignHomes", "") => defaults.strangers = Strangers::default(),
+        ("TrustForeignHomes", word) if Strangers::parse(word).is_some() => {
+            defaults.strangers = Strangers::parse(word).unwrap_or(defaults.strangers);
+        }
+        ("RecoveryForRemoval", "") => defaults.removal = Defaults::default().removal,
+        ("RecoveryForRemoval", word) => defaults.removal = removal(word, complaints),
+        ("Overcommit", "") => defaults.overcommit = Defaults::default().overcommit,
+        ("Overcommit", text) if percent(text).is_some() => {
+            defaults.overcommit = percent(text).unwrap_or(defaults.overcommit);
+        }
+        ("MostHomes", "") => defaults.most_homes = Defaults::default().most_homes,
+        ("MostHomes", text) if text.parse().is_ok_and(|most: usize| most > 0) => {
+            defaults.most_homes = text.parse().unwrap_or(defaults.most_homes);
+        }
+        ("UIDRange", "") => defaults.uid_range = Defaults::default().uid_range,
+        ("UIDRange", text) if uids::range(text).is_some() => {
+            defaults.uid_range = uids::range(text).unwrap_or(uids::RANGE);
+        }
+        ("LockLevel", "") => defaults.lock_level = Defaults::default().lock_level,
+        (key, "") if key.starts_with("Default") => {
+            let fresh = usual();
+            match key {
+                "DefaultStorage" => defaults.storage = fresh.storage,
+                _ => defaults.file_system_type = fresh.file_system_type,
+            }
+        }
+        (key, value) if defaults.lock_rules.take(key, value) => {}
+        (key, value) => complaints.push(format!("{key}={value} is not known and is left out")),
+    }
 }
 
 /// What cannot be read protects.

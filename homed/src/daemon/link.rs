@@ -38,7 +38,7 @@ pub use crate::home::inhibitor::Inhibitor;
 pub use crate::lookup::account::{Account, Good, Place, Standing};
 pub use crate::lookup::{Entry, Homes};
 pub use crate::manager::weakness::{Weakness, Weight};
-pub use crate::words::seal::Verdict;
+pub use crate::words::seal::Conclusion;
 
 /// Changes a slow front may lag behind before it has to read everything again.
 const CHANGES_KEPT: usize = 1024;

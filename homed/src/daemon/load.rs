@@ -7,6 +7,7 @@ use crate::home::effect::{Event, Interrupted};
 use crate::home::facts::Place;
 use crate::words::request::AtSuspend;
 use crate::words::uids;
+use records::Record;
 use std::time::Duration;
 
 /// How long a daemon that starts waits for the file systems of all homes together.
@@ -36,19 +37,7 @@ impl Daemon {
             (!is_open, uids::bound(record, &machine).is_none())
         });
         for record in records {
-            let user = record.user().clone();
-            let found: Vec<(AtSuspend, Found)> =
-                AtSuspend::ALL.into_iter().map(|kind| (kind, self.references.find(&user, kind))).collect();
-            let job = self.markers.take(&user);
-            let holder_gone = found.iter().any(|(_, found)| *found == Found::Gone);
-            let interrupted = match job.as_deref() {
-                Some(what) if !crate::home::is_tending(what) => Interrupted::of(what),
-                _ if holder_gone => Interrupted::HolderGone,
-                _ => Interrupted::No,
-            };
-            let holds = |(kind, found): (AtSuspend, Found)| (found == Found::Holder).then_some(kind);
-            let held = found.into_iter().filter_map(holds).collect();
-            self.take(Event::Loaded(Box::new(record), interrupted, held));
+            self.load_record(record);
         }
         self.forget_markers();
         for inhibitor in self.inhibitors.load(now_usec()) {
@@ -66,6 +55,23 @@ impl Daemon {
         // Thousands of records were read.
         crate::sys::memory::give_back();
         Ok(())
+    }
+
+    /// One home: its record, who holds it, and what was broken off.
+    fn load_record(&mut self, record: Record) {
+        let user = record.user().clone();
+        let found: Vec<(AtSuspend, Found)> =
+            AtSuspend::ALL.into_iter().map(|kind| (kind, self.references.find(&user, kind))).collect();
+        let job = self.markers.take(&user);
+        let holder_gone = found.iter().any(|(_, found)| *found == Found::Gone);
+        let interrupted = match job.as_deref() {
+            Some(what) if !crate::home::is_tending(what) => Interrupted::of(what),
+            _ if holder_gone => Interrupted::HolderGone,
+            _ => Interrupted::No,
+        };
+        let holds = |(kind, found): (AtSuspend, Found)| (found == Found::Holder).then_some(kind);
+        let held = found.into_iter().filter_map(holds).collect();
+        self.take(Event::Loaded(Box::new(record), interrupted, held));
     }
 
     /// A home that was being made has no record yet, and its job nobody whom it could be told.

@@ -11,7 +11,7 @@ use crate::statedir::listings::Listings;
 use crate::storage::whereabouts::{self, Found};
 use crate::sys::{accounts, ipc};
 use crate::words::request::{KeyOperation, SigningKey};
-use records::signature::{PrivateKey, Trust, Verdict, sign};
+use records::signature::{PrivateKey, Trust, Worth, sign};
 use records::{Credentials, Record, Refusal, UserName};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ struct Kept {
     trust: Option<Trust>,
     /// What the records were worth that were judged by these keys last, by their digests: to tell a digest costs a small
     /// part of what a signature does, and each record is judged more than once.
-    judged: HashMap<UserName, (Digest, Verdict)>,
+    judged: HashMap<UserName, (Digest, Worth)>,
 }
 
 /// SHA-256 of a record, signatures included.
@@ -52,20 +52,20 @@ const MOST_JUDGED: usize = 16_384;
 
 impl Kept {
     /// What a record is worth; `None`: the keys were never read.
-    fn judge(&mut self, record: &Record) -> Option<Verdict> {
+    fn judge(&mut self, record: &Record) -> Option<Worth> {
         let trust = self.trust.as_ref()?;
         let digest: Digest = Sha256::digest(record.to_compact()).into();
-        if let Some((same, verdict)) = self.judged.get(record.user())
+        if let Some((same, worth)) = self.judged.get(record.user())
             && *same == digest
         {
-            return Some(*verdict);
+            return Some(*worth);
         }
-        let verdict = trust.verdict(record);
+        let worth = trust.worth(record);
         if self.judged.len() >= MOST_JUDGED {
             self.judged.clear();
         }
-        self.judged.insert(record.user().clone(), (digest, verdict));
-        Some(verdict)
+        self.judged.insert(record.user().clone(), (digest, worth));
+        Some(worth)
     }
 
     /// Others count from now on, or the same.
@@ -88,18 +88,18 @@ impl Neighbours {
     /// Who signed a record, by the keys as they were read last: no file is read for it.
     pub fn signed_locally(&self, record: &Record) -> Option<SignedLocally> {
         match self.kept().judge(record)? {
-            Verdict::Local => Some(SignedLocally::Yes),
-            Verdict::LocalAmongOthers | Verdict::Foreign => Some(SignedLocally::No),
-            Verdict::Unsigned | Verdict::Stranger | Verdict::Rejected => None,
+            Worth::Local => Some(SignedLocally::Yes),
+            Worth::LocalAmongOthers | Worth::Foreign => Some(SignedLocally::No),
+            Worth::Unsigned | Worth::Stranger | Worth::Rejected => None,
         }
     }
 
     /// What the signatures of a record are worth, by the keys as they are: a worker, or root, may have made another in the
     /// meantime, so none is rejected by what was read earlier. It reads files.
-    fn verdict(&self, record: &Record) -> Option<Verdict> {
+    fn worth(&self, record: &Record) -> Option<Worth> {
         let known = self.kept().judge(record);
         match known {
-            None | Some(Verdict::Stranger | Verdict::Rejected) => {
+            None | Some(Worth::Stranger | Worth::Rejected) => {
                 self.keys_changed();
                 self.kept().judge(record)
             }
@@ -156,9 +156,9 @@ impl Neighbours {
     }
 
     fn is_usable(&self, record: &Record) -> bool {
-        let verdict = self.verdict(record);
+        let worth = self.worth(record);
         // What a stranger has signed is known as a stranger's ([`crate::home::belief`]).
-        let usable = !matches!(verdict, None | Some(Verdict::Unsigned | Verdict::Rejected));
+        let usable = !matches!(worth, None | Some(Worth::Unsigned | Worth::Rejected));
         if !usable {
             tracing::warn!("the host's record of {} is not what anybody has signed", record.user());
         }
@@ -248,15 +248,15 @@ impl Outside for Neighbours {
     }
 
     fn save(&self, record: &Record) -> Result<Record, String> {
-        let signed = match self.verdict(record) {
-            Some(Verdict::Unsigned) => {
+        let signed = match self.worth(record) {
+            Some(Worth::Unsigned) => {
                 let key = self.own_key().map_err(|e| e.to_string())?;
                 sign(record, &key).map_err(|e| e.to_string())?
             }
             _ => record.clone(),
         };
         // Whoever judges it reads no keys, and this machine's own may have been made just now.
-        let _ = self.verdict(&signed);
+        let _ = self.worth(&signed);
         self.folders.save(&signed).map_err(|e| e.to_string())?;
         Ok(signed)
     }

@@ -5,7 +5,7 @@ use crate::sys::apart::apart;
 use crate::sys::devmapper::{self, Device, Listed};
 use crate::sys::file;
 pub use crate::sys::mount::Spot;
-use crate::sys::mount::{self, Mounted};
+use crate::sys::mount::{self, Entry};
 use records::Storage as Kind;
 use std::cell::OnceCell;
 use std::io::{self, ErrorKind};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 #[derive(Default)]
 pub struct Kernel {
     devices: Once<Vec<Listed>>,
-    mounts: Once<Vec<Mounted>>,
+    mounts: Once<Vec<Entry>>,
 }
 
 type Once<T> = OnceCell<Result<T, (ErrorKind, String)>>;
@@ -33,7 +33,7 @@ impl Kernel {
     }
 
     /// What is mounted where.
-    pub fn mounts(&self) -> io::Result<&[Mounted]> {
+    pub fn mounts(&self) -> io::Result<&[Entry]> {
         once(&self.mounts, || mount::table("self")).map(Vec::as_slice)
     }
 }
@@ -76,7 +76,7 @@ impl<'a> Clues<'a> {
     }
 
     /// The home directory's place in this table of mounts; where its name leads first, then where a walk does.
-    pub(super) fn spots(&self, mounts: &[Mounted]) -> io::Result<Vec<Spot>> {
+    pub(super) fn spots(&self, mounts: &[Entry]) -> io::Result<Vec<Spot>> {
         let walked = match self.walk {
             Walk::Before(spot) => spot.cloned(),
             Walk::Now => match Spot::of(self.home_directory) {

@@ -1,6 +1,6 @@
 //! What an image file needs beyond reading and writing: lock, marks, space.
 
-use super::mount::Mounted;
+use super::mount::Entry;
 use rustix::fs::{
     Advice, AtFlags, FallocateFlags, FileType, FlockOperation, IFlags, Mode, OFlags, ResolveFlags,
     StatxFlags, XattrFlags,
@@ -116,7 +116,7 @@ pub fn beneath(directory: impl AsFd, path: &Path) -> io::Result<Option<Id>> {
 }
 
 /// Whether the file system at a path is one that asks a server, which may never answer.
-pub fn is_of_a_server(mounts: &[Mounted], path: &Path) -> bool {
+pub fn is_of_a_server(mounts: &[Entry], path: &Path) -> bool {
     const KINDS: [&str; 9] = ["fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "gfs", "ocfs"];
     let around = mounts.iter().filter(|mount| path.starts_with(&mount.target));
     let nearest = around.max_by_key(|mount| mount.target.as_os_str().len());

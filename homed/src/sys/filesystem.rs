@@ -12,25 +12,36 @@ const BTRFS: u64 = 0x9123_683e;
 const EXT4: u64 = 0xef53;
 const XFS: u64 = 0x5846_5342;
 
-/// The kinds whose size can be changed.
+/// The kinds that a home may have inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Grows and shrinks.
+    /// The default. Grows and shrinks while it is mounted.
     Btrfs,
-    /// Grows.
+    /// Grows while it is mounted, and shrinks while it is not.
     Ext4,
     /// Grows.
     Xfs,
 }
 
 impl Kind {
-    /// The name the kernel mounts it by.
+    /// The name the kernel and the record know it by.
     pub fn name(self) -> &'static str {
         match self {
             Self::Btrfs => "btrfs",
             Self::Ext4 => "ext4",
             Self::Xfs => "xfs",
         }
+    }
+
+    /// Reads the name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Btrfs, Self::Ext4, Self::Xfs].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -79,7 +90,7 @@ pub fn options_of_ext4(device: Number) -> io::Result<String> {
 
 /// A mounted file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mounted {
+pub struct Usage {
     /// `None`: another.
     pub kind: Option<Kind>,
     /// Bytes in use, as it counts them.
@@ -87,7 +98,7 @@ pub struct Mounted {
 }
 
 /// Looks at the file system of an open file.
-pub fn look(file: impl AsFd) -> io::Result<Mounted> {
+pub fn look(file: impl AsFd) -> io::Result<Usage> {
     let facts = rustix::fs::fstatfs(file)?;
     let kind = match u64::try_from(facts.f_type).unwrap_or(0) {
         BTRFS => Some(Kind::Btrfs),
@@ -96,7 +107,7 @@ pub fn look(file: impl AsFd) -> io::Result<Mounted> {
         _ => None,
     };
     let block = u64::try_from(facts.f_bsize).map_err(io::Error::other)?;
-    Ok(Mounted { kind, used: facts.f_blocks.saturating_sub(facts.f_bfree).saturating_mul(block) })
+    Ok(Usage { kind, used: facts.f_blocks.saturating_sub(facts.f_bfree).saturating_mul(block) })
 }
 
 /// Whether nothing can be changed in it: the file system, or this mount of it, can only be read.

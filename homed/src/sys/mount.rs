@@ -19,7 +19,7 @@ mod table;
 
 pub use elsewhere::{Elsewhere, elsewhere};
 pub use spot::Spot;
-pub use table::{Found, Mounted, Number, at, at_in, find, id_of, of_device, of_device_in, ours_at, table};
+pub use table::{Entry, Found, Number, at, at_in, find, id_of, of_device, of_device_in, ours_at, table};
 
 /// A mount option of a file system: a flag, or a name with a value.
 pub type Setting = (String, Option<String>);

@@ -22,7 +22,7 @@ const SWAPPED: u8 = 1 << 6;
 
 /// What a group's processes have in memory of their own, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Held {
+pub struct Footprint {
     /// Memory without a file, tmpfs and shared memory, and copies of what is in swap already.
     pub bytes: u64,
     /// What can go nowhere: locked memory.
@@ -31,7 +31,7 @@ pub struct Held {
     pub swapped: u64,
 }
 
-impl AddAssign for Held {
+impl AddAssign for Footprint {
     fn add_assign(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.locked += other.locked;
@@ -42,11 +42,11 @@ impl AddAssign for Held {
 /// The account that the kernel keeps of a control group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Account {
-    /// As [`Held`].
+    /// As [`Footprint`].
     pub bytes: u64,
-    /// As [`Held`].
+    /// As [`Footprint`].
     pub locked: u64,
-    /// As [`Held`]; `None`: it counts no swap (`swapaccount=0`).
+    /// As [`Footprint`]; `None`: it counts no swap (`swapaccount=0`).
     pub swapped: Option<u64>,
 }
 
@@ -68,7 +68,7 @@ pub fn of_group(group: &Path) -> io::Result<Option<Account>> {
 }
 
 /// What a process holds that no other account tells. `None`: it has ended.
-pub fn of_process(pid: u32) -> io::Result<Option<Held>> {
+pub fn of_process(pid: u32) -> io::Result<Option<Footprint>> {
     match read_if_there(Path::new(&format!("/proc/{pid}/status")))? {
         None => Ok(None),
         Some(text) => held_as_told(&text).map(Some).ok_or_else(|| {
@@ -79,15 +79,15 @@ pub fn of_process(pid: u32) -> io::Result<Option<Held>> {
 
 /// proc_pid_status(5). One that has no memory of its own (it is about to end, or is the kernel's) has no such lines; `None`:
 /// it has memory, and the kernel does not tell what kind.
-fn held_as_told(text: &str) -> Option<Held> {
+fn held_as_told(text: &str) -> Option<Footprint> {
     let value = |name: &str| {
         let kib = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
         kib.and_then(|kib| kib.trim().parse::<u64>().ok()).map(|kib| kib * 1024)
     };
     if value("VmSize:").is_none() {
-        return Some(Held::default());
+        return Some(Footprint::default());
     }
-    Some(Held {
+    Some(Footprint {
         bytes: value("RssAnon:")? + value("RssShmem:")?,
         locked: value("VmLck:")?,
         // Without any swap in this kernel there is nothing in it.
@@ -295,9 +295,9 @@ mod tests {
     #[test]
     fn what_is_not_told_is_not_nothing() {
         let told = "VmSize: 9 kB\nVmLck: 0 kB\nRssAnon: 5 kB\nRssShmem: 1 kB\nVmSwap: 3 kB\n";
-        assert_eq!(held_as_told(told), Some(Held { bytes: 6144, locked: 0, swapped: 3072 }));
+        assert_eq!(held_as_told(told), Some(Footprint { bytes: 6144, locked: 0, swapped: 3072 }));
         assert_eq!(held_as_told("VmSize: 9 kB\nVmLck: 0 kB\n"), None);
-        assert_eq!(held_as_told("Name: kworker\n"), Some(Held::default()));
+        assert_eq!(held_as_told("Name: kworker\n"), Some(Footprint::default()));
         let folder = tempfile::tempdir().expect("scratch folder");
         assert_eq!(of_group(folder.path()).expect("told"), None);
         fs::write(folder.path().join("memory.stat"), "anon 4096\nshmem 1\nunevictable 2\n").expect("written");

@@ -339,7 +339,7 @@ pub struct HomeLock {
     /// Whether its kind of storage can be locked.
     pub lockable: bool,
     /// When it was locked last, µs since 1970, and what was seen then; since the daemon started.
-    pub last_lock: Option<(u64, super::seal::Verdict)>,
+    pub last_lock: Option<(u64, super::seal::Conclusion)>,
 }
 
 /// The machine has slept with homes that were open.

@@ -32,7 +32,7 @@ pub struct Seal {
 
 /// What follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Conclusion {
     /// The key is gone, as far as anybody can see.
     Proven,
     /// Nothing was found, but not everything could be looked at.
@@ -56,28 +56,28 @@ impl Seal {
     }
 
     /// What follows from all that was seen.
-    pub fn verdict(&self) -> Verdict {
+    pub fn conclusion(&self) -> Conclusion {
         let all = [&self.device, &self.table, &self.keyring, &self.swap, &self.holders, &self.kernel];
         let leaks = words(&all, |looked| match looked {
             Looked::Found(text) => Some(text),
             Looked::Clear | Looked::Unseen(_) => None,
         });
         if !leaks.is_empty() {
-            return Verdict::Broken(leaks);
+            return Conclusion::Broken(leaks);
         }
         let doubts = words(&all, |looked| match looked {
             Looked::Unseen(text) => Some(text),
             Looked::Clear | Looked::Found(_) => None,
         });
-        if doubts.is_empty() { Verdict::Proven } else { Verdict::Unproven(doubts) }
+        if doubts.is_empty() { Conclusion::Proven } else { Conclusion::Unproven(doubts) }
     }
 
     /// For the `status` section: `verdict`, and `reasons` where it is not "proven".
     pub fn to_json(&self) -> Value {
-        match self.verdict() {
-            Verdict::Proven => json!({ "verdict": "proven" }),
-            Verdict::Unproven(doubts) => json!({ "verdict": "unproven", "reasons": doubts }),
-            Verdict::Broken(leaks) => json!({ "verdict": "broken", "reasons": leaks }),
+        match self.conclusion() {
+            Conclusion::Proven => json!({ "verdict": "proven" }),
+            Conclusion::Unproven(doubts) => json!({ "verdict": "unproven", "reasons": doubts }),
+            Conclusion::Broken(leaks) => json!({ "verdict": "broken", "reasons": leaks }),
         }
     }
 }
@@ -124,9 +124,12 @@ mod tests {
     #[test]
     fn one_leak_breaks_it_and_one_doubt_leaves_it_unproven() {
         let (found, unseen) = (Looked::Found("there".into()), Looked::Unseen("dark".into()));
-        assert_eq!(seal(Looked::Clear, Looked::Clear).verdict(), Verdict::Proven);
-        assert_eq!(seal(Looked::Clear, unseen.clone()).verdict(), Verdict::Unproven(vec!["dark".into()]));
-        assert_eq!(seal(found, unseen).verdict(), Verdict::Broken(vec!["there".into()]));
+        assert_eq!(seal(Looked::Clear, Looked::Clear).conclusion(), Conclusion::Proven);
+        assert_eq!(
+            seal(Looked::Clear, unseen.clone()).conclusion(),
+            Conclusion::Unproven(vec!["dark".into()])
+        );
+        assert_eq!(seal(found, unseen).conclusion(), Conclusion::Broken(vec!["there".into()]));
     }
 
     #[test]

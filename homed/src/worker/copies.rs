@@ -12,7 +12,7 @@ use crate::job::{Context, Failure, Job, Known, Steps, refuse};
 use crate::storage::HomeDirectory;
 use crate::token::{self, Offer};
 use records::reconcile::{Force, Rule};
-use records::signature::{self, Trust, Verdict, Vouched};
+use records::signature::{self, Trust, Vouched, Worth};
 use records::{FullName, Machine, Record, Refusal, Secret, Sections, own_changes};
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -222,7 +222,7 @@ impl Copies {
         let same = |member: &str| copy.members().get(member) == winner.members().get(member);
         let is_newer =
             copy.last_change_usec() > winner.last_change_usec() && copy.last_change_usec() <= now_usec()?;
-        let is_edit = self.trust.verdict(winner) == Verdict::Local
+        let is_edit = self.trust.worth(winner) == Worth::Local
             && is_newer
             && copy.full_name() == winner.full_name()
             && copy.opens_like(winner)
@@ -294,12 +294,12 @@ impl Copies {
 
     /// Whether only this machine has signed the record in force, so that it may change it.
     pub fn is_local(&self) -> Result<bool, Failure> {
-        Ok(self.trust.verdict(self.winner()?) == Verdict::Local)
+        Ok(self.trust.worth(self.winner()?) == Worth::Local)
     }
 
     /// What a signature is worth here.
-    pub fn verdict(&self, record: &Record) -> Verdict {
-        self.trust.verdict(record)
+    pub fn worth(&self, record: &Record) -> Worth {
+        self.trust.worth(record)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Original, Step, Steps};
 use crate::storage::{self, Backend, HomeDirectory, NewHome, Spec, site};
 use crate::token::{self, Offer};
-use records::signature::{self, Verdict, Vouched};
+use records::signature::{self, Vouched, Worth};
 use records::{Record, Secret, Sections};
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -86,11 +86,17 @@ pub fn create<W: Write>(
         leaves_mount_point: false,
         steps,
     };
-    match plan::make(&mut here, plan::next) {
-        Made::Whole => Ok(new.host),
+    let made = plan::make(&mut here, plan::next);
+    told(made, &place, steps).map(|()| new.host)
+}
+
+/// What came of it, in words where it is not all or nothing.
+fn told<W: Write>(made: Made, place: &str, steps: &mut Reporter<W>) -> Result<(), Failure> {
+    match made {
+        Made::Whole => Ok(()),
         Made::WithoutPictures(failure) => {
             steps.warn(format!("The pictures are put in place at the next login: {}", failure.text()));
-            Ok(new.host)
+            Ok(())
         }
         Made::TakenBack(failure) => Err(failure),
         Made::Left(failure, left) => {
@@ -189,9 +195,9 @@ impl Makes for New<'_> {
 
 /// Signs a record that nobody has signed.
 fn signed(job: &Job, record: &Record) -> Result<Record, Failure> {
-    match state::trust(job)?.verdict(record) {
-        Verdict::Unsigned => signature::sign(record, &state::private_key()?).during("signing the record"),
-        Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign => Ok(record.clone()),
-        Verdict::Stranger | Verdict::Rejected => Err(records::Refusal::BadSignature.into()),
+    match state::trust(job)?.worth(record) {
+        Worth::Unsigned => signature::sign(record, &state::private_key()?).during("signing the record"),
+        Worth::Local | Worth::LocalAmongOthers | Worth::Foreign => Ok(record.clone()),
+        Worth::Stranger | Worth::Rejected => Err(records::Refusal::BadSignature.into()),
     }
 }

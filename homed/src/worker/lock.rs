@@ -15,7 +15,7 @@ use super::processes::Processes;
 use super::strict::{self, Away};
 use super::{Done, steps::Reporter, terminals, terminate};
 use crate::job::{Failure, Job, Step, Steps, refuse};
-use crate::storage::{self, Seal, Spec, Standing, Unsealed};
+use crate::storage::{self, Locks, Seal, Spec, Standing, Unsealed};
 use crate::sys::bounded::Deadline;
 use records::{LockLevel, Refusal, Storage, UserName};
 use std::io::Write;
@@ -62,20 +62,12 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     }
     let Some(locks) = backend.locks() else { return not_lockable(kind) };
     if standing == Standing::Open {
-        let mut left = Evicted::Left(0);
-        let mut evict = |device: &str| {
-            left = memory::evict(uid, device);
-            Ok(())
-        };
-        locks.lock_elsewhere(Seal { bound: BOUND, evict: &mut evict }, steps)?;
-        tell(&left, steps);
+        lock_elsewhere(locks, uid, steps)?;
         return sweep(turn, end, steps);
     }
     steps.enter(Step::FreezeUser)?;
     let mut frozen = Processes::freeze(user, uid, deadline)?;
-    for what in terminals::hush(user, uid) {
-        steps.warn(format!("Somebody at the keyboard may reach the locked session: {what}."));
-    }
+    hush(user, uid, steps);
     let away = match level {
         LockLevel::Strict => Some(Away::put(user, uid, steps)?),
         LockLevel::Key | LockLevel::Cache | LockLevel::Terminate => None,
@@ -89,24 +81,41 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
         }
         Ok(())
     };
-    match locks.seal(Seal { bound: BOUND, evict: &mut evict }, steps) {
-        Ok(()) => {}
+    let unknown = match locks.seal(Seal { bound: BOUND, evict: &mut evict }, steps) {
+        Ok(()) => None,
         Err(Unsealed::Open(failure)) => return Err(failure),
-        Err(Unsealed::Unknown(failure)) => {
-            // The daemon settles it. Whoever went on now might wait for what is sealed, where no signal reaches.
-            frozen.keep();
-            let _ = away.map(Away::keep);
-            return Err(failure);
-        }
-    }
+        // The daemon settles it. Whoever went on now might wait for what is sealed, where no signal reaches.
+        Err(Unsealed::Unknown(failure)) => Some(failure),
+    };
     let is_away = away.map(Away::keep).is_some();
     frozen.keep();
+    if let Some(failure) = unknown {
+        return Err(failure);
+    }
     tell(&left, steps);
     let swept = if level == LockLevel::Key { Ok(None) } else { sweep(turn, end, steps) };
     // Last: nobody may be short of memory while its pages cannot be had.
     let sealed = swept.and_then(|_| if is_away { strict::seal(user, steps) } else { Ok(()) });
     call_prompt(user, steps);
     sealed.map(|()| None)
+}
+
+fn hush<W: Write>(user: &UserName, uid: u32, steps: &mut Reporter<W>) {
+    for what in terminals::hush(user, uid) {
+        steps.warn(format!("Somebody at the keyboard may reach the locked session: {what}."));
+    }
+}
+
+/// Locks what is open beside the home directory.
+fn lock_elsewhere<W: Write>(locks: &dyn Locks, uid: u32, steps: &mut Reporter<W>) -> Result<(), Failure> {
+    let mut left = Evicted::Left(0);
+    let mut evict = |device: &str| {
+        left = memory::evict(uid, device);
+        Ok(())
+    };
+    locks.lock_elsewhere(Seal { bound: BOUND, evict: &mut evict }, steps)?;
+    tell(&left, steps);
+    Ok(())
 }
 
 fn call_prompt<W: Write>(user: &UserName, steps: &mut Reporter<W>) {

@@ -61,10 +61,7 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
     }
     let beside = token::beside_passwords(&before, &offer);
     let wanted: Vec<Secret> = new.passwords.iter().chain(&beside.given).map(Secret::duplicate).collect();
-    // A password that is the record's already keeps its slot.
-    let mut known = proven.iter().map(Secret::duplicate).collect::<Vec<_>>();
-    let again = token::fitting(&before, &Offer::new(new));
-    known.extend(again.into_iter().filter(|key| !proven.iter().any(|other| other.matches(key.open()))));
+    let known = known_before(&before, &proven, new);
     let told = known.len().saturating_sub(beside.given.len());
     let hidden = Hidden { stay: beside.hidden, go: token::passwords(&before).saturating_sub(told) };
     copies.replace(record);
@@ -88,6 +85,14 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
     heal::vault(opened.as_mut())?.change_keys(change, &in_order, steps)?;
     opened.finish(steps)?;
     Ok(host)
+}
+
+/// Keys whose slots stay: what was proven, and a password that is the record's already.
+fn known_before(before: &Record, proven: &[Secret], new: &Credentials) -> Vec<Secret> {
+    let mut known = proven.iter().map(Secret::duplicate).collect::<Vec<_>>();
+    let again = token::fitting(before, &Offer::new(new));
+    known.extend(again.into_iter().filter(|key| !proven.iter().any(|other| other.matches(key.open()))));
+    known
 }
 
 /// No new password: what was cut short of the last change is finished, and the copies of the record are made alike. A

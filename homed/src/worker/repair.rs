@@ -64,37 +64,17 @@ fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
         Kind::FileSystemErrors | Kind::FileSystemNotMounted => {
             (Needs::Leave, "have the file system repaired by its own program")
         }
-        Kind::ImageSound
-        | Kind::ImageMissing
-        | Kind::ImageNotAFile
-        | Kind::ImageUnreadable
-        | Kind::ImageInUse
-        | Kind::ImageInHoles
-        | Kind::ImageCopiedOnWrite
-        | Kind::TablesSound
-        | Kind::TableNotNeeded
-        | Kind::TableOfAnother
-        | Kind::HeadersSound
-        | Kind::HeadersDamaged
-        | Kind::HeaderNewer
-        | Kind::HeaderOfAnother
-        | Kind::SlotsSound
-        | Kind::SlotsNone
-        | Kind::SlotsDoNotFit
-        | Kind::PasswordNotGiven
-        | Kind::PasswordSound
-        | Kind::PasswordOfSlotOnly
-        | Kind::PasswordOfRecordOnly
-        | Kind::RecordsAgree
-        | Kind::HeaderRecordUntrusted
-        | Kind::FileSystemSound
-        | Kind::FileSystemOpen
-        | Kind::FileSystemNotVouched
-        | Kind::FileSystemUnsettled
-        | Kind::FileSystemNoChecker
-        | Kind::FileSystemUnknown
-        | Kind::FileSystemOfAnother
-        | Kind::FileSystemNoHome => return None,
+        Kind::ImageSound | Kind::ImageMissing | Kind::ImageNotAFile | Kind::ImageUnreadable => return None,
+        Kind::ImageInUse | Kind::ImageInHoles | Kind::ImageCopiedOnWrite => return None,
+        Kind::TablesSound | Kind::TableNotNeeded | Kind::TableOfAnother => return None,
+        Kind::HeadersSound | Kind::HeadersDamaged | Kind::HeaderNewer | Kind::HeaderOfAnother => return None,
+        Kind::SlotsSound | Kind::SlotsNone | Kind::SlotsDoNotFit => return None,
+        Kind::PasswordNotGiven | Kind::PasswordSound => return None,
+        Kind::PasswordOfSlotOnly | Kind::PasswordOfRecordOnly => return None,
+        Kind::RecordsAgree | Kind::HeaderRecordUntrusted => return None,
+        Kind::FileSystemSound | Kind::FileSystemOpen | Kind::FileSystemNotVouched => return None,
+        Kind::FileSystemUnsettled | Kind::FileSystemNoChecker | Kind::FileSystemUnknown => return None,
+        Kind::FileSystemOfAnother | Kind::FileSystemNoHome => return None,
     })
 }
 

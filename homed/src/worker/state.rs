@@ -5,7 +5,7 @@ use crate::statedir::Folders;
 use crate::storage::Spec;
 use crate::storage::site::Neighbour;
 use records::Record;
-use records::signature::{PrivateKey, Trust, Verdict};
+use records::signature::{PrivateKey, Trust, Worth};
 use records::stranger::{self, Strangers};
 use std::io;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub fn trust(job: &Job) -> Result<Trust, Failure> {
 
 /// What of a host record is believed here.
 pub fn believed(job: &Job, host: &Record) -> Result<Record, Failure> {
-    let is_restricted = job.strangers != Strangers::Yes && trust(job)?.verdict(host) == Verdict::Stranger;
+    let is_restricted = job.strangers != Strangers::Yes && trust(job)?.worth(host) == Worth::Stranger;
     Ok(if is_restricted { stranger::believed(host, &job.machine) } else { host.clone() })
 }
 

@@ -19,7 +19,7 @@ use crate::job::{Context, Failure, Job, Known, Mounted, Reach, RecordChange, Ste
 use crate::storage::{self, Hidden, InOrder, KeyChange, Opened, Opening, Spec, Then};
 use crate::token::{self, change::Change};
 use records::reconcile::Rule;
-use records::signature::{self, Verdict};
+use records::signature::{self, Worth};
 use records::{Record, Refusal, Secret, Sections};
 use std::io::Write;
 
@@ -186,13 +186,13 @@ fn accepted(copies: &Copies, new: &Record) -> Result<Option<Record>, Failure> {
     if new.only(Sections::SIGNED) == winner.only(Sections::SIGNED) {
         return Ok(None);
     }
-    match copies.verdict(new) {
-        Verdict::Unsigned if !copies.is_local()? => Err(Refusal::RecordSigned.into()),
-        Verdict::Unsigned => {
+    match copies.worth(new) {
+        Worth::Unsigned if !copies.is_local()? => Err(Refusal::RecordSigned.into()),
+        Worth::Unsigned => {
             signature::sign(new, &state::private_key()?).during("signing the changed record").map(Some)
         }
-        Verdict::Local | Verdict::LocalAmongOthers | Verdict::Foreign => Ok(Some(new.clone())),
-        Verdict::Stranger | Verdict::Rejected => Err(Refusal::BadSignature.into()),
+        Worth::Local | Worth::LocalAmongOthers | Worth::Foreign => Ok(Some(new.clone())),
+        Worth::Stranger | Worth::Rejected => Err(Refusal::BadSignature.into()),
     }
 }
 

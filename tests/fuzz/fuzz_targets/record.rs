@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use records::signature::{PrivateKey, Trust, Verdict, sign};
+use records::signature::{PrivateKey, Trust, Worth, sign};
 use records::{HostName, Machine, MachineId, Record, Sections, account, own_changes, userdb};
 
 fuzz_target!(|text: &str| {
@@ -23,6 +23,6 @@ fuzz_target!(|text: &str| {
     let key = PrivateKey::from_seed([7; 32]);
     if let Ok(signed) = sign(&record, &key) {
         let trust = Trust { local: vec![key.public()], others: Vec::new() };
-        assert_eq!(trust.verdict(&signed), Verdict::Local);
+        assert_eq!(trust.worth(&signed), Worth::Local);
     }
 });

@@ -162,7 +162,8 @@ impl Key for Device<'_> {
         algorithm: Algorithm,
         pin: Option<&Secret>,
     ) -> Result<Vec<u8>, Failure> {
-        super::exchange::make(self.library, self.object, (owner, algorithm, pin), |code| self.done(code))
+        let wanted = super::exchange::Wanted { owner, algorithm, pin };
+        super::exchange::make(self.library, self.object, wanted, |code| self.done(code))
     }
 
     fn tries(&self) -> Option<u8> {

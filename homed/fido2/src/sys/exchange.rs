@@ -188,14 +188,24 @@ fn passphrase(answer: &[u8]) -> Secret {
     Secret::new(text)
 }
 
+/// What a new credential is made of.
+pub struct Wanted<'a> {
+    /// Whose it is.
+    pub owner: &'a Owner<'a>,
+    /// What it signs by.
+    pub algorithm: Algorithm,
+    /// The key's PIN, where it has one.
+    pub pin: Option<&'a Secret>,
+}
+
 /// A new credential.
 pub fn make(
     library: &Library,
     device: Object,
-    (owner, algorithm, pin): (&Owner<'_>, Algorithm, Option<&Secret>),
+    wanted: Wanted<'_>,
     done: impl Fn(c_int) -> Result<(), Failure>,
 ) -> Result<Vec<u8>, Failure> {
-    let calls = &library.calls;
+    let (calls, Wanted { owner, algorithm, pin }) = (&library.calls, wanted);
     // SAFETY: takes nothing.
     let credential = Owned::new(unsafe { (calls.fido_cred_new)() }, calls.fido_cred_free)?;
     let object = credential.object;

@@ -5,6 +5,7 @@ use super::action;
 use super::argument::Foreign;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
+use super::recovery::Typed;
 use crate::daemon::link::{HomeKey, Operation, Original, Repair, Reply, Snapshots, Then, TrustReport};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -171,7 +172,9 @@ impl Own {
         secret: String,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        self.0.confirm_recovery_key(call, (user_name, typed, key_name), secret).await
+        self.0
+            .confirm_recovery_key(call, Typed { user: user_name, group: typed, name: key_name }, secret)
+            .await
     }
 
     /// Which snapshots there are of an open home; JSON.

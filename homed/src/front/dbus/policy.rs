@@ -6,7 +6,7 @@ use super::action;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
 use crate::daemon::link::{
-    Admitted, HomeKey, HomeLock, Inhibitor, Locks, Operation, Reply, Verdict, Weakness, Wish,
+    Admitted, Conclusion, HomeKey, HomeLock, Inhibitor, Locks, Operation, Reply, Weakness, Wish,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -141,9 +141,9 @@ fn report(locks: &Locks, weaknesses: &[Weakness]) -> Value {
 fn home(home: &HomeLock) -> Value {
     let last = home.last_lock.as_ref().map(|(checked, verdict)| {
         let (word, reasons) = match verdict {
-            Verdict::Proven => ("proven", &[][..]),
-            Verdict::Unproven(doubts) => ("unproven", doubts.as_slice()),
-            Verdict::Broken(leaks) => ("broken", leaks.as_slice()),
+            Conclusion::Proven => ("proven", &[][..]),
+            Conclusion::Unproven(doubts) => ("unproven", doubts.as_slice()),
+            Conclusion::Broken(leaks) => ("broken", leaks.as_slice()),
         };
         json!({ "checkedUSec": checked, "verdict": word, "reasons": reasons })
     });

@@ -22,6 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How many wait for one UID at the most: the oldest goes then.
 const MOST: usize = 16;
 
+/// What the owner has typed to have the shown key enrolled.
+pub struct Typed {
+    /// Whose home.
+    pub user: String,
+    /// A group of the key.
+    pub group: String,
+    /// What the key is called; empty where that was not said.
+    pub name: String,
+}
+
 /// A key that was shown, and is not enrolled.
 struct Shown {
     user: UserName,
@@ -157,10 +167,11 @@ impl Front {
     pub async fn confirm_recovery_key(
         &self,
         call: Call<'_>,
-        (user, typed, name): (String, String, String),
+        typed: Typed,
         secret: String,
     ) -> Result<(), Error> {
-        let typed = Secret::from_text(typed);
+        let Typed { user, group, name } = typed;
+        let group = Secret::from_text(group);
         if !name.is_empty() && !keys::is_name(&name) {
             return Err(Error::invalid(
                 "A name has at most 64 letters, figures, marks and spaces, and is no number.",
@@ -171,7 +182,7 @@ impl Front {
         let home = HomeKey::Name(user);
         let entry = self.updatable(call, &caller, &home).await?;
         let view = &entry.view;
-        let (key, number) = self.shown_keys.confirmed(caller.uid, &view.unix.name, &typed)?;
+        let (key, number) = self.shown_keys.confirmed(caller.uid, &view.unix.name, &group)?;
         let name = Some(name).filter(|name| !name.is_empty());
         let record = wishing(view, name)?;
         offer.credentials.new_recovery_key = Some(key);

@@ -6,7 +6,7 @@ use crate::storage::folder::temporary;
 use crate::storage::parts::bound;
 use crate::sys::durable;
 use crate::sys::fscrypt::{self, Folder, Name, Taken};
-use crate::sys::mount::{self, Mounted};
+use crate::sys::mount::{self, Entry};
 use records::{Refusal, Secret};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
@@ -131,7 +131,7 @@ impl Shown {
 }
 
 /// An open folder of the same file system, which another mount shows.
-fn elsewhere(home: &Mounted, open: &OwnedFd, name: Name) -> Result<Option<OwnedFd>, Failure> {
+fn elsewhere(home: &Entry, open: &OwnedFd, name: Name) -> Result<Option<OwnedFd>, Failure> {
     let mounts = mount::table("self").during("reading the table of mounts")?;
     let others = mounts.iter().filter(|mount| mount.device == home.device && !bound::is_mapped(mount));
     let is_good = |folder: &OwnedFd| {

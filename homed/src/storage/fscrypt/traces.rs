@@ -6,7 +6,7 @@
 use crate::storage::parts::bound;
 use crate::storage::traces::{Trace, Traces};
 use crate::storage::whereabouts::{Clues, Kernel, Walk};
-use crate::sys::mount::Mounted;
+use crate::sys::mount::Entry;
 
 /// Looks.
 pub fn look(clues: &Clues<'_>) -> Traces {
@@ -28,7 +28,7 @@ fn trace(clues: &Clues<'_>) -> Trace {
 }
 
 /// Whether these mounts show the home, at its home directory or anywhere.
-fn is_shown(clues: &Clues<'_>, mounts: &[Mounted]) -> std::io::Result<bool> {
+fn is_shown(clues: &Clues<'_>, mounts: &[Entry]) -> std::io::Result<bool> {
     let by_name = Clues { walk: Walk::Before(None), ..*clues };
     let is_there = by_name.spots(mounts)?.iter().any(|spot| bound::is_at(spot, mounts));
     let folder = clues.image.file_name();
@@ -41,8 +41,8 @@ mod tests {
     use records::Storage;
     use std::path::Path;
 
-    fn mounted(id: u64, root: &str, target: &str, attributes: &str) -> Mounted {
-        Mounted {
+    fn mounted(id: u64, root: &str, target: &str, attributes: &str) -> Entry {
+        Entry {
             id,
             parent: if id == 1 { 0 } else { 1 },
             root: root.into(),

@@ -55,11 +55,7 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
         return Ok(found);
     }
     steps.enter(Step::Unlock)?;
-    let unlocked = match header.unlock(wish.keys, spec) {
-        Ok(unlocked) => unlocked,
-        Err(Failure::Refused(_)) => return Ok(found),
-        Err(failure) => return Err(failure),
-    };
+    let Some(unlocked) = unlocked(&mut header, spec, wish)? else { return Ok(found) };
     let facts = header.luks.facts().map_err(|error| Failure::fault(error.to_string()))?;
     let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
     let inside = match ((wish.vouch)(record.as_ref().ok()), held) {
@@ -75,6 +71,19 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     found.unlocked = Some(Unlocked { key: unlocked.key, slot: unlocked.slot, record });
     found.inside = Some(inside);
     Ok(found)
+}
+
+/// `None`: no key fits.
+fn unlocked(
+    header: &mut HeaderCopy,
+    spec: &Spec,
+    wish: &Examination<'_>,
+) -> Result<Option<super::tries::Unlocked>, Failure> {
+    match header.unlock(wish.keys, spec) {
+        Ok(unlocked) => Ok(Some(unlocked)),
+        Err(Failure::Refused(_)) => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn is_in_use(held: &Result<File, Failure>) -> bool {

@@ -50,13 +50,19 @@ pub fn keep(spec: &Spec, backup: &Path, steps: &mut dyn Steps) -> Result<Mended,
     Ok(Mended { done, kept: stands.kept.then(Kept::new) })
 }
 
+/// Where what is left is shown, to whom, and who vouches for it.
+pub struct Shown<'a> {
+    /// Its user's.
+    pub uid: u32,
+    /// Instead of the home directory.
+    pub target: Option<&'a Path>,
+    /// Proof that it may be mounted.
+    pub vouched: Vouched,
+}
+
 /// Shows what is left.
-pub fn rescue(
-    spec: &Spec,
-    keys: &[Secret],
-    (uid, target, vouched): (u32, Option<&Path>, Vouched),
-    steps: &mut dyn Steps,
-) -> Result<(), Failure> {
+pub fn rescue(spec: &Spec, keys: &[Secret], shown: Shown<'_>, steps: &mut dyn Steps) -> Result<(), Failure> {
+    let Shown { uid, target, vouched } = shown;
     steps.enter(Step::Unlock)?;
     sweep(spec)?;
     let file = take_to_show(spec, steps)?;

@@ -232,7 +232,7 @@ impl Mends for Luks {
         vouched: Vouched,
         steps: &mut dyn Steps,
     ) -> Result<(), Failure> {
-        mend::rescue(&self.spec, keys, (uid, target, vouched), steps)
+        mend::rescue(&self.spec, keys, mend::Shown { uid, target, vouched }, steps)
     }
 }
 

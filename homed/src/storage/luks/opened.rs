@@ -78,18 +78,12 @@ impl LuksOpened {
     /// Opens the image and tries the keys on a copy of its header. Nothing is changed so far.
     pub fn new(spec: &Spec, how: Opening, keys: &[Secret], steps: &mut dyn Steps) -> Result<Self, Failure> {
         steps.enter(Step::Unlock)?;
-        let writes = !is_mounted(how) && how != Opening::Inspect;
+        let writes = writes(how);
         if writes {
             sweep(spec)?;
         }
         let taken_over = if how == Opening::Activate { pinned::pinned(spec)? } else { None };
-        let way = if taken_over.is_some() { Way::TakeOver } else { Way::Write };
-        let image = match (&taken_over, writes) {
-            // Its loop device has the lock.
-            (Some(_), _) => image::open(&spec.image, image::Access::Beside),
-            (None, true) => header::take(spec, taken::Way::Write, Anothers::Refused),
-            (None, false) => image::open(&spec.image, image::Access::Read),
-        }?;
+        let image = image(spec, how, taken_over.is_some())?;
         let place = header::locate(&image, spec)?;
         if writes {
             mark::refuse_another(&image, place.mark(), &spec.machine)?;
@@ -104,14 +98,14 @@ impl LuksOpened {
         let unlocked = header.unlock(keys, spec)?;
         let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
         let token = header.record_token();
-        let key = keys.get(unlocked.key).map(Secret::duplicate).unwrap_or_else(|| Secret::new(Vec::new()));
+        let key = keys.get(unlocked.key).map_or_else(|| Secret::new(Vec::new()), Secret::duplicate);
         Ok(Self {
             directory: None,
             mount: None,
             mapped: None,
             disk: None,
             device: None,
-            stands: Situation::begin(way, IsVouched::No),
+            stands: Situation::begin(way(taken_over.is_some()), IsVouched::No),
             shown_as: None,
             was_dirty: None,
             mark: mark::Written::default(),
@@ -132,6 +126,23 @@ impl LuksOpened {
             token,
             vouched: None,
         })
+    }
+}
+
+fn writes(how: Opening) -> bool {
+    !is_mounted(how) && how != Opening::Inspect
+}
+
+fn way(is_taken_over: bool) -> Way {
+    if is_taken_over { Way::TakeOver } else { Way::Write }
+}
+
+/// The image, locked where it is written to. Of one that is taken over its loop device has the lock.
+fn image(spec: &Spec, how: Opening, is_taken_over: bool) -> Result<File, Failure> {
+    match (is_taken_over, writes(how)) {
+        (true, _) => image::open(&spec.image, image::Access::Beside),
+        (false, true) => header::take(spec, taken::Way::Write, Anothers::Refused),
+        (false, false) => image::open(&spec.image, image::Access::Read),
     }
 }
 

@@ -3,7 +3,7 @@
 //! So ext4 is frozen without barriers, and whoever freezes it flushes the device himself; before, it has to be clean on
 //! disk, or its journal is written without an order that a power cut keeps. Others ask for nothing.
 
-use crate::sys::mount::{self, Mounted, Setting};
+use crate::sys::mount::{self, Entry, Setting};
 use std::io;
 use std::os::fd::AsFd;
 
@@ -12,7 +12,7 @@ const OFF: &str = "nobarrier";
 
 /// Has it ask no more, from a directory on it. Nothing may be on its way to the disk, and what is written from here on
 /// must be flushed by the caller.
-pub fn leave_out(directory: impl AsFd, mounted: &Mounted) -> io::Result<()> {
+pub fn leave_out(directory: impl AsFd, mounted: &Entry) -> io::Result<()> {
     match asks(mounted) {
         true => mount::reconfigure(directory, &setting("0")),
         false => Ok(()),
@@ -20,7 +20,7 @@ pub fn leave_out(directory: impl AsFd, mounted: &Mounted) -> io::Result<()> {
 }
 
 /// Has it ask again, unless it is mounted otherwise by wish.
-pub fn restore(directory: impl AsFd, mounted: &Mounted, wished: &[Setting]) -> io::Result<()> {
+pub fn restore(directory: impl AsFd, mounted: &Entry, wished: &[Setting]) -> io::Result<()> {
     match asking(mounted, wished) {
         Asking::LeftOut => ask_again(directory),
         Asking::Never | Asking::Yes => Ok(()),
@@ -44,7 +44,7 @@ pub enum Asking {
 }
 
 /// How a file system is mounted in this respect.
-pub fn asking(mounted: &Mounted, wished: &[Setting]) -> Asking {
+pub fn asking(mounted: &Entry, wished: &[Setting]) -> Asking {
     match (mounted.kind == "ext4", asks(mounted)) {
         (false, _) => Asking::Never,
         (true, true) => Asking::Yes,
@@ -58,7 +58,7 @@ fn by_wish(wished: &[Setting]) -> bool {
 }
 
 /// Whether it does.
-fn asks(mounted: &Mounted) -> bool {
+fn asks(mounted: &Entry) -> bool {
     mounted.kind == "ext4" && !mounted.options.split(',').any(|option| option == OFF)
 }
 

@@ -8,7 +8,7 @@ use super::idmap;
 use super::tree::Ids;
 use crate::job::{Context, Failure, refuse};
 use crate::sys::limits::Limit;
-use crate::sys::mount::{self, Attributes, Found, Mounted, Spot};
+use crate::sys::mount::{self, Attributes, Entry, Found, Spot};
 use records::Refusal;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,14 +25,14 @@ pub fn at(place: &Path) -> io::Result<Vec<Found>> {
 }
 
 /// Whether a home's mount is at this place, whatever lies over it.
-pub fn is_at(spot: &Spot, mounts: &[Mounted]) -> bool {
+pub fn is_at(spot: &Spot, mounts: &[Entry]) -> bool {
     // Where nothing is mounted, the walk ends in the mount around it.
     let top = spot.mounts(mounts).last().map(|top| top.id);
     top.is_some_and(|top| mount::find(mounts, is_mapped).iter().any(|found| found.top().id == top))
 }
 
 /// Whether a mount shows files as somebody else's.
-pub fn is_mapped(mount: &Mounted) -> bool {
+pub fn is_mapped(mount: &Entry) -> bool {
     mount.attributes.split(',').any(|attribute| attribute == "idmapped")
 }
 

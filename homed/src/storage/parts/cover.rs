@@ -2,14 +2,14 @@
 //! it the process would wait in the kernel where no signal reaches it, and the machine could not sleep.
 
 use crate::job::{Context, Failure};
-use crate::sys::mount::{self, Attributes, Found, Mounted, Number, Unmount};
+use crate::sys::mount::{self, Attributes, Entry, Found, Number, Unmount};
 use std::path::Path;
 
 /// The source of a cover in the table of mounts.
 const COVER: &str = "homed-locked";
 
 /// Whether this mount is one.
-pub fn is_one(mount: &Mounted) -> bool {
+pub fn is_one(mount: &Entry) -> bool {
     mount.kind == "tmpfs" && mount.source == Path::new(COVER)
 }
 

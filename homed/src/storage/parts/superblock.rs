@@ -1,44 +1,11 @@
 //! Which file system is on a device, by its superblock: type, label, UUID, and whether it wants a
 //! check before it is mounted. btrfs, ext4 and xfs; nothing else is mounted.
 
-use std::fmt;
+pub use crate::sys::filesystem::Kind;
 use uuid::Uuid;
 
 /// How many bytes of the device [`probe`] wants to see.
 pub const BYTES: usize = 0x1_0000 + 0x1000;
-
-/// A file system kind a home may have inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// btrfs, the default.
-    Btrfs,
-    /// ext4.
-    Ext4,
-    /// xfs.
-    Xfs,
-}
-
-impl Kind {
-    /// The name the kernel and the record know it by.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Btrfs => "btrfs",
-            Self::Ext4 => "ext4",
-            Self::Xfs => "xfs",
-        }
-    }
-
-    /// Reads the name.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Btrfs, Self::Ext4, Self::Xfs].into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Whether a check is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::cover;
 use crate::job::{Context, Failure, Force, Steps, refuse};
 use crate::sys::bounded::Deadline;
 use crate::sys::holders;
-use crate::sys::mount::{self, Found, Mounted, Number, Unmount};
+use crate::sys::mount::{self, Entry, Found, Number, Unmount};
 use crate::sys::waiting::wait_until;
 use records::Refusal;
 use std::io::{self, ErrorKind};
@@ -66,7 +66,7 @@ fn one(found: &Found, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
     if !found.reachable {
         return hidden(&found.mount);
     }
-    let goes = |mount: &&Mounted| cover::is_one(mount) || mount.mounted_by().is_some_and(|by| by != 0);
+    let goes = |mount: &&Entry| cover::is_one(mount) || mount.mounted_by().is_some_and(|by| by != 0);
     let on_it = || found.over.iter().chain(&found.below);
     if let Some(stays) = on_it().find(|mount| !goes(mount)) {
         if force == Force::No {
@@ -74,17 +74,17 @@ fn one(found: &Found, force: Force, steps: &mut dyn Steps) -> Result<(), Failure
         }
         steps.warn(format!("What was mounted on the home was taken away: {stays}."));
     }
-    let lazily = |mount: &Mounted| {
+    let lazily = |mount: &Entry| {
         mount::unmount(&mount.target, Unmount::Lazy).during(format!("unmounting {}", mount.target.display()))
     };
     // A mount goes with all that is on it.
     found.over.iter().rev().try_for_each(lazily)?;
-    let of_ours = |child: &&Mounted| child.parent == found.mount.id;
+    let of_ours = |child: &&Entry| child.parent == found.mount.id;
     found.below.iter().rev().filter(of_ours).try_for_each(lazily)?;
     unmount(&found.mount, force)
 }
 
-fn unmount(mount: &Mounted, force: Force) -> Result<(), Failure> {
+fn unmount(mount: &Entry, force: Force) -> Result<(), Failure> {
     let target = &mount.target;
     let how = if force == Force::Yes { Unmount::Lazy } else { Unmount::Idle };
     let is_busy = |done: &io::Result<()>| done.as_ref().is_err_and(|e| e.kind() == ErrorKind::ResourceBusy);
@@ -104,7 +104,7 @@ fn unmount(mount: &Mounted, force: Force) -> Result<(), Failure> {
     }
 }
 
-fn in_the_way<T>(what: &Mounted) -> Result<T, Failure> {
+fn in_the_way<T>(what: &Entry) -> Result<T, Failure> {
     refuse(
         Refusal::HomeBusy,
         format!(
@@ -114,7 +114,7 @@ fn in_the_way<T>(what: &Mounted) -> Result<T, Failure> {
     )
 }
 
-fn hidden<T>(ours: &Mounted) -> Result<T, Failure> {
+fn hidden<T>(ours: &Entry) -> Result<T, Failure> {
     let target = &ours.target;
     let hides = mount::id_of(target).and_then(|id| {
         Ok(mount::table("self")?.into_iter().find(|mount| mount.id == id && mount.target != *target))

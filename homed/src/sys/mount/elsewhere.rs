@@ -4,7 +4,7 @@
 //! on the machine stays mounted there, and keeps its device open.
 
 use super::table::{directory, id};
-use super::{Found, Mounted, Number, Unmount, find, table, unmount};
+use super::{Entry, Found, Number, Unmount, find, table, unmount};
 use crate::sys::bounded::{Deadline, Late, Unfinished, within};
 use nix::sched::{CloneFlags, setns};
 use std::collections::BTreeMap;
@@ -59,12 +59,12 @@ impl Elsewhere {
     }
 
     /// Each mount of it there, with the directory that is mounted; `NotFound` for one that something lies over.
-    pub fn roots(&self) -> impl Iterator<Item = (&Mounted, io::Result<OwnedFd>)> {
+    pub fn roots(&self) -> impl Iterator<Item = (&Entry, io::Result<OwnedFd>)> {
         self.mounts.iter().map(|Found { mount, .. }| (mount, self.root_of(mount)))
     }
 
     /// Through the root of a process that is there. What its user has put in the way has another id.
-    fn root_of(&self, mount: &Mounted) -> io::Result<OwnedFd> {
+    fn root_of(&self, mount: &Entry) -> io::Result<OwnedFd> {
         let there = mount.target.strip_prefix("/").unwrap_or(&mount.target);
         let opened = directory(&Path::new(&format!("/proc/{}/root", self.process)).join(there))?;
         if id(&opened)? == mount.id { Ok(opened) } else { Err(io::ErrorKind::NotFound.into()) }

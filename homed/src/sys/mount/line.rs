@@ -1,12 +1,12 @@
 //! A line of the table of mounts.
 
-use super::Mounted;
+use super::Entry;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 /// proc_pid_mountinfo(5): `id parent major:minor root target attributes [optional…] - type source options`.
-pub(super) fn parse(line: &[u8]) -> Option<Mounted> {
+pub(super) fn parse(line: &[u8]) -> Option<Entry> {
     let mut fields = line.split(|b| *b == b' ');
     let text =
         |fields: &mut dyn Iterator<Item = &[u8]>| Some(String::from_utf8_lossy(fields.next()?).into_owned());
@@ -18,7 +18,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Mounted> {
     let kind = text(&mut fields)?;
     let source = unescaped(fields.next()?);
     let options = text(&mut fields).unwrap_or_default().trim_end().to_owned();
-    Some(Mounted { id, parent, root, target, attributes, device, kind, source, options })
+    Some(Entry { id, parent, root, target, attributes, device, kind, source, options })
 }
 
 /// Blanks and backslashes are written as `\ooo`.

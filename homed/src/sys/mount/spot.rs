@@ -3,7 +3,7 @@
 //! The walk may wait for the server of a file system. Where nobody may wait, the table of mounts alone gives the same
 //! answer, as long as no symlink is on the way.
 
-use super::table::{DEEPEST, Mounted, Number, find, id};
+use super::table::{DEEPEST, Entry, Number, find, id};
 use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -33,8 +33,8 @@ impl Spot {
     }
 
     /// Where a walk ends if no symlink is on the way: the table tells, and no file system is asked.
-    pub fn by_name(place: &Path, table: &[Mounted]) -> Option<Self> {
-        let is_root = |mount: &&Mounted| mount.target == Path::new("/");
+    pub fn by_name(place: &Path, table: &[Entry]) -> Option<Self> {
+        let is_root = |mount: &&Entry| mount.target == Path::new("/");
         let root = table
             .iter()
             .find(|mount| is_root(mount) && table.iter().all(|other| other.id != mount.parent))?;
@@ -52,26 +52,26 @@ impl Spot {
     }
 
     /// What is mounted there, each over the one before.
-    pub fn mounts<'t>(&self, table: &'t [Mounted]) -> Vec<&'t Mounted> {
+    pub fn mounts<'t>(&self, table: &'t [Entry]) -> Vec<&'t Entry> {
         // The root has nothing around it: it is mounted at the place itself.
         let at_root = table.iter().find(|mount| mount.id == self.around && mount.target == self.path);
         at_root.into_iter().chain(over(table, self.around, &self.path)).collect()
     }
 
     /// The id of the mount that a walk there ends in.
-    pub fn top(&self, table: &[Mounted]) -> u64 {
+    pub fn top(&self, table: &[Entry]) -> u64 {
         self.mounts(table).last().map_or(self.around, |top| top.id)
     }
 
     /// Whether the file system on this device is mounted there, whatever lies over it.
-    pub fn shows(&self, device: Number, table: &[Mounted]) -> bool {
+    pub fn shows(&self, device: Number, table: &[Entry]) -> bool {
         let top = self.top(table);
         find(table, |mount| mount.is_of(device)).iter().any(|found| found.top().id == top)
     }
 }
 
 /// What lies over a mount at one place, each over the one before.
-pub(super) fn over<'t>(table: &'t [Mounted], mount: u64, place: &Path) -> Vec<&'t Mounted> {
+pub(super) fn over<'t>(table: &'t [Entry], mount: u64, place: &Path) -> Vec<&'t Entry> {
     let (mut stack, mut top) = (Vec::new(), mount);
     while let Some(next) = table.iter().find(|next| next.parent == top && next.target == place) {
         if next.id == top || stack.len() == DEEPEST {
@@ -94,7 +94,7 @@ mod tests {
 
     const HOME: &str = "36 35 254:0 /alice /home/a\\040b rw,nosuid shared:1 - ext4 /dev/mapper/home-alice rw";
 
-    fn lines(lines: &[&str]) -> Vec<Mounted> {
+    fn lines(lines: &[&str]) -> Vec<Entry> {
         lines.iter().map(|line| parse(line.as_bytes()).expect("a mount")).collect()
     }
 

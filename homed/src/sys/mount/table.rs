@@ -45,7 +45,7 @@ impl Number {
 
 /// A line of the table of mounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mounted {
+pub struct Entry {
     /// The mount's id, of which there is one at a time on the whole machine.
     pub id: u64,
     /// The id of the mount that it is on.
@@ -66,7 +66,7 @@ pub struct Mounted {
     pub options: String,
 }
 
-impl Mounted {
+impl Entry {
     /// Whether it is of the file system on this device. The kernel tells its number; only where that is of no device (btrfs)
     /// the source counts, which is the name that the device had once.
     pub fn is_of(&self, device: Number) -> bool {
@@ -99,7 +99,7 @@ impl Mounted {
 }
 
 /// "fuse.sshfs at /home/alice/far".
-impl std::fmt::Display for Mounted {
+impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} at {}", self.kind, self.target.display())
     }
@@ -109,18 +109,18 @@ impl std::fmt::Display for Mounted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The mount.
-    pub mount: Mounted,
+    pub mount: Entry,
     /// What lies over all of it, at the same place; the topmost comes last.
-    pub over: Vec<Mounted>,
+    pub over: Vec<Entry>,
     /// What is mounted below it, or below what lies over it; what is deeper comes later.
-    pub below: Vec<Mounted>,
+    pub below: Vec<Entry>,
     /// Whether a walk to its place ends here, or in what lies over it. Not so where something lies over a folder above.
     pub reachable: bool,
 }
 
 impl Found {
     /// What a walk to its place ends in, as long as it is reachable.
-    pub fn top(&self) -> &Mounted {
+    pub fn top(&self) -> &Entry {
         self.over.last().unwrap_or(&self.mount)
     }
 
@@ -152,18 +152,18 @@ impl Found {
 pub(super) const DEEPEST: usize = 64;
 
 /// The mounts of a process's namespace (`self`, or a process id), in order.
-pub fn table(process: &str) -> io::Result<Vec<Mounted>> {
+pub fn table(process: &str) -> io::Result<Vec<Entry>> {
     let text = procfs::read(format!("/proc/{process}/mountinfo"))?;
     Ok(text.split(|b| *b == b'\n').filter_map(parse).collect())
 }
 
 /// The topmost mount at exactly this place, if any.
-pub fn at(place: &Path) -> io::Result<Option<Mounted>> {
+pub fn at(place: &Path) -> io::Result<Option<Entry>> {
     at_in(&table("self")?, place)
 }
 
 /// The same by this process's table, as it was read a moment ago.
-pub fn at_in(table: &[Mounted], place: &Path) -> io::Result<Option<Mounted>> {
+pub fn at_in(table: &[Entry], place: &Path) -> io::Result<Option<Entry>> {
     let missing =
         |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     let spot = match Spot::of(place) {
@@ -179,7 +179,7 @@ pub fn of_device(device: Number) -> io::Result<Vec<Found>> {
 }
 
 /// The same by this process's table, as it was read a moment ago.
-pub fn of_device_in(table: &[Mounted], device: Number) -> Vec<Found> {
+pub fn of_device_in(table: &[Entry], device: Number) -> Vec<Found> {
     let mut found = find(table, |mount| mount.is_of(device));
     for one in &mut found {
         let top = one.top().id;
@@ -199,12 +199,12 @@ pub fn ours_at(place: &Path, device: Number) -> io::Result<Option<Found>> {
 }
 
 /// The mounts of a table that are looked for, with what is on them; whether they are reachable is not known.
-pub fn find(table: &[Mounted], ours: impl Fn(&Mounted) -> bool) -> Vec<Found> {
+pub fn find(table: &[Entry], ours: impl Fn(&Entry) -> bool) -> Vec<Found> {
     table.iter().filter(|mount| ours(mount)).map(|mount| with_what_is_on_it(table, mount)).collect()
 }
 
-fn with_what_is_on_it(table: &[Mounted], mount: &Mounted) -> Found {
-    let over: Vec<Mounted> = over(table, mount.id, &mount.target).into_iter().cloned().collect();
+fn with_what_is_on_it(table: &[Entry], mount: &Entry) -> Found {
+    let over: Vec<Entry> = over(table, mount.id, &mount.target).into_iter().cloned().collect();
     let stack: BTreeSet<u64> = over.iter().map(|mount| mount.id).chain([mount.id]).collect();
     let (mut known, mut below) = (stack.clone(), Vec::new());
     loop {
@@ -226,7 +226,7 @@ pub fn id_of(path: &Path) -> io::Result<u64> {
     top_at(path, &table("self")?)
 }
 
-fn top_at(path: &Path, table: &[Mounted]) -> io::Result<u64> {
+fn top_at(path: &Path, table: &[Entry]) -> io::Result<u64> {
     Ok(Spot::of(path)?.top(table))
 }
 
@@ -249,7 +249,7 @@ mod tests {
 
     const HOME: &str = "36 35 254:0 /alice /home/a\\040b rw,nosuid shared:1 - ext4 /dev/mapper/home-alice rw";
 
-    fn lines(lines: &[&str]) -> Vec<Mounted> {
+    fn lines(lines: &[&str]) -> Vec<Entry> {
         lines.iter().map(|line| parse(line.as_bytes()).expect("a mount")).collect()
     }
 
@@ -276,7 +276,7 @@ mod tests {
             "44 35 0:54 / /home/other rw - tmpfs other rw",
         ]);
         let found = find(&table, |mount| mount.kind == "ext4" && mount.id == 36);
-        let ids = |mounts: &[Mounted]| mounts.iter().map(|mount| mount.id).collect::<Vec<_>>();
+        let ids = |mounts: &[Entry]| mounts.iter().map(|mount| mount.id).collect::<Vec<_>>();
         assert_eq!(found.len(), 1);
         assert_eq!((ids(&found[0].over), ids(&found[0].below)), (vec![41, 42], vec![40, 43]));
         assert_eq!(found[0].top().id, 42);

@@ -175,14 +175,7 @@ fn copies(facts: &Facts) -> Vec<Finding> {
         }
         Some(Copy::Trusted(_)) | None => {}
     }
-    let reached = facts.seen == Seen::Open
-        || facts.examined.inside.as_ref().and_then(Looked::seen).is_some_and(|inside| {
-            !matches!(
-                inside.file_system,
-                FileSystem::Unknown | FileSystem::OfAnother | FileSystem::NotMounted(_) | FileSystem::NoHome
-            )
-        });
-    match facts.home.as_ref().filter(|_| reached) {
+    match facts.home.as_ref().filter(|_| was_reached(facts)) {
         Some(Copy::Unreadable(why)) => all.push(Finding::with(Kind::HomeRecordUnreadable, why)),
         Some(Copy::Untrusted) => all.push(Finding::plain(Kind::HomeRecordUntrusted)),
         Some(Copy::Trusted(date)) if is_older(Some(*date)) => all.push(Finding::plain(Kind::HomeRecordOlder)),
@@ -200,6 +193,18 @@ fn copies(facts: &Facts) -> Vec<Finding> {
         ));
     }
     all
+}
+
+/// Whether the home itself was looked into.
+fn was_reached(facts: &Facts) -> bool {
+    let unknown = |file_system: &FileSystem| {
+        matches!(
+            file_system,
+            FileSystem::Unknown | FileSystem::OfAnother | FileSystem::NotMounted(_) | FileSystem::NoHome
+        )
+    };
+    let seen = facts.examined.inside.as_ref().and_then(Looked::seen);
+    facts.seen == Seen::Open || seen.is_some_and(|inside| !unknown(&inside.file_system))
 }
 
 fn file_system(facts: &Facts) -> Option<Finding> {

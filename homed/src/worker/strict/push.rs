@@ -4,7 +4,7 @@ use crate::job::{Context, Failure};
 use crate::storage::swap::Space;
 use crate::sys::bounded::{Deadline, Late, within};
 use crate::sys::holders;
-use crate::sys::pageout::{self, Account, Held};
+use crate::sys::pageout::{self, Account, Footprint};
 use crate::sys::slice::Slice;
 use std::fs::File;
 use std::io;
@@ -22,13 +22,15 @@ const PIECE: u64 = 4 << 20;
 
 /// What the user's processes hold: those of the slice, whoever they are charged to, and others that run as the user. By the
 /// account of the slice, and what that does not tell, by process.
-pub fn held(uid: u32) -> io::Result<Held> {
+pub fn held(uid: u32) -> io::Result<Footprint> {
     let mut all = sum(&others(uid))?;
     let Some(slice) = Slice::of(uid) else { return Ok(all) };
     match pageout::of_group(slice.folder())? {
-        Some(Account { bytes, locked, swapped: Some(swapped) }) => all += Held { bytes, locked, swapped },
+        Some(Account { bytes, locked, swapped: Some(swapped) }) => {
+            all += Footprint { bytes, locked, swapped }
+        }
         Some(Account { bytes, locked, swapped: None }) => {
-            all += Held { bytes, locked, swapped: sum(&inside(&slice))?.swapped };
+            all += Footprint { bytes, locked, swapped: sum(&inside(&slice))?.swapped };
         }
         None => all += sum(&inside(&slice))?,
     }
@@ -53,8 +55,8 @@ fn accounted(uid: u32) -> Option<Slice> {
     Slice::of(uid).filter(|slice| matches!(pageout::of_group(slice.folder()), Ok(Some(_))))
 }
 
-fn sum(pids: &[u32]) -> io::Result<Held> {
-    let mut all = Held::default();
+fn sum(pids: &[u32]) -> io::Result<Footprint> {
+    let mut all = Footprint::default();
     for pid in pids {
         all += pageout::of_process(*pid)?.unwrap_or_default();
     }

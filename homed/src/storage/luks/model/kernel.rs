@@ -290,7 +290,14 @@ impl Kernel {
             }
             kernel = opened.kernel;
         }
-        kernel.unpin();
+        kernel.left_alone_it_ends_well()
+    }
+
+    /// The same, of a home that nobody else has anything of any more.
+    fn left_alone_it_ends_well(mut self) -> Result<(), String> {
+        let act = |kernel: &Self, verb| kernel.act(Act { verb, cut: None });
+        self.unpin();
+        let mut kernel = self;
         kernel.attached = false;
         if kernel.is_sealed() && kernel.mounted {
             let opened = act(&kernel, Verb::Unlock)?;
@@ -314,7 +321,7 @@ impl Kernel {
             return Err("it cannot be opened again".into());
         }
         let closed = act(&opened.kernel, Verb::Deactivate)?.kernel;
-        if closed != Self::closed(self.writes_at_thaw, self.keyrings) {
+        if closed != Self::closed(kernel.writes_at_thaw, kernel.keyrings) {
             return Err(format!("opened and closed, it leaves something: {closed:?}"));
         }
         Ok(())

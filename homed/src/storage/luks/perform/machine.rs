@@ -11,7 +11,7 @@ use crate::storage::luks::spec::Spec;
 use crate::storage::parts::{barrier, cover, mapped};
 use crate::sys::bounded::{Deadline, Late};
 use crate::sys::devmapper;
-use crate::sys::mount::{self, Elsewhere, Found, Mounted, Number};
+use crate::sys::mount::{self, Elsewhere, Entry, Found, Number};
 use records::Secret;
 use std::fs::File;
 use std::io;
@@ -116,12 +116,12 @@ impl<'a, 'm> Machine<'a, 'm> {
     }
 
     /// One of its mounts, to be asked for options, as it was at the last look.
-    fn mounted(&self) -> Option<Mounted> {
+    fn mounted(&self) -> Option<Entry> {
         let there = self.elsewhere().flat_map(|found| &found.mounts);
         self.here.iter().chain(there).next().map(|found| found.mount.clone())
     }
 
-    fn mounts(&self, table: &[Mounted]) -> Result<Mounts, Failure> {
+    fn mounts(&self, table: &[Entry]) -> Result<Mounts, Failure> {
         let is_covered = |found: &&Found| cover::is_one(found.top());
         let of_here = || self.here.iter().filter(|found| found.reachable);
         let of_others = || self.elsewhere().flat_map(|there| &there.mounts);
@@ -191,7 +191,7 @@ impl Locks for Machine<'_, '_> {
         let table = mount::table("self").during("reading the table of mounts")?;
         self.here = number.map(|number| mount::of_device_in(&table, number)).unwrap_or_default();
         let mounted = self.mounted();
-        let read_only = mounted.as_ref().is_some_and(Mounted::has_read_only_file_system);
+        let read_only = mounted.as_ref().is_some_and(Entry::has_read_only_file_system);
         Ok(Situation {
             home,
             others: others.iter().map(device).collect(),
@@ -261,7 +261,7 @@ impl Locks for Machine<'_, '_> {
     }
 }
 
-fn barriers(mounted: &Mounted, spec: &Spec) -> Barriers {
+fn barriers(mounted: &Entry, spec: &Spec) -> Barriers {
     match barrier::asking(mounted, &spec.extra) {
         barrier::Asking::Never => Barriers::Never,
         barrier::Asking::Yes => Barriers::Asked,

@@ -124,7 +124,7 @@ impl Layers<'_> {
         let disk = self.image.metadata().during("looking at the image")?;
         let free = file::space(self.image).during("asking for free space")?.free;
         Ok(Facts {
-            kind: kind_of(kind),
+            kind,
             size: disk.len(),
             table: place.table.map(|found| found.0),
             start: place.offset,
@@ -195,14 +195,6 @@ impl Layers<'_> {
             None => Ok(()),
         };
         grown.and_then(|()| durable::sync_file_system(&self.directory)).during("growing the file system")
-    }
-}
-
-fn kind_of(kind: filesystem::Kind) -> Kind {
-    match kind {
-        filesystem::Kind::Btrfs => Kind::Btrfs,
-        filesystem::Kind::Ext4 => Kind::Ext4,
-        filesystem::Kind::Xfs => Kind::Xfs,
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Table {
 
 /// Whether this process has it open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Held {
+pub enum OpenHere {
     /// It has.
     Yes,
     /// It has not.
@@ -46,7 +46,7 @@ pub struct Device {
     /// Its table.
     pub table: Table,
     /// Whether it is open here.
-    pub held: Held,
+    pub held: OpenHere,
     /// Whether it goes by itself.
     pub goes: Goes,
 }
@@ -73,11 +73,11 @@ pub fn next(device: Option<Device>) -> Option<Step> {
     let Some(device) = device else { return Some(Step::Create) };
     match (device.table, device.held, device.goes) {
         (Table::None, _, _) => Some(Step::Blank),
-        (_, Held::No, _) => Some(Step::Hold),
-        (_, Held::Yes, Goes::NotByItself) => Some(Step::Mark),
-        (Table::Blank, Held::Yes, Goes::WithItsUser) => Some(Step::GiveKey),
-        (Table::Keyed, Held::Yes, Goes::WithItsUser) => Some(Step::Start),
-        (Table::Started, Held::Yes, Goes::WithItsUser) => None,
+        (_, OpenHere::No, _) => Some(Step::Hold),
+        (_, OpenHere::Yes, Goes::NotByItself) => Some(Step::Mark),
+        (Table::Blank, OpenHere::Yes, Goes::WithItsUser) => Some(Step::GiveKey),
+        (Table::Keyed, OpenHere::Yes, Goes::WithItsUser) => Some(Step::Start),
+        (Table::Started, OpenHere::Yes, Goes::WithItsUser) => None,
     }
 }
 
@@ -86,14 +86,14 @@ pub fn after(device: Option<Device>, step: Step) -> Option<Device> {
     let Some(device) = device else {
         return (step == Step::Create).then_some(Device {
             table: Table::None,
-            held: Held::No,
+            held: OpenHere::No,
             goes: Goes::NotByItself,
         });
     };
     Some(match step {
         Step::Create => device,
         Step::Blank => Device { table: Table::Blank, ..device },
-        Step::Hold => Device { held: Held::Yes, ..device },
+        Step::Hold => Device { held: OpenHere::Yes, ..device },
         Step::Mark => Device { goes: Goes::WithItsUser, ..device },
         Step::GiveKey => Device { table: Table::Keyed, ..device },
         Step::Start => Device { table: Table::Started, ..device },
@@ -114,7 +114,7 @@ mod tests {
             (None, _) | (Some(_), Step::Create) => Err(()),
             (Some(device), Step::Hold) if device.table == Table::None => Err(()),
             // What nobody has open is removed at once.
-            (Some(device), Step::Mark) if device.held == Held::No => Ok(None),
+            (Some(device), Step::Mark) if device.held == OpenHere::No => Ok(None),
             (Some(device), Step::Start) if device.table == Table::None => Err(()),
             (Some(_), _) => done,
         }
@@ -123,8 +123,8 @@ mod tests {
     /// What stands when the process is gone.
     fn killed(device: Option<Device>) -> Option<Device> {
         let device = device?;
-        let gone = device.goes == Goes::WithItsUser && device.held == Held::Yes;
-        (!gone).then_some(Device { held: Held::No, ..device })
+        let gone = device.goes == Goes::WithItsUser && device.held == OpenHere::Yes;
+        (!gone).then_some(Device { held: OpenHere::No, ..device })
     }
 
     /// The first state in which a process that is killed leaves a key; an error of the kernel ends the order.

@@ -113,17 +113,8 @@ impl Run {
                 self.by_hand(verb);
                 true
             }
-            Verb::SecondDevice => {
-                if self.kernel.others.is_empty() {
-                    self.kernel.others.push(RUNNING);
-                }
-                true
-            }
-            Verb::KilledResize => {
-                let open = |home: &&mut Device| **home == RUNNING;
-                if let Some(home) = self.kernel.home.as_mut().filter(open) {
-                    home.second_table = true;
-                }
+            Verb::SecondDevice | Verb::KilledResize => {
+                self.beside(verb);
                 true
             }
             Verb::OpenThere | Verb::CloseThere | Verb::CutOffThere | Verb::RepairClosedThere => {
@@ -135,6 +126,17 @@ impl Run {
                 true
             }
             Verb::PowerCut => self.power_cut(),
+        }
+    }
+
+    /// What killed workers leave beside what they worked on.
+    fn beside(&mut self, verb: Verb) {
+        if verb == Verb::SecondDevice && self.kernel.others.is_empty() {
+            self.kernel.others.push(RUNNING);
+        }
+        let open = |home: &&mut Device| **home == RUNNING && verb == Verb::KilledResize;
+        if let Some(home) = self.kernel.home.as_mut().filter(open) {
+            home.second_table = true;
         }
     }
 

@@ -4,7 +4,7 @@ use crate::job::{Context, Failure, refuse};
 use crate::storage::parts::mapped::{Mapped, node};
 use crate::sys::devmapper::{self, Device};
 use crate::sys::filesystem::{self, Kind};
-use crate::sys::mount::{self, Attributes, Mounted, Number, Setting};
+use crate::sys::mount::{self, Attributes, Entry, Number, Setting};
 use crate::sys::{durable, loopdev};
 use records::Refusal;
 use std::io::{self, ErrorKind};
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// The file system on a device that this machine's tree does not show: as another mount namespace has it mounted, or as the
 /// kernel has it running where no table of mounts shows it (unmounted lazily, or held by a descriptor alone). `None`: none.
-pub fn running(device: &Device) -> Result<Option<Mounted>, Failure> {
+pub fn running(device: &Device) -> Result<Option<Entry>, Failure> {
     let found = mount::elsewhere(device.number).during("looking into other mount namespaces")?;
     let mut mounts = found.into_iter().flat_map(|one| one.mounts).map(|found| found.mount);
     match mounts.next() {
@@ -23,13 +23,13 @@ pub fn running(device: &Device) -> Result<Option<Mounted>, Failure> {
 }
 
 /// What no table of mounts shows.
-fn unseen(device: &Device) -> io::Result<Option<Mounted>> {
+fn unseen(device: &Device) -> io::Result<Option<Entry>> {
     let Some(kind) = filesystem::running_on(device.number)? else { return Ok(None) };
     let options = match kind {
         Kind::Ext4 => filesystem::options_of_ext4(device.number)?,
         Kind::Btrfs | Kind::Xfs => String::new(),
     };
-    Ok(Some(Mounted {
+    Ok(Some(Entry {
         id: 0,
         parent: 0,
         root: "/".into(),
@@ -51,7 +51,7 @@ fn number_shown(kind: Kind, Number { major, minor }: Number) -> String {
 }
 
 /// A second mount of the same file system, which is nowhere in the tree.
-pub fn open_root(device: &Device, mounted: &Mounted) -> Result<OwnedFd, Failure> {
+pub fn open_root(device: &Device, mounted: &Entry) -> Result<OwnedFd, Failure> {
     let mapped = Mapped::adopt(&device.name)?;
     let open = |settings: &[Setting]| {
         let mount = mount::open_file_system(&mounted.kind, mapped.path(), settings, Attributes::HARMLESS)?;

@@ -6,7 +6,7 @@ use crate::storage::{Healed, Then};
 
 /// What is to become of a change that was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum Ending {
     Finish,
     TakeBack,
     /// It does nothing any more.
@@ -34,10 +34,10 @@ pub fn outcome(situation: &Situation, proof: &Proof) -> Healed {
     let told = situation.marks.iter().map(|standing| match &standing.mark {
         None => Healed::Unmarked,
         Some(mark) => match verdict(situation, proof, mark) {
-            Verdict::Finish => Healed::Finished,
-            Verdict::TakeBack => Healed::TakenBack,
-            Verdict::Void => Healed::Nothing,
-            Verdict::Wait => Healed::Waiting,
+            Ending::Finish => Healed::Finished,
+            Ending::TakeBack => Healed::TakenBack,
+            Ending::Void => Healed::Nothing,
+            Ending::Wait => Healed::Waiting,
         },
     });
     told.into_iter().find(|healed| *healed != Healed::Nothing).unwrap_or(Healed::Nothing)
@@ -60,24 +60,24 @@ fn ended(situation: &Situation, proof: &Proof, mark: &Mark, token: u32) -> Optio
     let forget = |replaced: Then| (proof.then != replaced).then_some(Step::Forget { token });
     match verdict(situation, proof, mark) {
         // The record has to be the one that the new slots are for, wherever the home is carried.
-        Verdict::Finish if situation.header != Header::Wanted => Some(Step::Record),
-        Verdict::Finish => destroy(situation.old_of(mark)).or(forget(Then::Change)),
-        Verdict::TakeBack => destroy(situation.new_of(mark)).or(forget(Then::Change)),
-        Verdict::Void if situation.header == Header::Unreadable => Some(Step::Forget { token }),
-        Verdict::Void => forget(Then::Change),
-        Verdict::Wait => None,
+        Ending::Finish if situation.header != Header::Wanted => Some(Step::Record),
+        Ending::Finish => destroy(situation.old_of(mark)).or(forget(Then::Change)),
+        Ending::TakeBack => destroy(situation.new_of(mark)).or(forget(Then::Change)),
+        Ending::Void if situation.header == Header::Unreadable => Some(Step::Forget { token }),
+        Ending::Void => forget(Then::Change),
+        Ending::Wait => None,
     }
 }
 
-fn verdict(situation: &Situation, proof: &Proof, mark: &Mark) -> Verdict {
+fn verdict(situation: &Situation, proof: &Proof, mark: &Mark) -> Ending {
     let (old, new) = (situation.old_of(mark), situation.new_of(mark));
     let shows = |slots: &[u32]| proof.key == Key::OfRecord && slots.contains(&proof.opened);
     // Old slots go before a change is confirmed, so it was not.
     if shows(&old) && has(Mend::OpenedStays) {
-        return Verdict::TakeBack;
+        return Ending::TakeBack;
     }
     if shows(&new) && !has(Mend::NewIsNoProof) {
-        return Verdict::Finish;
+        return Ending::Finish;
     }
     let is_of = |digest: &Digest| *digest == proof.force;
     let before = mark.before.as_ref().is_some_and(is_of);
@@ -88,11 +88,11 @@ fn verdict(situation: &Situation, proof: &Proof, mark: &Mark) -> Verdict {
     // Old slots go last. With them gone it takes the header's own record to say that the change was not made.
     let unmade = !old.is_empty() || mark.old.is_empty() || situation.header != Header::Unreadable;
     match (after, before) {
-        (true, false) if old.is_empty() => Verdict::Void,
-        (true, false) if (whole || shows(&new)) && !stray(&old) => Verdict::Finish,
+        (true, false) if old.is_empty() => Ending::Void,
+        (true, false) if (whole || shows(&new)) && !stray(&old) => Ending::Finish,
         // A key may be new as a slot, and be the record's before and after.
-        (false, true) if unmade && !stray(&new) => Verdict::TakeBack,
-        _ if old.is_empty() => Verdict::Void,
-        _ => Verdict::Wait,
+        (false, true) if unmade && !stray(&new) => Ending::TakeBack,
+        _ if old.is_empty() => Ending::Void,
+        _ => Ending::Wait,
     }
 }
