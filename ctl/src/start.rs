@@ -73,7 +73,7 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
     let verb = find(name, arguments)?;
     check_options(&line, verb)?;
     let asked = hint::Asked { verb: verb.name, what: arguments.first().copied().unwrap_or_default() };
-    run(verb, arguments, (settings, draft, now_usec), environment)
+    run(verb, Given { arguments, settings, draft, now_usec }, environment)
         .map_err(|failure| Failure::Other(hint::explain(&failure, asked)))
 }
 
@@ -112,13 +112,17 @@ fn find(name: &str, arguments: &[&str]) -> Result<&'static Verb, Failure> {
     Ok(verb)
 }
 
-fn run(
-    verb: &Verb,
-    arguments: &[&str],
-    asked: (Settings, Draft, u64),
-    environment: Environment,
-) -> Result<u8, Failure> {
-    let (settings, draft, now_usec) = asked;
+/// What was typed behind the verb, and when.
+struct Given<'a> {
+    arguments: &'a [&'a str],
+    settings: Settings,
+    draft: Draft,
+    /// µs since 1970.
+    now_usec: u64,
+}
+
+fn run(verb: &Verb, given: Given<'_>, environment: Environment) -> Result<u8, Failure> {
+    let Given { arguments, settings, draft, now_usec } = given;
     let (interaction, questions) = match settings.no_questions {
         true => (Interaction::Forbidden, Questions::Forbidden),
         false => (Interaction::Allowed, Questions::Allowed),
@@ -204,21 +208,11 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         Tool::NoAskPassword => settings.no_questions = true,
         Tool::Identity => settings.identity = unless_empty(value),
         Tool::Json => {
-            settings.json = match value {
-                "pretty" => Json::Pretty,
-                "short" => Json::Short,
-                "off" => Json::Off,
-                _ => return Err(wrong("it must be pretty, short or off")),
-            }
+            settings.json = json(value).ok_or_else(|| wrong("it must be pretty, short or off"))?;
         }
         Tool::JsonAuto => settings.json = auto,
         Tool::ExportFormat => {
-            settings.export = match value {
-                "full" => Export::Full,
-                "stripped" => Export::Stripped,
-                "minimal" => Export::Minimal,
-                _ => return Err(wrong("it must be full, stripped or minimal")),
-            }
+            settings.export = export(value).ok_or_else(|| wrong("it must be full, stripped or minimal"))?;
         }
         Tool::Export => {
             settings.export =
@@ -247,6 +241,24 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         Tool::RecoveryKeyFile => settings.recovery_key_file = unless_empty(value),
     }
     Ok(())
+}
+
+fn json(value: &str) -> Option<Json> {
+    match value {
+        "pretty" => Some(Json::Pretty),
+        "short" => Some(Json::Short),
+        "off" => Some(Json::Off),
+        _ => None,
+    }
+}
+
+fn export(value: &str) -> Option<Export> {
+    match value {
+        "full" => Some(Export::Full),
+        "stripped" => Some(Export::Stripped),
+        "minimal" => Some(Export::Minimal),
+        _ => None,
+    }
 }
 
 fn unless_empty(value: &str) -> Option<String> {

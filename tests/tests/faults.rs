@@ -44,10 +44,17 @@ const STEPS: &[&str] = &[
     "trim",
 ];
 
+/// What is typed.
+struct Typed<'a> {
+    words: &'a str,
+    password: &'a str,
+    new: &'a str,
+}
+
 /// Runs `homectl` with a worker killed at each step in turn; `after` says what must hold then. How many steps hit.
 fn at_every_step(
     machine: &Ours,
-    (words, password, new): (&str, &str, &str),
+    Typed { words, password, new }: Typed<'_>,
     mut after: impl FnMut(&str, bool) -> Result<()>,
 ) -> Result<usize> {
     let mut hit = 0;
@@ -66,20 +73,21 @@ fn at_every_step(
 fn a_worker_killed_while_it_creates_leaves_all_or_nothing() -> Result<()> {
     let machine = Ours::small()?;
     let words = format!("create alice {CHEAP}");
-    let hit = at_every_step(&machine, (&words, "", "correcthorse"), |step, done| {
-        machine.nothing_open("alice")?;
-        let there = machine.state("alice")? != "none";
-        ensure!(there || !done, "done, and there is no home");
-        if there {
-            machine.done("activate alice", "correcthorse", "")?;
-            machine.done("deactivate alice", "", "")?;
-            machine.done("remove alice", "", "")?;
-        }
-        let left = machine.check("ls -A /home; ls /var/lib/systemd/home | grep -v local || :")?;
-        // What a killed worker could not delete is collected when the next home is made.
-        ensure!(left.lines().all(|name| name.starts_with(".#")), "left at {step}: {left}");
-        Ok(())
-    })?;
+    let hit =
+        at_every_step(&machine, Typed { words: &words, password: "", new: "correcthorse" }, |step, done| {
+            machine.nothing_open("alice")?;
+            let there = machine.state("alice")? != "none";
+            ensure!(there || !done, "done, and there is no home");
+            if there {
+                machine.done("activate alice", "correcthorse", "")?;
+                machine.done("deactivate alice", "", "")?;
+                machine.done("remove alice", "", "")?;
+            }
+            let left = machine.check("ls -A /home; ls /var/lib/systemd/home | grep -v local || :")?;
+            // What a killed worker could not delete is collected when the next home is made.
+            ensure!(left.lines().all(|name| name.starts_with(".#")), "left at {step}: {left}");
+            Ok(())
+        })?;
     assert!(hit >= 8, "only {hit} steps were hit");
     machine.create("alice", "correcthorse")?;
     assert_eq!(machine.check("ls -A /home")?, "alice.home\n");
@@ -93,28 +101,33 @@ fn a_worker_killed_while_it_opens_or_closes_loses_nothing() -> Result<()> {
     machine.done("activate alice", "correcthorse", "")?;
     machine.command("echo kept > ~/file; sync ~/file").user("alice").check()?;
     machine.done("deactivate alice", "", "")?;
-    let hit = at_every_step(&machine, ("activate alice", "correcthorse", ""), |_, done| {
-        if !done && machine.state("alice")? != "active" {
+    let hit = at_every_step(
+        &machine,
+        Typed { words: "activate alice", password: "correcthorse", new: "" },
+        |_, done| {
+            if !done && machine.state("alice")? != "active" {
+                machine.nothing_open("alice")?;
+                machine.check(UNMARKED)?;
+                machine.done("activate alice", "correcthorse", "")?;
+            }
+            ensure!(machine.command("cat ~/file").user("alice").check()? == "kept\n", "the file has changed");
+            machine.done("deactivate alice", "", "")?;
+            machine.nothing_open("alice")
+        },
+    )?;
+    assert!(hit >= 5, "only {hit} steps of activate were hit");
+    let hit =
+        at_every_step(&machine, Typed { words: "deactivate alice", password: "", new: "" }, |_, done| {
+            if !done {
+                // What was interrupted is open, or not marked as closed; the daemon itself tries again meanwhile.
+                machine.homectl("deactivate alice", "", "")?;
+            }
             machine.nothing_open("alice")?;
             machine.check(UNMARKED)?;
             machine.done("activate alice", "correcthorse", "")?;
-        }
-        ensure!(machine.command("cat ~/file").user("alice").check()? == "kept\n", "the file has changed");
-        machine.done("deactivate alice", "", "")?;
-        machine.nothing_open("alice")
-    })?;
-    assert!(hit >= 5, "only {hit} steps of activate were hit");
-    let hit = at_every_step(&machine, ("deactivate alice", "", ""), |_, done| {
-        if !done {
-            // What was interrupted is open, or not marked as closed; the daemon itself tries again meanwhile.
-            machine.homectl("deactivate alice", "", "")?;
-        }
-        machine.nothing_open("alice")?;
-        machine.check(UNMARKED)?;
-        machine.done("activate alice", "correcthorse", "")?;
-        ensure!(machine.command("cat ~/file").user("alice").check()? == "kept\n", "the file has changed");
-        Ok(())
-    })?;
+            ensure!(machine.command("cat ~/file").user("alice").check()? == "kept\n", "the file has changed");
+            Ok(())
+        })?;
     assert!(hit >= 2, "only {hit} steps of deactivate were hit");
     Ok(())
 }

@@ -24,25 +24,27 @@ fn none(wrong: Vec<String>) {
 
 #[test]
 fn arrows_point_down() {
-    none(tree::sources().iter().flat_map(|source| rooms::check(table::ROOMS, source)).collect());
+    none(tree::sources().iter().flat_map(|source| rooms::check(&table::ROOMS, source)).collect());
 }
 
 #[test]
 fn no_two_rooms_use_each_other() {
-    none(rooms::circles(table::ROOMS));
+    none(rooms::circles(&table::ROOMS));
 }
 
 #[test]
 fn a_package_depends_on_what_its_rooms_may_use() {
     let manifests = tree::manifests();
-    none(manifests.iter().flat_map(|(path, text)| rooms::check_manifest(table::ROOMS, path, text)).collect());
+    none(
+        manifests.iter().flat_map(|(path, text)| rooms::check_manifest(&table::ROOMS, path, text)).collect(),
+    );
 }
 
 #[test]
 fn every_room_of_the_table_has_files() {
     let sources = tree::sources();
     let inhabited =
-        |at: &str| sources.iter().any(|s| rooms::room(table::ROOMS, &s.path).is_some_and(|r| r.at == at));
+        |at: &str| sources.iter().any(|s| rooms::room(&table::ROOMS, &s.path).is_some_and(|r| r.at == at));
     let empty = table::ROOMS.iter().filter(|room| !inhabited(room.at));
     none(empty.map(|room| format!("{}: no file lies there", room.at)).collect());
     let unknown = places::PURE.iter().filter(|name| table::ROOMS.iter().all(|room| room.name != **name));
@@ -52,7 +54,7 @@ fn every_room_of_the_table_has_files() {
 #[test]
 fn the_core_is_pure() {
     let is_pure =
-        |path| rooms::room(table::ROOMS, path).is_some_and(|room| places::PURE.contains(&room.name));
+        |path| rooms::room(&table::ROOMS, path).is_some_and(|room| places::PURE.contains(&room.name));
     let core = tree::sources().iter().filter(|source| is_pure(&source.path));
     none(core.flat_map(purity::check).collect());
 }
@@ -99,4 +101,10 @@ fn files_and_functions_are_short_and_files_well_named() {
     let sources = tree::sources();
     none(sources.iter().flat_map(size::check).collect());
     none(sources.iter().filter_map(|source| size::check_name(&source.path)).collect());
+    println!("{}", size::medians(sources));
+}
+
+#[test]
+fn arguments_that_belong_together_have_names() {
+    none(tree::sources().iter().flat_map(size::check_arguments).collect());
 }

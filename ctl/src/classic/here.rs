@@ -115,12 +115,7 @@ impl Here<'_> {
             }
             Step::PutFolderAway => {
                 refuse_mounted(&note, self.user)?;
-                if note.mode.is_none() {
-                    let facts = note.folder.symlink_metadata().map_err(say("looking at the folder"))?;
-                    note.mode = Some(facts.mode() & 0o7777);
-                    self.notes.write(&note).map_err(say("noting the mode of the folder"))?;
-                }
-                set_mode(&note.folder, 0o700).map_err(say("shutting the folder"))?;
+                self.shut_folder(&mut note)?;
                 moved(&note.folder, &note.away).map_err(say("putting the folder of the account away"))
             }
             Step::PutFolderBack => {
@@ -131,12 +126,7 @@ impl Here<'_> {
                 refuse_mounted(&note, self.user)?;
                 self.daemon.order("UnregisterHome", Order::Text(self.user))
             }
-            Step::PutStorageAway => {
-                let away = free_name(&note.storage, self.user, self.now_usec);
-                moved(&note.storage, &away).map_err(say("putting the storage of the home away"))?;
-                self.put_away = Some(away);
-                Ok(())
-            }
+            Step::PutStorageAway => self.put_storage_away(&note),
             Step::NoteForgotten => {
                 refuse_without_storage(&note)?;
                 note.forgotten = true;
@@ -154,6 +144,25 @@ impl Here<'_> {
                 self.notes.remove(self.user).map_err(say("removing the note of the account"))
             }
         }
+    }
+
+    fn put_storage_away(&mut self, note: &Note) -> Result<(), Failure> {
+        let away = free_name(&note.storage, self.user, self.now_usec);
+        moved(&note.storage, &away)
+            .map_err(|error| broken("putting the storage of the home away", &error))?;
+        self.put_away = Some(away);
+        Ok(())
+    }
+
+    /// Nobody but root gets into the folder any more; its mode is noted before.
+    fn shut_folder(&self, note: &mut Note) -> Result<(), Failure> {
+        let say = |doing: &'static str| move |error: io::Error| broken(doing, &error);
+        if note.mode.is_none() {
+            let facts = note.folder.symlink_metadata().map_err(say("looking at the folder"))?;
+            note.mode = Some(facts.mode() & 0o7777);
+            self.notes.write(note).map_err(say("noting the mode of the folder"))?;
+        }
+        set_mode(&note.folder, 0o700).map_err(say("shutting the folder"))
     }
 
     /// What is free stays so as long as nobody else changes the accounts.

@@ -131,20 +131,7 @@ impl Sight {
                 self.account.home
             ));
         }
-        let names = |names: &copytree::Names| {
-            let first = names.first.iter().take(3).map(|path| path.display().to_string());
-            first.collect::<Vec<_>>().join(", ")
-        };
-        let rows = [
-            (&self.measure.sockets, "sockets are left out"),
-            (
-                &self.measure.linked_outside,
-                "files have names outside of the folder, and will be files of their own",
-            ),
-            (&self.measure.held, "files cannot be changed by anybody (chattr), and stay so"),
-        ];
-        let told = rows.into_iter().filter(|(found, _)| !found.is_empty());
-        notes.extend(told.map(|(found, what)| format!("{} {what}: {}", found.count, names(found))));
+        notes.extend(self.of_files());
         notes.extend(self.around.timers.iter().cloned());
         notes.extend(self.around.sub_ids.iter().map(|line| format!("{line} stays as it is.")));
         notes.extend(
@@ -164,6 +151,24 @@ impl Sight {
             self.account.home
         ));
         notes
+    }
+
+    /// What becomes of files that are not like others.
+    fn of_files(&self) -> Vec<String> {
+        let names = |names: &copytree::Names| {
+            let first = names.first.iter().take(3).map(|path| path.display().to_string());
+            first.collect::<Vec<_>>().join(", ")
+        };
+        let rows = [
+            (&self.measure.sockets, "sockets are left out"),
+            (
+                &self.measure.linked_outside,
+                "files have names outside of the folder, and will be files of their own",
+            ),
+            (&self.measure.held, "files cannot be changed by anybody (chattr), and stay so"),
+        ];
+        let told = rows.into_iter().filter(|(found, _)| !found.is_empty());
+        told.map(|(found, what)| format!("{} {what}: {}", found.count, names(found))).collect()
     }
 
     /// As JSON.

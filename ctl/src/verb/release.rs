@@ -61,19 +61,8 @@ fn release(ctx: &Context<'_>, user: &str, waiting: Option<&Waiting>) -> Outcome 
     let texts = here.texts()?;
     drop(here);
     let mut sight = Sight::of(ctx, user, &texts)?;
-    let opened = match sight.wrong.is_empty() {
-        true => {
-            let opened = Opened::begin(ctx, user, &sight.folder)?;
-            match sight.look_into(ctx, &texts, &opened) {
-                Ok(()) => Some(opened),
-                Err(failure) => {
-                    opened.leave();
-                    return Err(failure);
-                }
-            }
-        }
-        false => None,
-    };
+    let opened =
+        if sight.wrong.is_empty() { Some(looked_into(ctx, &mut sight, user, &texts)?) } else { None };
     show(ctx, &sight);
     match (waiting, opened) {
         (Some(waiting), Some(opened)) if sight.wrong.is_empty() => {
@@ -88,6 +77,23 @@ fn release(ctx: &Context<'_>, user: &str, waiting: Option<&Waiting>) -> Outcome 
         (_, opened) => {
             opened.into_iter().for_each(Opened::leave);
             refuse_wrong(&sight)
+        }
+    }
+}
+
+/// Opens the home, and looks at what is in it.
+fn looked_into<'a, 'c>(
+    ctx: &'a Context<'c>,
+    sight: &mut Sight,
+    user: &'a str,
+    texts: &Texts,
+) -> Result<Opened<'a, 'c>, Failure> {
+    let opened = Opened::begin(ctx, user, &sight.folder)?;
+    match sight.look_into(ctx, texts, &opened) {
+        Ok(()) => Ok(opened),
+        Err(failure) => {
+            opened.leave();
+            Err(failure)
         }
     }
 }

@@ -4,6 +4,7 @@ use super::paths::named;
 use super::source::Source;
 
 /// A folder with a task of its own. It may use itself, what is listed here, and the standard library.
+#[derive(Clone, Copy)]
 pub struct Room {
     /// The crate, or the crate and its module.
     pub name: &'static str,

@@ -1,4 +1,4 @@
-//! How long a file and a function may be, and how a file may not be called.
+//! How long a file and a function may be, what its arguments may be, and how a file may not be called.
 
 use super::source::{Source, is_word};
 
@@ -26,6 +26,85 @@ pub fn check(source: &Source) -> Vec<String> {
 
 fn is_empty(line: &super::source::Line) -> bool {
     line.code.is_empty() && line.comment.is_empty()
+}
+
+/// How long a file and a function are usually.
+pub fn medians(sources: &[Source]) -> String {
+    let middle = |mut all: Vec<usize>| {
+        all.sort_unstable();
+        all.get(all.len() / 2).copied().unwrap_or(0)
+    };
+    let files: Vec<usize> = sources.iter().map(|source| source.lines.len()).collect();
+    let of_functions = |source| functions(source).into_iter().map(|(.., length)| length);
+    let functions: Vec<usize> = sources.iter().flat_map(of_functions).collect();
+    let count = functions.len();
+    format!(
+        "{} files, half of them with at most {} lines; {count} functions, half of them with at most {}",
+        files.len(),
+        middle(files),
+        middle(functions)
+    )
+}
+
+/// Tuples of three and more as arguments: nobody who reads the call knows which is which.
+pub fn check_arguments(source: &Source) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for index in 0..source.tokens.len() {
+        if source.text(index) != "fn" || !is_word(source.text(index + 1)) {
+            continue;
+        }
+        let open = after_generics(source, index + 2);
+        let arguments = open + 1..source.closing(open);
+        // `Fn(…)` is none, and neither are the rows of a table.
+        let is_tuple = |at: &usize| {
+            let before = if source.text(at - 1) == "&" { at - 2 } else { at - 1 };
+            source.text(*at) == "(" && source.text(before) == ":"
+        };
+        let of_three = |at: &usize| parts(source, *at) > 2 && !is_pattern(source, *at);
+        if let Some(at) = arguments.filter(is_tuple).find(of_three) {
+            let text = format!("{} takes a tuple of {}", source.text(index + 1), parts(source, at));
+            wrong.push(source.finding(source.tokens[at].line, &text));
+        }
+    }
+    wrong
+}
+
+/// The first token that does not belong to the parameters between `<` and `>` that begin here, if they do.
+fn after_generics(source: &Source, begin: usize) -> usize {
+    let (mut at, mut depth) = (begin, 0);
+    loop {
+        match source.text(at) {
+            "<" => depth += 1,
+            // Of `->`.
+            ">" if source.text(at - 1) != "-" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 || at >= source.tokens.len() {
+            return if at == begin && source.text(at) != "<" { at } else { at + 1 };
+        }
+        at += 1;
+    }
+}
+
+/// Whether it takes an argument apart.
+fn is_pattern(source: &Source, open: usize) -> bool {
+    source.text(source.closing(open) + 1) == ":"
+}
+
+/// How many parts stand between the brackets.
+fn parts(source: &Source, open: usize) -> usize {
+    let (end, mut at, mut commas) = (source.closing(open), open + 1, 0);
+    while at < end {
+        match source.text(at) {
+            "(" | "[" => at = source.closing(at),
+            "<" => at = after_generics(source, at) - 1,
+            // A comma at the end begins no part.
+            "," if at + 1 < end => commas += 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    commas + 1
 }
 
 /// Name, first line and number of lines of each function that has a body.
@@ -80,6 +159,18 @@ mod tests {
         assert_eq!(wrong(&within), 1);
         let strings = format!("fn f() {{ let a = \"}}\n{}\"; }}", "\n".repeat(FUNCTION));
         assert_eq!(wrong(&strings), 1);
+    }
+
+    #[test]
+    fn a_tuple_of_three_is_no_argument() {
+        let count = |text: &str| check_arguments(&Source::new("x.rs", text)).len();
+        assert_eq!(count("fn f((a, b, c): (u8, u8, u8)) {}"), 1);
+        assert_eq!(count("impl A { fn f(&self, of: &(u8, [u8; 2], &str)) -> (u8, u8, u8) {} }"), 1);
+        assert_eq!(
+            count("fn f((a, b): (u8, Vec<(u8, u8)>), f: impl Fn(u8, u8, u8), rows: &[(u8, u8, u8)]) {}"),
+            0
+        );
+        assert_eq!(count("fn f<F: Fn(u8, u8, u8) -> u8>(a: (u8, Map<u8, fn() -> u8>), b: F) {}"), 0);
     }
 
     #[test]

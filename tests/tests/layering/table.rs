@@ -1,9 +1,15 @@
 //! The table of rooms. A new room, or a dependency of one, is a row or a word here, for a reviewer to see.
 
-use super::rooms::Room;
+mod daemon;
 
-/// Who may use whom, from the ground up: first what all programs share.
-pub const ROOMS: &[Room] = &[
+use super::rooms::Room;
+use std::sync::LazyLock;
+
+/// Who may use whom.
+pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| [SHARED, daemon::ROOMS, PROGRAMS].concat());
+
+/// What programs share.
+const SHARED: &[Room] = &[
     Room {
         name: "records",
         at: "records/src",
@@ -57,232 +63,10 @@ pub const ROOMS: &[Room] = &[
         rooms: &["agents", "console", "records"],
         crates: &["libc", "rustix", "unicode_width", "zbus"],
     },
-    // The daemon. Ground: system calls, C libraries, and what else takes `unsafe`.
-    Room {
-        name: "homed::sys",
-        at: "homed/src/sys",
-        rooms: &["console", "records"],
-        crates: &[
-            "libc",
-            "libcryptsetup_rs",
-            "libcryptsetup_rs_sys",
-            "linux_raw_sys",
-            "nix",
-            "rustix",
-            "serde_json",
-            "thiserror",
-            "tokio",
-            "uuid",
-            "zeroize",
-        ],
-    },
-    Room {
-        name: "homed::statedir",
-        at: "homed/src/statedir",
-        rooms: &["homed::sys::durable", "homed::sys::waiting", "records"],
-        crates: &["rustix", "sha2", "thiserror", "uuid"],
-    },
-    Room {
-        name: "homed::job",
-        at: "homed/src/job",
-        rooms: &["records"],
-        crates: &["serde", "serde_json", "thiserror"],
-    },
-    // Hands: blocking, no bus, no tokio.
-    Room {
-        name: "homed::token",
-        at: "homed/src/token",
-        rooms: &[
-            "fido2",
-            "homed::statedir",
-            "homed::sys::bounded",
-            "homed::sys::crypt3",
-            "homed::sys::input",
-            "homed::sys::memory",
-            "homed::sys::oom",
-            "homed::sys::usb",
-            "pkcs11",
-            "records",
-            "tpm2",
-        ],
-        crates: &["base64", "openssl", "serde", "serde_json"],
-    },
-    Room {
-        name: "homed::storage::luks::plan",
-        at: "homed/src/storage/luks/plan",
-        rooms: &["homed::storage"],
-        crates: &[],
-    },
-    Room {
-        name: "homed::storage::parts::mapped::plan",
-        at: "homed/src/storage/parts/mapped/plan",
-        rooms: &[],
-        crates: &[],
-    },
-    // Tests alone: what the daemon lets happen to a home is asked of the daemon's own table.
-    Room {
-        name: "homed::storage::luks::model",
-        at: "homed/src/storage/luks/model",
-        rooms: &[
-            "homed::home::facts",
-            "homed::home::state",
-            "homed::home::verdict",
-            "homed::job",
-            "homed::storage",
-            "records",
-        ],
-        crates: &[],
-    },
-    Room {
-        name: "homed::storage",
-        at: "homed/src/storage",
-        rooms: &[
-            "homed::job",
-            "homed::statedir",
-            "homed::storage::luks::plan",
-            "homed::storage::parts::mapped::plan",
-            "homed::sys",
-            "records",
-        ],
-        crates: &["base64", "libc", "openssl", "rustix", "serde_json", "uuid"],
-    },
-    Room {
-        name: "homed::worker::life::plan",
-        at: "homed/src/worker/life/plan",
-        rooms: &["homed::job"],
-        crates: &[],
-    },
-    Room {
-        name: "homed::worker",
-        at: "homed/src/worker",
-        rooms: &[
-            "copytree",
-            "homed::job",
-            "homed::statedir",
-            "homed::storage",
-            "homed::sys",
-            "homed::token",
-            "homed::worker::life::plan",
-            "records",
-        ],
-        crates: &["nix", "openssl", "rustix", "serde_json"],
-    },
-    // Core. One home knows nothing of the set of them; what both speak of lies below them.
-    Room {
-        name: "homed::words",
-        at: "homed/src/words",
-        rooms: &["homed::job", "records"],
-        crates: &["serde_json"],
-    },
-    Room {
-        name: "homed::home",
-        at: "homed/src/home",
-        rooms: &["homed::job", "homed::words", "records"],
-        crates: &["serde_json"],
-    },
-    Room {
-        name: "homed::manager",
-        at: "homed/src/manager",
-        rooms: &["homed::home", "homed::job", "homed::words", "records"],
-        crates: &["serde_json"],
-    },
-    // Ready answers, for who only asks.
-    Room {
-        name: "homed::lookup",
-        at: "homed/src/lookup",
-        rooms: &[
-            "homed::home::facts",
-            "homed::home::live",
-            "homed::home::state",
-            "homed::home::view",
-            "homed::words",
-            "records",
-        ],
-        crates: &["tokio"],
-    },
-    // Drive.
-    Room {
-        name: "homed::daemon",
-        at: "homed/src/daemon",
-        rooms: &[
-            "homed::home",
-            "homed::job",
-            "homed::lookup",
-            "homed::manager",
-            "homed::statedir",
-            "homed::storage::kind",
-            "homed::storage::plugged",
-            "homed::storage::strays",
-            "homed::storage::traces",
-            "homed::storage::whereabouts",
-            "homed::sys::accounts",
-            "homed::sys::apart",
-            "homed::sys::blockdev",
-            "homed::sys::environment",
-            "homed::sys::handed",
-            "homed::sys::ipc",
-            "homed::sys::limits",
-            "homed::sys::memory",
-            "homed::sys::probe",
-            "homed::sys::reactor",
-            "homed::words",
-            "quality",
-            "records",
-        ],
-        crates: &[
-            "nix",
-            "rustix",
-            "serde_json",
-            "thiserror",
-            "sha2",
-            "tokio",
-            "tracing",
-            "tracing_journald",
-            "tracing_subscriber",
-        ],
-    },
-    // Run for a sleep, whether the daemon lives or not.
-    Room {
-        name: "homed::sleep",
-        at: "homed/src/sleep",
-        rooms: &["homed::daemon", "homed::home", "homed::manager", "homed::sys::running", "homed::words"],
-        crates: &["tokio", "tracing", "zbus"],
-    },
-    // Run by the package's scripts, whether the daemon lives or not.
-    Room {
-        name: "homed::removal",
-        at: "homed/src/removal.rs",
-        rooms: &["homed::daemon::open", "homed::storage::whereabouts"],
-        crates: &[],
-    },
-    // Fronts see the link to the loop, and nothing behind it.
-    Room {
-        name: "homed::front",
-        at: "homed/src/front",
-        rooms: &[
-            "handoff",
-            "homed::daemon::beat",
-            "homed::daemon::handed",
-            "homed::daemon::link",
-            "homed::daemon::log",
-            "homed::daemon::this_machine",
-            "records",
-        ],
-        crates: &["futures_util", "rustix", "serde_json", "tokio", "tracing", "zbus", "zbus_polkit"],
-    },
-    Room {
-        name: "homed",
-        at: "homed/src/lib.rs",
-        rooms: &["homed::daemon::main", "homed::front::start", "homed::removal::before", "homed::sleep"],
-        crates: &[],
-    },
-    Room { name: "homed", at: "homed/src/main.rs", rooms: &[], crates: &[] },
-    Room {
-        name: "homed::bin::homed_worker",
-        at: "homed/src/bin/homed-worker.rs",
-        rooms: &["homed::worker::main"],
-        crates: &[],
-    },
+];
+
+/// Programs that talk to the daemon, and tests.
+const PROGRAMS: &[Room] = &[
     // Who talks to the daemon knows its words, and nothing of its inside.
     Room {
         name: "pam_homed",

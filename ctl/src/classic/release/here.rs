@@ -11,12 +11,10 @@ use crate::classic::lines::{Lines, Standing, Texts};
 use crate::classic::note::{Notes, sync};
 use records::{Record, Refusal, Sections};
 use serde_json::Value;
-use std::fs;
-use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::{fd::AsFd, unix::fs::MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 /// A home on this machine, and its account.
 pub struct Here<'a> {
@@ -140,25 +138,9 @@ impl Here<'_> {
         let say = |doing: &'static str| move |error: io::Error| broken(doing, &error);
         match step {
             Step::WriteNote => self.notes.write(&note).map_err(say("noting the account")),
-            Step::Copy => {
-                note.inode =
-                    Some(make_beside(&note.beside).map_err(say("making the folder of the account"))?);
-                self.notes.write(&note).map_err(say("noting the folder of the account"))?;
-                let before = openings(self.daemon, self.user);
-                (self.copy)(&note)?;
-                refuse_opened(self.user, (before.as_deref(), openings(self.daemon, self.user).as_deref()))?;
-                self.compared = before;
-                Ok(())
-            }
+            Step::Copy => self.copied(note),
             Step::TakeLines => self.take_lines(&note),
-            Step::PutLines => {
-                // What is free stays so as long as nobody else changes the accounts.
-                let (locked, texts) = (self.locked()?, self.texts()?);
-                refuse_taken(&note.lines, &texts)?;
-                refuse_group_taken(&note.lines, &texts)?;
-                refuse_strangers(&note.lines, &texts)?;
-                locked.put_back(&note.lines).map_err(say("changing the accounts in /etc"))
-            }
+            Step::PutLines => self.put_lines(&note),
             Step::PutFolder => {
                 refuse_mounted(&note, self.user)?;
                 self.note_place(note.clone(), true)?;
@@ -192,6 +174,26 @@ impl Here<'_> {
                 self.notes.remove(self.user).map_err(say("removing the note of the home"))
             }
         }
+    }
+
+    fn copied(&mut self, mut note: Released) -> Result<(), Failure> {
+        let say = |doing: &'static str| move |error: io::Error| broken(doing, &error);
+        note.inode = Some(make_beside(&note.beside).map_err(say("making the folder of the account"))?);
+        self.notes.write(&note).map_err(say("noting the folder of the account"))?;
+        let before = openings(self.daemon, self.user);
+        (self.copy)(&note)?;
+        refuse_opened(self.user, (before.as_deref(), openings(self.daemon, self.user).as_deref()))?;
+        self.compared = before;
+        Ok(())
+    }
+
+    /// What is free stays so as long as nobody else changes the accounts.
+    fn put_lines(&self, note: &Released) -> Result<(), Failure> {
+        let (locked, texts) = (self.locked()?, self.texts()?);
+        refuse_taken(&note.lines, &texts)?;
+        refuse_group_taken(&note.lines, &texts)?;
+        refuse_strangers(&note.lines, &texts)?;
+        locked.put_back(&note.lines).map_err(|error| broken("changing the accounts in /etc", &error))
     }
 
     /// Notes whether the folder is at its place, or on its way there.

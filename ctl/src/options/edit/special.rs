@@ -21,17 +21,7 @@ impl Draft {
             Special::ResourceLimit => self.resource_limit(value),
             Special::Language => self.language(value),
             Special::SshKeys => self.ssh_keys(value, file),
-            Special::RecoveryKey => {
-                self.recovery_key = Some(boolean(value)?);
-                for member in ["recoveryKey", "recoveryKeyType"] {
-                    match self.recovery_key {
-                        // It takes the place of former ones when it is enrolled.
-                        Some(true) => drop(self.drops.remove(member)),
-                        _ => self.drop_member(member),
-                    }
-                }
-                Ok(())
-            }
+            Special::RecoveryKey => self.recovery_key(boolean(value)?),
             Special::Blob => self.blob(value),
             Special::NamedBlob(name) => {
                 self.blob_file(name, value);
@@ -65,6 +55,18 @@ impl Draft {
             | Special::Fido2Verification
             | Special::Fido2Algorithm => self.keys.detail(special, value),
         }
+    }
+
+    fn recovery_key(&mut self, wanted: bool) -> Result<(), String> {
+        self.recovery_key = Some(wanted);
+        for member in ["recoveryKey", "recoveryKeyType"] {
+            match wanted {
+                // It takes the place of former ones when it is enrolled.
+                true => drop(self.drops.remove(member)),
+                false => self.drop_member(member),
+            }
+        }
+        Ok(())
     }
 
     fn disk_size(&mut self, value: &str) -> Result<(), String> {

@@ -113,25 +113,29 @@ fn make(session: &Session, id: u8, kind: &str) -> Result<()> {
         Attribute::Exponent2(dq.to_vec()),
         Attribute::Coefficient(qi.to_vec()),
     ]))?;
-    if kind == "certificate" {
-        let (subject, certificate) = certificate(&key)?;
-        session.create_object(&with(&[
+    session.create_object(&with(&public_half(&key, kind == "certificate")?))?;
+    Ok(())
+}
+
+/// What everybody may see of a key.
+fn public_half(key: &Rsa<Private>, has_certificate: bool) -> Result<Vec<Attribute>> {
+    if has_certificate {
+        let (subject, certificate) = certificate(key)?;
+        return Ok(vec![
             Attribute::Class(ObjectClass::CERTIFICATE),
             Attribute::CertificateType(CertificateType::X_509),
             Attribute::Private(false),
             Attribute::Subject(subject),
             Attribute::Value(certificate),
-        ]))?;
-        return Ok(());
+        ]);
     }
-    session.create_object(&with(&[
+    Ok(vec![
         Attribute::Class(ObjectClass::PUBLIC_KEY),
         Attribute::KeyType(KeyType::RSA),
         Attribute::Private(false),
         Attribute::Modulus(key.n().to_vec()),
         Attribute::PublicExponent(key.e().to_vec()),
-    ]))?;
-    Ok(())
+    ])
 }
 
 /// Subject and certificate, in DER.
