@@ -235,17 +235,19 @@ fn a_file_says_the_same_and_is_read_with_nobody_to_ask() {
     }
 }
 
+/// The greeting of a sender.
+fn begin(size: u64, name: &str) -> Vec<u8> {
+    let mut bytes = b"homed-carry\x02".to_vec();
+    bytes.extend(size.to_le_bytes());
+    bytes.extend(0_u64.to_le_bytes());
+    bytes.extend(u16::try_from(name.len()).expect("short").to_le_bytes());
+    bytes.extend(name.as_bytes());
+    bytes.extend([0; 2]);
+    bytes
+}
+
 #[test]
 fn a_hostile_stream_takes_nothing_and_ends() {
-    let begin = |size: u64, name: &str| {
-        let mut bytes = b"homed-carry\x02".to_vec();
-        bytes.extend(size.to_le_bytes());
-        bytes.extend(0_u64.to_le_bytes());
-        bytes.extend(u16::try_from(name.len()).expect("short").to_le_bytes());
-        bytes.extend(name.as_bytes());
-        bytes.extend([0; 2]);
-        bytes
-    };
     let with = |mut begin: Vec<u8>, rest: &[u8]| {
         begin.extend(rest);
         begin

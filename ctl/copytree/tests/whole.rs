@@ -350,12 +350,7 @@ fn every_difference_is_seen() -> Tested {
     ];
     for (name, change, expected) in changes {
         let scratch = Scratch::new()?;
-        let a = scratch.at("a");
-        fs::write(a.join("file"), "file")?;
-        File::create(a.join("hole"))?.set_len(8 << 20)?;
-        fs::write(a.join("one"), "one")?;
-        fs::hard_link(a.join("one"), a.join("other"))?;
-        symlink("file", a.join("link"))?;
+        one_of_each(&scratch.at("a"))?;
         scratch.copy()?;
         let b = scratch.at("b");
         keeping_time(&b, |b| change(&b.join(name)))?;
@@ -364,6 +359,14 @@ fn every_difference_is_seen() -> Tested {
         assert!(found.iter().all(|found| expected(&found.what)), "{name}: {found:?}");
     }
     Ok(())
+}
+
+fn one_of_each(a: &Path) -> io::Result<()> {
+    fs::write(a.join("file"), "file")?;
+    File::create(a.join("hole"))?.set_len(8 << 20)?;
+    fs::write(a.join("one"), "one")?;
+    fs::hard_link(a.join("one"), a.join("other"))?;
+    symlink("file", a.join("link"))
 }
 
 fn keeping_time(path: &Path, change: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {

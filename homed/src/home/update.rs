@@ -147,11 +147,12 @@ mod tests {
         judge(&current, signed, &change, 1000).err().map(|refused| refused.refusal)
     }
 
-    #[test]
-    fn what_may_follow_the_record_in_force() {
+    type Row = (&'static str, Value, Option<SignedLocally>, Option<Refusal>);
+
+    /// What names another home, or another moment.
+    fn of_other_dates() -> Vec<Row> {
         let yes = Some(SignedLocally::Yes);
-        let hash = json!({"hashedPassword": ["$x"]});
-        for (what, new, signed, expected) in [
+        vec![
             ("newer", json!({"userName": "alice", "lastChangeUSec": 6}), yes, None),
             ("a day from now", json!({"userName": "alice", "lastChangeUSec": AHEAD + 1000}), yes, None),
             (
@@ -173,6 +174,14 @@ mod tests {
                 Some(Refusal::RecordMismatch),
             ),
             ("older", json!({"userName": "alice", "lastChangeUSec": 4}), yes, Some(Refusal::RecordDowngrade)),
+        ]
+    }
+
+    /// What has no date of its own, or another signature.
+    fn of_other_hands() -> Vec<Row> {
+        let yes = Some(SignedLocally::Yes);
+        let hash = json!({"hashedPassword": ["$x"]});
+        vec![
             ("without a date", json!({"userName": "alice"}), yes, Some(Refusal::RecordDowngrade)),
             (
                 "the same date, another shell",
@@ -204,7 +213,12 @@ mod tests {
                 Some(SignedLocally::No),
                 None,
             ),
-        ] {
+        ]
+    }
+
+    #[test]
+    fn what_may_follow_the_record_in_force() {
+        for (what, new, signed, expected) in of_other_dates().into_iter().chain(of_other_hands()) {
             assert_eq!(judged(new, Reach::Everywhere, signed), expected, "{what}");
         }
     }

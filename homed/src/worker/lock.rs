@@ -54,8 +54,7 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     let (kind, standing) = (spec.storage, spec.standing()?);
     let backend = storage::backend(spec)?;
     let (deadline, end) = (Deadline::after(BOUND), Deadline::after(WHOLE));
-    let user = job.record.user();
-    let turn = Turn::take();
+    let (user, turn) = (job.record.user(), Turn::take());
     if level == LockLevel::Terminate && standing != Standing::Open {
         terminate::terminate(&*backend, (user, uid), steps)?;
         return sweep(turn, end, steps);

@@ -115,8 +115,7 @@ fn a_pin_of_this_computer_is_typed_in_the_password_s_place() {
         Acquire(&["geheim"], None),
     ];
     let (code, pam) = play(auth::authenticate, alice(), script);
-    assert_eq!(code, Code::PAM_SUCCESS);
-    assert_eq!(pam.tokens[&(Token::Current as u8)], b"geheim");
+    assert_eq!((code, &*pam.tokens[&(Token::Current as u8)]), (Code::PAM_SUCCESS, &b"geheim"[..]));
     // A security key that is plugged in is asked first, and keeps nobody from the PIN.
     let touch = "PIN of this computer or password (or Enter, to use the security token): ";
     for (refusal, question) in [(Refusal::TokenPinNeeded, PIN), (Refusal::TokenUserPresenceNeeded, touch)] {

@@ -168,16 +168,7 @@ impl World {
                 self.held_once.insert((user.clone(), kind));
                 self.references.push((user, kind));
             }
-            Effect::Start(start) => {
-                self.tell(|| format!("    → {} of {} starts", start.what, start.user));
-                self.may_start(&start);
-                self.markers.insert(start.user.clone(), start.what);
-                if super::rules::takes_key(&start) {
-                    self.wiped.remove(&start.user);
-                }
-                self.just_started.insert(start.user.clone());
-                self.running.push(*start);
-            }
+            Effect::Start(start) => self.started(*start),
             Effect::Stop(id) => {
                 assert!(self.running.iter().any(|job| job.id == id), "{id:?} is stopped, and does not run");
                 self.stopped.insert(id);
@@ -202,12 +193,7 @@ impl World {
                 self.records.remove(&user);
                 call.into_iter().for_each(|id| self.answered(id, None));
             }
-            Effect::DropReferences(user) => {
-                let mounted = self.disks.0.get(&user).is_some_and(|at| at.mount.is_there());
-                assert!(!mounted, "the home of {user} is mounted, and its references are forgotten");
-                self.references.retain(|(of, _)| *of != user);
-                self.held_once.retain(|(of, _)| *of != user);
-            }
+            Effect::DropReferences(user) => self.forget_references(&user),
             Effect::SetTimer(timer, after) => {
                 let after = u64::try_from(after.as_micros()).expect("fits");
                 self.tell(|| format!("    → {timer:?} is set"));
@@ -219,6 +205,24 @@ impl World {
             | Effect::LookForStorage
             | Effect::PowerOff => {}
         }
+    }
+
+    fn started(&mut self, start: StartJob) {
+        self.tell(|| format!("    → {} of {} starts", start.what, start.user));
+        self.may_start(&start);
+        self.markers.insert(start.user.clone(), start.what);
+        if super::rules::takes_key(&start) {
+            self.wiped.remove(&start.user);
+        }
+        self.just_started.insert(start.user.clone());
+        self.running.push(start);
+    }
+
+    fn forget_references(&mut self, user: &UserName) {
+        let mounted = self.disks.0.get(user).is_some_and(|at| at.mount.is_there());
+        assert!(!mounted, "the home of {user} is mounted, and its references are forgotten");
+        self.references.retain(|(of, _)| of != user);
+        self.held_once.retain(|(of, _)| of != user);
     }
 
     /// The daemon is killed with its workers, and another is started.

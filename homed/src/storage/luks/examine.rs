@@ -41,8 +41,7 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     };
     found.image = facts(&file);
     found.dirty = image::is_dirty(&file);
-    found.unfinished_resize = image::unfinished_resize(&file)
-        .map(|intent| format!("from {} to {} MiB", intent.from >> 20, intent.to >> 20));
+    found.unfinished_resize = unfinished_resize(&file);
     let Some(place) = place(&file, spec, &mut found) else { return Ok(found) };
     found.open_elsewhere = mark::another(&file, place.mark(), &spec.machine).as_ref().map(mark::words);
     let held = held.filter(|_| found.open_elsewhere.is_none());
@@ -50,7 +49,6 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     found.headers = Some(header_copies::look(&mut { at }));
     let Ok(mut header) = HeaderCopy::read(&file, &place, spec) else { return Ok(found) };
     found.header = described(&mut header, spec);
-    let is_known = |header: &Header| header.is_ours && !header.is_newer;
     if wish.keys.is_empty() || !found.header.as_ref().is_some_and(is_known) {
         return Ok(found);
     }
@@ -71,6 +69,15 @@ pub fn examine(spec: &Spec, wish: &Examination<'_>, steps: &mut dyn Steps) -> Re
     found.unlocked = Some(Unlocked { key: unlocked.key, slot: unlocked.slot, record });
     found.inside = Some(inside);
     Ok(found)
+}
+
+fn unfinished_resize(file: &File) -> Option<String> {
+    let intent = image::unfinished_resize(file)?;
+    Some(format!("from {} to {} MiB", intent.from >> 20, intent.to >> 20))
+}
+
+fn is_known(header: &Header) -> bool {
+    header.is_ours && !header.is_newer
 }
 
 /// `None`: no key fits.

@@ -97,7 +97,6 @@ impl LuksOpened {
         }
         let unlocked = header.unlock(keys, spec)?;
         let record = read_record(&mut header.luks, &facts, &unlocked.volume_key);
-        let token = header.record_token();
         let key = keys.get(unlocked.key).map_or_else(|| Secret::new(Vec::new()), Secret::duplicate);
         Ok(Self {
             directory: None,
@@ -115,7 +114,6 @@ impl LuksOpened {
             spec: spec.clone(),
             how,
             place,
-            header,
             facts,
             found: None,
             key: unlocked.key,
@@ -123,7 +121,8 @@ impl LuksOpened {
             slot: unlocked.slot,
             volume_key: unlocked.volume_key,
             record,
-            token,
+            token: header.record_token(),
+            header,
             vouched: None,
         })
     }

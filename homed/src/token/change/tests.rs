@@ -82,24 +82,29 @@ fn a_key_that_stays_and_is_here_is_asked_where_another_goes() {
     assert_eq!(asked(&Untouched, both), None);
 }
 
+/// A record with these keys, and a PIN of this machine.
+fn with_keys(passwords: &[&str], fido: bool, recovery: Option<String>, pin: &str) -> Record {
+    let mut privileged = json!({"hashedPassword": passwords});
+    if fido {
+        privileged["fido2HmacSalt"] = json!([entry(1, "")]);
+    }
+    if let Some(hashed) = recovery {
+        privileged["recoveryKey"] = json!([{"type": "modhex64", "hashedPassword": hashed}]);
+    }
+    let mut pin_of_machine = entry(3, "");
+    pin_of_machine["hashedPassword"] = json!(pin);
+    privileged["tpm2Pin"] = json!([pin_of_machine]);
+    let record = json!({"userName": "alice", "privileged": privileged});
+    Record::from_value(record, Sections::EMBEDDED).expect("valid")
+}
+
 #[test]
 fn a_machine_may_want_the_recovery_key_for_a_removal() {
     let (one, key) = (hash("one"), records::recovery::encode(&[7; 32]));
     let text = key.open_text().expect("text").to_owned();
     let made = |passwords: &[&str], fido: bool, recovery: bool, pin: &str| {
-        let mut privileged = json!({"hashedPassword": passwords});
-        if fido {
-            privileged["fido2HmacSalt"] = json!([entry(1, "")]);
-        }
-        if recovery {
-            let hashed = crypt3::hash(&key).expect("hashes");
-            privileged["recoveryKey"] = json!([{"type": "modhex64", "hashedPassword": hashed}]);
-        }
-        let mut pin_of_machine = entry(3, "");
-        pin_of_machine["hashedPassword"] = json!(pin);
-        privileged["tpm2Pin"] = json!([pin_of_machine]);
-        Record::from_value(json!({"userName": "alice", "privileged": privileged}), Sections::EMBEDDED)
-            .expect("valid")
+        let hashed = recovery.then(|| crypt3::hash(&key).expect("hashes"));
+        with_keys(passwords, fido, hashed, pin)
     };
     let asked = |before: &Record, new: &Record, typed: &str, removal| {
         let passwords = vec![Secret::from_text(typed.to_owned())];
