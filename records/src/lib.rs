@@ -38,6 +38,7 @@ pub mod signature;
 pub mod size;
 pub mod span;
 pub mod stranger;
+pub mod subordinate;
 pub mod uid;
 pub mod userdb;
 

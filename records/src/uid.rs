@@ -38,13 +38,14 @@ pub fn is_allowed(uid: u32) -> bool {
 }
 
 /// IDs that are in a home what they are on the disk, first and last of each range; all others but the user's own do not exist
-/// in it. Source: systemd-homed's map of a home's mount.
+/// in it. Source: systemd-homed's map of a home's mount, which has no 65536 to 524287.
 pub const PASSED: [(u32, u32); 5] = [
     (0, 60000),
     // Between the homes' own range (60001…60513) and the overflow ID.
     (60514, 65533),
-    // systemd's container range.
-    (524_288, 1_879_048_191),
+    // What `useradd` gives to the containers of users, from 100000 on (Debian) or 524288 (Fedora), and systemd's
+    // container range.
+    (65_536, 1_879_048_191),
     // systemd's foreign range: trees that belong to no user of this machine.
     (2_147_352_576, 2_147_418_111),
     // What systemd-nspawn maps its outer root to.
@@ -61,14 +62,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_containers_of_an_ordinary_user_have_no_place_in_a_home() {
+    fn files_of_containers_of_an_ordinary_user_have_a_place_in_a_home() {
         for (owner, is) in [
             (0, true),
             (1000, true),
             (60101, true),
             (60102, false),
             (65534, false),
-            (100_000, false),
+            (65535, false),
+            (100_000, true),
             (600_000, true),
         ] {
             assert_eq!(is_in_home(owner, 60101), is, "{owner}");

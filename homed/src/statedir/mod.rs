@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `/var/lib/systemd/home` | `NAME.identity`, `NAME.pin-tries`, `local.private`, `*.public` | root |
 //! | `/var/cache/systemd/home/NAME` | blobs | everybody |
+//! | `/etc/subuid`, `/etc/subgid` | a line for each user (`subordinate.rs`) | everybody |
 //!
 //! The paths are the original's: a machine may go from one to the other and back.
 //! Used by the daemon and by the worker; the daemon writes a home's record only while no worker runs
@@ -18,6 +19,7 @@ pub mod hosted;
 pub mod keys;
 pub mod listings;
 pub mod opened_with;
+pub mod subordinate;
 pub mod tries;
 
 /// How the names of files begin that are not whole yet.

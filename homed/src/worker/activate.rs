@@ -4,6 +4,7 @@ use super::copies::Copies;
 use super::heal::{self, Given};
 use super::{Done, blobs, opened_with, steps::Reporter, strict};
 use crate::job::{Failure, Job, Known, Mounted, Step, Steps};
+use crate::statedir::subordinate;
 use crate::storage::{self, Opened, Opening, Spec, Then};
 use crate::token::{self, Offer};
 use records::reconcile::Rule;
@@ -11,6 +12,7 @@ use records::refusal::Refused;
 use records::{Refusal, Secret};
 use serde_json::json;
 use std::io::Write;
+use std::path::Path;
 
 const PLAN: &[Step] = &[
     Step::Unlock,
@@ -98,6 +100,9 @@ fn finish<W: Write>(
     let published = opened.vault().map_or(Ok(()), |vault| strict::publish(job.record.user(), vault));
     if let Err(failure) = published {
         steps.warn(format!("The home cannot be locked at the level \"strict\": {}.", failure.text()));
+    }
+    if let Err(error) = subordinate::give(Path::new(subordinate::ETC), job.record.user(), uid) {
+        steps.warn(format!("The user has no IDs for rootless containers, see subuid(5): {error}."));
     }
     opened.expose(uid, steps)?;
     Ok(host)

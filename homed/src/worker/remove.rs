@@ -3,9 +3,11 @@
 use super::life::here::{Here, refuse_mounted};
 use super::life::plan::{self, Is, Wish};
 use super::{Done, steps::Reporter};
-use crate::job::{Job, Step};
+use crate::job::{Job, Step, Steps};
+use crate::statedir::subordinate;
 use crate::storage::{self, Spec};
 use std::io::Write;
+use std::path::Path;
 
 const PLAN: &[Step] =
     &[Step::Delete, Step::RemoveMountPoint, Step::RemoveBlobs, Step::RemoveBackups, Step::RemoveHost];
@@ -28,5 +30,9 @@ pub fn remove<W: Write>(job: &Job, steps: &mut Reporter<W>) -> Done {
         leaves_mount_point: false,
         steps,
     };
-    plan::reach(&mut here, plan::next, Wish::Gone).map(|()| None).map_err(|stopped| stopped.failure)
+    plan::reach(&mut here, plan::next, Wish::Gone).map_err(|stopped| stopped.failure)?;
+    if let Err(error) = subordinate::take(Path::new(subordinate::ETC), job.record.user()) {
+        steps.warn(format!("The user's lines in /etc/subuid and /etc/subgid stay: {error}."));
+    }
+    Ok(None)
 }

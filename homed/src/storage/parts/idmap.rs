@@ -1,10 +1,11 @@
 //! Which user and group IDs of the disk appear as which on this machine.
 //!
 //! One home's files are stored under one ID (the owner of its top directory) and appear under the
-//! user's. System users, containers and the foreign range pass as they are. All else, the IDs of
-//! other homes first of all, does not exist in the home.
+//! user's. So are the IDs that she gives to her containers (`records::subordinate`). System users, containers and the
+//! foreign range pass as they are. All else, the IDs of other homes first of all, does not exist in the home.
 
 use crate::sys;
+use records::subordinate;
 use records::uid::PASSED;
 use std::io;
 use std::os::fd::AsFd;
@@ -43,7 +44,9 @@ fn map_without(stored: u32, exposed: u32, missing: u32) -> String {
         ranges = ranges.into_iter().flat_map(|range| without(range, id)).collect();
     }
     let passed = ranges.into_iter().map(|(first, last)| format!("{first} {first} {}\n", last - first + 1));
-    format!("{stored} {exposed} 1\n{}", passed.collect::<String>())
+    let containers = subordinate::first(exposed)
+        .map(|first| format!("{} {first} {}\n", subordinate::STORED, subordinate::COUNT));
+    format!("{stored} {exposed} 1\n{}{}", passed.collect::<String>(), containers.unwrap_or_default())
 }
 
 /// A range with one ID taken out: up to two ranges.
@@ -84,18 +87,25 @@ mod tests {
                 (65534, 60101, 1),
                 (0, 0, 60001),
                 (60514, 60514, 5020),
-                (524_288, 524_288, 1_878_523_904),
+                (65_536, 65_536, 1_878_982_656),
                 (2_147_352_576, 2_147_352_576, 65536),
                 (2_147_483_646, 2_147_483_646, 1),
+                (1_879_048_192, 1_885_601_792, 65536),
             ]
         );
     }
 
     #[test]
     fn no_id_is_mapped_twice_on_either_side() {
-        for (stored, exposed) in
-            [(60101, 60101), (1000, 60101), (65534, 1000), (0, 60513), (60513, 524_288), (5, 6)]
-        {
+        for (stored, exposed) in [
+            (60101, 60101),
+            (1000, 60101),
+            (65534, 1000),
+            (0, 60513),
+            (60513, 524_288),
+            (5, 6),
+            (65534, 60001),
+        ] {
             let map = lines(stored, exposed);
             assert!(!overlaps(&map.iter().map(|l| (l.0, l.2)).collect::<Vec<_>>()), "{stored} {exposed}");
             assert!(!overlaps(&map.iter().map(|l| (l.1, l.2)).collect::<Vec<_>>()), "{stored} {exposed}");

@@ -1,0 +1,103 @@
+//! The IDs of a user's containers in /etc/subuid and /etc/subgid, where `newuidmap` and podman look for them.
+//!
+//! A machine on which those files are not there has nothing that reads them, and gets none: as `useradd` does it.
+
+use crate::sys::durable::{self, Owner};
+use crate::sys::waiting::wait_until;
+use records::{UserName, subordinate};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+/// The folder of both files.
+pub const ETC: &str = "/etc";
+const FILES: [&str; 2] = ["subuid", "subgid"];
+/// What all take who change these files: lckpwdf(3).
+const LOCK: &str = ".pwd.lock";
+/// How long another program may take. A login waits meanwhile, and does without.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Sees to it that a user has hers.
+pub fn give(etc: &Path, user: &UserName, uid: u32) -> io::Result<()> {
+    change(etc, |text| subordinate::given(text, user, uid))
+}
+
+/// Takes out what a user has from here.
+pub fn take(etc: &Path, user: &UserName) -> io::Result<()> {
+    change(etc, |text| subordinate::taken(text, user))
+}
+
+/// Writes both files anew where `edit` gives another text. Nearly always there is nothing to do, and nothing is locked.
+fn change(etc: &Path, edit: impl Fn(&str) -> Option<String>) -> io::Result<()> {
+    let wanted = |name: &str| Ok::<_, io::Error>(read(etc, name)?.and_then(|text| edit(&text)));
+    let mut lock = None;
+    for name in FILES {
+        if wanted(name)?.is_none() {
+            continue;
+        }
+        if lock.is_none() {
+            lock = Some(locked(etc)?);
+        }
+        if let Some(text) = wanted(name)? {
+            let facts = fs::metadata(etc.join(name))?;
+            let mode = facts.permissions().mode() & 0o7777;
+            let owner = Owner { uid: facts.uid(), gid: facts.gid(), mode };
+            durable::replace(durable::folder(etc)?, name, text.as_bytes(), owner)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(etc: &Path, name: &str) -> io::Result<Option<String>> {
+    match fs::read_to_string(etc.join(name)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn locked(etc: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let lock = rustix::fs::openat(durable::folder(etc)?, LOCK, flags, Mode::from_raw_mode(0o600))?;
+    let taken = wait_until(PATIENCE, || {
+        match rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)
+        {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::PermissionDenied) => {
+                Ok(false)
+            }
+            other => other.map(|()| true),
+        }
+    })?;
+    if taken {
+        Ok(lock)
+    } else {
+        Err(io::Error::other("another program changes the accounts (.pwd.lock is held)"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_there_get_a_line_and_lose_it() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let etc = folder.path();
+        let alice = UserName::parse("alice").expect("a name");
+        give(etc, &alice, 60001)?;
+        assert_eq!(fs::read_dir(etc)?.count(), 0, "nothing reads them here");
+        fs::write(etc.join("subuid"), "bob:100000:65536\n")?;
+        fs::set_permissions(etc.join("subuid"), fs::Permissions::from_mode(0o640))?;
+        give(etc, &alice, 60001)?;
+        let text = fs::read_to_string(etc.join("subuid"))?;
+        assert_eq!(text, "bob:100000:65536\nalice:1879048192:65536\n");
+        assert_eq!(fs::metadata(etc.join("subuid"))?.permissions().mode() & 0o777, 0o640);
+        assert!(!etc.join("subgid").exists());
+        take(etc, &alice)?;
+        assert_eq!(fs::read_to_string(etc.join("subuid"))?, "bob:100000:65536\n");
+        Ok(())
+    }
+}
