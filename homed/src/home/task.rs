@@ -31,14 +31,14 @@ impl Running {
             Work::Activating(_) | Work::Fixating(_) => Task::Activate { uid, known },
             Work::Deactivating => Task::Deactivate { force: force(wanted.verb) },
             Work::Removing => Task::Remove,
-            Work::Authenticating(_) => Task::Authenticate { resting: mounted },
+            Work::Authenticating(_) => Task::Authenticate { known },
             Work::ChangingPassword => {
                 Task::ChangePassword { new: wanted.new.take().unwrap_or_default(), resting: mounted }
             }
             Work::Updating => match wanted.change.take() {
                 Some(change) => Task::Update { change, resting: mounted },
                 // Nothing starts this work without one.
-                None => Task::Authenticate { resting: mounted },
+                None => Task::Authenticate { known },
             },
             Work::Checking => Task::Check { seen: super::look::seen(resting), known },
             Work::Repairing => Task::Repair { how: wanted.repair, known },

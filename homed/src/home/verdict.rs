@@ -191,7 +191,7 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
         Verb::Activate | Verb::ActivateIfReferenced => activate(resting, situation.state.lingering),
         Verb::Fixate if resting == Resting::Unfixated => Verdict::Start(Work::Fixating(Purpose::Itself)),
         Verb::Fixate => Verdict::Refuse(Refusal::HomeAlreadyFixated),
-        Verb::Authenticate => usable(resting, Work::Authenticating(Purpose::Itself)),
+        Verb::Authenticate => authenticate(resting),
         Verb::ChangePassword => usable(resting, Work::ChangingPassword),
         Verb::Update => usable(resting, Work::Updating),
         Verb::UpdateOffline if resting == Resting::Absent => Verdict::Start(Work::Updating),
@@ -270,6 +270,12 @@ fn acquire(resting: Resting) -> Verdict {
         Resting::Active => Verdict::Start(Work::Authenticating(Purpose::Reference)),
         Resting::Locked => Verdict::Start(Work::Unlocking(Purpose::Reference)),
     }
+}
+
+/// A home that this machine does not know is only looked into, and stays so.
+fn authenticate(resting: Resting) -> Verdict {
+    let work = Work::Authenticating(Purpose::Itself);
+    if resting == Resting::Unfixated { Verdict::Start(work) } else { usable(resting, work) }
 }
 
 fn usable(resting: Resting, work: Work) -> Verdict {

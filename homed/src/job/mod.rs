@@ -83,8 +83,8 @@ pub enum Task {
     },
     /// Check the credentials against every copy of the record; the state stays.
     Authenticate {
-        /// Whether it is mounted at the moment.
-        resting: Mounted,
+        /// Whether the host has a record; where it has none, it gets none.
+        known: Known,
     },
     /// Replace password hashes and key slots.
     ChangePassword {

@@ -18,7 +18,7 @@ enum Verb {
     Create { uid: u32, overcommit: u32, blobs: Option<String>, original: Option<Original> },
     Activate { uid: u32, known: Known },
     Deactivate { force: Force },
-    Authenticate { resting: Mounted },
+    Authenticate { known: Known },
     ChangePassword { resting: Mounted },
     Update { record: Value, blobs: Option<String>, reach: Reach, resting: Mounted },
     Check { seen: Seen, known: Known },
@@ -44,7 +44,7 @@ pub fn encode(job: &Job) -> Secret {
         },
         Task::Activate { uid, known } => Verb::Activate { uid: *uid, known: *known },
         Task::Deactivate { force } => Verb::Deactivate { force: *force },
-        Task::Authenticate { resting } => Verb::Authenticate { resting: *resting },
+        Task::Authenticate { known } => Verb::Authenticate { known: *known },
         Task::ChangePassword { resting, .. } => Verb::ChangePassword { resting: *resting },
         Task::Update { change, resting } => Verb::Update {
             record: Value::Object(change.record.members().clone()),
@@ -122,7 +122,7 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
         }
         Verb::Activate { uid, known } => Task::Activate { uid, known },
         Verb::Deactivate { force } => Task::Deactivate { force },
-        Verb::Authenticate { resting } => Task::Authenticate { resting },
+        Verb::Authenticate { known } => Task::Authenticate { known },
         Verb::ChangePassword { resting } => Task::ChangePassword { new: secret("newSecret")?, resting },
         Verb::Update { record, blobs, reach, resting } => {
             let record =

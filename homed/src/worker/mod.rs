@@ -96,7 +96,7 @@ fn run(job: &Job, reporter: &mut Reporter<impl std::io::Write>) -> Outcome {
         Task::Deactivate { force } => {
             deactivate::deactivate(job, *force, reporter).inspect(|_| opened_with::closed(job))
         }
-        Task::Authenticate { resting } => authenticate::authenticate(job, *resting, reporter),
+        Task::Authenticate { known } => authenticate::authenticate(job, *known, reporter),
         Task::ChangePassword { new, resting } => passwd::change(job, new, *resting, reporter),
         Task::Update { change, resting } => update::update(job, change, *resting, reporter),
         Task::Rescue { uid, directory } => rescue::rescue(job, *uid, directory.as_deref(), reporter),

@@ -127,7 +127,7 @@ const AT_REST: &str = "
     Activate             fixate   Absent    mount    mount    AlreadyActive auth     Locked  mount
     ActivateIfReferenced fixate   Absent    mount    mount    AlreadyActive auth     Locked  mount
     Fixate               fixate   AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated  AlreadyFixated
-    Authenticate         Unfixated Absent   auth     auth     auth     auth     Locked  auth
+    Authenticate         auth      Absent   auth     auth     auth     auth     Locked  auth
     Acquire              fixate+  Absent    mount+   mount+   auth+    auth+    unlock+  mount+
     Ref                  NotActive Absent   NotActive NotActive now    now      Locked  NotActive
     RefUnrestricted      now      now       now      now      now      now      now  now
