@@ -80,3 +80,21 @@ fn upgrades_and_removals_leave_nobody_behind() -> Result<()> {
     machine.check("test -e /home/alice.home && test -e /var/lib/systemd/home/alice.identity")?;
     Ok(())
 }
+
+#[test]
+fn polkit_asks_in_every_language_of_the_prompt() -> Result<()> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let policy = root.join("dist/usr/share/polkit-1/actions/org.freedesktop.home1.policy");
+    let policy = std::fs::read_to_string(policy)?;
+    for tag in ["description", "message"] {
+        let texts = policy.matches(&format!("<{tag}>")).count();
+        ensure!(texts == policy.matches("<action ").count());
+        for entry in std::fs::read_dir(root.join("homed/prompt/po"))? {
+            let name = entry?.file_name().into_string().unwrap_or_default();
+            let Some(language) = name.strip_suffix(".po") else { continue };
+            let translated = policy.matches(&format!("<{tag} xml:lang=\"{language}\">")).count();
+            ensure!(translated == texts, "{language}: {translated} of {texts} times {tag}");
+        }
+    }
+    Ok(())
+}
