@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{Machine, cache, image, recipe};
 
 const FETCH: &str = include_str!("../image/fetch.sh");
+const STACKS: &str = include_str!("../image/stacks.sh");
 
 impl Machine {
     /// Installs packages of that Debian (`trixie`, `forky`), with what they need and the machine has not.
@@ -17,7 +18,7 @@ impl Machine {
     /// # Errors
     /// They cannot be downloaded, or not be installed.
     pub fn install(&self, suite: &str, names: &[&str]) -> Result<()> {
-        let folder = fetched(suite, names)?;
+        let folder = fetched(FETCH, suite, names)?;
         self.check("mkdir -p /root/packages")?;
         let mut count = 0;
         for entry in fs::read_dir(&folder)? {
@@ -32,16 +33,32 @@ impl Machine {
         )
         .map(drop)
     }
+
+    /// Puts the PAM stacks of packages of that Debian into /etc/pam.d, and nothing else of them.
+    ///
+    /// # Errors
+    /// They cannot be downloaded, or have none.
+    pub fn stacks(&self, suite: &str, names: &[&str]) -> Result<()> {
+        let mut count = 0;
+        for entry in fs::read_dir(fetched(STACKS, suite, names)?)? {
+            let entry = entry?;
+            let name = entry.file_name().into_string().ok().context("a stack's name is text")?;
+            self.write_file(&format!("/etc/pam.d/{name}"), fs::read(entry.path())?)?;
+            count += 1;
+        }
+        ensure!(count > 0, "{names:?} of {suite}: there is no stack");
+        Ok(())
+    }
 }
 
-/// The folder of the packages' files.
-fn fetched(suite: &str, names: &[&str]) -> Result<PathBuf> {
+/// The folder of what a script has downloaded of packages.
+fn fetched(how: &str, suite: &str, names: &[&str]) -> Result<PathBuf> {
     let tree = image::tree()?;
-    let key = recipe::hexadecimal(&Sha256::digest(format!("{FETCH}{suite} {names:?}")))[..16].to_owned();
+    let key = recipe::hexadecimal(&Sha256::digest(format!("{how}{suite} {names:?}")))[..16].to_owned();
     let folder = image::folder()?.join(format!("packages-{key}"));
     cache::once(&folder, |partial| {
         let script = folder.with_extension("sh");
-        fs::write(&script, FETCH)?;
+        fs::write(&script, how)?;
         let mut command = Command::new("sh");
         command.arg(script).args([&tree, partial]).arg(suite).args(names);
         image::run(&mut command, &folder.with_extension("log"))
