@@ -102,6 +102,9 @@ const HOSTILE: &str = r#"
 {"selfModifiableBlobs": ["x"], "selfModifiablePrivileged": ["sshAuthorizedKeys"]}
 {"privileged": {"sshAuthorizedKeys": ["ssh-ed25519 AAAA evil"]}}
 {"privileged": {"somethingNew": "x"}}
+{"privileged": {"backupRepository": "rest:https://example.com/all-you-have"}}
+{"privileged": {"backupRepository": "sftp:-oProxyCommand=x:/", "backupPasswordFile": "/home/alice/.netrc"}}
+{"restoredBackup": "0123456789abcdef"}
 {"aFieldOfTomorrow": {"root": true}}
 {"acceptedClaims": {"memberOf": ["sudo"]}}
 {"trust": "full"}

@@ -65,7 +65,7 @@ pub const TOOL_ROWS: &[Row] = &[
         Some('y'),
         Nothing,
         Tool::Yes,
-        "repair, trust, snapshot, convert, release: do it without a question",
+        "repair, trust, snapshot, backup, convert, release: do it without a question",
     ),
     row(
         "replace",

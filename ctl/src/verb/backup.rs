@@ -9,6 +9,7 @@ use crate::backup::program::{self, Account, INCOMPLETE, Rights, program};
 use crate::backup::repository::{Repository, named};
 use crate::bus::{Failure, Order, Suspend, Who};
 use crate::context::{Context, Json};
+use crate::verb::trust::visible;
 use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value};
 use view::View;
@@ -117,7 +118,9 @@ fn list(ctx: &Context<'_>, user: &str, _: &[&str]) -> Outcome {
     if ctx.settings.json != Json::Off {
         words.push("--json");
     }
-    ctx.say(&program::answer(program(&repository, rights, &words)?)?);
+    // What is in a repository somebody else may have put there.
+    let told = program::answer(program(&repository, rights, &words)?)?;
+    ctx.say(&told.lines().map(|line| visible(line) + "\n").collect::<String>());
     Ok(0)
 }
 

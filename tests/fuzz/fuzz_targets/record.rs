@@ -22,7 +22,7 @@ fuzz_target!(|text: &str| {
     assert!(!record.only(Sections::STRANGER).members().contains_key("privileged"));
     let key = PrivateKey::from_seed([7; 32]);
     if let Ok(signed) = sign(&record, &key) {
-        let trust = Trust { local: vec![key.public()], others: Vec::new() };
+        let trust = Trust { local: vec![key.public()], ..Trust::default() };
         assert_eq!(trust.worth(&signed), Worth::Local);
     }
 });

@@ -178,7 +178,7 @@ const PROGRAMS: &[Room] = &[
     Room {
         name: "fuzz",
         at: "tests/fuzz/fuzz_targets",
-        rooms: &["records"],
+        rooms: &["carry", "records"],
         crates: &["libfuzzer_sys", "serde_json"],
     },
 ];

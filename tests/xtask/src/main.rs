@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod deb;
 mod demo;
+mod fuzz;
 mod image;
 mod prepare;
 mod runner;
@@ -31,6 +32,11 @@ const COMMANDS: &[Command] = &[
     Command { name: "test", help: "every test; installs what is missing", run: test::run },
     Command { name: "deb", help: "the Debian package: [--quick] for the test machine", run: deb::run },
     Command { name: "bench", help: "our figures beside the original's, from one run", run: bench::run },
+    Command {
+        name: "fuzz",
+        help: "made-up bytes for what reads foreign ones: [SECONDS] [TARGET…]",
+        run: fuzz::run,
+    },
     Command { name: "image", help: "build the test machine's images, nothing else", run: image::run },
     Command {
         name: "upstream",

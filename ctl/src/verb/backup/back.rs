@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::verb::create;
 use crate::verb::repair::confirmed;
 use crate::verb::trust::visible;
-use records::{Credentials, Record, Refusal, Sections, UserName, keys, stranger};
+use records::{Credentials, Machine, Record, Refusal, Sections, UserName, keys, stranger};
 use serde_json::{Map, Value};
 
 /// `restore [BACKUP]`
@@ -111,7 +111,7 @@ impl Work<'_, '_> {
                 self.user
             )));
         }
-        let (members, claims) = believed(&record, self.ctx);
+        let (members, claims) = believed(&record, &self.ctx.machine);
         for (name, value) in claims {
             let value =
                 if name.starts_with("privileged.") { "…".to_owned() } else { visible(&value.to_string()) };
@@ -205,9 +205,11 @@ impl Work<'_, '_> {
 
 /// A backup is written by whoever knows its password, so its record is worth what a stranger's is. Of what opens a home only
 /// the password is taken: keys have no slots in a new one. What it claims beside that comes back, too.
-fn believed(record: &Record, ctx: &Context<'_>) -> (Map<String, Value>, Map<String, Value>) {
-    let claims = stranger::claims(record, &ctx.machine);
-    let mut members = stranger::believed(record, &ctx.machine).only(Sections::SIGNED).members().clone();
+fn believed(record: &Record, machine: &Machine) -> (Map<String, Value>, Map<String, Value>) {
+    // What this machine has accepted is in no record that comes from elsewhere.
+    let record = record.only(Sections::SIGNED);
+    let claims = stranger::claims(&record, machine);
+    let mut members = stranger::believed(&record, machine).only(Sections::SIGNED).members().clone();
     for kind in keys::KINDS {
         keys::take_out_all(&mut members, kind);
     }
@@ -216,4 +218,50 @@ fn believed(record: &Record, ctx: &Context<'_>) -> (Map<String, Value>, Map<Stri
         members.remove(name);
     }
     (members, claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::{HostName, MachineId};
+    use serde_json::json;
+
+    const HERE: &str = "11111111111111111111111111111111";
+
+    #[test]
+    fn a_record_that_lay_in_a_repository_gives_no_right_and_no_key() {
+        let machine = Machine { id: MachineId::parse(HERE).expect("valid"), host: HostName("box".into()) };
+        let text = json!({
+            "userName": "alice", "realName": "Alice", "shell": "/bin/zsh", "memberOf": ["sudo"], "uid": 0, "gid": 0,
+            "homeDirectory": "/etc", "imagePath": "/dev/sda", "disposition": "system", "uuid": "11111111-1111-1111-1111-111111111111",
+            "rebalanceWeight": 10000, "restoredBackup": "0123abcd", "blobManifest": {"avatar": "0".repeat(64)},
+            "fido2HmacCredential": ["AAAA"], "recoveryKeyType": ["modhex64"],
+            "privileged": {
+                "hashedPassword": ["$y$j9T$x$y"], "sshAuthorizedKeys": ["ssh-ed25519 AAAA evil"],
+                "fido2HmacSalt": [{"credential": "AAAA", "salt": "AAAA", "hashedPassword": "$y$j9T$x$y"}],
+                "recoveryKey": [{"type": "modhex64", "hashedPassword": "$y$j9T$x$y"}],
+                "backupRepository": "rest:https://example.com/all-you-have",
+            },
+            "perMachine": [{"matchMachineId": HERE, "memberOf": ["disk"], "niceLevel": -20}],
+        });
+        let accepted = json!({ HERE: { "acceptedClaims": { "memberOf": ["sudo"], "niceLevel": -20 } } });
+        let mut with_binding = text.clone();
+        with_binding["binding"] = accepted;
+        let expected = json!({
+            "userName": "alice", "realName": "Alice", "shell": "/bin/zsh", "disposition": "regular",
+            "privileged": { "hashedPassword": ["$y$j9T$x$y"] },
+        });
+        for text in [text, with_binding] {
+            let record = Record::from_value(text, Sections::HOST).expect("valid");
+            let (members, claims) = believed(&record, &machine);
+            assert_eq!(Value::Object(members), expected);
+            for claim in
+                ["memberOf", "niceLevel", "privileged.sshAuthorizedKeys", "privileged.backupRepository"]
+            {
+                assert!(claims.contains_key(claim), "{claim}");
+            }
+        }
+        // Where it is read it may have none at all.
+        assert!(Record::parse("{\"userName\": \"alice\", \"binding\": {}}", Sections::EMBEDDED).is_err());
+    }
 }
