@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 
 mod wish;
 
-pub use wish::{grant_recovery_key, wish_recovery_key, wished_recovery_keys};
+pub use wish::{
+    grant_recovery_key, wish_recovery_key, wished_recovery_keys, wishing, wishing_again, without_wishes,
+};
 
 /// Member of the section `privileged`.
 pub const DETAILS: &str = "keyDetails";
@@ -41,6 +43,10 @@ pub const SMART_CARD: KeyKind = KeyKind {
     shown: "uri",
     words: "smart card",
 };
+/// What a sentence says of a security key that wants a touch after its PIN: whoever asks for the PIN tells that at once, and
+/// nothing is begun twice.
+pub const AND_A_TOUCH: &str = " and a touch";
+
 /// Security keys.
 pub const SECURITY_KEY: KeyKind = KeyKind {
     list: "fido2HmacSalt",

@@ -28,7 +28,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 pub use crate::home::effect::Announcement as Change;
 pub use crate::home::state::State;
 pub use crate::home::view::{HomeView, UnixRecord};
-pub use crate::job::{Original, Progress, Reach, RecordChange, Repair, Snapshots};
+pub use crate::job::{Original, Part, Progress, Reach, RecordChange, Repair, Snapshots};
 pub use crate::words::request::{
     AtSuspend, Caller, HomeKey, HomeLock, Interactive, KeyOperation, Later, Locks, Offer, OpenSleep,
     Operation, ProgressSink, Provenance, RequestId, Session, SigningKey, Then, TrustReport, Wish,

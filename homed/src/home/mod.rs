@@ -209,6 +209,7 @@ impl Home {
 
     /// Does what is wanted, now or when its turn comes.
     pub fn want(&mut self, wanted: Wanted, turn: &mut Turn) -> Fate {
+        let wanted = self.follow(wanted);
         match verdict(self.situation(&wanted.trier, turn.facts), wanted.verb) {
             Verdict::Start(_) | Verdict::AtOnce if self.must_stay(wanted.verb) => {
                 let sentence =

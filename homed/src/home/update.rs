@@ -6,10 +6,10 @@ use super::effect::{Check, JobId};
 use super::facts::SignedLocally;
 use super::verdict::Verb;
 use super::{Home, Turn, Wanted};
-use crate::job::{Reach, RecordChange};
+use crate::job::{Part, Reach, RecordChange};
 use records::account::{PasswordVerdict, password_verdict};
 use records::refusal::Refused;
-use records::{Credentials, Record, Refusal, Sections};
+use records::{Credentials, Record, Refusal, Sections, keys};
 
 /// How far ahead of this machine's clock a record may be dated, in µs: the clocks of others differ by less.
 const AHEAD: u64 = 86_400_000_000;
@@ -17,6 +17,14 @@ const AHEAD: u64 = 86_400_000_000;
 const FOLLOWS: u64 = 1_000_000;
 
 impl Home {
+    /// A change of one part is one of the record in force, whatever was in force when it was asked for.
+    pub(super) fn follow(&self, mut wanted: Wanted) -> Wanted {
+        if let Some(change) = wanted.change.as_mut().filter(|change| change.part == Part::RecoveryKey) {
+            change.record = keys::wishing_again(&self.record(), &change.record);
+        }
+        wanted
+    }
+
     /// Whether the record may take the place of the one that is in force.
     pub(super) fn judge(&self, change: &RecordChange, now_usec: u64) -> Result<(), Refused> {
         judge(&self.record(), self.signed_locally, change, now_usec)
@@ -143,7 +151,7 @@ mod tests {
             "userName": "alice", "lastChangeUSec": 5, "shell": "/a",
             "privileged": {"hashedPassword": ["$x"]}, "signature": [],
         }));
-        let change = RecordChange { record: record(new), blobs: None, reach };
+        let change = RecordChange { record: record(new), blobs: None, reach, part: Part::Whole };
         judge(&current, signed, &change, 1000).err().map(|refused| refused.refusal)
     }
 

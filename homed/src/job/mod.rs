@@ -198,6 +198,17 @@ pub struct RecordChange {
     pub blobs: Option<String>,
     /// Which copies are replaced.
     pub reach: Reach,
+    /// What of the record counts.
+    pub part: Part,
+}
+
+/// What of a record is to come in the place of what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Its wish for a recovery key: the rest stays as it is in the record in force when the work begins.
+    RecoveryKey,
 }
 
 /// Which copies of a record a change reaches.

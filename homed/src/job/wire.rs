@@ -2,8 +2,8 @@
 //! would leave some in memory that it has let go of.
 
 use super::{
-    Care, Force, InvalidJob, Job, Known, Mounted, Original, Reach, RecordChange, Remember, Repair, Seen,
-    Size, Snapshots, Task, VERSION,
+    Care, Force, InvalidJob, Job, Known, Mounted, Original, Part, Reach, RecordChange, Remember, Repair,
+    Seen, Size, Snapshots, Task, VERSION,
 };
 use records::keys::Removal;
 use records::secret::wipe_json;
@@ -125,9 +125,7 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
         Verb::Authenticate { known } => Task::Authenticate { known },
         Verb::ChangePassword { resting } => Task::ChangePassword { new: secret("newSecret")?, resting },
         Verb::Update { record, blobs, reach, resting } => {
-            let record =
-                Record::from_value(record, Sections::EMBEDDED).map_err(|e| InvalidJob(e.to_string()))?;
-            Task::Update { change: Box::new(RecordChange { record, blobs, reach }), resting }
+            Task::Update { change: Box::new(change(record, blobs, reach)?), resting }
         }
         Verb::Check { seen, known } => Task::Check { seen, known },
         Verb::Repair { how, known } => Task::Repair { how, known },
@@ -158,6 +156,12 @@ fn read(value: &Value) -> Result<Job, InvalidJob> {
         credentials: secret("secret")?,
         task,
     })
+}
+
+/// The core has put the rest of the record in force around what was to change.
+fn change(record: Value, blobs: Option<String>, reach: Reach) -> Result<RecordChange, InvalidJob> {
+    let record = Record::from_value(record, Sections::EMBEDDED).map_err(|e| InvalidJob(e.to_string()))?;
+    Ok(RecordChange { record, blobs, reach, part: Part::Whole })
 }
 
 fn host_record(value: &Value) -> Result<Record, InvalidJob> {

@@ -22,6 +22,7 @@ const NAMES: [&str; 2] = ["alice", "bob"];
 
 pub mod crowd;
 mod guesses;
+mod recovery;
 mod scene;
 mod silent;
 mod trust;

@@ -17,7 +17,8 @@ use super::heal::{self, Given};
 use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Known, Mounted, Reach, RecordChange, Step, Steps};
 use crate::storage::{self, Hidden, InOrder, KeyChange, Opened, Opening, Spec, Then};
-use crate::token::{self, change::Change};
+use crate::token::{self, Offer, change::Change};
+use records::keys::{self, wished_recovery_keys};
 use records::reconcile::Rule;
 use records::signature::{self, Worth};
 use records::{Record, Refusal, Secret, Sections};
@@ -92,8 +93,9 @@ fn everywhere<W: Write>(
     let proven = copies.prove(&offer)?;
     let given = Given { tried: &keys, proven: &proven, offer: &offer };
     let in_order = heal::keys(&mut copies, opened.as_mut(), &given, Then::Rest, steps)?;
-    let before = copies.winner()?.clone();
-    let Some(new) = accepted(&copies, &token::filled(new, &offer)?)? else {
+    let before = keys::without_wishes(copies.winner()?);
+    let new = without_old_wish(new, copies.winner()?, &offer);
+    let Some(new) = accepted(&copies, &token::filled(&new, &offer)?)? else {
         // It is in force already; what was cut short is finished.
         let host = copies.write_others(job, opened.as_mut(), steps)?;
         opened.finish(steps)?;
@@ -121,6 +123,12 @@ fn everywhere<W: Write>(
     };
     opened.finish(steps)?;
     Ok(host)
+}
+
+/// A wish for a recovery key that is in force already came from elsewhere, and nobody has its key: it goes.
+fn without_old_wish(new: &Record, before: &Record, offer: &Offer<'_>) -> Record {
+    let is_old = wished_recovery_keys(before) > 0 && offer.credentials.new_recovery_key.is_none();
+    if is_old { keys::without_wishes(new) } else { new.clone() }
 }
 
 /// The record that was in force, and the one that is to be.

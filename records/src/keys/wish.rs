@@ -1,8 +1,9 @@
 //! A recovery key that is still to be made. Whoever shows one to its user does not hash it: the record has a wish in its place
 //! until the worker, which is given the key, makes the hash. A record with a wish is never put in force.
 
-use super::{DETAILS, NamedKey, RECOVERY_KEY, describe, put, take_out_all};
+use super::{DETAILS, NamedKey, RECOVERY_KEY, describe, named, put, sweep, take_out_all};
 use crate::record::Record;
+use crate::sections::Sections;
 use serde_json::{Map, Value, json};
 
 /// What an entry has instead of its hash. (PINs of TPMs that are wished for have it, too.)
@@ -14,6 +15,42 @@ pub fn wish_recovery_key(members: &mut Map<String, Value>, name: Option<String>,
     put(members, RECOVERY_KEY, json!({"type": "modhex64", WANTED: {}}));
     let (id, enrolled_usec) = (WANTED.to_owned(), Some(enrolled_usec));
     describe(members, &NamedKey { kind: RECOVERY_KEY, id, name, model: None, enrolled_usec });
+}
+
+/// The record that follows this one, with a wish for a recovery key in the place of those it has, and nothing else changed. It
+/// is dated `now_usec` (µs since 1970), or after the record where that is later.
+pub fn wishing(record: &Record, name: Option<String>, now_usec: u64) -> Record {
+    let record = record.only(Sections::SIGNED);
+    let usec = now_usec.max(record.last_change_usec().saturating_add(1));
+    let mut members = record.members().clone();
+    wish_recovery_key(&mut members, name, usec);
+    for member in ["lastChangeUSec", "lastPasswordChangeUSec"] {
+        members.insert(member.to_owned(), json!(usec));
+    }
+    record.with_members(members)
+}
+
+/// The same with the wish that was made from another record: what has changed since then stays.
+pub fn wishing_again(record: &Record, wish: &Record) -> Record {
+    let told = named(wish.members(), RECOVERY_KEY, WANTED);
+    wishing(record, told.name, told.enrolled_usec.unwrap_or(0))
+}
+
+/// The record without its wishes. One that came from elsewhere with a wish has no key for it, and keeps nobody from changing
+/// something else.
+pub fn without_wishes(record: &Record) -> Record {
+    if wished_recovery_keys(record) == 0 {
+        return record.clone();
+    }
+    let mut members = record.members().clone();
+    let details = record.keys_of(DETAILS).to_vec();
+    take_out_all(&mut members, RECOVERY_KEY);
+    let keys = record.keys_of(RECOVERY_KEY.list).iter().filter(|entry| !is_wish(entry));
+    keys.for_each(|key| put(&mut members, RECOVERY_KEY, key.clone()));
+    let section = members.get_mut("privileged").and_then(Value::as_object_mut);
+    section.into_iter().for_each(|section| drop(section.insert(DETAILS.to_owned(), details.clone().into())));
+    sweep(&mut members);
+    record.with_members(members)
 }
 
 /// How many recovery keys a record wishes for.
@@ -72,6 +109,40 @@ mod tests {
             (key.id.as_str(), key.name.as_deref(), key.enrolled_usec),
             ("$y$3", Some("paper"), Some(7))
         );
+    }
+
+    #[test]
+    fn a_wish_is_carried_to_the_record_that_is_in_force_by_then() {
+        let record = |value: Value| Record::from_value(value, Sections::EMBEDDED).expect("valid");
+        let before = record(json!({"userName": "alice", "lastChangeUSec": 5, "signature": []}));
+        let wish = wishing(&before, Some("paper".into()), 7);
+        let since = json!({"userName": "alice", "lastChangeUSec": 9, "shell": "/bin/sh",
+            "privileged": {"hashedPassword": ["$y$1"]}, "signature": []});
+        let again = wishing_again(&record(since), &wish);
+        assert_eq!((again.last_change_usec(), wished_recovery_keys(&again)), (10, 1));
+        assert_eq!(again.members()["shell"], json!("/bin/sh"));
+        assert_eq!(again.hashed_passwords(), ["$y$1"]);
+        assert!(!again.members().contains_key("signature"), "it is signed anew");
+        let granted = grant_recovery_key(&again, "$y$3").named_keys();
+        assert_eq!((granted[0].name.as_deref(), granted[0].enrolled_usec), (Some("paper"), Some(10)));
+    }
+
+    #[test]
+    fn a_wish_that_nobody_grants_goes_and_the_keys_stay() {
+        let key = json!({"type": "modhex64", "hashedPassword": "$y$1"});
+        let detail = json!({"of": "recoveryKey", "id": "$y$1", "name": "paper"});
+        let value = json!({"userName": "alice", "recoveryKeyType": ["modhex64", "modhex64"], "privileged": {
+            "recoveryKey": [{"type": "modhex64", "wanted": {}}, key], "keyDetails": [detail]}});
+        let record = Record::from_value(value, Sections::EMBEDDED).expect("valid");
+        let without = without_wishes(&record);
+        assert_eq!(without.keys_of(RECOVERY_KEY.list), [key]);
+        assert_eq!(without.members()["recoveryKeyType"], json!(["modhex64"]));
+        assert_eq!(without.named_keys()[0].name.as_deref(), Some("paper"));
+        assert_eq!(without_wishes(&without), without);
+        let alone =
+            json!({"userName": "alice", "privileged": {"recoveryKey": [{"type": "modhex64", "wanted": {}}]}});
+        let alone = without_wishes(&Record::from_value(alone, Sections::EMBEDDED).expect("valid"));
+        assert!(alone.keys_of(RECOVERY_KEY.list).is_empty());
     }
 
     #[test]

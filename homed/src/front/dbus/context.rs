@@ -221,9 +221,15 @@ impl Front {
 
     /// The same for root, with the room of what a sleep depends on.
     pub async fn for_sleep(&self, call: Call<'_>, operation: Operation) -> Result<Reply, Error> {
+        let caller = self.may_sleep(call).await?;
+        self.ask(call, &caller, operation).await
+    }
+
+    /// The caller, who has the machine sleep: root, with that room.
+    pub async fn may_sleep(&self, call: Call<'_>) -> Result<Admitted, Error> {
         let caller = self.caller_for(call, Good::Sleep).await?;
         self.permit(call, &caller, Rule::Root, None).await?;
-        self.ask(call, &caller, operation).await
+        Ok(caller)
     }
 
     /// A call that gives a reference back.

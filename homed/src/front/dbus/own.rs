@@ -273,10 +273,14 @@ impl Own {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<String>, Error> {
         let call = Call { connection, header: &header };
-        let locked = self.0.for_sleep(call, Operation::LockAll(Then::Hold)).await?;
+        self.0.may_sleep(call).await?;
         // What is not confirmed by now is in no memory that sleeps, nor on the disk of who hibernates.
-        self.0.shown_keys.forget_all();
-        match locked {
+        self.0.shown_keys.close();
+        let locked = self.0.for_sleep(call, Operation::LockAll(Then::Hold)).await;
+        if locked.is_err() {
+            self.0.shown_keys.open();
+        }
+        match locked? {
             Reply::LeftOut(users) => Ok(users.iter().map(ToString::to_string).collect()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }
@@ -298,7 +302,9 @@ impl Own {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        self.0.for_sleep(call, Operation::SleepOver).await.map(drop)
+        self.0.for_sleep(call, Operation::SleepOver).await?;
+        self.0.shown_keys.open();
+        Ok(())
     }
 }
 

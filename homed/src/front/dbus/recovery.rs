@@ -1,16 +1,17 @@
 //! A recovery key in two steps: made and shown, and enrolled once a part of it has been typed: a key that nobody has written
 //! down is none. Between the steps it is in this process alone. Whatever ends there (the caller, the daemon, the machine)
 //! leaves nothing on any disk: there is nothing that opens, and nothing that counts. When the machine goes to sleep all are
-//! forgotten.
+//! forgotten, and none is made until it has woken.
 
 use super::context::{Call, Front};
 use super::error::Error;
-use crate::daemon::link::{HomeKey, HomeView, Reach, RecordChange};
+use crate::daemon::link::{HomeKey, HomeView, Part, Reach, RecordChange};
+use crate::daemon::this_machine;
 use handoff::Memory;
 use records::keys;
 use records::recovery::{Fresh, MISTYPED};
-use records::{Record, Secret, Sections, UserName};
-use serde_json::{Map, Value, json};
+use records::refusal::Refused;
+use records::{Refusal, Secret, UserName};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +20,8 @@ use zbus::wire::OwnedFd;
 
 /// How long it takes to write one down, at the most.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How long none is made once the machine goes to sleep, if nobody says that it is over: as long as homes are held.
+const ASLEEP: Duration = Duration::from_secs(300);
 /// How many wait for one UID at the most: the oldest goes then.
 const MOST: usize = 16;
 
@@ -67,6 +70,8 @@ pub struct ShownKeys {
 struct All {
     /// The number of the newest.
     last: u64,
+    /// Until when none is kept: the machine goes to sleep.
+    closed_until: Option<Instant>,
     keys: HashMap<(u32, UserName), Shown>,
 }
 
@@ -75,9 +80,13 @@ impl ShownKeys {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps one, in the place of the one that was shown to the same UID for the same home before; gives its number.
-    fn keep(&self, uid: u32, mut shown: Shown) -> u64 {
+    /// Keeps one, in the place of the one that was shown to the same UID for the same home before; gives its number. `None`: the
+    /// machine goes to sleep, and nobody is to find it in memory then.
+    fn keep(&self, uid: u32, mut shown: Shown) -> Option<u64> {
         let mut all = self.locked();
+        if all.closed_until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
         all.last += 1;
         shown.number = all.last;
         all.keys.insert((uid, shown.user.clone()), shown);
@@ -87,7 +96,7 @@ impl ShownKeys {
             let place = oldest.map(|(place, _)| place.clone());
             place.and_then(|place| all.keys.remove(&place));
         }
-        all.last
+        Some(all.last)
     }
 
     /// Has the one of that number forgotten by this timer, which ends with it.
@@ -102,9 +111,16 @@ impl ShownKeys {
         self.locked().keys.retain(|_, shown| shown.number != number);
     }
 
-    /// Forgets all of them.
-    pub fn forget_all(&self) {
-        self.locked().keys.clear();
+    /// The machine goes to sleep: forgets all of them, and keeps none until it has woken.
+    pub fn close(&self) {
+        let mut all = self.locked();
+        all.keys.clear();
+        all.closed_until = Some(Instant::now() + ASLEEP);
+    }
+
+    /// It has woken, or does not sleep.
+    pub fn open(&self) {
+        self.locked().closed_until = None;
     }
 
     /// The key that was shown to that UID for this user, if that is its group.
@@ -142,6 +158,7 @@ impl Front {
     ) -> Result<(OwnedFd, u32), Error> {
         let caller = self.caller(call).await?;
         let entry = self.updatable(call, &caller, &HomeKey::Name(user)).await?;
+        refuse_signed_elsewhere(&entry.view)?;
         let random = |bytes: &mut [u8]| {
             let length = bytes.len();
             rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty()) == Ok(length)
@@ -154,7 +171,11 @@ impl Front {
         let user = entry.view.unix.name.clone();
         let until = Instant::now() + PATIENCE;
         let shown = Shown { user, key, mistyped: 0, number: 0, until, timer: None, _memory: memory };
-        let (number, front) = (self.shown_keys.keep(caller.uid, shown), self.clone());
+        let Some(number) = self.shown_keys.keep(caller.uid, shown) else {
+            let sentence = "The machine is going to sleep: no recovery key is made before it has woken. Nothing was changed.";
+            return Err(Refused::new(Refusal::HomeBusy, sentence).into());
+        };
+        let front = self.clone();
         let waiting = tokio::spawn(async move {
             tokio::time::sleep(PATIENCE).await;
             front.shown_keys.forget(number);
@@ -184,28 +205,21 @@ impl Front {
         let view = &entry.view;
         let (key, number) = self.shown_keys.confirmed(caller.uid, &view.unix.name, &group)?;
         let name = Some(name).filter(|name| !name.is_empty());
-        let record = wishing(view, name)?;
+        let record = keys::wishing(&view.record.open(), name, now_usec());
         offer.credentials.new_recovery_key = Some(key);
-        let change = RecordChange { record, blobs: None, reach: Reach::Everywhere };
+        let change = RecordChange { record, blobs: None, reach: Reach::Everywhere, part: Part::RecoveryKey };
         self.enforce(call, &caller, (home, view), change, offer).await?;
         self.shown_keys.forget(number);
         Ok(())
     }
 }
 
-/// The record in force, with the wish for a new recovery key alone: the worker makes its hash.
-fn wishing(view: &HomeView, name: Option<String>) -> Result<Record, Error> {
-    let record = view.record.open();
-    let mut members = record.only(Sections::SIGNED).members().clone();
-    let usec = now_usec().max(record.last_change_usec().saturating_add(1));
-    keys::wish_recovery_key(&mut members, name, usec);
-    dated(&mut members, usec);
-    Record::from_value(Value::Object(members), Sections::EMBEDDED).map_err(|e| Error::invalid(e.to_string()))
-}
-
-fn dated(members: &mut Map<String, Value>, usec: u64) {
-    for member in ["lastChangeUSec", "lastPasswordChangeUSec"] {
-        members.insert(member.to_owned(), json!(usec));
+/// Refuses to show a key that could never be confirmed: another machine has signed the record.
+fn refuse_signed_elsewhere(view: &HomeView) -> Result<(), Error> {
+    let machine = this_machine().map_err(Error::unexpected)?;
+    match view.record.open().on(&machine).signed_locally {
+        Some(false) => Err(Refused::from(Refusal::RecordSigned).into()),
+        Some(true) | None => Ok(()),
     }
 }
 
@@ -252,9 +266,9 @@ mod tests {
         assert!(keys.confirmed(1000, &alice, &typed("")).is_err());
         // As often as it takes: the password may be asked for in between.
         for _ in 0..2 {
-            assert!(keys.confirmed(1000, &alice, &right).is_ok_and(|(_, told)| told == number));
+            assert!(keys.confirmed(1000, &alice, &right).is_ok_and(|(_, told)| Some(told) == number));
         }
-        keys.forget(number);
+        keys.forget(number.expect("kept"));
         assert!(keys.confirmed(1000, &alice, &right).is_err());
     }
 
@@ -266,7 +280,7 @@ mod tests {
             assert!(keys.confirmed(1000, &alice, &typed("cccccccc")).is_err());
         }
         assert!(keys.confirmed(1000, &alice, &right(7)).is_err());
-        let first = keys.keep(1000, shown("alice", 8));
+        let first = keys.keep(1000, shown("alice", 8)).expect("kept");
         keys.keep(1000, shown("alice", 9));
         // The first one's time is over.
         keys.forget(first);
@@ -299,9 +313,11 @@ mod tests {
         keys.keep(1000, Shown { until: Instant::now(), ..shown("alice", 7) });
         assert!(keys.confirmed(1000, &alice, &right).is_err());
         keys.keep(1000, shown("alice", 7));
-        keys.forget_all();
+        keys.close();
         assert!(keys.confirmed(1000, &alice, &right).is_err(), "the machine goes to sleep");
-        let first = keys.keep(1000, shown("alice", 7));
+        assert_eq!(keys.keep(1000, shown("alice", 7)), None, "and none is made on the way there");
+        keys.open();
+        let first = keys.keep(1000, shown("alice", 7)).expect("kept");
         let waiting = tokio::spawn(std::future::pending::<()>());
         keys.time(first, Timer(waiting.abort_handle()));
         keys.keep(1000, shown("alice", 7));

@@ -5,7 +5,7 @@ use super::argument::Foreign;
 use super::context::{Call, Front, Rule};
 use super::error::Error;
 use crate::daemon::link::{
-    Admitted, Entry, Good, HomeKey, HomeView, Offer, Operation, Reach, RecordChange, Reply, Staged,
+    Admitted, Entry, Good, HomeKey, HomeView, Offer, Operation, Part, Reach, RecordChange, Reply, Staged,
 };
 use crate::daemon::this_machine;
 use records::{Record, UserName, own_changes};
@@ -54,7 +54,7 @@ impl Front {
             None => (with_known_blobs(view, record)?, None),
         };
         let blobs = staged.as_ref().map(|staged| staged.folder.clone());
-        let change = RecordChange { record, blobs, reach };
+        let change = RecordChange { record, blobs, reach, part: Part::Whole };
         let done = self.enforce(call, &caller, (key, view), change, offer).await;
         // Taken on by the worker by now, or of no use.
         drop(staged);

@@ -2,6 +2,7 @@
 
 use super::super::walk::rules::takes_key;
 use super::*;
+use crate::job::Part;
 
 /// Whether there may be something to be seen to when that worker is killed.
 fn leaves_something(start: &StartJob) -> bool {
@@ -78,7 +79,7 @@ pub fn manager() -> Manager {
 pub fn change(key: HomeKey, user: UserName, (time, reach): (u64, Reach), offer: Offer) -> Operation {
     let text = format!(r#"{{"userName":"{user}","lastChangeUSec":{time}}}"#);
     let record = Record::parse(&text, Sections::EMBEDDED).expect("valid");
-    Operation::Update(key, Box::new(RecordChange { record, blobs: None, reach }), offer)
+    Operation::Update(key, Box::new(RecordChange { record, blobs: None, reach, part: Part::Whole }), offer)
 }
 
 pub fn user(index: usize) -> UserName {

@@ -4,7 +4,7 @@ use super::world::{NAMES, World, user};
 use crate::home::effect::Event;
 use crate::home::inside::Class;
 use crate::home::verdict::Verb;
-use crate::job::{Reach, RecordChange, Snapshots};
+use crate::job::{Part, Reach, RecordChange, Snapshots};
 use crate::words::request::{
     AtSuspend, Caller, HomeKey, Interactive, Later, Offer, Operation, Provenance, RequestId, Session, Then,
     Wish,
@@ -260,7 +260,11 @@ impl World {
 
     fn change(&self, key: HomeKey, user: &UserName, reach: Reach, offer: Offer) -> Operation {
         let record = self.record(user, &[]);
-        Operation::Update(key, Box::new(RecordChange { record, blobs: None, reach }), offer)
+        Operation::Update(
+            key,
+            Box::new(RecordChange { record, blobs: None, reach, part: Part::Whole }),
+            offer,
+        )
     }
 
     /// What the login manager tells of sessions: some have gone, some are idle or locked.
