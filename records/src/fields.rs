@@ -184,6 +184,7 @@ fields! {
     luks_pbkdf_parallel_threads, "luksPbkdfParallelThreads", u64, kinds::unsigned, BOTH, HERE;
     luks_sector_size, "luksSectorSize", u64, kinds::sector_size, BOTH, HERE;
     luks_extra_mount_options, "luksExtraMountOptions", String, kinds::line, BOTH, CLAIM;
+    luks_cryptsetup_tokens, "luksCryptsetupTokens", bool, kinds::boolean, BOTH, SELF;
     drop_caches, "dropCaches", bool, kinds::boolean, BOTH, CLAIM;
     auto_resize_mode, "autoResizeMode", AutoResize, kinds::auto_resize, BOTH, CLAIM;
     lock_level, "lockLevel", LockLevel, kinds::lock_level, BOTH, CLAIM;

@@ -135,6 +135,7 @@ pub const RECORD_ROWS: &[Row] = &[
     set("luks-pbkdf-memory-cost", NONE, "BYTES", "luksPbkdfMemoryCost", Size, MatchedThis, "Memory the key derivation takes"),
     set("luks-pbkdf-parallel-threads", NONE, "NUMBER", "luksPbkdfParallelThreads", Number(1, 4096), Matched, "Threads of the key derivation"),
     set("luks-sector-size", NONE, "BYTES", "luksSectorSize", SectorSize, Matched, "Sector size of the encryption: 512, 1024, 2048, 4096"),
+    set("luks-cryptsetup-tokens", NONE, "BOOL", "luksCryptsetupTokens", Bool, Matched, "Write tokens into the image by which plain cryptsetup open asks security keys"),
     set("luks-extra-mount-options", NONE, "OPTIONS", "luksExtraMountOptions", Text, Matched, "Mount options after the default ones"),
     set("lock-level", NONE, "LEVEL", "lockLevel", OneOf(&["key", "cache", "strict", "terminate"]), Matched, "What goes out of memory when the home is locked: key, cache, strict, terminate"),
     set("lock-after-screen-lock", NONE, "SPAN", "lockAfterScreenLockUSec", Span, Matched, "Lock the home when the screen has been locked for so long; infinity: never"),

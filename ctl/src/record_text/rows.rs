@@ -175,6 +175,7 @@ pub const OWN_ROWS: &[Line] = &[
     line("Lock Screen", Span("lockAfterScreenLockUSec")),
     line("Lock Idle", Span("lockAfterIdleUSec")),
     line("Lock Token", YesNo("lockOnTokenRemoval")),
+    line("LUKS Tokens", YesNo("luksCryptsetupTokens")),
     line("Snapshots", Computed(kept::snapshots)),
     line("Volume Key", Computed(computed::seal)),
     line("Left Open", Computed(computed::inhibitors)),

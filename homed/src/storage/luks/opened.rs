@@ -28,6 +28,7 @@ use records::{Record, Refusal, Secret};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 
+pub mod emergency;
 mod keys;
 pub use keys::{NO_ROOM, Room};
 mod layers;

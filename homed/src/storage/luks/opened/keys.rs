@@ -61,6 +61,7 @@ impl LuksOpened {
         let token = record_token::seal(record, algorithm, &self.volume_key)?;
         // With nothing that can be typed left, only devices open it, and only what is told of them has others ask them.
         let needs_devices = !can_be_typed(record) && self.record.as_ref().is_ok_and(can_be_typed);
+        self.drop_tokens(record)?;
         let disk = self.disk()?;
         let mut places = disk.tokens(record_token::KIND).into_iter().map(|found| found.0);
         let place = places.next();
@@ -76,6 +77,7 @@ impl LuksOpened {
             disk.remove_token(surplus).during("removing a surplus record from the header")?;
         }
         (self.record, self.token) = (Ok(record.clone()), Some(written.0));
+        self.add_tokens(record)?;
         Ok(written.1)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::job::{Context, Failure};
 use crate::storage::derive;
+use crate::storage::luks::opened::emergency;
 use crate::storage::luks::plan::keys::{
     Claim, Copies, Digest, Header, Mark, Named, Priority, SLOTS, Salt, Situation, Slot, Standing,
 };
@@ -30,7 +31,7 @@ pub fn situation(luks: &mut Luks) -> Result<(Vec<Slot>, Vec<Standing>), Failure>
     let members = |name: &str| metadata.get(name).and_then(Value::as_object);
     let tokens = numbered(members("tokens"));
     let claims: Vec<u32> =
-        tokens.iter().filter(|token| !OWN.contains(&kind(token.1))).flat_map(|t| keyslots(t.1)).collect();
+        tokens.iter().filter(|token| !is_own(token.1)).flat_map(|t| keyslots(t.1)).collect();
     let slots = numbered(members("keyslots")).into_iter().map(|(number, slot)| {
         let claim = if claims.contains(&number) { Claim::Token } else { Claim::None };
         described(number, slot, claim)
@@ -56,6 +57,10 @@ fn numbered(members: Option<&Map<String, Value>>) -> Vec<(u32, &Value)> {
 
 fn kind(token: &Value) -> &str {
     token["type"].as_str().unwrap_or_default()
+}
+
+fn is_own(token: &Value) -> bool {
+    OWN.contains(&kind(token)) || emergency::is_own(token)
 }
 
 fn keyslots(token: &Value) -> Vec<u32> {
