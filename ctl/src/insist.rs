@@ -4,7 +4,9 @@ use crate::bus::{Daemon, Failure, Who};
 use crate::prompt::{Asker, Ready};
 use crate::vault::{Handed, Vault};
 use records::credentials::Permitted;
+use records::keys::{AND_A_TOUCH, SECURITY_KEY, SMART_CARD};
 use records::{Credentials, MachineId, Record, Refusal, Secret, Sections, recovery};
+use serde_json::Value;
 
 /// How often a new password may be mistyped.
 const MISMATCHES: usize = 4;
@@ -65,26 +67,46 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
+    fn record(&self, user: &str) -> Option<Record> {
+        let reply = self.daemon.record(Who::Name(user)).ok()?;
+        Record::parse(&reply.json, Sections::OWNER).ok()
+    }
+
     /// Whether a PIN of this machine opens the home, too.
     fn has_pin(&self, user: &str) -> bool {
-        let record = self.daemon.record(Who::Name(user)).ok();
-        let record = record.and_then(|reply| Record::parse(&reply.json, Sections::OWNER).ok());
-        record.is_some_and(|record| record.has_pin_on(self.machine))
+        self.record(user).is_some_and(|record| record.has_pin_on(self.machine))
+    }
+
+    /// Whether a PIN of a token can only be that of a security key that wants a touch after it.
+    fn wants_a_touch(&self, user: &str) -> bool {
+        let wants = |key: &Value| key["clientPin"] == true && key["up"] == true;
+        self.record(user).is_some_and(|record| {
+            let keys = record.keys_of(SECURITY_KEY.list);
+            !keys.is_empty() && keys.iter().all(wants) && record.keys_of(SMART_CARD.list).is_empty()
+        })
     }
 }
 
 impl Talk<'_> {
+    /// Says that the key is to be touched after its PIN, and lets it wait for that.
+    fn announce_touch(&self, credentials: &mut Credentials) {
+        self.asker.notice("Touch the security key when it blinks.");
+        credentials.user_presence = Permitted::Yes;
+    }
+
     /// What can be offered without asking anybody.
     pub fn ready(&self) -> Credentials {
         let passwords = [Ready::Password, Ready::RecoveryKey]
             .into_iter()
             .filter_map(|what| self.asker.ready(what))
             .collect();
-        Credentials {
-            passwords,
-            token_pins: self.asker.ready(Ready::Pin).into_iter().collect(),
-            ..Credentials::default()
+        let token_pins: Vec<Secret> = self.asker.ready(Ready::Pin).into_iter().collect();
+        let mut ready = Credentials { passwords, token_pins, ..Credentials::default() };
+        let by_pin = ready.passwords.is_empty() && !ready.token_pins.is_empty();
+        if by_pin && self.place.is_some_and(|place| place.wants_a_touch(self.user)) {
+            self.announce_touch(&mut ready);
         }
+        ready
     }
 
     /// Repeats `attempt` with more and more credentials until homed is content, or wants what nobody can give.
@@ -129,7 +151,11 @@ impl Talk<'_> {
             | Refusal::BadPinFewTriesLeft
             | Refusal::BadPinOneTryLeft => {
                 self.asker.notice(sentence);
-                self.pin(unasked, credentials)
+                self.pin(unasked, credentials)?;
+                if sentence.contains(AND_A_TOUCH) && !credentials.token_pins.is_empty() {
+                    self.announce_touch(credentials);
+                }
+                Ok(())
             }
             Refusal::TokenProtectedAuthenticationPathNeeded => {
                 self.permit(sentence.clone(), failure, credentials, |all| {

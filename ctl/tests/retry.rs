@@ -225,3 +225,18 @@ fn where_a_pin_opens_the_home_what_is_typed_may_be_both() {
 fn owned(all: &[&str]) -> Vec<String> {
     all.iter().map(|text| (*text).to_owned()).collect()
 }
+
+#[test]
+fn a_key_that_wants_pin_and_touch_is_told_both_at_once() {
+    let script = Script { answers: RefCell::new(["1234"].into()), ..Script::default() };
+    let talk = Talk { asker: &script, vault: &script, user: "anna", place: None };
+    let sentence = format!("The security key blue needs its PIN{}.", records::keys::AND_A_TOUCH);
+    let mut refusals = [sentence].into_iter();
+    let mut credentials = talk.ready();
+    let done = talk.insist(&mut credentials, |_| {
+        refusals.next().map_or(Ok(()), |text| Err(Failure::Refused(Refusal::TokenPinNeeded, text)))
+    });
+    assert_eq!(done, Ok(()));
+    assert_eq!((credentials.user_presence, credentials.token_pins.len()), (Permitted::Yes, 1));
+    assert_eq!(script.handed.borrow().len(), 2, "nothing is begun twice");
+}

@@ -7,6 +7,7 @@ use crate::daemon::Failure;
 use crate::pam::{Pam, Say};
 use ::pam::constants::PamResultCode;
 use records::credentials::Permitted;
+use records::keys::AND_A_TOUCH;
 use records::{Credentials, Refusal, Secret};
 
 /// What of the credentials a question adds to.
@@ -74,7 +75,11 @@ pub fn gather(
             let typed = pam.ask(&whose.question(question))?;
             if typed.is_empty() { Ok(()) } else { whose.add(typed, secret) }
         }
-        Want::Pin(question) => pin(pam, question, whose, secret),
+        Want::Pin(question) => {
+            pin(pam, question, whose, secret)?;
+            touch_after_pin(pam, user, failure, secret);
+            Ok(())
+        }
         Want::PinOrPassword(question, empty) => pin_or_password(pam, question, &empty, secret),
         Want::Permit(of) => permit(of(secret)),
         Want::PasswordOrPermit(question, of) => {
@@ -225,6 +230,15 @@ fn say_use(pam: &mut dyn Pam, user: &str, failure: &Failure) {
         _ => format!("Please authenticate on the security token of user {user}."),
     };
     pam.say(Say::Info, &text);
+}
+
+/// A key that wants its PIN and then a touch is told both at once: nothing is begun twice.
+fn touch_after_pin(pam: &mut dyn Pam, user: &str, failure: &Failure, secret: &mut Credentials) {
+    let is_wanted = matches!(failure, Failure::Refused(_, text) if text.contains(AND_A_TOUCH));
+    if is_wanted && !secret.token_pins.is_empty() {
+        pam.say(Say::Info, &format!("Please touch the security token of user {user}."));
+        secret.user_presence = Permitted::Yes;
+    }
 }
 
 fn permit(flag: &mut Permitted) -> Result<(), PamResultCode> {

@@ -15,6 +15,9 @@ pub enum Failure {
     /// Its PIN is needed.
     #[error("the security key needs its PIN")]
     PinNeeded,
+    /// Its PIN is needed, and a touch after that.
+    #[error("the security key needs its PIN and a touch")]
+    PinAndTouchNeeded,
     /// It will wait for a touch, and its user has not been told yet.
     #[error("the security key wants to be touched")]
     PresenceNeeded,

@@ -6,7 +6,7 @@ use crate::sys::usb;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fido2::{Credential, Failure, Given, Library};
-use records::keys::{KeyKind, SECURITY_KEY};
+use records::keys::{AND_A_TOUCH, KeyKind, SECURITY_KEY};
 use records::refusal::Refused;
 use records::{Refusal, Secret};
 use serde_json::Value;
@@ -75,7 +75,12 @@ impl Device for Fido2 {
         Ok(asked.map(|asked| {
             let at = asked.credential;
             let place = usb::of_node(Path::new(&asked.path));
-            Asked { about: Some(at), device: asked.key, place, done: asked.done.map(|secret| (at, secret)) }
+            let is_touched = entries.get(at).is_some_and(|entry| entry.presence == Some(true));
+            let done = asked.done.map_err(|failure| match failure {
+                Failure::PinNeeded if is_touched => Failure::PinAndTouchNeeded,
+                other => other,
+            });
+            Asked { about: Some(at), device: asked.key, place, done: done.map(|secret| (at, secret)) }
         }))
     }
 
@@ -97,6 +102,9 @@ fn refused(failure: &Failure, key: &str) -> Refused {
             ),
         ),
         Failure::PinNeeded => (Refusal::TokenPinNeeded, format!("The security key {key} needs its PIN.")),
+        Failure::PinAndTouchNeeded => {
+            (Refusal::TokenPinNeeded, format!("The security key {key} needs its PIN{AND_A_TOUCH}."))
+        }
         Failure::PresenceNeeded => {
             (Refusal::TokenUserPresenceNeeded, format!("Touch the security key {key}."))
         }
