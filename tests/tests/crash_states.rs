@@ -8,6 +8,9 @@
 
 use anyhow::{Context, Result, ensure};
 use homed_tests::Ours;
+use homed_tests::security_key::SecurityKey;
+use homed_tests::smart_card::Cards;
+use homed_tests::tpm::Tpm;
 use machine::{Image, Init, Machine};
 use std::time::Duration;
 
@@ -68,6 +71,23 @@ exit 1";
 
 #[test]
 fn no_power_cut_loses_what_was_synced() -> Result<()> {
+    let file_system = std::env::var("HOMED_FILE_SYSTEM").unwrap_or_else(|_| "btrfs".into());
+    none_is_lost(&file_system, |_| Ok(()))
+}
+
+/// Recovery key, security key, smart card and PIN of the TPM come, are replaced and go; whoever was told that a key opens the
+/// home gets in by it alone, and the password always does.
+#[test]
+fn no_power_cut_in_a_change_of_keys_leaves_a_home_that_a_key_does_not_open() -> Result<()> {
+    none_is_lost("keys", |machine| {
+        SecurityKey::new(machine, env!("CARGO_BIN_EXE_softkey"), "a", Some("7391"))?;
+        Tpm::new(machine).put_in("a")?;
+        Cards::new(machine, env!("CARGO_BIN_EXE_softcard"))?.make("card", "7391", "rsa")
+    })
+}
+
+/// Writes the log, and opens the states.
+fn none_is_lost(what: &str, plugged_in: impl FnOnce(&Ours) -> Result<()>) -> Result<()> {
     let who = who();
     let machine = Machine::builder().image(Image::Ours).init(Init::Small).memory(2560).start()?;
     machine.check(LOGGED)?;
@@ -79,8 +99,8 @@ fn no_power_cut_loses_what_was_synced() -> Result<()> {
     } else {
         machine.start_daemon()?;
     }
-    let file_system = std::env::var("HOMED_FILE_SYSTEM").unwrap_or_else(|_| "btrfs".into());
-    let record = format!("python3 /root/record.py {who} {file_system}");
+    plugged_in(&machine)?;
+    let record = format!("python3 /root/record.py {who} {what}");
     let recorded = machine.command(record).timeout(Duration::from_secs(600)).run()?;
     ensure!(recorded.status == 0, "{}{}\n{}", recorded.stdout, recorded.stderr, machine.log());
     machine.kill_daemon()?;

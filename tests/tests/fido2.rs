@@ -3,10 +3,12 @@
 use anyhow::{Result, ensure};
 use homed_tests::secrets::traces_of_password;
 use homed_tests::security_key::{SecurityKey, done, refused};
+use homed_tests::smart_card::Cards;
 use homed_tests::{Ours, slot_costs};
 use machine::Console;
 
 const SOFTKEY: &str = env!("CARGO_BIN_EXE_softkey");
+const SOFTCARD: &str = env!("CARGO_BIN_EXE_softcard");
 const PASSWORD: &str = "correcthorse";
 /// Looked for in memory.
 const PIN: &str = "turtle48151623";
@@ -181,6 +183,103 @@ fn two_keys(machine: &Ours, first: &SecurityKey<'_>) -> Result<()> {
     machine.done("deactivate alice", "", "")?;
     ensure!(slots(machine)? == 1, "what was removed opens no slot");
     machine.nothing_open("alice")
+}
+
+/// Asks for alice's home over D-Bus with these members of a secret; the error's last name, or nothing.
+fn told(machine: &Ours, secret: &str) -> Result<String> {
+    let said = machine.run(&format!(
+        "dbus-send --system --print-reply --reply-timeout=60000 --dest=org.freedesktop.home1 /org/freedesktop/home1 \
+             org.freedesktop.home1.Manager.AuthenticateHome string:alice string:'{{{secret}}}'"
+    ))?;
+    let name =
+        said.stderr.strip_prefix("Error org.freedesktop.home1.").and_then(|rest| rest.split(':').next());
+    ensure!((said.status == 0) == name.is_none(), "{said:?}");
+    Ok(name.unwrap_or_default().to_owned())
+}
+
+const TOUCH: &str = "\"fido2UserPresencePermitted\":true";
+const VERIFY: &str = "\"fido2UserVerificationPermitted\":true";
+
+#[test]
+fn whatever_a_token_wants_is_told_by_the_originals_names() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", PASSWORD)?;
+    let enrol = |pin: &str, options: &str| -> Result<()> {
+        done(&machine, &format!("update alice --fido2-device=auto {options}"), pin, PASSWORD).map(drop)
+    };
+    let is = |secret: &str, name: &str| -> Result<()> {
+        let said = told(&machine, secret)?;
+        ensure!(said == name, "{secret}: {said:?}, and not {name}\n{}", machine.log());
+        Ok(())
+    };
+    // One that verifies its user by itself, and signs in the way that was asked for.
+    let key = SecurityKey::new(&machine, SOFTKEY, "a", None)?;
+    key.set("finger", "")?;
+    let by_finger = "--fido2-with-client-pin=no --fido2-with-user-verification=yes";
+    refused(
+        &machine,
+        &format!("update alice --fido2-device=auto {by_finger} --fido2-credential-algorithm=rs256"),
+        ("", PASSWORD),
+        "ALGORITHM",
+    )?;
+    enrol("", &format!("{by_finger} --fido2-credential-algorithm=eddsa"))?;
+    let flags = "homectl inspect -j alice | jq -c '.privileged.fido2HmacSalt[] | [.up, .uv, .clientPin]'";
+    ensure!(machine.check(flags)?.trim() == "[true,true,false]");
+    is("", "TokenUserVerificationNeeded")?;
+    is(VERIFY, "TokenUserPresenceNeeded")?;
+    is(&format!("{VERIFY},{TOUCH}"), "")?;
+    // A PIN that is set later does not come in its way.
+    key.set("pin", "4321")?;
+    is(&format!("{VERIFY},{TOUCH}"), "")?;
+    key.pull_out()?;
+    is("", "BadPasswordAndNoToken")?;
+    by_pin(&machine, &is, &enrol)?;
+    with_a_pad(&machine, &is)
+}
+
+/// A key with a PIN.
+fn by_pin(
+    machine: &Ours,
+    is: &dyn Fn(&str, &str) -> Result<()>,
+    enrol: &dyn Fn(&str, &str) -> Result<()>,
+) -> Result<()> {
+    let key = SecurityKey::new(machine, SOFTKEY, "b", Some("1234"))?;
+    enrol("1234", "")?;
+    let with = |pin: &str| format!("\"tokenPin\":[\"{pin}\"],{TOUCH}");
+    is("", "TokenPinNeeded")?;
+    is("\"tokenPin\":[\"1234\"]", "TokenUserPresenceNeeded")?;
+    is(&with("1234"), "")?;
+    is("\"password\":[\"wrong\"]", "TokenPinNeeded")?;
+    is(&with("1111"), "BadPin")?;
+    key.set("tries", "4")?;
+    is(&with("1111"), "BadPinFewTriesLeft")?;
+    key.pull_out()?;
+    key.plug_in()?;
+    key.set("tries", "2")?;
+    is(&with("1111"), "BadPinOneTryLeft")?;
+    is(&with("1111"), "TokenPinLocked")?;
+    key.set("tries", "8")?;
+    key.set("untouched", "")?;
+    is(&with("1234"), "TokenActionTimeout")?;
+    key.pull_out()
+}
+
+/// A reader that has keys of its own; and who has no token at all.
+fn with_a_pad(machine: &Ours, is: &dyn Fn(&str, &str) -> Result<()>) -> Result<()> {
+    let cards = Cards::new(machine, SOFTCARD)?;
+    cards.make("card", "1234", "rsa")?;
+    done(machine, "update alice --pkcs11-token-uri=auto", "1234", PASSWORD)?;
+    is("", "TokenPinNeeded")?;
+    is("\"tokenPin\":[\"1234\"]", "")?;
+    // CKF_PROTECTED_AUTHENTICATION_PATH.
+    cards.set("flags-card", "100")?;
+    cards.set("pad", "1234")?;
+    is("", "TokenProtectedAuthenticationPathNeeded")?;
+    is("\"pkcs11ProtectedAuthenticationPathPermitted\":true", "")?;
+    done(machine, "update alice --pkcs11-token-uri= --fido2-device=", "", PASSWORD)?;
+    is("", "BadPassword")?;
+    is("\"password\":[\"wrong\"]", "BadPassword")?;
+    is(&format!("\"password\":[\"{PASSWORD}\"]"), "")
 }
 
 /// Types the name at `login:`, and waits for what is asked.

@@ -12,7 +12,8 @@ import sys
 import threading
 
 ORIGINAL = sys.argv[1] == "original"
-FILE_SYSTEM = sys.argv[2]
+WHAT = sys.argv[2]
+FILE_SYSTEM = "ext4" if WHAT == "ext4" else "btrfs"
 CHEAP = (
     "--luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 --enforce-password-policy=no "
     f"--rate-limit-burst=1000 --luks-discard=no --fs-type={FILE_SYSTEM}"
@@ -23,19 +24,22 @@ def mark(text):
     subprocess.run(["dmsetup", "message", "logged", "0", "mark " + text], check=True)
 
 
-def homectl(words, password="", new=""):
-    environment = dict(os.environ)
+def homectl(words, password="", new="", **more):
+    environment = {**os.environ, **more}
     if password:
         environment["PASSWORD"] = password
     if new:
         environment["NEWPASSWORD"] = new
     name = words.split()[0]
     mark("want_" + name)
-    subprocess.run(["homectl"] + words.split(), env=environment, check=True, stdin=subprocess.DEVNULL)
+    words = ["homectl"] + words.split()
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+    done = subprocess.run(words, env=environment, check=True, **quiet)
     if ORIGINAL:
         # What udev would do; the original looks for the device's node before it changes the size.
         subprocess.run(["dmsetup", "mknodes"], check=True)
     mark("have_" + name)
+    return done.stdout
 
 
 class Writer(threading.Thread):
@@ -127,4 +131,38 @@ def ext4():
     homectl("deactivate alice")
 
 
-{"btrfs": btrfs, "ext4": ext4}[FILE_SYSTEM]()
+def enrol(kind, option):
+    """Says what opens the home then: the recovery key itself, or that the PIN does."""
+    said = homectl(f"update alice {option}", "password0", PIN="7391", NEWPIN="7391")
+    shown = [word for word in said.split() if word.count("-") == 7]
+    mark(f"has_{kind}_{''.join(shown)}")
+
+
+def remove(kind, option):
+    mark(f"less_{kind}")
+    homectl(f"update alice {option}", "password0", PIN="7391")
+
+
+def keys():
+    """Every kind of key comes, is replaced and goes."""
+    homectl("create alice --disk-size=280M " + CHEAP, new="password0")
+    homectl("activate alice", "password0")
+    some_files("first", 4)
+    homectl("deactivate alice")
+    enrol("recovery", "--recovery-key=yes")
+    enrol("key", "--fido2-device=auto --luks-cryptsetup-tokens=yes")
+    enrol("card", "--pkcs11-token-uri=auto")
+    enrol("pin", "--tpm2-device=auto")
+    homectl("activate alice", "password0")
+    some_files("between", 4)
+    homectl("deactivate alice")
+    for kind, option in (("pin", "--tpm2-device=auto"), ("recovery", "--recovery-key=yes")):
+        mark(f"less_{kind}")
+        enrol(kind, option)
+    remove("key", "--fido2-device=")
+    remove("card", "--pkcs11-token-uri=")
+    remove("pin", "--tpm2-device=")
+    remove("recovery", "--recovery-key=no")
+
+
+{"btrfs": btrfs, "ext4": ext4, "keys": keys}[WHAT]()

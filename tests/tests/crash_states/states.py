@@ -103,6 +103,41 @@ def expected(prefix):
     return there, files, passwords
 
 
+def keys(prefix):
+    """Which keys open it besides, each with what is given for it."""
+    has = {}
+    for _, _, _, _, text in entries[: prefix + 1]:
+        if text.startswith("has_"):
+            kind, _, shown = text[4:].partition("_")
+            touched = {"tokenPin": ["7391"], "fido2UserPresencePermitted": True}
+            has[kind] = {"recovery": {"password": [shown]}, "pin": {"tpm2Pin": ["7391"]}, "key": touched}.get(
+                kind, {"tokenPin": ["7391"]}
+            )
+        elif text.startswith("less_"):
+            has.pop(text[5:], None)
+    return has
+
+
+CARDS = "/usr/share/p11-kit/modules/test.module"
+
+
+def opens_by_keys(prefix):
+    """Each of them alone opens it; what of them does not."""
+    for kind, secret in keys(prefix).items():
+        close(False)
+        if kind == "key":
+            # Of two that are plugged in one is asked.
+            os.rename(CARDS, "/usr/share/p11-kit/aside.module")
+        try:
+            opened, said = by_worker({"activate": {"uid": 60456, "known": known()}}, secret)
+        finally:
+            if kind == "key":
+                os.rename("/usr/share/p11-kit/aside.module", CARDS)
+        if not opened:
+            return f"the {kind} does not open it: {said}"
+    return None
+
+
 def open_by_worker(password):
     return by_worker({"activate": {"uid": 60456, "known": known()}}, password)
 
@@ -127,7 +162,7 @@ def by_worker(task, password, new=None):
         "removal": "free",
         "record": record,
         "task": task,
-        "secret": {"password": [password]},
+        "secret": password if isinstance(password, dict) else {"password": [password]},
     }
     if new:
         job["newSecret"] = {"password": [new]}
@@ -254,7 +289,7 @@ def check(prefix, by_daemon):
             return f"{name}: {error}"
         if hashlib.sha256(content).hexdigest() != digest:
             return f"{name} is not what was synced"
-    return None
+    return None if by_daemon else opens_by_keys(prefix)
 
 
 def main():

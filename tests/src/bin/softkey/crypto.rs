@@ -7,7 +7,7 @@ use openssl::ec::{EcGroup, EcKey, EcPoint};
 use openssl::ecdsa::EcdsaSig;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
+use openssl::pkey::{Id, PKey, Private};
 use openssl::sign::Signer;
 use openssl::symm::{Cipher, Crypter, Mode};
 
@@ -52,6 +52,11 @@ pub fn coordinates(pair: &Pair) -> Result<[Vec<u8>; 2]> {
     let (mut x, mut y, mut context) = (BigNum::new()?, BigNum::new()?, BigNumContext::new()?);
     pair.public_key().affine_coordinates(pair.group(), &mut x, &mut y, &mut context)?;
     Ok([x.to_vec_padded(32)?, y.to_vec_padded(32)?])
+}
+
+/// The public bytes of the Ed25519 key whose private ones these are.
+pub fn edwards(bytes: &[u8]) -> Result<Vec<u8>> {
+    Ok(PKey::private_key_from_raw_bytes(bytes, Id::ED25519)?.raw_public_key()?)
 }
 
 /// What PIN protocol 1 shares: the hash of the common point's first coordinate.

@@ -72,6 +72,11 @@ pub fn bytes_at(value: &Value, key: i64) -> Result<&[u8], Status> {
     at(value, key).and_then(Value::as_bytes).map(Vec::as_slice).ok_or(Status::InvalidCbor)
 }
 
+/// A COSE key on Ed25519, for signatures (-8).
+pub fn cose_edwards(public: &[u8]) -> Value {
+    map([(1, number(1)), (3, number(-8)), (-1, number(6)), (-2, bytes(public))])
+}
+
 /// A COSE key on P-256 for key agreement (`algorithm` -25) or signatures (-7).
 pub fn cose(algorithm: i64, [x, y]: &[Vec<u8>; 2]) -> Value {
     map([(1, number(2)), (3, number(algorithm)), (-1, number(1)), (-2, bytes(x)), (-3, bytes(y))])

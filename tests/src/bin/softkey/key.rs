@@ -1,7 +1,9 @@
 //! The key: what it says of itself, credentials, assertions.
 
 use crate::crypto;
-use crate::ctap::{Answer, Status, at, bytes, bytes_at, cose, encode, map, member, named, number, text};
+use crate::ctap::{
+    Answer, Status, at, bytes, bytes_at, cose, cose_edwards, encode, map, member, named, number, text,
+};
 use crate::pin::Pin;
 use anyhow::Result;
 use ciborium::Value;
@@ -123,7 +125,10 @@ impl Key {
         let hash = bytes_at(wish, 1)?;
         let party = at(wish, 2).and_then(|party| member(party, &text("id"))).and_then(Value::as_text);
         let algorithms = at(wish, 4).and_then(Value::as_array).ok_or(Status::InvalidCbor)?;
-        if !algorithms.iter().any(|one| member(one, &text("alg")) == Some(&number(-7))) {
+        let knows = |algorithm: i64| {
+            algorithms.iter().any(|one| member(one, &text("alg")) == Some(&number(algorithm)))
+        };
+        if !knows(-7) && !knows(-8) {
             return Err(Status::UnsupportedAlgorithm);
         }
         let verified = self.verified((wish, 7), (8, hash))?;
@@ -135,9 +140,15 @@ impl Key {
         let mut chosen = [0; 16];
         openssl::rand::rand_bytes(&mut chosen).map_err(|_| Status::Other)?;
         let id = [&chosen[..], &crypto::hmac(&self.seed, &[b"id", &chosen, &party])?[..16]].concat();
-        let pair = crypto::pair_of(&crypto::hmac(&self.seed, &[b"key", &id])?)?;
+        let secret = crypto::hmac(&self.seed, &[b"key", &id])?;
+        let pair = crypto::pair_of(&secret)?;
         let extensions = encode(&named([("hmac-secret", Value::Bool(true))]))?;
-        let key = encode(&cose(-7, &crypto::coordinates(&pair)?))?;
+        let public = match knows(-7) {
+            true => cose(-7, &crypto::coordinates(&pair)?),
+            // Nobody looks at what it signs.
+            false => cose_edwards(&crypto::edwards(&secret)?),
+        };
+        let key = encode(&public)?;
         // There is never more than one credential's worth of bytes: the length fits in two.
         let credential = [&[0x50; 16][..], &[0, id.len() as u8], &id, &key].concat();
         let data = [&party[..], &[flags, 0, 0, 0, 1], &credential, &extensions].concat();
