@@ -3,7 +3,7 @@
 
 use super::copies::Copies;
 use crate::job::{Failure, Steps};
-use crate::storage::{Healed, Hidden, InOrder, KeyChange, Opened, Proof, Then, Vault};
+use crate::storage::{Healed, Hidden, InOrder, KeyChange, Opened, Proof, Settlement, Then, Vault};
 use crate::token::Offer;
 use records::Secret;
 
@@ -35,7 +35,7 @@ pub fn keys(
     let mut settlement = vault.settle_keys(&proof, steps)?;
     tell(settlement.healed, steps);
     if let Some(used) = stray {
-        take_over(copies, vault, (used, given), &settlement.in_order, steps)?;
+        take_over(copies, vault, (used, given), &settlement, steps)?;
         // Now that a key of the record opens a slot, what could not be told before can be.
         let proof = Proof { record: copies.winner()?, proven: given.proven, then };
         settlement = vault.settle_keys(&proof, steps)?;
@@ -51,15 +51,18 @@ pub fn vault(opened: &mut dyn Opened) -> Result<&mut dyn Vault, Failure> {
 }
 
 /// One key opened the storage, and another one is that of the record: it gets a slot. The other's goes if it was the
-/// record's once; if not, somebody else has made it.
+/// record's once, and no change waits to be settled, of which it may be an old one: a key that is not here may have no other. If it
+/// was not, somebody else has made it.
 fn take_over(
     copies: &Copies,
     vault: &mut dyn Vault,
     (used, given): (&Secret, &Given<'_>),
-    in_order: &InOrder,
+    settlement: &Settlement,
     steps: &mut dyn Steps,
 ) -> Result<(), Failure> {
-    let old = if copies.knew(used, given.offer) { std::slice::from_ref(used) } else { &[] };
+    let was_known = copies.knew(used, given.offer);
+    let goes = was_known && settlement.healed != Healed::Waiting;
+    let old = if goes { std::slice::from_ref(used) } else { &[] };
     let change = KeyChange {
         old,
         new: given.proven,
@@ -70,8 +73,8 @@ fn take_over(
         record: copies.winner()?,
         copies: None,
     };
-    vault.change_keys(change, in_order, steps)?;
-    if old.is_empty() {
+    vault.change_keys(change, &settlement.in_order, steps)?;
+    if !was_known {
         steps.warn(format!(
             "A passphrase that is not one of the home's record has opened a key slot of its storage; it was left. {}",
             vault.slots_by_hand()

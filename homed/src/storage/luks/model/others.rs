@@ -1,7 +1,7 @@
 //! What other programs do with a home, each write on disk at once: systemd-homed as its sources have it, and cryptsetup.
 
 use super::disk::{Header, Key, RECOVERY, Record, STRANGER, World};
-use crate::storage::luks::plan::keys::{Claim, Priority};
+use crate::storage::luks::plan::keys::{Claim, Named, Priority};
 
 /// Where systemd-homed runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub enum Other {
     Update(Place),
     /// The same when it makes the home smaller: the home's record is first.
     Shrink(Place),
+    /// systemd-homed's `homectl update` that enrols a token, of which only the record was written: the slot comes with the
+    /// change of password that follows by itself, and was cut off.
+    HalfEnrol,
     /// `cryptsetup config --priority`, of the slot with this index.
     Priority(usize),
     /// `cryptsetup luksAddKey`.
@@ -31,12 +34,14 @@ pub enum Other {
     Enrol,
     /// `cryptsetup luksKillSlot` of the first slot that no part of homed has made.
     Kill,
+    /// The same, of a slot that came with a change which was cut short before any old slot went.
+    KillNew,
     /// The record in the header becomes unreadable, and this machine has it.
     Damage,
 }
 
-/// All of it.
-pub const ALL: [Other; 13] = [
+/// All of it, but for what keeps a change from being settled by most who come then.
+pub const ALL: [Other; 14] = [
     Other::Passwd(Place::Here),
     Other::Passwd(Place::Elsewhere),
     Other::Update(Place::Here),
@@ -49,6 +54,7 @@ pub const ALL: [Other; 13] = [
     Other::AddKeyNamed,
     Other::Enrol,
     Other::Kill,
+    Other::KillNew,
     Other::Damage,
 ];
 
@@ -62,6 +68,7 @@ pub fn run(world: &mut World, other: Other, given: Key, most: u32) -> Option<u32
         Other::Passwd(place) => writer.passwd(given, place)?,
         Other::Update(place) => writer.update(given, place)?,
         Other::Shrink(place) => writer.shrink(given, place)?,
+        Other::HalfEnrol => writer.half_enrol(given)?,
         Other::Priority(index) => {
             let number = writer.world.header.read().slots.get(index)?.number;
             writer.header(|header| {
@@ -83,6 +90,10 @@ pub fn run(world: &mut World, other: Other, given: Key, most: u32) -> Option<u32
             if most > 0 {
                 writer.world.promise.strangers.remove(0);
             }
+            writer.header(|header| header.slots.retain(|slot| slot.number != number));
+        }
+        Other::KillNew => {
+            let number = writer.cut_short()?;
             writer.header(|header| header.slots.retain(|slot| slot.number != number));
         }
     }
@@ -186,6 +197,26 @@ impl Writer<'_> {
         self.home(record);
         self.header(|header| header.record = Some(record));
         self.host(record, place);
+        Some(())
+    }
+
+    /// A new slot of a change that was cut short, all of whose old slots still open.
+    fn cut_short(&self) -> Option<u32> {
+        let slots = &self.world.header.read().slots;
+        let opens = |named: &Named| {
+            let mut same = slots.iter().filter(|slot| slot.salt.to_string() == *named.salt.0);
+            same.any(|slot| slot.key.is_some())
+        };
+        let marks = self.world.header.read().marks.iter().filter_map(|standing| standing.mark.as_ref());
+        let whole = marks.filter(|mark| !mark.old.is_empty() && mark.old.iter().all(opens));
+        let mut new = whole.flat_map(|mark| mark.new.iter().copied());
+        new.find(|number| slots.iter().any(|slot| slot.number == *number))
+    }
+
+    fn half_enrol(&mut self, given: Key) -> Option<()> {
+        let record = self.open(given, Place::Here).filter(|record| record.token.is_none())?;
+        let date = self.world.next();
+        self.publish(Record { date, token: Some(date), ..record }, Place::Here);
         Some(())
     }
 

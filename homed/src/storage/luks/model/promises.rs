@@ -63,8 +63,8 @@ pub(super) fn keep(
                 header: Header::Wanted,
                 copies: Copies::Written,
             };
-            // A token whose new slot another program destroyed may have its old one still: nothing is destroyed, then.
-            let waits = world.enrols && world.promise.others_cut;
+            // A key whose new slot another program destroyed may have its old one still: nothing is destroyed, then.
+            let waits = world.promise.others_cut;
             if verb == Verb::Login && cut.is_cut_short() && !waits {
                 return Err("settled, and still marked".into());
             }

@@ -8,7 +8,7 @@ use crate::storage::luks::plan::keys::{
     self as plan, Copies, Header as Found, Mark, Named, Priority, Situation, Standing, Step, hidden,
 };
 use crate::storage::luks::plan::without::{Mend, has};
-use crate::storage::{self, InOrder, Then};
+use crate::storage::{self, Healed, InOrder, Then};
 use records::reconcile::{Force, Rule};
 use records::refusal::Refused;
 
@@ -198,12 +198,13 @@ impl Run<'_> {
             return Ok(false);
         }
         let then = if verb == Verb::Passwd { Then::Change } else { Then::Rest };
-        let mut in_order = self.settle(opened, &proven, then)?;
+        let (healed, mut in_order) = self.settle(opened, &proven, then)?;
         if !proven.contains(&used) {
             let knew = former.iter().any(|record| record.has(used));
-            let old = if knew { vec![used] } else { Vec::new() };
+            let waits = healed == Healed::Waiting && has(Mend::WaitingStays);
+            let old = if knew && !waits { vec![used] } else { Vec::new() };
             self.change(&old, &proven, None, record, &proven, storage::Hidden { stay: 0, go: 0 }, &in_order)?;
-            in_order = self.settle(opened, &proven, then)?;
+            in_order = self.settle(opened, &proven, then)?.1;
         }
         self.change_to(verb, given, &proven, &in_order)?;
         Ok(true)
@@ -260,9 +261,9 @@ impl Run<'_> {
         }
     }
 
-    fn settle(&mut self, opened: u32, proven: &[Key], then: Then) -> Result<InOrder, Failure> {
+    fn settle(&mut self, opened: u32, proven: &[Key], then: Then) -> Result<(Healed, InOrder), Failure> {
         if !has(Mend::Settled) && then == Then::Change {
-            return Ok(InOrder::new());
+            return Ok((Healed::Nothing, InOrder::new()));
         }
         let by_record = proven.iter().find_map(|key| self.header().opened_by(*key));
         let key = if by_record.is_some() { plan::Key::OfRecord } else { plan::Key::OfSlotAlone };
@@ -271,7 +272,7 @@ impl Run<'_> {
         let copies = std::mem::replace(&mut self.copies, Copies::Written);
         let settled = perform::settle(self, &proof, &mut Mute);
         self.copies = copies;
-        Ok(settled?.1)
+        settled
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is one of the real one's members")]

@@ -22,6 +22,10 @@ mends! {
     AllKinds,
     /// Old slots go when all new ones are there.
     WholeBefore,
+    /// As long as a change waits to be settled, nobody who shows another key as well has an old slot destroyed.
+    /// (`worker/heal.rs` sees to it.)
+    #[cfg(test)]
+    WaitingStays,
     /// Slots are known by their salts, too.
     Salts,
     /// New slots are named before they are made.
