@@ -125,7 +125,10 @@ fn want(
     let again = format!("Password incorrect or not sufficient for authentication of user {user}.");
     Ok(match failure.refusal() {
         Some(Refusal::BadPassword) if first => Want::Password("Password: "),
-        Some(Refusal::BadPassword) => error(pam, &again, Want::Password("Sorry, try again: ")),
+        Some(Refusal::BadPassword) => {
+            let told = of_its_own(failure).unwrap_or(&again);
+            error(pam, told, Want::Password("Sorry, try again: "))
+        }
         Some(Refusal::BadRecoveryKey) if first => Want::Password("Recovery key: "),
         Some(Refusal::BadRecoveryKey) => {
             let text = format!("Recovery key incorrect or not sufficient for authentication of user {user}.");
@@ -189,10 +192,16 @@ fn without_token(pam: &mut dyn Pam, failure: &Failure, secret: &mut Credentials)
 
 /// Which token it is, where that is known: whoever has several has several PINs.
 fn say_which(pam: &mut dyn Pam, failure: &Failure) {
-    if let Failure::Refused(refusal, text) = failure
-        && text != refusal.sentence()
-    {
+    if let Some(text) = of_its_own(failure) {
         pam.say(Say::Info, text);
+    }
+}
+
+/// What is said of this case alone: more than the refusal says of all.
+fn of_its_own(failure: &Failure) -> Option<&str> {
+    match failure {
+        Failure::Refused(refusal, text) if text != refusal.sentence() => Some(text),
+        Failure::Refused(..) | Failure::Other(_) | Failure::Absent | Failure::Silent(_) => None,
     }
 }
 

@@ -15,9 +15,9 @@ pub const TABLE: u64 = 6 * 4096;
 /// Longest name of a machine that is written, in bytes: longer ones are cut.
 const NAME: usize = 64;
 
-/// What is said of a home whose storage has no room for a mark, when it is made or made known.
-pub const NO_ROOM: &str = "A home on a device, or in an image without a partition table, has no room for the mark that it is open: \
-    where two machines can reach it, open it on one at a time. Opened by both it is destroyed, and nothing keeps them apart.";
+/// What is said of a home whose storage has no room for a mark, when it is opened.
+pub const NO_ROOM: &str = "The home's encryption header has no room for the mark that it is open: where two machines can reach it, open \
+    it on one at a time. Opened by both it is destroyed, and nothing keeps them apart.";
 
 /// Where the mark is in an image whose partition begins at this byte; `None` for one without room before it.
 pub fn spot(partition: u64) -> Option<u64> {

@@ -84,8 +84,14 @@ fn a_key_slot_that_cannot_be_read_makes_no_password_wrong() -> Result<()> {
         cryptsetup luksDump --dump-json-metadata $loop | jq -r '.keyslots[].area.offset' | head -n 1; losetup -d $loop",
     )?;
     spoil(&machine, MIB + slot.trim().parse::<u64>()?)?;
+    let unsure = "wrong, or right and its key slot unreadable";
     let said = machine.refused("activate alice", "correcthorse", "")?;
-    ensure!(said.contains("cannot be read from the disk") && said.contains("4096 bytes"), "{said}");
+    ensure!(said.contains(unsure) && said.contains("4096 bytes") && said.contains("the right one"), "{said}");
+    ensure!(said.contains("not the problem"), "{said}");
+    // Whoever has mistyped is told of no damage, and may try again.
+    let said = machine.refused("activate alice", "corecthorse", "")?;
+    ensure!(said.contains(unsure) && said.contains("4096 bytes") && said.contains("Try again"), "{said}");
+    ensure!(!said.contains("damaged") && !said.contains("not the problem"), "{said}");
     spots(&machine)?;
     opens(&machine)
 }

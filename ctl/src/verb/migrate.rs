@@ -4,14 +4,7 @@ use super::{Outcome, each};
 use crate::bus::{Failure, Order};
 use crate::context::Context;
 use crate::identity;
-use records::{Sections, opener};
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
-
-/// How a LUKS header begins.
-const HEADER: &[u8; 6] = b"LUKS\xba\xbe";
+use records::Sections;
 
 /// `adopt PATH…`
 pub fn adopt(ctx: &Context<'_>, paths: &[&str]) -> Outcome {
@@ -19,23 +12,8 @@ pub fn adopt(ctx: &Context<'_>, paths: &[&str]) -> Outcome {
     each(ctx, paths, |path| {
         let absolute = std::fs::canonicalize(path).map_err(|e| Failure::say(format!("{path}: {e}")))?;
         let text = absolute.to_str().ok_or_else(|| Failure::say("the path is not UTF-8"))?;
-        ctx.daemon.order("AdoptHome", Order::Flags(text, 0))?;
-        if has_no_mark(&absolute) {
-            ctx.asker.notice(opener::NO_ROOM);
-        }
-        Ok(())
+        ctx.daemon.order("AdoptHome", Order::Flags(text, 0))
     })
-}
-
-/// Whether what was made known has no room for the mark that it is open: a device, or an image that begins with an encryption
-/// header. What cannot be read is not known to be one.
-fn has_no_mark(path: &Path) -> bool {
-    let Ok(facts) = path.metadata() else { return false };
-    let begins = || {
-        let mut begin = [0; HEADER.len()];
-        File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == *HEADER
-    };
-    facts.file_type().is_block_device() || facts.is_file() && begins()
 }
 
 /// `register [FILE…]`: standard input where no file is named.
@@ -55,21 +33,4 @@ fn register_one(ctx: &Context<'_>, file: &str) -> Result<(), Failure> {
     // What the daemon strips anyway need not cross the bus, a secret least of all.
     let record = identity::read(file)?.record;
     ctx.daemon.order("RegisterHome", Order::Text(&record.only(Sections::EMBEDDED).to_compact()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_has_no_mark_is_told() {
-        let folder = tempfile::tempdir().expect("scratch folder");
-        let image = folder.path().join("alice.home");
-        std::fs::write(&image, [&HEADER[..], &[0, 2]].concat()).expect("written");
-        assert!(has_no_mark(&image));
-        std::fs::write(&image, [0; 512]).expect("written");
-        assert!(
-            !has_no_mark(&image) && !has_no_mark(folder.path()) && !has_no_mark(&folder.path().join("none"))
-        );
-    }
 }

@@ -265,11 +265,6 @@ impl Luks {
         opened.map_err(explained).map(|_| key)
     }
 
-    /// Whether this is the volume key of this header.
-    pub fn is_volume_key(&mut self, volume_key: &Secret) -> bool {
-        self.0.volume_key_handle().verify(volume_key.open()).is_ok()
-    }
-
     /// The tokens of a kind: number and JSON.
     pub fn tokens(&mut self, kind: &str) -> Vec<(u32, Value)> {
         let mut found = Vec::new();

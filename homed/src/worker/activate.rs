@@ -145,9 +145,16 @@ fn more_precisely(why: Refused, copies: &Copies, offer: &Offer<'_>) -> Refused {
     if copies.winner().is_err() {
         return why;
     }
+    // Not all key slots could be read, and the storage has told so.
+    let is_unsure = why.sentence != Refusal::BadPassword.sentence();
     match copies.prove_by_host(offer) {
+        Err(Failure::Refused(told)) if is_unsure && told.refusal == Refusal::BadPassword => why,
         Err(Failure::Refused(told)) => told,
         Err(Failure::Fault(_)) => why,
+        Ok(_) if is_unsure => Refused::new(
+            Refusal::HomeDamaged,
+            format!("{} By this machine's record it is the right one.", why.sentence),
+        ),
         Ok(_) => Refused::new(
             Refusal::BadPassword,
             "The password is that of this machine's record, but it does not open the home: it was changed \

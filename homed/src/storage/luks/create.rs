@@ -21,7 +21,7 @@ use crate::sys::cryptsetup::{Layout, Luks};
 use crate::sys::loopdev::{LoopDevice, Window};
 use crate::sys::{btrfs, durable, file};
 use records::refusal::Refused;
-use records::{Refusal, Secret, opener};
+use records::{Refusal, Secret};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::ops::Range;
@@ -133,10 +133,7 @@ impl Target {
     fn publish(self, spec: &Spec, plan: &Plan, steps: &mut dyn Steps) -> Result<PathBuf, Failure> {
         match self {
             Self::File(image) => image.publish().map(|_| spec.image.clone()),
-            Self::Disk(disk) => {
-                steps.warn(opener::NO_ROOM.into());
-                disk.publish(&plan.table, plan.luks_uuid, steps)
-            }
+            Self::Disk(disk) => disk.publish(&plan.table, plan.luks_uuid, steps),
         }
     }
 }

@@ -46,19 +46,31 @@ pub struct Place {
     pub size: u64,
     /// The partition table, where the image has one.
     pub table: Option<(Table, Copies)>,
+    /// Where in an image without one the header has room for the mark.
+    pub free: Option<u64>,
 }
 
 impl Place {
     /// Where the mark is that a machine has the image open.
     pub fn mark(&self) -> Spot {
         // Without a table nobody knows what is before the encrypted part.
-        Spot::before(if self.table.is_some() { self.offset } else { 0 })
+        match (&self.table, self.free) {
+            (Some(_), _) => Spot::before(self.offset),
+            (None, Some(at)) => Spot::InHeader(at),
+            (None, None) => Spot::None,
+        }
+    }
+
+    /// All of an image is encrypted.
+    fn all(file: &File, size: u64) -> Self {
+        let free = Contents::read(&mut |offset, length| image::bytes(file, offset, length)).free();
+        Self { offset: 0, size, table: None, free }
     }
 }
 
 /// Where the mark is in an image; one whose encrypted part is not found has none.
 pub fn spot(file: &File, spec: &Spec) -> Spot {
-    locate(file, spec).map_or(Spot::before(0), |place| place.mark())
+    locate(file, spec).map_or(Spot::None, |place| place.mark())
 }
 
 /// The LUKS UUID of an image, as far as it tells.
@@ -89,7 +101,7 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
     let size = blockdev::length(file).during("looking at the image")?;
     refuse_unreadable(file, size, spec)?;
     if image::bytes(file, 0, MAGIC.len()).is_some_and(|head| head == MAGIC) {
-        return Ok(Place { offset: 0, size, table: None });
+        return Ok(Place::all(file, size));
     }
     if blockdev::is_one(file).during("looking at the image")? {
         return whole_device(file, size, spec);
@@ -102,7 +114,7 @@ pub fn locate(file: &File, spec: &Spec) -> Result<Place, Failure> {
     if !table.is_named(&spec.name) || spec.uuids.partition.is_some_and(|wanted| wanted != table.partition) {
         return damaged(spec, "its partition belongs to another home");
     }
-    Ok(Place { offset: table.start, size: table.end - table.start, table: Some((table, copies)) })
+    Ok(Place { offset: table.start, size: table.end - table.start, table: Some((table, copies)), free: None })
 }
 
 /// Whose home an image says it is: by the name of its partition, where there is a LUKS header in that.
@@ -124,7 +136,7 @@ pub fn says(path: &Path, called: Option<&FullName>) -> Option<FullName> {
 /// A device whose first copy of the header is damaged, or that is none of ours.
 fn whole_device(file: &File, size: u64, spec: &Spec) -> Result<Place, Failure> {
     if header_copies::is_here(&mut |offset, length| image::bytes(file, offset, length)) {
-        return Ok(Place { offset: 0, size, table: None });
+        return Ok(Place::all(file, size));
     }
     if gpt::find(size, &mut |offset, length| image::bytes(file, offset, length)).is_some() {
         return refuse(
@@ -266,11 +278,10 @@ impl HeaderCopy {
             Some(unlocked) => Ok(unlocked),
             None if self.lost.is_nothing() => Err(Refusal::BadPassword.into()),
             None => refuse(
-                Refusal::HomeDamaged,
+                Refusal::BadPassword,
                 format!(
-                    "The password opens no key slot of {}, and {} of its encryption header and key slots cannot be read from the \
-                     disk: it may be the right one all the same. Nothing was changed. Copy the image to another disk, and try \
-                     other passwords, or a recovery key.",
+                    "The password is wrong, or right and its key slot unreadable: of the encryption header and key slots of {} the disk \
+                     does not give {}. If you are sure of it, copy the image to another disk, and try there.",
                     spec.image.display(),
                     self.lost.words()
                 ),

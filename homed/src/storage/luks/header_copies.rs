@@ -18,6 +18,8 @@ const SIZES: [u64; 9] =
     [0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000];
 /// Bytes of the binary header.
 const BINARY: u64 = 4096;
+/// Bytes of what is free before the data, as far as it is used.
+const FREE: u64 = 4096;
 /// Where the checksum is in it.
 const SUM: Range<usize> = 448..512;
 /// How much of the JSON area is read at a time: its text is far shorter than the area.
@@ -72,7 +74,7 @@ impl Contents {
     }
 
     /// What a sound first copy says that the other does not differ from.
-    fn of_one(text: Value) -> Self {
+    pub(super) fn of_one(text: Value) -> Self {
         Self { first: true, texts: vec![text], end: 0 }
     }
 
@@ -92,6 +94,23 @@ impl Contents {
             return Vec::new();
         }
         std::iter::once(0..self.end.max(2 * SIZES[0])).chain(self.slots()).collect()
+    }
+
+    /// The last 4096 bytes before the data, where the header has them and nothing in them: behind its copies, in no area of a
+    /// key slot or of a change of the encryption, by all that it says. The library gives out areas from the front, and has room for
+    /// all slots there may be before it comes to those.
+    pub fn free(&self) -> Option<u64> {
+        let segment = self.segment()?;
+        let data: u64 = segment.get("offset")?.as_str()?.parse().ok()?;
+        let at = data.checked_sub(FREE).filter(|at| at.is_multiple_of(FREE) && *at >= self.end)?;
+        let is_plain = |text: &Value| {
+            let segments = text.get("segments").and_then(Value::as_object);
+            let alone = segments.is_some_and(|all| all.len() == 1 && all.get("0") == Some(segment));
+            // Only what is under way has requirements (LUKS2 on-disk format, 3.6).
+            alone && text.get("config").and_then(|config| config.get("requirements")).is_none()
+        };
+        let is_clear = self.slots().iter().all(|area| area.end <= at || data <= area.start);
+        (is_clear && self.texts.iter().all(is_plain)).then_some(at)
     }
 
     /// The areas of the key slots.

@@ -86,7 +86,7 @@ impl LuksOpened {
         let taken_over = if how == Opening::Activate { pinned::pinned(spec)? } else { None };
         let image = image(spec, how, taken_over.is_some())?;
         let place = header::locate(&image, spec)?;
-        if writes {
+        if writes && taken_over.is_some() {
             mark::refuse_another(&image, place.mark(), &spec.machine)?;
         }
         let mut header = HeaderCopy::read(&image, &place, spec)?;

@@ -23,6 +23,8 @@ const LEAST_PASSES: u32 = 4;
 /// ([`cost`]).
 const MOST_ITERATIONS: u32 = 20_000_000;
 const MOST_WORK: u64 = 8 << 20;
+/// Most lanes of Argon2 where the record does not say: libcryptsetup works on no more. The work stays the same, shared out.
+const MOST_LANES: u64 = 4;
 /// The original's target where it measures, in ms.
 const TARGET: u32 = 500;
 
@@ -92,9 +94,15 @@ fn weigh(wish: &Encryption, available: u64, home: Home) -> Result<Stretching, Fa
         hash,
         iterations: if measured { None } else { Some(iterations.unwrap_or_else(passes)) },
         memory: u32::try_from(memory).unwrap_or(u32::MAX),
-        threads: wish.threads.unwrap_or(1).clamp(1, 4),
+        threads: wish.threads.unwrap_or_else(lanes).clamp(1, 4),
         milliseconds,
     })
+}
+
+/// As many as this machine has processors: who opens the home on one with fewer does the same work there, one lane after another.
+fn lanes() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    u32::try_from(processors.min(MOST_LANES)).unwrap_or(1)
 }
 
 fn bounded(wished: Option<u32>, bounds: RangeInclusive<u32>, home: Home) -> Result<Option<u32>, Failure> {
@@ -147,6 +155,17 @@ mod tests {
         assert_eq!(argon(&wish, 8192 * MIB), (Some(4), 256 * 1024));
         assert_eq!(argon(&wish, 256 * MIB), (Some(16), 64 * 1024));
         assert_eq!(argon(&wish, 10 * 1024), (Some(1000), 32));
+    }
+
+    #[test]
+    fn the_work_is_shared_out_and_no_less() {
+        let threads = |wish: &Encryption| match weighed(wish, 8192 * MIB, Home::New) {
+            Some(Stretching::Argon2 { threads, iterations: Some(4), memory: 262_144, .. }) => threads,
+            _ => panic!("another cost"),
+        };
+        assert_eq!(threads(&Encryption::default()), lanes());
+        assert!((1..=4).contains(&lanes()));
+        assert_eq!(threads(&Encryption { threads: Some(1), ..Encryption::default() }), 1);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //!
 //! The mark inside is a sector of 512 bytes, 4096 before the partition, where images have nothing. A sector is written whole
 //! or not at all, so there is no half of a mark; it costs no flush of its own, for the mark beside the image needs one
-//! anyway. In the LUKS2 header it would cost 8 MiB at each login and each logout. Other programs leave it alone.
+//! anyway. Other programs leave it alone. An image without a partition table, and a device, has it in the encryption header, in the
+//! last 4096 bytes before the data, where that has nothing (`docs/decisions/0031-mark-in-header.md`). A token of the header would cost
+//! 8 MiB at each login and each logout, and two machines that write tokens at once destroy both copies of it.
 
 use super::image;
 use crate::job::{Context, Failure, refuse};
@@ -16,14 +18,28 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Where in an image the mark is; `None` for one without room before its encrypted part.
+/// Where in an image the mark is, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spot(Option<u64>);
+pub enum Spot {
+    /// Before its partition. Somebody else may keep something there.
+    Before(u64),
+    /// In its encryption header, where that has nothing. What is there is what was there before the header was.
+    InHeader(u64),
+    /// There is no room for it.
+    None,
+}
 
 impl Spot {
     /// For an image whose partition begins at this byte.
     pub fn before(partition: u64) -> Self {
-        Self(opener::spot(partition))
+        opener::spot(partition).map_or(Self::None, Self::Before)
+    }
+
+    fn at(self) -> Option<u64> {
+        match self {
+            Self::Before(at) | Self::InHeader(at) => Some(at),
+            Self::None => None,
+        }
     }
 }
 
@@ -43,7 +59,7 @@ pub fn another(image: &File, spot: Spot, machine: &Machine) -> Option<Opener> {
 }
 
 fn opener(image: &File, spot: Spot) -> Option<Opener> {
-    Opener::read(&file::read_stored(image, spot.0?, SECTOR).ok()?)
+    Opener::read(&file::read_stored(image, spot.at()?, SECTOR).ok()?)
 }
 
 /// Refuses an image that another machine has open.
@@ -67,10 +83,10 @@ pub struct Written(Option<Opener>);
 /// Marks the image as open here, durably.
 pub fn set(image: &File, spot: Spot, machine: &Machine) -> Result<Written, Failure> {
     let mut written = Written::default();
-    if let Some(at) = spot.0 {
+    if let Some(at) = spot.at() {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let opener = Opener::this(machine, &boot, now());
-        match write(image, at, &opener.sector()) {
+        match write(image, (spot, at), &opener.sector()) {
             // Where the disk has no room for it, nobody is kept out for that.
             Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {}
             other => {
@@ -129,9 +145,9 @@ pub fn is_own(image: &File, spot: Spot, machine: &Machine) -> bool {
 
 /// Takes the mark inside away, whosever it is. The caller writes it to disk.
 pub fn forget(image: &File, spot: Spot) -> io::Result<()> {
-    match spot.0 {
+    match spot.at() {
         // Only what is there: zeros would take a block, too.
-        Some(at) if image::bytes(image, at, MAGIC.len()).is_some_and(|begin| begin == MAGIC) => {
+        Some(at) if file::read_stored(image, at, MAGIC.len()).is_ok_and(|begin| begin == MAGIC) => {
             image.write_all_at(&[0; SECTOR], at)
         }
         Some(_) | None => Ok(()),
@@ -146,9 +162,10 @@ enum Room {
     None,
 }
 
-fn write(image: &File, at: u64, sector: &[u8]) -> io::Result<Room> {
+fn write(image: &File, (spot, at): (Spot, u64), sector: &[u8]) -> io::Result<Room> {
     let there = image::bytes(image, at, SECTOR).unwrap_or_default();
-    if !there.starts_with(MAGIC) && there.iter().any(|byte| *byte != 0) {
+    let is_ours = matches!(spot, Spot::InHeader(_));
+    if !is_ours && !there.starts_with(MAGIC) && there.iter().any(|byte| *byte != 0) {
         return Ok(Room::None);
     }
     // A block is had now, or not at all: what cannot be written later would fail the flush.
@@ -211,14 +228,14 @@ mod tests {
         // Closed there meanwhile, the image has no mark any more, and must not be gone on with.
         clear(&image, spot, &machine("2")).expect("cleared");
         assert!(refuse_overwritten(&image, spot, &first).is_err());
-        refuse_overwritten(&image, Spot(None), &Written::default()).expect("there was no room for one");
+        refuse_overwritten(&image, Spot::None, &Written::default()).expect("there was no room for one");
     }
 
     #[test]
     fn without_room_or_where_somebody_keeps_something_nothing_is_written() {
         let image = image();
         for spot in [Spot::before(0), Spot::before(4096), Spot::before(TABLE + 4095)] {
-            assert_eq!(spot, Spot(None));
+            assert_eq!(spot, Spot::None);
             set(&image, spot, &machine("1")).expect("marked beside it alone");
         }
         let at = (1 << 20) - 4096;
@@ -228,6 +245,20 @@ mod tests {
         assert_eq!(image::bytes(&image, at, 9).as_deref(), Some(&b"something"[..]));
         image.write_all_at(MAGIC, at).expect("written");
         assert_eq!(another(&image, Spot::before(1 << 20), &machine("2")), None, "half of a mark is none");
+    }
+
+    /// There cryptsetup has written noise when it made the header.
+    #[test]
+    fn what_a_header_has_in_no_area_is_written_over() {
+        let (image, at) = (image(), 1 << 20);
+        image.write_all_at(&[7; 4096], at).expect("written");
+        let spot = Spot::InHeader(at);
+        let written = set(&image, spot, &machine("1")).expect("marked");
+        refuse_overwritten(&image, spot, &written).expect("its own");
+        assert!(refuse_another(&image, spot, &machine("2")).is_err());
+        clear(&image, spot, &machine("1")).expect("cleared");
+        refuse_another(&image, spot, &machine("2")).expect("closed");
+        assert_eq!(image::bytes(&image, at + 512, 4096 - 512), Some(vec![7; 4096 - 512]));
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn short(file: &File) -> Option<Short> {
 #[test]
 fn a_short_copy_says_what_the_header_says_and_opens_with_its_keys() {
     let file = made();
-    let place = Place { offset: 0, size: SIZE, table: None };
+    let place = Place { offset: 0, size: SIZE, table: None, free: None };
     let Short { bytes, contents } = short(&file).expect("a short copy");
     assert!(bytes.len() <= 64 << 10, "{} bytes", bytes.len());
     let (memory, lost) = fill(&file, &place, contents.slots(), &bytes).expect("copied");
@@ -94,4 +94,51 @@ fn a_doubtful_header_is_left_to_the_library() {
         file.write_all_at(&byte, at as u64).expect("written");
     }
     assert!(short(&file).is_some());
+}
+
+#[test]
+fn a_header_has_room_for_the_mark_where_no_key_slot_ever_is() {
+    let file = made();
+    let contents = |file: &File| Contents::read(&mut |offset, length| image::bytes(file, offset, length));
+    let at = contents(&file).free().expect("room");
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let mut luks = Luks::load(&path).expect("loaded");
+    assert_eq!(at + 4096, luks.facts().expect("facts").data_offset);
+    let stretching = Stretching::Pbkdf2 { iterations: Some(1000), hash: "sha512".into(), milliseconds: 0 };
+    let key = Secret::new("another".into());
+    for slot in (0..32).filter(|slot| ![1, 2].contains(slot)) {
+        luks.add_slot(slot, &volume_key(), &key, &stretching).expect("a slot");
+    }
+    assert_eq!(contents(&file).free(), Some(at), "with as many slots as there may be");
+    file.write_all_at(&[0xff; 4096], at).expect("written");
+    let mut luks = Luks::load(&path).expect("loaded again");
+    for (slot, key) in (0..32).map(|slot| {
+        (
+            slot,
+            match slot {
+                1 => "first",
+                2 => "second",
+                _ => "another",
+            },
+        )
+    }) {
+        assert!(luks.open_slot(slot, &Secret::new(key.into())).is_ok(), "slot {slot}");
+    }
+    // What says that it has something there, or is being changed, has none.
+    let text = contents(&file).texts.remove(0);
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut text = text.clone();
+        change(&mut text);
+        Contents::of_one(text).free()
+    };
+    assert_eq!(with(&|_| ()), Some(at));
+    let area = |from: u64| json!({"offset": from.to_string(), "size": "4096"});
+    assert_eq!(with(&|text| text["keyslots"]["0"]["area"] = area(at + 512)), None);
+    assert_eq!(with(&|text| text["keyslots"]["0"]["area"] = area(at + 4096)), Some(at));
+    assert_eq!(
+        with(&|text| text["config"]["requirements"] = json!({"mandatory": ["online-reencrypt"]})),
+        None
+    );
+    assert_eq!(with(&|text| text["segments"]["1"] = text["segments"]["0"].clone()), None);
+    assert_eq!(with(&|text| text["segments"]["0"]["offset"] = json!("4097")), None);
 }

@@ -14,6 +14,7 @@ use crate::storage::parts::room::Room;
 use crate::storage::parts::tree::{self, Device, Ids, PrivateMount};
 use crate::storage::parts::{image, mark};
 use crate::sys::cryptsetup::Luks;
+use records::opener;
 use records::signature::Vouched;
 
 impl Opens for LuksOpened {
@@ -80,6 +81,9 @@ impl LuksOpened {
         // Also where that fails: it may have written one of two.
         self.was_dirty = Some(image::is_dirty(&self.image));
         self.mark = mark::set(&self.image, self.place.mark(), &self.spec.machine)?;
+        if self.place.mark() == mark::Spot::None {
+            self.untold.push(opener::NO_ROOM.into());
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 /// Bytes that are read at a time.
 const BLOCK: u64 = 1 << 20;
@@ -13,11 +14,16 @@ const BLOCK: u64 = 1 << 20;
 const LEAST: usize = 4096;
 /// More bytes that are not given are no bad spots: the disk fails, or is gone.
 const MOST_LOST: u64 = 1 << 20;
+/// How long bad spots may be waited for, all together, for the same reason: where a disk hangs the kernel gives a read up after half
+/// a minute, and would do so for each part of each block.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What a disk did not give.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lost {
     places: Vec<Range<u64>>,
+    /// How long the disk took to say so.
+    waited: Duration,
 }
 
 impl Lost {
@@ -57,15 +63,19 @@ pub type ReadAll<'a> = dyn FnMut(&mut [u8], u64) -> io::Result<()> + 'a;
 /// # Errors
 /// Those that are not of bad spots; and theirs, where there are so many that it is no spot.
 pub fn read_around(read: &mut ReadAll<'_>, block: &mut [u8], at: u64, lost: &mut Lost) -> io::Result<()> {
-    match read(block, at) {
-        Err(error) if blockdev::is_bad_spot(&error) => {}
+    let mut read = |block: &mut [u8], at: u64, lost: &mut Lost| {
+        let begin = Instant::now();
+        read(block, at).inspect_err(|_| lost.waited += begin.elapsed())
+    };
+    match read(block, at, lost) {
+        Err(error) if blockdev::is_bad_spot(&error) && lost.waited < LONGEST => {}
         other => return other,
     }
     let mut at = at;
     for part in block.chunks_mut(LEAST) {
         let length = part.len() as u64;
-        if let Err(error) = read(part, at) {
-            if !blockdev::is_bad_spot(&error) {
+        if let Err(error) = read(part, at, lost) {
+            if !blockdev::is_bad_spot(&error) || lost.waited >= LONGEST {
                 return Err(error);
             }
             part.fill(0);
@@ -151,6 +161,21 @@ mod tests {
         let mut none = Lost::default();
         read_around(&mut disk(&[0]), &mut block, 1 << 20, &mut none).expect("read");
         assert!(none.is_nothing());
+    }
+
+    #[test]
+    fn a_disk_that_hangs_is_not_waited_for_at_each_part() {
+        let (mut block, mut reads) = (vec![0; 1 << 20], 0);
+        // As if each of the first two reads had taken half a minute.
+        let mut lost = Lost { waited: LONGEST, ..Lost::default() };
+        let mut hangs = |_: &mut [u8], _: u64| {
+            reads += 1;
+            Err(blockdev::bad_spot())
+        };
+        let error = read_around(&mut hangs, &mut block, 0, &mut lost).expect_err("it hangs");
+        assert!(blockdev::is_bad_spot(&error) && reads == 1, "{reads} reads");
+        // What is read in time is read however long bad spots took before.
+        read_around(&mut disk(&[]), &mut block, 0, &mut lost).expect("read");
     }
 
     #[test]

@@ -85,8 +85,12 @@ mod tests {
         // The image has the length of its table, is longer (a change of size was cut short), or shorter (it was cut off).
         for size in [length, 200 * MIB] {
             let found = table(size);
-            let place =
-                Place { offset: MIB, size: found.end - MIB, table: Some((found.clone(), Copies::Neither)) };
+            let place = Place {
+                offset: MIB,
+                size: found.end - MIB,
+                table: Some((found.clone(), Copies::Neither)),
+                free: None,
+            };
             let places = places(length, &place, None);
             for (offset, bytes) in found.pieces().into_iter().chain(table(length).pieces()) {
                 assert!(
@@ -108,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_header_is_kept_wherever_it_begins_and_as_large_as_it_is() {
-        let far = Place { offset: 100 * MIB, size: 900 * MIB, table: None };
+        let far = Place { offset: 100 * MIB, size: 900 * MIB, table: None, free: None };
         assert!(is_kept(&places(1000 * MIB, &far, None), 100 * MIB..116 * MIB));
         assert!(is_kept(&places(1000 * MIB, &far, Some(64 * MIB)), 100 * MIB..164 * MIB));
         // What a header says of itself is nobody's word.

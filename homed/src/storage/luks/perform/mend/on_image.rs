@@ -75,6 +75,13 @@ impl<'a> OnImage<'a> {
         Ok(if is_used { Used::Yes } else { Used::No })
     }
 
+    /// Whether another machine has marked it. A login has read its own mark back before it comes to this.
+    fn elsewhere(&self) -> Option<There> {
+        let is_repair = self.backup != Backup::Table;
+        let another = || mark::another(self.image, self.place.mark(), &self.spec.machine);
+        is_repair.then(another).flatten().map(|_| self.there)
+    }
+
     fn forget_elsewhere(&mut self) -> Result<(), Failure> {
         let spot = self.place.mark();
         let Some(opener) = mark::another(self.image, spot, &self.spec.machine) else { return Ok(()) };
@@ -206,7 +213,7 @@ impl Mends for OnImage<'_> {
         Ok(Situation {
             used: if rebuilds { self.used()? } else { Used::No },
             unfinished: rebuilds && !unfinished().is_empty(),
-            elsewhere: mark::another(self.image, self.place.mark(), &self.spec.machine).map(|_| self.there),
+            elsewhere: self.elsewhere(),
             length: blockdev::length(self.image).during("looking at the image")?,
             resizing: image::unfinished_resize(self.image).is_some(),
             table: table.map(|(table, copies)| Table {
