@@ -98,6 +98,7 @@ findings! {
     ImageOpenElsewhere, Image, Broken, "Another machine has the home open, or was cut off while it had.", "Close it there. If it is not open there any more (that machine was cut off, or this is a copy): homectl repair --closed-elsewhere USER";
     ImageInHoles, Image, Note, "The disk has less room than the image may still need: writing into the home may fail.", "Free some space on that disk.";
     ImageCopiedOnWrite, Image, Note, "The disk's btrfs writes each change of the image to another place: the home is slower, and writing into it needs room on that disk.", "To end that, with the home closed, copy the image into a file made with: chattr +C";
+    ImageShared, Image, Note, "A snapshot of the disk, or a copy of the image on it, has blocks of the image in common: each is written to another place once, which needs room on that disk. What the image was then, with its key slots of then, opens with the passwords of then.", "Delete the snapshots and copies that nobody needs.";
     TablesSound, PartitionTable, Sound, "Both copies of the partition table are sound.", "";
     TableNotNeeded, PartitionTable, Sound, "The image has no partition table, and needs none.", "";
     FirstTableDamaged, PartitionTable, Wrong, "The first copy of the partition table is damaged; the second one is sound.", "To mend it: homectl repair USER";

@@ -333,3 +333,34 @@ fn a_damaged_file_system_is_told_rescued_and_repaired() -> Result<()> {
     finds(&machine, "correcthorse", &[], 0)?;
     opens(&machine, "correcthorse")
 }
+
+/// btrfs below, and a folder in it that compresses.
+const COMPRESSED: &str = "
+truncate -s 900M /root/disk; mkfs.btrfs -q /root/disk; mount -o loop /root/disk /srv
+btrfs subvolume create /srv/homes >&2; chattr +c /srv/homes";
+
+#[test]
+fn an_image_in_a_folder_that_compresses_is_written_in_place_and_a_snapshot_of_it_is_told() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.check(COMPRESSED)?;
+    let create = format!("create alice {CHEAP} --image-path=/srv/homes/alice.home");
+    machine.done(&create, "", "correcthorse")?;
+    // Neither is compressed what is there, nor what is written from now on.
+    let flags = machine.check("lsattr /srv/homes/alice.home | cut -d ' ' -f 1")?;
+    ensure!(flags.contains('C') && !flags.contains('c'), "{flags}");
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.command("head -c 4M /dev/zero > ~/zeros; sync ~/zeros").user("alice").check()?;
+    machine.done("deactivate alice", "", "")?;
+    finds(&machine, "correcthorse", &[], 0)?;
+    machine.check("btrfs subvolume snapshot -r /srv/homes /srv/before >&2; sync")?;
+    finds(&machine, "correcthorse", &["imageShared"], 0)?;
+    let said = machine.homectl("check alice", "correcthorse", "")?.stdout;
+    ensure!(said.contains("passwords of then"), "{said}");
+    machine.check("btrfs subvolume delete -c /srv/before >&2; btrfs subvolume sync /srv >&2")?;
+    finds(&machine, "correcthorse", &[], 0)?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "")?;
+    // Another one without that, from before: each write of it goes to another place.
+    machine.check("cp --sparse=always --reflink=never /srv/homes/alice.home /srv/copy; mv /srv/copy /srv/homes/alice.home")?;
+    finds(&machine, "correcthorse", &["imageCopiedOnWrite"], 0)
+}

@@ -65,6 +65,8 @@ pub enum Image {
         room: u64,
         /// Whether each write goes to another place of that disk.
         copied: bool,
+        /// Bytes that a snapshot of that disk, or a copy on it, has too.
+        shared: u64,
     },
 }
 

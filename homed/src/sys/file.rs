@@ -188,8 +188,13 @@ pub fn remove_attribute(file: impl AsFd, name: &str) -> io::Result<()> {
 /// Asks for no copy-on-write and no compression, where the file system knows that (btrfs).
 pub fn write_in_place(file: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::ioctl_getflags(&file)?;
-    // A folder that compresses hands that down to its new files, and the kernel refuses both together.
-    Ok(rustix::fs::ioctl_setflags(&file, (flags - IFlags::COMPRESSED) | IFlags::NOCOW)?)
+    // A folder that compresses hands that down to its new files, and the kernel takes neither both together nor the one in the place
+    // of the other (fs/btrfs/ioctl.c, `check_fsflags`).
+    let plain = flags - IFlags::COMPRESSED - IFlags::from_bits_retain(linux_raw_sys::general::FS_NOCOMP_FL);
+    if plain != flags {
+        rustix::fs::ioctl_setflags(&file, plain)?;
+    }
+    Ok(rustix::fs::ioctl_setflags(&file, plain | IFlags::NOCOW)?)
 }
 
 /// Whether each write of the file goes to another place of the disk: on btrfs, unless the file says otherwise.

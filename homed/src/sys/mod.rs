@@ -18,6 +18,7 @@ pub mod devices;
 pub mod devmapper;
 pub mod durable;
 pub mod environment;
+pub mod extents;
 pub mod file;
 pub mod filesystem;
 pub mod fscrypt;

@@ -65,7 +65,7 @@ fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
             (Needs::Leave, "have the file system repaired by its own program")
         }
         Kind::ImageSound | Kind::ImageMissing | Kind::ImageNotAFile | Kind::ImageUnreadable => return None,
-        Kind::ImageInUse | Kind::ImageInHoles | Kind::ImageCopiedOnWrite => return None,
+        Kind::ImageInUse | Kind::ImageInHoles | Kind::ImageCopiedOnWrite | Kind::ImageShared => return None,
         Kind::TablesSound | Kind::TableNotNeeded | Kind::TableOfAnother => return None,
         Kind::HeadersSound | Kind::HeadersDamaged | Kind::HeaderNewer | Kind::HeaderOfAnother => return None,
         Kind::SlotsSound | Kind::SlotsNone | Kind::SlotsDoNotFit => return None,

@@ -13,7 +13,7 @@ use crate::storage::luks::whereabouts::helper_name;
 use crate::storage::parts::gpt::{self, Copies};
 use crate::storage::parts::taken::{Anothers, Way};
 use crate::storage::parts::{image, mapped, mark, superblock};
-use crate::sys::{blockdev, file, loopdev, mount};
+use crate::sys::{blockdev, extents, file, loopdev, mount};
 use records::Refusal;
 use records::signature::Vouched;
 use std::fs::File;
@@ -108,7 +108,7 @@ fn unopened(failure: Failure) -> Image {
 fn facts(file: &File) -> Image {
     if let Ok(true) = blockdev::is_one(file) {
         let size = blockdev::length(file).unwrap_or_default();
-        return Image::There { size, wanting: 0, room: u64::MAX, copied: false };
+        return Image::There { size, wanting: 0, room: u64::MAX, copied: false, shared: 0 };
     }
     match file.metadata() {
         Ok(facts) => Image::There {
@@ -116,6 +116,7 @@ fn facts(file: &File) -> Image {
             wanting: facts.len().saturating_sub(facts.blocks() * 512),
             room: file::space(file).map_or(u64::MAX, |space| space.free),
             copied: file::is_copied_on_write(file),
+            shared: extents::shared(file).unwrap_or(0),
         },
         Err(error) => Image::Unreadable(error.to_string()),
     }

@@ -73,10 +73,13 @@ fn image(facts: &Facts) -> Vec<Finding> {
         Image::NotAFile => vec![Finding::with(Kind::ImageNotAFile, path)],
         Image::Unreadable(why) => vec![Finding::with(Kind::ImageUnreadable, format!("{path}: {why}"))],
         Image::Folder => vec![Finding::with(Kind::ImageSound, format!("{path}, a folder"))],
-        Image::There { size, wanting, room, copied } => {
+        Image::There { size, wanting, room, copied, shared } => {
             let mut all = vec![Finding::with(Kind::ImageSound, format!("{path}, {} MiB", size >> 20))];
             if *copied {
                 all.push(Finding::plain(Kind::ImageCopiedOnWrite));
+            }
+            if *shared > 0 {
+                all.push(Finding::with(Kind::ImageShared, format!("{} MiB", shared.div_ceil(1 << 20))));
             }
             if wanting > room {
                 let detail = format!("{} MiB may be wanted, {} MiB are free", wanting >> 20, room >> 20);

@@ -11,7 +11,7 @@ fn sound() -> Facts {
     Facts {
         image_path: "/home/alice.home".into(),
         examined: Examined {
-            image: Image::There { size: 256 << 20, wanting: 0, room: 1, copied: false },
+            image: Image::There { size: 256 << 20, wanting: 0, room: 1, copied: false, shared: 0 },
             table: Some(Table::Sound),
             headers: Some(Headers { first: Some(5), second: Some(5) }),
             header: Some(Header {
@@ -102,8 +102,12 @@ const CASES: &[(Change, &[Kind])] = &[
     (|f| f.examined.locked_elsewhere = true, &[Kind::ImageInUse]),
     (|f| f.examined.open_elsewhere = Some("box".into()), &[Kind::ImageOpenElsewhere]),
     (
-        |f| f.examined.image = Image::There { size: 1, wanting: 0, room: 1, copied: true },
+        |f| f.examined.image = Image::There { size: 1, wanting: 0, room: 1, copied: true, shared: 0 },
         &[Kind::ImageCopiedOnWrite],
+    ),
+    (
+        |f| f.examined.image = Image::There { size: 1, wanting: 0, room: 1, copied: false, shared: 1 },
+        &[Kind::ImageShared],
     ),
     (
         |f| {
