@@ -1,187 +1,23 @@
 """Ends a verb at one of its steps, lets another verb follow, and then somebody logs in with the right password.
 
     walk.py SEED COUNT [S]    COUNT pairs as chance will have them, 0: all, each once; as many as are begun within S seconds
+    PART=K/N                  in the environment: of those, each Nth from the Kth on, for the others are another machine's
     walk.py PAIR ...          such as `passwd-closed:3:kill,resize`
 
 Runs on the test machine as root, the daemon running. A line for each pair in which a promise did not hold, with what
 the daemon said; the last line is the count.
 """
 
+import itertools
 import json
 import os
 import random
 import sys
 import time
-from collections import namedtuple
 from threading import Thread
 
 from machine import *
-
-CHEAP = (
-    "--disk-size=300M --luks-pbkdf-type=pbkdf2 --luks-pbkdf-force-iterations=1000 --enforce-password-policy=no "
-    "--rate-limit-burst=100000"
-)
-SMALL, LARGE = "300M", "360M"
-BY_HAND = """set -e
-loop=$(losetup --find --show --offset 1048576 /home/alice.home)
-trap 'losetup --detach $loop' EXIT
-"""
-
-
-class World:
-    """What the user was told. One of `right` opens the home; those in `wrong` must not."""
-
-    def __init__(self):
-        self.right, self.wrong = ["password0"], []
-        self.there, self.file, self.number = True, True, 0
-        self.recovery, self.foreign, self.tokens = [], [], 0
-
-    def new_password(self):
-        self.number += 1
-        return f"password{self.number}"
-
-    def with_right(self, words, new=""):
-        """A verb that asks for the password: what opens it is tried as a user would."""
-        for password in self.right:
-            done = homectl(words, password, new)
-            if done.returncode == 0 or not wrong_password(done):
-                return done
-        return done
-
-
-def wrong_password(done):
-    return "password" in done.stderr.lower() and "incorrect" in done.stderr.lower()
-
-
-# What a verb is called in faults, and in the log; in which state it begins; what it does, given the world.
-Verb = namedtuple("Verb", "task rest act")
-
-
-def create(world):
-    password = world.new_password()
-    done = homectl(f"create alice {CHEAP}", new=password)
-    if done.returncode == 0 or not world.there:
-        # A password is never used twice: what is wrong stays wrong.
-        number = world.number
-        world.__init__()
-        world.number = number
-        world.right, world.file, world.there = [password], False, done.returncode == 0 or "perhaps"
-    return done
-
-
-def remove(world):
-    done = homectl("remove alice")
-    world.there = False if done.returncode == 0 else world.there and "perhaps"
-    return done
-
-
-def passwd(world):
-    new = world.new_password()
-    done = world.with_right("passwd alice", new)
-    if done.returncode == 0:
-        world.wrong, world.right = world.wrong + world.right, [new]
-    elif not wrong_password(done):
-        world.right = world.right + [new]
-    return done
-
-
-def recovery(world):
-    done = world.with_right("update alice --recovery-key=yes")
-    if done.returncode == 0:
-        world.recovery = [done.stdout.split()[-1]]
-    return done
-
-
-def update(world):
-    world.number += 1
-    return world.with_right(f"update alice --real-name=Name{world.number}")
-
-
-def resize(size):
-    return lambda world: world.with_right(f"resize alice {size}")
-
-
-def check(world):
-    done = world.with_right("check alice")
-    if done.returncode == 2:
-        raise Lost(f"a check says that it does not open: {done.stdout}")
-    return done
-
-
-def repair(world):
-    return world.with_right("repair --yes alice")
-
-
-def rescue(world):
-    return world.with_right(f"rescue alice {RESCUED}")
-
-
-def by_hand(script):
-    """What another program does to the image of a home that is closed: the password comes on standard input."""
-
-    def act(world):
-        if state() in ("active", "locked", "none"):
-            return None
-        for password in world.right:
-            done = shell(BY_HAND + script.replace("NUMBER", str(world.number)), input=password)
-            if done.returncode == 0:
-                break
-        return done
-
-    return act
-
-
-def key_by_hand(world):
-    world.number += 1
-    done = by_hand(
-        "cat > /run/right; printf foreignNUMBER > /run/foreign; cryptsetup luksAddKey --batch-mode --pbkdf pbkdf2 "
-        "--pbkdf-force-iterations 1000 --key-file /run/right $loop /run/foreign"
-    )(world)
-    if done and done.returncode == 0:
-        world.foreign.append(f"foreign{world.number}")
-    return done
-
-
-def token_by_hand(world):
-    done = by_hand("cryptsetup token add --key-description foreign $loop")(world)
-    world.tokens += bool(done and done.returncode == 0)
-    return done
-
-
-PREFER = """for slot in $(cryptsetup luksDump --dump-json-metadata $loop | jq -r '.keyslots | keys[]'); do
-    cryptsetup config --priority prefer --key-slot $slot $loop
-done"""
-
-VERBS = {
-    "create": Verb("create", "none", create),
-    "activate": Verb("activate", "closed", lambda world: world.with_right("activate alice")),
-    "deactivate": Verb("deactivate", "open", lambda world: homectl("deactivate alice")),
-    "authenticate": Verb("authenticate", "closed", lambda world: world.with_right("authenticate alice")),
-    "passwd-open": Verb("passwd", "open", passwd),
-    "passwd-closed": Verb("passwd", "closed", passwd),
-    "update-open": Verb("update", "open", update),
-    "update-closed": Verb("update", "closed", update),
-    "recovery": Verb("update", "closed unlisted", recovery),
-    "grow-open": Verb("resize", "open small", resize(LARGE)),
-    "shrink-open": Verb("resize", "open large", resize(SMALL)),
-    "grow-closed": Verb("resize", "closed small", resize(LARGE)),
-    "shrink-closed": Verb("resize", "closed large", resize(SMALL)),
-    "check": Verb("check", "closed", check),
-    "repair": Verb("repair", "closed marked", repair),
-    "rescue": Verb("rescue", "closed", rescue),
-    "lock": Verb("lock", "open", lambda world: homectl("lock alice")),
-    "unlock": Verb("unlock", "locked", lambda world: world.with_right("unlock alice")),
-    "settle": Verb("settle", "open", lambda world: homectl("lock alice")),
-    "give-up": Verb("give-up", "locked", lambda world: homectl("deactivate-all")),
-    "remove": Verb("remove", "closed", remove),
-}
-FOLLOWS = {
-    **{name: verb.act for name, verb in VERBS.items() if not name.endswith("-closed") and name != "settle"},
-    "login-wrong": lambda world: homectl("activate alice", "never a password"),
-    "key-by-hand": key_by_hand,
-    "prefer-by-hand": by_hand(PREFER),
-    "token-by-hand": token_by_hand,
-}
+from verbs import *
 
 
 def bring_to(rest, world):
@@ -204,19 +40,41 @@ def bring_to(rest, world):
                 wants(world.with_right("activate alice"), "to be opened")
                 done = world.with_right(f"resize alice {size[1]}")
             wants(done, "a size")
-    if "unlisted" in more and world.recovery:
-        wants(world.with_right("update alice --recovery-key=no"), "to have no recovery key")
-        world.recovery = []
+    with_keys(more, world)
+    with_level(next((level for level in ("strict", "terminate") if level in more), "cache"), world)
     if where == "closed":
         close()
+        if "unknown" in more:
+            wants(homectl("unregister alice"), "to be forgotten")
+            until("a home that nobody knows", lambda: settled() == "unfixated")
     elif settled() not in ("active", "locked"):
         wants(world.with_right("activate alice"), "to be opened")
     if where == "open" and state() == "locked":
         wants(world.with_right("unlock alice"), "to be unlocked")
+    if "kept" in more and not world.kept:
+        wants(keep(world), "to have a snapshot")
     if where == "locked" and state() != "locked":
         wants(homectl("lock alice"), "to be locked")
     if "marked" in more:
         must(f"setfattr -n user.home-dirty -v 1 {IMAGE}")
+
+
+def with_keys(more, world):
+    """Has the home with a recovery key that is known, or with none, where a verb begins so."""
+    if "unlisted" in more and world.recovery:
+        wants(world.with_right("update alice --recovery-key=no"), "to have no recovery key")
+        world.recovery = []
+    if "listed" in more and not world.recovery:
+        wants(recovery(world), "to have a recovery key")
+
+
+def with_level(level, world):
+    """Has the home locked at a level."""
+    if world.level != level:
+        if state() == "locked":
+            wants(world.with_right("unlock alice"), "to be unlocked")
+        wants(world.with_right(f"update alice --lock-level={level}"), "another level of locking")
+        world.level = level
 
 
 def close():
@@ -315,7 +173,10 @@ def gone(now, world):
 
 
 def inside(world):
-    for password in world.wrong[-2:] + ["never a password"]:
+    # All that may have come back; where no password has changed since, the last one.
+    wrong = world.wrong[-2:] + ["never a password"] if world.wrong != world.looked else world.wrong[-1:]
+    world.looked = list(world.wrong)
+    for password in wrong:
         if homectl("authenticate alice", password).returncode == 0:
             raise Lost(f"{password} opens it as well")
     for key in world.recovery:
@@ -323,7 +184,9 @@ def inside(world):
             raise Lost("the recovery key opens it no longer")
     if world.file:
         must("cd /home/alice && sha256sum --quiet -c sum")
-    left = [name for name in os.listdir("/home/alice") if name.startswith(".#")]
+    blobs = "/home/alice/.identity-blob"
+    names = os.listdir("/home/alice") + (os.listdir(blobs) if os.path.isdir(blobs) else [])
+    left = [name for name in names if name.startswith(".#")]
     if left:
         raise Lost(f"left in the home: {left}")
 
@@ -352,16 +215,22 @@ def learn():
             os.remove(FAULT)
         else:
             wants(done, "to be done")
-        steps[name] = steps_of(verb.task.replace("-", " "), place)
+        steps[name] = steps_of(LOGGED.get(name, verb.task.replace("-", " ")), place)
     afresh()
     print(json.dumps({"steps": steps}), flush=True)
     return steps
 
 
+def own(pairs):
+    """This machine's part of them."""
+    part, parts = map(int, os.environ.get("PART", "0/1").split("/"))
+    return itertools.islice(pairs, part, None, parts)
+
+
 def pairs(words):
     """Verb, step, way, verb."""
     if ":" in words[0]:
-        for word in words:
+        for word in own(words):
             first, after = word.split(",")
             name, step, way = first.split(":")
             yield name, int(step), way, after
@@ -374,11 +243,14 @@ def pairs(words):
         # So that those which a bound leaves out are any.
         chance.shuffle(all_of_them)
         print(json.dumps({"all": len(all_of_them)}), flush=True)
-        yield from all_of_them
-    for _ in range(int(words[1])):
-        name = chance.choice([name for name in VERBS if steps[name]])
-        way = "daemon" if chance.random() < 0.2 else "kill"
-        yield name, chance.randint(1, steps[name]), way, chance.choice(list(FOLLOWS))
+        yield from own(all_of_them)
+    yield from own(any_pair(chance, steps) for _ in range(int(words[1])))
+
+
+def any_pair(chance, steps):
+    name = chance.choice([name for name in VERBS if steps[name]])
+    way = "daemon" if chance.random() < 0.2 else "kill"
+    return name, chance.randint(1, steps[name]), way, chance.choice(list(FOLLOWS))
 
 
 def one(pair, world):
