@@ -36,12 +36,12 @@ const PLAN: &[Step] = &[
     Step::Detach,
 ];
 
+const FITTING_TABLE: &str = "write the partition table anew, if the file system fits";
+
 /// What is done for a finding: without a key, and with one.
 fn mended_by(kind: Kind) -> Option<(Needs, &'static str)> {
     Some(match kind {
-        Kind::ImageCutShort | Kind::BothTablesDamaged => {
-            (Needs::Key, "write the partition table anew, if the file system fits")
-        }
+        Kind::ImageCutShort | Kind::BothTablesDamaged => (Needs::Key, FITTING_TABLE),
         Kind::FirstTableDamaged | Kind::SecondTableDamaged => {
             (Needs::Nothing, "write the partition table anew from its sound copy")
         }
