@@ -126,8 +126,7 @@ fn want(
     Ok(match failure.refusal() {
         Some(Refusal::BadPassword) if first => Want::Password("Password: "),
         Some(Refusal::BadPassword) => {
-            let told = of_its_own(failure).unwrap_or(&again);
-            error(pam, told, Want::Password("Sorry, try again: "))
+            error(pam, of_its_own(failure).unwrap_or(&again), Want::Password("Sorry, try again: "))
         }
         Some(Refusal::BadRecoveryKey) if first => Want::Password("Recovery key: "),
         Some(Refusal::BadRecoveryKey) => {
