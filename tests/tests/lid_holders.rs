@@ -124,3 +124,47 @@ END
     machine.done("deactivate alice", "", "")?;
     machine.nothing_open("alice")
 }
+
+/// Outside of every session: a process that is another one every 20 ms, and a tree that grows and withers all the time.
+const FORKS: [&str; 2] = [
+    "for (my $n = 1; ; $n++) {
+        select undef, undef, undef, 0.02;
+        my $file;
+        select undef, undef, undef, 0.02 until open $file, '>>', '/home/alice/hops';
+        print $file \"$n\\n\"; close $file;
+        exit 0 if fork;
+    }",
+    "$SIG{CHLD} = 'IGNORE';
+    while (1) { if (!fork) { fork; fork; select undef, undef, undef, 0.05; exit 0 } select undef, undef, undef, 0.01 }",
+];
+
+/// Processes of hers that are not stopped, after a look at all of them.
+const RUNNING: &str = "ps -o pid=,stat=,args= -u $(stat -c %u /run/owned) | awk '$2 !~ /^[TZX]/'";
+
+#[test]
+fn who_forks_while_it_is_stopped_stands_still_too() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.done(&format!("create alice {}", homed_tests::CHEAP), "", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check("cp -p /home/alice/.bashrc /run/owned 2>/dev/null || { touch /run/owned; chown --reference=/home/alice /run/owned; }")?;
+    for (number, script) in FORKS.iter().enumerate() {
+        machine.write_file(&format!("/run/forks{number}"), script)?;
+        machine.check(&format!(
+            "setsid setpriv --reuid=alice --regid=alice --clear-groups perl /run/forks{number} </dev/null >/dev/null 2>&1 &"
+        ))?;
+    }
+    machine.check("until [ $(cat /home/alice/hops 2>/dev/null | wc -l) -gt 3 ]; do sleep 0.1; done")?;
+    for round in 0..12 {
+        machine.done("lock alice", "", "").with_context(|| format!("round {round}: {}", machine.log()))?;
+        let running = machine.check(RUNNING)?;
+        ensure!(running.is_empty(), "round {round}: behind a lock there run\n{running}");
+        machine.done("unlock alice", "correcthorse", "").with_context(|| format!("round {round}"))?;
+        let hops = machine.run(
+            "cd /home/alice; before=$(wc -l <hops)
+            for try in $(seq 300); do [ $(wc -l <hops) -gt $((before + 3)) ] && break; sleep 0.1; done
+            [ $(wc -l <hops) -gt $((before + 3)) ] && awk '$1 != NR { exit 1 }' hops || { tail -n 3 hops; ps -efH; exit 1; }",
+        )?;
+        ensure!(hops.status == 0, "round {round}: {}{}", hops.stdout, machine.log());
+    }
+    Ok(())
+}
