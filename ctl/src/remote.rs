@@ -36,6 +36,8 @@ fn command(at: Elsewhere<'_>, words: &[&str], on_terminal: bool) -> Command {
         Elsewhere::Container(name) => {
             let mut command = Command::new("systemd-run");
             command.arg(format!("--machine={name}")).args(["--quiet", "--collect", "--wait"]);
+            // ${HOME} in a word is a part of it, and none of the manager's variables.
+            command.arg("--expand-environment=no");
             command.arg(if on_terminal { "--pty" } else { "--pipe" }).args(["--", "homectl"]).args(words);
             command
         }

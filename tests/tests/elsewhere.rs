@@ -18,9 +18,13 @@ fn the_same_is_done_over_ssh_and_in_a_container() -> Result<()> {
         let unknown = machine.homectl(&format!("inspect {place} nosuch"), "", "")?;
         ensure!(unknown.status == 1 && unknown.stderr.contains("nosuch"), "{place}: {unknown:?}");
         // What a shell would take apart arrives whole.
-        machine.done(&format!("{place} update alice --offline '--real-name=Al \"$HOME\"; ls'"), "", "")?;
+        machine.done(
+            &format!("{place} update alice --offline '--real-name=Al \"$HOME\" ${{HOME}}; ls'"),
+            "",
+            "",
+        )?;
         let said = machine.check("getent passwd alice | cut -d: -f5")?;
-        ensure!(said.trim() == "Al \"$HOME\"; ls", "{place}: {said}");
+        ensure!(said.trim() == "Al \"$HOME\" ${HOME}; ls", "{place}: {said}");
         machine.done("update alice --offline --real-name=Alice", "", "")?;
     }
     let nowhere = machine.homectl("-H root@localhost.invalid list", "", "")?;
