@@ -167,6 +167,15 @@ pub fn slot_costs(machine: &Ours, user: &str) -> Result<Vec<String>> {
     Ok(said.lines().map(str::to_owned).collect())
 }
 
+/// A script that prints what jq finds so in the metadata of a home's header.
+pub fn header(user: &str, filter: &str) -> String {
+    format!(
+        "loop=$(losetup --find --show --read-only --offset $((1 << 20)) /home/{user}.home)
+         cryptsetup luksDump --dump-json-metadata $loop | jq -c '{filter}'
+         losetup -d $loop"
+    )
+}
+
 /// What a home's header says in the clear that devices are asked with; `null`: nothing.
 pub fn told_of_devices(machine: &Ours, user: &str) -> Result<String> {
     let said = machine.check(&format!(

@@ -20,6 +20,12 @@ fn slots(machine: &Ours) -> Result<usize> {
     Ok(slot_costs(machine, "alice")?.len())
 }
 
+/// The tokens of alice's header: type, relying party, how many slots.
+fn tokens(machine: &Ours) -> Result<String> {
+    let all = "[.tokens[] | \"\\(.type) \\(.[\"fido2-rp\"] // \"\") \\(.keyslots | length)\"] | sort";
+    Ok(machine.check(&homed_tests::header("alice", all))?.trim().to_owned())
+}
+
 /// Opens alice's home with a PIN, which touches the key once, and closes it.
 fn opens(machine: &Ours, key: &SecurityKey<'_>, pin: &str) -> Result<()> {
     key.touches()?;
@@ -46,7 +52,9 @@ fn a_key_opens_its_home_and_never_stands_in_the_way() -> Result<()> {
     ensure!(slots(&machine)? == 1 && key.touches()? == 0);
     // A credential, its secret, and homed's own question. What is random need not be costly to guess at.
     let costly = "--luks-pbkdf-type=argon2id --luks-pbkdf-memory-cost=32M --luks-pbkdf-force-iterations=4";
+    let costly = format!("{costly} --luks-cryptsetup-tokens=yes");
     done(&machine, &format!("update alice --fido2-device=auto {costly}"), "1234", PASSWORD)?;
+    ensure!(tokens(&machine)? == r#"["systemd-fido2 io.systemd.home 1","systemd-homed  0"]"#);
     ensure!(key.touches()? == 3);
     let costs = slot_costs(&machine, "alice")?;
     ensure!(costs == ["pbkdf2 1000", "pbkdf2 1000"], "{costs:?}");
@@ -182,6 +190,7 @@ fn two_keys(machine: &Ours, first: &SecurityKey<'_>) -> Result<()> {
     done(machine, "activate alice", "", PASSWORD)?;
     machine.done("deactivate alice", "", "")?;
     ensure!(slots(machine)? == 1, "what was removed opens no slot");
+    ensure!(tokens(machine)? == r#"["systemd-homed  0"]"#, "{}", tokens(machine)?);
     machine.nothing_open("alice")
 }
 
