@@ -147,8 +147,12 @@ impl Space {
         Err(Failure::fault("the key does not fit the swap space of the locked processes"))
     }
 
-    /// Brings what is in it back to memory, in the background; it is gone afterwards.
+    /// Brings what is in it back to memory, in the background; it is gone afterwards. So is a device that a killed run has made and
+    /// not had the kernel use.
     pub fn take_out(&self) -> Result<(), Failure> {
+        if self.usage()?.is_none() {
+            return mapped::remove_stale(&self.called().during("looking for the swap space")?);
+        }
         process::leave("swapoff", &[&self.node().to_string_lossy()]).during("taking swap space away")
     }
 
