@@ -311,6 +311,7 @@ impl Home {
             Waiter::Call(id) => {
                 self.hold(wanted.at_suspend);
                 turn.effects.push(Effect::HandOver(id, self.user().clone(), wanted.at_suspend));
+                self.newcomers_stay(turn);
             }
             Waiter::Nobody | Waiter::Group(_) => {}
         }
@@ -365,6 +366,10 @@ impl Home {
         let attempts = &self.attempts;
         let mut waiting = self.queue.take_fairly(|wanted| attempts.lately(&wanted.trier, turn.now_usec));
         while let Some(wanted) = waiting.pop_front() {
+            if let Some(refused) = self.closes_on_newcomers(&wanted, turn) {
+                turn.answer(wanted.waiter, Err(Failed::Refused(refused)));
+                continue;
+            }
             if self.want(wanted, turn) == Fate::Goes {
                 for wanted in waiting {
                     turn.answer(wanted.waiter, Err(Refusal::NoSuchHome.into()));

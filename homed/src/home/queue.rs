@@ -96,11 +96,12 @@ impl Queue {
     }
 
     /// The same, and calls in the owner's favour have changed places among themselves: whose origin has tried least
-    /// `lately` goes first, so that one that guesses goes behind everybody else.
+    /// `lately` goes first, so that one that guesses goes behind everybody else. (A release keeps its place: in front of
+    /// the next login it would close the home that this one needs open.)
     pub fn take_fairly(&mut self, lately: impl Fn(&Wanted) -> u64) -> VecDeque<Wanted> {
         let (mut calls, mut places) = (Vec::new(), Vec::new());
         for wanted in std::mem::take(&mut self.owner) {
-            if matches!(wanted.waiter, Waiter::Call(_)) {
+            if matches!(wanted.waiter, Waiter::Call(_)) && wanted.verb != Verb::Release {
                 calls.push(wanted);
                 places.push(None);
             } else {
@@ -121,15 +122,24 @@ impl Queue {
         Vec::from_iter::<VecDeque<Wanted>>(locks)
     }
 
+    /// Takes out the calls that want it closed by name.
+    pub fn take_closings(&mut self) -> Vec<Wanted> {
+        self.take_where(Wanted::closes_by_name)
+    }
+
     /// Takes out the calls that are not urgent.
     pub fn take_calls(&mut self) -> Vec<Wanted> {
+        self.take_where(|wanted| matches!(wanted.waiter, Waiter::Call(_)))
+    }
+
+    /// Takes out of what is not urgent.
+    fn take_where(&mut self, is_it: impl Fn(&Wanted) -> bool) -> Vec<Wanted> {
         let mut taken = Vec::new();
         for class in [&mut self.owner, &mut self.stranger] {
-            let (calls, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(class)
-                .into_iter()
-                .partition(|wanted| matches!(wanted.waiter, Waiter::Call(_)));
+            let (these, others): (VecDeque<_>, VecDeque<_>) =
+                std::mem::take(class).into_iter().partition(&is_it);
             *class = others;
-            taken.extend(calls);
+            taken.extend(these);
         }
         taken
     }
@@ -284,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn who_guesses_goes_behind_everybody_else_and_what_the_daemon_wants_keeps_its_place() {
+    fn who_guesses_goes_behind_everybody_else_and_releases_and_the_daemon_keep_their_places() {
         let from = |unit: &str, verb| Wanted {
             trier: Trier { origin: Origin::Service(unit.into()), favour: Favour::Owner },
             attempt: crate::home::tries(verb, verb == Verb::Acquire),
@@ -311,9 +321,11 @@ mod tests {
         let service = |unit: &str| Origin::Service(unit.into());
         assert_eq!(order[0], (service("getty@.service"), Verb::Acquire));
         assert_eq!(order[1].1, Verb::HolderGone);
-        assert_eq!(order[2], (service("session-1.scope"), Verb::Deactivate));
-        let of_ssh: Vec<Verb> = order[3..].iter().map(|(_, verb)| *verb).collect();
-        assert_eq!(of_ssh, [Verb::Acquire, Verb::Release, Verb::Acquire]);
+        // It came second of those who ask.
+        assert_eq!(order[2], (service("ssh.service"), Verb::Release));
+        assert_eq!(order[3], (service("session-1.scope"), Verb::Deactivate));
+        let of_ssh: Vec<Verb> = order[4..].iter().map(|(_, verb)| *verb).collect();
+        assert_eq!(of_ssh, [Verb::Acquire, Verb::Acquire]);
         // And a flood of one leaves room for another.
         let flood = (0..OWNER).filter(|_| queue.push(from("ssh.service", Verb::Acquire)).is_ok()).count();
         assert_eq!(flood, ONE_ORIGIN);

@@ -6,7 +6,7 @@
 //! what the daemon itself wants waits.
 
 use super::attempts::Trier;
-use super::effect::{Failed, JobId};
+use super::effect::{Effect, Failed, JobId};
 use super::facts::Facts;
 use super::queue::Class;
 use super::state::Work;
@@ -124,6 +124,33 @@ impl Home {
             turn.answer(wanted.waiter, Err(Failed::Refused(why.clone())));
         }
         Fate::Stays
+    }
+
+    /// Somebody has just got in, and has no process in it yet that would keep it open: who wanted it closed before that is told
+    /// that it is busy. What closes all homes, and what closes one without anybody's word, stays.
+    pub(super) fn newcomers_stay(&mut self, turn: &mut Turn) {
+        if !has(Rule::NewcomersStay) {
+            return;
+        }
+        for wanted in self.queue.take_closings() {
+            turn.answer(wanted.waiter, Err(Failed::Refused(self.somebody_came())));
+        }
+    }
+
+    /// The same of what was taken out of the queue, to be looked at.
+    pub(super) fn closes_on_newcomers(&self, wanted: &Wanted, turn: &Turn) -> Option<Refused> {
+        let is_theirs =
+            |effect: &Effect| matches!(effect, Effect::HandOver(_, user, _) if user == self.user());
+        let came = wanted.closes_by_name() && turn.effects.iter().any(is_theirs);
+        (came && has(Rule::NewcomersStay)).then(|| self.somebody_came())
+    }
+
+    fn somebody_came(&self) -> Refused {
+        let sentence = format!(
+            "Somebody has got into the home of {} meanwhile: it stays open, and is as it was. Try again when nobody uses it any more.",
+            self.user()
+        );
+        Refused::new(Refusal::HomeBusy, sentence)
     }
 
     /// Whether something runs that this may wait for.

@@ -101,6 +101,11 @@ impl Wanted {
         is_one.then(|| Refused::new(Refusal::AccessDenied, sentence))
     }
 
+    /// Whether somebody wants this home closed, by name.
+    pub(super) fn closes_by_name(&self) -> bool {
+        self.verb == Verb::Deactivate && matches!(self.waiter, Waiter::Call(_))
+    }
+
     /// Whether it counts as an attempt.
     pub fn is_attempt(&self) -> bool {
         self.attempt != Attempt::No

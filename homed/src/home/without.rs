@@ -45,6 +45,8 @@ rules! {
     LocksAreLate,
     /// Who wants the home while somebody from elsewhere tries to get in waits for that, and is not refused.
     GuessesKeepNobodyOut,
+    /// An order to close the home that waited while somebody got in does not close it under them.
+    NewcomersStay,
     /// Nobody waits for a worker of which nothing is heard any more.
     NobodyWaitsInSilence,
 }

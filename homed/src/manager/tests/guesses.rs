@@ -77,3 +77,55 @@ fn who_asks_twice_is_told_that_the_home_is_busy() {
     ask(&mut scene, &mut manager, SESSION, Operation::Activate);
     assert_eq!(scene.open_calls.len(), 1);
 }
+
+/// Whoever has just got in has no process in the home yet: closing it would succeed, and leave a session without a home.
+#[test]
+fn who_has_just_got_in_is_not_closed_out_by_who_wanted_it_closed_before() {
+    for mount in [Mount::None, Mount::Usable, Mount::Suspended] {
+        let (mut manager, mut scene) = a_home(mount);
+        ask(&mut scene, &mut manager, SSH, acquire);
+        scene.apply(&mut manager, Op::Check(true));
+        for _ in 0..2 {
+            ask(&mut scene, &mut manager, SESSION, |key, _| Operation::Deactivate(key));
+        }
+        assert_eq!(scene.open_calls.len(), 3, "{mount:?}: it waits for the answer");
+        scene.apply(&mut manager, Op::End(End::Good));
+        assert!(scene.open_calls.is_empty() && scene.running.is_empty(), "{mount:?}: and is refused");
+        assert_eq!(scene.references.len(), 1);
+        // Asked again, it is an order like any other.
+        ask(&mut scene, &mut manager, SESSION, |key, _| Operation::Deactivate(key));
+        assert!(matches!(scene.running[..], [StartJob { what: "deactivate", .. }]), "{mount:?}");
+    }
+}
+
+/// The same of one who needs no password.
+#[test]
+fn who_has_come_without_a_password_is_not_closed_out_either() {
+    let (mut manager, mut scene) = a_home(Mount::Usable);
+    ask(&mut scene, &mut manager, SSH, acquire);
+    ask(&mut scene, &mut manager, SESSION, |key, _| Operation::Deactivate(key));
+    ask(&mut scene, &mut manager, SESSION, |key, _| Operation::Ref(key, AtSuspend::Stay));
+    scene.apply(&mut manager, Op::End(End::BadPassword));
+    assert!(scene.open_calls.is_empty() && scene.running.is_empty());
+    assert_eq!(scene.references.len(), 1);
+}
+
+#[test]
+fn all_homes_are_closed_and_so_is_what_has_lost_its_storage_whoever_has_just_come() {
+    let gone = |scene: &mut Scene, manager: &mut Manager| {
+        let at = Whereabouts { storage: Storage::Missing, mount: Mount::Usable };
+        scene.disks.borrow_mut().insert(user(0), at);
+        scene.take(manager, Event::Vanished("/home/alice.home".into()));
+    };
+    let all = |scene: &mut Scene, manager: &mut Manager| {
+        ask(scene, manager, SESSION, |_, _| Operation::DeactivateAll);
+    };
+    let orders: [&dyn Fn(&mut Scene, &mut Manager); 2] = [&gone, &all];
+    for order in orders {
+        let (mut manager, mut scene) = a_home(Mount::Usable);
+        ask(&mut scene, &mut manager, SSH, acquire);
+        order(&mut scene, &mut manager);
+        scene.apply(&mut manager, Op::End(End::Good));
+        assert!(matches!(scene.running[..], [StartJob { what: "deactivate", .. }]));
+    }
+}

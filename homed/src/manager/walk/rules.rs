@@ -48,12 +48,12 @@ impl World {
         assert!(self.holding.is_none() || !takes_key(start), "{} starts on the way to sleep", start.what);
         let is_mended = mends(&start.job.task) || !self.left_open.contains(user);
         assert!(is_mended, "{} of {user} starts before what was left is in order", start.what);
-        let home = self.manager.homes.get(user);
-        if let Some((_, runs)) = home.and_then(Home::runs)
-            && matches!(runs.verb, Verb::HolderGone | Verb::Release)
-        {
+        let Some((_, runs)) = self.manager.homes.get(user).and_then(Home::runs) else { return };
+        if matches!(runs.verb, Verb::HolderGone | Verb::Release) {
             assert!(self.references.iter().all(|(of, _)| of != user), "{user} is held, and closed");
         }
+        let by_name = runs.verb == Verb::Deactivate && is_call(&runs);
+        assert!(!by_name || !self.just_came.contains(user), "{user} has just come, and is closed out");
     }
 
     /// A call is answered: once, and a sleep not before no key is in memory.

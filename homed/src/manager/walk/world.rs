@@ -68,6 +68,8 @@ pub struct World {
     pub wiped: BTreeSet<UserName>,
     /// Started by the last event.
     pub just_started: BTreeSet<UserName>,
+    /// Somebody got in by the last event.
+    pub just_came: BTreeSet<UserName>,
     /// The call that was asked by this event.
     pub asked: Option<super::calls::Asked>,
     /// The call that was turned away by it, for want of room.
@@ -118,6 +120,7 @@ impl World {
             left_open: BTreeSet::new(),
             wiped: BTreeSet::new(),
             just_started: BTreeSet::new(),
+            just_came: BTreeSet::new(),
             asked: None,
             crowded: None,
             rung: None,
@@ -145,6 +148,7 @@ impl World {
     pub fn take(&mut self, event: Event) {
         self.events += 1;
         self.just_started.clear();
+        self.just_came.clear();
         let ended = match &event {
             Event::Ended(user, ..) => Some(user.clone()),
             _ => None,
@@ -166,6 +170,7 @@ impl World {
             Effect::HandOver(id, user, kind) => {
                 self.answered(id, None);
                 self.held_once.insert((user.clone(), kind));
+                self.just_came.insert(user.clone());
                 self.references.push((user, kind));
             }
             Effect::Start(start) => self.started(*start),
