@@ -234,6 +234,16 @@ fn a_home_on_a_disk_is_made_used_and_left_there() -> Result<()> {
     used_on_a_disk(&machine, &disk, &create)
 }
 
+/// Such disks cannot be written to in less than 4096 bytes.
+#[test]
+fn a_home_on_a_disk_of_large_sectors_is_used_as_any_other() -> Result<()> {
+    let machine = Ours::small()?;
+    let plug = PLUG.replace("--find", "--sector-size 4096 --find");
+    let disk = machine.check(&format!("truncate -s 400M /root/stick && {plug}"))?.trim().to_owned();
+    assert_eq!(machine.check(&format!("blockdev --getss {disk}"))?.trim(), "4096");
+    used_on_a_disk(&machine, &disk, &format!("create alice {CHEAP} --storage=luks --image-path={disk}"))
+}
+
 /// A home on a disk, from when it is made until it is removed.
 fn used_on_a_disk(machine: &Ours, disk: &str, create: &str) -> Result<()> {
     machine.done(create, "", "correcthorse")?;
@@ -245,6 +255,8 @@ fn used_on_a_disk(machine: &Ours, disk: &str, create: &str) -> Result<()> {
 
     machine.refused("activate alice", "wrong", "")?;
     machine.done("activate alice", "correcthorse", "")?;
+    let marked = format!("dd if={part} bs=1M count=32 iflag=direct status=none | grep -ac 'homed-open 1'");
+    assert_eq!(machine.check(&marked)?.trim(), "1", "another machine is not told");
     machine.check(&format!("lsblk -nro NAME {part} | grep -x home-alice"))?;
     machine.command("echo mine > ~/file; sync ~/file").user("alice").check()?;
     let said = machine.refused("resize alice 300M", "correcthorse", "")?;
@@ -264,6 +276,7 @@ fn used_on_a_disk(machine: &Ours, disk: &str, create: &str) -> Result<()> {
     ensure!(machine.run(&format!("mount {part} /mnt || mkfs.ext4 -qF {part}"))?.status != 0);
     machine.done("deactivate alice", "", "")?;
     machine.nothing_open("alice")?;
+    ensure!(machine.run(&marked)?.status == 1, "it is marked yet");
 
     // A disk does not tell where its holes are, and what a repair writes over is kept all the same.
     machine.check(&format!("dd if=/dev/urandom of={part} bs=4096 count=1 conv=fsync status=none"))?;

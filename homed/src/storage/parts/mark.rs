@@ -10,7 +10,7 @@
 
 use super::image;
 use crate::job::{Context, Failure, refuse};
-use crate::sys::file;
+use crate::sys::{blockdev, file};
 use records::opener::{self, MAGIC, Opener, SECTOR};
 use records::{Machine, Refusal};
 use std::fs::File;
@@ -168,11 +168,15 @@ fn write(image: &File, (spot, at): (Spot, u64), sector: &[u8]) -> io::Result<Roo
     if !is_ours && !there.starts_with(MAGIC) && there.iter().any(|byte| *byte != 0) {
         return Ok(Room::None);
     }
-    // A block is had now, or not at all: what cannot be written later would fail the flush.
-    match file::allocate(image, at, SECTOR as u64) {
-        Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
-        _ => image.write_all_at(sector, at).map(|()| Room::Had),
+    // A block is had now, or not at all: what cannot be written later would fail the flush. A device has all of its blocks, and the
+    // kernel refuses to be asked for less than one of its sectors (block/fops.c, `blkdev_fallocate`), which may be larger.
+    if !blockdev::is_one(image)?
+        && let Err(error) = file::allocate(image, at, SECTOR as u64)
+        && error.kind() != ErrorKind::Unsupported
+    {
+        return Err(error);
     }
+    image.write_all_at(sector, at).map(|()| Room::Had)
 }
 
 #[cfg(test)]
