@@ -137,7 +137,7 @@ fn take_all(aside: u64, spare: &OnceLock<Spare>, progress: &Mutex<Progress<'_>>)
     let room = lock(progress).room();
     let first = lock(progress).claim_first(room, aside.saturating_mul(page));
     // Without it all the rest is written over.
-    let is_taken = Spare::take(first.length, page).map(|taken| spare.set(taken)).is_ok();
+    let is_taken = Spare::take(first.amount, page).map(|taken| spare.set(taken)).is_ok();
     lock(progress).taken_first(&first, is_taken);
     let mut next = lock(progress).claim();
     let (mut huge, mut small) = (Ground::of(room, Pages::Huge), Ground::of(room, Pages::Small));

@@ -17,11 +17,20 @@
 use super::pages::{Pages, fill_up, map};
 use std::io;
 
-/// One thread's memory, half of which is given up in the end.
+/// One thread's memory, part of which is given up in the end.
 pub struct Spare {
     given: *mut libc::c_void,
     pages: usize,
     page: usize,
+}
+
+/// How much that is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount {
+    /// All of it.
+    pub taken: u64,
+    /// Half of so much is given up, of what is taken last: what comes first may be what a processor has put aside.
+    pub exchanged: u64,
 }
 
 // SAFETY: it is a range of addresses that is mapped as long as the process lives, and that nothing refers to.
@@ -30,22 +39,23 @@ unsafe impl Send for Spare {}
 unsafe impl Sync for Spare {}
 
 impl Spare {
-    /// Takes so many bytes, zeroed: two pages at least, or nothing where it is less.
-    pub fn take(bytes: u64, page: u64) -> io::Result<Self> {
-        let (bytes, page) = (size(bytes)?, size(page)?);
-        let pages = bytes / page / 2;
-        if pages == 0 {
-            return Ok(Self { given: std::ptr::null_mut(), pages, page });
+    /// Takes so much, zeroed: two pages at least, or nothing where it is less.
+    pub fn take(amount: Amount, page: u64) -> io::Result<Self> {
+        let (bytes, page) = (size(amount.taken)?, size(page)?);
+        let all = bytes / page / 2;
+        if all == 0 {
+            return Ok(Self { given: std::ptr::null_mut(), pages: 0, page });
         }
-        let (given, kept) = (map(pages * page, Pages::Small)?, map(pages * page, Pages::Small)?);
-        for number in 0..pages {
+        let (given, kept) = (map(all * page, Pages::Small)?, map(all * page, Pages::Small)?);
+        for number in 0..all {
             fill_up(given.wrapping_byte_add(number * page), page)?;
             fill_up(kept.wrapping_byte_add(number * page), page)?;
         }
-        Ok(Self { given, pages, page })
+        let pages = all.min(size(amount.exchanged)? / page / 2);
+        Ok(Self { given: given.wrapping_byte_add((all - pages) * page), pages, page })
     }
 
-    /// Gives up half of it, and has the kernel take as much for itself. Ends where that fails: it is a matter of how much can
+    /// Gives it up, and has the kernel take as much for itself. Ends where that fails: it is a matter of how much can
     /// be had.
     pub fn exchange(&self) {
         let area = area(self.page);
@@ -97,10 +107,15 @@ mod tests {
             let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:")).expect("VmPTE");
             line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
         };
-        let spare = Spare::take(64 * page, page).expect("taken");
-        let before = tables();
-        spare.exchange();
-        assert!(tables() >= before + 32 * page, "{before}, then {}", tables());
-        Spare::take(0, page).expect("nothing").exchange();
+        let all = Amount { taken: 64 * page, exchanged: 64 * page };
+        let (less, none) =
+            (Amount { exchanged: 32 * page, ..all }, Amount { taken: page, exchanged: 32 * page });
+        for (amount, expected) in [(all, 32), (less, 16), (none, 0)] {
+            let before = tables();
+            Spare::take(amount, page).expect("taken").exchange();
+            // What is taken has page tables as well.
+            let (least, most) = (before + expected * page, before + (expected + 8) * page);
+            assert!((least..=most).contains(&tables()), "{amount:?}: {before}, then {}", tables());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Who of the threads takes how much next, and when it is enough.
 
 use super::super::{buddy, zones::Zones};
+use super::kept_apart::Amount;
 use super::memory_free;
 use super::pages::{HUGE, Pages, has_huge};
 use std::fs::File;
@@ -35,6 +36,8 @@ pub struct Progress<'a> {
     written: u64,
     /// Asked for, and not there yet.
     claimed: u64,
+    /// The same of what processors have put aside, which is no part of free memory.
+    aside: u64,
     window: Window,
     look: Look,
     pub failed: Option<io::Error>,
@@ -65,14 +68,14 @@ impl Look {
 pub struct First {
     /// Comes of what the processor has put aside.
     aside: u64,
-    /// All of it.
-    pub length: u64,
+    /// All of it, and what of it is exchanged.
+    pub amount: Amount,
 }
 
 impl First {
     /// What `MemFree` falls by.
     fn of_free(&self) -> u64 {
-        self.length - self.aside
+        self.amount.taken - self.aside
     }
 }
 
@@ -94,6 +97,7 @@ impl<'a> Progress<'a> {
             free: free + aside * rustix::param::page_size() as u64,
             written: 0,
             claimed: 0,
+            aside: 0,
             window: Window { free, taken: 0, idle: 0 },
             look: Look::at(zones),
             failed: None,
@@ -102,22 +106,30 @@ impl<'a> Progress<'a> {
         Ok(begun)
     }
 
+    /// What is still wanted.
+    fn left(&self) -> u64 {
+        self.most.saturating_sub(self.written + self.claimed + self.aside)
+    }
+
     /// What a thread takes first of all: what its processor has put aside, `aside` bytes, for that is what it is given first; and
     /// no less than is to be exchanged in the end for what nobody is given. That is twice as much, for among it is what was just
     /// given back; and twice that again, for only every second page is given back.
     pub fn claim_first(&mut self, room: u64, aside: u64) -> First {
-        let left = self.most.saturating_sub(self.written + self.claimed);
-        let quarter = room / 4;
-        let aside = aside.next_multiple_of(SMALL).min(quarter).min(left);
-        let spare = (4 * self.look.reserve).min(SPARE).min(quarter) / self.threads;
-        let length = spare.max(aside).min(left) / SMALL * SMALL;
-        let first = First { aside: aside.min(length), length };
+        // A page for each of two ranges, whatever the page size.
+        let unit = 2 * SMALL;
+        let (left, quarter) = (self.left(), room / 4);
+        let aside = aside.next_multiple_of(unit).min(quarter).min(left);
+        let exchanged = (4 * self.look.reserve).min(SPARE).min(quarter) / self.threads;
+        let taken = exchanged.max(aside).min(left) / unit * unit;
+        let first = First { aside: aside.min(taken), amount: Amount { taken, exchanged } };
         self.claimed += first.of_free();
+        self.aside += first.aside;
         first
     }
 
     /// What is put aside is no part of free memory, which does not fall by it.
     pub fn taken_first(&mut self, first: &First, is_taken: bool) {
+        self.aside -= first.aside;
         if is_taken {
             self.written += first.aside;
             self.taken(first.of_free(), Ok(()));
@@ -140,8 +152,7 @@ impl<'a> Progress<'a> {
 
     /// How much is to be taken next, and how; `None`: that was all.
     pub fn claim(&mut self) -> Option<(u64, Pages)> {
-        let left = self.most.saturating_sub(self.written + self.claimed);
-        let wanted = (self.room() / 2).min((TOGETHER / self.threads).max(PIECE)).min(left);
+        let wanted = (self.room() / 2).min((TOGETHER / self.threads).max(PIECE)).min(self.left());
         let (length, pages) = piece(wanted, self.look.huge);
         if length == 0 || self.failed.is_some() || self.window.idle >= PATIENCE {
             return None;
@@ -215,6 +226,7 @@ mod tests {
             free: 1000 * MIB,
             written: 0,
             claimed: 0,
+            aside: 0,
             window: Window { free: 1000 * MIB, taken: 0, idle: 0 },
             look: Look { when: Instant::now(), reserve: 50 * MIB, huge: 0 },
             failed: None,
@@ -226,20 +238,30 @@ mod tests {
         let account = tempfile::tempfile().expect("a file");
         let mut progress = progress(&account, 4096 * MIB);
         let first = progress.claim_first(950 * MIB, 0);
-        assert_eq!((first.aside, first.length, progress.claimed), (0, 100 * MIB, 100 * MIB));
+        let amount = |taken| Amount { taken: taken * MIB, exchanged: 100 * MIB };
+        assert_eq!((first.aside, first.amount, progress.claimed), (0, amount(100), 100 * MIB));
         progress.taken_first(&first, true);
         let first = progress.claim_first(950 * MIB, 30 * MIB);
-        assert_eq!((first.aside, first.length, progress.claimed), (30 * MIB, 100 * MIB, 70 * MIB));
+        assert_eq!((first.aside, first.amount, progress.claimed), (30 * MIB, amount(100), 70 * MIB));
         progress.taken_first(&first, true);
         assert_eq!((progress.written, progress.claimed), (200 * MIB, 0));
         let first = progress.claim_first(950 * MIB, 120 * MIB);
-        assert_eq!((first.aside, first.length, progress.claimed), (120 * MIB, 120 * MIB, 0));
+        assert_eq!((first.aside, first.amount, progress.claimed), (120 * MIB, amount(120), 0));
         progress.taken_first(&first, false);
         assert_eq!((progress.written, progress.claimed), (200 * MIB, 0));
-        // No more than what is wanted.
-        progress.most = 210 * MIB;
-        let first = progress.claim_first(950 * MIB, 30 * MIB);
-        assert_eq!((first.aside, first.length), (10 * MIB, 10 * MIB));
+    }
+
+    #[test]
+    fn no_more_is_taken_than_is_wanted_by_all_threads_together() {
+        let account = tempfile::tempfile().expect("a file");
+        let mut progress = progress(&account, 16 * MIB);
+        let one = progress.claim_first(950 * MIB, 4 * MIB);
+        let other = progress.claim_first(950 * MIB, 4 * MIB);
+        assert_eq!((one.amount.taken, other.amount.taken), (16 * MIB, 0));
+        assert_eq!(progress.claim().map(|(length, _)| length), None);
+        progress.taken_first(&one, true);
+        progress.taken_first(&other, true);
+        assert_eq!((progress.written, progress.left()), (16 * MIB, 0));
     }
 
     #[test]
