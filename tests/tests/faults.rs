@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use homed_tests::{CHEAP, Ours};
+use machine::Output;
 
 /// Has the next worker killed at a step, or none.
 fn fault_at(machine: &Ours, step: &str) -> Result<()> {
@@ -13,68 +14,69 @@ fn fault_at(machine: &Ours, step: &str) -> Result<()> {
     .map(drop)
 }
 
-/// The steps that homed has a fault point for.
-const STEPS: &[&str] = &[
-    "check",
-    "allocate",
-    "partition",
-    "mark-open",
-    "attach",
-    "format",
-    "add-keys",
-    "unlock",
-    "read-copies",
-    "make-file-system",
-    "check-file-system",
-    "mount",
-    "populate",
-    "write-header",
-    "write-identity",
-    "write-host",
-    "publish-blobs",
-    "write-blobs",
-    "mark-keys",
-    "forget-mark",
-    "drop-keys",
-    "expose",
-    "sync",
-    "publish",
-    "unmount",
-    "detach",
-    "trim",
-];
-
 /// What is typed.
+#[derive(Clone, Copy)]
 struct Typed<'a> {
     words: &'a str,
     password: &'a str,
     new: &'a str,
 }
 
-/// Runs `homectl` with a worker killed at each step in turn; `after` says what must hold then. How many steps hit.
+/// Where the next worker with a task is killed: at its Nth step, counted from 1. Every second time what settles after it is killed
+/// at its first step as well.
+struct Kill {
+    verb: &'static str,
+    number: usize,
+}
+
+impl Kill {
+    fn at(&self) -> String {
+        format!("killed at step {} of {}", self.number, self.verb)
+    }
+
+    /// Runs `homectl`, and says whether the worker came to that step.
+    fn during(&self, machine: &Ours, typed: Typed<'_>) -> Result<(Output, bool)> {
+        let Self { verb, number } = self;
+        // What a killed making leaves is the home's that is made next.
+        let settling = if number % 2 == 0 && *verb != "create" { "settle#1 kill" } else { "" };
+        machine.check(&format!("printf '%s\\n' '{verb}#{number} kill' '{settling}' > /run/homed/fault"))?;
+        let output = machine.homectl(typed.words, typed.password, typed.new)?;
+        let is_left = machine.run(&format!("grep -q '^{verb}#' /run/homed/fault"))?.status == 0;
+        fault_at(machine, "")?;
+        ensure!(output.status < 128, "homectl itself died, {}: {}", self.at(), output.stderr);
+        Ok((output, !is_left))
+    }
+}
+
+/// Runs `homectl` with a worker killed at each step in turn, and once without; `after` says what must hold then. How many steps
+/// there were.
 fn at_every_step(
     machine: &Ours,
-    Typed { words, password, new }: Typed<'_>,
-    mut after: impl FnMut(&str, bool) -> Result<()>,
+    verb: &'static str,
+    typed: Typed<'_>,
+    mut after: impl FnMut(&Kill, bool) -> Result<()>,
 ) -> Result<usize> {
-    let mut hit = 0;
-    for step in STEPS {
-        fault_at(machine, step)?;
-        let output = machine.homectl(words, password, new)?;
-        fault_at(machine, "")?;
-        hit += usize::from(output.status != 0);
-        ensure!(output.status < 128, "homectl itself died at {step}: {}", output.stderr);
-        after(step, output.status == 0).map_err(|e| e.context(format!("killed at {step}")))?;
+    for number in 1.. {
+        let kill = Kill { verb, number };
+        let (output, hit) = kill.during(machine, typed)?;
+        after(&kill, output.status == 0).map_err(|e| e.context(kill.at()))?;
+        if !hit {
+            ensure!(output.status == 0, "nobody was killed: {}{}", output.stderr, machine.log());
+            return Ok(number - 1);
+        }
     }
-    Ok(hit)
+    unreachable!("a verb has an end")
 }
 
 #[test]
 fn a_worker_killed_while_it_creates_leaves_all_or_nothing() -> Result<()> {
     let machine = Ours::small()?;
     let words = format!("create alice {CHEAP}");
-    let hit =
-        at_every_step(&machine, Typed { words: &words, password: "", new: "correcthorse" }, |step, done| {
+    let hit = at_every_step(
+        &machine,
+        "create",
+        Typed { words: &words, password: "", new: "correcthorse" },
+        |step, done| {
             machine.nothing_open("alice")?;
             let there = machine.state("alice")? != "none";
             ensure!(there || !done, "done, and there is no home");
@@ -87,7 +89,8 @@ fn a_worker_killed_while_it_creates_leaves_all_or_nothing() -> Result<()> {
             // What a killed worker could not delete is collected when the next home is made.
             ensure!(left.lines().all(|name| name.starts_with(".#")), "left at {step}: {left}");
             Ok(())
-        })?;
+        },
+    )?;
     assert!(hit >= 8, "only {hit} steps were hit");
     machine.create("alice", "correcthorse")?;
     assert_eq!(machine.check("ls -A /home")?, "alice.home\n");
@@ -103,6 +106,7 @@ fn a_worker_killed_while_it_opens_or_closes_loses_nothing() -> Result<()> {
     machine.done("deactivate alice", "", "")?;
     let hit = at_every_step(
         &machine,
+        "activate",
         Typed { words: "activate alice", password: "correcthorse", new: "" },
         |_, done| {
             if !done && machine.state("alice")? != "active" {
@@ -116,8 +120,12 @@ fn a_worker_killed_while_it_opens_or_closes_loses_nothing() -> Result<()> {
         },
     )?;
     assert!(hit >= 5, "only {hit} steps of activate were hit");
-    let hit =
-        at_every_step(&machine, Typed { words: "deactivate alice", password: "", new: "" }, |_, done| {
+    machine.done("activate alice", "correcthorse", "")?;
+    let hit = at_every_step(
+        &machine,
+        "deactivate",
+        Typed { words: "deactivate alice", password: "", new: "" },
+        |_, done| {
             if !done {
                 // What was interrupted is open, or not marked as closed; the daemon itself tries again meanwhile.
                 machine.homectl("deactivate alice", "", "")?;
@@ -127,7 +135,8 @@ fn a_worker_killed_while_it_opens_or_closes_loses_nothing() -> Result<()> {
             machine.done("activate alice", "correcthorse", "")?;
             ensure!(machine.command("cat ~/file").user("alice").check()? == "kept\n", "the file has changed");
             Ok(())
-        })?;
+        },
+    )?;
     assert!(hit >= 2, "only {hit} steps of deactivate were hit");
     Ok(())
 }
@@ -138,18 +147,19 @@ fn a_worker_killed_while_it_changes_the_password_leaves_the_old_or_the_new() -> 
     machine.create("alice", "password0")?;
     let mut known = "password0".to_owned();
     let mut hit = 0;
-    for (number, step) in STEPS.iter().enumerate() {
-        let new = format!("password{}", number + 1);
-        fault_at(&machine, step)?;
-        let done = machine.homectl("passwd alice", &known, &new)?.status == 0;
-        fault_at(&machine, "")?;
-        hit += usize::from(!done);
+    loop {
+        let kill = Kill { verb: "passwd", number: hit + 1 };
+        let new = format!("password{}", kill.number);
+        let (output, is_hit) =
+            kill.during(&machine, Typed { words: "passwd alice", password: &known, new: &new })?;
+        let done = output.status == 0;
         if !done {
             let opened = machine.homectl("activate alice", &new, "")?;
             let is_wrong = opened.stderr.contains("not right");
             ensure!(
                 opened.status == 0 || is_wrong,
-                "{new}, killed at {step}: {}{}",
+                "{new}, {}: {}{}",
+                kill.at(),
                 opened.stderr,
                 machine.log()
             );
@@ -158,11 +168,16 @@ fn a_worker_killed_while_it_changes_the_password_leaves_the_old_or_the_new() -> 
             known = new;
         }
         if machine.state("alice")? != "active" {
-            machine.done("activate alice", &known, "").map_err(|e| e.context(format!("killed at {step}")))?;
+            machine.done("activate alice", &known, "").map_err(|e| e.context(kill.at()))?;
         }
         machine.done("deactivate alice", "", "")?;
         machine.done("authenticate alice", &known, "")?;
         machine.nothing_open("alice")?;
+        if !is_hit {
+            ensure!(done, "nobody was killed: {}", output.stderr);
+            break;
+        }
+        hit += 1;
     }
     assert!(hit >= 5, "only {hit} steps were hit");
     Ok(())
@@ -172,54 +187,58 @@ fn a_worker_killed_while_it_changes_the_password_leaves_the_old_or_the_new() -> 
 fn a_worker_killed_while_it_changes_the_record_leaves_the_old_or_the_new() -> Result<()> {
     let machine = Ours::small()?;
     machine.create("alice", "correcthorse")?;
-    machine.check("for number in $(seq 0 40); do echo $number > /root/picture$number; done")?;
-    let record = |machine: &Ours| -> Result<serde_json::Value> {
-        Ok(serde_json::from_str(&machine.check("homectl inspect -j alice")?)?)
-    };
+    machine.check("for number in $(seq 0 99); do echo $number > /root/picture$number; done")?;
     machine.done("update alice --real-name=name0 --avatar=/root/picture0", "correcthorse", "")?;
-    let (mut known, mut hit) = (0, 0);
-    // Open in one round, closed in the next; the steps that write copies both ways.
-    let rounds = STEPS.iter().zip([false, true].into_iter().cycle());
-    let copies = rounds.clone().filter(|(step, _)| step.starts_with("write-") || step.ends_with("-blobs"));
-    let rounds: Vec<_> = rounds.clone().chain(copies.map(|(step, open)| (step, !open))).collect();
-    for (number, (step, open)) in rounds.into_iter().enumerate().map(|(number, round)| (number + 1, round)) {
-        if open {
-            machine.done("activate alice", "correcthorse", "")?;
+    let mut known = 0;
+    for state in ["inactive", "active"] {
+        let mut steps = 0;
+        while {
+            if state == "active" {
+                machine.done("activate alice", "correcthorse", "")?;
+            }
+            let kill = Kill { verb: "update", number: steps + 1 };
+            let new = kill.number + if state == "active" { 50 } else { 0 };
+            let words = format!("update alice --real-name=name{new} --avatar=/root/picture{new}");
+            let (output, is_hit) =
+                kill.during(&machine, Typed { words: &words, password: "correcthorse", new: "" })?;
+            let done = output.status == 0;
+            ensure!(is_hit || done, "nobody was killed: {}", output.stderr);
+            let allowed = if done { &[new][..] } else { &[new, known] };
+            known = shown(&machine, allowed).map_err(|e| e.context(format!("{state}, {}", kill.at())))?;
+            is_hit
+        } {
+            steps += 1;
         }
-        fault_at(&machine, step)?;
-        let words = format!("update alice --real-name=name{number} --avatar=/root/picture{number}");
-        let done = machine.homectl(&words, "correcthorse", "")?.status == 0;
-        fault_at(&machine, "")?;
-        hit += usize::from(!done);
-        if machine.state("alice")? != "active" {
-            machine.nothing_open("alice")?;
-            machine.done("activate alice", "correcthorse", "")?;
-        } else {
-            machine.done("authenticate alice", "correcthorse", "")?;
-        }
-        let record = record(&machine)?;
-        let name = record["realName"].as_str().unwrap_or_default().to_owned();
-        ensure!(
-            name == format!("name{number}") || (!done && name == format!("name{known}")),
-            "{name} after {step}, done: {done}"
-        );
-        machine.done("deactivate alice", "", "")?;
-        machine.done("activate alice", "correcthorse", "")?;
-        let inside = machine.check("cat ~alice/.identity")?;
-        ensure!(inside.contains(&format!("\"{name}\"")), "{step}: {name}, and in the home {inside}");
-        let picture =
-            machine.check("cat /var/cache/systemd/home/alice/avatar ~alice/.identity-blob/avatar")?;
-        let shown = name.trim_start_matches("name");
-        ensure!(picture == format!("{shown}\n{shown}\n"), "{step}: {name} with the pictures {picture}");
-        machine.done("deactivate alice", "", "")?;
-        machine.nothing_open("alice")?;
-        known = shown.parse()?;
+        assert!(steps >= 8, "only {steps} steps were hit of a home that is {state}");
     }
-    assert!(hit >= 8, "only {hit} steps were hit");
     machine.kill_daemon()?;
     machine.start_daemon()?;
     assert_eq!(machine.check("ls -A /var/cache/systemd/home")?, "alice\n");
     Ok(())
+}
+
+/// Which of the changes is shown by all that shows them: the daemon, the record inside, and both pictures. The home is closed
+/// afterwards.
+fn shown(machine: &Ours, allowed: &[usize]) -> Result<usize> {
+    if machine.state("alice")? != "active" {
+        machine.nothing_open("alice")?;
+        machine.done("activate alice", "correcthorse", "")?;
+    } else {
+        machine.done("authenticate alice", "correcthorse", "")?;
+    }
+    let record: serde_json::Value = serde_json::from_str(&machine.check("homectl inspect -j alice")?)?;
+    let name = record["realName"].as_str().unwrap_or_default().to_owned();
+    let number = name.trim_start_matches("name").parse()?;
+    ensure!(allowed.contains(&number), "{name}, and not one of {allowed:?}");
+    machine.done("deactivate alice", "", "")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    let inside = machine.check("cat ~alice/.identity")?;
+    ensure!(inside.contains(&format!("\"{name}\"")), "{name}, and in the home {inside}");
+    let pictures = machine.check("cat /var/cache/systemd/home/alice/avatar ~alice/.identity-blob/avatar")?;
+    ensure!(pictures == format!("{number}\n{number}\n"), "{name} with the pictures {pictures}");
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")?;
+    Ok(number)
 }
 
 #[test]
