@@ -87,7 +87,7 @@ fn a_worker_killed_while_it_creates_leaves_all_or_nothing() -> Result<()> {
             }
             let left = machine.check("ls -A /home; ls /var/lib/systemd/home | grep -v local || :")?;
             // What a killed worker could not delete is collected when the next home is made.
-            ensure!(left.lines().all(|name| name.starts_with(".#")), "left at {step}: {left}");
+            ensure!(left.lines().all(|name| name.starts_with(".#")), "{}: {left}", step.at());
             Ok(())
         },
     )?;
