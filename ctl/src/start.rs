@@ -1,5 +1,6 @@
 //! From the words of the command line to a running verb.
 
+use crate::backup::inside;
 use crate::bus::{Bus, Failure, Interaction};
 use crate::context::{Context, Export, Json, Legend, Paint, Settings, Undoes, Watch, read_text};
 use crate::exposed;
@@ -36,6 +37,9 @@ fn start(words: &[&str]) -> Result<u8, Failure> {
     if let ["--complete", "--", typed @ ..] = words {
         crate::complete::print(typed);
         return Ok(0);
+    }
+    if let [inside::WORD, "--", rest @ ..] = words {
+        return inside::run(rest);
     }
     let environment = Environment::read();
     let line = parse(words);

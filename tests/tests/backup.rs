@@ -66,7 +66,8 @@ fn a_home_in_use_is_backed_up() -> Result<()> {
     let listed = own(&machine, "homectl backup alice list")?;
     ensure!(listed.contains("2 snapshots") && listed.contains("homed:alice"), "{listed}");
     strangers(&machine).context("strangers")?;
-    killed(&machine).context("killed")
+    killed(&machine).context("killed")?;
+    roots(&machine).context("what is root's")
 }
 
 #[test]
@@ -109,6 +110,59 @@ fn strangers(machine: &Ours) -> Result<()> {
     no_view(machine)
 }
 
+/// What root has in the home is no view, however like one it is: the care of the home, backups and restores leave it alone.
+fn roots(machine: &Ours) -> Result<()> {
+    machine.check(
+        "cd /home/alice; mkdir plain sealed of-home marked
+         for at in plain sealed marked; do btrfs -q subvolume create $at/home; echo of-root > $at/home/x; done
+         btrfs property set sealed/home ro true
+         btrfs -q subvolume snapshot -r . of-home/home
+         number=$(btrfs subvolume show . | awk '$1 == \"UUID:\" { print $2 }'); test -n \"$number\"
+         setfattr -n trusted.homed.view -v $number marked
+         touch -d '10 minutes ago' plain sealed of-home marked",
+    )?;
+    let stands = |top: &str| {
+        machine.check(&format!(
+            "cd {top}; grep -qx of-root plain/home/x && grep -qx of-root sealed/home/x && grep -qx of-root marked/home/x && grep -qx first of-home/home/d/e/x"
+        ))
+    };
+    machine.done("rebalance", "", "")?;
+    stands("/home/alice").context("after the care of the home")?;
+    machine.done("backup alice", "", "")?;
+    stands("/home/alice").context("after a backup")?;
+    machine.done("snapshot alice make roots", "", "")?;
+    machine.done("snapshot alice restore roots d/e/x", "", "")?;
+    stands("/home/alice").context("after a file was restored")?;
+    machine.done("snapshot alice restore roots --yes", "", "")?;
+    stands("/home/alice").context("after all was restored")?;
+    reopen(machine)?;
+    machine.done("backup alice", "", "")?;
+    machine.check("mkdir /run/top; mount -o subvolid=5 /dev/mapper/home-alice /run/top")?;
+    stands("$(ls -d /run/top/.snapshots/*.former | tail -1)").context("in the home as it was")?;
+    machine.check("umount /run/top")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")
+}
+
+fn reopen(machine: &Ours) -> Result<()> {
+    machine.done("deactivate alice", "", "")?;
+    machine.nothing_open("alice")?;
+    machine.done("activate alice", "correcthorse", "").map(drop)
+}
+
+/// A snapshot that was made beside a backup has a trace of its view, and is in no later one's way.
+fn traced(machine: &Ours) -> Result<()> {
+    machine.done("snapshot alice restore during --yes", "", "")?;
+    reopen(machine)?;
+    machine.check("test -d /home/alice/.homed-view/home")?;
+    machine.done("backup alice", "", "").context("after a snapshot beside a view was restored")?;
+    no_view(machine)?;
+    machine.done("snapshot alice restore during --yes", "", "")?;
+    reopen(machine)?;
+    machine.done("rebalance", "", "")?;
+    no_view(machine).context("the care of the home")
+}
+
 /// Killed at each step of the worker, and with restic under way: nothing is left behind the next one, which works.
 fn killed(machine: &Ours) -> Result<()> {
     let mut hit = 0;
@@ -124,16 +178,26 @@ fn killed(machine: &Ours) -> Result<()> {
         no_view(machine).with_context(|| format!("after a kill at step {step}"))?;
     }
     ensure!((2..9).contains(&hit), "{hit} steps were hit");
+    under_way(machine)?;
+    traced(machine)
+}
+
+/// With restic under way, broken off and killed.
+fn under_way(machine: &Ours) -> Result<()> {
     // restic waits for the end of a pipe: it is under way for as long as this test likes.
     machine.check("mkdir -p /root/bin /run/slow; mkfifo /run/slow/pipe; printf '#!/bin/sh\\nif [ \"$1\" = backup ]; then touch /run/slow/begun; exec cat /run/slow/pipe; fi\\nexec /usr/bin/restic \"$@\"\\n' > /root/bin/restic; chmod 755 /root /root/bin /root/bin/restic; chmod -R 777 /run/slow")?;
-    let begin = "rm -f /run/slow/begun; PATH=/root/bin:$PATH setsid homectl backup alice >/run/slow/said 2>&1 & echo $! > /run/slow/pid
+    let begin = "rm -f /run/slow/begun; RESTIC_REST_PASSWORD=of-root PATH=/root/bin:$PATH setsid homectl backup alice >/run/slow/said 2>&1 & echo $! > /run/slow/pid
         for try in $(seq 600); do test -e /run/slow/begun && exit 0; sleep 0.1; done; cat /run/slow/said >&2; exit 1";
-    for (signal, is_left) in [("TERM", false), ("KILL", true)] {
+    for (signal, is_left) in [("TERM", false), ("INT", false), ("KILL", true)] {
         machine.check("rm -f /home/alice/d/e/new")?;
         machine.check(begin)?;
         ensure!(machine.refused("backup alice", "", "")?.contains("already"), "a second one");
         let view = machine.check("cat /home/alice/.homed-view/home/d/e/x; ls -A /home/alice/.homed-view/home/.homed-view; echo new > /home/alice/d/e/new; ls /home/alice/.homed-view/home/d/e")?;
         ensure!(view.starts_with("first\n") && !view.contains("new"), "one moment: {view}");
+        if signal == "TERM" {
+            apart(machine)?;
+            beside(machine)?;
+        }
         machine.check(&format!(
             "kill -{signal} $(cat /run/slow/pid); tail --pid=$(cat /run/slow/pid) -f /dev/null"
         ))?;
@@ -153,6 +217,34 @@ fn killed(machine: &Ours) -> Result<()> {
     machine.check("pids=\"$(cat /run/slow/pid) $(pgrep -u alice -f /run/slow/pipe)\"; kill -KILL $pids; for pid in $pids; do tail --pid=$pid -f /dev/null; done; touch -d '10 minutes ago' /home/alice/.homed-view")?;
     machine.done("rebalance", "", "")?;
     no_view(machine).context("after the care of the home")
+}
+
+/// Root's homectl opens nothing in the home, and restic, which is alice's, has nothing of root's: no descriptor, terminal, password.
+fn apart(machine: &Ours) -> Result<()> {
+    let has = |pid: &str| {
+        machine.check(&format!("pid=$({pid}); readlink /proc/$pid/fd/*; readlink /proc/$pid/cwd"))
+    };
+    let roots = has("cat /run/slow/pid")?;
+    ensure!(!roots.contains("/home/alice"), "{roots}");
+    let restic = "pgrep -u alice -f /run/slow/pipe";
+    let hers = has(restic)?;
+    ensure!(hers.matches("/home/alice/.homed-view/home").count() == 2, "the view, and where it is: {hers}");
+    let other = |line: &&str| {
+        !["/home/alice/.homed-view/home", "/run/slow/said", "/run/slow/pipe", "/dev/null"].contains(line)
+    };
+    ensure!(hers.lines().find(other).is_none(), "{hers}");
+    machine.check(&format!("test $(ps -o sid= $({restic})) = $({restic})"))?;
+    let environment = machine.check(&format!("tr '\\0' '\\n' < /proc/$({restic})/environ"))?;
+    ensure!(environment.contains("/srv/backups") && !environment.contains("of-root"), "{environment}");
+    Ok(())
+}
+
+/// What is done with snapshots while a view stands.
+fn beside(machine: &Ours) -> Result<()> {
+    machine.done("snapshot alice make during", "", "")?;
+    let said = machine.refused("snapshot alice restore during --yes", "", "")?;
+    ensure!(said.contains("A backup of this home runs"), "{said}");
+    Ok(())
 }
 
 /// A closed home is opened with its password for that, and closed again.

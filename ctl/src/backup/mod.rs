@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | `repository` | where that is, and who says its password |
 //! | `program` | restic, run as the user |
+//! | `inside` | what goes where it is to be, with the user's rights, and becomes it |
 //! | `answers` | what it prints |
 //! | `plan`, `note` | a home made anew of a backup: which step is next, and what is kept meanwhile |
 //!
 //! Not here: how a view of the home is made, which is homed's.
 
 pub mod answers;
+pub mod inside;
 pub mod note;
 pub mod plan;
 pub mod program;

@@ -1,7 +1,8 @@
 //! restic, as a child: it reads and writes files with the rights of the home's user.
 
 use super::answers::mark;
-use super::repository::Repository;
+use super::inside::{self, Start, Terminal};
+use super::repository::{NamedBy, Repository};
 use crate::bus::Failure;
 use crate::prompt::SECRET_VARIABLES;
 use rustix::process::{Pid, Signal};
@@ -11,16 +12,15 @@ use std::process::{Command, ExitStatus, Stdio};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What it is called.
-const PROGRAM: &str = "restic";
+pub const PROGRAM: &str = "restic";
 /// What it ends with where some files could not be read, and all others are in the backup (restic(1)).
 pub const INCOMPLETE: i32 = 3;
 /// Longest answer that is read, in bytes.
 const LONGEST: u64 = 4 << 20;
-/// What of root's environment it gets when root runs it as somebody else: how it shows itself, and how it reaches a repository.
-const TAKEN_ALONG: [&str; 14] = [
-    "PATH", "TERM", "LANG", "LC_", "TZ", "TMPDIR", "RESTIC_", "AWS_", "AZURE_", "B2_", "GOOGLE_", "OS_",
-    "ST_", "RCLONE_",
-];
+/// What of root's environment it gets when root runs it as somebody else: how it shows itself.
+const TAKEN_ALONG: [&str; 5] = ["PATH", "TERM", "LANG", "LC_", "TZ"];
+/// And where root itself has named the repository, how that is reached. Whoever's rights it has can read all of this.
+const CREDENTIALS: [&str; 8] = ["RESTIC_", "AWS_", "AZURE_", "B2_", "GOOGLE_", "OS_", "ST_", "RCLONE_"];
 
 /// Whose rights it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,24 +43,40 @@ pub enum Rights<'a> {
 }
 
 /// The program, told of its repository.
-pub fn program(repository: &Repository, rights: Rights<'_>, words: &[&str]) -> Result<Command, Failure> {
-    let mut command = Command::new(PROGRAM);
+pub fn program(
+    repository: &Repository,
+    rights: Rights<'_>,
+    start: Start<'_>,
+    words: &[&str],
+) -> Result<Command, Failure> {
+    let terminal = match rights {
+        Rights::Own => Terminal::Shared,
+        Rights::Of(_) => Terminal::None,
+    };
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("homectl").args([inside::WORD, "--", terminal.word(), start.word()]).arg(start.path());
     command.args(words).stdin(Stdio::null());
     if let Rights::Of(account) = rights {
-        command.env_clear().envs(
-            std::env::vars_os().filter(|(name, _)| {
-                TAKEN_ALONG.iter().any(|taken| name.to_string_lossy().starts_with(taken))
-            }),
-        );
+        let named_by = repository.named_by();
+        command
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| is_taken(&name.to_string_lossy(), named_by)));
         command.env("HOME", &account.home).env("USER", &account.name).env("LOGNAME", &account.name);
-        // Nobody's further groups: Command gives root's up with that.
-        command.uid(account.uid).gid(account.uid);
+        // Nobody's further groups: Command gives root's up with that. And not where root happens to be.
+        command.uid(account.uid).gid(account.uid).current_dir("/");
     }
+    command.env("PWD", start.path());
     for name in SECRET_VARIABLES {
         command.env_remove(name);
     }
     repository.tell(&mut command)?;
     Ok(command)
+}
+
+/// Whether a variable of root's goes along to somebody else.
+fn is_taken(name: &str, named_by: NamedBy) -> bool {
+    let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
+    begins(&TAKEN_ALONG) || named_by == NamedBy::Caller && begins(&CREDENTIALS)
 }
 
 /// Runs it, and gives what it has printed; what it complains about the user sees.
@@ -80,8 +96,8 @@ pub fn answer(mut command: Command) -> Result<String, Failure> {
 }
 
 /// Runs it to its end, whatever ends this program: what was begun for it is taken back when it has ended. Ctrl-C reaches it by
-/// the terminal.
-pub fn run(command: Command) -> Result<ExitStatus, Failure> {
+/// the terminal that it shares, else by this program.
+pub fn run(command: Command, rights: Rights<'_>) -> Result<ExitStatus, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| not_started(&error))?;
     let ended = runtime.block_on(async {
@@ -96,7 +112,11 @@ pub fn run(command: Command) -> Result<ExitStatus, Failure> {
         loop {
             tokio::select! {
                 ended = child.wait() => return ended,
-                _ = interrupt.recv() => {}
+                _ = interrupt.recv() => {
+                    if matches!(rights, Rights::Of(_)) {
+                        let _ = pass_on(Signal::INT);
+                    }
+                }
                 _ = end.recv() => drop(pass_on(Signal::TERM)),
                 _ = hang_up.recv() => drop(pass_on(Signal::HUP)),
             }
@@ -105,7 +125,8 @@ pub fn run(command: Command) -> Result<ExitStatus, Failure> {
     ended.map_err(|error| not_started(&error))
 }
 
-fn not_started(error: &std::io::Error) -> Failure {
+/// It was not run, or not to its end.
+pub fn not_started(error: &std::io::Error) -> Failure {
     let missing = error.kind() == std::io::ErrorKind::NotFound;
     let advice = if missing { ". Install it: it makes the backups" } else { "" };
     Failure::say(format!("{PROGRAM}: {error}{advice}. Nothing was changed."))
@@ -134,13 +155,26 @@ mod tests {
 
     #[test]
     fn a_program_that_runs_for_somebody_else_gets_little_of_roots_environment() {
-        let is_taken = |name: &str| TAKEN_ALONG.iter().any(|taken| name.starts_with(taken));
-        for name in
-            ["PASSWORD", "SUDO_USER", "XDG_RUNTIME_DIR", "LD_PRELOAD", "HOME", "DBUS_SESSION_BUS_ADDRESS"]
-        {
-            assert!(!is_taken(name), "{name}");
+        for name in [
+            "PASSWORD",
+            "SUDO_USER",
+            "XDG_RUNTIME_DIR",
+            "LD_PRELOAD",
+            "HOME",
+            "DBUS_SESSION_BUS_ADDRESS",
+            "TMPDIR",
+        ] {
+            assert!(!is_taken(name, NamedBy::Caller), "{name}");
         }
-        assert!(is_taken("RESTIC_REPOSITORY") && is_taken("PATH"));
+        assert!(is_taken("PATH", NamedBy::Record) && is_taken("LC_ALL", NamedBy::Record));
+        for name in ["RESTIC_PASSWORD", "RESTIC_REST_PASSWORD", "AWS_SECRET_ACCESS_KEY", "RCLONE_CONFIG_PASS"]
+        {
+            assert!(is_taken(name, NamedBy::Caller), "{name}");
+            assert!(
+                !is_taken(name, NamedBy::Record),
+                "{name}: root's secret, for a repository of the user's"
+            );
+        }
     }
 
     #[test]

@@ -27,6 +27,18 @@ enum Password {
     Typed(Memory),
 }
 
+/// Who has said where a repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// Whoever runs homectl: by an option or a variable; or whose home and record it is.
+    Caller,
+    /// The record of somebody else, who may change it.
+    Record,
+}
+
+/// A place and a file with a password, as they were said somewhere.
+pub type Named = (Option<String>, Option<String>);
+
 /// A repository.
 pub struct Repository {
     /// Where it is; `None`: the environment says.
@@ -34,10 +46,11 @@ pub struct Repository {
     /// The file with its password, if one was named.
     pub password_file: Option<String>,
     password: Password,
+    named_by: NamedBy,
 }
 
 /// What a record says of it, or the options that are laid over it.
-pub fn named(members: &Map<String, Value>) -> (Option<String>, Option<String>) {
+pub fn named(members: &Map<String, Value>) -> Named {
     let member = |name: &str| {
         let text = members.get("privileged")?.get(name)?.as_str()?;
         Some(text.to_owned()).filter(|text| !text.is_empty())
@@ -48,7 +61,7 @@ pub fn named(members: &Map<String, Value>) -> (Option<String>, Option<String>) {
 impl Repository {
     /// Finds it, and asks for its password where nothing else says it.
     pub fn find(
-        (place, password_file): (Option<String>, Option<String>),
+        (place, password_file): Named,
         is_set: &dyn Fn(&str) -> bool,
         asker: &dyn Asker,
     ) -> Result<Self, Failure> {
@@ -63,7 +76,41 @@ impl Repository {
             None if PASSWORDS.iter().any(|name| is_set(name)) => Password::Environment,
             None => Password::Typed(typed(&asker.ask("Password of the repository: ")?)?),
         };
-        Ok(Self { place, password_file, password })
+        Ok(Self { place, password_file, password, named_by: NamedBy::Caller })
+    }
+
+    /// Finds it for root, who makes a backup with the rights of somebody else: what root says counts before the record, which is that
+    /// user's; and where the record alone says the place, nothing that is root's alone goes there, and nothing is asked for.
+    pub fn find_for_root(
+        own: Named,
+        record: Named,
+        is_set: &dyn Fn(&str) -> bool,
+        asker: &dyn Asker,
+    ) -> Result<Self, Failure> {
+        let is_any = |names: &[&str]| names.iter().any(|name| is_set(name));
+        let is_named = own.0.is_some() || is_any(&PLACES);
+        let is_known = is_named && is_any(&PASSWORDS);
+        let file = own.1.or(record.1.filter(|_| !is_known));
+        if is_named {
+            return Self::find((own.0, file), is_set, asker);
+        }
+        match (record.0, file) {
+            (None, file) => Self::find((None, file), is_set, asker),
+            (Some(place), Some(file)) => Ok(Self {
+                place: Some(place),
+                password: Password::File(file.clone()),
+                password_file: Some(file),
+                named_by: NamedBy::Record,
+            }),
+            (Some(_), None) => Err(Failure::say(
+                "The record says where the backups of this home are, and no file with the password of that repository. The user can                  change the record, so root's variables and what root types do not go there. Nothing was changed. Name                  --backup-password-file=FILE, which the user can read, or the repository itself with --backup-repository=REPOSITORY",
+            )),
+        }
+    }
+
+    /// Who has said where it is.
+    pub fn named_by(&self) -> NamedBy {
+        self.named_by
     }
 
     /// Tells a program of it. Its standard input may be taken for that.
@@ -154,5 +201,30 @@ mod tests {
         assert!(told.contains(&(OsStr::new("RESTIC_PASSWORD_FILE"), Some(OsStr::new("/home/alice/.p")))));
         assert!(told.contains(&(OsStr::new("RESTIC_PASSWORD"), None)), "the file counts");
         assert!(found(json!({ "privileged": { REPOSITORY: "" } }), &[]).is_err(), "nobody says where");
+    }
+
+    #[test]
+    fn what_is_roots_goes_to_no_repository_that_the_user_has_named() {
+        let said =
+            |place: Option<&str>, file: Option<&str>| (place.map(str::to_owned), file.map(str::to_owned));
+        let find = |own, record, set: &[&str]| {
+            Repository::find_for_root(own, record, &|name| set.contains(&name), &Typist)
+        };
+        let hers = || said(Some("rest:https://hers"), Some("/home/alice/.p"));
+        let found = find(said(None, None), hers(), &["RESTIC_PASSWORD"]).expect("the record says all");
+        assert_eq!((found.named_by, found.place.as_deref()), (NamedBy::Record, Some("rest:https://hers")));
+        assert!(matches!(found.password, Password::File(file) if file == "/home/alice/.p"));
+        let known = said(Some("rest:https://hers"), None);
+        assert!(find(said(None, None), known, &["RESTIC_PASSWORD"]).is_err(), "neither a variable nor typed");
+        // Root's words count, options before variables, and both before the record.
+        let found = find(said(Some("/srv/r"), None), hers(), &["RESTIC_PASSWORD"]).expect("an option");
+        assert_eq!((found.named_by, found.place.as_deref()), (NamedBy::Caller, Some("/srv/r")));
+        assert!(matches!(found.password, Password::Environment));
+        let found = find(said(None, None), hers(), &["RESTIC_REPOSITORY"]).expect("a variable");
+        assert_eq!((found.named_by, found.place.as_deref()), (NamedBy::Caller, None));
+        let found = find(said(None, Some("/srv/p")), hers(), &[]).expect("a file");
+        assert!(matches!(found.password, Password::File(file) if file == "/srv/p"));
+        assert_eq!(found.named_by, NamedBy::Record);
+        assert!(find(said(None, None), said(None, None), &[]).is_err(), "nobody says where");
     }
 }

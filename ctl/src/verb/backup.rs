@@ -5,6 +5,7 @@ mod view;
 
 use super::Outcome;
 use crate::backup::answers::{is_id, mark};
+use crate::backup::inside::Start;
 use crate::backup::program::{self, Account, INCOMPLETE, Rights, program};
 use crate::backup::repository::{Repository, named};
 use crate::bus::{Failure, Order, Suspend, Who};
@@ -12,6 +13,7 @@ use crate::context::{Context, Json};
 use crate::verb::trust::visible;
 use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value};
+use std::path::Path;
 use view::View;
 
 /// What may be done, by the word for it; fewest and most words after that.
@@ -41,7 +43,7 @@ pub fn run(ctx: &Context<'_>, words: &[&str]) -> Outcome {
     run(ctx, user, rest)
 }
 
-/// Whose home, and what its record says, with the options of this call laid over it.
+/// Whose home, and what its record says.
 struct Whose {
     account: Account,
     members: Map<String, Value>,
@@ -55,8 +57,7 @@ impl Whose {
         let uid = record.of_home_on(&ctx.machine).uid;
         let uid = uid.ok_or_else(|| Failure::say("homed gave a record without a UID"))?;
         let (name, home) = (record.user().to_string(), settings.effective_home_directory());
-        let members = ctx.draft.apply(record.members().clone(), &ctx.machine.id);
-        Ok(Self { account: Account { name, uid, home }, members })
+        Ok(Self { account: Account { name, uid, home }, members: record.members().clone() })
     }
 
     /// The rights that restic gets: the user's, whoever runs it.
@@ -72,7 +73,16 @@ impl Whose {
     }
 
     fn repository(&self, ctx: &Context<'_>) -> Result<Repository, Failure> {
-        Repository::find(named(&self.members), &is_set, ctx.asker)
+        match self.rights(ctx)? {
+            Rights::Own => {
+                let members = ctx.draft.apply(self.members.clone(), &ctx.machine.id);
+                Repository::find(named(&members), &is_set, ctx.asker)
+            }
+            Rights::Of(_) => {
+                let own = ctx.draft.apply(Map::new(), &ctx.machine.id);
+                Repository::find_for_root(named(&own), named(&self.members), &is_set, ctx.asker)
+            }
+        }
     }
 }
 
@@ -88,9 +98,8 @@ fn make(ctx: &Context<'_>, user: &str, _: &[&str]) -> Outcome {
     let made = View::begin(ctx, &whose.account).and_then(|view| {
         let words = program::to_back_up(&whose.account.name);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let mut command = program(&repository, rights, &words)?;
-        command.current_dir(&view.path).env("PWD", &view.path);
-        let ended = program::run(command);
+        let ended = program(&repository, rights, view.start(), &words)
+            .and_then(|command| program::run(command, rights));
         view.end(ctx, &whose.account.name);
         ended
     });
@@ -119,7 +128,8 @@ fn list(ctx: &Context<'_>, user: &str, _: &[&str]) -> Outcome {
         words.push("--json");
     }
     // What is in a repository somebody else may have put there.
-    let told = program::answer(program(&repository, rights, &words)?)?;
+    let start = Start::Folder(Path::new("/"));
+    let told = program::answer(program(&repository, rights, start, &words)?)?;
     ctx.say(&told.lines().map(|line| visible(line) + "\n").collect::<String>());
     Ok(0)
 }

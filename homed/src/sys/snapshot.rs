@@ -31,6 +31,8 @@ pub struct Facts {
     pub number: u64,
     /// Whether its files can be changed.
     pub access: Access,
+    /// What it was made a snapshot of; nil where it was made empty.
+    pub parent: Uuid,
 }
 
 /// Makes a subvolume of that name which begins as `source` is, the top of another one: at one moment, whole or not at all.
@@ -65,7 +67,8 @@ pub fn facts(directory: impl AsFd) -> io::Result<Facts> {
         0 => Access::Write,
         _ => Access::Read,
     };
-    Ok(Facts { uuid: Uuid::from_bytes(arguments.uuid), number: arguments.treeid, access })
+    let (uuid, parent) = (Uuid::from_bytes(arguments.uuid), Uuid::from_bytes(arguments.parent_uuid));
+    Ok(Facts { uuid, number: arguments.treeid, access, parent })
 }
 
 /// linux/btrfs_tree.h: BTRFS_ROOT_SUBVOL_RDONLY. What is told has the flags of the root, not those that are set.

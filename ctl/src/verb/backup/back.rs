@@ -2,6 +2,7 @@
 
 use super::{Open, Outcome, Whose, is_set, of_name};
 use crate::backup::answers::{latest, mark};
+use crate::backup::inside::Start;
 use crate::backup::note::{MADE_OF, Restoring};
 use crate::backup::plan::{Home, Next, Noted, Situation, Step, next};
 use crate::backup::program::{self, Rights, program};
@@ -14,6 +15,7 @@ use crate::verb::repair::confirmed;
 use crate::verb::trust::visible;
 use records::{Credentials, Machine, Record, Refusal, Sections, UserName, keys, stranger};
 use serde_json::{Map, Value};
+use std::path::Path;
 
 /// `restore [BACKUP]`
 pub fn restore(ctx: &Context<'_>, user: &str, words: &[&str]) -> Outcome {
@@ -89,7 +91,9 @@ impl Work<'_, '_> {
 
     /// Which backup, and the record in it, as far as it is believed.
     fn note(&mut self) -> Result<(), Failure> {
-        let ask = |words: &[&str]| program::answer(program(&self.repository, Rights::Own, words)?);
+        let ask = |words: &[&str]| {
+            program::answer(program(&self.repository, Rights::Own, Start::Folder(Path::new("/")), words)?)
+        };
         let tag = mark(self.user);
         let mut words = vec!["snapshots", "--json", "--no-lock", "--tag", &tag];
         words.extend(self.wanted);
@@ -155,9 +159,8 @@ impl Work<'_, '_> {
         }
         let words = program::to_restore(&note.backup, &whose.account.home);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let mut command = program(&self.repository, Rights::Of(&whose.account), &words)?;
-        command.current_dir(&whose.account.home).env("PWD", &whose.account.home);
-        let ended = program::run(command)?;
+        let (rights, start) = (Rights::Of(&whose.account), Start::Folder(Path::new(&whose.account.home)));
+        let ended = program::run(program(&self.repository, rights, start, &words)?, rights)?;
         if !ended.success() {
             return Err(Failure::say(format!(
                 "The home of {0} is there, and not all of the backup is in it ({ended}; see above). Nothing was lost. restic runs as \

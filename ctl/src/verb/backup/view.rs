@@ -1,22 +1,20 @@
 //! What restic reads: the home as it is at one moment, where its kind of storage can show that.
 
+use crate::backup::inside::Start;
 use crate::backup::program::Account;
 use crate::bus::{Failure, Question};
 use crate::context::Context;
 use records::Refusal;
-use rustix::fs::FlockOperation;
-use rustix::io::FdFlags;
 use serde_json::Value;
-use std::fs::File;
 use std::path::PathBuf;
 
 /// A folder to read from.
-pub struct View {
-    /// Where it is.
-    pub path: PathBuf,
-    /// A lock on it, by which homed knows that it is read. restic has it, too: should this program be killed, the view is there
-    /// for as long as restic runs.
-    held: Option<File>,
+pub enum View {
+    /// The home itself.
+    Home(PathBuf),
+    /// A view of it. restic has a lock on it, by which homed knows that it is read: should this program be killed, the view is there for
+    /// as long as restic runs. This program, which may be root's, opens nothing there.
+    Shown(PathBuf),
 }
 
 impl View {
@@ -28,7 +26,7 @@ impl View {
                     "A home of this kind has no snapshots: what is changed in {} while the backup is made may be in it half.",
                     account.home
                 ));
-                return Ok(Self { path: PathBuf::from(&account.home), held: None });
+                return Ok(Self::Home(PathBuf::from(&account.home)));
             }
             other => other?,
         };
@@ -36,29 +34,23 @@ impl View {
         let path = report["path"].as_str().map(PathBuf::from);
         let path =
             path.ok_or_else(|| Failure::say("homed gave no view of the home. Nothing was changed."))?;
-        match hold(&path) {
-            Ok(held) => Ok(Self { path, held: Some(held) }),
-            Err(error) => {
-                end(ctx, &account.name);
-                Err(Failure::say(format!("{}: {error}. No backup was made.", path.display())))
-            }
+        Ok(Self::Shown(path))
+    }
+
+    /// Where restic begins.
+    pub fn start(&self) -> Start<'_> {
+        match self {
+            Self::Home(path) => Start::Folder(path),
+            Self::Shown(path) => Start::View(path),
         }
     }
 
     /// Nobody reads it any more.
-    pub fn end(self, ctx: &Context<'_>, user: &str) {
-        if self.held.is_some() {
-            drop(self.held);
+    pub fn end(&self, ctx: &Context<'_>, user: &str) {
+        if matches!(self, Self::Shown(_)) {
             end(ctx, user);
         }
     }
-}
-
-fn hold(path: &std::path::Path) -> std::io::Result<File> {
-    let folder = File::open(path)?;
-    rustix::fs::flock(&folder, FlockOperation::NonBlockingLockShared)?;
-    rustix::io::fcntl_setfd(&folder, FdFlags::empty())?;
-    Ok(folder)
 }
 
 /// A home that was closed or locked meanwhile keeps it until it is open again.

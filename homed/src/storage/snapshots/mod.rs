@@ -249,8 +249,13 @@ impl<'a> Kept<'a> {
         let standing = self.whole(steps)?;
         let name = find(&standing, called)?;
         has_place(&standing)?;
-        // It would stay in the former home, where nobody looks for it.
-        self.sweep_view(view::Patience::Young, steps)?;
+        // It would stay in the former home, where nobody looks for it, and which could not be deleted with it.
+        if self.sweep_view(view::Patience::Young, steps)? == view::Swept::Held {
+            return refuse(
+                Refusal::HomeBusy,
+                "A backup of this home runs, or began a moment ago: restore all of it when that has ended. Nothing was changed.",
+            );
+        }
         let before = standing.home;
         let standing = put_back(&mut self.place, (&name, self.now), &mut || steps.enter(Step::Snapshot))?;
         let former = standing.snapshots().into_iter().find(|(_, other)| other.uuid == before);
