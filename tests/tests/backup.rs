@@ -230,7 +230,8 @@ fn apart(machine: &Ours) -> Result<()> {
     let hers = has(restic)?;
     ensure!(hers.matches("/home/alice/.homed-view/home").count() == 2, "the view, and where it is: {hers}");
     let other = |line: &&str| {
-        !["/home/alice/.homed-view/home", "/run/slow/said", "/run/slow/pipe", "/dev/null"].contains(line)
+        let is_hers = ["/home/alice/.homed-view/home", "/run/slow/pipe", "/dev/null"].contains(line);
+        !is_hers && !line.starts_with("pipe:")
     };
     ensure!(hers.lines().find(other).is_none(), "{hers}");
     machine.check(&format!("test $(ps -o sid= $({restic})) = $({restic})"))?;
@@ -275,14 +276,24 @@ fn restored(machine: &Ours) -> Result<()> {
     machine.check("chown -R 0:0 /srv/backups")?;
     let said = machine.refused(&restore, "correcthorse", "")?;
     ensure!(said.contains("memberOf") && said.contains("same command again"), "{said}");
-    machine.check("test -e /var/lib/homed/restoring/alice.json")?;
+    machine.check("cp /var/lib/homed/restoring/alice.json /root/note.json")?;
     machine.becomes("alice", "inactive")?;
     machine
         .check("chown -R $(homectl list -j | jq '.[] | select(.name == \"alice\") | .uid') /srv/backups")?;
     machine.done("activate alice", "correcthorse", "")?;
     own(machine, "mkdir -p ~/d/e; echo meanwhile > ~/d/e/x; sync -f ~")?;
     machine.done(&restore, "correcthorse", "").context("again")?;
-    ensure!(machine.check("ls /var/lib/homed/restoring")?.is_empty(), "the note is gone");
+    let forgotten =
+        || machine.check("test -z \"$(ls /var/lib/homed/restoring)\"").context("the note is gone");
+    forgotten()?;
+    // Killed when all was in the home, and the note was not gone yet.
+    for (wanted, is_done) in [(" 0123abcd", false), ("", true)] {
+        machine.check("jq '.filled = true' /root/note.json > /var/lib/homed/restoring/alice.json")?;
+        let words = restore.replace(" restore", &format!(" restore{wanted}"));
+        let done = machine.homectl(&words, "correcthorse", "")?;
+        ensure!((done.status == 0) == is_done, "{words}: {}", done.stderr);
+        forgotten()?;
+    }
     let kept = machine.check("homectl snapshot alice -j | jq -r '.snapshots[0].name'")?;
     own(
         machine,

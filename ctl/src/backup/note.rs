@@ -25,6 +25,9 @@ pub struct Restoring {
     pub time: String,
     /// The record that the home is made of.
     pub record: Map<String, Value>,
+    /// Whether all of it is in the home, and on disk: this note is to go.
+    #[serde(default)]
+    pub filled: bool,
 }
 
 impl Restoring {
@@ -32,7 +35,12 @@ impl Restoring {
     pub fn new(user: &str, (backup, time): (&str, &str), mut record: Map<String, Value>) -> Self {
         record.insert(MADE_OF.to_owned(), backup.into());
         let (user, backup, time) = (user.to_owned(), backup.to_owned(), time.to_owned());
-        Self { version: VERSION, user, backup, time, record }
+        Self { version: VERSION, user, backup, time, record, filled: false }
+    }
+
+    /// The same when all of it is in the home.
+    pub fn into_filled(self) -> Self {
+        Self { filled: true, ..self }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::answers::mark;
 use super::inside::{self, Start, Terminal};
+use super::relay::Relay;
 use super::repository::{NamedBy, Repository};
 use crate::bus::Failure;
 use crate::prompt::SECRET_VARIABLES;
@@ -80,14 +81,19 @@ fn is_taken(name: &str, named_by: NamedBy) -> bool {
 }
 
 /// Runs it, and gives what it has printed; what it complains about the user sees.
-pub fn answer(mut command: Command) -> Result<String, Failure> {
+pub fn answer(mut command: Command, rights: Rights<'_>) -> Result<String, Failure> {
+    if matches!(rights, Rights::Of(_)) {
+        command.stderr(Stdio::piped());
+    }
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| not_started(&error))?;
+    let complaints = child.stderr.take().map(|pipe| Relay::begin(pipe.into(), std::io::stderr()));
     let mut text = String::new();
     let read = match child.stdout.take() {
         Some(pipe) => pipe.take(LONGEST).read_to_string(&mut text),
         None => Ok(0),
     };
     let ended = child.wait().map_err(|error| not_started(&error))?;
+    complaints.into_iter().for_each(Relay::end);
     match (ended.success(), read) {
         (true, Ok(_)) => Ok(text),
         (true, Err(_)) => Err(Failure::say("What restic has answered is no text. Nothing was changed.")),
@@ -97,7 +103,10 @@ pub fn answer(mut command: Command) -> Result<String, Failure> {
 
 /// Runs it to its end, whatever ends this program: what was begun for it is taken back when it has ended. Ctrl-C reaches it by
 /// the terminal that it shares, else by this program.
-pub fn run(command: Command, rights: Rights<'_>) -> Result<ExitStatus, Failure> {
+pub fn run(mut command: Command, rights: Rights<'_>) -> Result<ExitStatus, Failure> {
+    if matches!(rights, Rights::Of(_)) {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| not_started(&error))?;
     let ended = runtime.block_on(async {
@@ -107,11 +116,20 @@ pub fn run(command: Command, rights: Rights<'_>) -> Result<ExitStatus, Failure> 
             signal(SignalKind::hangup())?,
         );
         let mut child = tokio::process::Command::from(command).spawn()?;
+        let said = child.stdout.take().map(|pipe| pipe.into_owned_fd()).transpose()?;
+        let complained = child.stderr.take().map(|pipe| pipe.into_owned_fd()).transpose()?;
+        let relays = [
+            said.map(|pipe| Relay::begin(pipe, std::io::stdout())),
+            complained.map(|pipe| Relay::begin(pipe, std::io::stderr())),
+        ];
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let pass_on = |what: Signal| pid.map(|pid| rustix::process::kill_process(pid, what));
         loop {
             tokio::select! {
-                ended = child.wait() => return ended,
+                ended = child.wait() => {
+                    relays.into_iter().flatten().for_each(Relay::end);
+                    return ended;
+                }
                 _ = interrupt.recv() => {
                     if matches!(rights, Rights::Of(_)) {
                         let _ = pass_on(Signal::INT);

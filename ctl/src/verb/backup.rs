@@ -129,7 +129,7 @@ fn list(ctx: &Context<'_>, user: &str, _: &[&str]) -> Outcome {
     }
     // What is in a repository somebody else may have put there.
     let start = Start::Folder(Path::new("/"));
-    let told = program::answer(program(&repository, rights, start, &words)?)?;
+    let told = program::answer(program(&repository, rights, start, &words)?, rights)?;
     ctx.say(&told.lines().map(|line| visible(line) + "\n").collect::<String>());
     Ok(0)
 }

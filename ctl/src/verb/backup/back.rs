@@ -60,6 +60,14 @@ impl Work<'_, '_> {
         loop {
             let note = self.notes.read(self.user).map_err(|error| self.unnoted(&error))?;
             let home = self.home(note.as_ref())?;
+            if let Some(note) = note.as_ref().filter(|note| note.filled && !self.state.filled) {
+                self.notes.remove(self.user).map_err(|error| self.unnoted(&error))?;
+                if home == Home::OfBackup && self.is_wanted(note) {
+                    self.ctx.asker.notice(&format!("All of the backup of {} is in the home.", note.time));
+                    return Ok(());
+                }
+                continue;
+            }
             let noted = match (&note, self.state.noted) {
                 (None, _) => Noted::Nothing,
                 (Some(_), false) => Noted::Before,
@@ -92,7 +100,8 @@ impl Work<'_, '_> {
     /// Which backup, and the record in it, as far as it is believed.
     fn note(&mut self) -> Result<(), Failure> {
         let ask = |words: &[&str]| {
-            program::answer(program(&self.repository, Rights::Own, Start::Folder(Path::new("/")), words)?)
+            let start = Start::Folder(Path::new("/"));
+            program::answer(program(&self.repository, Rights::Own, start, words)?, Rights::Own)
         };
         let tag = mark(self.user);
         let mut words = vec!["snapshots", "--json", "--no-lock", "--tag", &tag];
@@ -144,10 +153,10 @@ impl Work<'_, '_> {
     }
 
     fn fill(&mut self, note: &Restoring) -> Result<(), Failure> {
-        if self.wanted.is_some_and(|wanted| !note.backup.starts_with(wanted)) {
+        if !self.is_wanted(note) {
             return Err(Failure::say(format!(
                 "The home of {0} is being filled with the backup {1}. Nothing was changed. To go on with that: homectl backup {0} \
-                 restore. To begin anew with another: homectl remove {0}",
+                 restore. Somebody may have worked in the home since: what is in it is lost where it is removed to begin anew",
                 self.user, note.backup
             )));
         }
@@ -172,8 +181,13 @@ impl Work<'_, '_> {
         synced.map_err(|error| {
             Failure::say(format!("{}: {error}. To go on: the same command again", whose.account.home))
         })?;
+        self.notes.write(&note.clone().into_filled()).map_err(|error| self.unnoted(&error))?;
         self.state.filled = true;
         Ok(())
+    }
+
+    fn is_wanted(&self, note: &Restoring) -> bool {
+        self.wanted.is_none_or(|wanted| note.backup.starts_with(wanted))
     }
 
     /// Somebody may have worked in the home since it was filled in part.
