@@ -27,13 +27,14 @@ pub fn suggestion_in(user: &UserName, range: &RangeInclusive<u32>) -> u32 {
 }
 
 /// Whether a home may have that UID: not the system's, not of the ranges for dynamic users, greeters,
-/// nobody, containers and the invalid ones.
+/// nobody, containers (systemd's, and those of homes' users: [`crate::subordinate`], which has a test for that) and the
+/// invalid ones.
 pub fn is_allowed(uid: u32) -> bool {
     let is_system = uid < 1000;
     let is_greeter = (60578..=60705).contains(&uid);
     let is_dynamic = (61184..=65519).contains(&uid);
     let is_nobody = (65534..=65535).contains(&uid);
-    let is_container = (524_288..=1_879_048_191).contains(&uid);
+    let is_container = (524_288..=1_912_668_159).contains(&uid);
     !(is_system || is_greeter || is_dynamic || is_nobody || is_container || uid >= 0x7FFF_FFFF)
 }
 

@@ -62,8 +62,17 @@ fn users_of_a_container_have_their_files_here_and_on_another_machine() -> Result
     ensure!(second.check("stat -c %u /home/alice/box/33")? != seen);
     inside(&second, "rm -r box")?;
     second.done("deactivate alice", "", "")?;
-    second.done("remove alice", "", "")?;
-    ensure!(!second.check("cat /etc/subuid /etc/subgid")?.contains("alice"));
+    // They go with the home, and come again with it.
+    for (goes, comes) in [("unregister alice", true), ("remove alice", false)] {
+        second.done(goes, "", "")?;
+        ensure!(!second.check("cat /etc/subuid /etc/subgid")?.contains("alice"), "{goes}");
+        if comes {
+            second.becomes("alice", "unfixated")?;
+            second.done("activate alice", "correcthorse", "")?;
+            ensure!(second.check("grep -c ^alice: /etc/subuid /etc/subgid")?.matches(":1").count() == 2);
+            second.done("deactivate alice", "", "")?;
+        }
+    }
     Ok(())
 }
 

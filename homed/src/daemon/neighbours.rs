@@ -8,6 +8,7 @@ use crate::statedir::Folders;
 use crate::statedir::blobs::BlobError;
 use crate::statedir::keys::{AddKeyError, Named, PUBLIC};
 use crate::statedir::listings::Listings;
+use crate::statedir::subordinate;
 use crate::storage::whereabouts::{self, Found};
 use crate::sys::{accounts, ipc};
 use crate::words::request::{KeyOperation, SigningKey};
@@ -263,6 +264,9 @@ impl Outside for Neighbours {
 
     fn forget(&self, user: &UserName) -> Result<(), String> {
         self.folders.forget(user).map_err(|e| e.to_string())?;
+        if let Err(error) = subordinate::take(Path::new(subordinate::ETC), user) {
+            tracing::warn!("the lines of {user} in /etc/subuid and /etc/subgid stay: {error}");
+        }
         self.folders.remove_blobs(user).map_err(|e| e.to_string())
     }
 

@@ -2,6 +2,8 @@
 //!
 //! A machine on which those files are not there has nothing that reads them, and gets none: as `useradd` does it.
 
+use super::Folders;
+use crate::sys::accounts;
 use crate::sys::durable::{self, Owner};
 use crate::sys::waiting::wait_until;
 use records::{UserName, subordinate};
@@ -21,19 +23,31 @@ const LOCK: &str = ".pwd.lock";
 /// How long another program may take. A login waits meanwhile, and does without.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Sees to it that a user has hers.
+/// Sees to it that a user has hers. An error: also where another user of this machine has some of them.
 pub fn give(etc: &Path, user: &UserName, uid: u32) -> io::Result<()> {
-    change(etc, |text| subordinate::given(text, user, uid))
+    let edit = |text: &str| subordinate::given(text, (user, uid), is_known).map_err(io::Error::other);
+    change(etc, edit)
 }
 
 /// Takes out what a user has from here.
 pub fn take(etc: &Path, user: &UserName) -> io::Result<()> {
-    change(etc, |text| subordinate::taken(text, user))
+    change(etc, |text| Ok(subordinate::taken(text, user)))
+}
+
+/// Whether a user of that name, or with that UID, is known to this machine. A database that gives no answer may know the user.
+fn is_known(name: &str) -> bool {
+    let is_home =
+        UserName::parse(name).is_ok_and(|user| Folders::default().has_record(&user).unwrap_or(true));
+    let answer = match name.parse() {
+        Ok(uid) => accounts::user_of(uid),
+        Err(_) => accounts::user(name),
+    };
+    is_home || answer != Ok(None)
 }
 
 /// Writes both files anew where `edit` gives another text. Nearly always there is nothing to do, and nothing is locked.
-fn change(etc: &Path, edit: impl Fn(&str) -> Option<String>) -> io::Result<()> {
-    let wanted = |name: &str| Ok::<_, io::Error>(read(etc, name)?.and_then(|text| edit(&text)));
+fn change(etc: &Path, edit: impl Fn(&str) -> io::Result<Option<String>>) -> io::Result<()> {
+    let wanted = |name: &str| read(etc, name)?.map_or(Ok(None), |text| edit(&text));
     let mut lock = None;
     for name in FILES {
         if wanted(name)?.is_none() {
@@ -96,6 +110,13 @@ mod tests {
         assert_eq!(text, "bob:100000:65536\nalice:1879048192:65536\n");
         assert_eq!(fs::metadata(etc.join("subuid"))?.permissions().mode() & 0o777, 0o640);
         assert!(!etc.join("subgid").exists());
+        // What a user of this machine has is taken from nobody, and what one has left who is gone goes.
+        fs::write(etc.join("subgid"), "0:1879048192:65536\n")?;
+        let error = give(etc, &alice, 60001).expect_err("root has them").to_string();
+        assert!(error.contains("0:1879048192:65536"), "{error}");
+        fs::write(etc.join("subgid"), "nobody-is-called-so:1879048192:65536\n")?;
+        give(etc, &alice, 60001)?;
+        assert_eq!(fs::read_to_string(etc.join("subgid"))?, "alice:1879048192:65536\n");
         take(etc, &alice)?;
         assert_eq!(fs::read_to_string(etc.join("subuid"))?, "bob:100000:65536\n");
         Ok(())

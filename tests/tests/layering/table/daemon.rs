@@ -25,7 +25,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::statedir",
         at: "homed/src/statedir",
-        rooms: &["homed::sys::durable", "homed::sys::waiting", "records"],
+        rooms: &["homed::sys::accounts", "homed::sys::durable", "homed::sys::waiting", "records"],
         crates: &["rustix", "sha2", "thiserror", "uuid"],
     },
     Room {
