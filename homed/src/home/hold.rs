@@ -5,7 +5,7 @@ use super::run::Phase;
 use super::state::Work;
 use super::verdict::Verb;
 use super::without::{Rule, has};
-use super::{Fate, Home, TimerKind, Turn, Wanted};
+use super::{Fate, Home, TimerKind, Turn, Waiter, Wanted};
 use crate::job::Outcome;
 use crate::words::request::Answer;
 use records::Refusal;
@@ -59,7 +59,7 @@ impl Home {
     /// kernel, where nothing ends it, and the mending behind it. So all else waits for that.
     pub(super) fn begin(&mut self, work: Work, wanted: Wanted, turn: &mut Turn) {
         if self.is_timed(TimerKind::Settle) && !work.mends() {
-            return match self.stuck() {
+            return match self.stuck().filter(|_| wanted.waiter != Waiter::Nobody) {
                 Some(refused) => turn.answer(wanted.waiter, Err(Failed::Refused(refused))),
                 None => self.enqueue(wanted, turn),
             };

@@ -6,7 +6,7 @@ use super::facts::Mount;
 use super::queue::Class;
 use super::verdict::{Held, Verb};
 use super::without::{Rule, has};
-use super::{Home, TimerKind, Turn, Wanted};
+use super::{Home, TimerKind, Turn, Waiter, Wanted};
 use records::Refusal;
 use records::refusal::Refused;
 use std::time::Duration;
@@ -94,11 +94,12 @@ impl Home {
         )
     }
 
+    /// (What the daemon itself wants, as closing the home of a holder who has gone, waits on: nobody else would want it again.)
     fn answer_who_waits(&mut self, turn: &mut Turn) {
         let Some(refused) = self.stuck() else { return };
         let waiting: Vec<Wanted> = self.queue.take().into();
         for wanted in waiting {
-            let goes_on = wanted.class() == Class::Urgent || wanted.verb == Verb::Settle;
+            let goes_on = wanted.class() == Class::Urgent || wanted.waiter == Waiter::Nobody;
             match goes_on {
                 // Nothing was taken in since it was taken out: there is room for it.
                 true => drop(self.queue.push(wanted)),

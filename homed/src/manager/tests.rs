@@ -297,7 +297,7 @@ fn a_new_home_lies_where_this_machine_is_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 750, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_call_is_answered_once_and_no_home_is_forgotten(ops in prop::collection::vec(any_op(), 1..120)) {

@@ -126,3 +126,28 @@ fn a_lock_is_a_way_out_of_what_cannot_be_mended() {
     scene.end_as_it_is(done);
     assert!(scene.starts().any(|start| matches!(start.job.task, Task::Unlock { .. })), "the way is free");
 }
+
+/// What the daemon itself waits for is answered to nobody, so it waits on: else the home stays open, and nobody tries to close it again.
+#[test]
+fn a_home_whose_last_holder_goes_while_it_cannot_be_mended_is_closed_once_it_is() {
+    for goes_at in [3, 9] {
+        let mut scene = Scene::new("", |_| {});
+        scene.ask(0, Operation::Lock(HomeKey::Name("alice".into())));
+        scene.end_as_it_is(|_| Outcome::Fault { chain: "killed".into() });
+        for tried in 1..=10 {
+            scene.end_as_it_is(in_the_way);
+            let (_, again, _) = scene.timer(TimerKind::Settle).expect("another try");
+            if tried == goes_at {
+                scene.take(Event::Released(user("alice"), AtSuspend::Stay));
+                assert_eq!(scene.starts().count(), 0, "nothing touches it yet");
+            }
+            scene.take(Event::Rang(again));
+        }
+        scene.end_as_it_is(done);
+        // Its space is cared for before it is closed.
+        assert_eq!(scene.starts().count(), 1, "the holder went at try {goes_at}");
+        scene.end_as_it_is(done);
+        let closes = |start: &StartJob| matches!(start.job.task, Task::Deactivate { .. });
+        assert!(scene.starts().any(closes), "the holder went at try {goes_at}");
+    }
+}

@@ -74,7 +74,7 @@ pub enum What {
     TrustOf,
 }
 
-const ALL: [What; 49] = [
+const ALL: [What; 53] = [
     What::Create,
     What::Create,
     What::Create,
@@ -92,6 +92,8 @@ const ALL: [What; 49] = [
     What::Ref,
     What::RefUnrestricted,
     What::Release,
+    What::Deactivate,
+    What::Deactivate,
     What::Deactivate,
     What::DeactivateAll,
     What::Remove,
@@ -118,6 +120,8 @@ const ALL: [What; 49] = [
     What::Unlock,
     What::GiveUpAll,
     What::Rebalance,
+    What::Inhibit,
+    What::Inhibit,
     What::Inhibit,
     What::Locks,
     What::Sessions,

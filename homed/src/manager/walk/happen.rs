@@ -56,6 +56,10 @@ impl World {
         if self.running.is_empty() {
             return;
         }
+        // Whoever has a home left out of locks and lets it go while others are being locked for a sleep is rare, and matters.
+        if self.holding.is_some() && !self.inhibitors.is_empty() && self.draws.once_in(2) {
+            self.an_inhibitor_goes();
+        }
         let start = self.running.remove(self.draws.below(self.running.len()));
         let end = self.draws.one_of(&ENDS);
         self.ends(start, end);
@@ -212,8 +216,7 @@ impl World {
 
     fn a_holder_lets_go(&mut self) {
         if self.draws.once_in(2) && !self.inhibitors.is_empty() {
-            let inhibitor = self.inhibitors.remove(self.draws.below(self.inhibitors.len()));
-            return self.take(Event::LetGo(inhibitor.user, inhibitor.id));
+            return self.an_inhibitor_goes();
         }
         if !self.references.is_empty() {
             let (user, kind) = self.references.remove(self.draws.below(self.references.len()));
@@ -222,6 +225,11 @@ impl World {
                 self.take(Event::Released(user, kind));
             }
         }
+    }
+
+    fn an_inhibitor_goes(&mut self) {
+        let inhibitor = self.inhibitors.remove(self.draws.below(self.inhibitors.len()));
+        self.take(Event::LetGo(inhibitor.user, inhibitor.id));
     }
 
     fn a_caller_leaves(&mut self) {
@@ -250,7 +258,9 @@ impl World {
 
     /// Disks are pulled out, give no answer, or come back; images appear and vanish.
     fn storage_changes(&mut self) {
-        let user = self.any_user();
+        // What is pulled out while something of it is to be put in order is what matters most.
+        let unsettled = self.left_open.first().cloned().filter(|_| self.draws.once_in(2));
+        let user = unsettled.unwrap_or_else(|| self.any_user());
         let image = format!("/home/{user}.home");
         match self.draws.below(7) {
             0 => self.take(Event::MountsChanged),
@@ -260,7 +270,12 @@ impl World {
                     self.take(Event::Found(Found { name, image, storage: records::Storage::MADE }));
                 }
             }
-            2 => self.take(Event::Vanished(image)),
+            2 => {
+                if self.left_open.contains(&user) {
+                    self.at(&user).storage = Storage::Missing;
+                }
+                self.take(Event::Vanished(image));
+            }
             3 => self.take(Event::TokenGone(user)),
             _ => {
                 let storage = self.draws.one_of(&[
