@@ -230,7 +230,11 @@ const IN_THE_WAY: &[(&str, &str, &str)] = &[
         "pkill -u bob; while pgrep -u bob >/dev/null; do sleep 0.05; done",
     ),
     ("mount -t tmpfs none /home/bob/deep", "/home/bob/deep: umount it first", "umount /home/bob/deep"),
-    ("touch /home/bob/box; chown 2000000123 /home/bob/box", "(the first is UID 2000000123)", "rm /home/bob/box"),
+    (
+        "touch /home/bob/box; chown 2000000123 /home/bob/box",
+        "(the first is UID 2000000123)",
+        "rm /home/bob/box",
+    ),
     ("touch /home/bob/.identity", "where a home has its record", "rm /home/bob/.identity"),
     ("groupadd -g 1500 others", "The group others has the number 1500", "groupdel others"),
     ("useradd -o -u 1500 -M twin", "twin has the number 1500 as well", "userdel twin"),
