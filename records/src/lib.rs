@@ -18,6 +18,7 @@ pub mod health;
 pub mod json;
 pub mod keys;
 pub mod kinds;
+pub mod luks2;
 pub mod machine;
 pub mod matching;
 pub mod names;

@@ -1,6 +1,7 @@
 //! Which home an image is.
 
 use records::FullName;
+use records::luks2::{Contents, FIRST};
 use records::opener::{Opener, SECTOR};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,8 +12,7 @@ const USER_HOME: [u8; 16] =
 /// Bytes of an entry, and how many there are (UEFI specification 2.10, chapter 5).
 const ENTRY: usize = 128;
 const ENTRIES: usize = 128;
-/// What a LUKS2 header begins with, its version included, and where its UUID is (LUKS2 on-disk format 1.1, chapter 2).
-const LUKS2: &[u8; 8] = b"LUKS\xba\xbe\0\x02";
+/// Where a LUKS2 header has its UUID (LUKS2 on-disk format 1.1, chapter 2).
 const UUID: std::ops::Range<usize> = 168..208;
 
 /// Which home an image is: the UUID stays when passwords change and when the image is resized or carried. It tells homes
@@ -30,7 +30,7 @@ impl Identity {
     pub fn of(image: &File) -> Option<Self> {
         let Partition { begins, entry } = Partition::of(image)?;
         let luks = bytes(image, begins, 512)?;
-        let uuid = luks.starts_with(LUKS2).then(|| luks[UUID].split(|byte| *byte == 0).next())??;
+        let uuid = luks.starts_with(FIRST).then(|| luks[UUID].split(|byte| *byte == 0).next())??;
         let uuid = std::str::from_utf8(uuid).ok()?;
         let is_uuid = uuid.len() == 36 && uuid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         is_uuid.then(|| Self { luks: uuid.to_ascii_lowercase(), owner: owner(&entry) })
@@ -43,10 +43,13 @@ impl Identity {
     }
 }
 
-/// Which machine has an image open, by the mark inside.
+/// Which machine has an image open, by the mark inside: before its partition, or, where all of it is encrypted, in the header.
 pub fn opener(image: &File) -> Option<Opener> {
-    let at = records::opener::spot(Partition::of(image)?.begins)?;
-    Opener::read(&bytes(image, at, SECTOR)?)
+    let at = match Partition::of(image) {
+        Some(partition) => records::opener::spot(partition.begins),
+        None => Contents::read(&mut |offset, length| bytes(image, offset, length)).free(),
+    };
+    Opener::read(&bytes(image, at?, SECTOR)?)
 }
 
 /// The partition in an image that is a home.
@@ -100,7 +103,7 @@ pub fn made(owner: &str, uuid: &str) -> Vec<u8> {
     put(1024, &USER_HOME);
     put(1024 + 32, &2048_u64.to_le_bytes());
     put(1024 + 56, &owner.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
-    put(1 << 20, LUKS2);
+    put(1 << 20, FIRST);
     put((1 << 20) + UUID.start, uuid.as_bytes());
     image
 }
@@ -108,12 +111,42 @@ pub fn made(owner: &str, uuid: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use records::machine::{HostName, Machine, MachineId};
     use std::io::Write;
 
     fn of(bytes: &[u8]) -> Option<Identity> {
         let mut file = tempfile::tempfile().expect("file");
         file.write_all(bytes).expect("written");
         Identity::of(&file)
+    }
+
+    /// All of it is encrypted (`cryptsetup luksFormat FILE`): the mark is 4096 bytes before the data.
+    #[test]
+    fn the_mark_in_a_header_is_read_as_one_before_a_partition() {
+        const DATA: usize = 16 << 20;
+        let text = format!(
+            r#"{{"segments":{{"0":{{"offset":"{DATA}"}}}},"keyslots":{{}},"config":{{"json_size":"12288","keyslots_size":"{}"}}}}"#,
+            DATA - 0x8000
+        );
+        let mut image = vec![0; DATA + 4096];
+        let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, FIRST);
+        put(8, &0x4000_u64.to_be_bytes());
+        put(4096, text.as_bytes());
+        let machine =
+            Machine { id: MachineId::parse(&"1".repeat(32)).expect("an id"), host: HostName("box".into()) };
+        let mark = Opener::this(&machine, "boot", 1000);
+        let mut in_partition = made("alice", "6f5a1b9c-8d3e-4f2a-9b7c-1d2e3f4a5b6c");
+        for (image, at) in [(&mut image, DATA - 4096), (&mut in_partition, (1 << 20) - 4096)] {
+            let opener = |bytes: &[u8]| {
+                let mut file = tempfile::tempfile().expect("file");
+                file.write_all(bytes).expect("written");
+                super::opener(&file)
+            };
+            assert_eq!(opener(image), None);
+            image[at..at + SECTOR].copy_from_slice(&mark.sector());
+            assert_eq!(opener(image), Some(mark.clone()));
+        }
     }
 
     #[test]

@@ -61,11 +61,29 @@ impl Place {
         }
     }
 
+    /// Looks again whether the header has room for the mark, where it is written and not in this machine's memory: another machine may
+    /// have given the place to a key slot since it was located.
+    pub fn look_again(&mut self, file: &File) {
+        if self.table.is_none() && self.free.is_some() {
+            self.free = Contents::read(&mut |offset, length| stored(file, offset, length)).free();
+        }
+    }
+
     /// All of an image is encrypted.
     fn all(file: &File, size: u64) -> Self {
         let free = Contents::read(&mut |offset, length| image::bytes(file, offset, length)).free();
         Self { offset: 0, size, table: None, free }
     }
+}
+
+/// Bytes of an image as they are on its disk.
+fn stored(file: &File, offset: u64, length: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let part = (length - bytes.len()).min(4096);
+        bytes.extend(file::read_stored(file, offset + bytes.len() as u64, part).ok()?);
+    }
+    Some(bytes)
 }
 
 /// Where the mark is in an image; one whose encrypted part is not found has none.

@@ -4,8 +4,9 @@
 //! Only what nobody doubts is copied so: both copies are of the same age, and the first one's checksum holds. All else is
 //! the library's to judge, which is given the header as it is.
 
-use super::{BINARY, Contents, FIRST, Head, Read, SECOND, SIZES, SUM, Sound, head, sound};
+use super::{Contents, FIRST, Head, Read, SECOND, SIZES, SUM, Sound, head, sound};
 use openssl::sha::sha256;
+use records::luks2::BINARY;
 use serde_json::Value;
 
 /// Most bytes of key slots that the library believes in (LUKS2_MAX_KEYSLOTS_SIZE).

@@ -78,6 +78,7 @@ impl LuksOpened {
     }
 
     fn mark(&mut self) -> Result<(), Failure> {
+        self.place.look_again(&self.image);
         // Also where that fails: it may have written one of two.
         self.was_dirty = Some(image::is_dirty(&self.image));
         self.mark = mark::set(&self.image, self.place.mark(), &self.spec.machine)?;
