@@ -48,6 +48,11 @@ impl Error {
     pub fn is_no_match(&self) -> bool {
         matches!(self.errno, Some(libc::EPERM | libc::ENOENT))
     }
+
+    /// Whether the header has no room for a token or a key slot.
+    pub fn is_full(&self) -> bool {
+        self.errno == Some(libc::ENOSPC)
+    }
 }
 
 impl fmt::Display for Error {

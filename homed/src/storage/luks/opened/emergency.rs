@@ -5,11 +5,13 @@
 //! "fido2-clientPin-required":true,"fido2-up-required":true,"fido2-uv-required":false}`: systemd's
 //! `src/cryptenroll/cryptenroll-fido2.c`. Ours are told from its own by the relying party. They say nothing that the token with
 //! the record does not say in the clear already, and nobody here reads them: one that is missing costs nothing but the
-//! emergency. So the old ones go before the record is written, and new ones come after it.
+//! emergency. So the old ones go before the record is written, and new ones come after it; and all of them go where a header (of
+//! systemd-homed, which makes small ones) is full otherwise.
 
 use super::LuksOpened;
 use crate::job::{Context, Failure};
 use crate::sys::crypt3;
+use crate::sys::cryptsetup::{Error, Luks};
 use records::keys::SECURITY_KEY;
 use records::{Record, Secret};
 use serde_json::{Value, json};
@@ -18,6 +20,10 @@ use serde_json::{Value, json};
 const KIND: &str = "systemd-fido2";
 /// Whose credentials ours are (`homed/fido2/src/key.rs`).
 const PARTY: &str = "io.systemd.home";
+
+/// What is told where they made way.
+const GAVE_WAY: &str = "The encryption header is full: what plain cryptsetup asks security keys with (luksCryptsetupTokens) has made \
+    way. It is written again when the key is shown in a change of the home, and there is room.";
 
 /// Whether a token is one of these, and not of systemd-cryptenroll.
 pub fn is_own(token: &Value) -> bool {
@@ -68,14 +74,62 @@ fn opens(entry: &Value, key: &Secret) -> bool {
     entry["hashedPassword"].as_str().is_some_and(|hash| crypt3::matches(key, hash))
 }
 
+/// All of them in a header.
+fn own(luks: &mut Luks) -> Vec<(u32, Value)> {
+    luks.tokens(KIND).into_iter().filter(|(_, token)| is_own(token)).collect()
+}
+
+/// Writes something to a header. Where that is full, these tokens go, and it is tried once more; whether they went.
+fn make_way(
+    luks: &mut Luks,
+    load: impl Fn() -> Result<Luks, Error>,
+    mut write: impl FnMut(&mut Luks) -> Result<(), Error>,
+) -> (Result<(), Error>, bool) {
+    let done = write(luks);
+    if !done.as_ref().is_err_and(Error::is_full) {
+        return (done, false);
+    }
+    let go = |luks: &mut Luks| {
+        // What was to be replaced is gone from the library's memory (`LUKS2_token_create`), and would be from the disk with whatever
+        // is written next.
+        *luks = load()?;
+        let all = own(luks);
+        all.iter().try_for_each(|(number, _)| luks.remove_token(*number)).map(|()| !all.is_empty())
+    };
+    match go(luks) {
+        Err(error) => (Err(error), false),
+        Ok(false) => (done, false),
+        Ok(true) => {
+            let again = write(luks);
+            let loaded = if again.is_err() { load().map(|fresh| *luks = fresh) } else { Ok(()) };
+            (again.and(loaded), true)
+        }
+    }
+}
+
 impl LuksOpened {
+    /// Writes something to the header, for which tokens for emergencies make way.
+    pub fn write_header(
+        &mut self,
+        write: impl FnMut(&mut Luks) -> Result<(), Error>,
+    ) -> Result<Result<(), Error>, Failure> {
+        self.disk()?;
+        let (device, name) = (self.device.as_ref().map(|device| device.path()), self.spec.mapper_name());
+        let load = || device.map_or_else(|| Luks::of_active(&name), Luks::load);
+        let Some(luks) = &mut self.disk else { return Err(Failure::fault("the header was not opened")) };
+        let (done, went) = make_way(luks, load, write);
+        if went {
+            self.untold.push(GAVE_WAY.into());
+        }
+        Ok(done)
+    }
+
     fn wants_tokens(&self, record: &Record) -> bool {
         record.on(&self.spec.machine).luks_cryptsetup_tokens == Some(true)
     }
 
     fn own_tokens(&mut self) -> Result<Vec<(u32, Value)>, Failure> {
-        let all = self.disk()?.tokens(KIND);
-        Ok(all.into_iter().filter(|(_, token)| is_own(token)).collect())
+        Ok(own(self.disk()?))
     }
 
     /// Removes those of keys that are not in the record that is to come.
@@ -110,6 +164,7 @@ impl LuksOpened {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::cryptsetup::Layout;
 
     fn entry(credential: &str) -> Value {
         json!({"credential": credential, "salt": "BBBB", "hashedPassword": "$y$x", "up": true, "uv": false, "clientPin": true})
@@ -132,6 +187,48 @@ mod tests {
         let mut without = come[0].clone();
         without["keyslots"] = json!([]);
         assert_eq!(stale(&[(4, without)], &both), [4]);
+    }
+
+    /// A header that one token of 3 MiB has room in, and not one of them beside another of 2 MiB.
+    #[test]
+    fn in_a_full_header_they_make_way_and_nothing_else_does() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(32 << 20).expect("a length");
+        let mut luks = Luks::blank(file.path()).expect("opened");
+        let layout = Layout {
+            cipher: "aes",
+            mode: "xts-plain64",
+            uuid: uuid::Uuid::from_u128(5),
+            label: "alice",
+            subsystem: "systemd-home",
+            sector: 4096,
+        };
+        luks.format(&layout, &Secret::new(vec![7; 64])).expect("formatted");
+        let record = |length: usize| json!({"type": "record", "keyslots": [], "x": "x".repeat(length)});
+        let mut own = token(&entry("AAAA"), 1).expect("a token");
+        own["keyslots"] = json!([]);
+        own["x"] = "x".repeat(2 << 20).into();
+        let mut theirs = token(&entry("CCCC"), 1).expect("a token");
+        (theirs["keyslots"], theirs["fido2-rp"]) = (json!([]), json!("io.systemd.cryptsetup"));
+        for token in [&record(10), &own, &theirs] {
+            luks.set_token(None, token).expect("room");
+        }
+        let load = || Luks::load(file.path());
+        let number = luks.tokens("record")[0].0;
+        let mut seen = Vec::new();
+        let (done, went) = make_way(&mut luks, load, |luks| {
+            let on_disk = load()?.tokens("record");
+            seen.push(on_disk[0].1["x"].as_str().map_or(0, str::len));
+            luks.set_token(Some(number), &record(3 << 20))
+        });
+        done.expect("there is room now");
+        assert!(went && seen == [10, 10], "the record was gone from the disk meanwhile: {seen:?}");
+        let mut there = load().expect("loaded");
+        assert_eq!((there.tokens("record").len(), super::own(&mut there).len()), (1, 0));
+        assert_eq!(there.tokens(KIND).len(), 1, "another's stays");
+        // With none to make way it stays as it is, in memory as on the disk.
+        let (done, went) = make_way(&mut luks, load, |luks| luks.set_token(Some(number), &record(5 << 20)));
+        assert!(done.is_err() && !went && luks.tokens("record").len() == 1);
     }
 
     #[test]

@@ -62,19 +62,19 @@ impl LuksOpened {
         // With nothing that can be typed left, only devices open it, and only what is told of them has others ask them.
         let needs_devices = !can_be_typed(record) && self.record.as_ref().is_ok_and(can_be_typed);
         self.drop_tokens(record)?;
-        let disk = self.disk()?;
-        let mut places = disk.tokens(record_token::KIND).into_iter().map(|found| found.0);
+        let mut places = self.disk()?.tokens(record_token::KIND).into_iter().map(|found| found.0);
         let place = places.next();
         let mut written = (token, Room::Enough);
-        if let Err(error) = disk.set_token(place, &written.0) {
+        if let Err(error) = self.write_header(|disk| disk.set_token(place, &written.0))? {
             if needs_devices || record_token::asked(&written.0).is_empty() {
                 return Err(error).during("writing the record into the header");
             }
             written = (record_token::without_questions(&written.0), Room::None);
-            disk.set_token(place, &written.0).during("writing the record into the header")?;
+            let done = self.write_header(|disk| disk.set_token(place, &written.0))?;
+            done.during("writing the record into the header")?;
         }
         for surplus in places {
-            disk.remove_token(surplus).during("removing a surplus record from the header")?;
+            self.disk()?.remove_token(surplus).during("removing a surplus record from the header")?;
         }
         (self.record, self.token) = (Ok(record.clone()), Some(written.0));
         self.add_tokens(record)?;

@@ -48,7 +48,8 @@ impl Keys for OnDisk<'_, '_> {
         match step {
             Step::Mark { token, mark } => {
                 steps.enter(job::Step::MarkKeys)?;
-                let written = self.opened.disk()?.set_token(*token, &metadata::token(mark));
+                let mark = metadata::token(mark);
+                let written = self.opened.write_header(|disk| disk.set_token(*token, &mark))?;
                 written.during("marking a change of keys")?;
             }
             Step::Add { slot, key } => {
@@ -93,7 +94,8 @@ impl OnDisk<'_, '_> {
             return Err(Failure::fault("a key slot is to be added for no key"));
         };
         let volume_key = self.opened.volume_key().duplicate();
-        let added = self.opened.disk()?.add_slot(slot, &volume_key, key, stretching.of(key, self.random));
+        let stretching = stretching.of(key, self.random);
+        let added = self.opened.write_header(|disk| disk.add_slot(slot, &volume_key, key, stretching))?;
         added.during("adding a key slot")?;
         self.opened.know_slot(slot, key);
         Ok(())
