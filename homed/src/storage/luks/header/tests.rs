@@ -124,15 +124,6 @@ fn a_header_has_room_for_the_mark_where_no_key_slot_ever_is() {
     }) {
         assert!(luks.open_slot(slot, &Secret::new(key.into())).is_ok(), "slot {slot}");
     }
-    // It is looked for once more before the mark is written.
-    let mut place = Place { offset: 0, size: SIZE, table: None, free: Some(at) };
-    place.look_again(&file);
-    assert_eq!(place.free, Some(at));
-    let another = made();
-    another.write_all_at(&[0; 8], 0).expect("written");
-    another.write_all_at(&[0; 8], METADATA as u64).expect("written");
-    place.look_again(&another);
-    assert_eq!(place.free, None, "nobody knows what is there now");
     // What says that it has something there, or is being changed, has none.
     let text = contents(&file).texts.remove(0);
     let with = |change: &dyn Fn(&mut Value)| {
@@ -149,4 +140,17 @@ fn a_header_has_room_for_the_mark_where_no_key_slot_ever_is() {
     );
     assert_eq!(with(&|text| text["segments"]["1"] = text["segments"]["0"].clone()), None);
     assert_eq!(with(&|text| text["segments"]["0"]["offset"] = json!("4097")), None);
+}
+
+#[test]
+fn the_place_of_the_mark_is_looked_for_once_more() {
+    let (file, another) = (made(), made());
+    let free = Place::all(&file, SIZE).free;
+    let mut place = Place { offset: 0, size: SIZE, table: None, free };
+    place.look_again(&file);
+    assert!(free.is_some() && place.free == free);
+    another.write_all_at(&[0; 8], 0).expect("written");
+    another.write_all_at(&[0; 8], METADATA as u64).expect("written");
+    place.look_again(&another);
+    assert_eq!(place.free, None, "nobody knows what is there now");
 }
