@@ -16,7 +16,7 @@ use crate::vault::{Show, Socket};
 use crate::verb::{VERBS, Verb};
 use records::{HostName, Machine, MachineId};
 use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::process::{Command, ExitCode, Stdio};
 
 /// The whole program.
@@ -134,7 +134,7 @@ fn run(verb: &Verb, given: Given<'_>, environment: Environment) -> Result<u8, Fa
     let show =
         if verb.name == "create" && std::io::stderr().is_terminal() { Show::Bar } else { Show::Nothing };
     let agent = RefCell::new(None);
-    let mut out = std::io::stdout();
+    let mut out = Answers { to: std::io::stdout(), lost: None };
     let wants_agent = settings.uid != 0 && !settings.no_questions && std::io::stdin().is_terminal();
     let context = Context {
         verb: verb.name,
@@ -153,7 +153,41 @@ fn run(verb: &Verb, given: Given<'_>, environment: Environment) -> Result<u8, Fa
             }
         },
     };
-    (verb.run)(&context, arguments)
+    let ended = (verb.run)(&context, arguments)?;
+    match out.lost {
+        Some(error) => Err(Failure::say(format!(
+            "The answer could not be written: {error}. What was asked for is done as far as nothing else is told."
+        ))),
+        None => Ok(ended),
+    }
+}
+
+/// Where answers go; the first that is lost is remembered. A reader that went away (`| head`) has lost nothing.
+struct Answers<W> {
+    to: W,
+    lost: Option<io::Error>,
+}
+
+impl<W> Answers<W> {
+    fn note<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
+        done.inspect_err(|error| {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                self.lost.get_or_insert(error.kind().into());
+            }
+        })
+    }
+}
+
+impl<W: Write> Write for Answers<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = self.to.write(bytes);
+        self.note(done)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = self.to.flush();
+        self.note(done)
+    }
 }
 
 enum Asked {
@@ -331,5 +365,26 @@ impl Drop for Agent {
             }
             let _ = child.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_lost_is_known() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("opened");
+        let mut answers = Answers { to: full, lost: None };
+        assert!(answers.write_all(b"{}").is_err());
+        assert_eq!(answers.lost.map(|error| error.kind()), Some(io::ErrorKind::StorageFull));
+
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let mut answers = Answers { to: writer, lost: None };
+        assert!(
+            answers.write_all(b"{}").is_err() && answers.lost.is_none(),
+            "who went away has lost nothing"
+        );
     }
 }

@@ -110,18 +110,20 @@ fn who_has_come_without_a_password_is_not_closed_out_either() {
     assert_eq!(scene.references.len(), 1);
 }
 
+/// What closes a home whoever is in it.
+type Order = fn(&mut Scene, &mut Manager);
+
 #[test]
 fn all_homes_are_closed_and_so_is_what_has_lost_its_storage_whoever_has_just_come() {
-    let gone = |scene: &mut Scene, manager: &mut Manager| {
+    let gone: Order = |scene, manager| {
         let at = Whereabouts { storage: Storage::Missing, mount: Mount::Usable };
         scene.disks.borrow_mut().insert(user(0), at);
         scene.take(manager, Event::Vanished("/home/alice.home".into()));
     };
-    let all = |scene: &mut Scene, manager: &mut Manager| {
+    let all: Order = |scene, manager| {
         ask(scene, manager, SESSION, |_, _| Operation::DeactivateAll);
     };
-    let orders: [&dyn Fn(&mut Scene, &mut Manager); 2] = [&gone, &all];
-    for order in orders {
+    for order in [gone, all] {
         let (mut manager, mut scene) = a_home(Mount::Usable);
         ask(&mut scene, &mut manager, SSH, acquire);
         order(&mut scene, &mut manager);
