@@ -55,9 +55,7 @@ const ACCOUNT: &[(&str, &str)] = &[
 /// Options that no scenario gives, and why.
 const WITHOUT: &[(&str, &str)] = &[
     ("cifs-", "homes on cifs are refused in words: `error_names.rs`"),
-    ("fido2-with-client-pin", "what the key is asked for: homed/fido2, `token/fido2/tests.rs`"),
-    ("fido2-with-user-presence", "the same"),
-    ("fido2-credential-algorithm", "the same"),
+    ("fido2-with-user-presence", "what the key is asked for: homed/fido2, `token/fido2/tests.rs`"),
     ("default-area", "pam_systemd from 258 on follows it: TEST-46 subarea"),
     ("tmp-limit", "systemd sets it from 258 on, where tmpfs has quotas: TEST-46 quota"),
     ("dev-shm-limit", "the same"),
@@ -69,16 +67,22 @@ const WITHOUT: &[(&str, &str)] = &[
     ("snapshot-keep-weekly", "the same"),
 ];
 
-#[test]
-fn every_option_is_given_in_a_scenario_or_has_a_reason_why_not() -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let mut scenarios = String::new();
+/// What is written in a folder's files, and in those of the folders below.
+fn all_below(folder: &Path) -> Result<String> {
+    let mut all = String::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_file() {
-            scenarios += &std::fs::read_to_string(path)?;
+        match path.is_dir() {
+            true => all += &all_below(&path)?,
+            false => all += &String::from_utf8_lossy(&std::fs::read(path)?),
         }
     }
+    Ok(all)
+}
+
+#[test]
+fn every_option_is_given_in_a_scenario_or_has_a_reason_why_not() -> Result<()> {
+    let scenarios = all_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"))?;
     let name = |line: &str| {
         let (_, rest) = line.split_once("set(\"").or_else(|| line.split_once("special(\""))?;
         rest.split_once('"').map(|(name, _)| name.to_owned())
