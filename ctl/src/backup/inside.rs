@@ -1,5 +1,6 @@
 //! homectl once more, between homectl and restic, and with the rights that restic gets: it goes where restic is to be, holds the view that is
-//! there, and becomes restic.
+//! there, and becomes restic. For root it is twice between them: it leaves root's terminal first, and only then takes the user's
+//! rights, for from that moment the user can do with it what debuggers do.
 //!
 //! So root opens nothing in a folder that somebody else changes, and restic gets no descriptor of root's: a path that was made to lead
 //! elsewhere leads its user where the user may go, and nobody further.
@@ -48,16 +49,20 @@ impl Start<'_> {
 pub enum Terminal {
     /// Its user's own: Ctrl-C reaches it there, and ssh asks there.
     Shared,
-    /// Root's: it has none, for who shares a terminal may type into it on some kernels (TIOCSTI, ioctl_tty(2)).
-    None,
+    /// Root's: it is left before the rights of the user with this UID are taken. Who shares a terminal reads what is typed there, and
+    /// may type into it on some kernels (TIOCSTI, ioctl_tty(2)).
+    Left(u32),
 }
+
+/// What begins the word for a terminal that is left.
+const LEFT: &str = "left-";
 
 impl Terminal {
     /// The word for it.
-    pub fn word(self) -> &'static str {
+    pub fn word(self) -> String {
         match self {
-            Self::Shared => "shared",
-            Self::None => "none",
+            Self::Shared => "shared".to_owned(),
+            Self::Left(uid) => format!("{LEFT}{uid}"),
         }
     }
 }
@@ -67,8 +72,12 @@ pub fn run(words: &[&str]) -> Result<u8, Failure> {
     let [terminal, kind, path, rest @ ..] = words else {
         return Err(Failure::say(format!("{WORD} is for homectl itself. Nothing was changed.")));
     };
-    if *terminal == Terminal::None.word() {
+    if let Some(uid) = terminal.strip_prefix(LEFT).and_then(|uid| uid.parse::<u32>().ok()) {
         rustix::process::setsid().map_err(|error| not_started(&error.into()))?;
+        let mut again = Command::new("/proc/self/exe");
+        again.arg0("homectl").args([WORD, "--", &Terminal::Shared.word(), kind, path]).args(rest);
+        // Nobody's further groups: Command gives root's up with that.
+        return Err(not_started(&again.uid(uid).gid(uid).exec()));
     }
     let path = Path::new(path);
     // It stays open until this is another program, and in that.
@@ -112,6 +121,6 @@ mod tests {
         assert!(hold(&home.join("real/last")).is_err());
         std::fs::write(home.join("real/file"), "x").expect("written");
         assert!(hold(&home.join("real/file")).is_err());
-        assert!(run(&["none"]).is_err());
+        assert!(run(&["shared"]).is_err());
     }
 }

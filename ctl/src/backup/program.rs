@@ -52,10 +52,10 @@ pub fn program(
 ) -> Result<Command, Failure> {
     let terminal = match rights {
         Rights::Own => Terminal::Shared,
-        Rights::Of(_) => Terminal::None,
+        Rights::Of(account) => Terminal::Left(account.uid),
     };
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("homectl").args([inside::WORD, "--", terminal.word(), start.word()]).arg(start.path());
+    command.arg0("homectl").args([inside::WORD, "--", &terminal.word(), start.word()]).arg(start.path());
     command.args(words).stdin(Stdio::null());
     if let Rights::Of(account) = rights {
         let named_by = repository.named_by();
@@ -63,8 +63,8 @@ pub fn program(
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| is_taken(&name.to_string_lossy(), named_by)));
         command.env("HOME", &account.home).env("USER", &account.name).env("LOGNAME", &account.name);
-        // Nobody's further groups: Command gives root's up with that. And not where root happens to be.
-        command.uid(account.uid).gid(account.uid).current_dir("/");
+        // Not where root happens to be. The user's rights it takes by itself, without root's terminal.
+        command.current_dir("/");
     }
     command.env("PWD", start.path());
     for name in SECRET_VARIABLES {

@@ -103,7 +103,9 @@ impl Repository {
                 named_by: NamedBy::Record,
             }),
             (Some(_), None) => Err(Failure::say(
-                "The record says where the backups of this home are, and no file with the password of that repository. The user can                  change the record, so root's variables and what root types do not go there. Nothing was changed. Name                  --backup-password-file=FILE, which the user can read, or the repository itself with --backup-repository=REPOSITORY",
+                "The record says where the backups of this home are, and no file with the password of that repository. The user can \
+                 change the record, so root's variables and what root types do not go there. Nothing was changed. Name \
+                 --backup-password-file=FILE, which the user can read, or the repository itself with --backup-repository=REPOSITORY",
             )),
         }
     }
