@@ -40,7 +40,8 @@ pub fn given(
     if text.lines().any(|line| is_theirs(line) && (line == own || !is_given(line))) {
         return Ok(None);
     }
-    let others = || text.lines().filter(|line| !is_theirs(line) && overlaps(line, first));
+    let is_line = |line: &str| !line.trim_start().starts_with('#');
+    let others = || text.lines().filter(|line| is_line(line) && !is_theirs(line) && overlaps(line, first));
     if let Some(line) = others().find(|line| !is_given(line) || is_known(name(line))) {
         return Err(Others(line.to_owned()));
     }
@@ -75,7 +76,8 @@ fn overlaps(line: &str, first: u32) -> bool {
     start < first.saturating_add(COUNT) && first < start.saturating_add(count)
 }
 
-fn is_given(line: &str) -> bool {
+/// Whether a line gives IDs that are from here.
+pub fn is_given(line: &str) -> bool {
     start(line).is_some_and(|start| GIVEN.contains(&start)) && line.ends_with(&format!(":{COUNT}"))
 }
 
@@ -117,6 +119,14 @@ mod tests {
         assert_eq!(moved, "bob:100000:65536\n# by hand\n60009:5:1\nalice:1879048192:65536\n");
         assert_eq!(taken(&moved, &alice()).as_deref(), Some("bob:100000:65536\n# by hand\n60009:5:1\n"));
         assert_eq!(taken(others, &alice()), None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_commented_out_gives_nobody_anything() -> Result<(), Others> {
+        let text = "#bob:1000000000:1000000000\n# carol:1879113728:65536\n";
+        let added = format!("{text}alice:1879113728:65536\n");
+        assert_eq!(given_beside(text, 60002, &["bob"])?, Some(added));
         Ok(())
     }
 

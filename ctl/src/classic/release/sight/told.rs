@@ -37,9 +37,12 @@ impl Sight {
         if self.folder.join("Areas").is_dir() {
             notes.push("Nobody logs in to areas of an account; ~/Areas is a folder like others.".to_owned());
         }
-        if self.around.sub_ids.is_empty() {
+        let is_homes = |line: &String| line.rsplit(": ").next().is_some_and(records::subordinate::is_given);
+        if self.around.sub_ids.iter().all(is_homes) {
             notes.push(format!(
-                "/etc/subuid and /etc/subgid have no range for {user}, which rootless containers need: usermod --add-subuids"
+                "/etc/subuid and /etc/subgid will have no range for {user}, which rootless containers need: \
+                 usermod --add-subuids. Files of containers keep the owners that they have in the home: remove the \
+                 containers before (podman system reset)."
             ));
         }
         notes.push("Snapshots of the home stay in it.".to_owned());
