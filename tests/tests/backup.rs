@@ -75,7 +75,8 @@ fn a_closed_home_is_backed_up_and_made_anew() -> Result<()> {
     let machine = with_alice()?;
     machine.done(&format!("update alice {TO}"), "correcthorse", "")?;
     closed(&machine).context("closed")?;
-    restored(&machine).context("restored")
+    let was = restored(&machine).context("restored")?;
+    anew(machine, &was).context("restored on a machine whose power fails")
 }
 
 /// Nobody else has one made, and what the user does to the view does not get anybody anything.
@@ -257,8 +258,23 @@ fn closed(machine: &Ours) -> Result<()> {
     machine.nothing_open("alice")
 }
 
+/// The power fails when the home has its storage, and homed no record of it yet: the same again goes on.
+fn cut_while_it_is_made(mut machine: Ours, restore: &str) -> Result<Ours> {
+    machine.check("sync; echo write-host stop > /run/homed/fault")?;
+    machine.check(&format!(
+        "export PASSWORD=correcthorse; setsid homectl {restore} >/tmp/said 2>&1 &
+         while :; do worker=$(pgrep -x homed-worker | head -1); [ -n \"$worker\" ] && grep -q 'State:.*T' /proc/$worker/status 2>/dev/null && break; sleep 0.05; done"
+    ))?;
+    machine = Ours::on(machine.0.power_cut()?.start()?)?;
+    machine.becomes("alice", "unfixated")?;
+    machine.check("test -e /var/lib/homed/restoring/alice.json")?;
+    machine.done(restore, "correcthorse", "").context("after a power cut")?;
+    machine.check("test -z \"$(ls /var/lib/homed/restoring)\"")?;
+    Ok(machine)
+}
+
 /// The home is gone, and made anew with its repository and passwords alone, however often that is broken off.
-fn restored(machine: &Ours) -> Result<()> {
+fn restored(machine: &Ours) -> Result<Was> {
     machine.done("update alice --member-of=disk --real-name=Alice", "correcthorse", "")?;
     machine.done("activate alice", "correcthorse", "")?;
     own(machine, "echo second > ~/d/e/later; sync -f ~")?;
@@ -302,12 +318,23 @@ fn restored(machine: &Ours) -> Result<()> {
     own(machine, "mv ~/d/e/x.before-* ~/x && cat ~/x > /dev/null; rm -r ~/d ~/x")?;
     machine.done("deactivate alice", "", "")?;
     machine.done("remove alice", "", "")?;
-    machine.done(&restore, "correcthorse", "").context("in one go")?;
+    Ok(Was { listing: before, uid, restore })
+}
+
+/// What a home was like, and what makes it anew.
+struct Was {
+    listing: String,
+    uid: String,
+    restore: String,
+}
+
+fn anew(machine: Ours, was: &Was) -> Result<()> {
+    let machine = cut_while_it_is_made(machine, &was.restore)?;
     machine.becomes("alice", "inactive")?;
     machine.done("activate alice", "correcthorse", "")?;
-    assert_eq!(machine.check("id -u alice")?, uid);
-    let after = listing(machine)?;
-    ensure!(before == after, "before:\n{before}\nafter:\n{after}");
+    assert_eq!(machine.check("id -u alice")?, was.uid);
+    let (before, after) = (&was.listing, listing(&machine)?);
+    ensure!(*before == after, "before:\n{before}\nafter:\n{after}");
     let told = machine.done("inspect alice", "", "")?;
     ensure!(told.contains("Alice") && !told.contains("disk"), "{told}");
     machine.done("deactivate alice", "", "")?;

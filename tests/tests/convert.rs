@@ -166,6 +166,38 @@ fn a_conversion_that_is_cut_leaves_the_account_or_the_home() -> Result<()> {
     cut_behind_the_switch(&machine, &convert, &files)
 }
 
+/// The power fails while the worker is at a step, and when all is done and nobody has written anything out.
+#[test]
+fn a_conversion_whose_power_fails_leaves_the_account_or_the_home() -> Result<()> {
+    let mut machine = Ours::small()?;
+    machine.check(BOB)?;
+    machine.check("sync")?;
+    let files = machine.check(&listing("/home/bob"))?;
+    let convert = format!("convert bob --yes {CHEAP}");
+    for step in ["make-file-system", "copy-original", "compare-original", "write-host"] {
+        machine.check(&format!("echo {step} stop > /run/homed/fault"))?;
+        machine.check(&format!(
+            "export PASSWORD=correcthorse; setsid homectl {convert} >/tmp/said 2>&1 &
+             while :; do worker=$(pgrep -x homed-worker | head -1); [ -n \"$worker\" ] && grep -q 'State:.*T' /proc/$worker/status 2>/dev/null && break; sleep 0.05; done"
+        ))?;
+        machine = Ours::on(machine.0.power_cut()?.start()?)?;
+        machine.check("grep ^bob: /etc/passwd && ! homectl inspect bob")?;
+        assert_eq!(machine.check(&listing("/home/bob"))?, files, "{step}");
+        machine.nothing_open("bob")?;
+    }
+    machine.done(&convert, "correcthorse", "")?;
+    machine = Ours::on(machine.0.power_cut()?.start()?)?;
+    machine.check("! grep ^bob: /etc/passwd")?;
+    machine.done("activate bob", "correcthorse", "")?;
+    assert_eq!(machine.check(&listing("/home/bob"))?, files);
+    machine.done("deactivate bob", "", "")?;
+    machine.done("convert bob --undo --yes", "correcthorse", "")?;
+    machine = Ours::on(machine.0.power_cut()?.start()?)?;
+    machine.check("grep ^bob: /etc/passwd && ! homectl inspect bob")?;
+    assert_eq!(machine.check(&listing("/home/bob"))?, files);
+    Ok(())
+}
+
 /// A file is written to when all has been copied and compared: the last look finds it.
 fn changed_meanwhile(machine: &Ours, convert: &str, files: &str) -> Result<()> {
     machine.check("cp -a /home/bob/file /root/kept; echo write-host stop > /run/homed/fault")?;

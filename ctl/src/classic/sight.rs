@@ -35,6 +35,8 @@ pub struct Sight {
     pub kind: Storage,
     /// Where the home's storage will be.
     pub storage: PathBuf,
+    /// What an earlier try has left.
+    left: Option<PathBuf>,
     mounted_at: PathBuf,
     measure: Measure,
     around: Around,
@@ -54,8 +56,9 @@ struct Room {
 }
 
 impl Sight {
-    /// Looks at an account. An error: there is none that could be looked at.
-    pub fn of(ctx: &Context<'_>, user: &str, texts: &Texts) -> Result<Self, Failure> {
+    /// Looks at an account. `left`: storage of an earlier try, which is put away. An error: there is none that could be looked
+    /// at.
+    pub fn of(ctx: &Context<'_>, user: &str, texts: &Texts, left: Option<&Path>) -> Result<Self, Failure> {
         let name = UserName::parse(user).map_err(|error| {
             Failure::say(format!(
                 "{error}: a home cannot be called so. Nothing was changed. Rename it first: usermod -l"
@@ -87,6 +90,7 @@ impl Sight {
             members,
             kind,
             storage,
+            left: left.map(Path::to_owned),
             mounted_at,
             measure,
             wrong: Vec::new(),
@@ -114,6 +118,12 @@ impl Sight {
         let mut notes = Vec::new();
         notes
             .push("While it is copied the machine does not sleep; a closed lid keeps it running.".to_owned());
+        if let Some(left) = &self.left {
+            notes.push(format!(
+                "An earlier try was cut short, by the power as a rule. {}, which it has made, is put away, and this one begins anew.",
+                left.display()
+            ));
+        }
         if matches!(self.account.password, Password::None) {
             notes.push("The account has no password: a new one is asked for.".to_owned());
         }

@@ -10,7 +10,7 @@ use crate::classic::account::Password;
 use crate::classic::etc::Etc;
 use crate::classic::here::{self, Here, Stopped};
 use crate::classic::note::{Note, Notes};
-use crate::classic::plan::{self, Home, Noted, Stuck, Wish};
+use crate::classic::plan::{self, Home, Noted, Situation, Stuck, Wish};
 use crate::classic::release::note::Released;
 use crate::classic::sight::Sight;
 use crate::classic::waiting::{Hold, Waiting};
@@ -19,6 +19,7 @@ use crate::hashing;
 use crate::prompt::Ready;
 use records::{Credentials, Record, Refusal, Sections};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long it is waited for a daemon that is still taking an earlier try back.
@@ -70,7 +71,7 @@ fn convert(ctx: &Context<'_>, user: &str, waiting: Option<&Waiting>) -> Outcome 
         // An earlier try has come to nothing, or the home was removed.
         crate::classic::plan::next(&stands, Wish::Home).map_err(|stuck| stuck_words(stuck, user))?;
     }
-    let sight = Sight::of(ctx, user, &here.texts()?)?;
+    let sight = Sight::of(ctx, user, &here.texts()?, left(&stands, here.note.as_ref()))?;
     drop(here);
     show(ctx, &sight);
     if !sight.wrong.is_empty() {
@@ -84,6 +85,13 @@ fn convert(ctx: &Context<'_>, user: &str, waiting: Option<&Waiting>) -> Outcome 
         confirmed(ctx, "Do this? [y/N]")?;
     }
     make(ctx, &sight, waiting)
+}
+
+/// Storage that an earlier try has left: it was at its place already, and the power failed before homed knew of it. It is not in the
+/// way.
+fn left<'a>(stands: &Situation, note: Option<&'a Note>) -> Option<&'a Path> {
+    let is_left = stands.noted == Noted::Account && stands.home == Home::Unknown;
+    note.filter(|_| is_left).map(|note| note.storage.as_path())
 }
 
 /// The home that the account was made of is kept, and there can be one home of a name.
@@ -146,10 +154,9 @@ fn make(ctx: &Context<'_>, sight: &Sight, waiting: &Waiting) -> Outcome {
     let (folder, inode) = &sight.folder;
     // A note that an earlier try has left tells of the account as it was then.
     let stands = here.look()?;
-    if matches!(plan::next(&stands, Wish::Home), Ok(Some(plan::Step::MakeHome))) {
-        let broken =
-            |error| Failure::say(format!("removing an older note of {user}: {error}. Nothing was changed."));
-        here.notes.remove(user).map_err(broken)?;
+    if matches!(plan::next(&stands, Wish::Home), Ok(Some(plan::Step::MakeHome | plan::Step::PutStorageAway)))
+    {
+        here.reach(Wish::Account).map_err(|stopped| said(stopped, user))?;
     }
     here.note = Some(Note::new(sight.lines.clone(), (folder, *inode), &sight.storage, ctx.now_usec));
     match here.reach(Wish::Home) {

@@ -24,7 +24,7 @@ impl Sight {
         }
         if here::is_known(user) {
             wrong.push(format!("There is a home of {user} already: homectl inspect {user} shows it."));
-        } else if self.storage.symlink_metadata().is_ok() {
+        } else if self.left.as_ref() != Some(&self.storage) && self.storage.symlink_metadata().is_ok() {
             let storage = self.storage.display();
             wrong.push(format!(
                 "{storage} is there already: move it away, or choose another place (--image-path=)."

@@ -92,9 +92,19 @@ impl Work<'_, '_> {
             other => other?,
         };
         let members: Value = serde_json::from_str(&reply.json).map_err(|e| Failure::say(e.to_string()))?;
+        if note.is_some() && self.is_unread()? {
+            // The power failed when its storage had its name, and homed had no record of it yet.
+            return Ok(Home::OfBackup);
+        }
         let is_of_it = note.is_none_or(|note| members[MADE_OF] == note.backup.as_str());
         let was_made_now = note.is_some() || self.state.filled;
         Ok(if is_of_it && was_made_now { Home::OfBackup } else { Home::Other })
+    }
+
+    /// Whether homed has found its storage, and not looked into it yet: that takes a key.
+    fn is_unread(&self) -> Result<bool, Failure> {
+        let homes = self.ctx.daemon.homes()?;
+        Ok(homes.iter().any(|home| home.name == self.user && home.state == "unfixated"))
     }
 
     /// Which backup, and the record in it, as far as it is believed.
@@ -162,6 +172,10 @@ impl Work<'_, '_> {
         }
         let given = std::mem::take(&mut self.state.given);
         self.state.open = Some(Open::begin_with(self.ctx, self.user, given)?);
+        // Opened, it says what it was made of.
+        if self.home(Some(note))? == Home::Other {
+            return Err(self.is_there());
+        }
         let whose = Whose::read(self.ctx, self.user)?;
         if !self.state.made {
             self.keep_what_is_there()?;
