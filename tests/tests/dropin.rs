@@ -83,6 +83,31 @@ fn clients_that_know_no_secret_change_what_needs_none() -> Result<()> {
     state_is(&machine, "active")
 }
 
+/// What is called as a home is, and is none.
+fn what_is_no_home_is_not_adopted(machine: &Ours) -> Result<()> {
+    machine.check(
+        "mkdir /srv/others; cd /srv/others; echo 'a letter' > text.home; : > empty.home; truncate -s 512 sector.home
+         mkfifo fifo.home; mkdir bare.homedir; truncate -s 20M backup.home
+         echo secret | cryptsetup luksFormat -q --pbkdf=pbkdf2 --pbkdf-force-iterations=1000 backup.home -",
+    )?;
+    let before = machine.check("ls -lR /srv/others /var/lib/systemd/home; homectl list")?;
+    for (path, word) in [
+        ("homes", "home"),
+        ("homes/none.home", "No such file"),
+        ("others/text.home", "no LUKS2 header"),
+        ("others/empty.home", "no LUKS2 header"),
+        ("others/sector.home", "no LUKS2 header"),
+        ("others/backup.home", "no record of a home"),
+        ("others/bare.homedir", "no record of a home"),
+        ("others/fifo.home", "not a home"),
+    ] {
+        let said = machine.refused(&format!("adopt /srv/{path}"), "", "")?;
+        ensure!(said.contains(word), "{path}: {said}");
+    }
+    ensure!(machine.check("ls -lR /srv/others /var/lib/systemd/home; homectl list")? == before);
+    Ok(())
+}
+
 #[test]
 fn homes_come_and_go_by_path_and_by_record() -> Result<()> {
     let machine = Ours::small()?;
@@ -100,10 +125,7 @@ fn homes_come_and_go_by_path_and_by_record() -> Result<()> {
     machine.check("mkdir /srv/homes; mv /home/alice.homedir /srv/homes/")?;
     machine.becomes("alice", "absent")?;
     machine.done("unregister alice", "", "")?;
-    for (path, word) in [("/srv/homes", "home"), ("/srv/homes/none.home", "No such file")] {
-        let said = machine.refused(&format!("adopt {path}"), "", "")?;
-        ensure!(said.contains(word), "{path}: {said}");
-    }
+    what_is_no_home_is_not_adopted(&machine)?;
     machine.done("adopt /srv/homes/alice.homedir", "", "")?;
     ensure!(machine.refused("adopt /srv/homes/alice.homedir", "", "")?.contains("already"));
     machine.done("with alice -- true", "correcthorse", "")?;

@@ -10,7 +10,8 @@ use crate::home::effect::{Event, Found};
 use crate::home::facts::Place;
 use crate::lookup::News;
 use crate::words::request::{Caller, Operation, RequestId};
-use records::UserName;
+use records::refusal::Refused;
+use records::{Refusal, UserName};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -142,10 +143,11 @@ impl Daemon {
         tokio::spawn(async move {
             let named = std::path::PathBuf::from(&path);
             let found = aside::once(&gate, ground::BOUND, move || scan::named(&named)).await;
-            if found.is_none() {
-                tracing::warn!("{path} gives no answer: it is not looked at");
-            }
-            events.event(Event::Adopted(found.flatten(), id));
+            let found = found.unwrap_or_else(|| {
+                let sentence = format!("The file system of {path} gives no answer. Nothing was changed.");
+                Err(Refused::new(Refusal::HomeAbsent, sentence))
+            });
+            events.event(Event::Adopted(found, id));
         });
     }
 

@@ -5,7 +5,8 @@ use crate::home::effect::Found;
 use crate::storage::kind;
 use crate::storage::plugged::{self, Plugged};
 use crate::sys::apart::apart;
-use records::FullName;
+use records::refusal::Refused;
+use records::{FullName, Refusal};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
@@ -47,11 +48,22 @@ fn at(path: &Path) -> Option<Found> {
 }
 
 /// The storage at a path that an administrator has named: absolute, without `..`, and no link itself. Folders on the way are
-/// the administrator's to judge.
-pub fn named(path: &Path) -> Option<Found> {
+/// the administrator's to judge. A name alone makes no home of it: what it lacks to be one is refused.
+pub fn named(path: &Path) -> Result<Found, Refused> {
     let is_plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
-    let path = is_plain.then(|| path.to_owned())?;
-    apart(move || by_content(&path).or_else(|| at(&path)))
+    let path = is_plain.then(|| path.to_owned()).ok_or(Refusal::UnrecognizedHomeFormat)?;
+    apart(move || {
+        let found = by_content(&path).or_else(|| at(&path)).ok_or(Refusal::UnrecognizedHomeFormat)?;
+        match kind::lacks(&path, found.storage) {
+            None => Ok(found),
+            Some(lacks) => {
+                let path = path.display();
+                let sentence =
+                    format!("{path} is called as a home is, and is none: {lacks}. Nothing was changed.");
+                Err(Refused::new(Refusal::UnrecognizedHomeFormat, sentence))
+            }
+        }
+    })
 }
 
 /// A home that says itself whose it is, whatever it is called: a copy, or one from a backup.
@@ -89,5 +101,36 @@ mod tests {
             .collect();
         found.sort();
         assert_eq!(found, ["alice luks", "bob@example.com luks", "dave directory"]);
+    }
+
+    #[test]
+    fn a_name_makes_no_home_of_what_somebody_names() {
+        let root = tempfile::tempdir().expect("folder");
+        let at = |name: &str| root.path().join(name);
+        let refused = |name: &str| named(&at(name)).expect_err(name).sentence;
+        for (name, bytes) in [("text", &b"a letter to alice"[..]), ("empty", b""), ("sector", &[0; 512])] {
+            std::fs::write(at(&format!("{name}.home")), bytes).expect("written");
+            let said = refused(&format!("{name}.home"));
+            assert!(
+                said.contains("no LUKS2 header") && said.contains("Nothing was changed"),
+                "{name}: {said}"
+            );
+        }
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo.home"), 0o600.into()).expect("made");
+        std::fs::create_dir_all(at("gina.home")).expect("made");
+        for name in ["fifo.home", "gina.home", "none.home", "text.home/x"] {
+            assert!(named(&at(name)).is_err(), "{name}");
+        }
+        std::fs::create_dir_all(at("hans.homedir/.identity")).expect("made");
+        assert!(refused("hans.homedir").contains("no record"));
+        std::fs::remove_dir(at("hans.homedir/.identity")).expect("removed");
+        assert!(refused("hans.homedir").contains("no record"));
+        std::fs::write(at("hans.homedir/.identity"), "{}").expect("written");
+        assert_eq!(named(&at("hans.homedir")).expect("found").name.to_string(), "hans");
+        // One copy of the header is enough: the other is rebuilt.
+        let mut image = vec![0; 4 << 20];
+        image[(1 << 20) + 0x4000..][..8].copy_from_slice(b"SKUL\xba\xbe\x00\x02");
+        std::fs::write(at("ida.home"), image).expect("written");
+        assert_eq!(named(&at("ida.home")).expect("found").name.to_string(), "ida");
     }
 }

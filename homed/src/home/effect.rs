@@ -49,8 +49,8 @@ pub enum Event {
     Signed(Box<Record>),
     /// Storage was seen: in `/home`, or as a partition.
     Found(Found),
-    /// Somebody asks for a home to be made known that lies at a path of his own; `None`: there is none.
-    Adopted(Option<Found>, RequestId),
+    /// Somebody asks for a home to be made known that lies at a path of his own; or why that is none.
+    Adopted(Result<Found, Refused>, RequestId),
     /// Storage may have gone.
     Vanished(String),
     /// The token that has opened a user's home was pulled out.

@@ -52,15 +52,13 @@ impl Manager {
     }
 
     /// Somebody asks for a home to be made known that lies elsewhere.
-    pub(super) fn adopt(&mut self, found: Option<Found>, id: RequestId, turn: &mut Turn) {
+    pub(super) fn adopt(&mut self, found: Result<Found, Refused>, id: RequestId, turn: &mut Turn) {
         let refused = match found {
-            None => Refused::from(Refusal::UnrecognizedHomeFormat),
-            Some(found) if self.is_known(&found) => self.known_already(&found),
-            Some(found) if self.homes.index().at(&found.image).next().is_some() => {
-                self.known_otherwise(&found)
-            }
-            Some(_) if self.is_full() => self.too_many(),
-            Some(found) => match self.look_up(&found, turn) {
+            Err(refused) => refused,
+            Ok(found) if self.is_known(&found) => self.known_already(&found),
+            Ok(found) if self.homes.index().at(&found.image).next().is_some() => self.known_otherwise(&found),
+            Ok(_) if self.is_full() => self.too_many(),
+            Ok(found) => match self.look_up(&found, turn) {
                 Some(job) => {
                     self.expect(job, Pending::Storage { found, asked: Some(id) });
                     return;

@@ -13,6 +13,7 @@ pub const KIND: Kind = Kind {
     storage: Storage::Directory,
     is_one: |_, facts| facts.is_dir(),
     says: |_, _| None,
+    lacks: folder::lacks,
     is_folder: true,
     parts: Parts { keyed: false, locks: false, resizes: false, tends: false },
     standing: folder::standing,

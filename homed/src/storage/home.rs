@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// The record inside.
-const IDENTITY: &str = ".identity";
+pub(super) const IDENTITY: &str = ".identity";
 /// Largest record that is read, in bytes.
 const LIMIT: u64 = 4 * 1024 * 1024;
 

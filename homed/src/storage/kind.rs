@@ -27,6 +27,9 @@ pub struct Kind {
     /// Whose home that says it is by what is in it, whatever the file is called; the name it is called by, where that is the
     /// same cut short. Nothing else of it is believed.
     pub says: fn(&Path, Option<&FullName>) -> Option<FullName>,
+    /// What keeps this path, which is one by its name or says that it is, from being a home, in words; `None`: nothing that could
+    /// be told without a key.
+    pub lacks: fn(&Path) -> Option<&'static str>,
     /// Whether its storage is a folder, and not a file.
     pub is_folder: bool,
     /// What it can do beside what all can.
@@ -68,6 +71,11 @@ pub fn found(path: &Path, facts: &Metadata) -> Option<Storage> {
 pub fn says(path: &Path, facts: &Metadata, called: Option<&FullName>) -> Option<(FullName, Storage)> {
     let of_kind = |kind: &Kind| Some(((kind.says)(path, called)?, kind.storage));
     KINDS.iter().filter(|kind| (kind.is_one)(path, facts)).find_map(of_kind)
+}
+
+/// What this path lacks to be a home of that kind, for who has named it.
+pub fn lacks(path: &Path, storage: Storage) -> Option<&'static str> {
+    of(storage).and_then(|kind| (kind.lacks)(path))
 }
 
 /// All of them, for a sentence.

@@ -20,6 +20,7 @@ pub const KIND: Kind = Kind {
         facts.is_dir() && durable::directory(path).and_then(subvolume::is_one).unwrap_or(false)
     },
     says: |_, _| None,
+    lacks: folder::lacks,
     is_folder: true,
     parts: Parts { keyed: false, locks: false, resizes: true, tends: false },
     standing: folder::standing,

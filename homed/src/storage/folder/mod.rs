@@ -24,6 +24,7 @@ use rustix::fs::Mode;
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 mod create;
 pub(super) mod remove;
@@ -59,6 +60,15 @@ pub fn standing(clues: &Clues<'_>, kernel: &Kernel) -> std::io::Result<Standing>
     let mounts = kernel.mounts()?;
     let is_mounted = clues.spots(mounts)?.iter().any(|spot| bound::is_at(spot, mounts));
     Ok(if is_mounted { Standing::Mounted } else { Standing::Closed })
+}
+
+/// A folder without a record is nobody's home. One that cannot be looked into is left to who opens it.
+pub fn lacks(path: &Path) -> Option<&'static str> {
+    let record = match path.join(super::home::IDENTITY).symlink_metadata() {
+        Ok(facts) => facts.is_file(),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    };
+    (!record).then_some("there is no record of a home in it (a file .identity)")
 }
 
 /// What is to be seen of its key: it has none.

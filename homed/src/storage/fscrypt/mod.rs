@@ -41,6 +41,7 @@ pub const KIND: Kind = Kind {
         facts.is_dir() && matches!(folder(), Ok(Folder::Encrypted(_)))
     },
     says: |_, _| None,
+    lacks: slots::lacks,
     is_folder: true,
     parts: Parts { keyed: true, locks: false, resizes: false, tends: false },
     standing: folder::standing,

@@ -10,6 +10,7 @@ use crate::sys::{durable, file};
 use records::{Refusal, Secret};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 const SLOT: &str = "trusted.fscrypt_slot";
 const MARK: &str = "trusted.homed_keys";
@@ -31,6 +32,12 @@ pub struct Unlocked {
 /// thousands.
 pub fn read(directory: impl AsFd) -> Result<Vec<(u32, Slot)>, Failure> {
     Ok(among(&file::attributes(directory, SLOT).during("reading the key slots")?))
+}
+
+/// A folder that was encrypted for something else has no key slots. One that cannot be looked into is left to who opens it.
+pub fn lacks(path: &Path) -> Option<&'static str> {
+    let slots = durable::directory(path).ok().and_then(|directory| read(directory).ok());
+    slots.is_some_and(|slots| slots.is_empty()).then_some("it is encrypted, and has no key slot of a home")
 }
 
 fn among(attributes: &[(String, Vec<u8>)]) -> Vec<(u32, Slot)> {

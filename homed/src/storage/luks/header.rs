@@ -151,6 +151,29 @@ pub fn says(path: &Path, called: Option<&FullName>) -> Option<FullName> {
     said.filter(|_| has_header)
 }
 
+/// Whether an image lacks the encryption header of a home, or that a record. One copy of it is enough, for the other can be
+/// rebuilt; what cannot be read is left to who opens it.
+pub fn lacks(path: &Path) -> Option<&'static str> {
+    let file = image::open(path, image::Access::Read).ok()?;
+    let size = blockdev::length(&file).ok()?;
+    let mut read = |offset: u64, length: usize| image::bytes(&file, offset, length);
+    let begin = match header_copies::is_here(&mut read) {
+        true => 0,
+        false => gpt::find(size, &mut read).map_or(MIB, |(table, _)| table.start),
+    };
+    let mut at = |offset: u64, length: usize| image::bytes(&file, begin.checked_add(offset)?, length);
+    if !header_copies::is_here(&mut at) {
+        return Some("there is no LUKS2 header in it");
+    }
+    let texts = Contents::read(&mut at).texts;
+    let has_record = |text: &Value| {
+        let tokens = text["tokens"].as_object();
+        tokens.is_some_and(|tokens| tokens.values().any(|token| token["type"] == record_token::KIND))
+    };
+    let lacks = !texts.is_empty() && !texts.iter().any(has_record);
+    lacks.then_some("its LUKS2 header has no record of a home")
+}
+
 /// A device whose first copy of the header is damaged, or that is none of ours.
 fn whole_device(file: &File, size: u64, spec: &Spec) -> Result<Place, Failure> {
     if header_copies::is_here(&mut |offset, length| image::bytes(file, offset, length)) {

@@ -73,6 +73,7 @@ pub const KIND: Kind = Kind {
     storage: Storage::Luks,
     is_one: |_, facts| facts.is_file(),
     says: header::says,
+    lacks: header::lacks,
     is_folder: false,
     parts: Parts { keyed: true, locks: true, resizes: true, tends: true },
     standing: whereabouts::standing,
