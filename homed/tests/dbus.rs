@@ -240,9 +240,12 @@ async fn storage_from_elsewhere_is_taken_over_at_the_first_login() {
     assert_eq!(client.state("carol").await, "unfixated");
     let refused = client.manager("UnregisterHome", &("carol",)).await;
     assert_eq!(error_name(refused), "org.freedesktop.home1.HomeUnfixated");
-    // Its password can be checked, and nothing is taken over by that.
+    // Its password can be checked, and nothing is taken over by that; who offers none uses up no attempts.
     let wrong = client.manager("AuthenticateHome", &("carol", r#"{"password":["wrong"]}"#)).await;
     assert_eq!(error_name(wrong), "org.freedesktop.home1.BadPassword");
+    for _ in 0..32 {
+        assert!(client.manager("AuthenticateHome", &("carol", "{}")).await.is_err());
+    }
     client.manager("AuthenticateHome", &("carol", PASSWORD)).await.expect("the right one");
     assert_eq!(client.state("carol").await, "unfixated");
     let reference = client.acquire("carol", PASSWORD).await.expect("acquired");

@@ -4,6 +4,9 @@
 //! other user, and every service that root's calls come from (a terminal's login, sshd, a display manager, the unlock
 //! prompt). Windows of the owner and of services are as the record's `rateLimit…` fields say, and are kept in the host's
 //! `status`; those of users without a right to the home are stricter, and in memory.
+//!
+//! Only what tries a secret is an attempt. Who offers none asks what is needed, and may have a worker look: such questions have
+//! windows beside, in memory, so that they are bounded, too, and use up nobody's attempts.
 
 use super::verdict::Favour;
 use records::attempts::{Limit, Window, pause_usec};
@@ -55,6 +58,9 @@ impl Tries {
     }
 }
 
+/// What is counted of each origin.
+type Counted = BTreeMap<Origin, Tries>;
+
 /// Where attempts come from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
@@ -70,7 +76,9 @@ pub enum Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempts {
     limit: Limit,
-    tries: BTreeMap<Origin, Tries>,
+    tries: Counted,
+    /// Questions without a secret.
+    asked: Counted,
     good: u64,
     bad: u64,
     last_good_usec: Option<u64>,
@@ -116,6 +124,7 @@ impl Attempts {
         Self {
             limit: limit_of(record, machine),
             tries: origins.into_iter().flatten().take(SERVICES).filter_map(of_origin).collect(),
+            asked: Counted::new(),
             good: stored("goodAuthenticationCounter").unwrap_or(0),
             bad: stored("badAuthenticationCounter").unwrap_or(0),
             last_good_usec: stored("lastGoodAuthenticationUSec"),
@@ -130,42 +139,30 @@ impl Attempts {
 
     /// Counts an attempt, or says how long to wait.
     pub fn take(&mut self, trier: &Trier, now_usec: u64) -> Result<(), Duration> {
-        let limit = match trier.favour {
-            Favour::Owner => self.limit,
-            Favour::Stranger => STRANGER,
-        };
-        let origin =
-            self.known(&trier.origin, now_usec).ok_or(Duration::from_micros(STRANGER.interval_usec))?;
-        self.tries.entry(origin).or_default().take(limit, now_usec)
+        let limit = self.limit_for(trier);
+        take(&mut self.tries, limit, trier, now_usec)
     }
 
-    /// Under which origin it is counted; `None`: there is no room for more.
-    fn known(&mut self, origin: &Origin, now_usec: u64) -> Option<Origin> {
-        if self.tries.contains_key(origin) {
-            return Some(origin.clone());
-        }
-        let count = |kind: fn(&Origin) -> bool, all: &BTreeMap<Origin, Tries>| {
-            all.keys().filter(|origin| kind(origin)).count()
-        };
-        match origin {
-            Origin::Owner => Some(Origin::Owner),
-            Origin::User(_) => {
-                self.tries
-                    .retain(|of, tries| !matches!(of, Origin::User(_)) || !tries.is_over(STRANGER, now_usec));
-                let users = count(|origin| matches!(origin, Origin::User(_)), &self.tries);
-                (users < STRANGERS).then(|| origin.clone())
-            }
-            Origin::Service(_) => {
-                let services = count(|origin| matches!(origin, Origin::Service(_)), &self.tries);
-                Some(if services < SERVICES { origin.clone() } else { Origin::Service(String::new()) })
-            }
+    /// Counts a question without a secret, or says how long to wait.
+    pub fn ask(&mut self, trier: &Trier, now_usec: u64) -> Result<(), Duration> {
+        let limit = self.limit_for(trier);
+        take(&mut self.asked, limit, trier, now_usec)
+    }
+
+    fn limit_for(&self, trier: &Trier) -> Limit {
+        match trier.favour {
+            Favour::Owner => self.limit,
+            Favour::Stranger => STRANGER,
         }
     }
 
     /// How often an origin has tried lately: who has least goes first.
     pub fn lately(&self, trier: &Trier, now_usec: u64) -> u64 {
-        let tries = self.tries.get(&trier.origin).filter(|tries| !tries.is_over(self.limit, now_usec));
-        tries.map_or(0, |tries| tries.window.count)
+        let counts = [&self.tries, &self.asked].map(|counted| {
+            let tries = counted.get(&trier.origin).filter(|tries| !tries.is_over(self.limit, now_usec));
+            tries.map_or(0, |tries| tries.window.count)
+        });
+        counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Credentials were right.
@@ -173,7 +170,7 @@ impl Attempts {
         self.good = self.good.saturating_add(1);
         self.last_good_usec = Some(now_usec);
         if let Some(tries) =
-            self.known(&trier.origin, now_usec).and_then(|origin| self.tries.get_mut(&origin))
+            known(&mut self.tries, &trier.origin, now_usec).and_then(|origin| self.tries.get_mut(&origin))
         {
             tries.failures_in_a_row = 0;
         }
@@ -184,7 +181,7 @@ impl Attempts {
     pub fn failed(&mut self, trier: &Trier, now_usec: u64, grain: Duration, elapsed: Duration) -> Duration {
         self.bad = self.bad.saturating_add(1);
         self.last_bad_usec = Some(now_usec);
-        let origin = self.known(&trier.origin, now_usec);
+        let origin = known(&mut self.tries, &trier.origin, now_usec);
         let failures = origin.map_or(1, |origin| {
             let tries = self.tries.entry(origin).or_default();
             tries.failures_in_a_row = tries.failures_in_a_row.saturating_add(1);
@@ -220,6 +217,33 @@ impl Attempts {
     }
 }
 
+/// Counts one more of an origin, or says how long to wait.
+fn take(counted: &mut Counted, limit: Limit, trier: &Trier, now_usec: u64) -> Result<(), Duration> {
+    let origin =
+        known(counted, &trier.origin, now_usec).ok_or(Duration::from_micros(STRANGER.interval_usec))?;
+    counted.entry(origin).or_default().take(limit, now_usec)
+}
+
+/// Under which origin it is counted; `None`: there is no room for more.
+fn known(counted: &mut Counted, origin: &Origin, now_usec: u64) -> Option<Origin> {
+    if counted.contains_key(origin) {
+        return Some(origin.clone());
+    }
+    let count = |kind: fn(&Origin) -> bool, all: &Counted| all.keys().filter(|origin| kind(origin)).count();
+    match origin {
+        Origin::Owner => Some(Origin::Owner),
+        Origin::User(_) => {
+            counted.retain(|of, tries| !matches!(of, Origin::User(_)) || !tries.is_over(STRANGER, now_usec));
+            let users = count(|origin| matches!(origin, Origin::User(_)), counted);
+            (users < STRANGERS).then(|| origin.clone())
+        }
+        Origin::Service(_) => {
+            let services = count(|origin| matches!(origin, Origin::Service(_)), counted);
+            Some(if services < SERVICES { origin.clone() } else { Origin::Service(String::new()) })
+        }
+    }
+}
+
 fn limit_of(record: &Record, machine: &Machine) -> Limit {
     let settings = record.on(machine);
     Limit {
@@ -239,141 +263,4 @@ fn delay(grain: Duration, elapsed: Duration, pause: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use records::Sections;
-
-    fn own() -> Trier {
-        Trier::ourselves()
-    }
-
-    fn service(unit: &str) -> Trier {
-        Trier { origin: Origin::Service(unit.into()), favour: Favour::Owner }
-    }
-
-    const NOW: u64 = 1_700_000_000_000_000;
-
-    fn stranger(uid: u32) -> Trier {
-        Trier { origin: Origin::User(uid), favour: Favour::Stranger }
-    }
-
-    fn machine() -> records::Machine {
-        let id = records::MachineId::parse("0123456789abcdef0123456789abcdef").expect("valid");
-        records::Machine { id, host: records::HostName("a".into()) }
-    }
-
-    fn fresh() -> Attempts {
-        let record = Record::parse(r#"{"userName":"alice","rateLimitBurst":3}"#, Sections::HOST);
-        Attempts::of(&record.expect("valid"), &machine())
-    }
-
-    #[test]
-    fn a_stranger_uses_up_its_own_attempts_only() {
-        let mut attempts = fresh();
-        for _ in 0..100 {
-            let _ = attempts.take(&stranger(2000), NOW);
-        }
-        assert!(attempts.take(&stranger(2000), NOW).is_err());
-        assert_eq!(attempts.take(&stranger(2001), NOW), Ok(()));
-        assert_eq!(attempts.take(&own(), NOW), Ok(()));
-    }
-
-    #[test]
-    fn who_guesses_over_the_network_uses_up_neither_the_seat_nor_the_prompt() {
-        let (mut attempts, second) = (fresh(), Duration::from_secs(1));
-        for _ in 0..50 {
-            let _ = attempts.take(&service("ssh.service"), NOW);
-            attempts.failed(&service("ssh.service"), NOW, second, Duration::ZERO);
-        }
-        assert!(attempts.take(&service("ssh.service"), NOW).is_err());
-        for unit in ["getty@.service", "homed-prompt.service", "gdm.service"] {
-            assert_eq!(attempts.take(&service(unit), NOW), Ok(()), "{unit}");
-            assert_eq!(attempts.failed(&service(unit), NOW, second, Duration::ZERO), second, "{unit}");
-            assert!(attempts.lately(&service(unit), NOW) < attempts.lately(&service("ssh.service"), NOW));
-        }
-        assert_eq!(attempts.take(&own(), NOW), Ok(()));
-        // So it is after the daemon was started again.
-        let record =
-            Record::parse(r#"{"userName":"alice","rateLimitBurst":3}"#, Sections::HOST).expect("valid");
-        let mut again = Attempts::of(&record.with_status(&machine().id, attempts.status()), &machine());
-        assert!(again.take(&service("ssh.service"), NOW).is_err());
-        assert_eq!(again.take(&service("getty@.service"), NOW), Ok(()));
-    }
-
-    #[test]
-    fn many_strangers_fill_a_bounded_table_and_still_not_the_owners_window() {
-        let mut attempts = fresh();
-        let taken = (0..10_000).filter(|uid| attempts.take(&stranger(*uid), NOW).is_ok()).count();
-        assert_eq!(taken, STRANGERS);
-        assert_eq!(attempts.take(&own(), NOW), Ok(()));
-        assert_eq!(attempts.take(&stranger(1), NOW + STRANGER.interval_usec), Ok(()));
-    }
-
-    #[test]
-    fn the_records_own_limit_holds_and_says_when_to_come_again() {
-        let mut attempts = fresh();
-        for _ in 0..3 {
-            assert_eq!(attempts.take(&own(), NOW), Ok(()));
-        }
-        assert_eq!(attempts.take(&own(), NOW + 20_000_000), Err(Duration::from_secs(40)));
-        assert_eq!(attempts.take(&own(), NOW + 60_000_000), Ok(()));
-    }
-
-    #[test]
-    fn a_clock_that_went_back_locks_nobody_out() {
-        let mut attempts = fresh();
-        for _ in 0..3 {
-            assert_eq!(attempts.take(&own(), NOW), Ok(()));
-        }
-        assert_eq!(attempts.take(&own(), NOW - 1), Ok(()));
-    }
-
-    #[test]
-    fn counters_survive_on_disk() {
-        let mut attempts = fresh();
-        attempts.take(&own(), NOW).expect("first");
-        attempts.failed(&own(), NOW, Duration::ZERO, Duration::ZERO);
-        let record = Record::parse(r#"{"userName":"alice"}"#, Sections::HOST).expect("valid");
-        let stored = record.with_status(&machine().id, attempts.status());
-        assert_eq!(Attempts::of(&stored, &machine()).status(), attempts.status());
-    }
-
-    #[test]
-    fn a_daemon_that_starts_anew_goes_on_with_the_pauses() {
-        let (mut attempts, second) = (fresh(), Duration::from_secs(1));
-        for _ in 0..5 {
-            let _ = attempts.take(&own(), NOW);
-            attempts.failed(&own(), NOW, second, Duration::ZERO);
-        }
-        let record =
-            Record::parse(r#"{"userName":"alice","rateLimitBurst":9}"#, Sections::HOST).expect("valid");
-        let again = |attempts: &Attempts| {
-            Attempts::of(&record.clone().with_status(&machine().id, attempts.status()), &machine())
-        };
-        assert_eq!(again(&attempts).tries[&Origin::Owner].failures_in_a_row, 5);
-        attempts.succeeded(&own(), NOW);
-        assert_eq!(again(&attempts).tries[&Origin::Owner].failures_in_a_row, 0);
-    }
-
-    #[test]
-    fn the_answer_comes_at_a_multiple_of_the_grain() {
-        let (grain, none) = (Duration::from_secs(3), Duration::ZERO);
-        assert_eq!(delay(grain, Duration::from_millis(400), none), Duration::from_millis(2600));
-        assert_eq!(delay(grain, Duration::from_millis(3400), none), Duration::from_millis(2600));
-        assert_eq!(
-            delay(grain, Duration::from_millis(400), Duration::from_secs(4)),
-            Duration::from_millis(5600)
-        );
-        assert_eq!(delay(Duration::ZERO, Duration::from_millis(400), none), Duration::ZERO);
-    }
-
-    #[test]
-    fn failures_in_a_row_cost_more_and_a_success_forgives() {
-        let (mut attempts, grain) = (fresh(), Duration::from_secs(1));
-        let costs: Vec<u64> =
-            (0..7).map(|_| attempts.failed(&own(), NOW, grain, Duration::ZERO).as_secs()).collect();
-        assert_eq!(costs, [1, 1, 1, 2, 3, 5, 9]);
-        attempts.succeeded(&own(), NOW);
-        assert_eq!(attempts.failed(&own(), NOW, grain, Duration::ZERO).as_secs(), 1);
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use super::effect::{Check, Effect, Failed, Findings, JobId, Quality, StartJob};
 use super::state::Work;
 use super::task::Chosen;
 use super::verdict::Verb;
-use super::{Fate, Home, Turn, Waiter, Wanted};
+use super::{Attempt, Fate, Home, Turn, Waiter, Wanted};
 use crate::job::{Job, Known, Outcome, Remember, Size};
 use crate::words::request::Answer;
 use records::refusal::Refused;
@@ -22,9 +22,8 @@ pub(super) use super::running::{Phase, Running};
 
 impl Home {
     pub(super) fn start(&mut self, work: Work, mut wanted: Wanted, turn: &mut Turn) {
-        if wanted.is_attempt()
-            && !wanted.counted
-            && let Err(wait) = self.attempts.take(&wanted.trier, turn.now_usec)
+        if !wanted.counted
+            && let Err(wait) = self.count(&wanted, turn.now_usec)
         {
             return turn.answer(wanted.waiter, Err(limit_hit(wait)));
         }
@@ -36,6 +35,15 @@ impl Home {
         self.changed(turn);
         let Some(check) = check else { return self.work(self.uid, turn) };
         turn.effects.push(Effect::Check(Box::new(check)));
+    }
+
+    /// Counts what is wanted, or says how long to wait.
+    fn count(&mut self, wanted: &Wanted, now_usec: u64) -> Result<(), Duration> {
+        match wanted.attempt {
+            Attempt::No => Ok(()),
+            Attempt::Asks => self.attempts.ask(&wanted.trier, now_usec),
+            Attempt::Offers => self.attempts.take(&wanted.trier, now_usec),
+        }
     }
 
     /// What must be looked up first, if anything.
