@@ -9,6 +9,7 @@ use super::belief::Believed;
 use super::effect::{Check, Effect, Failed, Findings, JobId, Quality, StartJob};
 use super::state::Work;
 use super::task::Chosen;
+use super::update::new_passwords;
 use super::verdict::Verb;
 use super::{Attempt, Fate, Home, Turn, Waiter, Wanted};
 use crate::job::{Job, Known, Outcome, Remember, Size};
@@ -57,7 +58,8 @@ impl Home {
                 Some(check(Vec::new(), self.uid_candidates(work, turn), None))
             }
             Work::Creating => {
-                let quality = self.judged(&wanted.offer.credentials, None, turn);
+                let quality =
+                    self.judged(&new_passwords(&wanted.offer.credentials, &self.record()), None, turn);
                 let (names, quality) = wanted.of_an_account(self.user(), self.names(), quality);
                 Some(check(names, self.uid_candidates(work, turn), quality))
             }

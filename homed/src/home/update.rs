@@ -59,7 +59,7 @@ impl Home {
             crate::words::names::all(record).into_iter().filter(|name| !known.contains(name)).collect();
         let credentials = &wanted.offer.credentials;
         let quality = (passwords(record) != passwords(&self.record()) && !credentials.passwords.is_empty())
-            .then(|| self.judged(&newest(credentials), None, turn))
+            .then(|| self.judged(&newest(credentials, 1), None, turn))
             .flatten();
         if names.is_empty() && quality.is_none() {
             return None;
@@ -68,8 +68,13 @@ impl Home {
     }
 }
 
-fn newest(credentials: &Credentials) -> Credentials {
-    let passwords = credentials.passwords.iter().take(1).map(records::Secret::duplicate).collect();
+/// What are passwords of a new home. Who is asked again keeps what was refused before behind what is new.
+pub(super) fn new_passwords(credentials: &Credentials, record: &Record) -> Credentials {
+    newest(credentials, passwords(record).len().max(1))
+}
+
+fn newest(credentials: &Credentials, count: usize) -> Credentials {
+    let passwords = credentials.passwords.iter().take(count).map(records::Secret::duplicate).collect();
     Credentials { passwords, ..Credentials::default() }
 }
 
