@@ -10,9 +10,14 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Writes a line to standard error. Whoever has stopped reading breaks nothing off: the verb goes on to its end.
+pub fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
 
 /// Variables that hold secrets: no child process gets them.
 pub const SECRET_VARIABLES: [&str; 4] = ["PASSWORD", "NEWPASSWORD", "PIN", "NEWPIN"];
@@ -188,7 +193,7 @@ impl Asker for Terminal {
         if self.questions == Questions::Forbidden || !std::io::stdin().is_terminal() {
             return Err(nobody());
         }
-        eprint!("{question}");
+        let _ = write!(std::io::stderr(), "{question}");
         let mut line = String::new();
         match std::io::stdin().read_line(&mut line) {
             Ok(0) | Err(_) => Err(nobody()),
@@ -203,6 +208,6 @@ impl Asker for Terminal {
     }
 
     fn notice(&self, text: &str) {
-        eprintln!("{text}");
+        tell(text);
     }
 }

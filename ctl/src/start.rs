@@ -9,27 +9,37 @@ use crate::options::edit::Draft;
 use crate::options::parse::{CommandLine, Typed, parse};
 use crate::options::values::{Surroundings, boolean, span};
 use crate::options::{Effect, Tool, describe};
-use crate::prompt::{Environment, Questions, SECRET_VARIABLES, Terminal};
+use crate::prompt::{Environment, Questions, SECRET_VARIABLES, Terminal, tell};
 use crate::record_text::Details;
 use crate::remote::Elsewhere;
 use crate::vault::{Show, Socket};
 use crate::verb::{VERBS, Verb};
 use records::{HostName, Machine, MachineId};
 use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::{Command, ExitCode, Stdio};
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match start(&words) {
+    match words().and_then(|words| start(&words.iter().map(String::as_str).collect::<Vec<_>>())) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("homectl: {}", hint::explain(&failure, hint::Asked::default()));
+            tell(&format!("homectl: {}", hint::explain(&failure, hint::Asked::default())));
             ExitCode::FAILURE
         }
     }
+}
+
+/// What was typed. Names, paths and values of options go into records and over the bus, which have text alone.
+fn words() -> Result<Vec<String>, Failure> {
+    let no_text = |word: OsString| {
+        Failure::say(format!(
+            "{} is no text: homectl takes words in UTF-8 alone. Nothing was changed.",
+            word.to_string_lossy().escape_debug()
+        ))
+    };
+    std::env::args_os().skip(1).map(|word| word.into_string().map_err(no_text)).collect()
 }
 
 fn start(words: &[&str]) -> Result<u8, Failure> {

@@ -27,6 +27,28 @@ fn wrong_words_end_with_one_and_say_why() {
     }
 }
 
+/// `homectl … 2>&1 | head -1`, or a disk that is full: it says what it can, and goes on to its end.
+#[test]
+fn complaints_that_nobody_reads_break_nothing_off() {
+    for words in [&["frob"][..], &["list"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
+        command.args(words).env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus").stderr(writer);
+        assert_eq!(command.status().expect("homectl runs").code(), Some(1), "{words:?}");
+    }
+}
+
+#[test]
+fn words_that_are_no_text_are_refused_in_words() {
+    let word = std::os::unix::ffi::OsStrExt::from_bytes(b"b\xf6b");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_homectl")).args([std::ffi::OsStr::new("create"), word]).output();
+    let output = output.expect("homectl runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no text"), "{output:?}");
+}
+
 #[test]
 fn without_a_bus_it_fails_and_says_so() {
     for words in [&["list"][..], &["inspect", "anna"], &["deactivate", "anna"], &["deactivate-all"]] {

@@ -9,6 +9,16 @@
 //! A program of its own, beside the daemon: what it is linked with, waits for and fails at is none of the daemon's. It holds
 //! nothing that a home needs.
 
+#![deny(clippy::print_stderr)]
+
+/// Writes a line for the log. A log that does not take it (a journal that is gone) ends nothing: what is told to desktops goes on.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        let line = format!($($text)*) + "\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    }};
+}
+
 mod accounts;
 mod homed;
 mod notices;
@@ -26,7 +36,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            tell!("{error}");
             ExitCode::FAILURE
         }
     }

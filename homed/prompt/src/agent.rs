@@ -96,7 +96,7 @@ impl Conversation for Agents {
         match self.question(question, echo) {
             Ok(answer) => answer,
             Err(why) => {
-                eprintln!("asking agents: {why}");
+                tell!("asking agents: {why}");
                 None
             }
         }

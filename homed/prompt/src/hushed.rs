@@ -11,7 +11,7 @@ pub fn again() {
         let text = std::fs::read_to_string(note.path()).unwrap_or_default();
         for (device, before) in text.lines().filter_map(console::text_of_line) {
             if let Err(why) = hush(&device, before, &note.path()) {
-                eprintln!("{}: its keyboard and text stay on: {why}", device.display());
+                tell!("{}: its keyboard and text stay on: {why}", device.display());
             }
         }
     }

@@ -13,6 +13,16 @@
 //! brings it to the front; a session on another kind of terminal (a serial line) is asked for there. Passwords go
 //! to PAM and nowhere else; what is right and what is wrong is the daemon's business.
 
+#![deny(clippy::print_stderr)]
+
+/// Writes a line for the log. A log that does not take it (a journal that is gone) ends nothing: whoever is locked needs the prompt all the same.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        let line = format!($($text)*) + "\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    }};
+}
+
 mod agent;
 mod assigned;
 mod attempts;
@@ -52,7 +62,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            tell!("{error}");
             ExitCode::FAILURE
         }
     }

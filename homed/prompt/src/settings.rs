@@ -102,7 +102,7 @@ impl Settings {
         let mut settings = Self::default();
         for file in files(&FOLDERS.map(PathBuf::from)) {
             for complaint in settings.apply(&std::fs::read_to_string(&file).unwrap_or_default()) {
-                eprintln!("{}: {complaint}", file.display());
+                tell!("{}: {complaint}", file.display());
             }
         }
         settings

@@ -108,9 +108,10 @@ impl Supervisor {
             }
             let sessions = sessions::all();
             for session in at_other_seats(&sessions, &waiting).filter(|one| !before.contains(&one.user)) {
-                eprintln!(
+                tell!(
                     "{} is locked at {}, which has no virtual terminals: the password is asked for elsewhere",
-                    session.user, session.seat
+                    session.user,
+                    session.seat
                 );
             }
             self.stay_in_front(new, &sessions);
@@ -129,7 +130,7 @@ impl Supervisor {
             return;
         }
         if let Err(why) = Terminal::open(&vt.device()).and_then(|terminal| keymap::put_back(&terminal)) {
-            eprintln!("the keyboard's layout: {why}");
+            tell!("the keyboard's layout: {why}");
         }
     }
 
@@ -144,7 +145,7 @@ impl Supervisor {
         let shown = match there {
             Some(user) if self.known.contains(&user) => {
                 if !new && self.attempts.is_news(front) {
-                    eprintln!("somebody came to tty{front}, where the session of {user} is locked");
+                    tell!("somebody came to tty{front}, where the session of {user} is locked");
                 }
                 // Called before the lock, we are there before anything is frozen.
                 vt.take_over(if new { SWITCHING } else { FROZEN }, SWITCHING)
@@ -153,7 +154,7 @@ impl Supervisor {
             Some(_) | None => return,
         };
         if let Err(why) = shown {
-            eprintln!("tty{front} stays in front of the prompt: {why}");
+            tell!("tty{front} stays in front of the prompt: {why}");
         }
     }
 

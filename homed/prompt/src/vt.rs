@@ -43,7 +43,7 @@ impl Vt {
             .open(Terminal::device(number))?;
         let mut vt = Self { number, before, held: Some(held), front: File::open(FRONT)? };
         if let Some(Err(why)) = vt.held.as_mut().map(crate::dark::begin) {
-            eprintln!("the screen stays bright: {why}");
+            tell!("the screen stays bright: {why}");
         }
         std::fs::write(OURS, format!("tty{number}\ntty{before}\n"))?;
         Ok(vt)
@@ -127,11 +127,11 @@ impl Drop for Vt {
             let _ = activate(self.before);
         }
         if let Some(Err(why)) = self.held.as_mut().map(crate::dark::end) {
-            eprintln!("the screen goes on to be turned off after a minute: {why}");
+            tell!("the screen goes on to be turned off after a minute: {why}");
         }
         // The dialog has done so, unless it was killed.
         if let Err(why) = Terminal::numbered(self.number).and_then(|own| crate::keymap::put_back(&own)) {
-            eprintln!("the keyboard's layout stays as it was chosen at the prompt: {why}");
+            tell!("the keyboard's layout stays as it was chosen at the prompt: {why}");
         }
         // It is forgotten as soon as nobody is in front of it.
         drop(self.held.take());

@@ -55,7 +55,7 @@ pub async fn follow() -> Done {
             Ok(homes) if teller.is_needed(&homes).await => teller.tell(&homes).await?,
             Ok(_) => return teller.withdraw().await,
             // It is started again, and says so.
-            Err(error) => eprintln!("homed does not say which homes there are: {error}"),
+            Err(error) => tell!("homed does not say which homes there are: {error}"),
         }
         touched = heard(&mut signals).await.ok_or("the bus has closed the connection")?;
     }
@@ -118,7 +118,7 @@ impl Teller {
         let mut failed = BTreeSet::new();
         while let Some(act) = next(homes, &self.ledger, &failed) {
             if let Err(error) = self.perform(&act).await? {
-                eprintln!("{}: AccountsService did not take it: {error}", act.user());
+                tell!("{}: AccountsService did not take it: {error}", act.user());
                 failed.insert(act.user().clone());
             }
         }

@@ -47,7 +47,7 @@ pub async fn follow() -> Done {
         match show(&desktop, &notice, before).await {
             Ok(number) => drop(shown.insert(notice.summary, number)),
             // A desktop that shows none: the log and homectl say the same.
-            Err(error) => eprintln!("{}: the desktop does not show it: {error}", notice.summary),
+            Err(error) => tell!("{}: the desktop does not show it: {error}", notice.summary),
         }
     }
     Err("the bus has closed the connection".into())

@@ -49,7 +49,7 @@ impl Display {
         let Some(large) = small.doubled() else { return };
         match self.terminal.set_font(&large) {
             Ok(()) => self.small = Some(small),
-            Err(why) => eprintln!("letters stay small: {why}"),
+            Err(why) => tell!("letters stay small: {why}"),
         }
     }
 
@@ -122,7 +122,7 @@ fn is_enlarged(large: LargeText, size: Size) -> bool {
 impl Drop for Display {
     fn drop(&mut self) {
         if let Some(Err(why)) = self.small.as_ref().map(|small| self.terminal.set_font(small)) {
-            eprintln!("the terminal keeps its large letters: {why}");
+            tell!("the terminal keeps its large letters: {why}");
         }
         self.write("\x1b[0m\x1b[2J\x1b[H");
         // A terminal that has gone needs none.

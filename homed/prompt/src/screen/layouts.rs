@@ -72,7 +72,7 @@ impl Layouts {
             (true, true) | (false, false) => return,
         };
         if let Err(why) = followed {
-            eprintln!("the keyboard's layout: {why}");
+            tell!("the keyboard's layout: {why}");
         }
     }
 }

@@ -340,7 +340,7 @@ enum Line {
 impl Screen {
     fn put_keymap_back(&self) {
         if let Err(why) = keymap::put_back(self.display.terminal()) {
-            eprintln!("the keyboard's layout stays as it was chosen at the prompt: {why}");
+            tell!("the keyboard's layout stays as it was chosen at the prompt: {why}");
         }
     }
 }
