@@ -60,6 +60,14 @@ impl Settings {
         }
     }
 
+    /// Where the storage is: a path of this machine, or a place on a server.
+    pub fn effective_place(&self) -> Option<String> {
+        match self.effective_storage().is_on_server() {
+            true => self.cifs_service.clone(),
+            false => self.effective_image_path(),
+        }
+    }
+
     /// The login shell.
     pub fn effective_shell(&self) -> &str {
         self.shell.as_deref().unwrap_or(DEFAULT_SHELL)

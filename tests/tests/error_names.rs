@@ -28,7 +28,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("HomeExists", "mkdir /srv/carol.homedir",
         "call CreateHome \"$(new carol '.storage = \"directory\" | .imagePath = \"/srv/carol.homedir\"')\"",
     ),
-    ("NotSupported", "", "call CreateHome \"$(new dora '.storage = \"cifs\" | .cifsService = \"//host/share\"')\""),
+    ("NotSupported", "", "call CreateHome \"$(new dora '.storage = \"directory\" | .diskSize = 134217728')\""),
     (
         "NoDiskSpace",
         "mkdir /srv/small; truncate -s 40M /root/small; mkfs.ext4 -q /root/small; mount /root/small /srv/small",

@@ -116,6 +116,7 @@ fn what_the_file_system_below_cannot_is_refused_before_anything_is_made() -> Res
     let said = create("--storage=directory --image-path=/srv/alice.homedir")?;
     ensure!(said.contains("exists already"), "{said}");
     machine.check("rm -r /srv/alice.homedir")?;
+    // The file system encrypts no folders, and nobody says which share of which server.
     for kind in ["fscrypt", "cifs"] {
         create(&format!("--storage={kind}"))?;
     }

@@ -119,7 +119,7 @@ pub const RECORD_ROWS: &[Row] = &[
     special("tmp-limit", NONE, One("BYTES|PERCENT"), Special::Limit("tmpLimit", "tmpLimitScale"), "Most the user may store in /tmp"),
     special("dev-shm-limit", NONE, One("BYTES|PERCENT"), Special::Limit("devShmLimit", "devShmLimitScale"), "Most the user may store in /dev/shm"),
     // storage
-    set("storage", NONE, "STORAGE", "storage", OneOf(&["luks", "fscrypt", "directory", "subvolume", "cifs"]), MatchedThis, "Kind of storage: luks (default), directory, subvolume (of btrfs; elsewhere a folder), fscrypt (a folder that ext4 or f2fs encrypts); cifs cannot be used yet"),
+    set("storage", NONE, "STORAGE", "storage", OneOf(&["luks", "fscrypt", "directory", "subvolume", "cifs"]), MatchedThis, "Kind of storage: luks (default), directory, subvolume (of btrfs; elsewhere a folder), fscrypt (a folder that ext4 or f2fs encrypts), cifs (a share of a server)"),
     set("image-path", NONE, "PATH", "imagePath", Path, MatchedThis, "Path of image file or folder"),
     set("drop-caches", NONE, "BOOL", "dropCaches", Bool, Matched, "Empty the kernel's caches on deactivation"),
     set("fs-type", NONE, "TYPE", "fileSystemType", OneOf(&["btrfs", "ext4", "xfs"]), MatchedThis, "File system in the image: btrfs, ext4, xfs"),
@@ -152,8 +152,8 @@ pub const RECORD_ROWS: &[Row] = &[
     set("nodev", NONE, "BOOL", "mountNoDevices", Bool, Matched, "Mount with nodev (default: yes)"),
     set("noexec", NONE, "BOOL", "mountNoExecute", Bool, Matched, "Mount with noexec (default: no)"),
     set("cifs-domain", NONE, "DOMAIN", "cifsDomain", Text, Matched, "CIFS domain"),
-    set("cifs-user-name", NONE, "USER", "cifsUserName", Text, Matched, "CIFS user"),
-    set("cifs-service", NONE, "SERVICE", "cifsService", CifsService, Matched, "CIFS share, such as //host/share"),
+    set("cifs-user-name", NONE, "USER", "cifsUserName", Text, Matched, "User at the server; the name of the home's user if it is left out"),
+    set("cifs-service", NONE, "SERVICE", "cifsService", CifsService, Matched, "CIFS share that the home lies in, and a folder in it: //host/share/folder"),
     set("cifs-extra-mount-options", NONE, "OPTIONS", "cifsExtraMountOptions", Text, Matched, "CIFS mount options"),
     // login
     set("stop-delay", NONE, "SPAN", "stopDelayUSec", Span, Matched, "How long the user's services stay after logout"),

@@ -12,7 +12,8 @@ use std::path::Path;
 /// Sizes as the original counts them: an image is as big as its file, and could grow by what is free
 /// on the file system it lies on. It may wait for file systems.
 pub(super) fn of(place: &Place) -> Figures {
-    let walked = whereabouts::ask(Path::new(&place.image), Path::new(&place.home_directory)).spot;
+    let walked =
+        whereabouts::ask((place.kind, Path::new(&place.image)), Path::new(&place.home_directory)).spot;
     let known = Clues { walk: Walk::Before(walked.as_ref()), ..clues(place) };
     let is_mounted = matches!(mount(&known, &Kernel::default()), Mount::Usable);
     let place = place.clone();

@@ -182,11 +182,11 @@ impl Outside for Neighbours {
     }
 
     fn look(&self, place: &Place) -> Found {
-        whereabouts::ask(Path::new(&place.image), Path::new(&place.home_directory))
+        whereabouts::ask((place.kind, Path::new(&place.image)), Path::new(&place.home_directory))
     }
 
     fn look_before_use(&self, place: &Place) -> Found {
-        whereabouts::ask_before_use(Path::new(&place.image), Path::new(&place.home_directory))
+        whereabouts::ask_before_use((place.kind, Path::new(&place.image)), Path::new(&place.home_directory))
     }
 
     fn figures(&self, place: &Place) -> Figures {

@@ -11,7 +11,7 @@ pub struct Place {
     pub user: UserName,
     /// Mount point.
     pub home_directory: String,
-    /// Image file, backing directory or block device.
+    /// Image file, backing directory or block device; `//host/share/folder` on a server.
     pub image: String,
     /// The kind of its storage.
     pub kind: Kind,
@@ -27,7 +27,7 @@ impl Place {
             kind: settings.effective_storage(),
             user: record.user().clone(),
             home_directory: settings.effective_home_directory(),
-            image: settings.effective_image_path().unwrap_or_default(),
+            image: settings.effective_place().unwrap_or_default(),
             luks_uuid: settings.luks_uuid,
         }
     }

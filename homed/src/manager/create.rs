@@ -143,13 +143,15 @@ impl Manager {
         let root = &self.defaults.home_root;
         let storage = asked.storage.unwrap_or(self.defaults.storage);
         let name = || format!("{root}/{}.{}", record.full_name(), storage.ending());
-        let image = asked.image_path.unwrap_or_else(name);
+        let image = Some(asked.image_path.unwrap_or_else(name)).filter(|_| !storage.is_on_server());
         let directory = asked.home_directory.unwrap_or_else(|| format!("{root}/{}", record.user()));
         let mut binding = Map::new();
         binding.insert("uid".into(), uid.into());
         binding.insert("gid".into(), uid.into());
         binding.insert("storage".into(), storage.as_str().into());
-        binding.insert("imagePath".into(), image.into());
+        if let Some(image) = image {
+            binding.insert("imagePath".into(), image.into());
+        }
         binding.insert("homeDirectory".into(), directory.into());
         if let Some(kind) = asked.file_system_type.or_else(|| self.defaults.file_system_type.clone()) {
             binding.insert("fileSystemType".into(), kind.into());

@@ -55,6 +55,8 @@ pub enum Image {
     Unreadable(String),
     /// There is none: the files lie in a folder of the machine.
     Folder,
+    /// There is none: the files are on a server.
+    OnServer,
     /// It is there.
     There {
         /// Bytes.

@@ -3,7 +3,7 @@
 
 use super::traces::{Trace, Traces};
 use super::whereabouts::{Clues, Kernel, Standing};
-use super::{directory, fscrypt, luks, subvolume};
+use super::{cifs, directory, fscrypt, luks, subvolume};
 use records::{FullName, Storage};
 use std::fs::Metadata;
 use std::io;
@@ -16,6 +16,7 @@ pub const KINDS: &[Kind] = &[
     subvolume::KIND,
     fscrypt::KIND,
     directory::KIND,
+    cifs::KIND,
 ];
 
 /// One kind.
@@ -97,7 +98,10 @@ mod tests {
     #[test]
     fn backends_have_the_parts_that_their_kind_tells() {
         for kind in KINDS {
-            let text = format!(r#"{{"userName":"alice","storage":"{}"}}"#, kind.storage.as_str());
+            let text = format!(
+                r#"{{"userName":"alice","cifsService":"//box/homes","storage":"{}"}}"#,
+                kind.storage.as_str()
+            );
             let record = Record::parse(&text, Sections::HOST).expect("valid");
             let spec = Spec::of(&record, &machine()).expect("it has a place");
             let backend = crate::storage::backend(spec).expect("it can be used");
@@ -115,7 +119,10 @@ mod tests {
     #[test]
     fn what_has_no_size_is_not_given_one_by_a_record() {
         let record = |kind: &Kind, more: &str| {
-            let text = format!(r#"{{"userName":"alice","storage":"{}"{more}}}"#, kind.storage.as_str());
+            let text = format!(
+                r#"{{"userName":"alice","cifsService":"//box/homes","storage":"{}"{more}}}"#,
+                kind.storage.as_str()
+            );
             Record::parse(&text, Sections::HOST).expect("valid")
         };
         let (one, other) = (r#","diskSize":1073741824"#, r#","diskSizeRelative":2147483648"#);

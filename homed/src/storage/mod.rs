@@ -7,6 +7,7 @@ use crate::job::{Failure, refuse};
 use records::Refusal;
 
 mod backend;
+mod cifs;
 pub mod derive;
 mod directory;
 pub mod examined;
@@ -49,6 +50,7 @@ const BACKENDS: &[(Storage, Make)] = &[
     (subvolume::KIND.storage, subvolume::backend),
     (fscrypt::KIND.storage, fscrypt::backend),
     (directory::KIND.storage, directory::backend),
+    (cifs::KIND.storage, cifs::backend),
 ];
 
 /// The backend for a home.

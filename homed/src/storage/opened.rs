@@ -28,6 +28,11 @@ pub trait Opened {
     /// wishes, as far as that is believed of who has signed.
     fn vouch(&mut self, vouched: Vouched);
 
+    /// Refuses, in words, where a password cannot be changed here.
+    fn keeps_passwords(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// What a key has opened; `None`: the storage has none, and everything is in the home directory.
     fn vault(&mut self) -> Option<&mut dyn Vault>;
 }

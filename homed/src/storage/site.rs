@@ -35,8 +35,10 @@ pub struct Neighbour {
 impl Neighbour {
     /// Where a home lies.
     pub fn of(spec: &Spec) -> Self {
-        let (image, home_directory) = (spec.image.clone(), spec.home_directory.clone());
-        Self { user: spec.user.clone(), image, home_directory }
+        let home_directory = spec.home_directory.clone();
+        // A place on a server is no path.
+        let image = if spec.storage.is_on_server() { &spec.home_directory } else { &spec.image };
+        Self { user: spec.user.clone(), image: image.clone(), home_directory }
     }
 }
 
@@ -51,8 +53,13 @@ pub enum MountPoint {
 
 /// Refuses a place where the home could not be made, kept or opened. Nothing is changed.
 pub fn examine(spec: &Spec, others: &[Neighbour], mount_point: MountPoint) -> Result<(), Failure> {
-    let image = Real::of(&spec.image).during("looking for the place of the image")?;
     let home = Real::of(&spec.home_directory).during("looking for the place of the home directory")?;
+    if spec.storage.is_on_server() {
+        // What is there its backend sees, with the password.
+        refuse_mount_point(&home, mount_point)?;
+        return others.iter().try_for_each(|other| refuse_beside(other, &home, &home));
+    }
+    let image = Real::of(&spec.image).during("looking for the place of the image")?;
     refuse_folder(&image, "image")?;
     refuse_kind(&image)?;
     refuse_what_is_there(spec, &image, others)?;

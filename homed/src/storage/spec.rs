@@ -18,7 +18,7 @@ pub struct Spec {
     pub user: String,
     /// `storage`.
     pub storage: Storage,
-    /// Where the storage is.
+    /// Where the storage is; `//host/share/folder` on a server.
     pub image: PathBuf,
     /// Where the home is mounted.
     pub home_directory: PathBuf,
@@ -41,10 +41,10 @@ impl Spec {
     pub fn of(record: &Record, machine: &Machine) -> Result<Self, Failure> {
         let values = record.of_home_on(machine);
         let name = record.full_name().to_string();
-        let Some(image) = values.effective_image_path() else {
+        let Some(image) = values.effective_place() else {
             return refuse(
-                Refusal::NotSupported,
-                "A home that is not kept on this machine cannot be used here yet.",
+                Refusal::InvalidArgs,
+                "The record does not say where the home lies. Nothing was changed. On a server: --cifs-service=//HOST/SHARE[/FOLDER]",
             );
         };
         Ok(Self {

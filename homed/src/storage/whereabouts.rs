@@ -122,18 +122,22 @@ pub struct Found {
 }
 
 /// Asks the file systems of a home. It may wait for them, for ever; the thread that does has nothing of the process open.
-pub fn ask(image: &Path, home_directory: &Path) -> Found {
+pub fn ask((kind, image): (Kind, &Path), home_directory: &Path) -> Found {
     let (image, home_directory) = (image.to_owned(), home_directory.to_owned());
-    apart(move || Found { storage: storage(&image), spot: Spot::of(&home_directory).ok() })
+    // Whether a server is there is seen by who opens the home: nobody else is kept waiting for that.
+    let storage = move || if kind.is_on_server() { on_server(&image) } else { storage(&image) };
+    apart(move || Found { storage: storage(), spot: Spot::of(&home_directory).ok() })
 }
 
 /// Asks the same, and has the first block of the image read from where it is stored: names and marks may be answered from
 /// memory by a disk that is long gone. For those who are about to use it.
-pub fn ask_before_use(image: &Path, home_directory: &Path) -> Found {
+pub fn ask_before_use((kind, image): (Kind, &Path), home_directory: &Path) -> Found {
     let path = image.to_owned();
-    // What cannot be read is told by whoever uses it.
-    apart(move || drop(file::read_past_memory(&path)));
-    ask(image, home_directory)
+    if !kind.is_on_server() {
+        // What cannot be read is told by whoever uses it.
+        apart(move || drop(file::read_past_memory(&path)));
+    }
+    ask((kind, image), home_directory)
 }
 
 /// Tells into which mounts the names of a home's paths lead, by their ids: what hangs there may be let go of, and others mounted
@@ -162,6 +166,11 @@ pub enum Standing {
 
 fn is_not_there(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// It is there as far as the record says where.
+fn on_server(place: &Path) -> Storage {
+    if place.as_os_str().is_empty() { Storage::Missing } else { Storage::There }
 }
 
 fn storage(image: &Path) -> Storage {

@@ -2,6 +2,7 @@
 
 use super::limits::Limit;
 use nix::sched::{CloneFlags, setns, unshare};
+use records::Secret;
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
@@ -91,6 +92,42 @@ pub fn open_file_system(
     configure(&context, source, settings).map_err(|error| explained(&context, error))?;
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes.flags())
         .map_err(|error| Limit::Mounts.name(explained(&context, error.into())))
+}
+
+/// Why a share of a server was not opened.
+#[derive(Debug)]
+pub enum NoShare {
+    /// The server does not let this user in with this password.
+    Refused,
+    /// The kernel does not know the file system.
+    Unknown,
+    /// Something else.
+    Failed(io::Error),
+}
+
+/// Opens a share of a server as a mount that is nowhere in the tree yet. The secret is a setting that goes to the kernel alone.
+pub fn open_share(
+    kind: &str,
+    source: &str,
+    settings: &[Setting],
+    (name, secret): (&str, &Secret),
+    attributes: Attributes,
+) -> Result<OwnedFd, NoShare> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(|error| match error {
+        Errno::NODEV => NoShare::Unknown,
+        error => NoShare::Failed(error.into()),
+    })?;
+    let made = rustix::mount::fsconfig_set_string(&context, "source", source)
+        .and_then(|()| settings.iter().try_for_each(|setting| set(&context, setting)))
+        .and_then(|()| rustix::mount::fsconfig_set_string(&context, name, secret.open()))
+        .and_then(|()| rustix::mount::fsconfig_create(&context));
+    match made {
+        Ok(()) => {}
+        Err(Errno::ACCESS | Errno::KEYREJECTED) => return Err(NoShare::Refused),
+        Err(error) => return Err(NoShare::Failed(explained(&context, error.into()))),
+    }
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes.flags())
+        .map_err(|error| NoShare::Failed(Limit::Mounts.name(explained(&context, error.into()))))
 }
 
 /// What a kind of file system says of the first of these settings that it does not take; `None`: it takes them, or cannot tell

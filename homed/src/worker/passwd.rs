@@ -11,6 +11,7 @@
 //! The order is a plan (`storage/luks/plan/keys.rs`).
 
 use super::activate::{Unlocked, for_change};
+use super::copies::Copies;
 use super::heal::{self, Given};
 use super::{Done, state, steps::Reporter};
 use crate::job::{Context, Failure, Job, Mounted, Step, Steps, refuse};
@@ -45,9 +46,7 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
         return refuse(Refusal::InvalidArgs, "No new password was given.");
     }
     let Unlocked { offer, keys, mut copies, mut opened } = for_change(job, resting, steps)?;
-    if !copies.is_local()? {
-        return Err(Refusal::RecordSigned.into());
-    }
+    refuse_kept(&copies, opened.as_ref())?;
     let proven = copies.prove(&offer)?;
     let given = Given { tried: &keys, proven: &proven, offer: &offer };
     let in_order = heal::keys(&mut copies, opened.as_mut(), &given, Then::Change, steps)?;
@@ -85,6 +84,14 @@ pub fn change<W: Write>(job: &Job, new: &Credentials, resting: Mounted, steps: &
     heal::vault(opened.as_mut())?.change_keys(change, &in_order, steps)?;
     opened.finish(steps)?;
     Ok(host)
+}
+
+/// What another machine has signed it alone can change, and what a server knows that server.
+fn refuse_kept(copies: &Copies, opened: &dyn Opened) -> Result<(), Failure> {
+    if !copies.is_local()? {
+        return Err(Refusal::RecordSigned.into());
+    }
+    opened.keeps_passwords()
 }
 
 /// Keys whose slots stay: what was proven, and a password that is the record's already.

@@ -105,6 +105,7 @@ fn everywhere<W: Write>(
     let keys = token::change::compare(&before, &new, &offer)?;
     if opened.vault().is_none() {
         token::change::refuse_untold(&before, &new)?;
+        keys.as_ref().map_or(Ok(()), |_| opened.keeps_passwords())?;
     }
     let keys = keys.filter(|_| opened.vault().is_some());
     steps.enter(Step::PublishBlobs).and_then(|()| claimed.publish(new.user()))?;

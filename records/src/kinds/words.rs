@@ -64,6 +64,11 @@ impl Storage {
         Self::OF_HOMES.into_iter().find(|kind| kind.as_str() == name)
     }
 
+    /// Whether it lies on a server, and not at a path of this machine.
+    pub fn is_on_server(self) -> bool {
+        self == Self::Cifs
+    }
+
     /// The ending of what lies in the home root: an image, or a directory.
     pub fn ending(self) -> &'static str {
         match self {

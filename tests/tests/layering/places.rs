@@ -50,6 +50,7 @@ pub const ASIDE: &[&str] = &[
 
 /// What a kind of storage or of token is.
 pub const IS_A_KIND: &[&str] = &[
+    "homed/src/storage/cifs/",
     "homed/src/storage/directory.rs",
     "homed/src/storage/fscrypt/",
     "homed/src/storage/luks/",

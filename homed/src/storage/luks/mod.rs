@@ -43,7 +43,7 @@ mod header_copies;
 mod mend;
 #[cfg(test)]
 mod model;
-mod mount_options;
+pub mod mount_options;
 mod needed;
 mod opened;
 pub(super) mod perform;

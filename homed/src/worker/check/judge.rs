@@ -73,6 +73,7 @@ fn image(facts: &Facts) -> Vec<Finding> {
         Image::NotAFile => vec![Finding::with(Kind::ImageNotAFile, path)],
         Image::Unreadable(why) => vec![Finding::with(Kind::ImageUnreadable, format!("{path}: {why}"))],
         Image::Folder => vec![Finding::with(Kind::ImageSound, format!("{path}, a folder"))],
+        Image::OnServer => vec![Finding::with(Kind::ImageSound, format!("{path}, on a server"))],
         Image::There { size, wanting, room, copied, shared } => {
             let mut all = vec![Finding::with(Kind::ImageSound, format!("{path}, {} MiB", size >> 20))];
             if *copied {
@@ -211,7 +212,7 @@ fn was_reached(facts: &Facts) -> bool {
 }
 
 fn file_system(facts: &Facts) -> Option<Finding> {
-    if facts.seen != Seen::Closed && !matches!(facts.examined.image, Image::Folder) {
+    if facts.seen != Seen::Closed && !matches!(facts.examined.image, Image::Folder | Image::OnServer) {
         return Some(Finding::plain(Kind::FileSystemOpen));
     }
     let inside = match facts.examined.inside.as_ref()? {
