@@ -131,6 +131,8 @@ pub struct Settings {
     pub replace: bool,
     /// `--move`.
     pub moves: bool,
+    /// `--take=`.
+    pub keeps: Option<Keeps>,
     /// `--undo`, `--discard-original`.
     pub undoes: Undoes,
     /// `--file-system`.
@@ -145,6 +147,26 @@ pub struct Settings {
     pub no_questions: bool,
     /// The caller's effective UID.
     pub uid: u32,
+}
+
+/// Which one `sync` has of what is kept twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// What this machine had.
+    Here,
+    /// What the other had.
+    There,
+}
+
+impl Keeps {
+    /// From its word; else what it must be.
+    pub fn parse(word: &str) -> Result<Self, &'static str> {
+        match word {
+            "here" => Ok(Self::Here),
+            "there" => Ok(Self::There),
+            _ => Err("it must be here or there"),
+        }
+    }
 }
 
 /// Which way `convert` goes.

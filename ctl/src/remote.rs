@@ -45,7 +45,7 @@ fn command(at: Elsewhere<'_>, words: &[&str], on_terminal: bool) -> Command {
 }
 
 /// One word of a shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::backup::inside;
 use crate::bus::{Bus, Failure, Interaction};
-use crate::context::{Context, Export, Json, Legend, Paint, Settings, Undoes, Watch, read_text};
+use crate::context::{Context, Export, Json, Keeps, Legend, Paint, Settings, Undoes, Watch, read_text};
 use crate::exposed;
 use crate::hint;
 use crate::options::edit::Draft;
@@ -277,6 +277,7 @@ fn take(settings: &mut Settings, tool: Tool, typed: &Typed<'_>) -> Result<(), Fa
         Tool::Yes => settings.yes = true,
         Tool::Replace => settings.replace = true,
         Tool::Move => settings.moves = true,
+        Tool::Take => settings.keeps = Some(Keeps::parse(value).map_err(wrong)?),
         Tool::Undo => settings.undoes = Undoes::Conversion,
         Tool::DiscardOriginal => settings.undoes = Undoes::Original,
         Tool::DryRun => settings.dry_run = true,
@@ -353,8 +354,8 @@ impl Agent {
     /// Starts one and waits until it is ready: it closes its standard output then. None where there is no pkttyagent.
     fn start() -> Option<Self> {
         let mut command = Command::new("pkttyagent");
-        command.args(["--notify-fd", "1", "--fallback", "--process", &std::process::id().to_string()]);
-        command.stdout(Stdio::piped());
+        let own = std::process::id().to_string();
+        command.args(["--notify-fd", "1", "--fallback", "--process", &own]).stdout(Stdio::piped());
         SECRET_VARIABLES.iter().for_each(|variable| {
             command.env_remove(variable);
         });
@@ -389,8 +390,7 @@ mod tests {
         assert!(answers.write_all(b"{}").is_err());
         assert_eq!(answers.lost.map(|error| error.kind()), Some(io::ErrorKind::StorageFull));
 
-        let (reader, writer) = io::pipe().expect("a pipe");
-        drop(reader);
+        let (_, writer) = io::pipe().expect("a pipe");
         let mut answers = Answers { to: writer, lost: None };
         assert!(
             answers.write_all(b"{}").is_err() && answers.lost.is_none(),

@@ -19,6 +19,7 @@ pub fn of(verb: &Verb, before: &[&str], world: &dyn World) -> Vec<Offer> {
         Some("PATH" | "FILE") => vec![Offer::Files(String::new())],
         Some("DIRECTORY") => vec![Offer::Folders(String::new())],
         Some("HOST") => vec![Offer::Hosts],
+        Some("HOST|FOLDER") => vec![Offer::Hosts, Offer::Folders(String::new())],
         Some("SIZE") => vec![Offer::word("min"), Offer::word("max")],
         Some("NAME") => {
             let keys = world.known(Known::Keys).into_iter();
@@ -60,7 +61,7 @@ fn fitting(verb: &str) -> &'static [&'static str] {
     match verb {
         "activate" => &["inactive", "dirty", "unfixated"],
         "deactivate" | "eject" => &["active", "lingering"],
-        "lock" | "inhibit-lock" => &["active", "lingering"],
+        "lock" | "inhibit-lock" | "sync" => &["active", "lingering"],
         "unlock" => &["locked"],
         "fixate" => &["unfixated"],
         "release" => &["inactive", "dirty", "active", "lingering"],

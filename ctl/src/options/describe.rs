@@ -109,6 +109,7 @@ pub fn generate(what: &str) -> Result<Vec<u8>, String> {
         clap_mangen::Man::new(command()).render(&mut out).map_err(|e| e.to_string())?;
         out.extend_from_slice(include_bytes!("tokens.roff"));
         out.extend_from_slice(include_bytes!("backups.roff"));
+        out.extend_from_slice(include_bytes!("sync.roff"));
         return Ok(out);
     }
     let script = crate::complete::script(what);

@@ -228,6 +228,8 @@ pub enum Tool {
     Replace,
     /// `--move`.
     Move,
+    /// `--take=`.
+    Take,
     /// `--undo`.
     Undo,
     /// `--discard-original`.
@@ -268,6 +270,7 @@ impl Tool {
             Self::Why | Self::For => &["inhibit-lock"],
             Self::Details => &["inspect"],
             Self::Move => &["send"],
+            Self::Take => &["sync"],
             Self::Undo | Self::DiscardOriginal => &["convert", "release"],
             Self::Watch => &["status"],
             Self::FileSystem | Self::ClosedElsewhere => &["repair"],

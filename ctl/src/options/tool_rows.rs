@@ -76,6 +76,13 @@ pub const TOOL_ROWS: &[Row] = &[
     ),
     row("move", None, Nothing, Tool::Move, "send: remove the home here once it has opened there"),
     row(
+        "take",
+        None,
+        One("here|there"),
+        Tool::Take,
+        "sync: of what is kept twice have what was here, or there, in these folders or all of the home",
+    ),
+    row(
         "dry-run",
         None,
         Nothing,

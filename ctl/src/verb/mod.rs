@@ -22,6 +22,7 @@ pub mod security;
 pub mod simple;
 pub mod snapshot;
 pub mod status;
+mod sync;
 pub mod trust;
 pub mod update;
 pub mod with;
@@ -83,6 +84,7 @@ pub const VERBS: &[Verb] = &[
     Verb { name: "import", arguments: "[FILE]", help: "Take a home from there, whole or not at all", group: MIGRATION, count: (0, 1), run: carry::import },
     Verb { name: "send", arguments: "USER HOST", help: "Send a closed home to another machine over ssh; only what is missing there", group: MIGRATION, count: (2, 2), run: carry::to_host },
     Verb { name: "receive", arguments: "", help: "The other end of send, which runs it", group: MIGRATION, count: (0, 0), run: carry::there },
+    Verb { name: "sync", arguments: "USER [HOST|FOLDER…]", help: "Make an open home the same as on another machine where it is open, too, over ssh; without HOST: list what both had changed, and so is kept twice; --take: choose", group: MIGRATION, count: (1, MANY), run: sync::run },
     Verb { name: "convert", arguments: "USER", help: "Make a home of a classic account (/etc/passwd), which is kept until it is discarded; --undo: the account again", group: MIGRATION, count: (1, 1), run: convert::run },
     Verb { name: "release", arguments: "USER", help: "Make a classic account of a home, which is kept until it is discarded; --undo: the home again", group: MIGRATION, count: (1, 1), run: release::run },
     Verb { name: "register", arguments: "[FILE…]", help: "Make user records known", group: MIGRATION, count: (0, MANY), run: migrate::register },

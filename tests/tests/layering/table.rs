@@ -77,7 +77,7 @@ const PROGRAMS: &[Room] = &[
     Room {
         name: "homectl",
         at: "ctl/src",
-        rooms: &["agents", "carry", "copytree", "fido2", "handoff", "pkcs11", "quality", "records"],
+        rooms: &["agents", "carry", "copytree", "fido2", "handoff", "pkcs11", "quality", "records", "twin"],
         crates: &[
             "base64",
             "clap",
@@ -106,6 +106,8 @@ const PROGRAMS: &[Room] = &[
     Room { name: "tests of desk", at: "homed/desk/tests", rooms: &[], crates: &["tokio", "zbus"] },
     // A home on its way: the talk of both ends, over any pair of pipes. No file, no network.
     Room { name: "carry", at: "ctl/carry/src", rooms: &[], crates: &["blake3", "thiserror"] },
+    // A home on two machines: the talk of both ends, over any pair of pipes, with the user's rights. No network, no account.
+    Room { name: "twin", at: "ctl/twin/src", rooms: &[], crates: &["blake3", "libc", "rustix", "thiserror"] },
     // A tree of files and its copy: by open descriptors, without accounts, homes and questions.
     Room { name: "copytree", at: "ctl/copytree/src", rooms: &[], crates: &["rustix", "thiserror"] },
     // Tests. The machine and the scenarios see the programs from outside only.
@@ -178,7 +180,7 @@ const PROGRAMS: &[Room] = &[
     Room {
         name: "fuzz",
         at: "tests/fuzz/fuzz_targets",
-        rooms: &["carry", "records"],
+        rooms: &["carry", "records", "twin"],
         crates: &["libfuzzer_sys", "serde_json"],
     },
 ];

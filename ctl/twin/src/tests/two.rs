@@ -1,0 +1,264 @@
+//! What a user sees of it.
+
+use super::*;
+use crate::copies::{Side, choose, copies};
+use std::os::unix::fs::symlink;
+
+fn same(two: &Two) {
+    assert_eq!(listing(&two.first), listing(&two.second));
+    let (outcome, _) = two.sync();
+    assert_eq!((outcome.here, outcome.there, outcome.moved), (0, 0, 0), "{outcome:?}");
+}
+
+#[test]
+fn what_one_has_the_other_gets_with_all_that_belongs_to_it() {
+    let two = Two::new();
+    fs::create_dir_all(two.first.join("a/b")).expect("made");
+    write(&two.first, "a/b/file", "text");
+    fs::set_permissions(two.first.join("a/b/file"), fs::Permissions::from_mode(0o4751)).expect("mode");
+    fs::set_permissions(two.first.join("a/b"), fs::Permissions::from_mode(0o555)).expect("mode");
+    symlink("/etc/passwd", two.first.join("a/link")).expect("linked");
+    let times = fs::FileTimes::new()
+        .set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_nanos(1_500_000_007));
+    fs::File::options()
+        .write(true)
+        .open(two.first.join("a/b/file"))
+        .expect("opened")
+        .set_times(times)
+        .expect("set");
+    let file = fs::File::open(two.first.join("a/b/file")).expect("opened");
+    rustix::fs::fsetxattr(&file, "user.note", b"mine", rustix::fs::XattrFlags::empty()).expect("set");
+    drop(file);
+    write(&two.second, "theirs", "other");
+    let (first, second) = two.sync();
+    assert_eq!((first.here, first.there, second.here, second.there), (1, 4, 4, 1));
+    assert_eq!((first.host.as_str(), second.host.as_str()), ("two", "one"));
+    // The set-ID bit stays at home; all else is the same.
+    assert_eq!(listing(&two.second)["a/b/file"], "file 751 (1, 500000007) text");
+    fs::set_permissions(two.first.join("a/b/file"), fs::Permissions::from_mode(0o751)).expect("mode");
+    let mut room = [0; 16];
+    let there = fs::File::open(two.second.join("a/b/file")).expect("opened");
+    let length = rustix::fs::fgetxattr(&there, "user.note", &mut room[..]).expect("there");
+    assert_eq!(&room[..length], b"mine");
+    same(&two);
+}
+
+#[test]
+fn changes_go_both_ways_and_so_does_what_is_gone() {
+    let two = Two::new();
+    for name in ["a", "b", "c", "d"] {
+        write(&two.first, name, name);
+    }
+    fs::create_dir(two.first.join("folder")).expect("made");
+    write(&two.first, "folder/x", "x");
+    two.sync();
+    write(&two.first, "a", "changed here");
+    write(&two.second, "b", "changed there");
+    fs::remove_file(two.first.join("c")).expect("removed");
+    fs::remove_dir_all(two.second.join("folder")).expect("removed");
+    fs::remove_file(two.second.join("d")).expect("removed");
+    fs::create_dir(two.second.join("d")).expect("made");
+    write(&two.second, "d/inside", "now a folder");
+    let (first, _) = two.sync();
+    assert!(first.undone.is_empty() && first.copies.is_empty(), "{first:?}");
+    assert_eq!((first.gone_here, first.gone_there), (2, 1));
+    let names: Vec<String> = listing(&two.first).into_keys().collect();
+    assert_eq!(names, ["a", "b", "d", "d/inside"]);
+    same(&two);
+}
+
+#[test]
+fn what_both_have_changed_is_kept_twice_and_chosen_from() {
+    let two = Two::new();
+    fs::create_dir(two.first.join("d")).expect("made");
+    write(&two.first, "d/x", "x");
+    two.sync();
+    write(&two.first, "d/x", "of one");
+    write(&two.second, "d/x", "of two, later");
+    // A folder here, a file there; deleted here, changed there.
+    fs::create_dir(two.first.join("y")).expect("made");
+    write(&two.first, "y/in", "in");
+    write(&two.second, "y", "a file");
+    let (first, second) = two.sync();
+    assert_eq!(first.copies, second.copies);
+    let copy = format!("d/x.from-one-{MOMENT}");
+    for home in [&two.first, &two.second] {
+        assert_eq!((read(home, "d/x").as_str(), read(home, &copy).as_str()), ("of two, later", "of one"));
+        assert_eq!(
+            (read(home, "y/in").as_str(), read(home, &format!("y.from-two-{MOMENT}")).as_str()),
+            ("in", "a file")
+        );
+    }
+    same(&two);
+    // Chosen at the first: what it had itself. The folder stays, whoever wants the file.
+    let found = copies(top(&two.first), b"").expect("listed");
+    let paths: Vec<_> = found.iter().map(|copy| String::from_utf8_lossy(&copy.path).into_owned()).collect();
+    assert_eq!(paths, [copy.clone(), format!("y.from-two-{MOMENT}")]);
+    assert!(choose(top(&two.first), &found[0], Side::Here, ("one", &[1; 32])).expect("chosen"));
+    assert!(!choose(top(&two.first), &found[1], Side::There, ("one", &[1; 32])).expect("not a folder"));
+    assert!(choose(top(&two.first), &found[1], Side::Here, ("one", &[1; 32])).expect("chosen"));
+    two.sync();
+    assert_eq!(read(&two.second, "d/x"), "of one");
+    assert!(copies(top(&two.second), b"").expect("listed").is_empty());
+    same(&two);
+}
+
+#[test]
+fn what_is_deleted_here_and_changed_there_comes_back() {
+    let two = Two::new();
+    fs::create_dir_all(two.first.join("d/e")).expect("made");
+    for name in ["d/e/x", "d/e/y", "z"] {
+        write(&two.first, name, name);
+    }
+    two.sync();
+    fs::remove_dir_all(two.first.join("d")).expect("removed");
+    write(&two.second, "d/e/x", "still wanted");
+    fs::remove_file(two.second.join("z")).expect("removed");
+    write(&two.first, "z", "wanted, too");
+    let (first, _) = two.sync();
+    assert!(first.copies.is_empty(), "{first:?}");
+    let names: Vec<String> = listing(&two.first).into_keys().collect();
+    assert_eq!(names, ["d", "d/e", "d/e/x", "z"]);
+    same(&two);
+}
+
+#[test]
+fn what_a_program_writes_to_waits_and_what_cannot_be_read_is_not_taken_for_gone() {
+    let two = Two::new();
+    for name in ["busy", "other"] {
+        write(&two.first, name, name);
+    }
+    two.sync();
+    let busy = fs::File::options().append(true).open(two.second.join("busy")).expect("opened");
+    write(&two.first, "busy", "changed here");
+    let (first, _) = two.sync();
+    // (What the second has of it was read before, unless it is fresh: then it is left from the beginning.)
+    assert!(first.undone.len() + first.left.len() <= 1, "{first:?}");
+    assert_eq!(read(&two.second, "busy"), "busy");
+    drop(busy);
+    two.sync();
+    assert_eq!(read(&two.second, "busy"), "changed here");
+    same(&two);
+    // A socket in the place of a file: whatever it is, nothing happens to the file at the other end.
+    fs::remove_file(two.first.join("other")).expect("removed");
+    let _socket = std::os::unix::net::UnixListener::bind(two.first.join("other")).expect("bound");
+    let (first, _) = two.sync();
+    assert_eq!(first.left, [(b"other".to_vec(), crate::Why::Special)]);
+    assert_eq!(read(&two.second, "other"), "other");
+}
+
+#[test]
+fn two_homes_that_never_met_lose_nothing() {
+    let two = Two::new();
+    for (name, here, there) in [("same", "same", "same"), ("differs", "of one", "of two, which is later")] {
+        write(&two.first, name, here);
+        write(&two.second, name, there);
+    }
+    fs::set_permissions(two.first.join("same"), fs::Permissions::from_mode(0o640)).expect("mode");
+    fs::set_permissions(two.second.join("same"), fs::Permissions::from_mode(0o604)).expect("mode");
+    let (first, _) = two.sync();
+    assert_eq!(first.copies.len(), 1, "{first:?}");
+    assert!(listing(&two.first)["same"].starts_with("file 600 "), "what both give");
+    same(&two);
+    // The first has lost what it knew of the second.
+    fs::remove_dir_all(two.first.join(".homed-sync")).expect("removed");
+    fs::remove_file(two.first.join("same")).expect("removed");
+    write(&two.first, "differs", "once more");
+    let (first, _) = two.sync();
+    assert_eq!((first.gone_there, first.copies.len()), (0, 1), "{first:?}");
+    same(&two);
+}
+
+#[test]
+fn moved_files_and_what_has_arrived_do_not_go_over_the_line_again() {
+    let two = Two::new();
+    write(&two.first, "large", &"0123456789".repeat(200_000));
+    let mut left = 3;
+    let mut stop = |event: Event| match event {
+        Event::Moved(_)
+            if {
+                left -= 1;
+                left == 0
+            } =>
+        {
+            Err(Failure::Stopped)
+        }
+        _ => Ok(()),
+    };
+    let (first, second) = two.sync_with(&mut stop, &mut |_| Ok(()));
+    assert!(first.is_err() && second.is_err());
+    let (first, _) = two.sync();
+    assert!(first.moved > 0 && first.moved < 1_900_000, "it goes on where it was: {}", first.moved);
+    fs::create_dir(two.first.join("folder")).expect("made");
+    fs::rename(two.first.join("large"), two.first.join("folder/large")).expect("renamed");
+    let (first, _) = two.sync();
+    assert_eq!((first.moved, first.gone_there), (0, 1));
+    same(&two);
+}
+
+#[test]
+fn what_is_changed_while_it_is_on_its_way_is_not_exchanged() {
+    let two = Two::new();
+    for name in ["a", "b"] {
+        write(&two.first, name, name);
+    }
+    two.sync();
+    write(&two.first, "a", "from the first");
+    fs::remove_file(two.first.join("b")).expect("removed");
+    let second = two.second.clone();
+    let mut once = false;
+    let mut meanwhile = move |event| {
+        if event == Event::Step && !once {
+            once = true;
+            write(&second, "a", "meanwhile");
+            write(&second, "b", "meanwhile");
+        }
+        Ok(())
+    };
+    let (first, second) = two.sync_with(&mut |_| Ok(()), &mut meanwhile);
+    let (first, second) = (first.expect("the first end"), second.expect("the second end"));
+    assert_eq!((first.undone.len(), second.undone.len()), (2, 2), "{first:?} {second:?}");
+    assert_eq!((read(&two.second, "a"), read(&two.second, "b")), ("meanwhile".into(), "meanwhile".into()));
+    let (first, _) = two.sync();
+    assert_eq!(first.copies.len(), 1, "{first:?}");
+    same(&two);
+}
+
+#[test]
+fn who_goes_on_after_a_cut_has_no_conflict() {
+    let mut copies = 0;
+    for cut in 1..200 {
+        let two = Two::new();
+        write(&two.first, "a", "before");
+        write(&two.first, "b", "before");
+        two.sync();
+        write(&two.first, "a", "once");
+        fs::remove_file(two.first.join("b")).expect("removed");
+        let mut left = cut;
+        let mut cuts = |_| {
+            left -= 1;
+            if left == 0 { Err(Failure::Stopped) } else { Ok(()) }
+        };
+        let (_, second) = two.sync_with(&mut |_| Ok(()), &mut cuts);
+        if second.is_ok() {
+            assert!(cut > 10, "it is cut at all: {cut}");
+            assert!(copies <= 1, "only between the one pair and the other: {copies}");
+            return;
+        }
+        write(&two.first, "a", "twice");
+        write(&two.first, "b", "again");
+        two.sync();
+        assert_eq!(
+            (read(&two.second, "a"), read(&two.second, "b")),
+            ("twice".into(), "again".into()),
+            "{cut}"
+        );
+        copies += copies_in(&two.second);
+        same(&two);
+    }
+    panic!("it has no end");
+}
+
+fn copies_in(home: &Path) -> usize {
+    copies(top(home), b"").expect("listed").len()
+}
