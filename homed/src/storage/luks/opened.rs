@@ -56,6 +56,8 @@ pub struct LuksOpened {
     mark: mark::Written,
     /// Warnings of what was opened unasked.
     untold: Vec<String>,
+    /// Whether tokens for emergencies have made way in this run.
+    gave_way: bool,
     /// Another mount namespace has it mounted: nothing is attached a second time.
     taken_over: Option<devmapper::Device>,
     image: File,
@@ -91,8 +93,7 @@ impl LuksOpened {
         }
         let mut header = HeaderCopy::read(&image, &place, spec)?;
         let facts = header.luks.facts().during("reading the encryption header")?;
-        refuse_another(spec, &facts)?;
-        header.refuse_newer(spec)?;
+        refuse_another(spec, &facts).and_then(|()| header.refuse_newer(spec))?;
         if writes {
             refuse_what_is_open(spec, facts.uuid, taken_over.as_ref())?;
         }
@@ -110,6 +111,7 @@ impl LuksOpened {
             was_dirty: None,
             mark: mark::Written::default(),
             untold: Vec::new(),
+            gave_way: false,
             taken_over,
             image,
             spec: spec.clone(),

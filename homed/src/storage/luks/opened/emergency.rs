@@ -79,32 +79,47 @@ fn own(luks: &mut Luks) -> Vec<(u32, Value)> {
     luks.tokens(KIND).into_iter().filter(|(_, token)| is_own(token)).collect()
 }
 
-/// Writes something to a header. Where that is full, these tokens go, and it is tried once more; whether they went.
+/// What became of these tokens when something was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tokens {
+    /// They are as they were.
+    Stay,
+    /// They have made way.
+    Went,
+    /// The header could not be read again: what the library has in memory is not what the disk has.
+    Unknown,
+}
+
+/// Writes something to a header. Where that is full, these tokens go, and it is tried once more.
 fn make_way(
     luks: &mut Luks,
     load: impl Fn() -> Result<Luks, Error>,
     mut write: impl FnMut(&mut Luks) -> Result<(), Error>,
-) -> (Result<(), Error>, bool) {
+) -> (Result<(), Error>, Tokens) {
     let done = write(luks);
     if !done.as_ref().is_err_and(Error::is_full) {
-        return (done, false);
+        return (done, Tokens::Stay);
     }
-    let go = |luks: &mut Luks| {
-        // What was to be replaced is gone from the library's memory (`LUKS2_token_create`), and would be from the disk with whatever
-        // is written next.
-        *luks = load()?;
-        let all = own(luks);
-        all.iter().try_for_each(|(number, _)| luks.remove_token(*number)).map(|()| !all.is_empty())
-    };
-    match go(luks) {
-        Err(error) => (Err(error), false),
-        Ok(false) => (done, false),
-        Ok(true) => {
-            let again = write(luks);
-            let loaded = if again.is_err() { load().map(|fresh| *luks = fresh) } else { Ok(()) };
-            (again.and(loaded), true)
-        }
+    // What was to be replaced is gone from the library's memory (`LUKS2_token_create`), and would be from the disk with whatever
+    // is written next.
+    let Ok(fresh) = load() else { return (done, Tokens::Unknown) };
+    *luks = fresh;
+    let all = own(luks);
+    if all.is_empty() {
+        return (done, Tokens::Stay);
     }
+    if let Err(error) = all.iter().try_for_each(|(number, _)| luks.remove_token(*number)) {
+        return (Err(error), Tokens::Went);
+    }
+    let again = write(luks);
+    if again.is_ok() {
+        return (again, Tokens::Went);
+    }
+    match load() {
+        Ok(fresh) => *luks = fresh,
+        Err(_) => return (again, Tokens::Unknown),
+    }
+    (again, Tokens::Went)
 }
 
 impl LuksOpened {
@@ -117,9 +132,15 @@ impl LuksOpened {
         let (device, name) = (self.device.as_ref().map(|device| device.path()), self.spec.mapper_name());
         let load = || device.map_or_else(|| Luks::of_active(&name), Luks::load);
         let Some(luks) = &mut self.disk else { return Err(Failure::fault("the header was not opened")) };
-        let (done, went) = make_way(luks, load, write);
-        if went {
-            self.untold.push(GAVE_WAY.into());
+        let (done, tokens) = make_way(luks, load, write);
+        match tokens {
+            Tokens::Stay => {}
+            Tokens::Went => {
+                self.gave_way = true;
+                self.untold.push(GAVE_WAY.into());
+            }
+            // Whoever writes next opens it anew, or fails.
+            Tokens::Unknown => self.disk = None,
         }
         Ok(done)
     }
@@ -145,6 +166,12 @@ impl LuksOpened {
     pub fn add_tokens(&mut self, record: &Record) -> Result<(), Failure> {
         let entries = wanted(record, self.wants_tokens(record));
         if entries.is_empty() {
+            // Nobody wants them any more.
+            self.untold.retain(|told| told != GAVE_WAY);
+            return Ok(());
+        }
+        if self.gave_way {
+            // In this change there was no room for them: they would go again with the next.
             return Ok(());
         }
         let own = self.own_tokens()?;
@@ -216,19 +243,27 @@ mod tests {
         let load = || Luks::load(file.path());
         let number = luks.tokens("record")[0].0;
         let mut seen = Vec::new();
-        let (done, went) = make_way(&mut luks, load, |luks| {
+        let (done, tokens) = make_way(&mut luks, load, |luks| {
             let on_disk = load()?.tokens("record");
             seen.push(on_disk[0].1["x"].as_str().map_or(0, str::len));
             luks.set_token(Some(number), &record(3 << 20))
         });
         done.expect("there is room now");
-        assert!(went && seen == [10, 10], "the record was gone from the disk meanwhile: {seen:?}");
+        assert!(
+            tokens == Tokens::Went && seen == [10, 10],
+            "the record was gone from the disk meanwhile: {seen:?}"
+        );
         let mut there = load().expect("loaded");
         assert_eq!((there.tokens("record").len(), super::own(&mut there).len()), (1, 0));
         assert_eq!(there.tokens(KIND).len(), 1, "another's stays");
         // With none to make way it stays as it is, in memory as on the disk.
-        let (done, went) = make_way(&mut luks, load, |luks| luks.set_token(Some(number), &record(5 << 20)));
-        assert!(done.is_err() && !went && luks.tokens("record").len() == 1);
+        let too_large = |luks: &mut Luks| luks.set_token(Some(number), &record(5 << 20));
+        let (done, tokens) = make_way(&mut luks, load, too_large);
+        assert!(done.is_err() && tokens == Tokens::Stay && luks.tokens("record").len() == 1);
+        // Not read again, it is not what is on the disk: why it was not written is told all the same.
+        let unread = || Luks::load(std::path::Path::new("/no/such/header"));
+        let (done, tokens) = make_way(&mut luks, unread, too_large);
+        assert!(done.is_err_and(|error| error.is_full()) && tokens == Tokens::Unknown);
     }
 
     #[test]
