@@ -293,6 +293,11 @@ fn restored(machine: &Ours) -> Result<Was> {
     let said = machine.refused(&restore, "correcthorse", "")?;
     ensure!(said.contains("memberOf") && said.contains("same command again"), "{said}");
     machine.check("cp /var/lib/homed/restoring/alice.json /root/note.json")?;
+    let told = machine.done("status alice", "", "")?;
+    ensure!(
+        told.contains("not all of the backup of") && told.contains("homectl backup alice restore"),
+        "{told}"
+    );
     machine.becomes("alice", "inactive")?;
     machine
         .check("chown -R $(homectl list -j | jq '.[] | select(.name == \"alice\") | .uid') /srv/backups")?;

@@ -5,6 +5,7 @@
 //! | `repository` | where that is, and who says its password |
 //! | `program` | restic, run as the user |
 //! | `inside` | what goes where it is to be, with the user's rights, and becomes it |
+//! | `stopped` | its end, where its user stops it |
 //! | `relay` | what it prints, shown to root |
 //! | `answers` | what it prints |
 //! | `plan`, `note` | a home made anew of a backup: which step is next, and what is kept meanwhile |
@@ -18,3 +19,4 @@ pub mod plan;
 pub mod program;
 mod relay;
 pub mod repository;
+mod stopped;

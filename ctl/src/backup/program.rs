@@ -4,6 +4,7 @@ use super::answers::mark;
 use super::inside::{self, Start, Terminal};
 use super::relay::Relay;
 use super::repository::{NamedBy, Repository};
+use super::stopped::{MINUTE, Watch};
 use crate::bus::Failure;
 use crate::prompt::SECRET_VARIABLES;
 use rustix::process::{Pid, Signal};
@@ -86,6 +87,7 @@ pub fn answer(mut command: Command, rights: Rights<'_>) -> Result<String, Failur
         command.stderr(Stdio::piped());
     }
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| not_started(&error))?;
+    let watch = watched(rights, Some(child.id()));
     let complaints = child.stderr.take().map(|pipe| Relay::begin(pipe.into(), std::io::stderr()));
     let mut text = String::new();
     let read = match child.stdout.take() {
@@ -93,6 +95,7 @@ pub fn answer(mut command: Command, rights: Rights<'_>) -> Result<String, Failur
         None => Ok(0),
     };
     let ended = child.wait().map_err(|error| not_started(&error))?;
+    drop(watch);
     complaints.into_iter().for_each(Relay::end);
     match (ended.success(), read) {
         (true, Ok(_)) => Ok(text),
@@ -122,6 +125,7 @@ pub fn run(mut command: Command, rights: Rights<'_>) -> Result<ExitStatus, Failu
             said.map(|pipe| Relay::begin(pipe, std::io::stdout())),
             complained.map(|pipe| Relay::begin(pipe, std::io::stderr())),
         ];
+        let _watch = watched(rights, child.id());
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let pass_on = |what: Signal| pid.map(|pid| rustix::process::kill_process(pid, what));
         loop {
@@ -141,6 +145,12 @@ pub fn run(mut command: Command, rights: Rights<'_>) -> Result<ExitStatus, Failu
         }
     });
     ended.map_err(|error| not_started(&error))
+}
+
+/// Who runs it as somebody else is not held up by that one. Where it cannot be watched it is waited for.
+fn watched(rights: Rights<'_>, child: Option<u32>) -> Option<Watch> {
+    let Rights::Of(account) = rights else { return None };
+    Watch::begin(child?, &account.name, MINUTE).ok()
 }
 
 /// It was not run, or not to its end.

@@ -30,7 +30,7 @@ enum Password {
 /// Who has said where a repository is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
-    /// Whoever runs homectl: by an option or a variable; or whose home and record it is.
+    /// Whoever runs homectl: by an option, or a variable of the own; or whose home and record it is.
     Caller,
     /// The record of somebody else, who may change it.
     Record,
@@ -79,8 +79,10 @@ impl Repository {
         Ok(Self { place, password_file, password, named_by: NamedBy::Caller })
     }
 
-    /// Finds it for root, who makes a backup with the rights of somebody else: what root says counts before the record, which is that
-    /// user's; and where the record alone says the place, nothing that is root's alone goes there, and nothing is asked for.
+    /// Finds it for root, who makes a backup with the rights of somebody else: root's option counts before the record, which is that
+    /// user's; and where the record alone says the place, nothing that is root's alone goes there, and nothing is asked for. A
+    /// variable of root's names root's own repository, whoever's backup it is: it is there in each shell, and with it its
+    /// password would go to the user.
     pub fn find_for_root(
         own: Named,
         record: Named,
@@ -88,13 +90,18 @@ impl Repository {
         asker: &dyn Asker,
     ) -> Result<Self, Failure> {
         let is_any = |names: &[&str]| names.iter().any(|name| is_set(name));
-        let is_named = own.0.is_some() || is_any(&PLACES);
+        let is_named = own.0.is_some();
         let is_known = is_named && is_any(&PASSWORDS);
         let file = own.1.or(record.1.filter(|_| !is_known));
         if is_named {
             return Self::find((own.0, file), is_set, asker);
         }
         match (record.0, file) {
+            (None, _) if is_any(&PLACES) => Err(Failure::say(
+                "RESTIC_REPOSITORY names a repository of root's, and restic runs as the home's user here, who could read what goes along \
+                 with it (its password, keys to a server). Nothing was changed. Name it, if that is meant: \
+                 --backup-repository=REPOSITORY, here or once with homectl update",
+            )),
             (None, file) => Self::find((None, file), is_set, asker),
             (Some(place), Some(file)) => Ok(Self {
                 place: Some(place),
@@ -218,12 +225,23 @@ mod tests {
         assert!(matches!(found.password, Password::File(file) if file == "/home/alice/.p"));
         let known = said(Some("rest:https://hers"), None);
         assert!(find(said(None, None), known, &["RESTIC_PASSWORD"]).is_err(), "neither a variable nor typed");
-        // Root's words count, options before variables, and both before the record.
+        // Root's option counts before the record, and a variable that is there in each of root's shells does not.
         let found = find(said(Some("/srv/r"), None), hers(), &["RESTIC_PASSWORD"]).expect("an option");
         assert_eq!((found.named_by, found.place.as_deref()), (NamedBy::Caller, Some("/srv/r")));
         assert!(matches!(found.password, Password::Environment));
-        let found = find(said(None, None), hers(), &["RESTIC_REPOSITORY"]).expect("a variable");
-        assert_eq!((found.named_by, found.place.as_deref()), (NamedBy::Caller, None));
+        for place in PLACES {
+            let found = find(said(None, None), hers(), &[place, "RESTIC_PASSWORD"]).expect("the record");
+            assert_eq!(
+                (found.named_by, found.place.as_deref()),
+                (NamedBy::Record, Some("rest:https://hers"))
+            );
+            let Err(Failure::Other(why)) =
+                find(said(None, None), said(None, None), &[place, "RESTIC_PASSWORD"])
+            else {
+                panic!("root's repository went to the user")
+            };
+            assert!(why.contains("--backup-repository="), "{why}");
+        }
         let found = find(said(None, Some("/srv/p")), hers(), &[]).expect("a file");
         assert!(matches!(found.password, Password::File(file) if file == "/srv/p"));
         assert_eq!(found.named_by, NamedBy::Record);

@@ -1,7 +1,9 @@
 //! What `status` tells, as data: its JSON form.
 
+use crate::backup::note::Restoring;
 use crate::bus::{Failure, HomeRow, Question, Session, Who};
 use crate::carried::partial::{self, Partial};
+use crate::classic::note::Notes;
 use crate::context::Context;
 use records::settings::HOME_ROOT;
 use records::{Record, Sections};
@@ -48,6 +50,7 @@ pub fn report(ctx: &Context<'_>, names: &[&str]) -> Result<Value, Failure> {
         home.insert("state".into(), row.state.as_str().into());
         home.insert("sessions".into(), own.iter().map(|session| of_session(session)).collect());
         home.insert("snapshots".into(), snapshots(ctx, row));
+        home.insert("restoring".into(), restoring(&row.name));
         home.insert("lastLock".into(), lock.map(|lock| lock["lastLock"].clone()).unwrap_or_default());
         home.insert("lockable".into(), lock.map_or(Value::Bool(true), |lock| lock["lockable"].clone()));
         list.push(Value::Object(home));
@@ -78,6 +81,12 @@ fn snapshots(ctx: &Context<'_>, row: &HomeRow) -> Value {
             "waitsForReopening": report["waitsForReopening"],
         })
     })
+}
+
+/// The backup that a home is being made of, and which is not all in it; null where there is none, or who asks is not root.
+fn restoring(user: &str) -> Value {
+    let note = Notes::<Restoring>::default().read(user).ok().flatten().filter(|note| !note.filled);
+    note.map_or(Value::Null, |note| json!({ "backup": note.backup, "time": note.time }))
 }
 
 /// A home that has not arrived whole.

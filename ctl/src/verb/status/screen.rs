@@ -40,6 +40,7 @@ fn block(out: &mut String, home: &Value, report: &Value, paint: Paint) {
     let called = if real_name == name { String::new() } else { format!("  {}", visible(real_name)) };
     out.push_str(&format!("{} {name}{called}: {}\n", dot(state), paint.state(state)));
     let lines = [
+        ("Restored", restored(name, &home["restoring"])),
         ("Space", space(&home["space"])),
         ("Snapshots", snapshots(&home["snapshots"])),
         ("Sessions", sessions(list(&home["sessions"]))),
@@ -60,6 +61,14 @@ fn dot(state: &str) -> char {
         "locked" => '◐',
         _ => '○',
     }
+}
+
+/// Its user may log in, and miss what is not there yet.
+fn restored(name: &str, restoring: &Value) -> Option<String> {
+    let time = visible(restoring["time"].as_str()?);
+    Some(format!(
+        "in part: not all of the backup of {time} is in it. To go on: homectl backup {name} restore"
+    ))
 }
 
 fn space(space: &Value) -> Option<String> {
