@@ -121,7 +121,7 @@ impl Home {
                 turn.effects.push(Effect::Announce(Announcement::Appeared(self.user().clone())));
                 turn.answer(wanted.waiter, Ok(Answer::Done));
             }
-            Work::Fixating(Purpose::Itself) if wanted.verb == Verb::Fixate => {
+            Work::Fixating(Purpose::Record) => {
                 // It was mounted only to be looked into.
                 let close = Wanted::by_the_daemon(Verb::Deactivate, turn.now_usec);
                 return self.want(Wanted { waiter: wanted.waiter, ..close }, turn);
@@ -172,7 +172,7 @@ impl Home {
             (Purpose::Reference, Waiter::Call(_)) => self.hand_over(wanted, turn),
             (Purpose::Reference, _) if self.held() == Held::No => self.nobody_holds_it(turn),
             (Purpose::Reference, _) => {}
-            (Purpose::Itself, waiter) => turn.answer(waiter, Ok(Answer::Done)),
+            (Purpose::Itself | Purpose::Record, waiter) => turn.answer(waiter, Ok(Answer::Done)),
         }
     }
 

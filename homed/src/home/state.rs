@@ -64,6 +64,8 @@ impl Resting {
 pub enum Purpose {
     /// For a call that wants just that.
     Itself,
+    /// For a call that wants the record taken over, and the home closed again ([`Work::Fixating`] alone).
+    Record,
     /// For a caller who gets a reference when it is done.
     Reference,
 }
@@ -111,7 +113,8 @@ pub enum Work {
 
 impl Work {
     /// All of them, for tables.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
+        Self::Fixating(Purpose::Record),
         Self::Fixating(Purpose::Itself),
         Self::Fixating(Purpose::Reference),
         Self::Activating(Purpose::Itself),
@@ -212,9 +215,10 @@ impl State {
     fn name_of_work(self, work: Work) -> &'static str {
         let active = self.resting == Resting::Active;
         match work {
+            Work::Fixating(Purpose::Record) => "fixating",
             Work::Fixating(Purpose::Itself) => "fixating-for-activation",
             Work::Fixating(Purpose::Reference) => "fixating-for-acquire",
-            Work::Activating(Purpose::Itself) => "activating",
+            Work::Activating(Purpose::Itself | Purpose::Record) => "activating",
             Work::Activating(Purpose::Reference) => "activating-for-acquire",
             Work::Deactivating | Work::GivingUp => "deactivating",
             Work::Creating => "creating",
@@ -229,10 +233,12 @@ impl State {
             Work::Resizing if active => "resizing-while-active",
             Work::Resizing => "resizing",
             Work::Authenticating(Purpose::Reference) => "authenticating-for-acquire",
-            Work::Authenticating(Purpose::Itself) if active => "authenticating-while-active",
-            Work::Authenticating(Purpose::Itself) => "authenticating",
+            Work::Authenticating(Purpose::Itself | Purpose::Record) if active => {
+                "authenticating-while-active"
+            }
+            Work::Authenticating(Purpose::Itself | Purpose::Record) => "authenticating",
             Work::Locking | Work::Settling => "locking",
-            Work::Unlocking(Purpose::Itself) => "unlocking",
+            Work::Unlocking(Purpose::Itself | Purpose::Record) => "unlocking",
             Work::Unlocking(Purpose::Reference) => "unlocking-for-acquire",
             // The original has no word for it, and the home is as usable as before.
             Work::Snapshotting | Work::Tending(_) => self.name_at_rest(),

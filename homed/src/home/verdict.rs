@@ -189,7 +189,7 @@ fn at_rest(situation: Situation, verb: Verb) -> Verdict {
             Verdict::Refuse(Refusal::HomeNotReferenced)
         }
         Verb::Activate | Verb::ActivateIfReferenced => activate(resting, situation.state.lingering),
-        Verb::Fixate if resting == Resting::Unfixated => Verdict::Start(Work::Fixating(Purpose::Itself)),
+        Verb::Fixate if resting == Resting::Unfixated => Verdict::Start(Work::Fixating(Purpose::Record)),
         Verb::Fixate => Verdict::Refuse(Refusal::HomeAlreadyFixated),
         Verb::Authenticate => authenticate(resting),
         Verb::ChangePassword => usable(resting, Work::ChangingPassword),

@@ -126,7 +126,7 @@ fn the_owner_waits_for_a_stranger_and_is_not_refused() {
 const AT_REST: &str = "
     Activate             fixate   Absent    mount    mount    AlreadyActive auth     Locked  mount
     ActivateIfReferenced fixate   Absent    mount    mount    AlreadyActive auth     Locked  mount
-    Fixate               fixate   AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated  AlreadyFixated
+    Fixate               fixate-  AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated AlreadyFixated  AlreadyFixated
     Authenticate         auth      Absent   auth     auth     auth     auth     Locked  auth
     Acquire              fixate+  Absent    mount+   mount+   auth+    auth+    unlock+  mount+
     Ref                  NotActive Absent   NotActive NotActive now    now      Locked  NotActive
@@ -194,11 +194,12 @@ fn short(verdict: Verdict) -> String {
         Verdict::Yield => "yield".into(),
         Verdict::Refuse(refusal) => format!("{refusal:?}").trim_start_matches("Home").to_owned(),
         Verdict::Start(work) => match work {
+            Work::Fixating(Purpose::Record) => "fixate-",
             Work::Fixating(Purpose::Itself) => "fixate",
             Work::Fixating(Purpose::Reference) => "fixate+",
-            Work::Activating(Purpose::Itself) => "mount",
+            Work::Activating(Purpose::Itself | Purpose::Record) => "mount",
             Work::Activating(Purpose::Reference) => "mount+",
-            Work::Authenticating(Purpose::Itself) => "auth",
+            Work::Authenticating(Purpose::Itself | Purpose::Record) => "auth",
             Work::Authenticating(Purpose::Reference) => "auth+",
             Work::Deactivating => "unmount",
             Work::Creating => "create",
@@ -210,7 +211,7 @@ fn short(verdict: Verdict) -> String {
             Work::Rescuing => "rescue",
             Work::Resizing => "resize",
             Work::Locking => "lock",
-            Work::Unlocking(Purpose::Itself) => "unlock",
+            Work::Unlocking(Purpose::Itself | Purpose::Record) => "unlock",
             Work::Unlocking(Purpose::Reference) => "unlock+",
             Work::Settling => "settle",
             Work::GivingUp => "giveup",
@@ -246,4 +247,16 @@ fn whoever_waits_for_a_person_makes_way() {
             }
         }
     }
+}
+
+#[test]
+fn each_way_of_taking_a_record_over_has_the_originals_word() {
+    let name = |purpose| {
+        let doing = Some(Work::Fixating(purpose));
+        State { resting: Resting::Unfixated, doing, lingering: Lingering::No }.name()
+    };
+    assert_eq!(
+        [Purpose::Record, Purpose::Itself, Purpose::Reference].map(name),
+        ["fixating", "fixating-for-activation", "fixating-for-acquire"]
+    );
 }
