@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use homed_tests::Ours;
+use machine::{Image, Init, Machine};
 
 /// A server with one share for everybody's homes.
 const SERVER: &str = r"
@@ -21,8 +22,10 @@ const CREATE: &str = "create alice --storage=cifs --cifs-service=//127.0.0.1/hom
 const SEEN: &str =
     "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ /proc/self/mountinfo 2>/dev/null | tr '\\0' '\\n'";
 
-fn start() -> Result<Ours> {
-    let machine = Ours::small()?;
+fn start(machine: Ours) -> Result<Ours> {
+    // Its services would be started, which takes a while.
+    machine
+        .check("printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d")?;
     machine.install("trixie", &["samba"])?;
     machine.check(SERVER)?;
     Ok(machine)
@@ -30,7 +33,7 @@ fn start() -> Result<Ours> {
 
 #[test]
 fn a_home_lies_in_a_share_of_a_server() -> Result<()> {
-    let machine = start()?;
+    let machine = start(Ours::small()?)?;
     refused_before(&machine)?;
     machine.done(CREATE, "", "correcthorse")?;
     machine.check("test -f /srv/share/people/alice/.identity && ! ls -d /home/alice*")?;
@@ -61,6 +64,24 @@ fn a_home_lies_in_a_share_of_a_server() -> Result<()> {
     ensure!(said.contains("mine"), "{said}");
     server_gone(&machine)?;
     elsewhere(&machine)
+}
+
+/// With all that the unit forbids its service: a name is looked up, and its user logs in on a console.
+#[test]
+fn its_user_logs_in() -> Result<()> {
+    let machine = start(Ours(Machine::builder().image(Image::Ours).init(Init::Full).start()?))?;
+    machine.check("echo '127.0.0.1 files.example' >> /etc/hosts")?;
+    let create = CREATE
+        .replace("//127.0.0.1/", "//files.example/")
+        .replace("alice --storage", "alice --real-name=Alice --storage");
+    machine.done(&create, "", "correcthorse")?;
+    machine.console().login("alice", "correcthorse")?;
+    let shown =
+        machine.console().shell("echo mine > file; findmnt -n -o SOURCE ~; cat file")?.0.replace('\r', "");
+    ensure!(shown == "//files.example/homes2/people/alice\nmine\n", "{shown}");
+    machine.console().send("exit")?;
+    machine.becomes("alice", "inactive")?;
+    machine.check("cat /srv/share/people/alice/file && ! grep /home/alice /proc/self/mountinfo").map(drop)
 }
 
 /// What is refused before anything is made.
