@@ -44,8 +44,8 @@ pub const KIND: Kind = Kind {
 };
 
 /// The backend for the home of this spec.
-pub fn backend(spec: Spec) -> Result<Box<dyn Backend>, Failure> {
-    let share = Share::of(&spec)?;
+pub fn backend(mut spec: Spec) -> Result<Box<dyn Backend>, Failure> {
+    let share = Share::of(&mut spec)?;
     Ok(Box::new(Cifs { spec, share }))
 }
 

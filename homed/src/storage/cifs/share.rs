@@ -24,6 +24,8 @@ pub struct Share {
     /// The folders from its top to the home's.
     pub folders: Vec<String>,
     host: String,
+    /// What the record says to the file system beside (`cifsExtraMountOptions`).
+    extra: Vec<Setting>,
 }
 
 /// How its files are shown, for they have no owner and no mode of their own.
@@ -36,12 +38,15 @@ pub struct Shown {
 }
 
 impl Share {
-    /// As the record says it.
-    pub fn of(spec: &Spec) -> Result<Self, Failure> {
+    /// As the record says it. What it says of the mount goes into the spec, where it counts as far as who has signed is
+    /// believed ([`Spec::attributes`]).
+    pub fn of(spec: &mut Spec) -> Result<Self, Failure> {
+        let options = spec.values.cifs_extra_mount_options.clone().unwrap_or_default();
+        let extra = split(&options, &mut spec.wished);
         let parts = |service: &str| {
             let mut parts = service.strip_prefix("//")?.split('/').map(str::to_owned);
             let (host, share) = (parts.next()?, parts.next()?);
-            Some(Self { root: format!("//{host}/{share}"), folders: parts.collect(), host })
+            Some(Self { root: format!("//{host}/{share}"), folders: parts.collect(), host, extra })
         };
         match spec.values.cifs_service.as_deref().and_then(parts) {
             Some(share) => Ok(share),
@@ -66,16 +71,14 @@ impl Share {
     pub fn mount(
         &self,
         (spec, place): (&Spec, &str),
-        mut shown: Shown,
+        shown: Shown,
         password: &Secret,
     ) -> Result<Option<OwnedFd>, Failure> {
         // The kernel takes a text, and no server has a password with that in it.
         if password.open().contains(&0) || password.open_text().is_none() {
             return Ok(None);
         }
-        let options = spec.values.cifs_extra_mount_options.clone().unwrap_or_default();
-        let extra = split(&options, &mut shown.attributes);
-        let settings = settings(spec, shown.owner, extra);
+        let settings = self.settings(spec, shown.owner);
         let mut last = None;
         for address in self.addresses(&settings)? {
             let all: Vec<Setting> = address.into_iter().chain(settings.iter().cloned()).collect();
@@ -122,21 +125,21 @@ impl Share {
         addresses.dedup();
         Ok(addresses.into_iter().map(|address| Some(("ip".to_owned(), Some(address)))).collect())
     }
-}
 
-/// What the file system is told; of two that contradict the later one counts.
-fn settings(spec: &Spec, owner: u32, extra: Vec<Setting>) -> Vec<Setting> {
-    let value = |name: &str, value: String| (name.to_owned(), Some(value));
-    let user = spec.values.cifs_user_name.as_deref().unwrap_or(&spec.user);
-    let mut all = vec![value("username", user.to_owned())];
-    all.extend(spec.values.cifs_domain.iter().map(|domain| value("domain", domain.clone())));
-    all.push(value("file_mode", format!("0{:o}", spec.access_mode & 0o666)));
-    all.push(value("dir_mode", format!("0{:o}", spec.access_mode)));
-    all.extend(extra);
-    for (name, flag) in [("uid", "forceuid"), ("gid", "forcegid")] {
-        all.extend([value(name, owner.to_string()), (flag.to_owned(), None)]);
+    /// What the file system is told; of two that contradict the later one counts.
+    fn settings(&self, spec: &Spec, owner: u32) -> Vec<Setting> {
+        let value = |name: &str, value: String| (name.to_owned(), Some(value));
+        let user = spec.values.cifs_user_name.as_deref().unwrap_or(&spec.user);
+        let mut all = vec![value("username", user.to_owned())];
+        all.extend(spec.values.cifs_domain.iter().map(|domain| value("domain", domain.clone())));
+        all.push(value("file_mode", format!("0{:o}", spec.access_mode & 0o666)));
+        all.push(value("dir_mode", format!("0{:o}", spec.access_mode)));
+        all.extend(self.extra.iter().cloned());
+        for (name, flag) in [("uid", "forceuid"), ("gid", "forcegid")] {
+            all.extend([value(name, owner.to_string()), (flag.to_owned(), None)]);
+        }
+        all
     }
-    all
 }
 
 /// Opens the top of what was mounted.
@@ -147,6 +150,7 @@ pub fn top(mount: &OwnedFd) -> Result<OwnedFd, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::mount::AccessTimes;
     use records::{HostName, Machine, MachineId, Record, Sections};
 
     fn spec(more: &str) -> Spec {
@@ -158,10 +162,10 @@ mod tests {
 
     #[test]
     fn a_share_and_the_folder_in_it_are_told_apart() {
-        let share = Share::of(&spec(r#""cifsService":"//box/homes/a/b""#)).expect("a share");
+        let share = Share::of(&mut spec(r#""cifsService":"//box/homes/a/b""#)).expect("a share");
         assert_eq!((share.root.as_str(), share.folders.join("/").as_str()), ("//box/homes", "a/b"));
         assert_eq!(share.place(), "//box/homes/a/b");
-        let share = Share::of(&spec(r#""cifsService":"//192.0.2.7/homes""#)).expect("a share");
+        let share = Share::of(&mut spec(r#""cifsService":"//192.0.2.7/homes""#)).expect("a share");
         assert_eq!(share.place(), "//192.0.2.7/homes");
         let addresses = share.addresses(&[]).expect("no name to look up");
         assert_eq!(addresses, [Some(("ip".to_owned(), Some("192.0.2.7".to_owned())))]);
@@ -169,14 +173,16 @@ mod tests {
 
     #[test]
     fn the_record_says_what_the_server_and_the_kernel_are_told() {
-        let spec = spec(
+        let mut spec = spec(
             r#""cifsService":"//box/homes","cifsUserName":"al","cifsDomain":"WORK","accessMode":493,
-               "cifsExtraMountOptions":"vers=3.0,uid=0,ip=192.0.2.9,noatime""#,
+               "cifsExtraMountOptions":"vers=3.0,uid=0,ip=192.0.2.9,noatime,suid,dev,noexec""#,
         );
-        let mut attributes = Attributes::default();
-        let extra =
-            split(spec.values.cifs_extra_mount_options.as_deref().unwrap_or_default(), &mut attributes);
-        let all = settings(&spec, 60007, extra);
+        let share = Share::of(&mut spec).expect("a share");
+        let all = share.settings(&spec, 60007);
+        // What is for the mount counts as far as the signer is believed.
+        let shown = spec.attributes(None);
+        assert!(shown.no_suid && shown.no_devices && shown.no_execute, "{shown:?}");
+        assert_eq!(shown.access_times, AccessTimes::Never);
         let text = |(name, value): &Setting| match value {
             Some(value) => format!("{name}={value}"),
             None => name.clone(),
@@ -186,6 +192,6 @@ mod tests {
             told,
             "username=al domain=WORK file_mode=0644 dir_mode=0755 vers=3.0 uid=0 ip=192.0.2.9 uid=60007 forceuid gid=60007 forcegid"
         );
-        assert_eq!(Share::of(&spec).and_then(|share| share.addresses(&all)).expect("told"), [None]);
+        assert_eq!(share.addresses(&all).expect("told"), [None]);
     }
 }
