@@ -41,6 +41,8 @@ pub trait Daemon {
     fn local_uid(&mut self, name: &str) -> Option<u32>;
     /// Whether there is a record of a home of that name on this machine, as far as this program may see it.
     fn is_registered(&mut self, name: &UserName) -> bool;
+    /// Whether the home is being made of a backup, and not all of that is in it, as far as this program may see it.
+    fn is_half_restored(&mut self, user: &str) -> bool;
     /// A user's record, within a few seconds. Where one is `expected`, a daemon that does not run is waited for.
     fn record(&mut self, user: &str, expected: bool) -> Result<Record, Failure>;
     /// The machine we are on.

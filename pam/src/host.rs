@@ -1,6 +1,7 @@
 //! What this machine says of a name without the daemon.
 
 use records::UserName;
+use records::settings::RESTORING;
 use std::path::Path;
 
 /// Where records of homes are: root's alone.
@@ -18,6 +19,11 @@ fn uid_in(passwd: &[u8], name: &str) -> Option<u32> {
     let rest = lines.find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b":"))?;
     let uid = rest.split(|byte| *byte == b':').nth(1)?;
     std::str::from_utf8(uid).ok()?.parse().ok()
+}
+
+/// Whether a note of a restore is there: sessions are opened by root, who may see it.
+pub fn is_half_restored(user: &str) -> bool {
+    Path::new(RESTORING).join(format!("{user}.json")).exists()
 }
 
 /// Whether there is a record of a home of that name. Programs without root's rights see none.

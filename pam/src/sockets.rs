@@ -40,6 +40,10 @@ impl Daemon for Sockets {
         host::is_registered(name)
     }
 
+    fn is_half_restored(&mut self, user: &str) -> bool {
+        host::is_half_restored(user)
+    }
+
     fn record(&mut self, user: &str, expected: bool) -> Result<Record, Failure> {
         let deadline = Instant::now() + LOOK_UP;
         let mut folder = None;

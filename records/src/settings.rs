@@ -10,6 +10,8 @@ pub use crate::fields::Settings;
 
 /// Where homes and their images are.
 pub const HOME_ROOT: &str = "/home";
+/// Where it is noted, as `USER.json`, that a home is being made of a backup, and is not whole yet.
+pub const RESTORING: &str = "/var/lib/homed/restoring";
 /// The shell where the record does not say.
 pub const DEFAULT_SHELL: &str = "/bin/bash";
 

@@ -2,11 +2,10 @@
 //! password. It goes when all is in the home.
 
 use crate::classic::note::Kept;
+use records::settings::RESTORING;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Where notes are.
-pub const FOLDER: &str = "/var/lib/homed/restoring";
 /// The version of a note.
 const VERSION: u32 = 1;
 /// Member of the record of a home that was made of a backup: which. By that the home is known for the one that is being filled.
@@ -45,7 +44,7 @@ impl Restoring {
 }
 
 impl Kept for Restoring {
-    const FOLDER: &'static str = FOLDER;
+    const FOLDER: &'static str = RESTORING;
 
     fn user(&self) -> &str {
         &self.user

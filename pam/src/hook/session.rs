@@ -4,7 +4,7 @@ use super::Ended;
 use crate::acquire::{Insist, acquire};
 use crate::arguments::Arguments;
 use crate::daemon::{AtSuspend, Daemon, Failure};
-use crate::pam::Pam;
+use crate::pam::{Pam, Say, Seat};
 use crate::user;
 use ::pam::constants::PamResultCode;
 use records::Refusal;
@@ -16,6 +16,15 @@ pub fn open(pam: &mut dyn Pam, daemon: &mut dyn Daemon, arguments: &Arguments) -
         found => found?,
     };
     acquire(pam, daemon, &user, Insist::Open, arguments.suspend)?;
+    if pam.seat() != Seat::None && daemon.is_half_restored(&user.name) {
+        pam.say(
+            Say::Info,
+            &format!(
+                "Not all of the backup that this home is made of is in it yet. An administrator goes on with: homectl backup {} restore",
+                user.name
+            ),
+        );
+    }
     // Nobody compares it any more, and the modules that follow know users by their primary names.
     pam.set_user(&user.name)?;
     pam.set_variable("SYSTEMD_HOME", "1")?;

@@ -64,6 +64,15 @@ fn an_alias_becomes_the_primary_name() {
 }
 
 #[test]
+fn who_logs_into_half_a_backup_is_told() {
+    let half = || FakePam { half_restored: true, ..alice() };
+    let told = vec![RECORD, Reference(None), Told("homectl backup alice restore")];
+    assert_eq!(play(session::open, half(), told).0, Code::PAM_SUCCESS);
+    let nowhere = FakePam { seat: Some(Seat::None), ..half() };
+    assert_eq!(play(session::open, nowhere, vec![RECORD, Reference(None)]).0, Code::PAM_SUCCESS);
+}
+
+#[test]
 fn every_end_says_what_to_do() {
     for (refusal, code) in [
         (Refusal::HomeAbsent, Code::PAM_PERM_DENIED),

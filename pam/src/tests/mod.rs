@@ -51,6 +51,8 @@ struct FakePam {
     seat: Option<Seat>,
     local: Option<u32>,
     registered: bool,
+    /// Whether the home is being made of a backup.
+    half_restored: bool,
     asked_new: bool,
 }
 
@@ -142,6 +144,9 @@ impl Daemon for Shared<'_> {
     }
     fn is_registered(&mut self, _name: &UserName) -> bool {
         self.0.borrow().pam.registered
+    }
+    fn is_half_restored(&mut self, _user: &str) -> bool {
+        self.0.borrow().pam.half_restored
     }
     fn record(&mut self, _user: &str, expected: bool) -> Result<Record, Failure> {
         match self.next() {
