@@ -20,6 +20,7 @@ use rustix::fs::{AtFlags, SeekFrom, fstatvfs, ioctl_ficlone, renameat, seek, unl
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 /// What is left free in a home: bytes.
@@ -135,13 +136,14 @@ pub(crate) fn take(
         let start = if is_here(store, need.content) || copied(home, store, need.content, &here) {
             NONE
         } else {
-            let there = go_on(&store.part, &cut(&need.content))?;
-            let start = there.metadata().map_or(0, |meta| meta.len());
+            let name = cut(&need.content);
+            let start =
+                crate::home::look(store.part.as_fd(), name.as_bytes()).map_or(0, |look| look.stx_size);
             let start = if start > need.content.size { 0 } else { start };
             match free.checked_sub(need.content.size - start) {
                 Some(left) => {
                     free = left;
-                    wanted.push((need.content, there, start));
+                    wanted.push((need.content, start));
                     start
                 }
                 None => {
@@ -153,7 +155,8 @@ pub(crate) fn take(
         put(to, &start.to_le_bytes())?;
     }
     flush(to)?;
-    for (content, file, start) in wanted {
+    for (content, start) in wanted {
+        let file = go_on(&store.part, &cut(&content))?;
         let mut arriving = Arriving::begin(file, content, start)?;
         let is_whole = arriving.take(from, (&mut taken.moved, watch))?;
         if !is_whole || !arriving.put_in_place(store)? {
@@ -170,10 +173,10 @@ fn by_content<'a>(tree: &'a Tree, needs: &[Need]) -> HashMap<Content, &'a Path> 
     files.filter(|(content, _)| needed.contains(content)).collect()
 }
 
-/// Whether it has arrived in a sync that was broken off.
+/// Whether it has arrived in a sync that was broken off. It is read: what was written last may have gone with the power.
 fn is_here(store: &Store, content: Content) -> bool {
-    let file = crate::home::open_file(std::os::fd::AsFd::as_fd(&store.part), part(&content.hash).as_bytes());
-    file.is_ok_and(|file| File::from(file).metadata().is_ok_and(|meta| meta.len() == content.size))
+    let file = crate::home::open_file(store.part.as_fd(), part(&content.hash).as_bytes());
+    file.is_ok_and(|file| crate::scan::content(File::from(file)).is_ok_and(|there| there == content))
 }
 
 /// Copies it from another file of this home. Whether that is there, and still has it.

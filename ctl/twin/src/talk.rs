@@ -307,14 +307,19 @@ fn read_undone(line: &mut dyn Read, orders: &[Order]) -> Result<Vec<Path>, Failu
     }
 }
 
-/// The names of both hosts, by end; two of one name are told apart by their machines' IDs.
+/// The names of both hosts, by end.
 fn host_names(talk: &Talk<'_>, id: Id, there: &Hello) -> [String; 2] {
-    let (mut mine, mut theirs) = (talk.by.host.to_owned(), there.host.clone());
-    if mine == theirs {
-        mine = apart(&mine, &id);
-        theirs = apart(&theirs, &there.id);
-    }
+    let (mine, theirs) = told_apart((talk.by.host, &id), (&there.host, &there.id));
     if talk.end == End::First { [mine, theirs] } else { [theirs, mine] }
+}
+
+/// Two of one name are told apart by their machines' IDs, and none has a name that could be this machine's.
+fn told_apart((mine, id): (&str, &Id), (theirs, their_id): (&str, &Id)) -> (String, String) {
+    let is_mine = |name: &str, of: &str, id: &Id| name == of || name == apart(of, id);
+    match is_mine(theirs, mine, id) || is_mine(mine, theirs, their_id) {
+        true => (apart(mine, id), apart(theirs, their_id)),
+        false => (mine.to_owned(), theirs.to_owned()),
+    }
 }
 
 /// A name that no other machine has.
@@ -373,4 +378,21 @@ fn stays(tree: &Tree) -> Vec<(Vec<u8>, Why)> {
         _ => None,
     });
     left.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_host_goes_by_the_name_of_another() {
+        let (one, two) = ([1; 32], [2; 32]);
+        let names = |mine, theirs| told_apart((mine, &one), (theirs, &two));
+        assert_eq!(names("here", "there"), ("here".into(), "there".into()));
+        assert_eq!(names("box", "box"), ("box-01010101".into(), "box-02020202".into()));
+        let (mine, theirs) = names("box", "box-01010101");
+        assert_eq!((mine.as_str(), theirs.as_str()), ("box-01010101", "box-01010101-02020202"));
+        // Both ends say the same.
+        assert_eq!(told_apart(("box-01010101", &two), ("box", &one)), (theirs, mine));
+    }
 }

@@ -225,6 +225,33 @@ fn what_is_changed_while_it_is_on_its_way_is_not_exchanged() {
 }
 
 #[test]
+fn what_has_arrived_and_was_lost_with_the_power_is_not_believed() {
+    let two = Two::new();
+    write(&two.first, "a", "text");
+    two.sync();
+    write(&two.first, "b", "what is right");
+    let part = two.second.join(".homed-sync/part").join(blake3::hash(b"what is right").to_hex().as_str());
+    fs::write(part, "what is wrong").expect("written");
+    two.sync();
+    assert_eq!(read(&two.second, "b"), "what is right");
+    same(&two);
+}
+
+#[test]
+fn many_files_take_few_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let most = rustix::process::Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) };
+    setrlimit(Resource::Nofile, most).expect("fewer");
+    let two = Two::new();
+    for number in 0..200 {
+        write(&two.first, &format!("here-{number}"), &format!("{number} here"));
+        write(&two.second, &format!("there-{number}"), &format!("{number} there"));
+    }
+    two.sync();
+    same(&two);
+}
+
+#[test]
 fn who_goes_on_after_a_cut_has_no_conflict() {
     let mut copies = 0;
     for cut in 1..200 {
