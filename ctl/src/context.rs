@@ -7,7 +7,7 @@ use crate::options::edit::Draft;
 use crate::prompt::Asker;
 use crate::record_text::{Details, View};
 use crate::vault::Vault;
-use records::Machine;
+use records::{Machine, Refusal};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -263,7 +263,13 @@ impl Context<'_> {
 
     /// The caller's own user name, as homed knows it.
     pub fn own_name(&self) -> Result<String, Failure> {
-        let reply = self.daemon.record(Who::Uid(self.settings.uid))?;
+        let missing = |failure: Failure| match self.settings.uid {
+            0 if failure.is(Refusal::NoSuchHome) => {
+                Failure::say("root has no home here: say whose is meant. Nothing was changed.")
+            }
+            _ => failure,
+        };
+        let reply = self.daemon.record(Who::Uid(self.settings.uid)).map_err(missing)?;
         let value: serde_json::Value =
             serde_json::from_str(&reply.json).map_err(|e| Failure::say(e.to_string()))?;
         let name = value.get("userName").and_then(serde_json::Value::as_str);
@@ -288,5 +294,8 @@ pub fn read_text(path: &str) -> Result<String, Failure> {
         "-" => std::io::stdin().read_to_string(&mut text),
         path => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
     };
-    read.map(|_| text).map_err(|e| Failure::say(format!("{path}: {e}")))
+    read.map(|_| text).map_err(|e| match e.kind() {
+        std::io::ErrorKind::InvalidData => Failure::say(format!("{path}: it is no text")),
+        _ => Failure::say(format!("{path}: {e}")),
+    })
 }

@@ -121,7 +121,7 @@ fn find(name: &str, arguments: &[&str]) -> Result<&'static Verb, Failure> {
     let verb = verb.ok_or_else(|| Failure::say(format!("{name} is not a command. See: homectl --help")))?;
     let (least, most) = verb.count;
     if arguments.len() < least || arguments.len() > most {
-        return Err(Failure::say(format!("Usage: homectl {name} {}", verb.arguments)));
+        return Err(Failure::say(format!("Usage: homectl {name} {}", verb.arguments).trim_end()));
     }
     Ok(verb)
 }

@@ -36,11 +36,13 @@ impl UserName {
         let mut letters = text.bytes();
         match letters.next() {
             None => return refuse("it is empty"),
-            Some(first) if !first.is_ascii_alphabetic() => return refuse("it must begin with a letter"),
+            Some(first) if !first.is_ascii_alphabetic() => {
+                return refuse("it must begin with a letter from a to z");
+            }
             Some(_) => {}
         }
         if !letters.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-            return refuse("only letters, digits, '_' and '-' are allowed");
+            return refuse("only letters from a to z, digits, '_' and '-' are allowed");
         }
         if text.len() > Self::MAX {
             return refuse("it is longer than 31 characters");

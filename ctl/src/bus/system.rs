@@ -231,6 +231,11 @@ fn answered(name: &str, text: Option<&str>) -> Failure {
         (None, Some("ServiceUnknown" | "NameHasNoOwner")) => {
             Failure::say("homed does not run. Nothing was changed. Start it: systemctl start homed.service")
         }
+        (None, Some("NoReply" | "Disconnected")) => Failure::say(
+            "homed ended before it answered, or was ended. Nobody knows how much of it is done; what a home had is \
+             there, and its next login, or the same again, settles the rest. What became of it: homectl list; \
+             systemctl status homed.service",
+        ),
         (None, Some("InteractiveAuthorizationRequired")) => Failure::Refused(
             Refusal::AccessDenied,
             "That needs an authorization, which was not asked for.".to_owned(),
@@ -258,5 +263,12 @@ mod tests {
     fn a_homed_that_does_not_run_is_called_so() {
         let error = zbus::Error::FDO(Box::new(zbus::fdo::Error::ServiceUnknown("x".to_owned())));
         assert!(matches!(failure(error), Failure::Other(text) if text.starts_with("homed does not run")));
+    }
+
+    #[test]
+    fn a_homed_that_ended_meanwhile_is_called_so() {
+        let text = "Message recipient disconnected from message bus without replying";
+        let error = zbus::Error::FDO(Box::new(zbus::fdo::Error::NoReply(text.to_owned())));
+        assert!(matches!(failure(error), Failure::Other(text) if text.starts_with("homed ended before")));
     }
 }

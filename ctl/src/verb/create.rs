@@ -1,6 +1,6 @@
 //! `create`: a new home from options, or from a record.
 
-use super::Outcome;
+use super::{Outcome, remarks};
 use crate::blobs;
 use crate::bus::{Failure, Order, Who};
 use crate::context::Context;
@@ -92,6 +92,9 @@ pub fn make(ctx: &Context<'_>, mut members: Map<String, Value>, given: Credentia
         }
     }
     recovery.iter().for_each(|key| key.show(ctx));
+    if let Ok(wished) = Record::from_value(Value::Object(members), Sections::EMBEDDED) {
+        remarks::on_new(ctx, &name, &wished);
+    }
     Ok(0)
 }
 

@@ -16,6 +16,7 @@ pub mod list;
 pub mod migrate;
 pub mod passwd;
 pub mod release;
+mod remarks;
 pub mod repair;
 pub mod resize;
 pub mod security;

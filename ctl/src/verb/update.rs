@@ -1,8 +1,8 @@
 //! `update`: changes the record of a home, and its size where that was asked for.
 
-use super::Outcome;
 use super::create::with_secret;
 use super::resize::AS_IN_RECORD;
+use super::{Outcome, remarks};
 use crate::blobs;
 use crate::bus::{Failure, Order, Who};
 use crate::context::Context;
@@ -119,6 +119,7 @@ fn change(
         }
         sent => sent?,
     }
+    remarks::on_change(ctx, &name, &start);
     if ctx.draft.resizes.is_some() && !ctx.settings.offline {
         resize(ctx, &name, credentials)?;
     }

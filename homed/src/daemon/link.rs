@@ -97,7 +97,7 @@ pub enum Failure {
     Refused(#[from] Refused),
     /// Unexpected; the log has the causes under this id.
     #[error(
-        "it failed unexpectedly; nothing was lost as far as is known. The log has the causes: journalctl -u systemd-homed -g {id}"
+        "it failed unexpectedly; nothing was lost as far as is known. The log has the causes: journalctl -u homed -g {id}"
     )]
     Fault {
         /// What to look for in the log.
@@ -328,5 +328,12 @@ mod tests {
         assert!(link.admit(Caller { uid: 0, ..somebody() }, Good::Call).is_ok());
         drop(places);
         assert!(link.admit(somebody(), Good::Call).is_ok());
+    }
+
+    /// By another name of the unit, journalctl(1) finds nothing.
+    #[test]
+    fn causes_are_looked_for_where_they_are() {
+        let text = Failure::Fault { id: "homed-1-2".to_owned() }.to_string();
+        assert!(text.ends_with("journalctl -u homed -g homed-1-2"), "{text}");
     }
 }

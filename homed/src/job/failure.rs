@@ -55,7 +55,7 @@ pub fn refuse<T>(refusal: Refusal, sentence: impl Into<String>) -> Result<T, Fai
     Err(Failure::Refused(Refused::new(refusal, sentence)))
 }
 
-/// Says of an error what was being done. A full disk is a refusal wherever it shows up; limits of the kernel that answer
+/// Says of an error what was being done. A full disk is a refusal wherever it shows up, and so is one that can only be read; limits of the kernel that answer
 /// with the same numbers are named where they are met (`sys/limits.rs`).
 pub trait Context<T> {
     /// `what` as "making the file system".
@@ -68,6 +68,13 @@ impl<T, E: Error + 'static> Context<T> for Result<T, E> {
             if is_full(&error) {
                 let sentence = format!("There is not enough disk space ({what}). Free some and try again.");
                 return Failure::Refused(Refused::new(Refusal::NoDiskSpace, sentence));
+            }
+            if can_only_be_read(&error) {
+                let sentence = format!(
+                    "A file system can only be read ({what}). A disk with errors gets so by itself: see dmesg(1). \
+                     Mount it for writing and try again."
+                );
+                return Failure::Refused(Refused::new(Refusal::NotSupported, sentence));
             }
             let mut chain = format!("{what}: {error}");
             let mut cause = error.source();
@@ -85,15 +92,24 @@ fn is_full(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(full)
 }
 
+fn can_only_be_read(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::ReadOnlyFilesystem)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_a_refusal_and_anything_else_a_fault() {
+    fn a_disk_that_is_full_or_can_only_be_read_is_a_refusal_and_anything_else_a_fault() {
         let full: Result<(), io::Error> = Err(io::ErrorKind::StorageFull.into());
         let Err(Failure::Refused(refused)) = full.during("writing") else { panic!("not refused") };
         assert_eq!(refused.refusal, Refusal::NoDiskSpace);
+        let fixed: Result<(), io::Error> = Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        let Err(Failure::Refused(refused)) = fixed.during("opening /home/a.home") else {
+            panic!("not refused")
+        };
+        assert!(refused.sentence.contains("can only be read (opening /home/a.home)"), "{}", refused.sentence);
         let broken: Result<(), io::Error> = Err(io::ErrorKind::InvalidData.into());
         let Err(Failure::Fault(chain)) = broken.during("writing") else { panic!("no fault") };
         assert!(chain.starts_with("writing: "));

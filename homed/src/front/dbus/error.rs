@@ -47,7 +47,7 @@ impl Error {
         tracing::error!("D-Bus: {what}");
         Self {
             name: "org.freedesktop.DBus.Error.Failed",
-            text: "It failed unexpectedly; the log has the causes: journalctl -u systemd-homed".into(),
+            text: "It failed unexpectedly; the log has the causes: journalctl -u homed".into(),
         }
     }
 }
