@@ -309,7 +309,8 @@ fn because(why: Why) -> &'static str {
         Why::Unreadable => "it cannot be read",
         Why::Special => "a socket, FIFO or device",
         Why::Elsewhere => "a subvolume, or something mounted",
-        Why::TooLong => "the path in it, or an attribute, is too long",
+        Why::TooLong => "its attributes are too long",
+        Why::Wished => "as ~/.config/homed/sync-leave says",
         Why::There => "left on the other machine",
     }
 }

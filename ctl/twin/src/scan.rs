@@ -1,13 +1,14 @@
 //! One walk through a home: what is under each path. A file that stands as it did when its hash was taken is not read again.
 
 use crate::home::{Home, dress, is_in_use, look, look_at, open_file, stamp};
-use crate::node::{Content, File, LONGEST_PATH, Node, Path, is_reserved};
+use crate::node::{Content, File, LONGEST_PATH, Node, Path, is_fit, is_reserved};
 use crate::pair::Pair;
 use crate::tree::{MOST_PATHS, Seen, Stamp, State, Tree, Why};
 use crate::wire::{Failure, failed};
 use crate::{Event, Watch};
 use rustix::fs::{FileType, RawDir, Statx, readlinkat};
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
 use std::mem::MaybeUninit;
@@ -20,19 +21,49 @@ pub(crate) const PIECE: usize = 256 * 1024;
 /// are coarse.
 const FRESH: i64 = 2;
 
+/// Where a user says what stays where it is, at both ends: a path within the home in each line. It goes over like any other file.
+const LEAVE: &[u8] = b".config/homed/sync-leave";
+/// Without that file: what programs make anew.
+const USUALLY: &[u8] = b".cache";
+/// No longer list is read.
+const LONGEST_LEAVE: u64 = 256 * 1024;
+
+/// The paths that are to stay where they are.
+fn leave(home: &Home) -> Result<HashSet<Path>, Failure> {
+    let mut text = Vec::new();
+    match home.file(LEAVE) {
+        Ok(file) => {
+            let read = fs::File::from(file).take(LONGEST_LEAVE).read_to_end(&mut text);
+            read.map_err(failed("reading .config/homed/sync-leave in the home"))?;
+        }
+        Err(Errno::NOENT) => text.extend_from_slice(USUALLY),
+        // What it would say stays may not go.
+        Err(errno) => return Err(failed("reading .config/homed/sync-leave in the home")(errno)),
+    }
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = lines.filter(|line| !line.starts_with(b"#"));
+    let lines = lines.map(|line| line.strip_prefix(b"~/").unwrap_or(line));
+    let lines = lines.map(|line| line.strip_suffix(b"/").unwrap_or(line));
+    Ok(lines.filter(|line| is_fit(line)).map(Path::from).collect())
+}
+
 /// The walk.
 struct Scan<'a> {
     home: &'a Home,
     pair: &'a Pair,
     watch: Watch<'a>,
     tree: Tree,
+    leave: HashSet<Path>,
     /// Folders that are to be looked into.
     folders: Vec<Path>,
 }
 
 /// Looks at all of a home. What is in a folder that cannot be read stays where it is, with the folder.
 pub(crate) fn scan(home: &Home, pair: &Pair, watch: Watch<'_>) -> Result<Tree, Failure> {
-    let mut scan = Scan { home, pair, watch, tree: Tree::new(), folders: vec![Path::default()] };
+    let leave = leave(home)?;
+    let mut scan = Scan { home, pair, watch, tree: Tree::new(), leave, folders: vec![Path::default()] };
+    // Whether they are there or not.
+    scan.tree.extend(scan.leave.iter().map(|path| (path.clone(), left(Why::Wished))));
     while let Some(path) = scan.folders.pop() {
         if let Err(errno) = scan.folder(&path)? {
             if path.is_empty() {
@@ -64,13 +95,9 @@ impl Scan<'_> {
                 [] => name.clone(),
                 _ => [path, b"/", name].concat().into(),
             };
-            // No longer path is told of, here or there.
+            // Neither end tells of a longer path: what is there stays, and so does the folder it is in.
             if path.len() > LONGEST_PATH {
-                if let Some(folder) = crate::node::parent(&path).filter(|folder| folder.len() <= LONGEST_PATH)
-                {
-                    self.tree.insert(folder.into(), left(Why::TooLong));
-                }
-                break;
+                continue;
             }
             if self.tree.len() >= MOST_PATHS {
                 return Ok(Err(Errno::TOOBIG));
@@ -91,6 +118,9 @@ impl Scan<'_> {
             Err(Errno::NOENT) => return Ok(None),
             Err(_) => return Err(Why::Unreadable),
         };
+        if self.leave.contains(path) {
+            return Err(Why::Wished);
+        }
         if !self.home.has(&seen) {
             return Err(Why::Elsewhere);
         }

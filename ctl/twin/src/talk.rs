@@ -374,7 +374,7 @@ fn said(reason: Reason) -> String {
 
 fn stays(tree: &Tree) -> Vec<(Vec<u8>, Why)> {
     let left = tree.iter().filter_map(|(path, seen)| match seen.state {
-        State::Left(why) => Some((path.to_vec(), why)),
+        State::Left(why) if why != Why::Wished => Some((path.to_vec(), why)),
         _ => None,
     });
     left.collect()

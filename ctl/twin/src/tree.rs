@@ -54,8 +54,10 @@ pub enum Why {
     Special,
     /// Another file system is mounted there, or it is a subvolume.
     Elsewhere,
-    /// Its path, or what it has beside its content, is too long.
+    /// What it has beside its content is too long.
     TooLong,
+    /// Its user wants that (`.config/homed/sync-leave`).
+    Wished,
     /// The other end leaves it, whyever.
     There,
 }
@@ -178,8 +180,7 @@ fn add_unchanged(tree: &mut Tree, pair: &Pair) {
 
 /// Whatever there is lies in a folder.
 fn is_whole(tree: &Tree) -> Result<(), Failure> {
-    let is_there = |seen: &Seen| seen.state != State::Gone;
-    for path in tree.iter().filter(|(_, seen)| is_there(seen)).filter_map(|(path, _)| parent(path)) {
+    for path in tree.iter().filter(|(_, seen)| seen.node().is_some()).filter_map(|(path, _)| parent(path)) {
         if !tree.get(path).and_then(Seen::node).is_some_and(Node::is_folder) {
             return Err(Failure::Broken("something that lies in no folder"));
         }

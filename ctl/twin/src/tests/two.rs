@@ -238,6 +238,56 @@ fn what_has_arrived_and_was_lost_with_the_power_is_not_believed() {
 }
 
 #[test]
+fn what_its_user_wants_left_stays_on_both() {
+    let two = Two::new();
+    for home in [&two.first, &two.second] {
+        fs::create_dir(home.join(".cache")).expect("made");
+        write(home, ".cache/x", &home.display().to_string());
+    }
+    write(&two.first, "history", "both");
+    two.sync();
+    assert_ne!(read(&two.first, ".cache/x"), read(&two.second, ".cache/x"));
+    // It is enough that one of them says so; the other hears of it on the way.
+    fs::create_dir_all(two.first.join(".config/homed")).expect("made");
+    write(&two.first, ".config/homed/sync-leave", "# mine\n ~/history\nd/\n../x\n\n");
+    write(&two.first, "history", "of one");
+    write(&two.second, "history", "of two");
+    fs::create_dir(two.second.join("d")).expect("made");
+    write(&two.second, "d/x", "x");
+    let (first, second) = two.sync();
+    assert!(
+        first.copies.is_empty() && first.left.is_empty() && second.undone.is_empty(),
+        "{first:?} {second:?}"
+    );
+    fs::remove_file(two.first.join("history")).expect("removed");
+    two.sync();
+    assert_eq!(read(&two.second, "history"), "of two");
+    assert_eq!((two.first.join("d/x").exists(), two.second.join("d/x").exists()), (false, true));
+    assert_eq!(read(&two.second, ".config/homed/sync-leave"), read(&two.first, ".config/homed/sync-leave"));
+    // Whoever does not wish it any more, and has no other wish, has the caches made the same, too.
+    write(&two.second, ".config/homed/sync-leave", "");
+    two.sync();
+    two.sync();
+    same(&two);
+}
+
+#[test]
+fn what_lies_too_deep_stays_and_nothing_else_does() {
+    let two = Two::new();
+    let name = "n".repeat(200);
+    let mut folder = top(&two.first);
+    for _ in 0..22 {
+        rustix::fs::mkdirat(&folder, &*name, Mode::RWXU).expect("made");
+        rustix::fs::mkdirat(&folder, "z", Mode::RWXU).expect("made");
+        folder = rustix::fs::openat(&folder, &*name, OFlags::RDONLY, Mode::empty()).expect("opened");
+    }
+    let (first, _) = two.sync();
+    assert_eq!((first.there, first.undone.len()), (18 + 19, 0), "{first:?}");
+    let (first, _) = two.sync();
+    assert_eq!((first.there, first.here), (0, 0), "{first:?}");
+}
+
+#[test]
 fn many_files_take_few_descriptors() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let most = rustix::process::Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) };
