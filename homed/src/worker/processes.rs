@@ -11,6 +11,7 @@ use crate::sys::running::{Process, Signal};
 use crate::sys::slice::{self, Slice};
 use records::{Refusal, UserName};
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Processes {
     uid: u32,
     /// Those outside of the slice.
     stopped: BTreeSet<Process>,
+    /// Those that a lock before this one has stopped, and that nobody has let go on since.
+    earlier: BTreeSet<Process>,
     kept: bool,
 }
 
@@ -40,8 +43,7 @@ impl Processes {
     pub fn freeze(user: &UserName, uid: u32, deadline: Deadline) -> Result<Self, Failure> {
         std::fs::create_dir_all(folder()).during("making the folder for notes about locked homes")?;
         let note = folder().join(user.as_str());
-        std::fs::write(&note, "").during("noting that the home is locked")?;
-        let mut processes = Self { note, uid, stopped: BTreeSet::new(), kept: false };
+        let mut processes = Self::begin(note, uid)?;
         super::front::clear(user, uid, || {
             // Without it an empty terminal comes.
             let _ = asked::ask(user);
@@ -49,6 +51,18 @@ impl Processes {
         freeze_slice(uid, deadline)?;
         processes.again(deadline)?;
         Ok(processes)
+    }
+
+    /// Whom the note names stays in it: a lock that was broken off may have stopped them, and settling may not have let them go on.
+    fn begin(note: PathBuf, uid: u32) -> Result<Self, Failure> {
+        let earlier = match noted(&note).during("reading which processes are stopped")? {
+            Some(processes) => processes,
+            None => {
+                std::fs::write(&note, "").during("noting that the home is locked")?;
+                BTreeSet::new()
+            }
+        };
+        Ok(Self { note, uid, stopped: BTreeSet::new(), earlier, kept: false })
     }
 
     /// Stops those outside of the slice that run: who came into being since. Others come into being as long as one of
@@ -85,8 +99,11 @@ impl Processes {
     }
 
     fn remember(&self) -> Result<(), Failure> {
-        let text: String = self.stopped.iter().map(Process::to_line).collect();
-        notes::put(&self.note, &text).during("noting which processes are stopped")
+        notes::put(&self.note, &self.text()).during("noting which processes are stopped")
+    }
+
+    fn text(&self) -> String {
+        self.earlier.union(&self.stopped).map(Process::to_line).collect()
     }
 }
 
@@ -115,7 +132,7 @@ pub fn thaw_for_good(user: &UserName, uid: u32) {
 }
 
 fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {
-    let Ok(text) = std::fs::read_to_string(note) else {
+    let Some(stopped) = noted(note).during("reading which processes are stopped")? else {
         asked::no_more(note);
         return Ok(());
     };
@@ -129,12 +146,23 @@ fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {
     fronts.into_iter().for_each(|vt| drop(super::front::bring(vt)));
     terminals::give_back(note);
     let own: BTreeSet<_> = holders::of_user(uid).into_iter().filter_map(Process::of).collect();
-    for process in text.lines().filter_map(Process::from_line).filter(|process| own.contains(process)) {
+    for process in stopped.intersection(&own) {
         process.signal(Signal::CONT).during(format!("letting process {} go on", process.pid))?;
     }
     std::fs::remove_file(note).during("forgetting which processes were stopped")?;
     asked::no_more(note);
     Ok(())
+}
+
+/// The processes that a note names; `None`: there is no note, so nobody is locked.
+fn noted(note: &Path) -> io::Result<Option<BTreeSet<Process>>> {
+    match std::fs::read(note) {
+        Ok(bytes) => {
+            Ok(Some(String::from_utf8_lossy(&bytes).lines().filter_map(Process::from_line).collect()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Those outside of the slice, as far as they run.
@@ -176,5 +204,48 @@ fn not_frozen(slice: &Slice, why: Unfinished) -> Result<(), Failure> {
             ),
         ),
         why => Err(why).during("freezing the user's processes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A UID that no process has.
+    const NOBODYS: u32 = 4_000_000_007;
+
+    #[test]
+    fn a_lock_over_one_that_was_broken_off_still_knows_whom_that_one_has_stopped() {
+        let folder = tempfile::tempdir().expect("folder");
+        let note = folder.path().join("alice");
+        let own = Process::of(std::process::id()).expect("runs");
+        std::fs::write(&note, own.to_line()).expect("written");
+        let mut again = Processes::begin(note.clone(), NOBODYS).expect("begun");
+        assert_eq!(noted(&note).expect("read"), Some(BTreeSet::from([own])));
+        let other = Process::of(1).expect("runs");
+        again.stopped.insert(other);
+        assert_eq!(again.text(), BTreeSet::from([other, own]).iter().map(Process::to_line).collect::<String>());
+        // Who has gone on meanwhile is stopped like everybody else.
+        assert!(!again.stopped.contains(&own));
+        again.keep();
+    }
+
+    #[test]
+    fn a_first_lock_begins_with_a_note_that_names_nobody() {
+        let folder = tempfile::tempdir().expect("folder");
+        let note = folder.path().join("alice");
+        Processes::begin(note.clone(), NOBODYS).expect("begun").keep();
+        assert_eq!(noted(&note).expect("read"), Some(BTreeSet::new()));
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_read_does_not_say_that_nobody_is_stopped() {
+        let folder = tempfile::tempdir().expect("folder");
+        assert_eq!(noted(&folder.path().join("none")).expect("looked"), None);
+        assert!(thaw_noted(folder.path(), NOBODYS).is_err());
+        // What is no text hides nobody.
+        let note = folder.path().join("alice");
+        std::fs::write(&note, b"\xff\n17 4711\n").expect("written");
+        assert_eq!(noted(&note).expect("read").map(|all| all.len()), Some(1));
     }
 }
