@@ -10,6 +10,7 @@ use super::references::{is_held, until_end};
 use crate::home::effect::Event;
 use crate::home::inhibitor::Inhibitor;
 use crate::words::request::InhibitorId;
+use nix::time::ClockId;
 use records::UserName;
 use serde_json::Value;
 use std::io;
@@ -18,6 +19,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
+
+/// When one is over, in µs since the machine was started, in its note: the other clock may be set back.
+const UNTIL_UP: &str = "untilUpUSec";
 
 /// The FIFOs and what they stand for.
 pub struct Inhibitors {
@@ -41,8 +45,11 @@ impl Inhibitors {
             .write(true)
             .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW)
             .open(&path)?;
-        std::fs::write(self.note(inhibitor.id), inhibitor.to_json().to_string())?;
-        self.watch(inhibitor, read_end, now_usec);
+        let left = Duration::from_micros(inhibitor.until_usec.saturating_sub(now_usec));
+        let mut note = inhibitor.to_json();
+        note[UNTIL_UP] = up().saturating_add(left).as_micros().to_string().into();
+        std::fs::write(self.note(inhibitor.id), note.to_string())?;
+        self.watch(inhibitor, read_end, left);
         Ok(write_end.into())
     }
 
@@ -55,14 +62,15 @@ impl Inhibitors {
 
     fn found(&self, id: InhibitorId, now_usec: u64) -> Option<Inhibitor> {
         let held = || {
-            let inhibitor = from_json(id, &std::fs::read_to_string(self.note(id)).ok()?)?;
+            let note = std::fs::read_to_string(self.note(id)).ok()?;
+            let inhibitor = from_json(id, &note)?;
             let read_end = OpenOptions::new().open_receiver(self.fifo(id)).ok()?;
-            let held = inhibitor.until_usec > now_usec && is_held(&read_end).ok()?;
-            held.then_some((inhibitor, read_end))
+            let left = left(&inhibitor, &note, now_usec);
+            (!left.is_zero() && is_held(&read_end).ok()?).then_some((inhibitor, read_end, left))
         };
         match held() {
-            Some((inhibitor, read_end)) => {
-                self.watch(&inhibitor, read_end, now_usec);
+            Some((inhibitor, read_end, left)) => {
+                self.watch(&inhibitor, read_end, left);
                 Some(inhibitor)
             }
             None => {
@@ -73,10 +81,9 @@ impl Inhibitors {
     }
 
     /// Tells when it is let go of, or when its time is over.
-    fn watch(&self, inhibitor: &Inhibitor, read_end: Receiver, now_usec: u64) {
+    fn watch(&self, inhibitor: &Inhibitor, read_end: Receiver, left: Duration) {
         let (user, id) = (inhibitor.user.clone(), inhibitor.id);
         let (folder, events) = (self.folder.clone(), self.events.clone());
-        let left = Duration::from_micros(inhibitor.until_usec.saturating_sub(now_usec));
         tokio::spawn(async move {
             // Late or let go of: it is over either way.
             let _ = tokio::time::timeout(left, until_end(read_end)).await;
@@ -92,6 +99,19 @@ impl Inhibitors {
     fn fifo(&self, id: InhibitorId) -> PathBuf {
         fifo(&self.folder, id)
     }
+}
+
+/// How long one may still last: by the clock that nobody sets, and by the other, whichever is less.
+fn left(inhibitor: &Inhibitor, note: &str, now_usec: u64) -> Duration {
+    let by_wall = Duration::from_micros(inhibitor.until_usec.saturating_sub(now_usec));
+    let note: Value = serde_json::from_str(note).unwrap_or_default();
+    let until_up = note[UNTIL_UP].as_str().and_then(|usec| usec.parse().ok());
+    until_up.map_or(by_wall, |usec| Duration::from_micros(usec).saturating_sub(up()).min(by_wall))
+}
+
+/// Since the machine was started, its sleeps among it: nobody sets that clock.
+fn up() -> Duration {
+    ClockId::CLOCK_BOOTTIME.now().map_or(Duration::ZERO, Duration::from)
 }
 
 fn note(folder: &Path, id: InhibitorId) -> PathBuf {
@@ -168,5 +188,26 @@ mod tests {
         let after = Inhibitors::new(root.path().to_owned(), events);
         assert_eq!(after.load(2_000_000), [inhibitor(1, 5_000_000)]);
         assert!(!fifo(root.path(), InhibitorId(2)).exists());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_makes_none_last_longer() {
+        let root = tempfile::tempdir().expect("folder");
+        let (events, _happened) = Events::new();
+        let inhibitors = Inhibitors::new(root.path().to_owned(), events);
+        let tomorrow = 86_400_000_000;
+        let _held = inhibitors.give(&inhibitor(1, tomorrow + 1), tomorrow).expect("given");
+        while note(root.path(), InhibitorId(1)).exists() {
+            tokio::task::yield_now().await;
+        }
+        // A daemon that was killed before that finds one that is over.
+        let _held = inhibitors.give(&inhibitor(2, tomorrow + 60_000_000), tomorrow).expect("given");
+        let path = note(root.path(), InhibitorId(2));
+        let text = std::fs::read_to_string(&path).expect("read");
+        assert!(left(&inhibitor(2, tomorrow + 60_000_000), &text, 0) <= Duration::from_secs(60));
+        let mut over: Value = serde_json::from_str(&text).expect("JSON");
+        over[UNTIL_UP] = "1".into();
+        std::fs::write(&path, over.to_string()).expect("written");
+        assert_eq!(inhibitors.load(0), []);
     }
 }

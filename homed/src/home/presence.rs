@@ -57,10 +57,19 @@ impl Away {
         let mut screens = sessions.iter().filter(|session| session.has_screen || session.locked).peekable();
         let locked = screens.peek().is_some() && screens.all(|session| session.locked);
         let idle: Option<Vec<u64>> = sessions.iter().map(|session| session.idle_since_usec).collect();
-        Self {
+        // The login manager goes on telling of what was later than now before the clock was set back.
+        let since = |idle: u64| if idle > now_usec { before.idle.unwrap_or(now_usec) } else { idle };
+        let away = Self {
             screen: locked.then(|| before.screen.unwrap_or(now_usec)),
-            idle: idle.and_then(|since| since.into_iter().max()),
-        }
+            idle: idle.and_then(|since| since.into_iter().max()).map(since),
+        };
+        away.at_most(now_usec)
+    }
+
+    /// Nobody is away since a time to come: the clock was set back, and how long it has been nobody knows. It is counted anew.
+    fn at_most(self, now_usec: u64) -> Self {
+        let until_now = |since: Option<u64>| since.map(|since| since.min(now_usec));
+        Self { screen: until_now(self.screen), idle: until_now(self.idle) }
     }
 }
 
@@ -141,6 +150,7 @@ impl Home {
     /// Sets the alarm clock for the end of the earlier limit; an older alarm counts no longer.
     pub(super) fn set_clock(&mut self, turn: &mut Turn) {
         self.stop_timer(TimerKind::Away);
+        self.presence.away = self.presence.away.at_most(turn.now_usec);
         let limits = self.limits(turn);
         if let Some((end, _)) = limits.end(self.presence.away) {
             let warning = limits.warning(self.presence.away).filter(|_| self.presence.warned_of != Some(end));
@@ -162,6 +172,7 @@ impl Home {
     /// The alarm clock rings: it is locked, if its user is still away.
     pub(super) fn alarmed(&mut self, turn: &mut Turn) {
         let open = turn.facts.whereabouts(&self.place).resting(self.known) == Resting::Active;
+        self.presence.away = self.presence.away.at_most(turn.now_usec);
         let Some((end, why)) = self.limits(turn).end(self.presence.away).filter(|_| open) else { return };
         if end > turn.now_usec {
             self.warn(end, turn);
@@ -216,6 +227,17 @@ mod tests {
         assert_eq!(Away::of(&[&locked], before, NOW).screen, Some(7));
         let open = session(true, false, None);
         assert_eq!(Away::of(&[&open], before, NOW).screen, None);
+    }
+
+    #[test]
+    fn nobody_is_away_since_a_time_to_come() {
+        let tomorrow = NOW + 86_400_000_000;
+        let idle = session(true, true, Some(tomorrow));
+        let before = Away { screen: Some(tomorrow), idle: Some(tomorrow) };
+        let first = Away::of(&[&idle], before, NOW);
+        assert_eq!(first, Away { screen: Some(NOW), idle: Some(NOW) });
+        // What the login manager says stays the same, and does not begin anew with each look.
+        assert_eq!(Away::of(&[&idle], first, NOW + 60), first);
     }
 
     #[test]

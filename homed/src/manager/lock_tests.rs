@@ -207,6 +207,22 @@ fn a_locked_screen_locks_the_home_after_its_time() {
     assert_eq!(scene.locking(), ["alice"]);
 }
 
+#[test]
+fn a_clock_that_is_set_back_switches_no_lock_by_time_off() {
+    let mut scene = Scene::new(r#","lockAfterScreenLockUSec":60000000"#, |_| {});
+    scene.now += 86_400 * SECOND;
+    scene.ask(0, at_screen(true));
+    let (_, first, after) = scene.alarm().expect("set");
+    scene.now -= 86_400 * SECOND;
+    scene.now += after;
+    scene.take(Event::Rang(first));
+    let (_, second, left) = scene.alarm().expect("set again");
+    assert_eq!((left, scene.locking()), (60 * SECOND, vec![]));
+    scene.now += left;
+    scene.take(Event::Rang(second));
+    assert_eq!(scene.locking(), ["alice"]);
+}
+
 /// Whom these effects tell that a lock is coming, and when.
 fn told(scene: &Scene) -> Option<u64> {
     scene.last.iter().find_map(|effect| match effect {

@@ -224,7 +224,10 @@ mod tests {
         assert_eq!(noted(&note).expect("read"), Some(BTreeSet::from([own])));
         let other = Process::of(1).expect("runs");
         again.stopped.insert(other);
-        assert_eq!(again.text(), BTreeSet::from([other, own]).iter().map(Process::to_line).collect::<String>());
+        assert_eq!(
+            again.text(),
+            BTreeSet::from([other, own]).iter().map(Process::to_line).collect::<String>()
+        );
         // Who has gone on meanwhile is stopped like everybody else.
         assert!(!again.stopped.contains(&own));
         again.keep();
