@@ -1,6 +1,7 @@
 //! What the machine is like, as far as locks depend on it: gathered here, judged in `manager/weakness.rs`.
 
 use crate::manager::weakness::{Groups, Surroundings, Swap, SwapKind, Target, Unit};
+use crate::sys::mount;
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -34,11 +35,7 @@ fn word(path: &str) -> String {
 }
 
 fn erases_freed() -> bool {
-    let line = word("/proc/cmdline");
-    match line.split_whitespace().rev().find_map(|part| part.strip_prefix("init_on_free=")) {
-        Some(value) => matches!(value, "1" | "on" | "y" | "yes"),
-        None => built_in_init_on_free(),
-    }
+    crate::sys::reclaim::is_told_to_overwrite(&word("/proc/cmdline")).unwrap_or_else(built_in_init_on_free)
 }
 
 /// A kernel may do so without being told (`CONFIG_INIT_ON_FREE_DEFAULT_ON`); where it does not tell, it does not.
@@ -63,7 +60,34 @@ fn kind(root: &Path, name: &str) -> SwapKind {
     };
     let number = if facts.st_rdev() == 0 { facts.st_dev() } else { facts.st_rdev() };
     let device = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
-    if is_encrypted(root, &device) { SwapKind::Encrypted } else { SwapKind::Plain }
+    let is_of_none = facts.st_rdev() == 0 && rustix::fs::major(number) == 0;
+    let encrypted = match is_of_none {
+        true => mount::table("self").is_ok_and(|table| is_on_encrypted(root, &table, Path::new(name))),
+        false => is_encrypted(root, &device),
+    };
+    if encrypted { SwapKind::Encrypted } else { SwapKind::Plain }
+}
+
+/// The same for a file of a file system that has no device of its own number (btrfs): all devices of that file system are
+/// encrypted.
+fn is_on_encrypted(root: &Path, table: &[mount::Entry], file: &Path) -> bool {
+    // Of two at one place the later is on top.
+    let mounts = table.iter().filter(|mount| file.starts_with(&mount.target));
+    let Some(mount) = mounts.max_by_key(|mount| mount.target.components().count()) else { return false };
+    if mount.kind != "btrfs" {
+        return false;
+    }
+    let below = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+    let Ok(source) = std::fs::canonicalize(below(&mount.source)) else { return false };
+    let Some(name) = source.file_name() else { return false };
+    let folders = std::fs::read_dir(root.join("sys/fs/btrfs")).into_iter().flatten().flatten();
+    let folder =
+        folders.map(|entry| entry.path().join("devices")).find(|devices| devices.join(name).exists());
+    let entries = folder.map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+    let mut devices: Vec<_> = entries.into_iter().flatten().map(|entry| entry.file_name()).collect();
+    devices.push(name.to_owned());
+    let folder = |device| std::fs::canonicalize(root.join("sys/class/block").join(device));
+    devices.into_iter().all(|device| folder(device).is_ok_and(|folder| is_made_of_encrypted(&folder)))
 }
 
 /// The device the kernel was told of, or what there is of swap space on disks: systemd chooses from that.
@@ -178,6 +202,52 @@ mod tests {
         symlink(root.path().join("sys/block/sda2"), root.path().join("sys/block/dm-1/slaves/sda2"))
             .expect("linked");
         assert!(!is_encrypted(root.path(), "253:1"));
+    }
+
+    #[test]
+    fn a_swap_file_on_btrfs_is_as_encrypted_as_all_devices_of_its_file_system() {
+        let root = tree();
+        let at = |path: &str| root.path().join(path);
+        for folder in ["dev/mapper", "sys/fs/btrfs/0123/devices", "sys/class/block"] {
+            std::fs::create_dir_all(at(folder)).expect("made");
+        }
+        for name in ["sda2", "dm-0", "dm-1"] {
+            std::fs::write(at(&format!("dev/{name}")), "").expect("written");
+            symlink(at(&format!("sys/block/{name}")), at(&format!("sys/class/block/{name}")))
+                .expect("linked");
+        }
+        symlink(at("dev/dm-0"), at("dev/mapper/root")).expect("linked");
+        let add = |name: &str| {
+            symlink(at(&format!("sys/block/{name}")), at(&format!("sys/fs/btrfs/0123/devices/{name}")))
+                .expect("linked");
+        };
+        let entry = |target: &str, kind: &str, source: &str| mount::Entry {
+            id: 0,
+            parent: 0,
+            root: "/".into(),
+            target: target.into(),
+            attributes: String::new(),
+            device: "0:35".into(),
+            kind: kind.into(),
+            source: source.into(),
+            options: String::new(),
+        };
+        let table = [
+            entry("/", "ext4", "/dev/sda2"),
+            entry("/swap", "btrfs", "/dev/mapper/root"),
+            entry("/plain", "btrfs", "/dev/sda2"),
+            entry("/swap/more", "overlay", "overlay"),
+        ];
+        let encrypted = |file: &str| is_on_encrypted(root.path(), &table, Path::new(file));
+        add("dm-0");
+        assert!(encrypted("/swap/file"));
+        assert!(!encrypted("/swap/more/file") && !encrypted("/plain/file") && !encrypted("/file"));
+        assert!(!is_on_encrypted(root.path(), &[], Path::new("/swap/file")));
+        add("dm-1");
+        assert!(encrypted("/swap/file"));
+        // One that was added later is plain.
+        add("sda2");
+        assert!(!encrypted("/swap/file"));
     }
 
     #[test]

@@ -49,10 +49,17 @@ pub fn shrink_slabs() {
     }
 }
 
-/// Whether this kernel writes over memory as it is freed.
+/// Whether this kernel was told to write over memory as it is freed.
 pub fn is_overwritten_when_freed() -> bool {
-    fs::read_to_string("/proc/cmdline")
-        .is_ok_and(|text| text.split_whitespace().any(|word| word == "init_on_free=1"))
+    fs::read_to_string("/proc/cmdline").is_ok_and(|text| is_told_to_overwrite(&text) == Some(true))
+}
+
+/// What a kernel's command line says of that; `None`: nothing. The last word counts, and what comes behind `--` is not for the kernel
+/// (kernel-parameters.txt).
+pub fn is_told_to_overwrite(line: &str) -> Option<bool> {
+    let words = line.split_whitespace().take_while(|word| *word != "--");
+    let value = words.filter_map(|word| word.strip_prefix("init_on_free=")).last()?;
+    Some(matches!(value, "1" | "on" | "y" | "yes"))
 }
 
 /// How much was free, and how much of it has been written over, in bytes.
@@ -169,6 +176,20 @@ mod tests {
     use std::time::Duration;
 
     const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn the_last_word_on_the_command_line_counts() {
+        for (line, said) in [
+            ("quiet init_on_free=1", Some(true)),
+            ("init_on_free=1 quiet init_on_free=0", Some(false)),
+            ("init_on_free=0 init_on_free=on\n", Some(true)),
+            ("quiet -- init_on_free=1", None),
+            ("init_on_alloc=1", None),
+            ("init_on_free", None),
+        ] {
+            assert_eq!(is_told_to_overwrite(line), said, "{line}");
+        }
+    }
 
     #[test]
     fn a_little_is_written_over_and_told() {
