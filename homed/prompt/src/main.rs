@@ -48,7 +48,14 @@ mod vt;
 
 use std::process::ExitCode;
 
+/// Texts that show what is typed (F6) are made anew with each key.
+#[global_allocator]
+static MEMORY: sys::memory::Wiping = sys::memory::Wiping(std::alloc::System);
+
 fn main() -> ExitCode {
+    if let Err(error) = sys::memory::keep_to_itself() {
+        tell!("what is typed may come into a core dump or swap space: {error}");
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let ended = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => supervise::run(),

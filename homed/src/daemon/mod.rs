@@ -87,6 +87,10 @@ where
     if let Err(error) = crate::sys::limits::raise_descriptors(DESCRIPTORS) {
         tracing::warn!("no more files can be open than before: {error}");
     }
+    let kept = crate::sys::memory::refuse_dumps().and_then(|()| crate::sys::memory::lock_all());
+    if let Err(error) = kept {
+        tracing::warn!("what the daemon has in memory may come into a core dump or swap space: {error}");
+    }
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

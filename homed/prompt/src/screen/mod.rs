@@ -5,12 +5,14 @@
 //!    keys  bytes → keys            field what is typed
 //!    idle  when it sleeps again      keyboard  what keys become
 //!  glyphs  what the font can show    layouts  other keyboard layouts
+//!   going  whether the machine is going to sleep
 //!    wait  what a person or a clock does next; ticks: when to look at clocks
 //! ```
 
 mod display;
 mod field;
 mod glyphs;
+mod going;
 mod idle;
 mod keyboard;
 mod keys;
@@ -28,6 +30,7 @@ use crate::vt::Front;
 use crate::{Ended, assigned, clock, hushed, keymap, locked, sessions, vt};
 use display::Display;
 use field::{Added, Field};
+use going::Going;
 use idle::Idle;
 use keys::{Key, Keys};
 use layouts::Layouts;
@@ -94,6 +97,7 @@ struct Screen {
     language: Language,
     idle: Idle,
     ticks: Ticks,
+    going: Going,
     /// What can be asked for.
     offers: BTreeSet<Wish>,
     /// Asked for once, which loses work.
@@ -144,6 +148,7 @@ impl Screen {
             language: Language::default(),
             idle: Idle::new(settings.sleep_again, clock::slept()),
             ticks: Ticks::begin(Instant::now())?,
+            going: Going::watch(Path::new(going::FOLDER))?,
             offers: settings.offers,
             doubtful: None,
             warned: false,
@@ -210,6 +215,9 @@ impl Screen {
         }
         self.keys.pause();
         loop {
+            if self.going.is_going() {
+                field.clear();
+            }
             self.view.answer = field.shown();
             self.draw();
             let event = match self.left.take() {

@@ -30,6 +30,7 @@ impl Screen {
             self.people.news(),
             self.front.changes(),
             self.ticks.changes(),
+            self.going.changes(),
         ];
         if poll(&mut fds, patience.as_ref()).is_err_and(|error| error != rustix::io::Errno::INTR) {
             return self.lost();
@@ -38,6 +39,7 @@ impl Screen {
         locked::forget_changes(&self.watch);
         self.people.forget_news();
         self.ticks.again();
+        self.going.look();
         let in_front = self.front.is_ours();
         self.layouts.follow(self.display.terminal(), in_front);
         let user = self.user.clone();
@@ -75,6 +77,7 @@ impl Screen {
             Due::Nothing => {}
             Due::Woken => {
                 self.stale = true;
+                self.going.woke();
                 self.ticks.somebody_is_there(Instant::now());
                 self.view.messages.clear();
             }
