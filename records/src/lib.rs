@@ -42,6 +42,7 @@ pub mod stranger;
 pub mod subordinate;
 pub mod uid;
 pub mod userdb;
+pub mod visible;
 
 pub use credentials::Credentials;
 pub use kinds::{AutoResize, Disposition, LockLevel, RebalanceWeight, Storage};

@@ -187,7 +187,7 @@ fn killed(machine: &Ours) -> Result<()> {
 fn under_way(machine: &Ours) -> Result<()> {
     // restic waits for the end of a pipe: it is under way for as long as this test likes.
     machine.check("mkdir -p /root/bin /run/slow; mkfifo /run/slow/pipe; printf '#!/bin/sh\\nif [ \"$1\" = backup ]; then touch /run/slow/begun; exec cat /run/slow/pipe; fi\\nexec /usr/bin/restic \"$@\"\\n' > /root/bin/restic; chmod 755 /root /root/bin /root/bin/restic; chmod -R 777 /run/slow")?;
-    let begin = "rm -f /run/slow/begun; RESTIC_REST_PASSWORD=of-root PATH=/root/bin:$PATH setsid homectl backup alice >/run/slow/said 2>&1 & echo $! > /run/slow/pid
+    let begin = "rm -f /run/slow/begun; RESTIC_REST_PASSWORD=of-root PATH=/root/bin:$PATH setsid homectl backup alice >/run/slow/said 2>&1 9</etc/shadow & echo $! > /run/slow/pid
         for try in $(seq 600); do test -e /run/slow/begun && exit 0; sleep 0.1; done; cat /run/slow/said >&2; exit 1";
     for (signal, is_left) in [("TERM", false), ("INT", false), ("KILL", true)] {
         machine.check("rm -f /home/alice/d/e/new")?;

@@ -3,13 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use records::visible::visible_path;
 use rustix::io::Errno;
 
 /// Why it ended. Paths are those within the tree; the tree's own top is `.`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another file system, or another place of this one, is mounted inside the tree.
-    #[error("{}: something is mounted there", path.display())]
+    #[error("{}: something is mounted there", visible_path(path))]
     Mounted {
         /// Where.
         path: PathBuf,
@@ -18,13 +19,16 @@ pub enum Error {
     #[error("the target is not empty, and what is in it was not put there by a copy")]
     NotOurs,
     /// The target's file system, or its quota, is full.
-    #[error("{}: no space is left for it", path.display())]
+    #[error("{}: no space is left for it", visible_path(path))]
     NoSpace {
         /// What had no room.
         path: PathBuf,
     },
     /// The target cannot have files of this owner: an ID that its mount does not map.
-    #[error("{}: it belongs to user {uid} and group {gid}, and the target can have no files of theirs", path.display())]
+    #[error(
+        "{}: it belongs to user {uid} and group {gid}, and the target can have no files of theirs",
+        visible_path(path)
+    )]
     Owner {
         /// Whose owner.
         path: PathBuf,
@@ -34,19 +38,19 @@ pub enum Error {
         gid: u32,
     },
     /// A folder was moved away from over what was being read in it.
-    #[error("{}: it was moved while it was read", path.display())]
+    #[error("{}: it was moved while it was read", visible_path(path))]
     Moved {
         /// Where it was.
         path: PathBuf,
     },
     /// What this copy had made is not there any more: somebody has put something else in its place.
-    #[error("{}: somebody has put something else in the place of its copy", path.display())]
+    #[error("{}: somebody has put something else in the place of its copy", visible_path(path))]
     Replaced {
         /// Where.
         path: PathBuf,
     },
     /// The tree has more of something than is kept in memory.
-    #[error("{}: the tree has too many {what}", path.display())]
+    #[error("{}: the tree has too many {what}", visible_path(path))]
     TooMany {
         /// Where it was one too many.
         path: PathBuf,
@@ -57,7 +61,7 @@ pub enum Error {
     #[error("it was stopped")]
     Stopped,
     /// A system call failed.
-    #[error("{}: cannot {doing}: {source}", path.display())]
+    #[error("{}: cannot {doing}: {source}", visible_path(path))]
     Failed {
         /// On what.
         path: PathBuf,

@@ -74,6 +74,9 @@ pub fn run(words: &[&str]) -> Result<u8, Failure> {
     };
     if let Some(uid) = terminal.strip_prefix(LEFT).and_then(|uid| uid.parse::<u32>().ok()) {
         rustix::process::setsid().map_err(|error| not_started(&error.into()))?;
+        // What root's shell or service has started homectl with is not all closed when programs begin, and a process of the user's
+        // gets every descriptor of another (pidfd_getfd).
+        handoff::keep_descriptors().map_err(|error| not_started(&error))?;
         let mut again = Command::new("/proc/self/exe");
         again.arg0("homectl").args([WORD, "--", &Terminal::Shared.word(), kind, path]).args(rest);
         // Nobody's further groups: Command gives root's up with that.

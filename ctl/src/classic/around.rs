@@ -1,5 +1,6 @@
 //! What else there is of a user on this machine: who runs, what is run for them, what is mounted, what names them.
 
+use records::visible::visible;
 use serde::Serialize;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -39,7 +40,7 @@ pub fn processes(uid: u32) -> Vec<String> {
     let mut found: Vec<(u32, String)> = entries(Path::new("/proc"))
         .filter_map(|path| {
             let pid = path.file_name()?.to_str()?.parse().ok()?;
-            let status = fs::read_to_string(path.join("status")).ok()?;
+            let status = String::from_utf8_lossy(&fs::read(path.join("status")).ok()?).into_owned();
             runs_as(&status, uid).map(|name| (pid, name))
         })
         .collect();
@@ -52,7 +53,7 @@ pub fn processes(uid: u32) -> Vec<String> {
 fn runs_as(status: &str, uid: u32) -> Option<String> {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
     let mut uids = field("Uid:")?.split_whitespace().filter_map(|uid| uid.parse::<u32>().ok());
-    uids.any(|one| one == uid).then(|| field("Name:").map(str::trim).unwrap_or_default().to_owned())
+    uids.any(|one| one == uid).then(|| visible(field("Name:").map(str::trim).unwrap_or_default()))
 }
 
 fn timers(user: &str) -> Vec<String> {
@@ -169,6 +170,9 @@ mod tests {
             assert_eq!(runs_as(&status, 7).as_deref(), Some("sh"), "{uids}");
             assert_eq!(runs_as(&status, 9), None);
         }
+        // The kernel keeps lines apart, and nothing else.
+        let named = runs_as("Name:\t\u{1b}]0;x\u{7}\nUid:\t7\t7\t7\t7\n", 7);
+        assert_eq!(named.as_deref(), Some("\\u{1b}]0;x\\u{7}"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::bus::Failure;
 use crate::context::Context;
 use copytree::Measure;
 use indicatif::BinaryBytes;
+use records::visible::visible_path;
 use records::{Record, Sections, Storage, UserName, uid};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -166,7 +167,7 @@ impl Sight {
     /// What becomes of files that are not like others.
     fn of_files(&self) -> Vec<String> {
         let names = |names: &copytree::Names| {
-            let first = names.first.iter().take(3).map(|path| path.display().to_string());
+            let first = names.first.iter().take(3).map(|path| visible_path(path));
             first.collect::<Vec<_>>().join(", ")
         };
         let rows = [

@@ -4,6 +4,7 @@ use super::{Outcome, each};
 use crate::bus::{Failure, Order};
 use crate::context::Context;
 use records::Refusal;
+use records::visible::visible;
 use std::time::{Duration, Instant};
 
 /// As the original has it: a second after each refusal, for half a minute. How long the daemon takes to refuse is part of it.
@@ -71,7 +72,7 @@ fn holder(process: &std::path::Path, home: &str) -> Option<String> {
         return None;
     }
     let command = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
-    Some(format!("{} ({id})", command.trim()))
+    Some(format!("{} ({id})", visible(command.trim())))
 }
 
 #[cfg(test)]

@@ -66,19 +66,7 @@ pub fn shown(name: &str, report: &Value) -> String {
     text
 }
 
-/// A stranger's text as it is safe to show: nothing in it moves the cursor, or turns the order of letters around.
-pub fn visible(text: &str) -> String {
-    let is_hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    text.chars()
-        .flat_map(|c| match is_hidden(c) {
-            true => c.escape_unicode().collect::<Vec<_>>(),
-            false => vec![c],
-        })
-        .collect()
-}
+pub use records::visible::visible;
 
 #[cfg(test)]
 mod tests {

@@ -16,3 +16,4 @@ pub use call::{Answer, call};
 pub use client::{Client, HandoffError};
 pub use memory::{Memory, offer, offer_plain};
 pub use stream::Stream;
+pub use sys::keep_descriptors;

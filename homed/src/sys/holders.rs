@@ -3,6 +3,7 @@
 
 use super::file::{Identity, is_of_a_server};
 use super::procfs;
+use records::visible::visible;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -110,8 +111,8 @@ fn maps(process: &Path, directory: &Path) -> bool {
 }
 
 fn holder(pid: u32, process: &Path) -> Holder {
-    let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-    Holder { pid, name: name.trim_end().to_owned() }
+    let name = fs::read(process.join("comm")).unwrap_or_default();
+    Holder { pid, name: visible(String::from_utf8_lossy(&name).trim_end()) }
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ const PROGRAMS: &[Room] = &[
     // A home on two machines: the talk of both ends, over any pair of pipes, with the user's rights. No network, no account.
     Room { name: "twin", at: "ctl/twin/src", rooms: &[], crates: &["blake3", "libc", "rustix", "thiserror"] },
     // A tree of files and its copy: by open descriptors, without accounts, homes and questions.
-    Room { name: "copytree", at: "ctl/copytree/src", rooms: &[], crates: &["rustix", "thiserror"] },
+    Room { name: "copytree", at: "ctl/copytree/src", rooms: &["records"], crates: &["rustix", "thiserror"] },
     // Tests. The machine and the scenarios see the programs from outside only.
     Room {
         name: "machine",

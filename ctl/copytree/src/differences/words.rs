@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use records::visible::{visible, visible_path};
+
 use super::{Difference, What};
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = if self.path.as_os_str().is_empty() { ".".as_ref() } else { self.path.as_path() };
-        write!(f, "{} ({})", path.display(), self.what)
+        write!(f, "{} ({})", visible_path(path), self.what)
     }
 }
 
@@ -25,7 +27,7 @@ impl fmt::Display for What {
             Self::Size(first, second) => write!(f, "{first} and {second} bytes"),
             Self::Content(at) => write!(f, "content from byte {at} on"),
             Self::Holes(..) => f.write_str("holes"),
-            Self::Attribute(name) => write!(f, "attribute {name}"),
+            Self::Attribute(name) => write!(f, "attribute {}", visible(name)),
             Self::Flags(first, second) => write!(f, "flags {first:#x} and {second:#x}"),
             Self::Target => f.write_str("target of the link"),
             Self::Device(..) => f.write_str("device"),
@@ -33,5 +35,20 @@ impl fmt::Display for What {
             Self::Changed => f.write_str("it was changed meanwhile"),
             Self::Mounted => f.write_str("something is mounted there"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_and_attributes_do_nothing_to_the_terminal() {
+        let path = "x\u{1b}[1A\u{1b}[2K".into();
+        let one = Difference { path, what: What::Attribute("user.\u{1b}[31m".into()) };
+        let text = one.to_string();
+        assert!(text.contains("attribute user.") && !text.contains(char::is_control), "{text:?}");
+        let error = crate::Error::Mounted { path: "a\nb".into() };
+        assert_eq!(error.to_string(), "a\\u{a}b: something is mounted there");
     }
 }

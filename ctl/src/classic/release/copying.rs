@@ -10,6 +10,7 @@ use crate::classic::around;
 use crate::context::Context;
 use copytree::{Continue, Copied, Copy, Difference, Measure, Progress, Terms, What};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use records::visible::visible_path;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
@@ -203,7 +204,7 @@ fn is_small(difference: &Difference) -> bool {
 fn told(copied: &Copied) -> Vec<String> {
     let mut told = Vec::new();
     if copied.lost_count > 0 {
-        let first = copied.lost.first().map(|lost| lost.path.display().to_string()).unwrap_or_default();
+        let first = copied.lost.first().map(|lost| visible_path(&lost.path)).unwrap_or_default();
         told.push(format!(
             "{} flags of files (chattr), such as that of {first}, are not kept on this disk.",
             copied.lost_count

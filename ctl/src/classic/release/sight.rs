@@ -12,6 +12,7 @@ use crate::classic::here::{RECORDS, is_known};
 use crate::classic::lines::{Lines, Texts};
 use crate::context::Context;
 use copytree::{Maker, Measure, Terms};
+use records::visible::visible_path;
 use records::{Record, Sections, Settings};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -184,7 +185,7 @@ fn free_at(folder: &Path) -> u64 {
 
 /// The first of some names, for a sentence.
 fn first<'a>(names: impl Iterator<Item = &'a PathBuf>) -> String {
-    names.take(3).map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    names.take(3).map(|path| visible_path(path)).collect::<Vec<_>>().join(", ")
 }
 
 /// How many inodes of a home belong to whom.

@@ -6,6 +6,7 @@ use crate::classic::lines::Texts;
 use crate::classic::{around, here};
 use crate::context::Context;
 use indicatif::BinaryBytes;
+use records::visible::visible_path;
 use records::{Record, Sections, Storage, uid};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -99,7 +100,7 @@ impl Sight {
             ));
         }
         if let Some(first) = self.measure.unreadable.first.first() {
-            wrong.push(format!("{}/{} cannot be read.", home, first.display()));
+            wrong.push(format!("{}/{} cannot be read.", home, visible_path(first)));
         }
         wrong
     }
@@ -118,7 +119,7 @@ impl Sight {
                 "Files in {} have access control lists, acl(5) (the first is {}), and homes with btrfs are mounted without them: \
                  add --luks-extra-mount-options=acl, or --fs-type=ext4; or remove them: setfacl -R -b {0}",
                 self.folder.0.display(),
-                first.display()
+                visible_path(first)
             )
         })
     }

@@ -6,6 +6,7 @@ use crate::classic::release::account;
 use crate::classic::{around, note};
 use crate::context::Context;
 use indicatif::BinaryBytes;
+use records::visible::visible_path;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -113,7 +114,7 @@ impl Sight {
             .map(|mount| format!("Something is mounted at {}: umount it first.", mount.display()))
             .collect();
         if let Some(first) = self.measure.unreadable.first.first() {
-            wrong.push(format!("{home}/{} cannot be read.", first.display()));
+            wrong.push(format!("{home}/{} cannot be read.", visible_path(first)));
         }
         wrong
     }
