@@ -85,8 +85,12 @@ impl Sight {
         wrong
     }
 
-    /// A copy of an earlier run goes on.
+    /// A copy of an earlier run goes on. Between making its folder and noting which that is the power may fail: an empty one of
+    /// root's is in nobody's way.
     fn is_own(&self, path: &Path) -> bool {
+        if is_bare(path) {
+            return true;
+        }
         let notes = note::Notes::<crate::classic::release::note::Released>::default();
         let inode = path.symlink_metadata().map(|facts| facts.ino()).ok();
         notes.read(&self.user).ok().flatten().is_some_and(|note| note.inode.is_some() && note.inode == inode)
@@ -137,4 +141,10 @@ impl Sight {
             BinaryBytes(self.free)
         )]
     }
+}
+
+/// Whether it is an empty folder of root's.
+fn is_bare(path: &Path) -> bool {
+    let is_roots = path.symlink_metadata().is_ok_and(|facts| facts.is_dir() && facts.uid() == 0);
+    is_roots && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
