@@ -95,3 +95,25 @@ fn a_full_disk_refuses_a_new_home_and_leaves_nothing() -> Result<()> {
     assert_eq!(machine.check("ls -A /home; ls /var/lib/systemd/home | grep identity || :")?, "");
     machine.nothing_open("alice")
 }
+
+/// A file system with errors is mounted so, by the kernel: nothing is unexpected about it.
+#[test]
+fn a_disk_that_can_only_be_read_is_told_and_nothing_is_lost() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.check(
+        "truncate -s 1G /root/disk; mkfs.ext4 -q /root/disk; mount -o loop /root/disk /home; pkill -USR1 -x homed",
+    )?;
+    machine.create("alice", "correcthorse")?;
+    machine.check("mount -o remount,ro /home")?;
+    for verb in
+        ["activate alice", "passwd alice", "update alice --real-name=A", "resize alice 400M", "rescue alice"]
+    {
+        let said = machine.refused(verb, "correcthorse", "anotherhorse")?;
+        assert!(said.contains("can only be read") && !said.contains("unexpected"), "{verb}: {said}");
+    }
+    let said = machine.refused("remove alice", "", "")?;
+    assert!(said.contains("can only be read"), "{said}");
+    machine.check("mount -o remount,rw /home")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "").map(drop)
+}
