@@ -2,6 +2,8 @@
 //!
 //! A session is locked when it says so (`LockedHint`), and from when logind told it to lock itself (the signal
 //! `Lock`, of `loginctl lock-session`) until it is told the reverse: a console has nothing that would say so.
+//!
+//! What is sent to one connection alone may be anybody's: only what the owner of logind's name says is heard.
 
 use crate::daemon::link::{Link, Operation, Reply, Session};
 use futures_util::{Stream, StreamExt};
@@ -15,6 +17,8 @@ use zbus::message::Type;
 use zbus::{Connection, MatchRule, Message, MessageStream, ObjectPath, OwnedObjectPath, OwnedVariant, Proxy};
 
 const SERVICE: &str = "org.freedesktop.login1";
+/// The bus daemon's own name; it lets nobody else have it as sender.
+const BUS: &str = "org.freedesktop.DBus";
 const MANAGER: &str = "/org/freedesktop/login1";
 const SESSION: &str = "org.freedesktop.login1.Session";
 /// Changes that come together are told together.
@@ -40,8 +44,8 @@ struct Heard {
 pub async fn follow(bus: Connection, link: Link) {
     let heard = Arc::new(Heard::default());
     let ended = match signals(&bus).await {
-        Ok(signals) => {
-            let hearing = tokio::spawn(hear(signals, heard.clone()));
+        Ok((owner, signals)) => {
+            let hearing = tokio::spawn(hear(owner, signals, heard.clone()));
             tell_changes(&bus, &link, &heard).await;
             hearing.abort();
             return;
@@ -51,14 +55,31 @@ pub async fn follow(bus: Connection, link: Link) {
     tracing::warn!("homes are not locked by time: {ended}");
 }
 
-async fn hear(mut signals: impl Stream<Item = zbus::Result<Message>> + Unpin, heard: Arc<Heard>) {
+async fn hear(
+    mut owner: Option<String>,
+    mut signals: impl Stream<Item = zbus::Result<Message>> + Unpin,
+    heard: Arc<Heard>,
+) {
     while let Some(signal) = signals.next().await {
         // What is no message tells nothing.
-        if let Ok(signal) = signal {
+        let Ok(signal) = signal else { continue };
+        let sender = signal.header().sender().map(ToString::to_string);
+        if sender.as_deref() == Some(BUS) {
+            owner = new_owner(&signal).unwrap_or(owner);
+        } else if sender.is_some() && sender == owner {
             heard.note(&signal);
+        } else {
+            continue;
         }
         heard.something.notify_one();
     }
+}
+
+/// Who owns logind's name from now on, where the message is about that.
+fn new_owner(message: &Message) -> Option<Option<String>> {
+    let is_news = message.header().member().is_some_and(|member| member.as_str() == "NameOwnerChanged");
+    let (name, _, owner): (String, String, String) = message.body().deserialize().ok().filter(|_| is_news)?;
+    (name == SERVICE).then(|| Some(owner).filter(|owner| !owner.is_empty()))
 }
 
 impl Heard {
@@ -116,16 +137,21 @@ async fn tell_changes(bus: &Connection, link: &Link, heard: &Heard) {
     }
 }
 
-/// All that logind says of its sessions.
+/// Who owns logind's name, and from then on who takes it and all that is sent as if logind said it of its sessions.
 async fn signals(
     bus: &Connection,
-) -> zbus::Result<impl Stream<Item = zbus::Result<Message>> + Unpin + use<>> {
+) -> zbus::Result<(Option<String>, impl Stream<Item = zbus::Result<Message>> + Unpin + use<>)> {
     let rule = || MatchRule::builder().msg_type(Type::Signal);
-    let sessions = rule().sender(SERVICE).path_namespace("/org/freedesktop/login1/session").build()?;
-    let manager = rule().sender(SERVICE).path(MANAGER).interface("org.freedesktop.login1.Manager").build()?;
-    let sessions = MessageStream::for_match_rule(sessions, bus, Some(KEPT)).await?;
-    let manager = MessageStream::for_match_rule(manager, bus, Some(KEPT)).await?;
-    Ok(futures_util::stream::select(sessions, manager))
+    // Nobody but the bus itself can fill this one, so that the questions below are answered.
+    let owners = rule().sender(BUS).member("NameOwnerChanged").add_arg(SERVICE).build()?;
+    let owners = MessageStream::for_match_rule(owners, bus, Some(KEPT)).await?;
+    // The manager's, and those of all sessions.
+    let said = rule().sender(SERVICE).path_namespace(MANAGER).build()?;
+    let said = MessageStream::for_match_rule(said, bus, Some(KEPT)).await?;
+    // Whoever takes the name after this is told of by the bus.
+    let asked = bus.call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), "GetNameOwner", &(SERVICE,));
+    let owner = asked.await.ok().and_then(|reply| reply.body().deserialize::<String>().ok());
+    Ok((owner, futures_util::stream::select(owners, said)))
 }
 
 /// Tells the loop of all sessions; gives when to do so again though nothing is heard.
@@ -186,4 +212,52 @@ fn flag(facts: &mut Facts, name: &str) -> bool {
 
 fn text(facts: &mut Facts, name: &str) -> Option<String> {
     facts.remove(name).and_then(|value| String::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGIND: &str = ":1.7";
+    const STRANGER: &str = ":1.66";
+
+    fn said(sender: &str, path: &str, member: &str) -> zbus::Result<Message> {
+        Message::signal(path, SESSION, member).sender(sender).build(&())
+    }
+
+    fn taken(by: &str) -> zbus::Result<Message> {
+        Message::signal("/org/freedesktop/DBus", BUS, "NameOwnerChanged")
+            .sender(BUS)
+            .build(&(SERVICE, "", by))
+    }
+
+    /// What is noted of that, where logind's name has that owner at first.
+    async fn noted(owner: Option<&str>, signals: Vec<zbus::Result<Message>>) -> BTreeSet<String> {
+        let (heard, mut told) = (Arc::new(Heard::default()), BTreeSet::from(["/b".to_owned()]));
+        hear(owner.map(str::to_owned), futures_util::stream::iter(signals), heard.clone()).await;
+        Heard::into(&heard, &mut told);
+        told
+    }
+
+    fn paths(paths: &[&str]) -> BTreeSet<String> {
+        paths.iter().map(|path| (*path).to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn only_logind_tells_a_session_to_lock_itself_or_not_to() {
+        let both = |sender| vec![said(sender, "/a", "Lock"), said(sender, "/b", "Unlock")];
+        assert_eq!(noted(Some(LOGIND), both(LOGIND)).await, paths(&["/a"]));
+        assert_eq!(noted(Some(LOGIND), both(STRANGER)).await, paths(&["/b"]));
+        assert_eq!(noted(None, both(STRANGER)).await, paths(&["/b"]));
+    }
+
+    #[tokio::test]
+    async fn logind_is_believed_when_it_comes_back_and_who_takes_its_name_is_said_by_the_bus_alone() {
+        let later = vec![taken(LOGIND), said(LOGIND, "/a", "Lock"), taken(""), said(LOGIND, "/b", "Unlock")];
+        assert_eq!(noted(Some(":1.2"), later).await, paths(&["/a", "/b"]));
+        let forged = Message::signal("/org/freedesktop/DBus", BUS, "NameOwnerChanged").sender(STRANGER);
+        let forged = forged.build(&(SERVICE, "", STRANGER));
+        let later = vec![forged, said(STRANGER, "/a", "Lock")];
+        assert_eq!(noted(Some(LOGIND), later).await, paths(&["/b"]));
+    }
 }
