@@ -24,7 +24,25 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 pub struct Entry {
     /// What the core says of it; without sizes.
     pub view: HomeView,
+    /// The full name as [`lower_case`] gives it, for who looks for a part of it.
+    pub searched: String,
     sizes: Sizes,
+}
+
+/// Of a full name no more is searched, in characters: its owner may make it as long as a record can be, and who asks pays with
+/// the time of all.
+const SEARCHED: usize = 1024;
+
+impl Entry {
+    fn new(view: HomeView, sizes: Sizes) -> Arc<Self> {
+        let searched = lower_case(&view.unix.real_name);
+        Arc::new(Self { view, searched, sizes })
+    }
+}
+
+/// As texts are compared in which a part is looked for; of a long one, the beginning.
+pub fn lower_case(text: &str) -> String {
+    text.chars().take(SEARCHED).flat_map(char::to_lowercase).collect()
 }
 
 /// All homes.
@@ -129,7 +147,7 @@ impl Lookup {
             let old = homes.take_out(&user);
             if let Some(view) = view {
                 let sizes = old.map(|old| old.sizes.of_the_next()).unwrap_or_default();
-                homes.put(Arc::new(Entry { view, sizes }));
+                homes.put(Entry::new(view, sizes));
             }
         }
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(homes);
@@ -137,14 +155,15 @@ impl Lookup {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::home::facts::Place;
     use crate::home::state::{Lingering, Resting, State};
     use crate::home::view::UnixRecord;
     use records::{Packed, Record, Sections};
 
-    pub(super) fn view(name: &str, uid: u32, members: &str) -> HomeView {
+    /// A home that rests, as the core would show it.
+    pub fn view(name: &str, uid: u32, members: &str) -> HomeView {
         let text = format!(r#"{{"userName":"{name}"{members}}}"#);
         let record = Record::parse(&text, Sections::HOST).expect("valid");
         let user = UserName::parse(name).expect("valid");

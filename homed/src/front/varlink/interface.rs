@@ -4,6 +4,7 @@
 use super::control;
 use super::error;
 use super::query::{Kind, Query};
+use crate::daemon::link::lower_case;
 use records::userdb::SERVICE;
 use serde_json::{Value, json};
 
@@ -76,6 +77,11 @@ error InvalidParameter(
 error PermissionDenied()
 ";
 
+/// Texts of one kind in a question.
+const MOST_TEXTS: usize = 16;
+/// Bytes of each.
+const LONGEST_TEXT: usize = 256;
+
 /// What is to be done.
 pub enum Method {
     /// Nothing more: this is the reply.
@@ -145,7 +151,7 @@ fn query(kind: Kind, parameters: &Value, more: bool) -> Result<Query, Value> {
             smallest: number(parameters, "uidMin")?,
             largest: number(parameters, "uidMax")?,
             dispositions: texts(parameters, "dispositionMask")?,
-            fuzzy: texts(parameters, "fuzzyNames")?,
+            fuzzy: texts(parameters, "fuzzyNames")?.map(in_lower_case),
             more,
         },
         Kind::Group => Query {
@@ -156,7 +162,7 @@ fn query(kind: Kind, parameters: &Value, more: bool) -> Result<Query, Value> {
             smallest: number(parameters, "gidMin")?,
             largest: number(parameters, "gidMax")?,
             dispositions: texts(parameters, "dispositionMask")?,
-            fuzzy: texts(parameters, "fuzzyNames")?,
+            fuzzy: texts(parameters, "fuzzyNames")?.map(in_lower_case),
             more,
         },
         Kind::Membership => Query {
@@ -191,15 +197,18 @@ fn number(parameters: &Value, name: &str) -> Result<Option<u32>, Value> {
     }
 }
 
+/// Some texts, as many and as long as anybody needs: every home is compared with each.
 fn texts(parameters: &Value, name: &str) -> Result<Option<Vec<String>>, Value> {
+    let text = |item: &Value| item.as_str().filter(|text| text.len() <= LONGEST_TEXT).map(str::to_owned);
     match &parameters[name] {
         Value::Null => Ok(None),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect::<Option<Vec<_>>>()
-            .map(Some)
-            .ok_or_else(|| invalid(name)),
+        Value::Array(items) if items.len() <= MOST_TEXTS => {
+            items.iter().map(text).collect::<Option<Vec<_>>>().map(Some).ok_or_else(|| invalid(name))
+        }
         _ => Err(invalid(name)),
     }
+}
+
+fn in_lower_case(texts: Vec<String>) -> Vec<String> {
+    texts.iter().map(|text| lower_case(text)).collect()
 }

@@ -134,7 +134,7 @@ async fn answer(
 
 async fn look(stream: &mut UnixStream, service: &Service, reader: &Guard, query: &Query) -> io::Result<()> {
     let Some(homes) = reader.homes(&service.link) else { return Ok(()) };
-    let found = query.find(&homes);
+    let found = query.find(&homes).await;
     let count = match &found {
         Found::Users(all) | Found::Groups(all) => all.len(),
         Found::Replies(all) => all.len(),

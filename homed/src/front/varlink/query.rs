@@ -7,6 +7,9 @@ use records::{Machine, Record, Sections, userdb};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// Homes that are looked at before others have their turn.
+const AT_A_TIME: usize = 64;
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -35,7 +38,7 @@ pub struct Query {
     pub largest: Option<u32>,
     /// Only these dispositions.
     pub dispositions: Option<Vec<String>>,
-    /// Only names that have one of these in them.
+    /// Only names that have one of these in them, which are in lower case.
     pub fuzzy: Option<Vec<String>>,
     /// Whether the client takes several replies.
     pub more: bool,
@@ -52,14 +55,16 @@ pub enum Found {
 }
 
 impl Query {
-    /// Looks among the homes there are. By name or UID, how many there are costs nothing.
-    pub fn find(&self, homes: &Homes) -> Found {
-        match self.kind {
-            Kind::User => self.records(homes).map_or_else(|error| Found::Replies(vec![error]), Found::Users),
-            Kind::Group => {
-                self.records(homes).map_or_else(|error| Found::Replies(vec![error]), Found::Groups)
-            }
-            Kind::Membership => Found::Replies(self.memberships(homes)),
+    /// Looks among the homes there are. By name or UID, how many there are costs nothing; who goes through all of them lets
+    /// others have their turn meanwhile.
+    pub async fn find(&self, homes: &Homes) -> Found {
+        if self.kind == Kind::Membership {
+            return Found::Replies(self.memberships(homes).await);
+        }
+        match self.records(homes).await {
+            Ok(users) if self.kind == Kind::User => Found::Users(users),
+            Ok(groups) => Found::Groups(groups),
+            Err(error) => Found::Replies(vec![error]),
         }
     }
 
@@ -73,7 +78,7 @@ impl Query {
         }
     }
 
-    fn records(&self, homes: &Homes) -> Result<Vec<Arc<Entry>>, Value> {
+    async fn records(&self, homes: &Homes) -> Result<Vec<Arc<Entry>>, Value> {
         let name = self.user.as_ref().or(self.group.as_ref());
         let by_name = name.map(|name| self.named(homes, name));
         let by_id = self.id.map(|id| homes.with_uid(id));
@@ -85,7 +90,7 @@ impl Query {
             (Some(one), _) | (None, Some(one)) => one.into_iter().cloned().collect(),
             (None, None) => homes.all().cloned().collect(),
         };
-        Ok(found.into_iter().filter(|entry| self.fits(&entry.view)).collect())
+        Ok(each(found, |entry, fitting| fitting.extend(Some(entry).filter(|entry| self.fits(entry)))).await)
     }
 
     /// Groups have no aliases.
@@ -97,36 +102,48 @@ impl Query {
         }
     }
 
-    fn fits(&self, home: &HomeView) -> bool {
+    fn fits(&self, entry: &Entry) -> bool {
+        let home = &entry.view;
         // A home's group has the number of its user.
         let id = home.unix.uid;
         let among = |wanted: &Vec<String>| wanted.contains(&home.disposition);
         self.smallest.is_none_or(|smallest| id >= smallest)
             && self.largest.is_none_or(|largest| id <= largest)
             && self.dispositions.as_ref().is_none_or(among)
-            && self.fuzzy.as_ref().is_none_or(|texts| texts.iter().any(|text| is_like(home, text)))
+            && self.fuzzy.as_ref().is_none_or(|texts| texts.iter().any(|text| is_like(entry, text)))
     }
 
-    fn memberships(&self, homes: &Homes) -> Vec<Value> {
-        let asked: Vec<&Arc<Entry>> = match &self.user {
-            Some(name) => homes.called(name).into_iter().collect(),
-            None => homes.all().collect(),
+    async fn memberships(&self, homes: &Homes) -> Vec<Value> {
+        let asked: Vec<Arc<Entry>> = match &self.user {
+            Some(name) => homes.called(name).into_iter().cloned().collect(),
+            None => homes.all().cloned().collect(),
         };
-        let mut pairs = Vec::new();
-        for home in asked.iter().map(|entry| &entry.view) {
+        let pair = |entry: Arc<Entry>, pairs: &mut Vec<Value>| {
+            let home = &entry.view;
             for group in &home.groups {
                 if self.group.as_ref().is_none_or(|wanted| wanted == group) {
                     pairs.push(json!({"userName": home.unix.name.as_str(), "groupName": group}));
                 }
             }
-        }
-        pairs
+        };
+        each(asked, pair).await
     }
 }
 
-fn is_like(home: &HomeView, text: &str) -> bool {
-    let text = text.to_lowercase();
-    home.unix.name.as_str().contains(&text) || home.unix.real_name.to_lowercase().contains(&text)
+/// What comes of each, a few at a time: whoever else asks this thread something is answered in between.
+async fn each<T>(entries: Vec<Arc<Entry>>, act: impl Fn(Arc<Entry>, &mut Vec<T>)) -> Vec<T> {
+    let mut found = Vec::new();
+    for (at, entry) in entries.into_iter().enumerate() {
+        act(entry, &mut found);
+        if at % AT_A_TIME == AT_A_TIME - 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    found
+}
+
+fn is_like(entry: &Entry, text: &str) -> bool {
+    entry.view.unix.name.as_str().contains(text) || entry.searched.contains(text)
 }
 
 /// A user's reply for a peer of that UID; the record has its sizes.
@@ -141,4 +158,81 @@ pub fn user(home: &HomeView, record: &Record, peer: u32) -> Value {
 /// A group's reply.
 pub fn group(home: &HomeView, machine: &Machine) -> Value {
     json!({"record": userdb::group_record(&home.record.open(), machine), "incomplete": false})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::interface::{Method, method};
+    use super::*;
+    use crate::lookup::{Lookup, tests::view};
+    use std::future::Future;
+    use std::task::{Context, Waker};
+
+    /// A home for each of these full names, from the UID 60001 on.
+    fn homes(real_names: &[&str]) -> Arc<Homes> {
+        let lookup = Lookup::default();
+        let mut news = Vec::new();
+        for (uid, real_name) in (60001u32..).zip(real_names) {
+            let mut view = view(&format!("u{uid}"), uid, "");
+            view.unix.real_name = (*real_name).to_owned();
+            news.push((view.unix.name.clone(), Some(view)));
+        }
+        lookup.publish(news);
+        lookup.now()
+    }
+
+    fn asked(parameters: Value) -> Method {
+        let mut call = json!({"method": "io.systemd.UserDatabase.GetUserRecord", "parameters": parameters});
+        call["parameters"]["service"] = json!("io.systemd.Home");
+        method(&call, 1000)
+    }
+
+    async fn found(homes: &Homes, fuzzy: &[&str]) -> Vec<u32> {
+        let Method::Query(query) = asked(json!({"fuzzyNames": fuzzy})) else { return Vec::new() };
+        let Found::Users(users) = query.find(homes).await else { return Vec::new() };
+        users.iter().map(|entry| entry.view.unix.uid).collect()
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_name_is_found_however_it_is_written() {
+        let long = "Ä".repeat(32 << 10) + "Zoe";
+        let homes = homes(&["Änne Köhler", "Bob", &long]);
+        assert_eq!(found(&homes, &["KÖHL"]).await, [60001]);
+        assert_eq!(found(&homes, &["ä"]).await, [60001, 60003]);
+        assert_eq!(found(&homes, &["U6000", "nobody"]).await, [60001, 60002, 60003]);
+        assert_eq!(found(&homes, &["zoe"]).await, [0; 0], "no name is searched to such an end");
+    }
+
+    #[test]
+    fn more_texts_or_longer_ones_than_anybody_needs_are_refused() {
+        let fine = [json!(vec!["x"; 16]), json!(["x".repeat(256)]), Value::Null];
+        let wrong = [json!(vec!["x"; 17]), json!(["x".repeat(257)])];
+        for name in ["fuzzyNames", "dispositionMask"] {
+            for texts in &fine {
+                assert!(matches!(asked(json!({ name: texts })), Method::Query(_)), "{texts}");
+            }
+            for texts in &wrong {
+                let Method::Known(reply) = asked(json!({ name: texts })) else { panic!("{texts}") };
+                assert_eq!(reply["parameters"]["parameter"], *name);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_goes_through_many_homes_lets_others_have_their_turn() {
+        let homes = homes(&["Somebody"; 200]);
+        for method in ["GetUserRecord", "GetGroupRecord", "GetMemberships"] {
+            let call = json!({"method": format!("io.systemd.UserDatabase.{method}"),
+                "parameters": {"service": "io.systemd.Home"}});
+            let Method::Query(query) = super::super::interface::method(&call, 1000) else {
+                panic!("{method}")
+            };
+            let mut finding = Box::pin(query.find(&homes));
+            let mut turns = 1;
+            while finding.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                turns += 1;
+            }
+            assert_eq!(turns, 4, "{method}");
+        }
+    }
 }
