@@ -1,6 +1,6 @@
 //! What a hook needs of the daemon, and of this machine where the daemon is not to be asked.
 
-use records::{Credentials, Machine, Record, Refusal, UserName};
+use records::{Credentials, Machine, Record, Refusal};
 use std::os::fd::OwnedFd;
 
 /// Why the daemon did not do it.
@@ -39,8 +39,9 @@ pub enum AtSuspend {
 pub trait Daemon {
     /// The UID that /etc/passwd gives to the name.
     fn local_uid(&mut self, name: &str) -> Option<u32>;
-    /// Whether there is a record of a home of that name on this machine, as far as this program may see it.
-    fn is_registered(&mut self, name: &UserName) -> bool;
+    /// Whether there is a record of a home of that name on this machine, as far as this program may see it; a name with a realm
+    /// is the home's that has this realm.
+    fn is_registered(&mut self, name: &str) -> bool;
     /// Whether the home is being made of a backup, and not all of that is in it, as far as this program may see it.
     fn is_half_restored(&mut self, user: &str) -> bool;
     /// A user's record, within a few seconds. Where one is `expected`, a daemon that does not run is waited for.

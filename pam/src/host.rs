@@ -1,7 +1,7 @@
 //! What this machine says of a name without the daemon.
 
-use records::UserName;
 use records::settings::RESTORING;
+use records::{Record, Sections, UserName};
 use std::path::Path;
 
 /// Where records of homes are: root's alone.
@@ -26,14 +26,26 @@ pub fn is_half_restored(user: &str) -> bool {
     Path::new(RESTORING).join(format!("{user}.json")).exists()
 }
 
-/// Whether there is a record of a home of that name. Programs without root's rights see none.
-pub fn is_registered(name: &UserName) -> bool {
-    Path::new(RECORDS).join(format!("{name}.identity")).exists()
+/// Whether there is a record of a home whose user is called so: `alice`, or `alice@example.com` where the record says that
+/// realm. Who has another realm is a directory service's. Programs without root's rights see no record.
+pub fn is_registered(name: &str) -> bool {
+    is_registered_in(Path::new(RECORDS), name)
+}
+
+fn is_registered_in(records: &Path, name: &str) -> bool {
+    let Ok(bare) = UserName::parse(name.split('@').next().unwrap_or(name)) else { return false };
+    let file = records.join(format!("{bare}.identity"));
+    if bare.as_str() == name {
+        return file.exists();
+    }
+    let record =
+        std::fs::read_to_string(file).ok().and_then(|text| Record::parse(&text, Sections::HOST).ok());
+    record.is_some_and(|record| record.is_called(name))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::uid_in;
+    use super::{is_registered_in, uid_in};
 
     #[test]
     fn a_line_is_found_by_its_whole_name() {
@@ -43,6 +55,30 @@ mod tests {
             [("root", Some(0)), ("bob", Some(1000)), ("bo", None), ("odd", None), ("bad", None)]
         {
             assert_eq!(uid_in(passwd, name), uid, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_realm_is_of_the_home_that_has_that_realm() {
+        let folder = tempfile::tempdir().expect("made");
+        let folder = folder.path();
+        for (name, more) in [("alice", r#","realm":"example.com""#), ("bob", "")] {
+            let text = format!(r#"{{"userName":"{name}"{more}}}"#);
+            std::fs::write(folder.join(format!("{name}.identity")), text).expect("written");
+        }
+        std::fs::write(folder.join("carol.identity"), "no record").expect("written");
+        for (name, expected) in [
+            ("alice", true),
+            ("alice@example.com", true),
+            ("alice@corp.example", false),
+            ("bob", true),
+            ("bob@corp.example", false),
+            ("carol", true),
+            ("carol@corp.example", false),
+            ("dave", false),
+            ("../alice", false),
+        ] {
+            assert_eq!(is_registered_in(folder, name), expected, "{name}");
         }
     }
 }

@@ -6,9 +6,7 @@ use crate::host;
 use handoff::{Answer, HandoffError, Stream};
 use records::credentials::InvalidSecret;
 use records::handoff::{Call, Failed, Hold};
-use records::{
-    Credentials, HostName, Machine, MachineId, Record, Refusal, Secret, Sections, UserName, userdb,
-};
+use records::{Credentials, HostName, Machine, MachineId, Record, Refusal, Secret, Sections, userdb};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde_json::{Value, json};
@@ -36,7 +34,7 @@ impl Daemon for Sockets {
         host::local_uid(name)
     }
 
-    fn is_registered(&mut self, name: &UserName) -> bool {
+    fn is_registered(&mut self, name: &str) -> bool {
         host::is_registered(name)
     }
 

@@ -70,11 +70,13 @@ enum Found {
 fn record(pam: &mut dyn Pam, daemon: &mut dyn Daemon, name: &str) -> Found {
     let memory = pam.memory();
     let bare = UserName::parse(name.split('@').next().unwrap_or(name));
-    let (false, Ok(bare)) = (matches!(name, "" | "root" | "nobody"), bare) else { return Found::Strange };
+    if matches!(name, "" | "root" | "nobody") || bare.is_err() {
+        return Found::Strange;
+    }
     if memory.borrow().knows_stranger(name) {
         return Found::Strange;
     }
-    let is_registered = daemon.is_registered(&bare);
+    let is_registered = daemon.is_registered(name);
     if !is_registered && daemon.local_uid(name).is_some() {
         return Found::Strange;
     }

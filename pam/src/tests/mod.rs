@@ -7,7 +7,7 @@ use crate::hook::Ended;
 use crate::memory::Memory;
 use crate::pam::{Pam, Say, Seat, Token};
 use ::pam::constants::PamResultCode as Code;
-use records::{Credentials, HostName, Machine, MachineId, Record, Refusal, Secret, Sections, UserName};
+use records::{Credentials, HostName, Machine, MachineId, Record, Refusal, Secret, Sections};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -142,7 +142,7 @@ impl Daemon for Shared<'_> {
     fn local_uid(&mut self, _name: &str) -> Option<u32> {
         self.0.borrow().pam.local
     }
-    fn is_registered(&mut self, _name: &UserName) -> bool {
+    fn is_registered(&mut self, _name: &str) -> bool {
         self.0.borrow().pam.registered
     }
     fn is_half_restored(&mut self, _user: &str) -> bool {
