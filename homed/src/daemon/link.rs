@@ -36,6 +36,8 @@ pub use crate::words::request::{
 
 pub use crate::home::inhibitor::Inhibitor;
 pub use crate::lookup::account::{Account, Good, Place, Standing};
+#[cfg(test)]
+pub use crate::lookup::view;
 pub use crate::lookup::{Entry, Homes, lower_case};
 pub use crate::manager::weakness::{Weakness, Weight};
 pub use crate::words::seal::Conclusion;

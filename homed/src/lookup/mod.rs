@@ -155,7 +155,10 @@ impl Lookup {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub use tests::view;
+
+#[cfg(test)]
+mod tests {
     use super::*;
     use crate::home::facts::Place;
     use crate::home::state::{Lingering, Resting, State};

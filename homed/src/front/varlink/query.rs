@@ -164,21 +164,21 @@ pub fn group(home: &HomeView, machine: &Machine) -> Value {
 mod tests {
     use super::super::interface::{Method, method};
     use super::*;
-    use crate::lookup::{Lookup, tests::view};
+    use crate::daemon::link::{Link, view};
     use std::future::Future;
     use std::task::{Context, Waker};
 
     /// A home for each of these full names, from the UID 60001 on.
     fn homes(real_names: &[&str]) -> Arc<Homes> {
-        let lookup = Lookup::default();
+        let link = Link::new().0;
         let mut news = Vec::new();
         for (uid, real_name) in (60001u32..).zip(real_names) {
             let mut view = view(&format!("u{uid}"), uid, "");
             view.unix.real_name = (*real_name).to_owned();
             news.push((view.unix.name.clone(), Some(view)));
         }
-        lookup.publish(news);
-        lookup.now()
+        link.publish(news);
+        link.list(&link.ourselves())
     }
 
     fn asked(parameters: Value) -> Method {
