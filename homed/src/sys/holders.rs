@@ -4,6 +4,7 @@
 use super::file::{Identity, is_of_a_server};
 use super::procfs;
 use records::visible::visible;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -82,6 +83,19 @@ pub fn all() -> impl Iterator<Item = u32> {
 pub fn of_user(uid: u32) -> Vec<u32> {
     let is_theirs = |folder: &Path| procfs::text(folder.join("status")).is_ok_and(|text| has_uid(&text, uid));
     processes().filter(|(_, folder)| is_theirs(folder)).map(|(pid, _)| pid).collect()
+}
+
+/// As whom a process runs: the real UID.
+pub fn real_uid(pid: u32) -> Option<u32> {
+    let status = procfs::text(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// These processes by their names, as far as they still run.
+pub fn named(pids: &BTreeSet<u32>) -> Vec<Holder> {
+    let running = |pid: &&u32| Path::new("/proc").join(pid.to_string()).exists();
+    pids.iter().filter(running).map(|pid| holder(*pid, &Path::new("/proc").join(pid.to_string()))).collect()
 }
 
 /// proc_pid_status(5): the real, effective, saved and file system's UID.

@@ -7,7 +7,8 @@ use super::notes;
 use super::settings::{self, Changed};
 use crate::job::{Context, Failure};
 use crate::sys::bounded::{Deadline, Late, Unfinished, ask, within};
-use crate::sys::mapped_files;
+use crate::sys::holders;
+use crate::sys::mapped_files::{self, Lookout};
 use crate::sys::pageout;
 use crate::sys::reclaim::{self, Scrubbed};
 use crate::sys::slice::{self, Slice};
@@ -52,28 +53,34 @@ pub enum Evicted {
 /// Throws out what anybody has mapped of a home's files. Never takes longer than its own bound, and never keeps a key
 /// in memory by failing. What nobody uses goes with [`sweep`], when the key is out of memory.
 pub fn evict(uid: u32, device: &str) -> Evicted {
-    let evict = || Ok::<_, io::Error>(evict_mapped(uid, device).to_string());
+    let evict = || evict_mapped(uid, device).map(|pages| pages.to_string());
     let pages = ask(Deadline::after(EVICTING), Late::Kill, evict).map_err(|error| error.to_string());
     let pages = pages.and_then(|pages| pages.parse().map_err(|_| format!("what is {pages:?}?")));
     pages.map_or_else(Evicted::Unknown, Evicted::Left)
 }
 
-fn evict_mapped(uid: u32, device: &str) -> usize {
+/// How many pages are left, or who did not tell what they have mapped: what all others have is thrown out before that is said.
+fn evict_mapped(uid: u32, device: &str) -> Result<usize, String> {
     if let Some(slice) = Slice::of(uid) {
         slice::drop_file_pages(slice.folder());
     }
-    let mut mapped = mapped_files::of(device);
+    let mut lookout = Lookout::new(device, uid);
+    let mut mapped = lookout.look();
     for _ in 0..ROUNDS {
         if mapped.pages == 0 {
             break;
         }
         // Process by process, what nobody else has mapped; then by groups, which may be other people's.
         mapped.areas.iter().for_each(|(pid, areas)| drop(pageout::areas(*pid, areas)));
-        mapped = mapped_files::of(device);
+        mapped = lookout.look();
         mapped_files::folders(&mapped.groups).iter().for_each(|group| slice::drop_file_pages(group));
-        mapped = mapped_files::of(device);
+        mapped = lookout.look();
     }
-    mapped.pages
+    let late = holders::named(lookout.late());
+    if late.is_empty() {
+        return Ok(mapped.pages);
+    }
+    Err(format!("these processes did not tell in time what they have mapped: {}", holders::names(&late)))
 }
 
 /// A home that is on its way to be locked: as long as this lives, no other's memory is swept. It is gone with its
