@@ -318,7 +318,8 @@ fn a_device_on_the_home_s_is_named_and_goes_on() -> Result<()> {
     let machine = home()?;
     machine.check(
         "setsid sleep 100000 < /home/alice/x >/dev/null 2>&1 & echo $! > /run/reader
-        umount -l /home/alice; loop=$(losetup -f --show /dev/mapper/home-alice); echo $loop > /run/loop",
+        until [ /proc/$!/fd/0 -ef /home/alice/x ]; do kill -0 $! || exit 1; sleep 0.05; done
+        umount -l /home/alice; loop=$(losetup -f --show /dev/mapper/home-alice) || exit 1; echo $loop > /run/loop",
     )?;
     let said = machine.refused("lock-all", "", "")?;
     ensure!(said.contains("Another block device lies on") && said.contains("home-alice"), "{said}");
