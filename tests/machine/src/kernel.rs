@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use crate::builder::{Builder, Hardware, Init};
 use crate::console::Console;
 use crate::image;
+use crate::processor::Processor;
 use crate::screen::{self, Monitor};
 use crate::wreck::Wreck;
 
@@ -46,6 +47,8 @@ pub struct Kernel {
     /// The way to the hardware, where it is qemu's.
     monitor: Option<Monitor>,
     ended: Arc<(Mutex<bool>, Condvar)>,
+    /// Where all of it runs, unless it is qemu.
+    _processor: Option<Processor>,
 }
 
 impl Kernel {
@@ -53,7 +56,8 @@ impl Kernel {
     pub fn start(settings: &Builder, image: &Path, wreck: &Wreck, slaves: [OwnedFd; LINES]) -> Result<Self> {
         let lines: Vec<PathBuf> = slaves.iter().map(nix::unistd::ttyname).collect::<Result<_, _>>()?;
         let (said, voice) = std::io::pipe()?;
-        let mut child = Command::new("unshare")
+        let mut command = Command::new("unshare");
+        command
             .args(if nix::unistd::geteuid().is_root() { &[][..] } else { &["--user", "--map-root-user"] })
             .args(["--mount", "--pid", "--fork", "--kill-child=SIGKILL", "sh"])
             .args(match settings.hardware {
@@ -62,9 +66,18 @@ impl Kernel {
             })
             .stdin(Stdio::piped())
             .stdout(voice.try_clone()?)
-            .stderr(voice)
-            .spawn()
-            .context("cannot start `unshare` (package util-linux)")?;
+            .stderr(voice);
+        let processor = match settings.hardware {
+            Hardware::Process => Processor::choose()?,
+            Hardware::Screen => None,
+        };
+        let mut start = || command.spawn().context("cannot start `unshare` (package util-linux)");
+        let mut child = match &processor {
+            Some(processor) => processor.there(start)?,
+            None => start()?,
+        };
+        // Its ends of the pipe are the child's alone.
+        drop(command);
         let outermost = child.id();
         let lifeline = Mutex::new(child.stdin.take());
         let log = Console::new(OwnedFd::from(said).into(), &wreck.log())?;
@@ -75,7 +88,7 @@ impl Kernel {
             Hardware::Process => None,
             Hardware::Screen => Some(Monitor::connect(wreck)?),
         };
-        Ok(Self { outermost, lifeline, log, monitor, ended })
+        Ok(Self { outermost, lifeline, log, monitor, ended, _processor: processor })
     }
 
     /// Kills all of it at once and returns when nothing is left.

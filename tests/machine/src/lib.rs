@@ -14,7 +14,7 @@
 //! Machine ── Runner    commands as root, over /dev/ttyS2 and a shared folder
 //!    │   ├── Console   what a person sees at /dev/ttyS0 and /dev/ttyS1
 //!    │   ├── ram       the search of all its memory
-//!    │   └── Kernel    the processes on the host, in namespaces of their own
+//!    │   └── Kernel    the processes on the host, in namespaces of their own, all of them on one Processor
 //!    ├── Screen        virtual terminals and a keyboard, of a machine that has them (qemu instead of the above)
 //!    └── Wreck         its folder: the copy-on-write disk, the logs
 //! image ── recipe, cache: the root tree and the disk images over it, built once
@@ -36,6 +36,7 @@ pub mod image;
 mod kernel;
 mod packages;
 mod power;
+mod processor;
 mod ram;
 mod recipe;
 mod runner;
