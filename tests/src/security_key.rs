@@ -10,19 +10,47 @@ const SOCKETS: &str = "/run/homed/test-fido2";
 /// (In memory, and not on disk: what is deleted there is free memory.)
 const MEMORIES: &str = "/run/keys";
 
+/// How many devices of the kernel's there are that could be keys.
+const DEVICES: &str = "ls /dev | grep -c ^hidraw";
+
+/// Where a key is plugged in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Port {
+    /// At a socket, which the package for tests alone knows.
+    Socket,
+    /// As a device of the kernel's, which libfido2 finds by itself.
+    Usb,
+}
+
 /// A security key.
 pub struct SecurityKey<'a> {
     machine: &'a Ours,
     name: &'static str,
+    port: Port,
 }
 
 impl<'a> SecurityKey<'a> {
     /// A new one, with a PIN or without, plugged in. `program` is the test's `CARGO_BIN_EXE_softkey`.
     pub fn new(machine: &'a Ours, program: &str, name: &'static str, pin: Option<&str>) -> Result<Self> {
+        Self::at(Port::Socket, machine, (program, name), pin)
+    }
+
+    /// The same as a device of the kernel's (of a machine with Debian's kernel).
+    pub fn on_usb(machine: &'a Ours, program: &str, name: &'static str, pin: Option<&str>) -> Result<Self> {
+        machine.check("modprobe uhid")?;
+        Self::at(Port::Usb, machine, (program, name), pin)
+    }
+
+    fn at(
+        port: Port,
+        machine: &'a Ours,
+        (program, name): (&str, &'static str),
+        pin: Option<&str>,
+    ) -> Result<Self> {
         if machine.run("test -x /root/softkey")?.status != 0 {
             machine.copy_in(Path::new(program), "/root/softkey")?;
         }
-        let key = Self { machine, name };
+        let key = Self { machine, name, port };
         machine.check(&format!("mkdir -p {SOCKETS} {MEMORIES}/{name}"))?;
         if let Some(pin) = pin {
             key.set("pin", pin)?;
@@ -34,18 +62,24 @@ impl<'a> SecurityKey<'a> {
     /// Plugs it in.
     pub fn plug_in(&self) -> Result<()> {
         let name = self.name;
-        let script = format!(
-            "setsid /root/softkey {SOCKETS}/{name} {MEMORIES}/{name} </dev/null >/dev/null 2>&1 &
-             echo $! > {MEMORIES}/{name}/pid; until [ -S {SOCKETS}/{name} ]; do sleep 0.05; done"
-        );
-        self.machine.check(&script).map(drop)
+        let plugged_in = match self.port {
+            Port::Socket => format!("setsid /root/softkey {SOCKETS}/{name} {MEMORIES}/{name} </dev/null >/dev/null 2>&1 &
+             echo $! > {MEMORIES}/{name}/pid; until [ -S {SOCKETS}/{name} ]; do sleep 0.05; done"),
+            Port::Usb => format!("before=$({DEVICES}); setsid /root/softkey /dev/uhid {MEMORIES}/{name} </dev/null >/run/softkey.log 2>&1 &
+             echo $! > {MEMORIES}/{name}/pid; until [ $({DEVICES}) -gt $before ]; do sleep 0.05; done; udevadm settle"),
+        };
+        self.machine.check(&plugged_in).map(drop)
     }
 
     /// Pulls it out.
     pub fn pull_out(&self) -> Result<()> {
         let name = self.name;
+        let gone = match self.port {
+            Port::Socket => format!("rm {SOCKETS}/{name}"),
+            Port::Usb => format!("until [ $({DEVICES}) -lt $before ]; do sleep 0.05; done; udevadm settle"),
+        };
         let script = format!(
-            "rm {SOCKETS}/{name}; pid=$(cat {MEMORIES}/{name}/pid); kill $pid; tail --pid=$pid -f /dev/null"
+            "before=$({DEVICES}); pid=$(cat {MEMORIES}/{name}/pid); kill $pid; tail --pid=$pid -f /dev/null; {gone}"
         );
         self.machine.check(&script).map(drop)
     }

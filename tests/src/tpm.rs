@@ -38,6 +38,17 @@ impl<'a> Tpm<'a> {
         self.machine.check(&script).map(drop)
     }
 
+    /// Puts one in as a device of the kernel's (of a machine with Debian's kernel), which stays.
+    pub fn put_in_as_device(&self) -> Result<()> {
+        let script = format!(
+            "modprobe tpm_vtpm_proxy; mkdir -p {MEMORIES}/device
+             setsid swtpm chardev --tpm2 --vtpm-proxy --tpmstate dir={MEMORIES}/device \
+                 --flags not-need-init,startup-clear </dev/null >/run/swtpm.log 2>&1 &
+             until [ -c /dev/tpmrm0 ]; do kill -0 $! || {{ cat /run/swtpm.log >&2; exit 1; }}; sleep 0.05; done"
+        );
+        self.machine.check(&script).map(drop)
+    }
+
     /// Takes it out.
     pub fn take_out(&self) -> Result<()> {
         let script =

@@ -1,6 +1,7 @@
 //! Files in and out of the guest.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -14,7 +15,9 @@ impl Machine {
     /// Copies a file or folder of the host to `to` in the guest. Sparse files stay sparse.
     pub fn copy_in(&self, from: &Path, to: &str) -> Result<()> {
         if self.settings.hardware == Hardware::Screen {
-            return self.write_file(to, fs::read(from)?);
+            self.write_file(to, fs::read(from)?)?;
+            let mode = fs::metadata(from)?.permissions().mode() & 0o7777;
+            return self.check(&format!("chmod {mode:o} '{to}'")).map(drop);
         }
         let (_, here, there) = self.runner.folder()?;
         copy(from, &here.join("file"))?;

@@ -1,6 +1,6 @@
 //! A security key of the test machine: CTAP 2.0 with hmac-secret and PIN protocol 1, at a socket.
 //!
-//! `softkey SOCKET FOLDER`; `softkey answer FOLDER CREDENTIAL SALT` (in Base64) prints what it answers with its user verified.
+//! `softkey SOCKET FOLDER`; `softkey /dev/uhid FOLDER` plugs it in as a device of the kernel's; `softkey answer FOLDER CREDENTIAL SALT` (in Base64) prints what it answers with its user verified.
 //! The folder is its memory, and what its user does:
 //!
 //! | file | meaning |
@@ -19,6 +19,7 @@ mod crypto;
 mod ctap;
 mod key;
 mod pin;
+mod uhid;
 
 use anyhow::{Context, Result};
 use std::io::{Read, Write};
@@ -40,6 +41,9 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let mut key = key::Key::plugged_in(words.next().context("usage: softkey SOCKET FOLDER")?.into())?;
+    if socket == "/dev/uhid" {
+        return uhid::run(&mut key, "Soft Key");
+    }
     // What an earlier one has left.
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket).with_context(|| socket.clone())?;
