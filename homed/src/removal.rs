@@ -18,7 +18,9 @@ enum Next {
 /// Success: the package may be removed. `argument`: `replaced` if another home manager takes its place.
 pub fn before(argument: Option<&str>) -> ExitCode {
     let next = if argument == Some("replaced") { Next::AnotherManager } else { Next::Nothing };
-    match objection(&homes_standing(), next) {
+    // What cannot be told counts as open.
+    let standing = homes_standing().unwrap_or_else(|why| vec![(why, Standing::Open)]);
+    match objection(&standing, next) {
         None => ExitCode::SUCCESS,
         Some(text) => {
             eprintln!("{text}");

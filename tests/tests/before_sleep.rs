@@ -42,6 +42,32 @@ fn a_key_in_a_device_of_any_name_or_in_a_second_table_keeps_the_machine_awake() 
     Ok(())
 }
 
+/// It would open a home for whoever waits there, when it goes on: it has not heard that the machine sleeps.
+#[test]
+fn a_daemon_that_is_silent_is_ended_before_the_sleep_and_the_next_one_holds() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.check("kill -STOP $(cat /run/homed.pid)")?;
+    machine.check(BEFORE_SLEEP)?;
+    machine.check("! kill -0 $(cat /run/homed.pid) 2>/dev/null && test -e /run/homed/hold")?;
+    machine.start_daemon()?;
+    machine.done("list", "", "")?;
+    machine.check("test -e /run/homed/hold && /usr/lib/homed/homed after-sleep")?;
+    machine.done("activate alice", "correcthorse", "").map(drop)
+}
+
+/// What is not seen is not closed.
+#[test]
+fn where_nobody_can_tell_what_is_open_the_machine_stays_awake() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.check("mv /var/lib/systemd/home /run/away && touch /var/lib/systemd/home")?;
+    let said = machine.run(BEFORE_SLEEP)?;
+    ensure!(said.status != 0 && said.stderr.contains("cannot be told"), "{said:?}");
+    machine.check("rm /var/lib/systemd/home && mv /run/away /var/lib/systemd/home")?;
+    machine.check(BEFORE_SLEEP).map(drop)
+}
+
 /// A first login while /var could not be written: the record does not tell which header is the home's.
 #[test]
 fn the_key_goes_where_no_record_tells_its_name() -> Result<()> {

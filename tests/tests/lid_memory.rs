@@ -39,6 +39,29 @@ fn what_was_freed_long_before_a_lock_is_written_over() -> Result<()> {
     Ok(())
 }
 
+/// A login that is killed has left its password, and the key, in free memory; its home is closed, so no lock comes after it.
+#[test]
+fn where_a_worker_was_killed_memory_is_written_over_before_the_sleep() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    let sleeps = |marks: bool| {
+        let filled = machine.check(FREED)?;
+        ensure!(pages_with(&machine, MARK)? > 10_000, "{filled}");
+        machine.check("/usr/lib/homed/homed before-sleep")?;
+        let left = pages_with(&machine, MARK)?;
+        // Where nobody was killed there is nothing to write over, and the lid need not wait.
+        ensure!((left <= MOST_LEFT) == marks, "{left} pages are left");
+        machine.check("! ls /run/homed/secrets | grep ^worker && /usr/lib/homed/homed after-sleep")
+    };
+    sleeps(false)?;
+    machine.write_file("/run/homed/fault", "start-mapped kill")?;
+    machine.refused("activate alice", "correcthorse", "")?;
+    machine.check("rm -f /run/homed/fault; ls /run/homed/secrets | grep -q ^worker")?;
+    machine.nothing_open("alice")?;
+    sleeps(true)?;
+    machine.done("activate alice", "correcthorse", "").map(drop)
+}
+
 /// Has the kernel hold a text in 120 MiB of memory of its own, the buffers of pipes, and give that back.
 const FREED_BUFFERS: &str = r#"
 perl -e '

@@ -4,20 +4,18 @@
 use crate::home::Sleep;
 use crate::manager::sleep::LONGEST;
 use nix::time::ClockId;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
 
 /// Writes the note, or takes it away. Its text is CLOCK_MONOTONIC in µs: how long this machine was awake.
-pub fn note(path: &Path, sleep: Sleep) {
-    let done = match sleep {
+pub fn note(path: &Path, sleep: Sleep) -> io::Result<()> {
+    match sleep {
         Sleep::Holding => std::fs::write(path, awake().as_micros().to_string()),
-        Sleep::Awake => std::fs::remove_file(path),
-    };
-    match done {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound && sleep == Sleep::Awake => {}
-        Err(error) => tracing::error!("{}: {error}", path.display()),
+        Sleep::Awake => match std::fs::remove_file(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        },
     }
 }
 
@@ -42,15 +40,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("hold");
         assert_eq!(left(&path), None);
-        note(&path, Sleep::Holding);
+        note(&path, Sleep::Holding).expect("written");
         assert!(left(&path).is_some_and(|left| left <= LONGEST && left + Duration::from_secs(60) > LONGEST));
         std::fs::write(&path, "torn\n").expect("written");
         assert!(left(&path).is_some_and(|left| left <= LONGEST));
         std::fs::write(&path, "0").expect("written");
         let long_awake = awake() > LONGEST;
         assert_eq!(left(&path).is_some_and(|left| left.is_zero()), long_awake);
-        note(&path, Sleep::Awake);
-        note(&path, Sleep::Awake);
+        note(&path, Sleep::Awake).expect("gone");
+        note(&path, Sleep::Awake).expect("gone");
         assert_eq!(left(&path), None);
     }
 }

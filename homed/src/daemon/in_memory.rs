@@ -5,6 +5,7 @@ use records::Secret;
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, Seek, Write};
+use std::os::unix::fs::FileExt;
 
 /// A file with the secret, of that length for good, to be read from its beginning.
 pub fn file(secret: &Secret) -> io::Result<File> {
@@ -14,6 +15,12 @@ pub fn file(secret: &Secret) -> io::Result<File> {
     rustix::fs::fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     file.rewind()?;
     Ok(file)
+}
+
+/// Overwrites it: whoever was to read it may have been killed before that.
+pub fn wipe(file: &File) -> io::Result<()> {
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    file.write_all_at(&vec![0; length], 0)
 }
 
 #[cfg(test)]
@@ -29,5 +36,10 @@ mod tests {
         (&file).read_to_string(&mut text).expect("read");
         assert_eq!(text, "geheim");
         assert!(file.set_len(2).is_err());
+        wipe(&file).expect("wiped");
+        text.clear();
+        (&file).rewind().expect("again");
+        (&file).read_to_string(&mut text).expect("read");
+        assert_eq!(text, "\0".repeat(6));
     }
 }

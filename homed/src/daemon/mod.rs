@@ -48,6 +48,7 @@ use crate::home::Tuning;
 use crate::manager::{Defaults, Manager};
 use crate::statedir::Folders;
 use crate::storage::strays;
+use crate::sys::unwiped::{self, Mark};
 use answers::Answers;
 use handed::Handed;
 use link::Link;
@@ -72,6 +73,9 @@ const DESCRIPTORS: u64 = 8192;
 /// sleep.
 pub const POWER_OFF: [&str; 4] =
     ["--no-block", "--job-mode=replace-irreversibly", "start", "poweroff.target"];
+
+/// What the daemon calls itself in the mark of its secrets ([`unwiped`]).
+pub const MARK: &str = "daemon";
 
 /// Runs the daemon until it is told to stop. `fronts` starts all that the world talks to, with the sockets that were
 /// handed over, and gives what tells why it has ended: none of it may, before the daemon does.
@@ -116,6 +120,9 @@ where
     Serving: Future<Output = String>,
 {
     let _alone = alone(Path::new(ALONE))?;
+    // What clients offer is in memory here, too, on its way to a worker.
+    let mark = Mark::make(Path::new(unwiped::FOLDER), MARK);
+    let mark = mark.inspect_err(|error| tracing::warn!("{}: {error}", unwiped::FOLDER)).ok();
     let (defaults, complaints) = config::read();
     complaints.iter().for_each(|what| tracing::warn!("{what}"));
     let machine = this_machine()?;
@@ -142,6 +149,8 @@ where
     };
     daemon.run(calls, happened, stop).await;
     ending.end().await;
+    // One that stays has memory written over once too often.
+    let _ = mark.map(Mark::wiped);
     failed.map_or(Ok(()), Err)
 }
 

@@ -51,7 +51,11 @@ impl Daemon {
             Effect::Log(user, text) => tracing::warn!(home = %user, "{text}"),
             Effect::Warn(text) => tracing::error!("{text}"),
             Effect::PowerOff => power_off(),
-            Effect::Hold(sleep) => super::hold::note(&self.parts.paths.hold, sleep),
+            Effect::Hold(sleep) => {
+                if let Err(error) = super::hold::note(&self.parts.paths.hold, sleep) {
+                    tracing::error!("{}: {error}", self.parts.paths.hold.display());
+                }
+            }
             Effect::LookForStorage => self.look_for_storage(),
             Effect::Measure(id, places) => self.measure(id, places),
         }

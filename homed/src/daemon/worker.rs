@@ -61,9 +61,13 @@ impl Processes {
         Ok(Self { program: File::open(path)?, path: path.to_owned() })
     }
 
-    fn start(&self, start: &StartJob) -> io::Result<Child> {
-        // The worker overwrites it once it has read it.
-        self.spawn(Stdio::from(in_memory::file(&start.job.encode())?))
+    /// The worker, and the job that it reads and overwrites.
+    fn start(&self, start: &StartJob) -> io::Result<(Child, File)> {
+        let job = in_memory::file(&start.job.encode())?;
+        match self.spawn(Stdio::from(job.try_clone()?)) {
+            Ok(child) => Ok((child, job)),
+            Err(error) => in_memory::wipe(&job).and(Err(error)),
+        }
     }
 
     fn spawn(&self, input: Stdio) -> io::Result<Child> {
@@ -89,7 +93,12 @@ impl Spawner for Processes {
         drop(start);
         Box::pin(async move {
             match child {
-                Ok(child) => follow(child, report, (stop, bound)).await,
+                Ok((child, job)) => {
+                    let outcome = follow(child, report, (stop, bound)).await;
+                    // One that was killed may not have come to it; a file in memory has no errors.
+                    let _ = in_memory::wipe(&job);
+                    outcome
+                }
                 Err(error) => Outcome::Fault { chain: format!("starting the worker: {error}") },
             }
         })

@@ -173,8 +173,9 @@ impl Home {
     }
 
     /// Whether nothing would come of it.
-    pub fn is_already_so(&self, verb: Verb, facts: &dyn Facts) -> bool {
-        verdict(self.situation(&Trier::ourselves(), facts), verb) == Verdict::AlreadySo
+    pub fn is_already_so(&self, verb: Verb, turn: &Turn) -> bool {
+        verdict(self.situation(&Trier::ourselves(), turn.facts), verb) == Verdict::AlreadySo
+            && !self.is_to_be_proven(verb, turn)
     }
 
     /// Whether its user is known to be away.
@@ -237,6 +238,7 @@ impl Home {
             Verdict::Refuse(Refusal::HomeBusy) if wanted.waited && self.works_for(&wanted) => {
                 self.enqueue(wanted, turn);
             }
+            Verdict::AlreadySo if self.is_to_be_proven(wanted.verb, turn) => self.prove_anew(wanted, turn),
             Verdict::AlreadySo => turn.answer(wanted.waiter, Ok(Answer::Done)),
             Verdict::Refuse(refusal) => {
                 let why = self.not_to_wait(&wanted).filter(|why| why.refusal == refusal);

@@ -8,15 +8,16 @@
 
 use super::effect::{Effect, JobId};
 use super::rules::Proof;
-use super::run::Phase;
+use super::run::{Phase, Running};
 use super::state::{Resting, Work};
+use super::verdict::Verb;
 use super::{Fate, Home, Turn, Wanted};
 use crate::words::request::Answer;
 use crate::words::seal::{Conclusion, Seal};
 
 impl Home {
     /// The worker says that it is locked: what the kernel shows is asked for.
-    pub(super) fn prove(&mut self, mut running: super::run::Running, turn: &mut Turn) {
+    pub(super) fn prove(&mut self, mut running: Running, turn: &mut Turn) {
         match turn.facts.whereabouts(&self.place).resting(self.known) {
             Resting::Locked | Resting::Open => {
                 running.phase = Phase::Proving;
@@ -40,13 +41,30 @@ impl Home {
         id
     }
 
+    /// Whether it is locked, and that counts only if the kernel is asked once more: what was seen is not enough, or nothing was
+    /// seen yet. A second order to lock it is no better an answer to the first.
+    pub(super) fn is_to_be_proven(&self, verb: Verb, turn: &Turn) -> bool {
+        let is_locked = || self.running.is_none() && self.state(turn.facts).resting == Resting::Locked;
+        let is_enough =
+            || self.seal.as_ref().is_some_and(|seal| enough(&seal.conclusion(), turn.rules.proof).is_ok());
+        verb == Verb::LockAll && is_locked() && !is_enough()
+    }
+
+    /// Has a home that is locked proven again, for whoever wants it locked.
+    pub(super) fn prove_anew(&mut self, wanted: Wanted, turn: &mut Turn) {
+        let id = self.ask_for_proof(turn);
+        let running = Running::checking(id, Work::Locking, wanted);
+        self.running = Some(Running { phase: Phase::Proving, ..running });
+        self.changed(turn);
+    }
+
     /// What is to be seen; `None`: nobody could tell in time.
     pub fn proven(&mut self, id: JobId, seal: Option<Seal>, turn: &mut Turn) -> Fate {
         if self.asked_for_proof.take_if(|asked| *asked == id).is_none() {
             return Fate::Stays;
         }
         self.seal = Some(seal.unwrap_or_else(|| Seal::unseen("nobody could tell in time")));
-        let proves = |running: &mut super::run::Running| running.id == id && running.phase == Phase::Proving;
+        let proves = |running: &mut Running| running.id == id && running.phase == Phase::Proving;
         if let Some(running) = self.running.take_if(proves) {
             let judged = self.judge_proof(turn);
             self.judged_lock(&running.wanted, judged, turn);
@@ -78,19 +96,25 @@ impl Home {
     fn judge_proof(&mut self, turn: &mut Turn) -> Result<(), String> {
         let Some(verdict) = self.seal.as_ref().map(Seal::conclusion) else { return Ok(()) };
         self.last_lock = Some((turn.now_usec, verdict.clone()));
-        match (verdict, turn.rules.proof) {
-            (Conclusion::Proven, _) => {
-                self.log(turn, "locked: the kernel shows no trace of the volume key");
-                Ok(())
-            }
-            (Conclusion::Unproven(doubts), Proof::Wanted) => {
+        match &verdict {
+            Conclusion::Proven => self.log(turn, "locked: the kernel shows no trace of the volume key"),
+            Conclusion::Unproven(doubts) => {
                 self.log(turn, &format!("locked, but not proven: {}", doubts.join("; ")));
-                Ok(())
             }
-            (Conclusion::Unproven(doubts), Proof::Required) => {
-                Err(format!("not proven, as LockProof=required wants it: {}", doubts.join("; ")))
-            }
-            (Conclusion::Broken(leaks), _) => Err(leaks.join("; ")),
+            // It is told as a lock that has failed.
+            Conclusion::Broken(_) => {}
         }
+        enough(&verdict, turn.rules.proof)
+    }
+}
+
+/// Whether what follows from what was seen is enough, or why not.
+fn enough(conclusion: &Conclusion, proof: Proof) -> Result<(), String> {
+    match (conclusion, proof) {
+        (Conclusion::Proven, _) | (Conclusion::Unproven(_), Proof::Wanted) => Ok(()),
+        (Conclusion::Unproven(doubts), Proof::Required) => {
+            Err(format!("not proven, as LockProof=required wants it: {}", doubts.join("; ")))
+        }
+        (Conclusion::Broken(leaks), _) => Err(leaks.join("; ")),
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A job for whose end a lock waits goes on undisturbed for so long. A login and a change of password have ended by
 /// then on slow machines, too.
 pub(super) const HURRY: Duration = Duration::from_secs(10);
-/// After so long a lock waits no more. What comes after it, a lock with its own bound of 80 s, fits into the 110 s
+/// After so long a lock waits no more. What comes after it, a lock with its own bound of 80 s, fits into the 150 s
 /// that homed-lock.service has.
 pub(super) const LATE: Duration = Duration::from_secs(25);
 

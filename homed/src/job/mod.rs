@@ -25,6 +25,12 @@ mod wire;
 /// What a worker calls itself (proc_pid_comm(5)): it is started from an open file, which has no name.
 pub const WORKER: &CStr = c"homed-worker";
 
+/// What a worker calls itself in the mark of its secrets ([`crate::sys::unwiped`]).
+pub const MARK: &str = "worker";
+
+/// The worker's only argument, where it has no job: it writes over free memory, if somebody was killed who had secrets.
+pub const SWEEP: &str = "sweep";
+
 pub use failure::{Context, Failure, refuse};
 pub use original::Original;
 pub use records::handoff::Progress;
@@ -54,6 +60,22 @@ pub struct Job {
     pub credentials: Credentials,
     /// The work.
     pub task: Task,
+}
+
+impl Job {
+    /// Whether who does it has secrets in memory, or what is as good: who locks has all of the home's memory to write over.
+    pub fn has_secrets(&self) -> bool {
+        let needs_none = matches!(
+            self.task,
+            Task::Deactivate { .. }
+                | Task::Snapshot { .. }
+                | Task::Tend { .. }
+                | Task::Remove
+                | Task::Check { .. }
+                | Task::Settle { .. }
+        );
+        !needs_none || !self.credentials.is_empty()
+    }
 }
 
 /// What is to be done.

@@ -58,7 +58,7 @@ impl Manager {
         let id = GroupId(turn.job_id().0);
         let (verb, for_a_sleep) = (group.verb, group.holds);
         // Those of which nothing would come are left alone.
-        let users = self.homes.users_where(|home| !home.is_already_so(verb, turn.facts));
+        let users = self.homes.users_where(|home| !home.is_already_so(verb, turn));
         self.groups.insert(id, Group { left: users.len(), ..group });
         if users.is_empty() {
             self.group_ends(id, turn);

@@ -25,7 +25,7 @@ use std::time::Duration;
 pub const LONGEST: Duration = Duration::from_secs(300);
 /// Once it has slept, somebody says that it is over within so long, or it sleeps again.
 const WOKEN: Duration = Duration::from_secs(60);
-/// A call that locks all homes is answered after so long, whatever still runs: homed-lock.service has 110 s.
+/// A call that locks all homes is answered after so long, whatever still runs: homed-lock.service has 150 s.
 const LOCKED: Duration = Duration::from_secs(95);
 
 /// What the core knows of a sleep.
@@ -174,7 +174,7 @@ impl Manager {
         }
         let left_out = self.left_out(turn);
         let open = |user: &UserName| {
-            self.homes.get(user).is_some_and(|home| !home.is_already_so(Verb::LockAll, turn.facts))
+            self.homes.get(user).is_some_and(|home| !home.is_already_so(Verb::LockAll, turn))
         };
         let (stay, go): (Vec<_>, Vec<_>) =
             group.passed_over.drain(..).partition(|user| left_out.contains(user));

@@ -27,7 +27,7 @@ pub enum Asked {
 }
 
 /// All homes have to be locked within so long, or the daemon counts as one that does not answer: homed-lock.service
-/// has 110 s for this and what follows.
+/// has 150 s for this and what follows.
 const LONGEST: Duration = Duration::from_secs(100);
 
 /// Has all homes locked.

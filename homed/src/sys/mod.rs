@@ -53,6 +53,7 @@ pub mod subvolume;
 pub mod swap;
 pub mod terminal;
 pub mod udev;
+pub mod unwiped;
 pub mod usb;
 pub mod userns;
 pub mod waiting;

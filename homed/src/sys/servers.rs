@@ -11,14 +11,31 @@ const SOCKETS: &str = "/tmp/.X11-unix/X";
 const LISTENS: u32 = 1 << 16;
 
 /// The X servers that have this virtual terminal (`/dev/ttyN`) open.
-pub fn of_terminal(device: &Path) -> Vec<Process> {
+pub fn of_terminal(device: &Path, user: u32) -> Vec<Process> {
     let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let listening = listening(&table);
     let is_one = |process: &Process| {
         let open = process.descriptors();
-        open.iter().any(|(_, file)| file == device) && open.iter().any(|(_, file)| listening.contains(file))
+        open.iter().any(|(_, file)| file == device) && is_server(*process, &open, &listening, user)
     };
     super::holders::all().filter_map(Process::of).filter(is_one).collect()
+}
+
+/// Whether it is an X server: the user's, or one of root's that listens by itself. Anybody can listen under such a name and send
+/// what listens to a program of somebody else, which holds it until it is read (the message bus, what keeps descriptors).
+fn is_server(process: Process, open: &[(u32, PathBuf)], listening: &BTreeSet<PathBuf>, user: u32) -> bool {
+    let mut listens = open.iter().filter(|(_, file)| listening.contains(file));
+    match process.uid() {
+        Some(0) => process.pid != 1 && listens.any(|(number, _)| has_begun(process, *number)),
+        uid => uid == Some(user) && listens.next().is_some(),
+    }
+}
+
+/// Whether it was this process itself that began to listen there (`SO_PEERCRED`, unix(7)).
+fn has_begun(process: Process, number: u32) -> bool {
+    let socket = process.descriptor(number).ok().flatten();
+    let by = socket.and_then(|socket| rustix::net::sockopt::socket_peercred(socket).ok());
+    by.is_some_and(|by| u32::try_from(by.pid.as_raw_nonzero().get()) == Ok(process.pid))
 }
 
 /// Those of these processes that are X servers, and the virtual terminals (numbers) that each has open: its own, and the one from
@@ -43,17 +60,14 @@ fn terminals<'a>(files: impl Iterator<Item = &'a Path>) -> Vec<u32> {
     files.filter_map(number).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The X servers of a display that have no virtual terminal: those of other seats than the first. They are root's or the
-/// user's: anybody can listen under such a name, and have somebody else (the message bus) hold what listens.
+/// The X servers of a display that have no virtual terminal: those of other seats than the first.
 pub fn of_display(number: u32, user: u32) -> Vec<Process> {
     let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let own = format!("{SOCKETS}{number}");
     let listening = listening_at(&table, |name| name == own);
     let is_one = |process: &Process| {
         let open = process.descriptors();
-        process.pid != 1
-            && process.uid().is_some_and(|uid| uid == 0 || uid == user)
-            && open.iter().any(|(_, file)| listening.contains(file))
+        is_server(*process, &open, &listening, user)
             && terminals(open.iter().map(|(_, file)| file.as_path())).is_empty()
     };
     super::holders::all().filter_map(Process::of).filter(is_one).collect()
@@ -79,6 +93,7 @@ fn listening_at(table: &str, is_meant: impl Fn(&str) -> bool) -> BTreeSet<PathBu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::{AsRawFd, OwnedFd};
 
     #[test]
     fn only_what_listens_where_x_servers_do_is_one() {
@@ -91,6 +106,34 @@ mod tests {
         assert_eq!(listening(table), ["socket:[21001]", "socket:[21003]"].map(PathBuf::from).into());
         let first = listening_at(table, |name| name == "/tmp/.X11-unix/X0");
         assert_eq!(first, [PathBuf::from("socket:[21001]")].into());
+    }
+
+    #[test]
+    fn who_only_holds_what_listens_is_none() {
+        let me = Process::of(std::process::id()).expect("runs");
+        let user = me.uid().expect("a user");
+        let folder = tempfile::tempdir().expect("folder");
+        let socket = std::os::unix::net::UnixListener::bind(folder.path().join("X9")).expect("bound");
+        let number = u32::try_from(socket.as_raw_fd()).expect("a number");
+        let is_own = |open: &(u32, PathBuf)| open.0 == number;
+        let open: Vec<_> = me.descriptors().into_iter().filter(is_own).collect();
+        let listening = open.iter().map(|(_, file)| file.clone()).collect();
+        assert!(is_server(me, &open, &listening, user));
+        assert!(has_begun(me, number));
+        // Somebody else's program has it, too.
+        let held: OwnedFd = socket.try_clone().expect("copied").into();
+        let mut other = std::process::Command::new("sleep")
+            .arg("100")
+            .stdin(std::process::Stdio::from(held))
+            .spawn()
+            .expect("started");
+        let holder = Process::of(other.id()).expect("runs");
+        assert!(!has_begun(holder, 0));
+        assert!(!is_server(holder, &holder.descriptors(), &listening, user + 1));
+        if user == 0 {
+            assert!(!is_server(holder, &holder.descriptors(), &listening, 0));
+        }
+        other.kill().and_then(|()| other.wait()).expect("ended");
     }
 
     #[test]

@@ -44,9 +44,6 @@ const BOUND: Duration = Duration::from_secs(10);
 /// For all of it, so that it has told how far it came before the daemon ends it.
 const WHOLE: Duration = Duration::from_secs(72);
 
-/// Less than so many hundredths of the free memory are told.
-const ENOUGH: u64 = 90;
-
 /// Locks the home, or ends its user's processes and closes it, as the level says.
 pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporter<W>) -> Done {
     steps.plan(PLAN);
@@ -159,19 +156,6 @@ fn sweep<W: Write>(turn: Turn, end: Deadline, steps: &mut Reporter<W>) -> Done {
             return Ok(None);
         }
     };
-    if let Some(why) = swept.kept {
-        steps.warn(format!(
-            "What was in memory of files may be left there: dropping the caches failed ({why})."
-        ));
-    }
-    if let Some(done) = swept.scrubbed.filter(|done| done.percent() < ENOUGH) {
-        let why = done.cut_short.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
-        steps.warn(format!(
-            "Only {} % of the free memory could be written over ({} of {} MiB{why}); what was deleted may be left in the rest.",
-            done.percent(),
-            done.written >> 20,
-            done.free >> 20
-        ));
-    }
+    swept.warnings().into_iter().for_each(|warning| steps.warn(warning));
     Ok(None)
 }

@@ -12,6 +12,7 @@ use crate::sys::mapped_files::{self, Lookout};
 use crate::sys::pageout;
 use crate::sys::reclaim::{self, Scrubbed};
 use crate::sys::slice::{self, Slice};
+use crate::sys::unwiped::{self, Marks};
 use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -113,6 +114,28 @@ pub struct Swept {
     pub scrubbed: Option<Scrubbed>,
 }
 
+/// Less than so many hundredths of the free memory are told.
+const ENOUGH: u64 = 90;
+
+impl Swept {
+    /// What is told of it; nothing: all of it was written over.
+    pub fn warnings(&self) -> Vec<String> {
+        let kept = self.kept.as_ref().map(|why| {
+            format!("What was in memory of files may be left there: dropping the caches failed ({why}).")
+        });
+        let scrubbed = self.scrubbed.as_ref().filter(|done| done.percent() < ENOUGH).map(|done| {
+            let why = done.cut_short.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+            format!(
+                "Only {} % of the free memory could be written over ({} of {} MiB{why}); what was deleted may be left in the rest.",
+                done.percent(),
+                done.written >> 20,
+                done.free >> 20
+            )
+        });
+        kept.into_iter().chain(scrubbed).collect()
+    }
+}
+
 /// Drops all caches and writes over free memory, unless that was begun by another after this home's key was gone. Has
 /// bounds of its own throughout, and the deadline for all of it: what is late is told, and not done again by the next.
 pub fn sweep(turn: Turn, deadline: Deadline) -> Result<Swept, Failure> {
@@ -124,6 +147,8 @@ pub fn sweep(turn: Turn, deadline: Deadline) -> Result<Swept, Failure> {
         return Ok(Swept::default());
     }
     let begun = now();
+    // Who is killed from now on has its memory freed too late.
+    let marks = Marks::look(Path::new(unwiped::FOLDER)).during("looking for processes that were killed")?;
     // A name that was looked up since the last time only loses its mark of being in use; the second time it goes.
     let drop_all = || {
         reclaim::drop_caches()?;
@@ -144,6 +169,9 @@ pub fn sweep(turn: Turn, deadline: Deadline) -> Result<Swept, Failure> {
         swept.scrubbed = Some(done.during("writing over free memory")?);
     }
     alone.note_sweep(begun).during("noting the scrub")?;
+    if swept.warnings().is_empty() {
+        marks.are_written_over().during("forgetting about processes that were killed")?;
+    }
     Ok(swept)
 }
 

@@ -7,10 +7,12 @@
 //! Queues, delays after wrong passwords and the question whether a job may run at all are the
 //! daemon's.
 
-use crate::job::{Context, Failure, Job, Message, Outcome, Task, WORKER};
+use crate::job::{Context, Failure, Job, MARK, Message, Outcome, SWEEP, Task, WORKER};
 use crate::sys;
+use crate::sys::unwiped::{self, Mark};
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 mod activate;
@@ -45,6 +47,7 @@ mod snapshot;
 mod state;
 mod steps;
 mod strict;
+mod swept;
 mod tend;
 mod terminals;
 mod terminate;
@@ -56,11 +59,21 @@ use steps::Reporter;
 /// How a verb ended well: the record of this host from now on, where it changed.
 type Done = Result<Option<records::Record>, Failure>;
 
-/// Runs the job on standard input.
+/// Runs the job on standard input, or does what its first argument says.
 pub fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(SWEEP) {
+        return swept::main();
+    }
     let mut reporter = Reporter::new(std::io::stdout());
+    // Secrets come into memory with the job. Without a mark (a full /run) they are as safe, as long as nobody is killed.
+    let mark = Mark::make(Path::new(unwiped::FOLDER), MARK);
+    let mut mark = mark.inspect_err(|error| eprintln!("{}: {error}", unwiped::FOLDER)).ok();
     let outcome = match prepare().and_then(|()| read_job()) {
         Ok(job) => {
+            if !job.has_secrets() {
+                // Whoever sends the machine to sleep need not wait for it.
+                let _ = mark.take().map(Mark::wiped);
+            }
             reporter.begin(&job.task);
             run(&job, &mut reporter)
         }
@@ -68,6 +81,8 @@ pub fn main() -> ExitCode {
     };
     let well = matches!(outcome, Outcome::Done { .. } | Outcome::Told { .. });
     let said = reporter.say(&Message::Outcome(outcome));
+    // A mark that stays has memory written over once too often.
+    let _ = mark.map(Mark::wiped);
     if well && said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -1,6 +1,6 @@
 //! What a lock, an unlock or giving up has left that was broken off: asked from the kernel, and finished or taken back.
 
-use super::{Done, asked, memory, processes, steps::Reporter, strict};
+use super::{Done, asked, memory, processes, steps::Reporter, strict, swept};
 use crate::job::{Job, Step, Steps};
 use crate::storage::{self, Settled, Spec, Standing};
 use std::io::Write;
@@ -31,6 +31,13 @@ pub fn settle<W: Write>(job: &Job, uid: u32, steps: &mut Reporter<W>) -> Done {
         }
         Settled::Sealed => {
             asked::ask(user)?;
+            // Whoever was killed may have had the key, and had not written over memory.
+            match swept::what_is_left(memory::SWEEP_SETTLING) {
+                Ok(warnings) => warnings.into_iter().for_each(|warning| steps.warn(warning)),
+                Err(failure) => {
+                    steps.warn(format!("Free memory could not be written over: {}", failure.text()))
+                }
+            }
             strict::settle(user)?;
         }
         Settled::Closed => {

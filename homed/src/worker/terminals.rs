@@ -257,7 +257,7 @@ fn devices(uid: u32) -> BTreeSet<PathBuf> {
 /// in it are frozen, as one is that was started by hand (`startx`).
 fn servers(session: &Session, uid: u32) -> Vec<Process> {
     let mut servers = match (session.vt, session.display) {
-        (Some(vt), _) => servers::of_terminal(&Terminal::device(vt)),
+        (Some(vt), _) => servers::of_terminal(&Terminal::device(vt), uid),
         (None, Some(display)) => servers::of_display(display, uid),
         (None, None) => return Vec::new(),
     };

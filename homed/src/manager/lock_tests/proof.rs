@@ -62,3 +62,28 @@ fn a_proof_that_does_not_come_holds_up_its_own_home_alone_and_is_none() {
         assert_eq!(scene.take(Event::Proven(alice.clone(), *first, None)).len(), 0);
     }
 }
+
+/// The machine's own second try, with its lid closed, is the one that counts.
+#[test]
+fn a_lock_that_was_not_good_enough_is_none_the_second_time_either() {
+    let mut scene = Scene::new("", |defaults| defaults.lock_rules.proof = Proof::Required);
+    scene.seal.borrow_mut().kernel = Looked::Unseen("dark".into());
+    for again in [false, true] {
+        scene.ask(0, Operation::LockAll(request::Then::Hold));
+        if !again {
+            scene.end(done);
+        }
+        assert!(
+            scene.answer().is_some_and(|answer| answer.is_err_and(|why| why.contains("not proven"))),
+            "{again}"
+        );
+    }
+    // It can be told now.
+    scene.seal.borrow_mut().kernel = Looked::Clear;
+    scene.ask(0, Operation::LockAll(request::Then::Hold));
+    assert_eq!(scene.answer(), Some(Ok(())));
+    // And that is remembered.
+    scene.ask(0, Operation::LockAll(request::Then::Hold));
+    assert_eq!(scene.answer(), Some(Ok(())));
+    assert_eq!(scene.starts().count(), 0, "nobody works");
+}

@@ -163,6 +163,7 @@ pub const ROOMS: &[Room] = &[
             "homed::storage::whereabouts",
             "homed::sys::accounts",
             "homed::sys::apart",
+            "homed::sys::unwiped",
             "homed::sys::blockdev",
             "homed::sys::environment",
             "homed::sys::handed",
@@ -193,7 +194,16 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::sleep",
         at: "homed/src/sleep",
-        rooms: &["homed::daemon", "homed::home", "homed::manager", "homed::sys::running", "homed::words"],
+        rooms: &[
+            "homed::daemon",
+            "homed::home",
+            "homed::job",
+            "homed::manager",
+            "homed::sys::running",
+            "homed::sys::unwiped",
+            "homed::sys::waiting",
+            "homed::words",
+        ],
         crates: &["tokio", "tracing", "zbus"],
     },
     // Run by the package's scripts, whether the daemon lives or not.
