@@ -137,6 +137,8 @@ impl Manager {
                 turn.effects.push(Effect::Announce(Announcement::SleepRefused));
             }
             self.gave_up(turn);
+        } else {
+            self.grants();
         }
         let left_out = self.left_out(turn);
         turn.answer(group.waiter, ended.map(|_| Answer::LeftOut(left_out)));

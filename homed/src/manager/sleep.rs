@@ -35,6 +35,8 @@ pub(super) struct Sleeping {
     pub sleep: Sleep,
     /// Whether logind prepares a sleep.
     prepared: bool,
+    /// Whether somebody was told that the machine may sleep: from then on nobody but who says that it is over lets go.
+    granted: bool,
     /// The timer that counts.
     timer: u64,
 }
@@ -123,7 +125,7 @@ impl Manager {
         if self.sleeping.sleep == Sleep::Awake {
             return;
         }
-        self.sleeping.sleep = Sleep::Awake;
+        (self.sleeping.sleep, self.sleeping.granted) = (Sleep::Awake, false);
         turn.sleep = Sleep::Awake;
         turn.effects.push(Effect::Hold(Sleep::Awake));
         // What was locked may be opened now: nobody is to sleep who waits for the rest.
@@ -135,9 +137,15 @@ impl Manager {
         }
     }
 
-    /// A call that locks all homes has ended, or its caller has gone: a sleep that is given up is over.
+    /// Whoever has all homes locked is told that the machine may sleep.
+    pub(super) fn grants(&mut self) {
+        self.sleeping.granted = self.sleeping.sleep == Sleep::Holding;
+    }
+
+    /// A call that locks all homes has failed, or its caller has gone: a sleep that is given up is over. One that somebody else
+    /// was told may come is not.
     pub(super) fn gave_up(&mut self, turn: &mut Turn) {
-        if !self.groups.values().any(|group| group.holds) {
+        if !self.sleeping.granted && !self.groups.values().any(|group| group.holds) {
             self.let_go(turn);
         }
     }

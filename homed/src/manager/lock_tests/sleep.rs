@@ -47,6 +47,22 @@ impl Scene {
     }
 }
 
+/// What a hook of the sleep asks for, or an administrator, is no word about the sleep that was granted before.
+#[test]
+fn a_second_order_to_lock_that_fails_does_not_end_the_first_one_s_sleep() {
+    let mut scene = Scene::asleep(|_| {});
+    scene.mounts.borrow_mut().insert("alice".into(), Mount::Usable);
+    scene.ask(0, Operation::LockAll(Then::Hold));
+    let job = scene.starts().map(|start| start.id).last().expect("alice's");
+    scene.take(Event::Ended(user("alice"), job, Outcome::Fault { chain: "a test's".into() }));
+    assert!(scene.answer().is_some_and(|answer| answer.is_err()));
+    assert!(!scene.lets_go());
+    scene.ask(0, acquire("bob"));
+    assert!(!scene.begun().contains(&"unlock"), "the machine is on its way to sleep");
+    scene.ask(0, Operation::SleepOver);
+    assert!(scene.lets_go());
+}
+
 /// All that a person at a prompt, a session, a timer or an administrator may want meanwhile.
 fn everything(name: &str) -> Vec<Operation> {
     let offer = || offer("right");
