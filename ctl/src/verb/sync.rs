@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use twin::{Copy, End, Event, Here, Line, Side, Why};
+use twin::{Chosen, Copy, End, Event, Here, Line, Side, Why};
 
 /// What stands for the other end of the line that this end was started by.
 const THE_LINE: &str = "-";
@@ -194,8 +194,13 @@ impl Own {
         };
         let chosen = twin::choose(self.open()?, copy, side, (&self.host, &self.id));
         match chosen.map_err(|failure| self.said(&failure, "HOST"))? {
-            true => ctx.say(&format!("{}: what was {word}\n", shown(&copy.beside))),
-            false => ctx.asker.notice(&format!(
+            Chosen::Done => ctx.say(&format!("{}: what was {word}\n", shown(&copy.beside))),
+            Chosen::Newer => ctx.asker.notice(&format!(
+                "{} was written after {} was kept, and stays, and so does that: look at both, and remove one by hand.",
+                shown(&copy.beside),
+                shown(&copy.path)
+            )),
+            Chosen::Folder => ctx.asker.notice(&format!(
                 "{} is a folder now, and stays, and so does {} beside it: move one of them away by hand.",
                 shown(&copy.beside),
                 shown(&copy.path)

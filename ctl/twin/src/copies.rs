@@ -7,7 +7,7 @@ use crate::pair::Id;
 use crate::store::Store;
 use crate::talk::apart;
 use crate::wire::{Failure, failed};
-use rustix::fs::{AtFlags, FileType, RawDir, renameat, unlinkat};
+use rustix::fs::{AtFlags, FileType, RawDir, StatxTimestamp, renameat, unlinkat};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -83,8 +83,19 @@ fn names(folder: &OwnedFd) -> Result<Vec<(Path, bool)>, Errno> {
     Ok(names)
 }
 
-/// Has what a side had under its name, and nothing beside it any more. `false`: a folder is there, which is not removed for a file.
-pub fn choose(home: OwnedFd, copy: &Copy, side: Side, (host, id): (&str, &Id)) -> Result<bool, Failure> {
+/// What became of a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chosen {
+    /// What that side had is under the name, and nothing beside it any more.
+    Done,
+    /// A folder is there, which is not removed for a file.
+    Folder,
+    /// What is there was written after the copy was kept: it is no side's any more.
+    Newer,
+}
+
+/// Has what a side had under its name, and nothing beside it any more.
+pub fn choose(home: OwnedFd, copy: &Copy, side: Side, (host, id): (&str, &Id)) -> Result<Chosen, Failure> {
     let failed = |errno| failed("taking one of the two")(errno);
     let home = Home::new(home).map_err(failed)?;
     let _alone = Store::open(&home)?;
@@ -93,11 +104,23 @@ pub fn choose(home: OwnedFd, copy: &Copy, side: Side, (host, id): (&str, &Id)) -
     let folder = home.folder(folder).map_err(failed)?;
     let is_from_here = copy.host == host || copy.host == apart(host, id);
     if is_from_here != (side == Side::Here) {
-        return unlinkat(&folder, name, AtFlags::empty()).map(|()| true).map_err(failed);
+        return unlinkat(&folder, name, AtFlags::empty()).map(|()| Chosen::Done).map_err(failed);
+    }
+    let kept = look(folder.as_fd(), name).map_err(failed)?;
+    if let Ok(there) = look(folder.as_fd(), beside)
+        && FileType::from_raw_mode(there.stx_mode.into()) != FileType::Directory
+        && is_later(&there.stx_mtime, &kept.stx_ctime)
+    {
+        return Ok(Chosen::Newer);
     }
     match renameat(&folder, name, &folder, beside) {
-        Ok(()) => Ok(true),
-        Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+        Ok(()) => Ok(Chosen::Done),
+        Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => Ok(Chosen::Folder),
         Err(errno) => Err(failed(errno)),
     }
+}
+
+/// The copy got its name at the second of these, as nothing was done to it since.
+fn is_later(written: &StatxTimestamp, kept: &StatxTimestamp) -> bool {
+    (written.tv_sec, written.tv_nsec) > (kept.tv_sec, kept.tv_nsec)
 }

@@ -139,7 +139,12 @@ fn settle(by: &By<'_>, entry: &Entry, kept: &mut Vec<Path>) -> Result<(), Failur
 
 fn lies(by: &By<'_>, entry: &Entry) -> Lies {
     let name = entry.number.to_string();
-    let Ok(look) = look(by.store.swap.as_fd(), name.as_bytes()) else { return Lies::Nothing };
+    let look = match look(by.store.swap.as_fd(), name.as_bytes()) {
+        Ok(look) => look,
+        Err(Errno::NOENT) => return Lies::Nothing,
+        // Whatever it is, it is nobody's to remove.
+        Err(_) => return Lies::Other,
+    };
     let stands = stamp(&look);
     let as_before = |before: &Stamp| {
         (before.inode, before.size, before.modified) == (stands.inode, stands.size, stands.modified)
@@ -147,10 +152,12 @@ fn lies(by: &By<'_>, entry: &Entry) -> Lies {
     let Ok(file) = open_file(by.store.swap.as_fd(), name.as_bytes()) else {
         let leads_to =
             readlinkat(&by.store.swap, &*name, Vec::new()).map(|text| Node::Link(text.into_bytes()));
-        return match leads_to.ok() {
-            leads_to if leads_to == entry.new => Lies::New,
-            leads_to if leads_to == entry.old => Lies::Old,
-            _ => Lies::Other,
+        return match leads_to {
+            // A file that cannot be read, a folder, a socket.
+            Err(_) => Lies::Other,
+            Ok(link) if entry.new.as_ref() == Some(&link) => Lies::New,
+            Ok(link) if entry.old.as_ref() == Some(&link) => Lies::Old,
+            Ok(_) => Lies::Other,
         };
     };
     if is_in_use(&file) {

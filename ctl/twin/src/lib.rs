@@ -40,7 +40,7 @@ mod talk;
 mod tree;
 mod wire;
 
-pub use copies::{Copy, Side, choose, copies};
+pub use copies::{Chosen, Copy, Side, choose, copies};
 pub use decide::End;
 pub use pair::{Id, id};
 pub use talk::{Here, Line, Outcome, Undone, sync};

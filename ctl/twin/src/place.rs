@@ -272,8 +272,14 @@ impl Work<'_> {
         let Node::File(want) = want else { return Ok(()) };
         let (folder, name) = self.unchanged(&order.path)?;
         let file = open_file(folder.as_fd(), name).map_err(reason)?;
-        give(&file, &want.dress).and_then(|()| set_time(&file, want.modified)).map_err(reason)?;
-        self.note(order, (&folder, name));
+        let stands = || look_at(&file).map(|look| stamp(&look)).map(|stamp| (stamp.size, stamp.modified));
+        let before = stands().map_err(reason)?;
+        give(&file, &want.dress).map_err(reason)?;
+        // Its time is what tells that somebody has written to it: that is not taken away from who is at it.
+        if stands().map_err(reason)? == before && !is_in_use(&file) {
+            set_time(&file, want.modified).map_err(reason)?;
+        }
+        // How it stands now is not noted: it is read once more.
         Ok(())
     }
 

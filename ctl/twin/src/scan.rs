@@ -159,6 +159,10 @@ impl Scan<'_> {
     ) -> Result<(Node, Option<Stamp>), Why> {
         let file = open_file(folder.as_fd(), name).map_err(|_| Why::Unreadable)?;
         let before = stamp(&look_at(&file).map_err(|_| Why::Unreadable)?);
+        // Who writes to another's file cannot be told (`sys.rs`).
+        if look.stx_uid != rustix::process::geteuid().as_raw() {
+            return Err(Why::Unreadable);
+        }
         let dress = dress(&file, look)?;
         let known = self.pair.0.get(path).filter(|kept| kept.stamp == Some(before));
         let content = match known.and_then(|kept| kept.node.content()) {

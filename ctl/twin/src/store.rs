@@ -13,7 +13,8 @@ use crate::pair::{Ends, Pair};
 use crate::tree::Notes;
 use crate::wire::{Failure, failed, put_text, text};
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, RawDir, flock, mkdirat, openat, renameat, syncfs, unlinkat,
+    AtFlags, FlockOperation, Mode, OFlags, RawDir, StatxFlags, flock, mkdirat, openat, renameat, statx,
+    syncfs, unlinkat,
 };
 use rustix::io::Errno;
 use std::fs::File;
@@ -50,16 +51,30 @@ impl Store {
 
     /// The pair with that machine; one that is not there, or broken, is none.
     pub fn pair(&self, ends: Ends) -> Pair {
+        let Ok(bound) = self.bound(ends) else { return Pair::default() };
         let file = openat(&self.folder, &*name(&ends), OFlags::RDONLY | FILE, Mode::empty());
         let file = file.map(File::from).map(BufReader::new);
-        file.ok().and_then(|mut file| Pair::read(&mut file, ends).ok()).unwrap_or_default()
+        file.ok().and_then(|mut file| Pair::read(&mut file, bound).ok()).unwrap_or_default()
+    }
+
+    /// The same ends, of this very folder: a home that was put back file by file, from a backup that may lack some, has another one.
+    /// What is not there was deleted by nobody then.
+    fn bound(&self, ends: Ends) -> Result<Ends, Failure> {
+        let wanted = StatxFlags::INO | StatxFlags::BTIME;
+        let look = statx(&self.folder, c"", AtFlags::EMPTY_PATH, wanted);
+        let look = look.map_err(failed("looking at .homed-sync in the home"))?;
+        let made = (look.stx_btime.tv_sec, look.stx_btime.tv_nsec);
+        let mut hash = blake3::Hasher::new();
+        hash.update(&ends.here).update(&look.stx_ino.to_le_bytes());
+        hash.update(&made.0.to_le_bytes()).update(&made.1.to_le_bytes());
+        Ok(Ends { here: *hash.finalize().as_bytes(), ..ends })
     }
 
     /// Keeps the pair, whole or not at all.
     pub fn keep(&self, pair: &Pair, ends: Ends) -> Result<(), Failure> {
         let failed = |error: std::io::Error| failed("keeping what both ends have")(error);
         let mut file = BufWriter::new(make(&self.folder, "new")?);
-        pair.write(&mut file, ends)?;
+        pair.write(&mut file, self.bound(ends)?)?;
         let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
         file.sync_all().map_err(failed)?;
         renameat(&self.folder, "new", &self.folder, &*name(&ends)).map_err(|errno| failed(errno.into()))?;

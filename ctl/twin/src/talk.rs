@@ -109,10 +109,12 @@ pub fn sync(here: Here<'_>, line: Line<'_>, watch: Watch<'_>) -> Result<Outcome,
     let sides =
         Sides { mine: orders(&plan, trees, here.end), theirs: orders(&plan, trees, here.end.other()) };
     let (taken, given) = talk.contents((&home, &store), &sides, trees)?;
-    let (done, theirs_undone) = talk.place(trees, &sides, &taken, ends)?;
-    let undone: HashSet<Path> = done.undone.keys().chain(&theirs_undone).cloned().collect();
-    let undone = with_copies(&plan, undone);
-    let mut new = agreed(&plan, trees, &undone, &pair);
+    let (mut done, theirs_undone) = talk.place(trees, &sides, &taken, ends)?;
+    let undone = with_copies(&plan, done.undone.keys().chain(&theirs_undone).cloned().collect());
+    done.stamps.retain(|path, _| !undone.contains(path));
+    // Where the pairs are not the same, nothing of the own is carried on: they would differ for ever.
+    let none = Pair::default();
+    let mut new = agreed(&plan, trees, &undone, shared.unwrap_or(&none));
     stamped(&mut new, &mine, &done.stamps);
     talk.keep(&store, &new, ends)?;
     store.clear_parts();

@@ -1,7 +1,7 @@
 //! What a user sees of it.
 
 use super::*;
-use crate::copies::{Side, choose, copies};
+use crate::copies::{Chosen, Side, choose, copies};
 use std::os::unix::fs::symlink;
 
 fn same(two: &Two) {
@@ -94,9 +94,10 @@ fn what_both_have_changed_is_kept_twice_and_chosen_from() {
     let found = copies(top(&two.first), b"").expect("listed");
     let paths: Vec<_> = found.iter().map(|copy| String::from_utf8_lossy(&copy.path).into_owned()).collect();
     assert_eq!(paths, [copy.clone(), format!("y.from-two-{MOMENT}")]);
-    assert!(choose(top(&two.first), &found[0], Side::Here, ("one", &[1; 32])).expect("chosen"));
-    assert!(!choose(top(&two.first), &found[1], Side::There, ("one", &[1; 32])).expect("not a folder"));
-    assert!(choose(top(&two.first), &found[1], Side::Here, ("one", &[1; 32])).expect("chosen"));
+    let chosen = |copy, side| choose(top(&two.first), copy, side, ("one", &[1; 32])).expect("looked");
+    assert_eq!(chosen(&found[0], Side::Here), Chosen::Done);
+    assert_eq!(chosen(&found[1], Side::There), Chosen::Folder);
+    assert_eq!(chosen(&found[1], Side::Here), Chosen::Done);
     two.sync();
     assert_eq!(read(&two.second, "d/x"), "of one");
     assert!(copies(top(&two.second), b"").expect("listed").is_empty());
@@ -338,4 +339,41 @@ fn who_goes_on_after_a_cut_has_no_conflict() {
 
 fn copies_in(home: &Path) -> usize {
     copies(top(home), b"").expect("listed").len()
+}
+
+/// Weeks of work on what was kept are no side's.
+#[test]
+fn what_was_written_after_a_copy_was_kept_is_not_given_up_for_it() {
+    let two = Two::new();
+    write(&two.first, "x", "of one");
+    write(&two.second, "x", "of two, later");
+    two.sync();
+    write(&two.first, "x", "weeks of work");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    let file = fs::File::options().write(true).open(two.first.join("x")).expect("opened");
+    file.set_modified(later).expect("set");
+    let found = copies(top(&two.first), b"").expect("listed");
+    let chosen = choose(top(&two.first), &found[0], Side::Here, ("one", &[1; 32])).expect("looked");
+    assert_eq!((chosen, read(&two.first, "x").as_str()), (Chosen::Newer, "weeks of work"));
+    assert_eq!(copies(top(&two.first), b"").expect("listed"), found);
+}
+
+/// A backup that was put back file by file may lack some, and brings what both had along.
+#[test]
+fn what_a_home_that_was_put_back_lacks_is_deleted_by_nobody() {
+    let two = Two::new();
+    for name in ["a", "b", "c"] {
+        write(&two.first, name, name);
+    }
+    two.sync();
+    same(&two);
+    let copied = std::process::Command::new("sh")
+        .args(["-ec", "cp -a .homed-sync back; rm -r .homed-sync b c; mv back .homed-sync"])
+        .current_dir(&two.second)
+        .status();
+    assert!(copied.expect("run").success());
+    let (first, _) = two.sync();
+    assert_eq!((first.gone_here, first.gone_there), (0, 0));
+    assert_eq!(listing(&two.second).into_keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+    same(&two);
 }
