@@ -36,6 +36,7 @@ pub mod worker;
 pub fn run() -> std::process::ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("before-sleep") => sleep::before(),
+        Some("last-look") => sleep::last_look(),
         Some("before-hibernation") => sleep::before_hibernation(),
         Some("after-sleep") => sleep::after(),
         Some("before-removal") => removal::before(std::env::args().nth(2).as_deref()),

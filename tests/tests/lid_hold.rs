@@ -167,3 +167,53 @@ fn a_daemon_that_is_killed_on_the_way_to_sleep_holds_on() -> Result<()> {
     assert_eq!(machine.state("alice")?, "active");
     Ok(())
 }
+
+/// A backup or a hook that takes longer than anybody thought; here the daemon's clock of the hold runs out at once.
+#[test]
+fn a_sleep_that_is_long_on_its_way_is_held_for() -> Result<()> {
+    let machine = Ours::full()?;
+    create(&machine, "alice")?;
+    machine.console().login("alice", PASSWORD)?;
+    let key = volume_key(&machine, "alice", PASSWORD)?;
+    between(
+        &machine,
+        "echo 1 > /run/homed/hold; systemctl kill --kill-whom=main -s KILL homed
+        until busctl call org.freedesktop.home1 /org/freedesktop/home1 org.freedesktop.DBus.Peer Ping; do :; done
+        timeout 60 sh -c 'until journalctl -q -b -o cat -u homed -g \"has been going to sleep for long\" | grep .; do sleep 0.1; done'
+        PASSWORD=correcthorse timeout 5 homectl unlock alice; echo $? > /root/unlocked\n",
+    )?;
+    machine.suspend()?;
+    let traces = traces_of_key(&machine, &key)?;
+    ensure!(traces.is_empty(), "{traces:?}");
+    machine.wake()?;
+    assert_eq!(machine.check("cat /root/unlocked")?.trim(), "124");
+    machine.check("while test -e /run/homed/hold; do sleep 0.1; done")?;
+    machine.done("unlock alice", PASSWORD, "").map(drop)
+}
+
+#[test]
+fn what_is_open_right_before_the_sleep_is_locked_or_keeps_the_machine_awake() -> Result<()> {
+    let machine = Ours::full()?;
+    create(&machine, "alice")?;
+    machine.console().login("alice", PASSWORD)?;
+    let key = volume_key(&machine, "alice", PASSWORD)?;
+    let open = "/usr/lib/homed/homed after-sleep; PASSWORD=correcthorse homectl unlock alice; echo $? > /root/unlocked";
+    between(&machine, &format!("{open}\n"))?;
+    machine.suspend()?;
+    let traces = traces_of_key(&machine, &key)?;
+    ensure!(traces.is_empty(), "{traces:?}");
+    machine.wake()?;
+    assert_eq!(machine.check("cat /root/unlocked")?.trim(), "0");
+    machine.done("unlock alice", PASSWORD, "")?;
+    machine.check(&format!("echo '{open}; echo evict fail > /run/homed/fault' > /root/between"))?;
+    machine.check(
+        "dmesg -C; systemctl suspend; until systemctl is-failed systemd-suspend.service; do sleep 0.1; done",
+    )?;
+    machine.check("rm /run/homed/fault; while test -e /run/homed/hold; do sleep 0.1; done")?;
+    machine.check("dmesg | grep -q 'PM: suspend entry' && exit 1; :")?;
+    assert_eq!(machine.state("alice")?, "active");
+    // Who has no locks before a sleep has no last look either.
+    machine.check("systemctl is-active homed-lock.service && exit 1; /usr/lib/homed/homed last-look")?;
+    assert_eq!(machine.state("alice")?, "active");
+    Ok(())
+}

@@ -1,5 +1,5 @@
-//! The note that the machine is going to sleep: a daemon that is killed meanwhile and started again holds on, for as
-//! long as the first would have.
+//! The note that the machine is going to sleep: a daemon that is killed meanwhile and started again holds on, and asks whether
+//! a sleep is still on its way when the first would have.
 
 use crate::home::Sleep;
 use crate::manager::sleep::LONGEST;
@@ -8,10 +8,10 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
 
-/// Writes the note, or takes it away. Its text is CLOCK_MONOTONIC in µs: how long this machine was awake.
+/// Writes the note, or takes it away. Its text is when that is asked: CLOCK_MONOTONIC, which stands still in a sleep, in µs.
 pub fn note(path: &Path, sleep: Sleep) -> io::Result<()> {
     match sleep {
-        Sleep::Holding => std::fs::write(path, awake().as_micros().to_string()),
+        Sleep::Holding => std::fs::write(path, (awake() + LONGEST).as_micros().to_string()),
         Sleep::Awake => match std::fs::remove_file(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             other => other,
@@ -22,8 +22,8 @@ pub fn note(path: &Path, sleep: Sleep) -> io::Result<()> {
 /// For how long it goes on holding, where there is a note. One that cannot be read is taken for a new one.
 pub fn left(path: &Path) -> Option<Duration> {
     let text = std::fs::read_to_string(path).ok()?;
-    let since = text.trim().parse().map_or_else(|_| awake(), Duration::from_micros);
-    Some(LONGEST.saturating_sub(awake().saturating_sub(since)))
+    let until = text.trim().parse().map_or_else(|_| awake() + LONGEST, Duration::from_micros);
+    Some(until.saturating_sub(awake()).min(LONGEST))
 }
 
 fn awake() -> Duration {
@@ -44,9 +44,10 @@ mod tests {
         assert!(left(&path).is_some_and(|left| left <= LONGEST && left + Duration::from_secs(60) > LONGEST));
         std::fs::write(&path, "torn\n").expect("written");
         assert!(left(&path).is_some_and(|left| left <= LONGEST));
-        std::fs::write(&path, "0").expect("written");
-        let long_awake = awake() > LONGEST;
-        assert_eq!(left(&path).is_some_and(|left| left.is_zero()), long_awake);
+        std::fs::write(&path, "1").expect("written");
+        assert_eq!(left(&path), Some(Duration::ZERO));
+        std::fs::write(&path, u64::MAX.to_string()).expect("written");
+        assert_eq!(left(&path), Some(LONGEST));
         note(&path, Sleep::Awake).expect("gone");
         note(&path, Sleep::Awake).expect("gone");
         assert_eq!(left(&path), None);

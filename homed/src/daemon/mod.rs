@@ -9,6 +9,7 @@ pub mod beat;
 pub mod config;
 pub mod events;
 mod figures;
+pub mod going_to_sleep;
 pub mod ground;
 pub mod handed;
 pub mod hold;

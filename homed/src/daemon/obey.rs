@@ -56,9 +56,17 @@ impl Daemon {
                     tracing::error!("{}: {error}", self.parts.paths.hold.display());
                 }
             }
+            Effect::AskForSleep(timer) => self.ask_for_sleep(timer),
             Effect::LookForStorage => self.look_for_storage(),
             Effect::Measure(id, places) => self.measure(id, places),
         }
+    }
+
+    fn ask_for_sleep(&self, timer: u64) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            events.event(Event::SleepSeen(timer, super::going_to_sleep::is_on_its_way().await));
+        });
     }
 
     fn ring(&self, after: Duration, event: Event) {

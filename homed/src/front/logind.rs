@@ -4,8 +4,12 @@
 
 use crate::daemon::link::{Link, Operation};
 use futures_util::StreamExt;
+use std::time::Duration;
 use zbus::Connection;
 use zbus::wire::OwnedFd;
+
+/// How long logind may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// logind, as far as it is asked here.
 #[zbus::proxy(
@@ -24,6 +28,10 @@ trait Logind {
     /// The machine is about to sleep, or has woken, or does not sleep after all.
     #[zbus(signal)]
     fn prepare_for_sleep(&self, start: bool) -> zbus::Result<()>;
+
+    /// Whether the machine is about to sleep now.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn preparing_for_sleep(&self) -> zbus::Result<bool>;
 }
 
 /// Listens for as long as it is polled. Without logind nobody says anything.
@@ -40,13 +48,27 @@ pub async fn follow(bus: Connection, link: Link) {
 async fn sleeps(bus: &Connection, link: &Link) -> zbus::Result<()> {
     let logind = LogindProxy::new(bus).await?;
     let mut news = logind.receive_prepare_for_sleep().await?;
+    // What an earlier daemon has heard.
+    if is_prepared(&logind).await {
+        tell(link, Operation::SleepPrepared).await;
+    }
     while let Some(news) = news.next().await {
-        let operation = if *news.args()?.start() { Operation::SleepPrepared } else { Operation::SleepOver };
-        if let Err(failure) = link.ask(&link.ourselves(), operation).await {
-            tracing::error!("a sleep is not taken into account: {failure}");
-        }
+        // That one sleep is over is no news when the next has begun meanwhile.
+        let comes = *news.args()?.start() || is_prepared(&logind).await;
+        tell(link, if comes { Operation::SleepPrepared } else { Operation::SleepOver }).await;
     }
     Ok(())
+}
+
+/// A logind that does not say so in time prepares none: the hold does not hang on it.
+async fn is_prepared(logind: &LogindProxy<'_>) -> bool {
+    tokio::time::timeout(PATIENCE, logind.preparing_for_sleep()).await.is_ok_and(|said| said.unwrap_or(false))
+}
+
+async fn tell(link: &Link, operation: Operation) {
+    if let Err(failure) = link.ask(&link.ourselves(), operation).await {
+        tracing::error!("a sleep is not taken into account: {failure}");
+    }
 }
 
 async fn listen(bus: &Connection, link: &Link) -> zbus::Result<()> {

@@ -21,7 +21,7 @@ pub enum Timer {
     Home(UserName, HomeTimer),
     /// A call that stands for several homes is to be answered.
     Group(GroupId),
-    /// The machine is not going to sleep any more, or has woken and nobody says so.
+    /// The machine may not be going to sleep any more, or has woken and nobody says so.
     Hold(u64),
 }
 
@@ -75,6 +75,8 @@ pub enum Event {
     Measured(GroupId, Vec<(UserName, Figures)>),
     /// An earlier daemon was killed while the machine was going to sleep; for how long it may go on holding.
     Held(Duration),
+    /// Whether a sleep is on its way, as [`Effect::AskForSleep`] asked; what cannot be told in time counts as one.
+    SleepSeen(u64, bool),
 }
 
 /// What a daemon that was stopped or killed left behind.
@@ -158,6 +160,8 @@ pub enum Effect {
     PowerOff,
     /// Note, or forget, for a daemon that is started again, that the machine is going to sleep.
     Hold(Sleep),
+    /// Ask those who have the machine sleep whether it is still to; the number comes back with the answer.
+    AskForSleep(u64),
     /// Look whether storage is there that nobody knows.
     LookForStorage,
     /// Tell how large these homes are; it may block.

@@ -19,6 +19,8 @@ rules! {
     GoesOn,
     /// A hold that nobody ends ends.
     HoldEnds,
+    /// … and not by the clock alone, while a sleep is on its way.
+    AsksForTheSleep,
     /// Who was left out when the locks began, and is not any more, is locked before the machine sleeps.
     LockedAfterAll,
     /// Of a home that is taken out of the set those who wait are answered.

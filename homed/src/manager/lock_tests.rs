@@ -12,6 +12,7 @@ use records::refusal::Refused;
 use records::{HostName, MachineId, Record, Sections};
 use std::cell::RefCell;
 
+mod hold;
 mod proof;
 mod scene;
 mod settle;

@@ -165,7 +165,8 @@ impl Manager {
                 Fate::Stays
             }),
             Event::Rang(timer) => self.rang(timer, turn),
-            Event::Held(left) => self.held_for(left, turn),
+            Event::Held(left) => self.held_on(left, turn),
+            Event::SleepSeen(timer, on_its_way) => self.sleep_is_seen(timer, on_its_way, turn),
             Event::Inhibited(inhibitor) => {
                 // Its number is not given again.
                 turn.next_job = turn.next_job.max(inhibitor.id.0);
@@ -197,7 +198,7 @@ impl Manager {
                 self.forget_unknown(&user, turn);
             }
             Timer::Group(group) => self.group_is_late(group, turn),
-            Timer::Hold(timer) => self.held_too_long(timer, turn),
+            Timer::Hold(timer) => self.held_for_long(timer, turn),
         }
     }
 

@@ -3,10 +3,12 @@
 //! ```text
 //! awake ── before-sleep has all homes locked ──→ holding ── after-sleep, or logind: it is over ───────→ awake
 //!          (or anybody has, while logind prepares          ├─ not every home is locked, or the asker is gone
-//!           a sleep)                                       └─ it has not slept for long, or slept and nobody says so
+//!           a sleep)                                       └─ it has not slept for long, or slept and nobody says so,
+//!                                                             and nobody knows of a sleep that is on its way
 //! ```
 //!
-//! A sleep that wakes in between (suspend-then-hibernate) is over when systemd says so, not at the first wake.
+//! A sleep that wakes in between (suspend-then-hibernate) is over when systemd says so, not at the first wake; nor does one end
+//! by the clock whose preparations take long (`docs/decisions/0038-last-look.md`).
 
 use super::groups::Group;
 use super::{LockFailure, Manager, Operation};
@@ -20,11 +22,12 @@ use records::refusal::Refused;
 use records::{Refusal, UserName};
 use std::time::Duration;
 
-/// The machine has to sleep within so long, counted while it is awake: what else prepares for a sleep has its own 90 s
-/// of systemd, one after the other.
+/// After so long without a sleep, counted while the machine is awake, it is asked whether one is still on its way.
 pub const LONGEST: Duration = Duration::from_secs(300);
-/// Once it has slept, somebody says that it is over within so long, or it sleeps again.
+/// Once it has slept, somebody says that it is over within so long, or it sleeps again; if not, that is asked, too.
 const WOKEN: Duration = Duration::from_secs(60);
+/// While a sleep is on its way it is asked again after so long.
+const AGAIN: Duration = Duration::from_secs(30);
 /// A call that locks all homes is answered after so long, whatever still runs: homed-lock.service has 150 s.
 const LOCKED: Duration = Duration::from_secs(95);
 
@@ -39,6 +42,8 @@ pub(super) struct Sleeping {
     granted: bool,
     /// The timer that counts.
     timer: u64,
+    /// Whether it was told that this sleep takes long.
+    is_told: bool,
 }
 
 impl Manager {
@@ -89,8 +94,13 @@ impl Manager {
         self.each_busy(turn, Home::hold_back);
     }
 
-    /// An earlier daemon held, and was killed.
-    pub(super) fn held_for(&mut self, left: Duration, turn: &mut Turn) {
+    /// An earlier daemon held, and was killed. What it has told whoever has the machine sleep, nobody knows: it may have been yes.
+    pub(super) fn held_on(&mut self, left: Duration, turn: &mut Turn) {
+        self.held_for(left, turn);
+        self.sleeping.granted = true;
+    }
+
+    fn held_for(&mut self, left: Duration, turn: &mut Turn) {
         self.sleeping.sleep = Sleep::Holding;
         turn.sleep = Sleep::Holding;
         self.ring_in(left, turn);
@@ -110,13 +120,34 @@ impl Manager {
         }
     }
 
-    /// Nobody said that the sleep is over, and it must be.
-    pub(super) fn held_too_long(&mut self, timer: u64, turn: &mut Turn) {
-        if self.sleeping.sleep == Sleep::Holding && timer == self.sleeping.timer {
+    /// Nobody said that the sleep is over, and it should be.
+    pub(super) fn held_for_long(&mut self, timer: u64, turn: &mut Turn) {
+        if self.sleeping.sleep != Sleep::Holding || timer != self.sleeping.timer {
+            return;
+        }
+        self.ring_in(AGAIN, turn);
+        if has(Rule::AsksForTheSleep) {
+            turn.effects.push(Effect::AskForSleep(self.sleeping.timer));
+        } else {
+            self.sleep_is_seen(self.sleeping.timer, false, turn);
+        }
+    }
+
+    /// Whether a sleep is on its way, as [`Effect::AskForSleep`] asked.
+    pub(super) fn sleep_is_seen(&mut self, timer: u64, on_its_way: bool, turn: &mut Turn) {
+        if self.sleeping.sleep != Sleep::Holding || timer != self.sleeping.timer {
+            return;
+        }
+        if !on_its_way {
             let text =
                 "The machine was going to sleep, and has not, or nobody said that it woke: homes open again";
             turn.effects.push(Effect::Warn(text.into()));
-            self.let_go(turn);
+            return self.let_go(turn);
+        }
+        if !std::mem::replace(&mut self.sleeping.is_told, true) {
+            let text = "The machine has been going to sleep for long, and has not slept: homes stay closed until that is over. \
+                        What it waits for: systemctl list-jobs. To open homes all the same: /usr/lib/homed/homed after-sleep";
+            turn.effects.push(Effect::Warn(text.into()));
         }
     }
 
@@ -125,7 +156,7 @@ impl Manager {
         if self.sleeping.sleep == Sleep::Awake {
             return;
         }
-        (self.sleeping.sleep, self.sleeping.granted) = (Sleep::Awake, false);
+        (self.sleeping.sleep, self.sleeping.granted, self.sleeping.is_told) = (Sleep::Awake, false, false);
         turn.sleep = Sleep::Awake;
         turn.effects.push(Effect::Hold(Sleep::Awake));
         // What was locked may be opened now: nobody is to sleep who waits for the rest.

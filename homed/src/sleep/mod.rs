@@ -4,6 +4,8 @@
 //! before-sleep        have the daemon lock all homes and hold ──→ the kernel shows none open, and nobody at work
 //!                         │ it cannot, or does not answer             ──→ who was killed is written over ──→ it may sleep
 //!                         └──→ LockFailure=: break off, power off, go on
+//! last-look           the same again, where systemd is about to send the machine to sleep: what took long in between, a daemon that
+//!                     was restarted, a hold that somebody has ended
 //! before-hibernation  where would memory be written to? ──→ HibernateUnencrypted=: break off, go on
 //! after-sleep         give back what was changed for the sleep; homes may be opened again
 //! ```
@@ -16,6 +18,7 @@ mod file_systems;
 mod look;
 mod tell;
 
+use crate::daemon::going_to_sleep::{Known, locked_for_one};
 use crate::daemon::open::homes_in_use;
 use crate::daemon::paths::HOLD;
 use crate::daemon::surroundings::hibernation_target;
@@ -37,6 +40,18 @@ pub fn before() -> ExitCode {
     }
     file_systems::freeze_them();
     ExitCode::SUCCESS
+}
+
+/// The same once more, right before systemd has the kernel sleep. Quick where all is as it was left. Whoever has disabled
+/// `homed-lock.service` wants no lock, and is not asked again.
+pub fn last_look() -> ExitCode {
+    crate::daemon::log::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map(|runtime| runtime.block_on(locked_for_one())) {
+        Ok(Known::No) => ExitCode::SUCCESS,
+        // Not to be told, it is looked at.
+        Ok(Known::Comes | Known::Silent) | Err(_) => before(),
+    }
 }
 
 /// A daemon that is only starting now holds as well, by this note.

@@ -9,13 +9,13 @@ fn key(name: &str) -> HomeKey {
     HomeKey::Name(name.into())
 }
 
-fn acquire(name: &str) -> Operation {
+pub fn acquire(name: &str) -> Operation {
     Operation::Acquire(key(name), AtSuspend::Stay, offer("right"))
 }
 
 impl Scene {
     /// alice and bob are locked, and the machine may sleep.
-    fn asleep(change: impl FnOnce(&mut Defaults)) -> Self {
+    pub fn asleep(change: impl FnOnce(&mut Defaults)) -> Self {
         let mut scene = Self::new("", change);
         scene.ask(0, Operation::LockAll(Then::Hold));
         assert_eq!(scene.locking(), ["alice", "bob"]);
@@ -24,7 +24,7 @@ impl Scene {
         scene
     }
 
-    fn begun(&self) -> Vec<&'static str> {
+    pub fn begun(&self) -> Vec<&'static str> {
         self.starts().map(|start| start.what).collect()
     }
 
@@ -34,7 +34,7 @@ impl Scene {
         self.take(Event::Rang(timer));
     }
 
-    fn common(&self, is_it: impl Fn(&Timer) -> bool) -> Timer {
+    pub fn common(&self, is_it: impl Fn(&Timer) -> bool) -> Timer {
         let timers = self.last.iter().filter_map(|effect| match effect {
             Effect::SetTimer(timer, _) if is_it(timer) => Some(timer.clone()),
             _ => None,
@@ -42,7 +42,7 @@ impl Scene {
         timers.last().expect("set")
     }
 
-    fn lets_go(&self) -> bool {
+    pub fn lets_go(&self) -> bool {
         self.has(|effect| matches!(effect, Effect::Hold(crate::home::Sleep::Awake)))
     }
 }
@@ -263,40 +263,6 @@ fn a_lock_that_never_ends_is_answered_for() {
     assert!(scene.lets_go());
     scene.take(Event::Rang(deadline));
     assert_eq!(scene.answer(), None);
-}
-
-#[test]
-fn homes_open_again_when_nobody_says_that_the_sleep_is_over() {
-    let is_hold = |timer: &Timer| matches!(timer, Timer::Hold(_));
-    let mut scene = Scene::new("", |_| {});
-    scene.ask(0, Operation::LockAll(Then::Hold));
-    let first = scene.common(is_hold);
-    scene.end(done);
-    scene.take(Event::Slept(SECOND));
-    let second = scene.common(is_hold);
-    scene.take(Event::Rang(first));
-    assert!(!scene.lets_go(), "it may sleep again");
-    scene.take(Event::Rang(second));
-    assert!(scene.lets_go());
-    scene.ask(0, acquire("alice"));
-    assert_eq!(scene.begun(), ["unlock"]);
-
-    // Who asked for it is killed.
-    let mut scene = Scene::new("", |_| {});
-    scene.ask(0, Operation::LockAll(Then::Hold));
-    let call = RequestId(scene.calls);
-    scene.take(Event::Abandoned(call));
-    assert!(scene.lets_go());
-
-    // The daemon is killed, and the next one holds on.
-    let mut scene = Scene::new("", |_| {});
-    scene.mounts.borrow_mut().insert("alice".into(), Mount::Suspended);
-    scene.take(Event::Held(std::time::Duration::from_secs(9)));
-    let held = scene.common(is_hold);
-    scene.ask(0, acquire("alice"));
-    assert_eq!(scene.begun(), [""; 0]);
-    scene.take(Event::Rang(held));
-    assert_eq!(scene.begun(), ["unlock"]);
 }
 
 #[test]

@@ -133,6 +133,7 @@ impl Scene {
             Effect::Announce(_)
             | Effect::Log(..)
             | Effect::Warn(_)
+            | Effect::AskForSleep(_)
             | Effect::LookForStorage
             | Effect::PowerOff => {}
             Effect::Inhibit(id, _) => self.answered(id),

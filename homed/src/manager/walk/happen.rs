@@ -183,6 +183,8 @@ impl World {
             let (user, id) = self.proofs.remove(self.draws.below(self.proofs.len()));
             let seal = self.draws.once_in(2).then(|| Seal::unseen("it is dark"));
             self.take(Event::Proven(user, id, seal));
+        } else if let Some(timer) = self.sleep_asked.take() {
+            self.sleep_is_seen(timer);
         } else if !self.measures.is_empty() {
             let (id, users) = self.measures.remove(0);
             let free = u64::try_from(self.draws.below(8)).expect("small");
@@ -350,6 +352,8 @@ impl World {
                 self.take(Event::Proven(user, id, Some(Seal::unseen("it is dark"))));
             } else if let Some((id, _)) = self.measures.pop() {
                 self.take(Event::Measured(id, Vec::new()));
+            } else if let Some(timer) = self.sleep_asked.take() {
+                self.sleep_is_seen(timer);
             } else if let Some(inhibitor) = self.inhibitors.pop() {
                 self.take(Event::LetGo(inhibitor.user, inhibitor.id));
             } else if !self.references.is_empty() {

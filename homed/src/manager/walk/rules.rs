@@ -65,7 +65,10 @@ impl World {
         let open = self.open_calls.remove(&id);
         assert!(open || self.left.contains(&id), "{id:?} is answered twice");
         match answer {
-            Some(Ok(Answer::LeftOut(left_out))) => self.sleeps_without_keys(left_out),
+            Some(Ok(Answer::LeftOut(left_out))) => {
+                self.sleeps_without_keys(left_out);
+                self.on_its_way = true;
+            }
             Some(Err(Failed::Refused(refused))) if refused.refusal == records::Refusal::TooManyOperations => {
                 self.crowded = Some(id);
             }

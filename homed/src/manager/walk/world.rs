@@ -7,7 +7,7 @@ use crate::home::facts::{Facts, Mount, Parts, Place, SignedLocally, Storage, Whe
 use crate::home::inhibitor::Inhibitor;
 use crate::home::{GroupId, Sleep};
 use crate::manager::{Defaults, Manager, Now, Tuning};
-use crate::words::request::{AtSuspend, RequestId};
+use crate::words::request::{AtSuspend, Operation, RequestId};
 use records::{HostName, Machine, MachineId, Record, UserName};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +62,10 @@ pub struct World {
     pub markers: BTreeMap<UserName, &'static str>,
     /// Since when the core holds for a sleep.
     pub holding: Option<u64>,
+    /// Whether somebody was told that the machine may sleep, and nobody has said since that this is over.
+    pub on_its_way: bool,
+    /// Whether it was asked for that, and with which number.
+    pub sleep_asked: Option<u64>,
     /// Homes of which a worker that was killed may have left a device, or processes that stand still.
     pub left_open: BTreeSet<UserName>,
     /// Homes that are open beside their directory, without a key.
@@ -117,6 +121,8 @@ impl World {
             inhibitors: Vec::new(),
             markers: BTreeMap::new(),
             holding: None,
+            on_its_way: false,
+            sleep_asked: None,
             left_open: BTreeSet::new(),
             wiped: BTreeSet::new(),
             just_started: BTreeSet::new(),
@@ -151,6 +157,10 @@ impl World {
         self.just_came.clear();
         let ended = match &event {
             Event::Ended(user, ..) => Some(user.clone()),
+            Event::Asked(_, _, operation) if matches!(**operation, Operation::SleepOver) => {
+                self.on_its_way = false;
+                None
+            }
             _ => None,
         };
         let effects = self.manager.handle(event, &Now { usec: self.now_usec, facts: &self.disks });
@@ -179,8 +189,8 @@ impl World {
                 self.stopped.insert(id);
             }
             Effect::Prove(id, place) => self.proofs.push((place.user.clone(), id)),
-            Effect::Hold(Sleep::Holding) => self.holding = Some(self.now_usec),
-            Effect::Hold(Sleep::Awake) => self.holding = None,
+            Effect::Hold(sleep) => self.holds_for(sleep),
+            Effect::AskForSleep(timer) => self.sleep_asked = Some(timer),
             Effect::Inhibit(id, inhibitor) => {
                 self.answered(id, None);
                 self.inhibitors.push(*inhibitor);
@@ -212,6 +222,14 @@ impl World {
         }
     }
 
+    fn holds_for(&mut self, sleep: Sleep) {
+        assert!(
+            sleep == Sleep::Holding || !self.on_its_way,
+            "homes may be opened, and a sleep is on its way"
+        );
+        self.holding = (sleep == Sleep::Holding).then_some(self.now_usec);
+    }
+
     fn started(&mut self, start: StartJob) {
         self.tell(|| format!("    → {} of {} starts", start.what, start.user));
         self.may_start(&start);
@@ -230,6 +248,14 @@ impl World {
         self.held_once.retain(|(of, _)| of != user);
     }
 
+    /// Who has the machine sleep is asked: one sleep in a few was given up, and nobody has said so.
+    pub fn sleep_is_seen(&mut self, timer: u64) {
+        self.on_its_way &= !self.draws.once_in(3);
+        let on_its_way = self.on_its_way;
+        self.tell(|| format!("a sleep is on its way: {on_its_way}"));
+        self.take(Event::SleepSeen(timer, on_its_way));
+    }
+
     /// The daemon is killed with its workers, and another is started.
     pub fn daemon_dies(&mut self) {
         for start in std::mem::take(&mut self.running) {
@@ -244,6 +270,7 @@ impl World {
         self.proofs.clear();
         self.measures.clear();
         self.timers.clear();
+        self.sleep_asked = None;
         self.rung = None;
         if let Some(since) = self.holding.take() {
             let left = crate::manager::sleep::LONGEST.saturating_sub(micros(self.now_usec - since));
