@@ -59,6 +59,13 @@ fn where_a_worker_was_killed_memory_is_written_over_before_the_sleep() -> Result
     machine.check("rm -f /run/homed/fault; ls /run/homed/secrets | grep -q ^worker")?;
     machine.nothing_open("alice")?;
     sleeps(true)?;
+    // Nor did anybody wipe what copies of a worker had, such as the one that thaws the file system at an unlock.
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.done("lock alice", "", "")?;
+    machine.done("unlock alice", "correcthorse", "")?;
+    machine.done("deactivate alice", "", "")?;
+    machine.check("ls /run/homed/secrets | grep -q ^worker")?;
+    sleeps(true)?;
     machine.done("activate alice", "correcthorse", "").map(drop)
 }
 

@@ -3,10 +3,20 @@
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a call tells at most, in bytes: a pipe takes that without anybody who reads (POSIX: `PIPE_BUF`).
 const MOST: usize = 4096;
+
+/// How many copies of this process there were.
+static COPIES: AtomicU64 = AtomicU64::new(0);
+
+/// How many copies of itself this process has made. Each had all that was in its memory, and nobody wipes what a copy has: it ends, or
+/// is killed, as it is.
+pub fn copies() -> u64 {
+    COPIES.load(Ordering::Relaxed)
+}
 
 /// What becomes of a call that is late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +79,7 @@ pub fn ask<E: Display>(
 ) -> Result<String, Unfinished> {
     let flags = rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK;
     let (output, input) = rustix::pipe::pipe_with(flags).map_err(io::Error::from)?;
+    COPIES.fetch_add(1, Ordering::Relaxed);
     // SAFETY: the process has one thread, so the copy can do whatever this one can.
     let pid = unsafe { libc::fork() };
     match pid {

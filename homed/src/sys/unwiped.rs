@@ -1,8 +1,11 @@
 //! Processes that have secrets in memory: each has a mark in `/run` for as long as that is so.
 //!
 //! Who ends as it should has wiped them, and takes its mark away. Who is killed leaves it there, with nobody at it: what was in the
-//! memory of that process lies in free memory, until that is written over.
+//! memory of that process lies in free memory, until that is written over. So does who has made copies of itself meanwhile
+//! ([`super::bounded`]): what they had of passwords and keys, libraries' pieces of them included, nobody could wipe. A copy that lives
+//! is at the mark like the process itself.
 
+use super::bounded::copies;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
@@ -20,6 +23,8 @@ pub struct Mark {
     path: PathBuf,
     /// Copies of this process have it, too.
     _at_it: File,
+    /// How many copies there were when it was made.
+    copies: u64,
 }
 
 impl Mark {
@@ -35,12 +40,12 @@ impl Mark {
         let at_it = File::create_new(&new)?;
         flock(&at_it, FlockOperation::NonBlockingLockExclusive)?;
         fs::rename(&new, &path)?;
-        Ok(Self { path, _at_it: at_it })
+        Ok(Self { path, _at_it: at_it, copies: copies() })
     }
 
-    /// There are none any more.
+    /// There are none any more in this process.
     pub fn wiped(self) -> io::Result<()> {
-        fs::remove_file(&self.path)
+        if copies() != self.copies { Ok(()) } else { fs::remove_file(&self.path) }
     }
 }
 
@@ -149,6 +154,25 @@ mod tests {
         assert!(marks.are_left());
         marks.are_written_over().expect("gone");
         assert!(!Marks::look(folder.path()).expect("looked").are_left());
+    }
+
+    #[test]
+    fn what_copies_had_is_written_over_and_one_that_lives_is_counted() {
+        use crate::sys::bounded::{Deadline, Late, within};
+        let folder = tempfile::tempdir().expect("folder");
+        let mark = Mark::make(folder.path(), "worker").expect("made");
+        let own = std::process::id();
+        let hangs = || -> io::Result<()> {
+            crate::sys::memory::die_with_parent(i32::try_from(own).expect("a number"))?;
+            loop {
+                std::thread::park();
+            }
+        };
+        let late = within(Deadline::after(std::time::Duration::from_millis(20)), Late::Leave, hangs);
+        assert!(late.is_err());
+        mark.wiped().expect("its own");
+        let marks = Marks::look(folder.path()).expect("looked");
+        assert_eq!((marks.living("worker"), marks.are_left()), (vec![own], false));
     }
 
     #[test]
