@@ -11,6 +11,8 @@ pub struct Field {
     /// Has room for all of it from the start: it never moves, which would leave a copy.
     bytes: Vec<u8>,
     echo: Echo,
+    /// The question offers Enter alone as an answer.
+    may_be_empty: bool,
 }
 
 /// Whether something could be added.
@@ -23,9 +25,16 @@ pub enum Added {
 }
 
 impl Field {
-    /// An empty one.
-    pub fn new(echo: Echo) -> Self {
-        Self { bytes: Vec::with_capacity(LONGEST), echo }
+    /// An empty one, for an answer to that question, as a PAM module has put it (in English). An answer is not empty, for Enter is
+    /// what one presses to see something; but where the question has the word ("or Enter, for the password", "press ENTER") it may be.
+    pub fn new(question: &str, echo: Echo) -> Self {
+        let may_be_empty = question.to_ascii_lowercase().contains("enter");
+        Self { bytes: Vec::with_capacity(LONGEST), echo, may_be_empty }
+    }
+
+    /// Whether Enter makes an answer of it.
+    pub fn is_answer(&self) -> bool {
+        self.may_be_empty || !self.is_empty()
     }
 
     /// Adds a byte.
@@ -94,7 +103,7 @@ mod tests {
     use super::*;
 
     fn typed(text: &[u8]) -> Field {
-        let mut field = Field::new(Echo::Off);
+        let mut field = Field::new("Password: ", Echo::Off);
         for byte in text {
             field.add(*byte);
         }
@@ -111,6 +120,19 @@ mod tests {
         assert!(field.is_empty());
         field.take_back();
         assert_eq!(field.shown(), "");
+    }
+
+    #[test]
+    fn enter_alone_answers_what_offers_it() {
+        for question in [
+            "Security token PIN (or Enter, for the password): ",
+            "Password (or insert the token, and press Enter): ",
+            "Insert your device, then press ENTER.",
+        ] {
+            assert!(Field::new(question, Echo::Off).is_answer(), "{question}");
+        }
+        assert!(!Field::new("Password: ", Echo::Off).is_answer());
+        assert!(typed(b"x").is_answer());
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl Screen {
 
     /// Reads a line; `None`: it is over with this conversation.
     fn line(&mut self, question: &str, echo: Echo) -> Option<Secret> {
-        let (mut field, mut typed) = (Field::new(echo), Instant::now());
+        let (mut field, mut typed) = (Field::new(question, echo), Instant::now());
         self.view.question = Text::Foreign(question.to_owned());
         // What was typed before the first question was not meant for it.
         if !std::mem::take(&mut self.ahead) {
@@ -226,7 +226,7 @@ impl Screen {
             };
             // Half a password does not lie about, and what was begun before a sleep is not gone on with.
             if typed.elapsed() > FORGOTTEN || std::mem::take(&mut self.stale) {
-                field = Field::new(echo);
+                field = Field::new(question, echo);
             }
             match event {
                 Event::Over => return None,
@@ -263,8 +263,8 @@ impl Screen {
             }
             Key::Backspace => field.take_back(),
             Key::Clear => field.clear(),
-            Key::Enter if field.is_empty() => {}
-            Key::Enter => return Some(Line::Complete),
+            Key::Enter if field.is_answer() => return Some(Line::Complete),
+            Key::Enter => {}
             Key::Next => self.another(1)?,
             Key::Previous => self.another(self.view.waiting.len().saturating_sub(1))?,
             Key::Function(SHOW) => field.turn(),
@@ -317,7 +317,7 @@ impl Screen {
             self.say(texts::STILL_LOCKED.because(why));
         }
         let deadline = Instant::now() + PAUSE;
-        let mut field = Field::new(Echo::On);
+        let mut field = Field::new("", Echo::On);
         self.view.question = texts::ENTER_AGAIN.into();
         self.view.answer = String::new();
         // What is read here is no answer.
