@@ -183,4 +183,22 @@ const PROGRAMS: &[Room] = &[
         rooms: &["carry", "records", "twin"],
         crates: &["libfuzzer_sys", "serde_json"],
     },
+    Room {
+        name: "firmkey",
+        at: "tests/firmkey/src",
+        rooms: &[],
+        crates: &[
+            "anyhow",
+            "ciborium",
+            "ctaphid_dispatch",
+            "fido_authenticator",
+            "heapless_bytes",
+            "interchange",
+            "openssl",
+            "rand_core",
+            "trussed",
+            "trussed_core",
+            "trussed_staging",
+        ],
+    },
 ];

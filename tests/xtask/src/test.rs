@@ -1,9 +1,11 @@
 //! `cargo xtask test`: every test.
 
-use anyhow::Result;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
 use machine::Image;
 
-use crate::steps::Steps;
+use crate::steps::{Steps, project};
 use crate::{check, find, prepare, runner};
 
 /// Words after `test` go to the test runner of the machine tests: a part of a test's name, for one.
@@ -16,6 +18,7 @@ pub fn run(words: &[String]) -> Result<()> {
         steps.step("package", || (deb.run)(&["--quick".to_owned()]));
         images.push(Image::Ours);
     }
+    steps.step("firmware of a security key", firmware);
     steps.step("images", || images.iter().try_for_each(|image| image.file().map(drop)));
     steps.step("machine tests", || {
         // The slow ones are named again at the end.
@@ -24,4 +27,15 @@ pub fn run(words: &[String]) -> Result<()> {
         runner::run(fixed.iter().chain(words))
     });
     steps.summary()
+}
+
+/// Builds it, which takes a minute the first time: the test that wants it looks whether it is as it should be, and has no such time.
+fn firmware() -> Result<()> {
+    let built = Command::new("cargo")
+        .args(["build", "--quiet", "--locked", "--target-dir", "target"])
+        .current_dir(project().join("tests/firmkey"))
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(built.success(), "the key was not built: {built}");
+    Ok(())
 }
