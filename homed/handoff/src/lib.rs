@@ -14,6 +14,6 @@ mod sys;
 
 pub use call::{Answer, call};
 pub use client::{Client, HandoffError};
-pub use memory::{Memory, offer, offer_plain};
+pub use memory::{Memory, is_memory, offer, offer_plain};
 pub use stream::Stream;
 pub use sys::keep_descriptors;

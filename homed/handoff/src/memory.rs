@@ -76,15 +76,10 @@ impl Memory {
     /// are those of `memfd_secret`; a descriptor's mount is in `/proc/self/fdinfo` (proc(5)). Closing such
     /// a foreign descriptor can block as well (FUSE is told by `close(2)`): that is left to the caller.
     pub fn recognise(fd: OwnedFd) -> Result<Self, OwnedFd> {
-        let Ok(mount) = mount_id(&fd) else { return Err(fd) };
-        let is_mount_of = |own: Option<OwnedFd>| own.and_then(|own| mount_id(&own).ok()) == Some(mount);
-        if is_mount_of(plain_descriptor().ok()) {
-            return Ok(Self { fd, kind: Kind::Plain });
+        match kind_of(&fd) {
+            Some(kind) => Ok(Self { fd, kind }),
+            None => Err(fd),
         }
-        if is_mount_of(sys::memfd_secret()) {
-            return Ok(Self { fd, kind: Kind::Secret });
-        }
-        Err(fd)
     }
 
     /// Takes the secret of `length` bytes out.
@@ -129,9 +124,23 @@ impl AsFd for Memory {
     }
 }
 
-/// The mount that an open file is on, by the kernel's number.
+/// Whether a descriptor that a stranger has sent is such memory ([`Memory::recognise`]).
+pub fn is_memory(fd: impl AsFd) -> bool {
+    kind_of(fd).is_some()
+}
+
+fn kind_of(fd: impl AsFd) -> Option<Kind> {
+    let mount = mount_id(fd).ok()?;
+    let is_mount_of = |own: Option<OwnedFd>| own.and_then(|own| mount_id(&own).ok()) == Some(mount);
+    if is_mount_of(plain_descriptor().ok()) {
+        return Some(Kind::Plain);
+    }
+    is_mount_of(sys::memfd_secret()).then_some(Kind::Secret)
+}
+
+/// The mount that an open file is on, by the kernel's number. The thread's own files: it may have others than its process.
 fn mount_id(fd: impl AsFd) -> io::Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()))?;
+    let text = std::fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", fd.as_fd().as_raw_fd()))?;
     let number = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
     number.and_then(|number| number.trim().parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
 }

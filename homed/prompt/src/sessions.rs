@@ -2,6 +2,7 @@
 
 use crate::vt;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use zbus::{Connection, OwnedObjectPath, OwnedVariant};
 
@@ -44,11 +45,18 @@ impl Session {
 
 /// All sessions. Without logind there are none.
 pub fn all() -> Vec<Session> {
-    zbus::block_on(list()).unwrap_or_default()
+    ask(list()).unwrap_or_default()
 }
 
+/// No files come over it: closing one of a stranger's may wait for ever.
 async fn connect() -> zbus::Result<Connection> {
-    zbus::connection::Builder::system().method_timeout(PATIENCE).build().await
+    bus::system().await?.method_timeout(PATIENCE).build().await
+}
+
+/// Waits for an answer of the bus.
+fn ask<T>(question: impl Future<Output = zbus::Result<T>>) -> zbus::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| zbus::Error::InputOutput(Arc::new(error)))?.block_on(question)
 }
 
 async fn list() -> zbus::Result<Vec<Session>> {
@@ -81,7 +89,7 @@ pub fn give_back(user: &str, before: u32, is_theirs: bool) -> bool {
     let own: Vec<Session> = all().into_iter().filter(|session| session.user == user).collect();
     for session in &own {
         // A session that has ended needs nothing.
-        let _ = zbus::block_on(call("UnlockSession", &session.id));
+        let _ = ask(call("UnlockSession", &session.id));
     }
     if is_theirs {
         return vt::activate(before).is_ok();
@@ -99,7 +107,7 @@ fn to_give_back(own: &[Session], before: u32) -> Option<&Session> {
 /// Brings a session to the front.
 pub fn activate(session: &Session) {
     // One that has ended cannot be there.
-    let _ = zbus::block_on(call("ActivateSession", &session.id));
+    let _ = ask(call("ActivateSession", &session.id));
 }
 
 async fn call(method: &str, id: &str) -> zbus::Result<()> {
@@ -115,7 +123,7 @@ pub fn who_forbids(what: &str) -> Option<String> {
         reply.body().deserialize::<Vec<Inhibitor>>()
     };
     // Without logind nobody can.
-    let all = zbus::block_on(list).unwrap_or_default();
+    let all = ask(list).unwrap_or_default();
     let one = all.into_iter().find(|one| forbids(one, what));
     one.map(|(_, who, why, ..)| format!("{who}: {why}"))
 }
@@ -136,7 +144,7 @@ pub fn lid_is_closed() -> bool {
         let value: OwnedVariant = reply.body().deserialize()?;
         bool::try_from(value)
     };
-    zbus::block_on(property).unwrap_or(false)
+    ask(property).unwrap_or(false)
 }
 
 /// The user's record, as JSON; `None`: the daemon does not answer, or does not know the user.
@@ -149,7 +157,7 @@ pub fn record(user: &str) -> Option<String> {
         let (record, ..): (String, bool, OwnedObjectPath) = reply.body().deserialize()?;
         zbus::Result::Ok(record)
     };
-    zbus::block_on(record).ok()
+    ask(record).ok()
 }
 
 /// Asks the display manager for its greeter; whether there is one that does so.
@@ -160,7 +168,7 @@ pub fn switch_to_greeter() -> bool {
             ("/org/freedesktop/DisplayManager/Seat0", "org.freedesktop.DisplayManager.Seat");
         bus.call_method(Some(DISPLAY_MANAGER), seat, Some(interface), "SwitchToGreeter", &()).await
     };
-    zbus::block_on(switch).is_ok()
+    ask(switch).is_ok()
 }
 
 #[cfg(test)]

@@ -104,6 +104,7 @@ where
             let ended = runtime.block_on(run(|link| fronts(link, handed)));
             // What hangs in a system call by now does not keep the daemon.
             runtime.shutdown_background();
+            crate::sys::passed::give_up();
             ended
         });
     match ended {

@@ -1,5 +1,6 @@
 //! What the world talks to: D-Bus, Varlink, the hand-off socket. Translates only.
 
+mod client;
 pub mod dbus;
 pub mod handoff;
 pub mod logind;
@@ -22,8 +23,6 @@ use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-/// The system bus. Fixed: a root daemon takes no address from its environment.
-const BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 /// How long nobody is let in where the kernel gives no descriptor for who comes: others will close theirs.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
@@ -48,12 +47,12 @@ pub async fn start(link: Link, mut handed: Handed) -> Result<impl Future<Output 
 
     let redeem = Arc::new(move |uid, ticket: &str| tickets.redeem(uid, ticket));
     let front = dbus::context::Front::new(link.clone(), redeem, Arc::new(polkit::authorize));
-    let bus =
-        dbus::serve(BUS, Arc::new(front)).await.map_err(|e| format!("serving on the system bus: {e}"))?;
+    let bus = dbus::serve(bus::SYSTEM, Arc::new(front))
+        .await
+        .map_err(|e| format!("serving on the system bus: {e}"))?;
     servers.spawn(named("the connection to the system bus", until_closed(bus)));
     // A connection of its own: whatever is told there in whatever number, nobody else waits for it.
-    let logins = zbus::connection::Builder::address(BUS).build().await;
-    let logins = logins.map_err(|e| format!("listening on the system bus: {e}"))?;
+    let logins = hear_of_logins().await.map_err(|e| format!("listening on the system bus: {e}"))?;
     tokio::spawn(logind::follow(logins.clone(), link.clone()));
     tokio::spawn(sessions::follow(logins.clone(), link));
     servers.spawn(named("the connection that logins are heard of by", until_closed(logins)));
@@ -64,6 +63,11 @@ pub async fn start(link: Link, mut handed: Handed) -> Result<impl Future<Output 
             None => "there are no fronts".to_owned(),
         }
     })
+}
+
+async fn hear_of_logins() -> zbus::Result<zbus::Connection> {
+    let door = dbus::door::Door { stream: bus::dial(bus::SYSTEM).await?, guard: None };
+    zbus::connection::Builder::socket(door).build().await
 }
 
 async fn serve_users(listener: std::os::unix::net::UnixListener, service: varlink::Service) {

@@ -20,6 +20,8 @@ pub enum Good {
     Reader,
     /// Open files that came with calls.
     File,
+    /// Messages whose files are still open: reading and closing them may wait for ever.
+    Arriving,
     /// Questions that polkit has not answered.
     Question,
 }
@@ -54,6 +56,7 @@ impl Good {
             Self::Handoff => room(512, 16, 512),
             Self::Reader => room(512, 64, 1024),
             Self::File => room(256, 64, 512),
+            Self::Arriving => room(64, 4, 64),
             Self::Question => room(64, 8, 128),
         }
     }
@@ -131,8 +134,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    const GOODS: [Good; 6] =
-        [Good::Call, Good::Sleep, Good::Handoff, Good::Reader, Good::File, Good::Question];
+    const GOODS: [Good; 7] =
+        [Good::Call, Good::Sleep, Good::Handoff, Good::Reader, Good::File, Good::Arriving, Good::Question];
 
     #[test]
     fn sixty_four_strangers_keep_neither_root_nor_an_owner_out() {

@@ -47,7 +47,7 @@ pub fn lock_all() -> Asked {
 /// Tells the daemon that homes may be opened again.
 pub fn sleep_is_over() -> Result<(), String> {
     let call = async {
-        let connection = Connection::system().await?;
+        let connection = connect().await?;
         let own = Proxy::new(&connection, NAME, MANAGER, OWN).await?;
         own.call::<_, _, ()>("SleepIsOver", &()).await
     };
@@ -60,8 +60,13 @@ pub fn sleep_is_over() -> Result<(), String> {
     }
 }
 
+/// No files come over it: closing one of a stranger's may wait for ever.
+async fn connect() -> zbus::Result<Connection> {
+    bus::system().await?.build().await
+}
+
 async fn ask() -> Asked {
-    let connection = match tokio::time::timeout(CONNECT, Connection::system()).await {
+    let connection = match tokio::time::timeout(CONNECT, connect()).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return Asked::Unheard(format!("the system bus cannot be reached: {error}")),
         Err(_) => return Asked::Unheard("the system bus does not answer".into()),

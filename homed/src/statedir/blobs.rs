@@ -1,6 +1,7 @@
 //! The users' blobs, such as their pictures: `/var/cache/systemd/home/NAME`, readable for all.
 
 use super::Folders;
+use crate::sys::passed::Content;
 use records::UserName;
 use records::blobs::{MAX_TOTAL, is_name};
 use records::refusal::{Refusal, Refused};
@@ -9,9 +10,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+/// How long all blobs of a call may take to come.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Folders of blobs that no record names yet begin so.
 const STAGED: &str = ".#";
 
@@ -46,8 +50,8 @@ impl Folders {
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))
     }
 
-    /// Takes blobs in, into a folder of their own that [`Folders::publish_blobs`] puts in place. The
-    /// descriptors may come from a stranger: only regular files are read.
+    /// Takes blobs in, into a folder of their own that [`Folders::publish_blobs`] puts in place. What stands for their files
+    /// is what `sys::passed` gives: waiting for one of a stranger's ends.
     pub fn stage_blobs(
         &self,
         user: &UserName,
@@ -126,40 +130,34 @@ impl Folders {
 fn copy_all(folder: &Path, blobs: Vec<(String, OwnedFd)>) -> Result<Manifest, BlobError> {
     let mut left = MAX_TOTAL;
     let mut manifest = Manifest::new();
-    for (name, fd) in blobs {
+    let coming = blobs.into_iter().map(|(name, pipe)| (name, Content::new(pipe, PATIENCE)));
+    // All of them have the same time, however many they are.
+    for (name, content) in coming.collect::<Vec<_>>() {
         if !is_name(&name) {
             return Err(refused(format!("{name:?} cannot be the name of a blob.")));
         }
-        let source = File::from(fd);
-        if !source.metadata()?.is_file() {
-            return Err(refused(format!("The blob {name:?} is not a regular file.")));
-        }
-        let (hash, length) = copy_one(&source, &folder.join(&name), left)?;
-        left = left.checked_sub(length).ok_or_else(|| refused("The blobs are larger than 64 MiB.".into()))?;
-        manifest.insert(name, hash);
+        manifest.insert(name.clone(), copy_one(content, (&name, &folder.join(&name)), &mut left)?);
     }
     Ok(manifest)
 }
 
-/// Copies at most one byte more than is `left`; gives hash and length. From the beginning, wherever the descriptor stands: a
-/// client that was refused comes again with the same, as AccountsService does, and what was read once would be empty then.
-fn copy_one(source: &File, target: &Path, left: u64) -> io::Result<(String, u64)> {
-    let mut target = File::create_new(target)?;
+/// Copies what comes, as long as it fits in what is `left`; gives its hash.
+fn copy_one(mut content: Content, (name, path): (&str, &Path), left: &mut u64) -> Result<String, BlobError> {
+    let mut target = File::create_new(path)?;
     target.set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    let (mut hash, mut length) = (Sha256::new(), 0);
-    let mut buffer = vec![0; 64 * 1024];
-    while length <= left {
-        let count = source.read_at(&mut buffer, length)?;
-        if count == 0 {
+    let mut hash = Sha256::new();
+    loop {
+        let bytes = content.more().map_err(|why| refused(format!("The blob {name:?} {why}.")))?;
+        if bytes.is_empty() {
             break;
         }
-        hash.update(&buffer[..count]);
-        target.write_all(&buffer[..count])?;
-        length += count as u64;
+        let rest = left.checked_sub(bytes.len() as u64);
+        *left = rest.ok_or_else(|| refused("The blobs are larger than 64 MiB.".into()))?;
+        hash.update(&bytes);
+        target.write_all(&bytes)?;
     }
     target.sync_all()?;
-    let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((hash, length))
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
@@ -177,6 +175,7 @@ mod tests {
             OwnedFd::from(File::open(path).expect("opens"))
         };
         let store = |name: &str, fd| {
+            let fd = crate::sys::passed::standing_for(fd);
             let (staged, manifest) = folders.stage_blobs(&user, vec![(name.to_owned(), fd)])?;
             let claimed = folders.claim_blobs(&staged).expect("claimed");
             folders.publish_blobs(&user, &claimed).expect("published");
@@ -197,7 +196,9 @@ mod tests {
         store("other", file("x")).expect("stored");
         assert!(!folders.blob_folder(&user).join("avatar").exists());
         assert_eq!(std::fs::read_dir(&folders.blobs).expect("reads").count(), 1);
-        folders.stage_blobs(&user, vec![("lost".into(), file("x"))]).expect("staged");
+        folders
+            .stage_blobs(&user, vec![("lost".into(), crate::sys::passed::standing_for(file("x")))])
+            .expect("staged");
         folders.collect_staged();
         assert_eq!(std::fs::read_dir(&folders.blobs).expect("reads").count(), 1);
     }

@@ -5,7 +5,9 @@
 //! place. A thread that has let go of them keeps none.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 
@@ -63,6 +65,59 @@ fn let_go_of_files() -> io::Result<()> {
     if closed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// How much memory a thread that waits for one file has for its calls, in bytes.
+const STACK: usize = 64 << 10;
+
+/// Does something on a thread of its own, on which these files alone are open, and the standard three. They are `act`'s there,
+/// and closed here when this returns: what `act` receives, and closes for ever, is nobody else's. It must not log.
+///
+/// # Errors
+///
+/// There is no thread to be had, or it cannot have files of its own: `act` is not done.
+pub fn with(files: Vec<OwnedFd>, act: impl FnOnce(Vec<OwnedFd>) + Send + 'static) -> io::Result<()> {
+    let numbers: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
+    let (tell, ready) = mpsc::sync_channel(1);
+    let (go, gone) = mpsc::sync_channel::<Infallible>(1);
+    let work = move || {
+        let theirs = keep_only(&numbers);
+        // Whoever has asked waits for it.
+        let _ = tell.send(theirs.as_ref().map(drop).map_err(|error| error.kind()));
+        // Whoever closes a file last waits for it: that is to be this thread.
+        let _ = gone.recv();
+        if let Ok(theirs) = theirs {
+            act(theirs);
+        }
+    };
+    std::thread::Builder::new().name("apart".into()).stack_size(STACK).spawn(work)?;
+    // The files of the process have to stay until the thread has copies of them.
+    let begun = ready.recv().unwrap_or(Err(io::ErrorKind::BrokenPipe));
+    drop(files);
+    drop(go);
+    Ok(begun?)
+}
+
+/// The thread has a table of files of its own from now on, with these in it, and the standard three.
+fn keep_only(numbers: &[RawFd]) -> io::Result<Vec<OwnedFd>> {
+    // SAFETY: the thread's table is a copy from now on: nothing that others own changes.
+    if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut kept: Vec<u32> = numbers.iter().filter_map(|number| u32::try_from(*number).ok()).collect();
+    kept.sort_unstable();
+    let mut first = 3u32;
+    for number in kept.into_iter().chain([u32::MAX]) {
+        if first < number {
+            // SAFETY: what is closed are numbers in this thread's own table, none of which anything here owns.
+            if unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        first = first.max(number.saturating_add(1));
+    }
+    // SAFETY: they are open in this thread's own table, where nothing owns them yet.
+    Ok(numbers.iter().map(|number| unsafe { OwnedFd::from_raw_fd(*number) }).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +146,31 @@ mod tests {
         let breaks = move || if id() == first { panic!("on purpose") } else { 7 };
         assert_eq!(apart(breaks), 7, "done by who waits");
         assert_eq!(apart(id), first);
+    }
+
+    #[test]
+    fn a_thread_has_the_files_it_was_given_and_closes_them_alone() {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let other = std::fs::File::open("/proc/self/stat").expect("a file");
+        let (own, number) = (writer.as_raw_fd(), other.as_raw_fd());
+        let (tell, heard) = mpsc::channel();
+        with(vec![writer.into()], move |files| {
+            let open = std::fs::read_dir("/proc/thread-self/fd").expect("listed").flatten();
+            let open = open.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
+            // The folder that is listed is open, too.
+            let mut open: Vec<RawFd> = open.filter(|number| *number > 2).collect();
+            open.retain(|number| std::fs::read_link(format!("/proc/thread-self/fd/{number}")).is_ok());
+            tell.send((open, files[0].as_raw_fd())).expect("heard");
+            let mut pipe = std::fs::File::from(files.into_iter().next().expect("given"));
+            std::io::Write::write_all(&mut pipe, b"done").expect("written");
+        })
+        .expect("begun");
+        let mut said = String::new();
+        // It ends: nobody else has the writing end.
+        reader.read_to_string(&mut said).expect("read");
+        assert_eq!(said, "done");
+        let (open, given) = heard.recv().expect("told");
+        assert_eq!((open, given), (vec![own], own), "and not {number}");
+        drop(other);
     }
 }

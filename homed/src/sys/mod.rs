@@ -36,6 +36,7 @@ pub mod mount;
 pub mod notices;
 pub mod oom;
 pub mod pageout;
+pub mod passed;
 pub mod probe;
 pub mod process;
 pub mod procfs;

@@ -26,6 +26,8 @@ const SHARED: &[Room] = &[
         ],
     },
     Room { name: "agents", at: "homed/agents/src", rooms: &["records"], crates: &["nix", "rustix"] },
+    // The system bus, without the files that others send over it.
+    Room { name: "bus", at: "homed/bus/src", rooms: &[], crates: &["rustix", "tokio", "zbus"] },
     // Terminals, for who hides them and for who is shown on them.
     Room { name: "console", at: "homed/console/src", rooms: &[], crates: &["libc", "nix", "rustix"] },
     Room {
@@ -60,8 +62,8 @@ const SHARED: &[Room] = &[
     Room {
         name: "homed_prompt",
         at: "homed/prompt/src",
-        rooms: &["agents", "console", "records"],
-        crates: &["libc", "rustix", "unicode_width", "zbus"],
+        rooms: &["agents", "bus", "console", "records"],
+        crates: &["libc", "rustix", "tokio", "unicode_width", "zbus"],
     },
 ];
 
@@ -100,7 +102,7 @@ const PROGRAMS: &[Room] = &[
     Room {
         name: "homed_desk",
         at: "homed/desk/src",
-        rooms: &["records"],
+        rooms: &["bus", "records"],
         crates: &["futures_util", "serde", "serde_json", "tokio", "zbus"],
     },
     Room { name: "tests of desk", at: "homed/desk/tests", rooms: &[], crates: &["tokio", "zbus"] },

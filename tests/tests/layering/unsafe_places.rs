@@ -16,7 +16,7 @@ pub const UNSAFE: &[(&str, usize)] = &[
     ("homed/prompt/src/sys/pam.rs", 17),
     ("homed/prompt/src/sys/time.rs", 2),
     ("homed/prompt/src/sys/xkb.rs", 12),
-    ("homed/src/sys/apart.rs", 1),
+    ("homed/src/sys/apart.rs", 4),
     ("homed/src/sys/blockdev.rs", 1),
     ("homed/src/sys/bounded.rs", 7),
     ("homed/src/sys/btrfs.rs", 6),

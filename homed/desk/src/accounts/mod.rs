@@ -77,7 +77,7 @@ async fn heard(
 }
 
 async fn connect() -> zbus::Result<Connection> {
-    zbus::connection::Builder::system().method_timeout(PATIENCE).build().await
+    bus::system().await?.method_timeout(PATIENCE).build().await
 }
 
 /// Takes back all that AccountsService was told: the package goes, and nobody can log in to a home any more.

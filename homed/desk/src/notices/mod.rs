@@ -26,10 +26,10 @@ const ICON: &str = "system-lock-screen";
 
 /// Shows what is told, until the session ends.
 pub async fn follow() -> Done {
-    let system = Connection::system().await?;
+    let system = bus::system().await?.build().await?;
     let mut signals = homed::signals(&system).await?;
     // A connection of its own: signals that wait hold up no answers.
-    let asked = Connection::system().await?;
+    let asked = bus::system().await?.build().await?;
     let Some(user) = homed::own_name(&asked).await? else {
         // Whose home is none of homed's has nothing to hear of it.
         return Ok(());

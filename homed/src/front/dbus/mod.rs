@@ -6,6 +6,7 @@
 mod action;
 mod argument;
 pub mod context;
+pub mod door;
 mod error;
 mod home;
 mod homes;
@@ -43,7 +44,10 @@ fn path(user: &UserName) -> String {
 /// waits for it finds everything there.
 pub async fn serve(address: &str, front: Arc<Front>) -> zbus::Result<Connection> {
     let changes = front.link.changes();
-    let connection = zbus::connection::Builder::address(address)
+    let asked = bus::connect(address).await?.build().await?;
+    let guard = door::Guard { link: front.link.clone(), asked };
+    let door = door::Door { stream: bus::dial(address).await?, guard: Some(guard) };
+    let connection = zbus::connection::Builder::socket(door)
         .serve_at(MANAGER, Manager(front.clone()))
         .serve_at(MANAGER, Own(front.clone()))
         .serve_at(MANAGER, Policy(front.clone()))

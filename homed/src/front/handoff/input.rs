@@ -1,15 +1,11 @@
 //! What a client of the hand-off socket sends: lines, and descriptors with secrets in them.
 
 use super::TICKETS_PER_CONNECTION;
+use crate::front::client::{Came, Client};
 use handoff::Memory;
 use records::handoff::{Deposit, Line, Request};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use std::collections::VecDeque;
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use tokio::io::Interest;
-use tokio::net::UnixStream;
+use std::io;
 
 /// Longest line of a client, in bytes.
 const LONGEST_LINE: usize = 4096;
@@ -19,39 +15,32 @@ const LONGEST_LINE: usize = 4096;
 pub struct Input {
     bytes: Vec<u8>,
     memory: VecDeque<Memory>,
-    /// Descriptors that are no memory: to be closed where it may take its time.
-    pub foreign: Vec<OwnedFd>,
 }
 
 impl Input {
     /// Reads what is there; `false`: the client has closed.
-    pub fn take(&mut self, stream: &UnixStream) -> io::Result<bool> {
+    pub async fn take(&mut self, client: &mut Client) -> io::Result<bool> {
         let mut chunk = [0; 1024];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = stream.try_io(Interest::READABLE, || {
-            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-            Ok(rustix::net::recvmsg(stream, &mut [IoSliceMut::new(&mut chunk)], &mut control, flags)?)
-        });
-        let length = match received {
-            Ok(received) => received.bytes,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(e) => return Err(e),
-        };
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(fds) = message {
-                fds.for_each(|fd| match Memory::recognise(fd) {
-                    Ok(memory) => self.memory.push_back(memory),
-                    Err(other) => self.foreign.push(other),
-                });
+        match client.take(&mut chunk).await? {
+            Came::Nothing => return Ok(true),
+            Came::Bytes(0) => return Ok(false),
+            Came::Bytes(length) => self.bytes.extend_from_slice(&chunk[..length]),
+            Came::Files(mut taken) => {
+                self.bytes.append(&mut taken.bytes);
+                let (foreign, files) = (taken.foreign, std::mem::take(&mut taken.files));
+                taken.may_be_read(client.place());
+                let memory: Option<Vec<_>> =
+                    files.into_iter().map(|file| Memory::recognise(file).ok()).collect();
+                match memory {
+                    Some(memory) if !foreign => self.memory.extend(memory),
+                    _ => return Err(io::ErrorKind::InvalidData.into()),
+                }
             }
         }
-        self.bytes.extend_from_slice(&chunk[..length]);
-        let too_much = self.bytes.len() > LONGEST_LINE || self.memory.len() > TICKETS_PER_CONNECTION;
-        if too_much || !self.foreign.is_empty() {
-            return Err(io::ErrorKind::InvalidData.into());
+        match self.bytes.len() > LONGEST_LINE || self.memory.len() > TICKETS_PER_CONNECTION {
+            true => Err(io::ErrorKind::InvalidData.into()),
+            false => Ok(true),
         }
-        Ok(length > 0)
     }
 
     /// The next whole line with its memory.

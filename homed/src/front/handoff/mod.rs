@@ -7,8 +7,9 @@
 mod attend;
 mod input;
 
+use super::client::{self, Client};
 use super::pam::{Calls, Peer};
-use crate::daemon::link::{Good, Link, Place, Progress, ProgressSink};
+use crate::daemon::link::{Good, Link, Progress, ProgressSink};
 use handoff::Memory;
 use input::{Input, Message};
 use records::Secret;
@@ -16,7 +17,7 @@ use records::handoff::{Deposit, Reply, VERSION};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
@@ -60,19 +61,18 @@ impl Tickets {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self, peer: Peer, place: Place) -> Opened {
+    fn open(&self, peer: Peer) -> Opened {
         let mut store = self.store();
         store.next += 1;
-        Opened { tickets: self.clone(), peer, connection: store.next, _place: place }
+        Opened { tickets: self.clone(), peer, connection: store.next }
     }
 }
 
-/// A connection with its place; its tickets go with it.
+/// A connection; its tickets go with it.
 struct Opened {
     tickets: Tickets,
     peer: Peer,
     connection: u64,
-    _place: Place,
 }
 
 impl Opened {
@@ -109,47 +109,36 @@ pub async fn serve(listener: UnixListener, tickets: Tickets, link: Link, calls: 
         let calls = calls.clone();
         match link.take(Good::Handoff, peer, 1) {
             Ok(place) => {
-                let opened = tickets.open(Peer::of(&stream, peer), place);
+                let opened = tickets.open(Peer::of(&stream, peer));
+                let client = Client::new(stream, Arc::new(place));
                 // A client that breaks off is no news.
-                drop(tokio::spawn(async move { drop(converse(stream, opened, &calls).await) }));
+                drop(tokio::spawn(async move { drop(converse(client, &opened, &calls).await) }));
             }
-            Err(_) => turn_away(&stream),
+            Err(_) => turn_away(stream),
         }
     }
 }
 
-fn turn_away(stream: &UnixStream) {
+fn turn_away(stream: UnixStream) {
     let reply = Reply::Refused("you have too many connections open".into());
     // Whether it hears it is up to the client.
     let _ = stream.try_write(line(&reply).as_slice());
+    client::turn_away(stream);
 }
 
-/// Serves one client. Descriptors of its that are no memory are closed on another thread, and the client's
-/// place is taken until that is done: close(2) asks the file's own file system, which may be a program of the
-/// client's that never answers.
-async fn converse(stream: UnixStream, place: Opened, calls: &Calls) -> io::Result<()> {
-    let mut input = Input::default();
-    let ended = answer(stream, &place, &mut input, calls).await;
-    let foreign = std::mem::take(&mut input.foreign);
-    if !foreign.is_empty() {
-        tokio::task::spawn_blocking(move || {
-            drop(foreign);
-            drop(place);
-        });
-    }
-    ended
-}
-
-async fn answer(mut stream: UnixStream, place: &Opened, input: &mut Input, calls: &Calls) -> io::Result<()> {
+/// Serves one client.
+async fn converse(mut client: Client, place: &Opened, calls: &Calls) -> io::Result<()> {
     let (progress, mut steps) = mpsc::channel(PROGRESS_KEPT);
+    let mut input = Input::default();
     loop {
         tokio::select! {
-            Some(step) = steps.recv() => stream.write_all(&line(&Reply::Progress(step))).await?,
-            ready = stream.ready(Interest::READABLE) => {
+            Some(step) = steps.recv() => client.stream()?.write_all(&line(&Reply::Progress(step))).await?,
+            ready = readable(&mut client) => {
                 ready?;
-                if !input.take(&stream)? {
+                if !input.take(&mut client).await? {
                     return Ok(());
                 }
+                let stream = client.stream()?;
                 while let Some(message) = input.next()? {
                     match message {
                         Message::Deposit(deposit, memory) => {
@@ -158,14 +147,18 @@ async fn answer(mut stream: UnixStream, place: &Opened, input: &mut Input, calls
                         }
                         Message::Call(request, memory) => {
                             let asking = calls.answer(&place.peer, request, memory);
-                            let answered = attend::attend(&mut stream, asking).await?;
-                            attend::send(&stream, &answered).await?;
+                            let answered = attend::attend(stream, asking).await?;
+                            attend::send(stream, &answered).await?;
                         }
                     }
                 }
             }
         }
     }
+}
+
+async fn readable(client: &mut Client) -> io::Result<()> {
+    client.stream()?.readable().await
 }
 
 fn accept(place: &Opened, deposit: &Deposit, memory: Memory, progress: &mpsc::Sender<Progress>) -> Reply {
@@ -227,8 +220,8 @@ mod tests {
         (result, tickets)
     }
 
-    fn opened(link: &Link, tickets: &Tickets) -> Opened {
-        tickets.open(Peer::new(own_uid()), link.take(Good::Handoff, own_uid(), 1).expect("a place"))
+    fn client(link: &Link, stream: UnixStream) -> super::Client {
+        super::Client::new(stream, Arc::new(link.take(Good::Handoff, own_uid(), 1).expect("a place")))
     }
 
     fn secret(text: &str) -> Secret {
@@ -262,10 +255,11 @@ mod tests {
         let path = scratch.path().join("socket");
         let tickets = Tickets::default();
         let (mut near, far) = UnixStream::pair().expect("made");
-        let place = opened(&Link::new().0, &tickets);
+        let place = tickets.open(Peer::new(own_uid()));
         place.keep(secret("x"), mpsc::channel(1).0).expect("kept");
         near.shutdown().await.expect("closed");
-        converse(far, place, &calls()).await.expect("ends");
+        converse(super::tests::client(&Link::new().0, far), &place, &calls()).await.expect("ends");
+        drop(place);
         assert!(tickets.store().kept.is_empty());
         drop(path);
         with_server(run).await;
@@ -283,9 +277,9 @@ mod tests {
         let line = [io::IoSlice::new(b"{\"version\":1,\"length\":4}\n")];
         rustix::net::sendmsg(&near, &line, &mut control, rustix::net::SendFlags::empty()).expect("sent");
         let (link, _calls) = Link::new();
-        let place = opened(&link, &tickets);
+        let (place, far) = (tickets.open(Peer::new(own_uid())), client(&link, far));
         let _others: Vec<_> = std::iter::from_fn(|| link.take(Good::Handoff, own_uid(), 1).ok()).collect();
-        assert!(converse(far, place, &calls()).await.is_err());
+        assert!(converse(far, &place, &calls()).await.is_err());
         let mut said = String::new();
         near.read_to_string(&mut said).await.expect("closed");
         assert_eq!(said, "", "nothing was asked of the file");

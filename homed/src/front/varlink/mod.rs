@@ -8,6 +8,7 @@ mod interface;
 mod query;
 mod readers;
 
+use super::client::Client;
 use crate::daemon::link::Link;
 use query::{Found, Query};
 use readers::{Guard, Readers};
@@ -17,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
@@ -59,25 +60,23 @@ pub async fn serve(listener: UnixListener, service: Service) {
             biased;
             // Who comes from now on waits in the socket for the next daemon; who is here is still answered.
             _ = ending.wait_for(|ending| *ending) => std::future::pending().await,
-            (stream, peer) = super::accept(&listener) => readers.let_in(stream, peer, &service),
+            (stream, peer) = super::accept(&listener) => readers.let_in(stream, peer, &service).await,
         }
-        // Who had to make room closes the descriptor in a task of its own: that comes first.
-        tokio::task::yield_now().await;
     }
 }
 
 /// Ends when the client closes, breaks the framing, is too slow, or goes away.
-async fn converse(mut stream: UnixStream, service: Service, reader: Guard) -> io::Result<()> {
+async fn converse(mut client: Client, service: Service, reader: Guard) -> io::Result<()> {
     let mut frames = Frames::default();
     let mut chunk = [0; 4096];
     loop {
         while let Some(message) = frames.next() {
             reader.is_used();
-            answer(&mut stream, &service, &reader, &message).await?;
+            answer(client.stream()?, &service, &reader, &message).await?;
         }
         // Half a question has little time: from its first byte on.
         let patience = if frames.is_empty() { IDLE } else { SLOW };
-        let length = timeout(patience, stream.read(&mut chunk)).await??;
+        let length = timeout(patience, client.read(&mut chunk)).await??;
         if length == 0 || !frames.feed(&chunk[..length]) {
             return Ok(());
         }
@@ -227,7 +226,7 @@ mod tests {
         let machine = Arc::new(Machine { id, host: records::HostName("a".into()) });
         let (near, far) = UnixStream::pair().expect("made");
         let mut near = tokio::io::BufReader::new(near);
-        Readers::default().let_in(far, 1000, &Service { link: Link::new().0, machine });
+        Readers::default().let_in(far, 1000, &Service { link: Link::new().0, machine }).await;
         for _ in 0..500 {
             let call = b"{\"method\":\"io.systemd.UserDatabase.GetUserRecord\",\"parameters\":{\"service\":\"io.systemd.Home\"}}\0";
             near.write_all(call).await.expect("taken");

@@ -3,6 +3,7 @@
 
 use super::{Service, converse};
 use crate::daemon::link::{Good, Homes, Link, Place, Standing};
+use crate::front::client::{self, Client};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::UnixStream;
@@ -29,13 +30,14 @@ struct Reader {
 
 impl Readers {
     /// Serves a client in a task of its own.
-    pub fn let_in(&self, stream: UnixStream, uid: u32, service: &Service) {
+    pub async fn let_in(&self, stream: UnixStream, uid: u32, service: &Service) {
         let place = loop {
             match service.link.take(Good::Reader, uid, 1) {
                 Ok(place) => break Arc::new(place),
                 // Room is made one by one; where nobody can make any, the client finds the connection closed.
-                Err(_) if self.make_room(uid) => {}
-                Err(_) => return,
+                // Who makes room closes its descriptor in a task of its own: that comes first.
+                Err(_) if self.make_room(uid) => tokio::task::yield_now().await,
+                Err(_) => return client::turn_away(stream),
             }
         };
         let standing = service.link.standing(uid);
@@ -47,7 +49,8 @@ impl Readers {
         let guard = Guard { readers: self.clone(), id, peer: uid };
         let service = service.clone();
         // It runs when this task waits, and finds itself in the table.
-        let task = tokio::spawn(async move { drop(converse(stream, service, guard).await) }).abort_handle();
+        let client = Client::new(stream, place.clone());
+        let task = tokio::spawn(async move { drop(converse(client, service, guard).await) }).abort_handle();
         self.table().readers.insert(id, Reader { uid, standing, heard: id, place, task });
     }
 
@@ -142,22 +145,24 @@ mod tests {
     async fn the_silent_ones_of_the_greediest_make_room_and_nothing_is_left() {
         let (readers, service) = (Readers::default(), service());
         let mut clients = Vec::new();
-        let mut come = |uid: u32| {
+        let mut come = async |uid: u32| {
             let (near, far) = UnixStream::pair().expect("made");
-            readers.let_in(far, uid, &service);
+            readers.let_in(far, uid, &service).await;
             clients.push(near);
         };
         for _ in 0..1500 {
-            come(2000);
+            come(2000).await;
         }
         let most = count(&readers, 2000);
         assert!(most < 200, "{most}");
         for uid in 3000..3064 {
-            (0..100).for_each(|_| come(uid));
+            for _ in 0..100 {
+                come(uid).await;
+            }
         }
         // Whoever comes new gets in, and so do root and who had one already.
         for uid in [0, 2000, 9000] {
-            come(uid);
+            come(uid).await;
             assert!(count(&readers, uid) > 0, "{uid}");
         }
         assert!(readers.table().readers.len() < 2000);

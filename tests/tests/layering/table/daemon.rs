@@ -7,7 +7,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::sys",
         at: "homed/src/sys",
-        rooms: &["console", "records"],
+        rooms: &["console", "handoff", "records"],
         crates: &[
             "libc",
             "libcryptsetup_rs",
@@ -25,7 +25,13 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "homed::statedir",
         at: "homed/src/statedir",
-        rooms: &["homed::sys::accounts", "homed::sys::durable", "homed::sys::waiting", "records"],
+        rooms: &[
+            "homed::sys::accounts",
+            "homed::sys::durable",
+            "homed::sys::passed",
+            "homed::sys::waiting",
+            "records",
+        ],
         crates: &["rustix", "sha2", "thiserror", "uuid"],
     },
     Room {
@@ -171,6 +177,7 @@ pub const ROOMS: &[Room] = &[
             "homed::sys::limits",
             "homed::sys::memory",
             "homed::sys::mount",
+            "homed::sys::passed",
             "homed::sys::probe",
             "homed::sys::reactor",
             "homed::sys::reclaim",
@@ -195,6 +202,7 @@ pub const ROOMS: &[Room] = &[
         name: "homed::sleep",
         at: "homed/src/sleep",
         rooms: &[
+            "bus",
             "homed::daemon",
             "homed::home",
             "homed::job",
@@ -213,17 +221,19 @@ pub const ROOMS: &[Room] = &[
         rooms: &["homed::daemon::open", "homed::storage::whereabouts"],
         crates: &[],
     },
-    // Fronts see the link to the loop, and nothing behind it.
+    // Fronts see the link to the loop, and nothing behind it. What strangers send them is taken in by `sys::passed`.
     Room {
         name: "homed::front",
         at: "homed/src/front",
         rooms: &[
+            "bus",
             "handoff",
             "homed::daemon::beat",
             "homed::daemon::handed",
             "homed::daemon::link",
             "homed::daemon::log",
             "homed::daemon::this_machine",
+            "homed::sys::passed",
             "records",
         ],
         crates: &["futures_util", "rustix", "serde_json", "tokio", "tracing", "zbus", "zbus_polkit"],
