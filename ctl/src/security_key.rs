@@ -18,7 +18,7 @@ pub fn list() -> Result<String, Failure> {
     let found = library()?.list().map_err(|failure| say(&failure))?;
     let lines = found.iter().map(|found| format!("{} {}\n", found.path, found.name));
     match found.is_empty() {
-        true => Err(Failure::say("No security key is plugged in.")),
+        true => Err(Failure::say(none())),
         false => Ok(lines.collect()),
     }
 }
@@ -48,7 +48,19 @@ pub fn plugged_in(ids: &[String]) -> Option<Vec<bool>> {
     let found = library.list().ok()?;
     // Of one that cannot be opened nobody knows what is on it.
     let keys = found.iter().map(|found| library.open(found).ok()).collect::<Option<Vec<_>>>()?;
-    Some(ids.iter().map(|id| keys.iter().any(|key| is_on(key.as_ref(), id))).collect())
+    let there: Vec<bool> = ids.iter().map(|id| keys.iter().any(|key| is_on(key.as_ref(), id))).collect();
+    (there.iter().all(|is_there| *is_there) || fido2::closed().is_empty()).then_some(there)
+}
+
+/// What is said where none was found.
+fn none() -> String {
+    match fido2::closed().first() {
+        None => "No security key is plugged in.".into(),
+        Some(path) => format!(
+            "{path} is a security key, and you may not use it: the system gives them to who sits at the machine. Elsewhere, over \
+             ssh, say, root can."
+        ),
+    }
 }
 
 fn is_on(key: &dyn Key, id: &str) -> bool {
@@ -74,9 +86,7 @@ fn choose(found: Vec<Found>, device: &str) -> Result<Found, Failure> {
     }
     match <[Found; 1]>::try_from(found) {
         Ok([only]) => Ok(only),
-        Err(found) if found.is_empty() => {
-            Err(Failure::say("No security key is plugged in. Nothing was changed."))
-        }
+        Err(found) if found.is_empty() => Err(Failure::say(format!("{} Nothing was changed.", none()))),
         Err(_) => Err(Failure::say(
             "Several security keys are plugged in. Nothing was changed. Name one; see: homectl --fido2-device=list",
         )),

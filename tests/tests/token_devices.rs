@@ -1,10 +1,10 @@
 //! A security key and a TPM as the kernel shows them, in the machine with a screen: found by libfido2 and by homed themselves. The
-//! machine sleeps in earnest, and a key comes late, goes, and is waited for.
+//! machine sleeps in earnest, and a key comes late, goes, and is waited for. And the original, which knows no other keys, beside us.
 
-use anyhow::{Result, ensure};
-use homed_tests::Ours;
+use anyhow::{Context, Result, ensure};
 use homed_tests::security_key::{SecurityKey, done};
 use homed_tests::tpm::{Tpm, enrol};
+use homed_tests::{CHEAP, Ours};
 use machine::{Hardware, Image, Init, Machine, Screen, past_processor_faults};
 
 const SOFTKEY: &str = env!("CARGO_BIN_EXE_softkey");
@@ -128,4 +128,72 @@ fn comes_late_and_goes(machine: &Ours, screen: &Screen<'_>, key: &SecurityKey<'_
     screen.await_front(|front| front == "tty1")?;
     key.pull_out()?;
     machine.becomes("alice", "locked")
+}
+
+/// The original's programs, which are not installed.
+const PEER: &str = "/opt/peer/files/usr";
+
+/// The original's daemon in the place of ours, for the length of what is done.
+fn beside_the_original(machine: &Ours, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    machine.check(&format!(
+        "systemctl stop homed.service
+         export SYSTEMD_HOMEWORK_PATH={PEER}/lib/systemd/systemd-homework
+         setsid {PEER}/lib/systemd/systemd-homed </dev/null >/run/theirs.log 2>&1 & pid=$!; echo $pid >/run/theirs.pid
+         until busctl --quiet status org.freedesktop.home1 2>/dev/null; do kill -0 $pid; sleep 0.1; done"
+    ))?;
+    let done = act().with_context(|| machine.check("cat /run/theirs.log").unwrap_or_default());
+    machine.check(
+        "pid=$(cat /run/theirs.pid); kill $pid; tail --pid=$pid -f /dev/null; systemctl start homed.service",
+    )?;
+    done
+}
+
+/// The original makes a home that the key opens, too. It asks for the key's PIN by an agent.
+fn made_by_the_original(machine: &Ours, user: &str) -> Result<()> {
+    let questions = "/run/systemd/ask-password/ask.*";
+    machine
+        .check(&format!(
+            "mkdir -p /run/systemd/ask-password; export NEWPASSWORD={PASSWORD}
+             setsid {PEER}/bin/homectl create {user} {CHEAP} --fido2-device=auto </dev/null >/run/said 2>&1 & pid=$!
+             until ls {questions} 2>/dev/null; do kill -0 $pid || {{ cat /run/said >&2; exit 1; }}; sleep 0.1; done
+             socket=$(sed -n s/^Socket=//p {questions})
+             printf '{PIN}\\0' | /usr/lib/systemd/systemd-reply-password 1 $socket
+             wait $pid || {{ cat /run/said >&2; exit 1; }}"
+        ))
+        .map(drop)
+}
+
+/// The key alone opens the home, by that homectl and the daemon that is there; one touch.
+fn opens_by_key(machine: &Ours, key: &SecurityKey<'_>, (homectl, user): (&str, &str)) -> Result<()> {
+    key.touches()?;
+    machine.check(&format!("export PIN={PIN}; setsid --wait {homectl} activate {user} </dev/null >&2"))?;
+    machine.check(&format!("{homectl} deactivate {user} >&2"))?;
+    let touches = key.touches()?;
+    ensure!(touches == 1, "{homectl} {user}: {touches} touches");
+    Ok(())
+}
+
+#[test]
+fn a_home_with_a_security_key_goes_to_the_original_and_one_of_the_originals_comes() -> Result<()> {
+    let machine = past_processor_faults(booted)?;
+    let key = SecurityKey::on_usb(&machine, SOFTKEY, "a", Some(PIN))?;
+    done(&machine, "update alice --fido2-device=auto", PIN, PASSWORD)?;
+    let seen = machine.command("homectl --fido2-device=list").user("nobody").run()?;
+    ensure!(
+        seen.status != 0 && seen.stderr.contains("/dev/hidraw0 is a security key, and you may not"),
+        "{seen:?}"
+    );
+    let theirs = format!("{PEER}/bin/homectl");
+    beside_the_original(&machine, || {
+        opens_by_key(&machine, &key, (&theirs, "alice"))?;
+        made_by_the_original(&machine, "bob")?;
+        opens_by_key(&machine, &key, (&theirs, "bob"))
+    })?;
+    for user in ["alice", "bob"] {
+        opens_by_key(&machine, &key, ("homectl", user))?;
+    }
+    // What ours has written of both, on the way.
+    beside_the_original(&machine, || {
+        ["alice", "bob"].iter().try_for_each(|user| opens_by_key(&machine, &key, (&theirs, user)))
+    })
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! enrol.rs   a new credential and its secret        homectl, for its user
 //! answer.rs  the secret of credentials that exist   the worker, for a record
+//! closed.rs  keys that are there, and that nobody here may open
 //!      │ devices behind a trait: tests fake them
 //! sys/       libfido2, loaded when it is needed     nearly all of the `unsafe`
 //! ```
@@ -13,12 +14,14 @@
 //! the base64 text of the 32 bytes answered as the passphrase.
 
 mod answer;
+mod closed;
 mod enrol;
 mod failure;
 pub mod key;
 mod sys;
 
 pub use answer::{Asked, Credential, Given, answer, is_on};
+pub use closed::closed;
 pub use enrol::{Enrolled, NewCredential, enrol};
 pub use failure::Failure;
 pub use key::{Algorithm, Demands, Key, Option3};
