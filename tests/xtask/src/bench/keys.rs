@@ -4,18 +4,23 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use homed_tests::security_key::SecurityKey;
 use homed_tests::smart_card::Cards;
 use homed_tests::tpm::Tpm;
 use homed_tests::{CHEAP, Ours};
-use machine::Machine;
+use machine::{Image, Init, Machine};
 
 use super::figures::Figures;
 use crate::{find, prepare, steps};
 
 const ROUNDS: usize = 7;
+/// How often each home is locked and unlocked.
+const LOCKS: usize = 5;
+/// How the questions at a login and at the prompt end.
+const QUESTIONS: [&str; 2] = ["assword: ", "): "];
 const PASSWORD: &str = "correcthorse";
 const PIN: &str = "7391";
 /// What a home of the size costs that is made by default.
@@ -77,6 +82,13 @@ pub fn run(words: &[String]) -> Result<()> {
     if std::env::var_os("HOMED_DEB").is_none() {
         (find("deb").context("the command that makes the package")?.run)(&["--quick".into()])?;
     }
+    let [whole, device] = at_homectl()?;
+    at_the_prompt()?;
+    told(&whole, &device)
+}
+
+/// From homectl's start to its end: the whole, and the devices' part.
+fn at_homectl() -> Result<[Figures; 2]> {
     let machine = Ours::small_with(Machine::builder().memory(1024))?;
     let _cards = plugged_in(&machine)?;
     for factor in FACTORS {
@@ -92,7 +104,46 @@ pub fn run(words: &[String]) -> Result<()> {
             device.put(factor.user, opened.device);
         }
     }
-    told(&whole, &device)
+    Ok([whole, device])
+}
+
+/// From the key press that ends what is typed at the prompt until the home is unlocked: at a serial console, in a machine with all of systemd.
+fn at_the_prompt() -> Result<()> {
+    let machine = Ours(Machine::builder().image(Image::Ours).init(Init::Full).memory(1024).start()?);
+    let _cards = plugged_in(&machine)?;
+    println!("\nleast of {LOCKS}, in ms: from the last key press at the prompt until the home is unlocked");
+    for factor in FACTORS {
+        made(&machine, factor)?;
+        let mut figures = Figures::default();
+        unlocked(&machine, factor, &mut figures)?;
+        let least = figures.least(factor.user).context("it was not measured")?;
+        println!("{:<44}{:>10.1}", factor.words, least / 1e3);
+    }
+    Ok(())
+}
+
+/// Logs in, is locked and unlocks, so often, and logs out.
+fn unlocked(machine: &Ours, Factor { user, given, .. }: &Factor, figures: &mut Figures) -> Result<()> {
+    let console = machine.console();
+    let typed = if *given == "PIN" { PIN } else { PASSWORD };
+    console.expect("login: ")?;
+    console.send(user)?;
+    console.expect_any(&QUESTIONS)?;
+    console.send(typed)?;
+    console.expect("$ ")?;
+    for _ in 0..LOCKS {
+        machine.done(&format!("lock {user}"), "", "")?;
+        console.expect_any(&QUESTIONS)?;
+        let begin = Instant::now();
+        console.send(typed)?;
+        console.expect("is unlocked")?;
+        figures.put(user, u64::try_from(begin.elapsed().as_micros())?);
+        machine.becomes(user, "active")?;
+    }
+    console.send("")?;
+    console.expect("$ ")?;
+    console.send("exit")?;
+    machine.becomes(user, "inactive")
 }
 
 /// The devices.
