@@ -7,11 +7,11 @@ mod desktops;
 mod heard;
 #[path = "bus/recovery.rs"]
 mod recovery;
+#[path = "bus/state_folder.rs"]
+mod state_folder;
 
 use bus::{PASSWORD, World, error_name};
-use zbus::wire::OwnedFd;
-
-type Fd = OwnedFd;
+use zbus::wire::OwnedFd as Fd;
 
 #[tokio::test]
 async fn a_home_is_made_used_and_removed() {

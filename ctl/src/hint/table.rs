@@ -138,9 +138,9 @@ const ROWS: &[Row] = &[
     ]),
     row(Refusal::HomeNotLocked, NOTHING_TO_DO, &[]),
     row(Refusal::NotLocked, "The keys of these are still in memory; nothing was lost. See why: journalctl -u homed", &[]),
-    row(Refusal::NoDiskSpace, "What was there is as it was. Free some space where the image lies (df -h) and try again.", &[
-        (&["convert"], "LOST Free some space where the image is to lie (df -h), or choose another place: --image-path="),
-        (MAKE, "LOST Free some space where the image is to lie (df -h), or choose another place: --image-path="),
+    row(Refusal::NoDiskSpace, "What was there is as it was. Free some space there (df -h) and try again.", &[
+        (&["convert"], "LOST Free some space there (df -h); where that is where the image is to lie, another place can be chosen: --image-path="),
+        (MAKE, "LOST Free some space there (df -h); where that is where the image is to lie, another place can be chosen: --image-path="),
         (&["resize"], "The home has its old size. Free some space where the image lies (df -h), or choose a smaller size."),
     ]),
     row(Refusal::TooManyOperations, "LOST Try again when those are done.", &[]),

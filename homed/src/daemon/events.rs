@@ -5,6 +5,7 @@ use crate::home::effect::{Event, StartJob};
 use crate::manager::Defaults;
 use crate::words::request::{AtSuspend, RequestId};
 use records::UserName;
+use records::refusal::Refused;
 use tokio::sync::{mpsc, oneshot};
 
 /// What tasks report.
@@ -19,8 +20,8 @@ pub enum Happened {
     Settings(Box<Defaults>),
     /// Somebody wants the home root looked at.
     LookForStorage,
-    /// What a call depends on was looked at.
-    Looked(RequestId, Box<Call>),
+    /// What a call depends on was looked at; why the folder for host records cannot take what it would write.
+    Looked(RequestId, Box<Call>, Option<Refused>),
     /// Storage was seen to come or go ([`Event::Found`], [`Event::Vanished`]): it is looked at first.
     Seen(Event),
     /// File systems of a home have answered, and nobody waited for that.

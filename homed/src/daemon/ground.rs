@@ -13,7 +13,9 @@ use super::aside::{self, Gate};
 use super::events::{Events, Happened};
 use super::outside::{MountsBelow, Outside};
 use crate::home::facts::{Figures, Place};
+use crate::statedir::Need;
 use records::UserName;
+use records::refusal::Refused;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +33,7 @@ pub struct Ground {
     answers: Answers,
     events: Events,
     keys: Gate,
+    state: Gate,
 }
 
 /// Questions of one asker, about these homes; dropped, nobody waits for them any more.
@@ -51,7 +54,7 @@ impl Drop for Waiting {
 impl Ground {
     /// Asks these neighbours, and remembers their answers there.
     pub fn new(outside: Arc<dyn Outside>, answers: Answers, events: Events) -> Self {
-        Self { outside, answers, events, keys: Gate::default() }
+        Self { outside, answers, events, keys: Gate::default(), state: Gate::default() }
     }
 
     /// Whether anything was ever asked about that place.
@@ -82,6 +85,12 @@ impl Ground {
                 "the signing keys give no answer: records are judged by those that were read before"
             );
         }
+    }
+
+    /// Why the folder for host records does not take that. One that gives no answer is told of by who writes there.
+    pub async fn unwritable(&self, need: Need) -> Option<Refused> {
+        let outside = self.outside.clone();
+        aside::once(&self.state, BOUND, move || outside.unwritable(need)).await.flatten()
     }
 
     /// Asks about these, whose storage is about to be used.

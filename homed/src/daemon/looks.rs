@@ -2,13 +2,14 @@
 
 use super::aside::{self, Gate};
 use super::events::Happened;
-use super::link::Call;
+use super::link::{Call, Failure};
 use super::run::Daemon;
 use super::{ground, scan};
 use crate::home::GroupId;
 use crate::home::effect::{Event, Found};
 use crate::home::facts::Place;
 use crate::lookup::News;
+use crate::statedir::Need;
 use crate::words::request::{Caller, Operation, RequestId};
 use records::refusal::Refused;
 use records::{Refusal, UserName};
@@ -46,19 +47,32 @@ impl Daemon {
             // Nothing lies there yet.
             return Some(Vec::new());
         }
-        let place = self.parts.manager.storage_of(operation, caller)?;
-        self.parts.facts.begin_turn();
-        (!self.parts.facts.whereabouts(&place).mount.is_there()).then(|| vec![place])
+        let closed = self.parts.manager.storage_of(operation, caller).filter(|place| {
+            self.parts.facts.begin_turn();
+            !self.parts.facts.whereabouts(place).mount.is_there()
+        });
+        match closed {
+            Some(place) => Some(vec![place]),
+            None => need(operation).map(|_| Vec::new()),
+        }
     }
 
     /// Takes the call once these were looked at.
     pub(super) fn wait_for_look(&mut self, id: RequestId, places: Vec<Place>, call: Call) {
         self.looks.waiting.insert(id, places.iter().map(|place| place.user.clone()).collect());
         let (ground, events) = (self.ground.clone(), self.events());
+        let need = match &call {
+            Call::Asked { operation, .. } => need(operation),
+            Call::Abandoned(_) => None,
+        };
         tokio::spawn(async move {
             ground.read_keys().await;
             ground.ask_before_use(places).await;
-            events.send(Happened::Looked(id, Box::new(call)));
+            let unwritable = match need {
+                Some(need) => ground.unwritable(need).await,
+                None => None,
+            };
+            events.send(Happened::Looked(id, Box::new(call), unwritable));
         });
     }
 
@@ -68,10 +82,14 @@ impl Daemon {
     }
 
     /// What that call depends on was looked at. Its caller may have gone meanwhile.
-    pub(super) fn looked(&mut self, id: RequestId, call: Call) {
+    pub(super) fn looked(&mut self, id: RequestId, call: Call, unwritable: Option<Refused>) {
         let Some(users) = self.looks.waiting.get(&id).cloned() else { return self.looked_in_vain(&call) };
         users.iter().cloned().for_each(|user| self.take(Event::Seen(user)));
-        self.called_after_look(call);
+        match (unwritable, call) {
+            // Before anything is made or changed.
+            (Some(refused), Call::Asked { answer, .. }) => drop(answer.send(Err(Failure::Refused(refused)))),
+            (_, call) => self.called_after_look(call),
+        }
         self.looks.waiting.remove(&id);
         self.forget_looks(users.iter());
     }
@@ -202,6 +220,23 @@ impl Daemon {
             let sizes = ground.measure(places).await;
             events.event(Event::Measured(id, sizes));
         });
+    }
+}
+
+/// What a verb does in the folder for host records. What lets people in, locks and closes does without: of what it
+/// could not write there, the next login has the home's own copy.
+fn need(operation: &Operation) -> Option<Need> {
+    match operation {
+        Operation::Create(..)
+        | Operation::Convert(..)
+        | Operation::Register(_)
+        | Operation::ChangePassword { .. }
+        | Operation::Update(..)
+        | Operation::Repair(..)
+        | Operation::Trust(..) => Some(Need::Room),
+        // To make a home smaller, or to remove one, is what is done where there is no room.
+        Operation::Resize(..) | Operation::Remove(_) | Operation::Unregister(_) => Some(Need::Names),
+        _ => None,
     }
 }
 

@@ -4,14 +4,16 @@ use super::link::Staged;
 use super::outside::{MountsBelow, Outside, Taken};
 use crate::home::effect::Failed;
 use crate::home::facts::{Figures, Place, SignedLocally};
-use crate::statedir::Folders;
+use crate::job::Failure;
 use crate::statedir::blobs::BlobError;
 use crate::statedir::keys::{AddKeyError, Named, PUBLIC};
 use crate::statedir::listings::Listings;
 use crate::statedir::subordinate;
+use crate::statedir::{Folders, Need};
 use crate::storage::whereabouts::{self, Found};
 use crate::sys::{accounts, ipc};
 use crate::words::request::{KeyOperation, SigningKey};
+use records::refusal::Refused;
 use records::signature::{PrivateKey, Trust, Worth, sign};
 use records::{Credentials, Record, Refusal, UserName};
 use sha2::{Digest as _, Sha256};
@@ -248,6 +250,14 @@ impl Outside for Neighbours {
         }
     }
 
+    fn load_one(&self, user: &UserName) -> Option<Record> {
+        self.folders.load(user).ok().flatten().filter(|record| self.is_usable(record))
+    }
+
+    fn unwritable(&self, need: Need) -> Option<Refused> {
+        self.folders.refuse_unwritable(need).err()
+    }
+
     fn save(&self, record: &Record) -> Result<Record, String> {
         let signed = match self.worth(record) {
             Some(Worth::Unsigned) => {
@@ -262,21 +272,20 @@ impl Outside for Neighbours {
         Ok(signed)
     }
 
-    fn forget(&self, user: &UserName) -> Result<(), String> {
-        self.folders.forget(user).map_err(|e| e.to_string())?;
+    fn forget(&self, user: &UserName) -> Result<(), Failed> {
+        self.folders.forget(user).map_err(|error| failed(error, "deleting the record of this machine"))?;
         if let Err(error) = subordinate::take(Path::new(subordinate::ETC), user) {
             tracing::warn!("the lines of {user} in /etc/subuid and /etc/subgid stay: {error}");
         }
-        self.folders.remove_blobs(user).map_err(|e| e.to_string())
+        let removed = self.folders.remove_blobs(user);
+        removed.map_err(|error| failed(error, "deleting the pictures on this machine"))
     }
 
     fn stage(&self, user: &UserName, blobs: Vec<(String, OwnedFd)>) -> Result<Staged, Failed> {
         match self.folders.stage_blobs(user, blobs) {
             Ok((folder, manifest)) => Ok(Staged { folder: folder.display().to_string(), manifest }),
             Err(BlobError::Refused(refused)) => Err(Failed::Refused(refused)),
-            Err(BlobError::Io(error)) => {
-                Err(Failed::Fault(format!("taking the pictures of {user} in: {error}")))
-            }
+            Err(BlobError::Io(error)) => Err(failed(error, &format!("taking the pictures of {user} in"))),
         }
     }
 
@@ -285,10 +294,10 @@ impl Outside for Neighbours {
             self.keys_changed();
             changed.map(|()| Vec::new()).map_err(|e| match e {
                 AddKeyError::Refused(refused) => Failed::Refused(refused),
-                AddKeyError::Io(error) => Failed::Fault(error.to_string()),
+                AddKeyError::Io(error) => failed(error, "changing the signing keys"),
             })
         };
-        let known = || self.known_keys().map_err(|e| Failed::Fault(format!("reading the signing keys: {e}")));
+        let known = || self.known_keys().map_err(|error| failed(error, "reading the signing keys"));
         match operation {
             KeyOperation::List => known(),
             KeyOperation::Fetch(name) => {
@@ -299,6 +308,11 @@ impl Outside for Neighbours {
             KeyOperation::Remove(name) => done(self.folders.remove_key(&name)),
         }
     }
+}
+
+/// A disk that is full, or can only be read, is told in words.
+fn failed(error: io::Error, during: &str) -> Failed {
+    Failure::of(&error, during).into()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::events::Happened;
 use super::link::{Failure, Reply};
 use super::outside::{self, Outside};
 use super::run::{AnswerTo, Daemon, now_usec};
-use crate::home::effect::{Effect, Event, Failed};
+use crate::home::effect::{Effect, Event, Failed, Interrupted};
 use crate::home::inhibitor::Inhibitor;
 use crate::words::request::{Answer, AtSuspend, KeyOperation, RequestId};
 use records::UserName;
@@ -116,15 +116,8 @@ impl Daemon {
     }
 
     fn failure(&mut self, failed: Failed) -> Failure {
-        match failed {
-            Failed::Refused(refused) => Failure::Refused(refused),
-            Failed::Fault(chain) => {
-                self.faults += 1;
-                let id = fault_id(self.faults);
-                tracing::error!("{id}: {chain}");
-                Failure::Fault { id }
-            }
-        }
+        self.faults += u64::from(matches!(failed, Failed::Fault(_)));
+        told(failed, fault_id(self.faults))
     }
 
     fn hand_over(&mut self, id: RequestId, user: &UserName, kind: AtSuspend) {
@@ -145,13 +138,17 @@ impl Daemon {
 
     fn forget(&mut self, user: UserName, call: Option<RequestId>) {
         let to = call.and_then(|id| self.answers.remove(&id));
-        let fault = self.failure_of_forgetting(&user);
-        let name = user.clone();
+        self.faults += 1;
+        let (name, id) = (user.clone(), fault_id(self.faults));
         let events = self.events.clone();
         self.write(user, move |outside| {
-            let reply = outside.forget(&name).map(|()| Reply::Done).map_err(|error| {
-                tracing::error!(home = %name, "the host record could not be deleted: {error}");
-                fault
+            let reply = outside.forget(&name).map(|()| Reply::Done).map_err(|failed| {
+                tracing::error!(home = %name, "{id}: the host record could not be deleted: {failed:?}");
+                // It is known as before.
+                if let Some(record) = outside.load_one(&name) {
+                    events.event(Event::Loaded(Box::new(record), Interrupted::No, Vec::new()));
+                }
+                told(failed, id)
             });
             // Storage of it that is left is nobody's from now on.
             events.send(Happened::LookForStorage);
@@ -159,11 +156,6 @@ impl Daemon {
                 let _ = to.send(reply);
             }
         });
-    }
-
-    fn failure_of_forgetting(&mut self, user: &UserName) -> Failure {
-        self.faults += 1;
-        Failure::Fault { id: format!("{user}: the host record could not be deleted") }
     }
 
     pub(super) fn keys(&mut self, operation: KeyOperation, to: AnswerTo) {
@@ -184,16 +176,21 @@ impl Daemon {
         self.faults += 1;
         let (outside, id) = (self.parts.outside.clone(), fault_id(self.faults));
         tokio::task::spawn_blocking(move || {
-            let reply = ask(&*outside).map_err(|failed| match failed {
-                Failed::Refused(refused) => Failure::Refused(refused),
-                Failed::Fault(chain) => {
-                    tracing::error!("{id}: {chain}");
-                    Failure::Fault { id }
-                }
-            });
+            let reply = ask(&*outside).map_err(|failed| told(failed, id));
             // A caller that has gone needs no answer.
             let _ = to.send(reply);
         });
+    }
+}
+
+/// What the caller is told; the causes of a fault are the log's, under its name.
+fn told(failed: Failed, id: String) -> Failure {
+    match failed {
+        Failed::Refused(refused) => Failure::Refused(refused),
+        Failed::Fault(chain) => {
+            tracing::error!("{id}: {chain}");
+            Failure::Fault { id }
+        }
     }
 }
 

@@ -4,9 +4,11 @@ use super::answers::Mounts;
 use super::link::Staged;
 use crate::home::effect::{Check, Failed, Findings};
 use crate::home::facts::{Figures, Place};
+use crate::statedir::Need;
 use crate::storage::whereabouts::Found;
 use crate::words::request::{KeyOperation, SigningKey};
 use crate::words::seal::Seal;
+use records::refusal::Refused;
 use records::{Credentials, Record, UserName};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -44,10 +46,16 @@ pub trait Outside: Send + Sync + 'static {
     fn figures(&self, place: &Place) -> Figures;
     /// All host records that may be used.
     fn load(&self) -> Vec<Record>;
+    /// The host record of one home, if it may be used.
+    fn load_one(&self, user: &UserName) -> Option<Record>;
+    /// Why a verb that needs that of the folder for host records cannot be begun.
+    fn unwritable(&self, _need: Need) -> Option<Refused> {
+        None
+    }
     /// Writes a host record, signed if it is not; gives what was written.
     fn save(&self, record: &Record) -> Result<Record, String>;
     /// Deletes host record and blobs.
-    fn forget(&self, user: &UserName) -> Result<(), String>;
+    fn forget(&self, user: &UserName) -> Result<(), Failed>;
     /// Takes a user's pictures in.
     fn stage(&self, user: &UserName, blobs: Vec<(String, OwnedFd)>) -> Result<Staged, Failed>;
     /// Signing keys.

@@ -164,7 +164,7 @@ impl Daemon {
                 }
             }
             Happened::Saved(start, stopped) => self.spawn(*start, stopped),
-            Happened::Looked(id, call) => self.looked(id, *call),
+            Happened::Looked(id, call, unwritable) => self.looked(id, *call, unwritable),
             Happened::Seen(event) => self.seen(event),
             Happened::Answered(user) => self.answered_late(user),
             Happened::MountsChanged | Happened::DevicesGone => self.sweep(),

@@ -9,6 +9,7 @@ use super::worker::{Report, Running, Spawner};
 use crate::home::effect::{Failed, StartJob};
 use crate::home::facts::{Facts, Figures, Mount, Parts, Place, SignedLocally, Storage, Whereabouts};
 use crate::job::{Job, Known, Mounted, Outcome, Progress, Reach, RecordChange, Step, Task};
+use crate::statedir::Need;
 use crate::storage::whereabouts::{self, Found};
 use crate::words::request::{KeyOperation, SigningKey};
 use crate::words::seal::{Looked, Seal};
@@ -43,6 +44,8 @@ struct World {
     objects: BTreeSet<u32>,
     no_accounts: bool,
     busy: BTreeSet<UserName>,
+    unwritable: bool,
+    cannot_forget: bool,
     jobs: Vec<(UserName, &'static str)>,
 }
 
@@ -77,6 +80,16 @@ impl Simulated {
     /// From now on jobs wait; the guard lets them go on.
     pub async fn hold_jobs(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
         self.door.clone().acquire_many_owned(PERMITS).await.ok()
+    }
+
+    /// The folder for host records can only be read from now on, and who asks is told so.
+    pub fn lose_state(&self) {
+        self.world().unwritable = true;
+    }
+
+    /// It is lost once somebody has asked.
+    pub fn lose_state_late(&self) {
+        self.world().cannot_forget = true;
     }
 
     /// Whether somebody uses the home, so that it cannot be unmounted.
@@ -341,7 +354,18 @@ impl Outside for Simulated {
         Ok(record.clone())
     }
 
-    fn forget(&self, user: &UserName) -> Result<(), String> {
+    fn load_one(&self, user: &UserName) -> Option<Record> {
+        self.world().records.get(user).cloned()
+    }
+
+    fn unwritable(&self, _need: Need) -> Option<Refused> {
+        self.world().unwritable.then(|| Refused::new(Refusal::NotSupported, "It can only be read."))
+    }
+
+    fn forget(&self, user: &UserName) -> Result<(), Failed> {
+        if self.world().cannot_forget {
+            return Err(Failed::Refused(Refused::new(Refusal::NotSupported, "It can only be read.")));
+        }
         self.world().records.remove(user);
         Ok(())
     }

@@ -212,6 +212,15 @@ impl From<records::Refusal> for Failed {
     }
 }
 
+impl From<crate::job::Failure> for Failed {
+    fn from(failure: crate::job::Failure) -> Self {
+        match failure {
+            crate::job::Failure::Refused(refused) => Self::Refused(refused),
+            crate::job::Failure::Fault(chain) => Self::Fault(chain),
+        }
+    }
+}
+
 /// A change that fronts are told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Announcement {

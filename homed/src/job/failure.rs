@@ -21,6 +21,39 @@ impl Failure {
         Self::Fault(what.to_string())
     }
 
+    /// What an error is, and what was being done.
+    pub fn of(error: &(dyn Error + 'static), what: impl Display) -> Self {
+        if is_full(error) {
+            let sentence = format!("There is not enough disk space ({what}). Free some and try again.");
+            return Self::Refused(Refused::new(Refusal::NoDiskSpace, sentence));
+        }
+        if can_only_be_read(error) {
+            let sentence = format!(
+                "A file system can only be read ({what}). A disk with errors gets so by itself: see dmesg(1). \
+                 Mount it for writing and try again."
+            );
+            return Self::Refused(Refused::new(Refusal::NotSupported, sentence));
+        }
+        let mut chain = format!("{what}: {error}");
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            chain = format!("{chain}: {inner}");
+            cause = inner.source();
+        }
+        Self::Fault(chain)
+    }
+
+    /// The same with a sentence about what stands now.
+    pub fn and(self, what_stands: impl Display) -> Self {
+        match self {
+            Self::Refused(refused) => {
+                let sentence = format!("{} {what_stands}", refused.sentence);
+                Self::Refused(Refused::new(refused.refusal, sentence))
+            }
+            Self::Fault(chain) => Self::Fault(format!("{chain}. {what_stands}")),
+        }
+    }
+
     /// Puts before a fault what was being done; a refusal's sentence stays as it is.
     pub fn during(self, what: impl Display) -> Self {
         match self {
@@ -64,26 +97,7 @@ pub trait Context<T> {
 
 impl<T, E: Error + 'static> Context<T> for Result<T, E> {
     fn during(self, what: impl Display) -> Result<T, Failure> {
-        self.map_err(|error| {
-            if is_full(&error) {
-                let sentence = format!("There is not enough disk space ({what}). Free some and try again.");
-                return Failure::Refused(Refused::new(Refusal::NoDiskSpace, sentence));
-            }
-            if can_only_be_read(&error) {
-                let sentence = format!(
-                    "A file system can only be read ({what}). A disk with errors gets so by itself: see dmesg(1). \
-                     Mount it for writing and try again."
-                );
-                return Failure::Refused(Refused::new(Refusal::NotSupported, sentence));
-            }
-            let mut chain = format!("{what}: {error}");
-            let mut cause = error.source();
-            while let Some(inner) = cause {
-                chain = format!("{chain}: {inner}");
-                cause = inner.source();
-            }
-            Failure::Fault(chain)
-        })
+        self.map_err(|error| Failure::of(&error, what))
     }
 }
 

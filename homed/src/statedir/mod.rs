@@ -21,6 +21,9 @@ pub mod listings;
 pub mod opened_with;
 pub mod subordinate;
 pub mod tries;
+mod writable;
+
+pub use writable::Need;
 
 /// How the names of files begin that are not whole yet.
 const UNFINISHED: &str = ".#";

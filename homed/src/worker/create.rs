@@ -100,8 +100,8 @@ fn told<W: Write>(made: Made, place: &str, steps: &mut Reporter<W>) -> Result<()
         }
         Made::TakenBack(failure) => Err(failure),
         Made::Left(failure, left) => {
-            steps.warn(format!("What was made could not be taken back (look at {place}): {}", left.text()));
-            Err(failure)
+            let what = format!("What was made could not be taken back ({}): look at {place}.", left.text());
+            Err(failure.and(what))
         }
     }
 }

@@ -92,6 +92,12 @@ impl TestMachine {
     pub fn set_busy(&self, name: &str, busy: bool) {
         self.0.set_busy(&user(name), busy);
     }
+    pub fn lose_state(&self) {
+        self.0.lose_state();
+    }
+    pub fn lose_state_late(&self) {
+        self.0.lose_state_late();
+    }
     pub fn bring_storage(&self, name: &str, password: &str) {
         self.0.bring_storage(&user(name), password);
     }

@@ -30,6 +30,7 @@ use records::signature::Vouched;
 use records::{Record, Refusal, Secret, Storage};
 use serde_json::{Map, Value};
 use spec::Spec;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ mod whereabouts;
 const CLOSING: Duration = Duration::from_secs(15);
 /// How long it takes as a rule.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long the kernel may keep an image open whose loop device has gone.
+const LET_GO: Duration = Duration::from_secs(2);
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -280,7 +283,7 @@ fn wait_until_closed(spec: &Spec, seen: Option<&Device>) -> Result<(), Failure> 
 fn remove(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
     sweep(spec)?;
     mapped::remove_stale(&spec.mapper_name())?;
-    let file = match header::take(spec, Way::Write, Anothers::Refused) {
+    let file = match taken_when_let_go(spec) {
         Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeAbsent => None,
         other => Some(other?),
     };
@@ -303,6 +306,20 @@ fn remove(spec: &Spec, steps: &mut dyn Steps) -> Result<(), Failure> {
         // The folder is gone, with all that was in it.
         Some(Err(_)) | None => Ok(()),
     }
+}
+
+/// The image with its lock. A loop device keeps both for a moment after it has gone (the kernel puts its file down later): who
+/// takes back what was just made meets that.
+fn taken_when_let_go(spec: &Spec) -> Result<File, Failure> {
+    let is_held = |taken: &Result<File, Failure>| matches!(taken, Err(Failure::Refused(refused)) if refused.refusal == Refusal::HomeInUse);
+    let mut taken = header::take(spec, Way::Write, Anothers::Refused);
+    wait_until(LET_GO, || {
+        if is_held(&taken) {
+            taken = header::take(spec, Way::Write, Anothers::Refused);
+        }
+        Ok::<bool, Failure>(!is_held(&taken))
+    })?;
+    taken
 }
 
 /// Whether the blocks of a larger image are reserved at once.
