@@ -139,6 +139,7 @@ pub struct Link {
     account: Account,
     sizing: Arc<OnceLock<Sizing>>,
     ending: Arc<watch::Sender<bool>>,
+    holding: Arc<watch::Sender<bool>>,
     next: Arc<AtomicU64>,
 }
 
@@ -164,8 +165,8 @@ impl Link {
         let (calls, received) = mpsc::unbounded_channel();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let (lookup, account) = (Lookup::default(), Account::default());
-        let (sizing, ending, next) = (Arc::default(), Arc::default(), Arc::default());
-        (Self { calls, changes, lookup, account, sizing, ending, next }, received)
+        let (sizing, ending, holding, next) = Default::default();
+        (Self { calls, changes, lookup, account, sizing, ending, holding, next }, received)
     }
 
     /// Takes a place for a call, for as long as it lasts.
@@ -263,6 +264,16 @@ impl Link {
     /// Shows what has become of homes; only the loop does.
     pub fn publish(&self, news: Vec<News>) {
         self.lookup.publish(news);
+    }
+
+    /// The machine is going to sleep, or is not any more; only the loop says so.
+    pub fn hold(&self, holds: bool) {
+        self.holding.send_replace(holds);
+    }
+
+    /// Whether nothing comes into memory now that opens a home, for the machine is going to sleep.
+    pub fn holds(&self) -> watch::Receiver<bool> {
+        self.holding.subscribe()
     }
 
     /// What happens to homes from now on.

@@ -21,6 +21,7 @@ impl Daemon {
         // First of all: what follows may not start what takes a key.
         if let Some(left) = super::hold::left(&self.parts.paths.hold) {
             tracing::warn!("the machine is going to sleep: no home is opened before it is awake again");
+            self.link.hold(true);
             self.take(Event::Held(left));
         }
         self.loading = true;

@@ -4,6 +4,7 @@ use super::events::Happened;
 use super::link::{Failure, Reply};
 use super::outside::{self, Outside};
 use super::run::{AnswerTo, Daemon, now_usec};
+use crate::home::Sleep;
 use crate::home::effect::{Effect, Event, Failed, Interrupted};
 use crate::home::inhibitor::Inhibitor;
 use crate::words::request::{Answer, AtSuspend, KeyOperation, RequestId};
@@ -51,14 +52,17 @@ impl Daemon {
             Effect::Log(user, text) => tracing::warn!(home = %user, "{text}"),
             Effect::Warn(text) => tracing::error!("{text}"),
             Effect::PowerOff => power_off(),
-            Effect::Hold(sleep) => {
-                if let Err(error) = super::hold::note(&self.parts.paths.hold, sleep) {
-                    tracing::error!("{}: {error}", self.parts.paths.hold.display());
-                }
-            }
+            Effect::Hold(sleep) => self.hold(sleep),
             Effect::AskForSleep(timer) => self.ask_for_sleep(timer),
             Effect::LookForStorage => self.look_for_storage(),
             Effect::Measure(id, places) => self.measure(id, places),
+        }
+    }
+
+    fn hold(&self, sleep: Sleep) {
+        self.link.hold(sleep == Sleep::Holding);
+        if let Err(error) = super::hold::note(&self.parts.paths.hold, sleep) {
+            tracing::error!("{}: {error}", self.parts.paths.hold.display());
         }
     }
 

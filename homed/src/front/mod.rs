@@ -47,9 +47,9 @@ pub async fn start(link: Link, mut handed: Handed) -> Result<impl Future<Output 
 
     let redeem = Arc::new(move |uid, ticket: &str| tickets.redeem(uid, ticket));
     let front = dbus::context::Front::new(link.clone(), redeem, Arc::new(polkit::authorize));
-    let bus = dbus::serve(bus::SYSTEM, Arc::new(front))
-        .await
-        .map_err(|e| format!("serving on the system bus: {e}"))?;
+    let front = Arc::new(front);
+    tokio::spawn(front.clone().forget_keys_in_sleeps());
+    let bus = dbus::serve(bus::SYSTEM, front).await.map_err(|e| format!("serving on the system bus: {e}"))?;
     servers.spawn(named("the connection to the system bus", until_closed(bus)));
     // A connection of its own: whatever is told there in whatever number, nobody else waits for it.
     let logins = hear_of_logins().await.map_err(|e| format!("listening on the system bus: {e}"))?;

@@ -71,6 +71,10 @@ impl Home {
             // There is always another time.
             Verb::Tend | Verb::Fit => turn.answer(wanted.waiter, Ok(Answer::Done)),
             Verb::Create => turn.answer(wanted.waiter, Err(Failed::Refused(going_to_sleep()))),
+            // It opens the home for good, and nobody else knows it yet: it does not sleep in the queue.
+            _ if wanted.offer.credentials.new_recovery_key.is_some() => {
+                turn.answer(wanted.waiter, Err(Failed::Refused(going_to_sleep())));
+            }
             _ => self.enqueue(wanted, turn),
         }
     }

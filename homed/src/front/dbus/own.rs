@@ -264,7 +264,7 @@ impl Own {
     }
 
     /// Has all homes locked because the machine is to sleep: nothing starts that takes a key into memory, until
-    /// `SleepIsOver`, logind's own word, or 300 s awake without a sleep. Gives the homes that stay open with
+    /// `SleepIsOver`, logind's own word, or 300 s awake without a sleep where none is on its way. Gives the homes that stay open with
     /// their keys in memory: somebody has left them out, or nobody can lock them.
     #[zbus(out_args("left_out"))]
     async fn lock_all_for_sleep(
@@ -274,13 +274,10 @@ impl Own {
     ) -> Result<Vec<String>, Error> {
         let call = Call { connection, header: &header };
         self.0.may_sleep(call).await?;
+        let locked = self.0.for_sleep(call, Operation::LockAll(Then::Hold)).await?;
         // What is not confirmed by now is in no memory that sleeps, nor on the disk of who hibernates.
-        self.0.shown_keys.close();
-        let locked = self.0.for_sleep(call, Operation::LockAll(Then::Hold)).await;
-        if locked.is_err() {
-            self.0.shown_keys.open();
-        }
-        match locked? {
+        self.0.shown_keys.forget_all();
+        match locked {
             Reply::LeftOut(users) => Ok(users.iter().map(ToString::to_string).collect()),
             other => Err(Error::unexpected(format!("the loop answered {other:?}"))),
         }
@@ -302,9 +299,7 @@ impl Own {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         let call = Call { connection, header: &header };
-        self.0.for_sleep(call, Operation::SleepOver).await?;
-        self.0.shown_keys.open();
-        Ok(())
+        self.0.for_sleep(call, Operation::SleepOver).await.map(drop)
     }
 }
 

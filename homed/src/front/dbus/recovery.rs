@@ -15,13 +15,12 @@ use records::{Refusal, Secret, UserName};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use zbus::wire::OwnedFd;
 
 /// How long it takes to write one down, at the most.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How long none is made once the machine goes to sleep, if nobody says that it is over: as long as homes are held.
-const ASLEEP: Duration = Duration::from_secs(300);
 /// How many wait for one UID at the most: the oldest goes then.
 const MOST: usize = 16;
 
@@ -70,8 +69,6 @@ pub struct ShownKeys {
 struct All {
     /// The number of the newest.
     last: u64,
-    /// Until when none is kept: the machine goes to sleep.
-    closed_until: Option<Instant>,
     keys: HashMap<(u32, UserName), Shown>,
 }
 
@@ -82,9 +79,10 @@ impl ShownKeys {
 
     /// Keeps one, in the place of the one that was shown to the same UID for the same home before; gives its number. `None`: the
     /// machine goes to sleep, and nobody is to find it in memory then.
-    fn keep(&self, uid: u32, mut shown: Shown) -> Option<u64> {
+    fn keep(&self, uid: u32, mut shown: Shown, sleep: &watch::Receiver<bool>) -> Option<u64> {
         let mut all = self.locked();
-        if all.closed_until.is_some_and(|until| Instant::now() < until) {
+        // Asked under the lock: whoever forgets all of them for a sleep comes after the hold has begun.
+        if *sleep.borrow() {
             return None;
         }
         all.last += 1;
@@ -111,16 +109,9 @@ impl ShownKeys {
         self.locked().keys.retain(|_, shown| shown.number != number);
     }
 
-    /// The machine goes to sleep: forgets all of them, and keeps none until it has woken.
-    pub fn close(&self) {
-        let mut all = self.locked();
-        all.keys.clear();
-        all.closed_until = Some(Instant::now() + ASLEEP);
-    }
-
-    /// It has woken, or does not sleep.
-    pub fn open(&self) {
-        self.locked().closed_until = None;
+    /// The machine goes to sleep, and none is kept as long as it does.
+    pub fn forget_all(&self) {
+        self.locked().keys.clear();
     }
 
     /// The key that was shown to that UID for this user, if that is its group.
@@ -150,6 +141,17 @@ impl ShownKeys {
 }
 
 impl Front {
+    /// Forgets them whenever the machine goes to sleep, whoever has its homes locked for that.
+    pub async fn forget_keys_in_sleeps(self: std::sync::Arc<Self>) {
+        let mut sleep = self.link.holds();
+        while sleep.wait_for(|holds| *holds).await.is_ok() {
+            self.shown_keys.forget_all();
+            if sleep.wait_for(|holds| !*holds).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Makes a recovery key and shows it to the caller: its text in memory, and which group is to be typed, from 1.
     pub async fn make_recovery_key(
         self: &std::sync::Arc<Self>,
@@ -171,7 +173,7 @@ impl Front {
         let user = entry.view.unix.name.clone();
         let until = Instant::now() + PATIENCE;
         let shown = Shown { user, key, mistyped: 0, number: 0, until, timer: None, _memory: memory };
-        let Some(number) = self.shown_keys.keep(caller.uid, shown) else {
+        let Some(number) = self.shown_keys.keep(caller.uid, shown, &self.link.holds()) else {
             let sentence = "The machine is going to sleep: no recovery key is made before it has woken. Nothing was changed.";
             return Err(Refused::new(Refusal::HomeBusy, sentence).into());
         };
@@ -251,6 +253,10 @@ mod tests {
         Shown { user, key, mistyped: 0, number: 0, until, timer: None, _memory: memory }
     }
 
+    fn awake() -> watch::Receiver<bool> {
+        watch::channel(false).1
+    }
+
     fn typed(text: &str) -> Secret {
         Secret::from_text(text.to_owned())
     }
@@ -259,7 +265,7 @@ mod tests {
     fn a_key_is_confirmed_by_its_group_by_whoever_was_shown_it() {
         let (keys, alice) = (ShownKeys::default(), UserName::parse("alice").expect("valid"));
         let bob = UserName::parse("bob").expect("valid");
-        let number = keys.keep(1000, shown("alice", 7));
+        let number = keys.keep(1000, shown("alice", 7), &awake());
         let right = right(7);
         assert!(keys.confirmed(1001, &alice, &right).is_err(), "it was shown to somebody else");
         assert!(keys.confirmed(1000, &bob, &right).is_err(), "it is for somebody else");
@@ -275,13 +281,13 @@ mod tests {
     #[test]
     fn whoever_guesses_ends_it_and_another_key_takes_its_place() {
         let (keys, alice) = (ShownKeys::default(), UserName::parse("alice").expect("valid"));
-        keys.keep(1000, shown("alice", 7));
+        keys.keep(1000, shown("alice", 7), &awake());
         for _ in 0..MISTYPED {
             assert!(keys.confirmed(1000, &alice, &typed("cccccccc")).is_err());
         }
         assert!(keys.confirmed(1000, &alice, &right(7)).is_err());
-        let first = keys.keep(1000, shown("alice", 8)).expect("kept");
-        keys.keep(1000, shown("alice", 9));
+        let first = keys.keep(1000, shown("alice", 8), &awake()).expect("kept");
+        keys.keep(1000, shown("alice", 9), &awake());
         // The first one's time is over.
         keys.forget(first);
         assert!(keys.confirmed(1000, &alice, &right(8)).is_err());
@@ -295,12 +301,12 @@ mod tests {
         let right = right(7);
         let name = |number: usize| format!("user{number}");
         let user = |number| UserName::parse(&name(number)).expect("valid");
-        keys.keep(1000, shown("alice", 7));
+        keys.keep(1000, shown("alice", 7), &awake());
         for number in 0..MOST {
-            keys.keep(0, shown(&name(number), 7));
+            keys.keep(0, shown(&name(number), 7), &awake());
         }
         assert!((0..MOST).all(|number| keys.confirmed(0, &user(number), &right).is_ok()));
-        keys.keep(0, shown(&name(MOST), 7));
+        keys.keep(0, shown(&name(MOST), 7), &awake());
         assert!(keys.confirmed(0, &user(0), &right).is_err(), "the oldest goes");
         assert!((1..=MOST).all(|number| keys.confirmed(0, &user(number), &right).is_ok()));
         assert_eq!(keys.locked().keys.len(), MOST + 1, "another UID's stays");
@@ -310,17 +316,18 @@ mod tests {
     async fn a_key_counts_for_its_time_and_its_timer_ends_with_it() {
         let (keys, alice) = (ShownKeys::default(), UserName::parse("alice").expect("valid"));
         let right = right(7);
-        keys.keep(1000, Shown { until: Instant::now(), ..shown("alice", 7) });
+        keys.keep(1000, Shown { until: Instant::now(), ..shown("alice", 7) }, &awake());
         assert!(keys.confirmed(1000, &alice, &right).is_err());
-        keys.keep(1000, shown("alice", 7));
-        keys.close();
+        keys.keep(1000, shown("alice", 7), &awake());
+        let (holding, holds) = watch::channel(true);
+        assert_eq!(keys.keep(1000, shown("alice", 7), &holds), None, "none is made on the way to sleep");
+        keys.forget_all();
         assert!(keys.confirmed(1000, &alice, &right).is_err(), "the machine goes to sleep");
-        assert_eq!(keys.keep(1000, shown("alice", 7)), None, "and none is made on the way there");
-        keys.open();
-        let first = keys.keep(1000, shown("alice", 7)).expect("kept");
+        holding.send_replace(false);
+        let first = keys.keep(1000, shown("alice", 7), &awake()).expect("kept");
         let waiting = tokio::spawn(std::future::pending::<()>());
         keys.time(first, Timer(waiting.abort_handle()));
-        keys.keep(1000, shown("alice", 7));
+        keys.keep(1000, shown("alice", 7), &awake());
         assert!(waiting.await.is_err_and(|why| why.is_cancelled()));
     }
 }

@@ -94,3 +94,23 @@ fn a_sleep_that_is_long_on_its_way_is_held_for() {
         assert!(scene.lets_go());
     }
 }
+
+/// It opens the home for good, and nobody has written more of it down than one group.
+#[test]
+fn a_recovery_key_that_was_confirmed_too_late_does_not_wait_for_the_wake() {
+    let confirm = {
+        let record = Record::parse(r#"{"userName":"alice"}"#, Sections::EMBEDDED).expect("valid");
+        let part = crate::job::Part::RecoveryKey;
+        let change =
+            crate::job::RecordChange { record, blobs: None, reach: crate::job::Reach::Everywhere, part };
+        let mut offer = offer("right");
+        offer.credentials.new_recovery_key = Some(records::Secret::from_text("shown".into()));
+        Operation::Update(HomeKey::Name("alice".into()), Box::new(change), offer)
+    };
+    let mut scene = Scene::asleep(|_| {});
+    scene.mounts.borrow_mut().insert("alice".into(), Mount::None);
+    scene.ask(0, confirm);
+    let refused =
+        scene.answer().is_some_and(|answer| answer.is_err_and(|why| why.contains("going to sleep")));
+    assert!(refused && scene.begun().is_empty(), "{:?}", scene.answer());
+}

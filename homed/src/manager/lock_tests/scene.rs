@@ -34,7 +34,7 @@ impl Facts for Seen<'_> {
         Some(if place.user.as_str() == "bob" { self.1 } else { Parts::ALL })
     }
     fn signed_locally(&self, _: &Record) -> Option<SignedLocally> {
-        None
+        Some(SignedLocally::Yes)
     }
 }
 
