@@ -28,6 +28,33 @@ END
 setsid perl /run/server </dev/null >/dev/null 2>/run/server.log &
 until grep -q /run/dead /proc/self/mounts; do kill -0 $! || { cat /run/server.log; exit 1; }; sleep 0.05; done"#;
 
+/// A file system that is served in alice's slice, as sshfs and a desktop's are: one endless file, of which a read takes the server a
+/// while. What goes over `/dev/fuse` is in the kernel's `include/uapi/linux/fuse.h`.
+const SLOW_SERVER: &str = r#"
+modprobe fuse; mkdir -p /run/slow
+cat > /run/server <<'END'
+open(my $server, "+<", "/dev/fuse") or die "open: $!";
+my ($source, $target, $kind) = ("slow", "/run/slow", "fuse");
+my $options = "fd=" . fileno($server) . ",rootmode=40755,user_id=0,group_id=0,allow_other";
+syscall(165, $source, $target, $kind, 6, $options) == 0 or die "mount: $!";
+sub attributes { pack("Q6L10", $_[0], 1 << 50, 0, 0, 0, 0, 0, 0, 0, $_[0] == 1 ? 040755 : 0100444, 1, 0, 0, 0, 4096, 0) }
+while (sysread($server, my $asked, 1 << 17)) {
+    my ($length, $what, $number, $node) = unpack("LLQQ", $asked);
+    next if $what == 2 || $what == 36 || $what == 42;
+    my ($error, $said) = (0, "");
+    if ($what == 26) { $said = pack("L4S2L2S2L8", 7, 23, 4096, 0, 12, 9, 4096, 1, (0) x 10) }
+    elsif ($what == 1) { $said = pack("Q4L2", 2, 0, 100, 100, 0, 0) . attributes(2) }
+    elsif ($what == 3) { $said = pack("QL2", 100, 0, 0) . attributes($node) }
+    elsif ($what == 14 || $what == 27) { $said = pack("QL2", 1, 1, 0) }
+    elsif ($what == 15) { select(undef, undef, undef, 0.02); $said = "x" x unpack("x56L", $asked); }
+    elsif ($what != 18 && $what != 25 && $what != 29) { $error = -38 }
+    syswrite($server, pack("LlQ", 16 + length($said), $error, $number) . $said);
+}
+END
+echo $$ > $(dirname $(find /sys/fs/cgroup/user.slice -path '*session-*' -name cgroup.procs | head -1))/cgroup.procs
+setsid perl /run/server </dev/null >/dev/null 2>/run/server.log &
+until cat /proc/self/mounts | grep -q /run/slow; do kill -0 $! || { cat /run/server.log; exit 1; }; sleep 0.05; done"#;
+
 fn unlock_at(console: &Console) -> Result<()> {
     console.expect("assword")?;
     console.send("correcthorse")?;
@@ -79,6 +106,36 @@ fn who_cannot_be_stopped_is_named_and_the_machine_stays_awake() -> Result<()> {
     machine.suspend()?;
     machine.wake()?;
     unlock_at(console)
+}
+
+/// sshfs, rclone, a desktop's: frozen together with its server, a read would never end.
+#[test]
+fn who_reads_what_a_process_of_hers_serves_is_frozen_too() -> Result<()> {
+    let machine = Ours::full()?;
+    machine.create("alice", "correcthorse")?;
+    let console = machine.console();
+    console.login("alice", "correcthorse")?;
+    machine.check(SLOW_SERVER)?;
+    assert_eq!(console.shell("head -c 5 /run/slow/file")?, ("xxxxx".into(), 0));
+    // A job in front of a shell that controls jobs.
+    console.send("dd if=/run/slow/file of=/dev/null bs=4k")?;
+    let reads = "pid=$(pgrep -x dd) && before=$(awk '/^syscr/ { print $2 }' /proc/$pid/io)
+        until [ $(awk '/^syscr/ { print $2 }' /proc/$pid/io) -gt $((before + 20)) ]; do sleep 0.05; done";
+    for _ in 0..2 {
+        machine.check(&format!("until pgrep -x dd; do sleep 0.05; done; {reads}"))?;
+        let begin = Instant::now();
+        machine.suspend()?;
+        println!("asleep after {:?}", begin.elapsed());
+        machine.wake()?;
+        unlock_at(console)?;
+        // Her shell has seen nothing of it: it is in front still, and reads on.
+        machine.check(reads)?;
+        machine.check("ps -o stat= -p $(pgrep -x dd) | grep -F +")?;
+    }
+    machine.check("pkill -INT -x dd")?;
+    let said = console.expect("records in")?;
+    ensure!(!said.contains("Stopped"), "{said}");
+    Ok(())
 }
 
 /// Writes so much to memory, and nothing to disk.

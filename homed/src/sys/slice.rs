@@ -5,7 +5,10 @@
 
 use super::bounded::{Deadline, Late, Unfinished, ask, within};
 use super::holders::Holder;
+use super::running::Process;
 use super::{process, procfs};
+use records::visible::visible;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +16,8 @@ use std::time::Duration;
 
 /// Where control groups are, version 2.
 const ROOT: &str = "/sys/fs/cgroup";
+/// What a process has open that serves a file system, in whichever `/dev` (fuse(4)).
+const SERVED_BY: &str = "dev/fuse";
 /// How often a freeze without systemd is looked at: its end is an event of a file that cannot be waited for with a bound.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -139,6 +144,15 @@ impl Slice {
         super::holders::all().filter(|pid| self.has(*pid)).filter_map(stuck).collect()
     }
 
+    /// Its processes that serve file systems (FUSE).
+    pub fn servers(&self) -> BTreeSet<u32> {
+        let serves = |pid: &u32| {
+            let open = Process::of(*pid).map_or_else(Vec::new, Process::descriptors);
+            open.iter().any(|(_, path)| path.ends_with(SERVED_BY))
+        };
+        self.processes().into_iter().filter(serves).collect()
+    }
+
     /// Its folder among the control groups.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -203,15 +217,35 @@ pub fn has_systemd() -> bool {
 
 /// proc_pid_stat(5): the third field is the state, after the name in brackets.
 pub fn state(pid: u32) -> Option<char> {
+    state_in(Path::new(&format!("/proc/{pid}")))
+}
+
+/// The process that it was started by, or that has taken its place: the fourth field.
+pub fn parent(pid: u32) -> Option<u32> {
     let text = procfs::text(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Whether all of its threads are stopped, or have ended.
+pub fn is_stopped(pid: u32) -> bool {
+    threads(pid).iter().all(|thread| matches!(state_in(thread), None | Some('T' | 't' | 'Z' | 'X')))
+}
+
+fn state_in(folder: &Path) -> Option<char> {
+    let text = procfs::text(folder.join("stat")).ok()?;
     text.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
+fn threads(pid: u32) -> Vec<PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+/// One thread that waits is enough.
 fn stuck(pid: u32) -> Option<Holder> {
-    (state(pid)? == 'D').then(|| {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        Holder { pid, name: format!("{} in {}", read("comm").trim_end(), read("wchan")) }
-    })
+    let thread = threads(pid).into_iter().find(|thread| state_in(thread) == Some('D'))?;
+    let read = |file: &str| fs::read_to_string(thread.join(file)).unwrap_or_default();
+    Some(Holder { pid, name: format!("{} in {}", visible(read("comm").trim_end()), read("wchan")) })
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ mod terminals;
 mod terminate;
 mod unlock;
 mod update;
+mod waiters;
 
 use steps::Reporter;
 

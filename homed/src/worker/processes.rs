@@ -3,7 +3,7 @@
 //! Those of the sessions are in the user's slice. Others that run as the user (a shell of `su`, a service) are stopped one
 //! by one; which, is remembered in `/run/homed/locked/USER`, which nobody could tell afterwards.
 
-use super::{asked, notes, terminals};
+use super::{asked, notes, terminals, waiters};
 use crate::job::{Context, Failure, refuse};
 use crate::sys::bounded::{Deadline, Unfinished};
 use crate::sys::holders;
@@ -48,7 +48,7 @@ impl Processes {
             // Without it an empty terminal comes.
             let _ = asked::ask(user);
         });
-        freeze_slice(uid, deadline)?;
+        processes.freeze_slice(deadline)?;
         processes.again(deadline)?;
         Ok(processes)
     }
@@ -70,7 +70,7 @@ impl Processes {
     pub fn again(&mut self, deadline: Deadline) -> Result<(), Failure> {
         for _ in 0..ROUNDS {
             if Slice::of(self.uid).is_some_and(|slice| !slice.is_frozen() && !slice.processes().is_empty()) {
-                freeze_slice(self.uid, deadline)?;
+                self.freeze_slice(deadline)?;
             }
             let new: BTreeSet<_> = others(self.uid).difference(&self.stopped).copied().collect();
             if new.is_empty() {
@@ -98,12 +98,36 @@ impl Processes {
         self.kept = true;
     }
 
-    fn remember(&self) -> Result<(), Failure> {
-        notes::put(&self.note, &self.text()).during("noting which processes are stopped")
+    /// Freezes the user's slice, if there is one. systemd stops a slice when the last session in it has ended, some time after that,
+    /// and makes another for the next session: one that goes while it is to be frozen has nothing in it that could run, and the one
+    /// that takes its place is frozen instead.
+    fn freeze_slice(&self, deadline: Deadline) -> Result<(), Failure> {
+        let mut failed = None;
+        while let Some(slice) = Slice::of(self.uid) {
+            match waiters::freeze(&slice, deadline, &mut |stopped| self.remember_with(stopped)) {
+                Ok(()) => break,
+                Err(_) if slice.processes().is_empty() => break,
+                Err(why @ Unfinished::Failed(_)) if !deadline.left().is_zero() => failed = Some(why),
+                // What it said before it was too late tells more.
+                Err(Unfinished::Late) => return not_frozen(&slice, failed.unwrap_or(Unfinished::Late)),
+                Err(why) => return not_frozen(&slice, why),
+            }
+            std::thread::sleep(AGAIN);
+        }
+        Ok(())
     }
 
-    fn text(&self) -> String {
-        self.earlier.union(&self.stopped).map(Process::to_line).collect()
+    fn remember(&self) -> Result<(), Failure> {
+        self.remember_with(&BTreeSet::new())
+    }
+
+    fn remember_with(&self, more: &BTreeSet<Process>) -> Result<(), Failure> {
+        notes::put(&self.note, &self.text(more)).during("noting which processes are stopped")
+    }
+
+    fn text(&self, more: &BTreeSet<Process>) -> String {
+        let all: BTreeSet<&Process> = self.earlier.iter().chain(&self.stopped).chain(more).collect();
+        all.into_iter().map(Process::to_line).collect()
     }
 }
 
@@ -145,7 +169,8 @@ fn thaw_noted(note: &Path, uid: u32) -> Result<(), Failure> {
     // Who is in her way there now has agreed before.
     fronts.into_iter().for_each(|vt| drop(super::front::bring(vt)));
     terminals::give_back(note);
-    let own: BTreeSet<_> = holders::of_user(uid).into_iter().filter_map(Process::of).collect();
+    let inside = Slice::of(uid).map_or_else(Vec::new, |slice| slice.processes());
+    let own: BTreeSet<_> = holders::of_user(uid).into_iter().chain(inside).filter_map(Process::of).collect();
     for process in stopped.intersection(&own) {
         process.signal(Signal::CONT).during(format!("letting process {} go on", process.pid))?;
     }
@@ -171,25 +196,6 @@ fn others(uid: u32) -> BTreeSet<Process> {
     let outside = |pid: &u32| slice.as_ref().is_none_or(|slice| !slice.has(*pid));
     let runs = |pid: &u32| !matches!(slice::state(*pid), None | Some('T' | 't' | 'Z' | 'X'));
     holders::of_user(uid).into_iter().filter(outside).filter(runs).filter_map(Process::of).collect()
-}
-
-/// Freezes the user's slice, if there is one. systemd stops a slice when the last session in it has ended, some time after that,
-/// and makes another for the next session: one that goes while it is to be frozen has nothing in it that could run, and the one
-/// that takes its place is frozen instead.
-fn freeze_slice(uid: u32, deadline: Deadline) -> Result<(), Failure> {
-    let mut failed = None;
-    while let Some(slice) = Slice::of(uid) {
-        match slice.freeze(deadline) {
-            Ok(()) => break,
-            Err(_) if slice.processes().is_empty() => break,
-            Err(why @ Unfinished::Failed(_)) if !deadline.left().is_zero() => failed = Some(why),
-            // What it said before it was too late tells more.
-            Err(Unfinished::Late) => return not_frozen(&slice, failed.unwrap_or(Unfinished::Late)),
-            Err(why) => return not_frozen(&slice, why),
-        }
-        std::thread::sleep(AGAIN);
-    }
-    Ok(())
 }
 
 fn not_frozen(slice: &Slice, why: Unfinished) -> Result<(), Failure> {
@@ -225,7 +231,7 @@ mod tests {
         let other = Process::of(1).expect("runs");
         again.stopped.insert(other);
         assert_eq!(
-            again.text(),
+            again.text(&BTreeSet::new()),
             BTreeSet::from([other, own]).iter().map(Process::to_line).collect::<String>()
         );
         // Who has gone on meanwhile is stopped like everybody else.
