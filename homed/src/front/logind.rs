@@ -6,6 +6,7 @@ use crate::daemon::link::{Link, Operation};
 use futures_util::StreamExt;
 use std::time::Duration;
 use zbus::Connection;
+use zbus::proxy::CacheProperties;
 use zbus::wire::OwnedFd;
 
 /// How long logind may take to answer.
@@ -46,7 +47,8 @@ pub async fn follow(bus: Connection, link: Link) {
 }
 
 async fn sleeps(bus: &Connection, link: &Link) -> zbus::Result<()> {
-    let logind = LogindProxy::new(bus).await?;
+    // Where there is no logind, there is none of its properties to keep either.
+    let logind = LogindProxy::builder(bus).cache_properties(CacheProperties::No).build().await?;
     let mut news = logind.receive_prepare_for_sleep().await?;
     // What an earlier daemon has heard.
     if is_prepared(&logind).await {
