@@ -65,6 +65,11 @@ fn where_nobody_can_tell_what_is_open_the_machine_stays_awake() -> Result<()> {
     let said = machine.run(BEFORE_SLEEP)?;
     ensure!(said.status != 0 && said.stderr.contains("cannot be told"), "{said:?}");
     machine.check("rm /var/lib/systemd/home && mv /run/away /var/lib/systemd/home")?;
+    // Nor may it sleep where a daemon that starts on the way would not know that it does.
+    machine.check("rm -f /run/homed/hold && mkdir /run/homed/hold")?;
+    let said = machine.run(BEFORE_SLEEP)?;
+    ensure!(said.status != 0 && said.stderr.contains("cannot be noted"), "{said:?}");
+    machine.check("rmdir /run/homed/hold")?;
     machine.check(BEFORE_SLEEP).map(drop)
 }
 

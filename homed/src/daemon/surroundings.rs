@@ -44,11 +44,22 @@ fn built_in_init_on_free() -> bool {
     word(&config).lines().any(|line| line == "CONFIG_INIT_ON_FREE_DEFAULT_ON=y")
 }
 
-/// proc_swaps(5): the first word of each line is the device or file.
+/// proc_swaps(5): the first word of each line is the device or file. What cannot be told counts as one in the clear.
 fn swaps(root: &Path) -> Vec<Swap> {
-    let text = std::fs::read_to_string(root.join("proc/swaps")).unwrap_or_default();
+    let text = match read(&root.join("proc/swaps")) {
+        Ok(text) => text,
+        Err(why) => return vec![Swap { name: why, kind: SwapKind::Plain }],
+    };
     let names = text.lines().skip(1).filter_map(|line| line.split_whitespace().next());
     names.map(|name| Swap { name: name.to_owned(), kind: kind(root, name) }).collect()
+}
+
+/// What the kernel tells there; nothing, if it has no such file. Else why it cannot be told, in the place of a name.
+fn read(path: &Path) -> Result<String, String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        other => other.map_err(|error| format!("{} (not to be read: {error})", path.display())),
+    }
 }
 
 fn kind(root: &Path, name: &str) -> SwapKind {
@@ -92,7 +103,10 @@ fn is_on_encrypted(root: &Path, table: &[mount::Entry], file: &Path) -> bool {
 
 /// The device the kernel was told of, or what there is of swap space on disks: systemd chooses from that.
 fn hibernation(root: &Path, swaps: &[Swap]) -> Target {
-    let told = std::fs::read_to_string(root.join("sys/power/resume")).unwrap_or_default();
+    let told = match read(&root.join("sys/power/resume")) {
+        Ok(told) => told,
+        Err(why) => return Target::Plain(why),
+    };
     match told.trim() {
         "" | "0:0" => {}
         device if is_encrypted(root, device) => return Target::Encrypted,
@@ -266,5 +280,17 @@ mod tests {
         assert_eq!(target(&swap(SwapKind::Memory)), Target::Nowhere);
         assert_eq!(target(&swap(SwapKind::Encrypted)), Target::Encrypted);
         assert_eq!(target(&swap(SwapKind::Plain)), Target::Plain("/dev/x".into()));
+        // What cannot be read is not nowhere; what is not there is.
+        for (file, path) in [("resume", "sys/power/resume"), ("swaps", "proc/swaps")] {
+            let path = root.path().join(path);
+            std::fs::remove_file(&path)
+                .or_else(|_| std::fs::create_dir_all(path.parent().expect("below")))
+                .expect("gone");
+            assert_eq!(hibernation(root.path(), &swaps(root.path())), Target::Nowhere, "{file}");
+            std::fs::create_dir(&path).expect("made");
+            let plain = hibernation(root.path(), &swaps(root.path()));
+            assert!(matches!(&plain, Target::Plain(why) if why.contains(file)), "{plain:?}");
+            std::fs::remove_dir(&path).expect("removed");
+        }
     }
 }
