@@ -168,3 +168,30 @@ fn who_forks_while_it_is_stopped_stands_still_too() -> Result<()> {
     }
     Ok(())
 }
+
+/// A virtual machine of the system's, a container, a backup: not frozen, and in the way of a sleep once they use what they have open.
+#[test]
+fn who_has_files_open_and_is_not_of_the_user_is_named() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.done("activate alice", "correcthorse", "")?;
+    machine.check(
+        "touch /home/alice/disk; setsid setpriv --reuid=alice --regid=alice --clear-groups sleep 5003 </home/alice/disk >/dev/null 2>&1 &",
+    )?;
+    machine.done("lock alice", "", "")?;
+    ensure!(!machine.log().contains("go on: "), "{}", machine.log());
+    machine.done("unlock alice", "correcthorse", "")?;
+    machine.check(
+        "setsid perl -e 'open(my $disk, \"<\", \"/home/alice/disk\") or die; $0 = \"backup\"; sleep 5001' </dev/null >/dev/null 2>&1 &
+        mkdir -p /run/there; setsid unshare -m sh -c 'mount --bind /home/alice /run/there && umount /home/alice && exec sleep 5002 9</run/there/disk' \
+            </dev/null >/dev/null 2>&1 &
+        until ls -l /proc/$(pgrep -x backup)/fd | grep -q alice && pgrep -fx 'sleep 5002'; do sleep 0.05; done",
+    )?;
+    machine.done("lock alice", "", "")?;
+    let log = machine.log();
+    let named = log.lines().find(|line| line.contains("have files of the home open and go on: "));
+    ensure!(named.is_some_and(|line| line.contains("backup (") && line.contains("sleep (")), "{log}");
+    ensure!(named.is_some_and(|line| line.matches(" (").count() == 2), "{named:?}");
+    machine.check("pkill -x backup; pkill -fx 'sleep 500[123]'")?;
+    machine.done("unlock alice", "correcthorse", "").map(drop)
+}

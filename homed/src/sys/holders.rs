@@ -4,8 +4,8 @@
 use super::file::{Identity, is_of_a_server};
 use super::procfs;
 use records::visible::visible;
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -39,15 +39,50 @@ pub fn of_device(source: &Path) -> Vec<Holder> {
     processes().filter(has_it).map(|(pid, folder)| holder(pid, &folder)).collect()
 }
 
+/// Processes with files of a file system open, in whichever mount namespace: of the one with this number, as the table of mounts has it.
+/// No file system is asked.
+pub fn with_files_of(device: &str) -> Vec<Holder> {
+    let namespace = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
+    let own = namespace(Path::new("/proc/self"));
+    let mut tables = BTreeMap::new();
+    let mut holds = |(pid, folder): &(u32, PathBuf)| {
+        let there = namespace(folder);
+        if !tables.contains_key(&there) {
+            // One that has ended tells nothing of others there.
+            let Ok(table) = super::mount::table(&pid.to_string()) else { return false };
+            let mounts = table.into_iter().filter(|mount| mount.device == device);
+            let mounts: Vec<_> = mounts.map(|mount| (mount.id, mount.target)).collect();
+            tables.insert(there.clone(), mounts);
+        }
+        let mounts = tables.get(&there).map(Vec::as_slice).unwrap_or_default();
+        let is_ours = there == own;
+        !mounts.is_empty() && descriptors(folder).any(|name| is_on(folder, &name, mounts, is_ours))
+    };
+    processes().filter(|process| holds(process)).map(|(pid, folder)| holder(pid, &folder)).collect()
+}
+
+/// Whether a descriptor of a process is of a file on one of these mounts. By its path, which costs less, where that is one of ours.
+fn is_on(process: &Path, descriptor: &OsStr, mounts: &[(u64, PathBuf)], is_ours: bool) -> bool {
+    if is_ours {
+        let path = fs::read_link(process.join("fd").join(descriptor));
+        return path.is_ok_and(|path| mounts.iter().any(|(_, target)| path.starts_with(target)));
+    }
+    let text = procfs::text(process.join("fdinfo").join(descriptor)).unwrap_or_default();
+    let id = text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
+    mounts.iter().any(|(mount, _)| Some(*mount) == id)
+}
+
+fn descriptors(process: &Path) -> impl Iterator<Item = OsString> {
+    let open = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    open.map(|entry| entry.file_name())
+}
+
 /// Processes that have this very file open, under whatever name. No file system is asked: what others have open may be
 /// on one whose server never answers.
 pub fn with_open(file: &Identity) -> io::Result<Vec<Holder>> {
     let mounts = super::mount::table("self")?;
     let of_a_server = is_of_a_server(&mounts, &file.path);
-    let has_it = |folder: &Path| {
-        let mut open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
-        open.any(|entry| shows(folder, &entry.file_name(), file, of_a_server))
-    };
+    let has_it = |folder: &Path| descriptors(folder).any(|name| shows(folder, &name, file, of_a_server));
     Ok(processes().filter(|(_, folder)| has_it(folder)).map(|(pid, folder)| holder(pid, &folder)).collect())
 }
 

@@ -11,12 +11,13 @@
 
 use super::asked;
 use super::memory::{self, Evicted, Turn};
-use super::processes::Processes;
+use super::processes::{self, Processes};
 use super::strict::{self, Away};
 use super::{Done, steps::Reporter, terminals, terminate};
 use crate::job::{Failure, Job, Step, Steps, refuse};
 use crate::storage::{self, Locks, Seal, Spec, Standing, Unsealed};
 use crate::sys::bounded::Deadline;
+use crate::sys::holders;
 use records::{LockLevel, Refusal, Storage, UserName};
 use std::io::Write;
 use std::time::Duration;
@@ -68,8 +69,9 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
         LockLevel::Strict => Some(Away::put(user, uid, steps)?),
         LockLevel::Key | LockLevel::Cache | LockLevel::Terminate => None,
     };
-    let mut left = Evicted::Left(0);
+    let (mut left, mut sealed) = (Evicted::Left(0), String::new());
     let mut evict = |device: &str| {
+        device.clone_into(&mut sealed);
         // Who has come into being meanwhile would wait for the sealed home where no signal reaches it.
         frozen.again(Deadline::after(BOUND))?;
         if level != LockLevel::Key {
@@ -85,10 +87,9 @@ pub fn lock<W: Write>(job: &Job, uid: u32, level: LockLevel, steps: &mut Reporte
     };
     let is_away = away.map(Away::keep).is_some();
     frozen.keep();
-    if let Some(failure) = unknown {
-        return Err(failure);
-    }
+    unknown.map_or(Ok(()), Err)?;
     tell(&left, steps);
+    tell_of_strangers(uid, &sealed, steps);
     let swept = if level == LockLevel::Key { Ok(None) } else { sweep(turn, end, steps) };
     // Last: nobody may be short of memory while its pages cannot be had.
     let sealed = swept.and_then(|_| if is_away { strict::seal(user, steps) } else { Ok(()) });
@@ -127,6 +128,18 @@ fn tell<W: Write>(left: &Evicted, steps: &mut Reporter<W>) {
         Evicted::Unknown(why) => {
             steps.warn(format!("Pages of files that are in use may be left in memory: {why}."))
         }
+    }
+}
+
+/// Whoever uses the home meanwhile waits in the kernel, and a machine with somebody who waits so does not sleep.
+fn tell_of_strangers<W: Write>(uid: u32, device: &str, steps: &mut Reporter<W>) {
+    let strangers = processes::strangers(uid, device);
+    if !strangers.is_empty() {
+        steps.warn(format!(
+            "These are not its user's, have files of the home open and go on: {}. One that uses them before the home is unlocked \
+             waits, and may keep the machine from sleeping.",
+            holders::names(&strangers)
+        ));
     }
 }
 

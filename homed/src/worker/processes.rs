@@ -6,7 +6,7 @@
 use super::{asked, notes, terminals, waiters};
 use crate::job::{Context, Failure, refuse};
 use crate::sys::bounded::{Deadline, Unfinished};
-use crate::sys::holders;
+use crate::sys::holders::{self, Holder};
 use crate::sys::running::{Process, Signal};
 use crate::sys::slice::{self, Slice};
 use records::{Refusal, UserName};
@@ -143,6 +143,16 @@ impl Drop for Processes {
 /// Lets the processes of a home that was locked go on.
 pub fn thaw(user: &UserName, uid: u32) -> Result<(), Failure> {
     thaw_noted(&folder().join(user.as_str()), uid)
+}
+
+/// Who has files of the home open and is not stopped: somebody else, whoever it is.
+pub fn strangers(uid: u32, device: &str) -> Vec<Holder> {
+    let slice = Slice::of(uid);
+    let own = holders::of_user(uid);
+    let is_stranger = |pid: u32| {
+        pid != std::process::id() && !own.contains(&pid) && slice.as_ref().is_none_or(|slice| !slice.has(pid))
+    };
+    holders::with_files_of(device).into_iter().filter(|holder| is_stranger(holder.pid)).collect()
 }
 
 /// Thaws what they were in, and forgets about them: they are gone.
