@@ -57,6 +57,8 @@ struct Receiver<'a, 't> {
     target: &'t mut dyn Target,
     older: Option<&'t dyn Source>,
     hasher: blake3::Hasher,
+    /// What a block of zeros of that length has for a hash.
+    zeros: Option<(usize, blake3::Hash)>,
     coming: VecDeque<Coming>,
     shape: Shape,
     next: u64,
@@ -88,7 +90,7 @@ impl<'a> Offer<'a> {
         let progress = Progress { size: greeting.size, ..Progress::default() };
         let coming = VecDeque::new();
         let mut receiver =
-            Receiver { line, answers, target, older, hasher, coming, shape, next: 0, progress };
+            Receiver { line, answers, target, older, hasher, zeros: None, coming, shape, next: 0, progress };
         match receiver.run(watch) {
             Ok(root) => Ok(Received { answers: receiver.answers, root, moved: receiver.progress.moved }),
             Err(failure) => {
@@ -185,14 +187,17 @@ impl Receiver<'_, '_> {
     /// Whether a block is in place, or could be put there without the other end.
     fn has(&mut self, block: Block, hash: &blake3::Hash) -> Result<bool, Failure> {
         let mut bytes = vec![0; block.length];
+        let wants_zeros = self.is_of_zeros(block, hash);
         self.target.read_at(&mut bytes, block.offset).map_err(failed("reading what is here"))?;
-        if blake3::hash(&bytes) == *hash {
+        // A new target is nothing but zeros, and so is much of an image: they are told apart without another hash.
+        let has_zeros = is_zero(&bytes);
+        if wants_zeros {
+            if !has_zeros {
+                self.target.zero(block.offset, block.length as u64).map_err(failed("writing"))?;
+            }
             return Ok(true);
         }
-        let there_are_zeros = is_zero(&bytes);
-        bytes.fill(0);
-        if !there_are_zeros && blake3::hash(&bytes) == *hash {
-            self.target.zero(block.offset, block.length as u64).map_err(failed("writing"))?;
+        if !has_zeros && blake3::hash(&bytes) == *hash {
             return Ok(true);
         }
         let Some(older) = self.older else { return Ok(false) };
@@ -202,6 +207,14 @@ impl Receiver<'_, '_> {
         }
         self.target.write_at(&bytes, block.offset).map_err(failed("writing"))?;
         Ok(true)
+    }
+
+    /// Whether that is the hash of a block of zeros.
+    fn is_of_zeros(&mut self, block: Block, hash: &blake3::Hash) -> bool {
+        let known = self.zeros.filter(|(length, _)| *length == block.length).map(|(_, zeros)| zeros);
+        let zeros = known.unwrap_or_else(|| blake3::hash(&vec![0; block.length]));
+        self.zeros = Some((block.length, zeros));
+        zeros == *hash
     }
 
     /// Blocks of the group that is next to come: those that are wanted, and from a file perhaps others.

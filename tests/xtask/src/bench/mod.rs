@@ -2,7 +2,8 @@
 //! are medians, and what ratio of the two is wanted. `--json` prints every single value, for programs.
 //!
 //! `cargo xtask bench scrub` and `cargo xtask bench scale` measure on this host, and alone (`scrub.rs`, `scale.rs`);
-//! `cargo xtask bench keys` in a machine of its own, for systemd-homed takes no program for a device (`keys.rs`).
+//! `cargo xtask bench keys` and `cargo xtask bench move` in a machine of its own: systemd-homed takes no program for a device
+//! (`keys.rs`), and moves no homes (`moving.rs`).
 //!
 //! Two machines run, one with each daemon, and are measured in turns, round by round, so that what else the host does
 //! hits both. Each part is a script that prints "NAME VALUE" for each time it has measured something, and a table of
@@ -13,6 +14,7 @@ mod figures;
 mod housekeeping;
 mod keys;
 mod lid;
+mod moving;
 mod prompt;
 mod resize;
 mod scale;
@@ -86,6 +88,7 @@ pub fn run(words: &[String]) -> Result<()> {
         Some((first, rest)) if first == "scrub" => return scrub::run(rest),
         Some((first, [])) if first == "scale" => return scale::run(),
         Some((first, rest)) if first == "keys" => return keys::run(rest),
+        Some((first, rest)) if first == "move" => return moving::run(rest),
         Some(_) | None => {}
     }
     let (json, parts) = parse(words)?;
