@@ -112,7 +112,13 @@ fn enrol(making: &mut Making<'_, '_>, key: &dyn Key) -> Result<Value, Failure> {
         match fido2::enrol(key, &new, pin.as_ref(), &again) {
             Ok(enrolled) => {
                 pin.into_iter().for_each(|pin| making.keep_pin(pin));
-                return entry(&enrolled, demands);
+                if enrolled.demands != demands {
+                    ctx.asker.notice(&format!(
+                        "The security key {} does not do without a touch: it is asked for at each use.",
+                        key.name()
+                    ));
+                }
+                return entry(&enrolled);
             }
             Err(fido2::Failure::PinNeeded) if pin.is_none() => pin = Some(ask_pin(ctx, key)?),
             Err(failure @ fido2::Failure::BadPin(_)) if ctx.can_ask() => {
@@ -155,7 +161,8 @@ fn demands(ctx: &Context<'_>, key: &dyn Key) -> Result<Demands, Failure> {
 }
 
 /// The entry of the record, with all flags: what a key answers depends on them.
-fn entry(enrolled: &Enrolled, demands: Demands) -> Result<Value, Failure> {
+fn entry(enrolled: &Enrolled) -> Result<Value, Failure> {
+    let demands = enrolled.demands;
     Ok(json!({
         "credential": STANDARD.encode(&enrolled.credential),
         "salt": STANDARD.encode(enrolled.salt),

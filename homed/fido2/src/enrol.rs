@@ -22,6 +22,8 @@ pub struct Enrolled {
     pub salt: [u8; SALT],
     /// The passphrase.
     pub secret: Secret,
+    /// What it wants of its user at each use: what was asked for, and a touch where it cannot do without.
+    pub demands: Demands,
 }
 
 /// Makes a credential on a key. A key that has a PIN wants it for that, whatever is asked for later: `PinNeeded`.
@@ -48,15 +50,28 @@ pub fn enrol(
         false if key.abilities().verification => Option3::No,
         false => Option3::Unsaid,
     };
-    let question = Question {
-        credential: &credential,
-        salt: Some(&salt),
-        pin: pin.filter(|_| new.demands.pin),
-        presence: if new.demands.presence { Option3::Yes } else { Option3::No },
-        verification,
+    let answered = |presence: bool| {
+        let question = Question {
+            credential: &credential,
+            salt: Some(&salt),
+            pin: pin.filter(|_| new.demands.pin),
+            presence: if presence { Option3::Yes } else { Option3::No },
+            verification,
+        };
+        key.ask(&question)?.ok_or(Failure::Broken("it has answered nothing".into()))
     };
-    let secret = key.ask(&question)?.ok_or(Failure::Broken("it has answered nothing".into()))?;
-    Ok(Enrolled { credential, salt, secret })
+    let mut demands = new.demands;
+    let secret = match answered(demands.presence) {
+        // By CTAP 2.1 (12.5, hmac-secret) no key answers a salt without a touch; some say only that they cannot do it.
+        Err(Failure::PresenceNeeded | Failure::Unsuitable(_))
+            if !demands.presence && key.abilities().presence =>
+        {
+            demands.presence = true;
+            answered(true)?
+        }
+        done => done?,
+    };
+    Ok(Enrolled { credential, salt, secret, demands })
 }
 
 /// Whether the key can do what is asked for.
