@@ -56,6 +56,23 @@ fn a_daemon_that_is_silent_is_ended_before_the_sleep_and_the_next_one_holds() ->
     machine.done("activate alice", "correcthorse", "").map(drop)
 }
 
+/// The daemon has ended it, and it waits for a disk: it has its key as long as it is there.
+#[test]
+fn a_worker_that_has_been_ended_and_lives_keeps_the_machine_awake() -> Result<()> {
+    let machine = Ours::small()?;
+    machine.create("alice", "correcthorse")?;
+    machine.check(
+        "setsid flock /run/homed/secrets/worker.77.1 sleep 5000 </dev/null >/dev/null 2>&1 &
+        until pgrep -fx 'sleep 5000'; do sleep 0.05; done",
+    )?;
+    let said = machine.run(BEFORE_SLEEP)?;
+    ensure!(said.status != 0 && said.stderr.contains("a worker of its own is at a home"), "{said:?}");
+    machine.check("pkill -fx 'sleep 5000'; while pgrep -x flock; do sleep 0.05; done")?;
+    machine.check(BEFORE_SLEEP)?;
+    machine.check("! ls /run/homed/secrets | grep ^worker")?;
+    Ok(())
+}
+
 /// What is not seen is not closed.
 #[test]
 fn where_nobody_can_tell_what_is_open_the_machine_stays_awake() -> Result<()> {
