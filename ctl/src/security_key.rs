@@ -12,6 +12,9 @@ use fido2::{Algorithm, Demands, Enrolled, Found, Key, Library, NewCredential};
 use records::Secret;
 use records::keys::SECURITY_KEY;
 use serde_json::{Value, json};
+use std::path::Path;
+
+const WHICH: &str = "To see which there are: homectl --fido2-device=list";
 
 /// `--fido2-device=list`: paths and names.
 pub fn list() -> Result<String, Failure> {
@@ -32,7 +35,7 @@ pub fn make(making: &mut Making<'_, '_>) -> Result<(), Failure> {
     let library = library()?;
     for device in devices {
         let found = choose(library.list().map_err(|failure| say(&failure))?, device)?;
-        let key = library.open(&found).map_err(|failure| say(&failure))?;
+        let key = library.open(&found).map_err(|failure| not_opened(&found, &failure))?;
         if making.ids(SECURITY_KEY).iter().any(|id| is_on(key.as_ref(), id)) {
             return Err(refuse_twice(SECURITY_KEY, key.name(), "--fido2-device=PATH"));
         }
@@ -77,10 +80,21 @@ fn say(failure: &fido2::Failure) -> Failure {
     Failure::say(format!("{failure}. Nothing was changed."))
 }
 
+/// libfido2's word for most of what is no security key is `FIDO_ERR_INTERNAL`.
+fn not_opened(found: &Found, failure: &fido2::Failure) -> Failure {
+    let path = &found.path;
+    Failure::say(format!(
+        "{path} cannot be opened as a security key ({failure}). Nothing was changed. {WHICH}"
+    ))
+}
+
 /// The device that is meant.
 fn choose(found: Vec<Found>, device: &str) -> Result<Found, Failure> {
     if device != "auto" {
         let named = found.into_iter().find(|found| found.path == device);
+        if named.is_none() && !Path::new(device).exists() {
+            return Err(Failure::say(format!("There is no {device}. Nothing was changed. {WHICH}")));
+        }
         // What is not found as a security key may be one all the same: libfido2 says so.
         return Ok(named.unwrap_or_else(|| Found { path: device.to_owned(), name: device.to_owned() }));
     }
@@ -171,4 +185,21 @@ fn entry(enrolled: &Enrolled) -> Result<Value, Failure> {
         "uv": demands.verification,
         "clientPin": demands.pin,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_not_there_is_called_so() {
+        let found = || vec![Found { path: "/dev/hidraw7".into(), name: "a key".into() }];
+        let Err(Failure::Other(refused)) = choose(found(), "/nosuch") else { panic!("it was found") };
+        assert!(
+            refused.contains("There is no /nosuch") && refused.contains("--fido2-device=list"),
+            "{refused}"
+        );
+        assert_eq!(choose(found(), "/dev/hidraw7").map(|found| found.name).ok().as_deref(), Some("a key"));
+        assert_eq!(choose(found(), "/dev/null").map(|found| found.path).ok().as_deref(), Some("/dev/null"));
+    }
 }

@@ -16,6 +16,17 @@ pub fn on_new(ctx: &Context<'_>, name: &str, wished: &Record) {
     on_shell(ctx, name, None, &made);
 }
 
+/// After a home was given another size, in bytes: it has more than was wished for.
+pub fn on_size(ctx: &Context<'_>, name: &str, wished: u64) {
+    let made = || record(ctx, name)?.on(&ctx.machine).disk_size;
+    // 0 is the least that is possible.
+    if let Some(text) =
+        Some(wished).filter(|wished| *wished > 0).and_then(|wished| larger(name, wished, made()?))
+    {
+        ctx.asker.notice(&text);
+    }
+}
+
 /// After a record was changed: its user's shell is another, and is not there.
 pub fn on_change(ctx: &Context<'_>, name: &str, before: &Record) {
     if let Some(after) = record(ctx, name) {
@@ -35,6 +46,17 @@ fn smaller(name: &str, (wished, made): (Option<u64>, Option<u64>)) -> Option<Str
     (wished.saturating_sub(made) >= 1 << 20).then(|| {
         format!(
             "{name}: the home has {}: there is no room for {} where its image lies. It grows with: homectl resize",
+            show_size(made),
+            show_size(wished)
+        )
+    })
+}
+
+/// The same after a change of size, where the least is more than was wished for.
+fn larger(name: &str, wished: u64, made: u64) -> Option<String> {
+    (made.saturating_sub(wished) >= 1 << 20).then(|| {
+        format!(
+            "{name}: the home has {}: with its file system it cannot be smaller, and {} were wished for.",
             show_size(made),
             show_size(wished)
         )
@@ -66,6 +88,15 @@ fn can_be_run(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_out_larger_is_told() {
+        let told = larger("alice", 10 << 20, 274 << 20).expect("told");
+        assert!(told.contains("has 274M") && told.contains("10M were wished for"), "{told}");
+        for (wished, made) in [((274 << 20) + 5, 274 << 20), (300 << 20, 300 << 20), (u64::MAX, 300 << 20)] {
+            assert_eq!(larger("alice", wished, made), None, "{wished}");
+        }
+    }
 
     #[test]
     fn what_came_out_smaller_is_told() {

@@ -1,6 +1,6 @@
 //! `resize`: gives a home another size.
 
-use super::Outcome;
+use super::{Outcome, remarks};
 use crate::bus::{Failure, Order};
 use crate::context::Context;
 use crate::options::edit::wished;
@@ -26,5 +26,6 @@ pub fn run(ctx: &Context<'_>, arguments: &[&str]) -> Outcome {
     talk.insist(&mut talk.ready(), |handed| {
         ctx.daemon.order("ResizeHome", Order::Size(name, size, &handed.argument))
     })?;
+    remarks::on_size(ctx, name, size);
     Ok(0)
 }

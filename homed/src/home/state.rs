@@ -237,7 +237,11 @@ impl State {
                 "authenticating-while-active"
             }
             Work::Authenticating(Purpose::Itself | Purpose::Record) => "authenticating",
-            Work::Locking | Work::Settling => "locking",
+            Work::Locking => "locking",
+            // What was left of a lock is finished, or taken back.
+            Work::Settling if self.is_mounted() => "locking",
+            // It is only put in order; the original has no word for it.
+            Work::Settling => self.name_at_rest(),
             Work::Unlocking(Purpose::Itself | Purpose::Record) => "unlocking",
             Work::Unlocking(Purpose::Reference) => "unlocking-for-acquire",
             // The original has no word for it, and the home is as usable as before.
@@ -249,5 +253,17 @@ impl State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_home_that_is_put_in_order_is_not_being_locked() {
+        let name = |resting| State { resting, doing: Some(Work::Settling), lingering: Lingering::No }.name();
+        let all = [Resting::Inactive, Resting::Dirty, Resting::Open, Resting::Active, Resting::Locked];
+        assert_eq!(all.map(name), ["inactive", "dirty", "dirty", "locking", "locking"]);
     }
 }
