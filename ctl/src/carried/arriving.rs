@@ -1,7 +1,7 @@
 //! An image that arrives: beside its place until it is whole and on disk.
 
 use super::identity::Identity;
-use super::image::{Image, Older, is_at, locked, open_locked, sync_folder};
+use super::image::{Growing, Older, is_at, locked, open_locked, sync_folder};
 use super::partial;
 use crate::bus::Failure;
 use crate::options::values::show_size;
@@ -35,7 +35,7 @@ pub struct Place<'a> {
 pub struct Arriving {
     beside: PathBuf,
     place: PathBuf,
-    image: Image,
+    image: Growing,
     older: Option<Older>,
 }
 
@@ -53,7 +53,8 @@ impl Arriving {
             let said = Identity { luks: greeting.luks.clone(), owner: Some(name.to_string()) };
             is_the_same_home(Some(said), Identity::of(&older.0), &place, &beside)?;
         }
-        has_room(root, greeting, partial::arrived(&beside))?;
+        let arrived = partial::arrived(&beside);
+        has_room(root, greeting, arrived)?;
         let failed = |error: io::Error| Failure::say(format!("{}: {error}", beside.display()));
         let file = open_locked(&beside, || open_beside(&beside)).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => Failure::say(format!("The home of {name} is arriving already")),
@@ -64,7 +65,8 @@ impl Arriving {
             let _ = rustix::fs::ioctl_ficlone(&file, &older.0);
         }
         file.set_len(greeting.size).map_err(failed)?;
-        Ok(Self { beside, place, image: Image(file), older })
+        let image = Growing::new(file, greeting.content.saturating_sub(arrived));
+        Ok(Self { beside, place, image, older })
     }
 
     /// Where it is written, and an older copy that has some of it.
@@ -75,7 +77,7 @@ impl Arriving {
     /// It is whole: on disk, then at its place. From then on homed may open it. Its path.
     pub fn put_in_place(self) -> Result<PathBuf, Failure> {
         let failed = |error: io::Error| Failure::say(format!("{}: {error}", self.place.display()));
-        self.image.0.sync_all().map_err(failed)?;
+        self.image.file().sync_all().map_err(failed)?;
         match &self.older {
             None => {
                 let cwd = rustix::fs::CWD;
@@ -84,7 +86,7 @@ impl Arriving {
                 named.map_err(|error| failed(error.into()))?;
             }
             Some(older) => {
-                let (new, old) = (Identity::of(&self.image.0), Identity::of(&older.0));
+                let (new, old) = (Identity::of(self.image.file()), Identity::of(&older.0));
                 is_the_same_home(new, old, &self.place, &self.beside)?;
                 if !is_at(&older.0, &self.place).map_err(failed)? {
                     return Err(Failure::say(format!("{} is another file now", self.place.display())));

@@ -4,6 +4,7 @@ use super::identity::{Identity, opener};
 use crate::bus::Failure;
 use carry::{Source, Target};
 use records::Machine;
+use records::size::spared;
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -20,6 +21,39 @@ pub struct Leaving {
 
 /// A file with the bytes of an image.
 pub(super) struct Image(pub File);
+
+/// One that is written as it comes: who sends says how much that is, and is believed for so much alone.
+pub(super) struct Growing {
+    file: Image,
+    /// Bytes that may still come before the disk is asked.
+    said: u64,
+}
+
+impl Growing {
+    /// So many bytes of content are said to come.
+    pub fn new(file: File, said: u64) -> Self {
+        Self { file: Image(file), said }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file.0
+    }
+
+    /// More than was said may be holes that the other end's file system does not tell: it comes as long as others have room.
+    fn take(&mut self, length: u64) -> io::Result<()> {
+        if let Some(left) = self.said.checked_sub(length) {
+            self.said = left;
+            return Ok(());
+        }
+        let disk = rustix::fs::fstatvfs(&self.file.0)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        if bytes(disk.f_bavail) >= spared(bytes(disk.f_blocks)).saturating_add(length) {
+            return Ok(());
+        }
+        Err(io::Error::other("more comes than was said, and takes the room that others need"))
+    }
+}
 
 impl Leaving {
     /// Opens and locks it. One that was open when this machine was cut off is refused: any other would take the copy for
@@ -166,20 +200,32 @@ impl Source for Image {
     }
 }
 
-impl Target for Image {
+impl Source for Growing {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        self.file.next_data(offset)
+    }
+}
+
+impl Target for Growing {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.take(bytes.len() as u64)?;
+        self.file.0.write_all_at(bytes, offset)
     }
 
     fn zero(&mut self, offset: u64, length: u64) -> io::Result<()> {
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(&self.0, hole, offset, length) {
+        match rustix::fs::fallocate(&self.file.0, hole, offset, length) {
             Err(rustix::io::Errno::OPNOTSUPP) => {
+                self.take(length)?;
                 let zeros = vec![0; 64 * 1024];
                 let mut at = offset;
                 while at < offset + length {
                     let part = usize::try_from(offset + length - at).unwrap_or(zeros.len()).min(zeros.len());
-                    self.0.write_all_at(&zeros[..part], at)?;
+                    self.file.0.write_all_at(&zeros[..part], at)?;
                     at += part as u64;
                 }
                 Ok(())
@@ -234,5 +280,14 @@ mod tests {
             std::fs::remove_file(&path).map(|()| opened)
         });
         assert_eq!(gone.map(drop).map_err(|error| error.kind()), Err(ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn more_than_was_said_comes_only_while_others_have_room() {
+        let mut growing = Growing::new(tempfile::tempfile().expect("scratch file"), 8);
+        growing.write_at(b"12345678", 0).expect("as it was said");
+        assert_eq!(growing.said, 0);
+        let refused = growing.take(1 << 60).expect_err("no disk has that");
+        assert!(refused.to_string().contains("more comes than was said"), "{refused}");
     }
 }

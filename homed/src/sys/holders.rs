@@ -1,10 +1,12 @@
 //! Which processes hold a directory: as working directory, root, program or open file, or by a
 //! mount of their own.
 
+use super::bounded::{Deadline, Late, ask};
 use super::file::{Identity, is_of_a_server};
 use super::procfs;
 use records::visible::visible;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -18,8 +20,23 @@ pub struct Holder {
     pub name: String,
 }
 
+/// The same in words (`" by vim (1234)"`; empty: nobody), until then at most: whoever changes the mappings of his process all
+/// the time keeps who reads them waiting for as long as he likes. The process that asks must have one thread only.
+pub fn told_of_directory(directory: &Path, until: Deadline) -> String {
+    let look = || {
+        let holding = of_directory(directory);
+        Ok::<String, Infallible>(if holding.is_empty() {
+            String::new()
+        } else {
+            format!(" by {}", names(&holding))
+        })
+    };
+    ask(until, Late::Kill, look)
+        .unwrap_or_else(|_| " by a process that did not tell in time what it uses".into())
+}
+
 /// Processes with something open below a directory. Processes that end meanwhile are left out.
-pub fn of_directory(directory: &Path) -> Vec<Holder> {
+fn of_directory(directory: &Path) -> Vec<Holder> {
     processes()
         .filter(|(_, folder)| uses(folder, directory))
         .map(|(pid, folder)| holder(pid, &folder))
@@ -174,6 +191,18 @@ mod tests {
         assert!(has_uid(status, 60001) && has_uid(status, 0));
         assert!(!has_uid(status, 7) && !has_uid(status, 9) && !has_uid("", 0));
         assert!(of_user(rustix::process::getuid().as_raw()).contains(&std::process::id()));
+    }
+
+    #[test]
+    fn who_does_not_tell_in_time_is_somebody() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        let told = |seconds| {
+            told_of_directory(folder.path(), Deadline::after(std::time::Duration::from_secs(seconds)))
+        };
+        assert_eq!(told(60), "");
+        let _open = fs::File::create(folder.path().join("x")).expect("created");
+        assert!(told(60).contains(&format!("({})", std::process::id())), "{}", told(60));
+        assert_eq!(told(0), " by a process that did not tell in time what it uses");
     }
 
     #[test]

@@ -21,6 +21,8 @@ use std::time::Duration;
 const ELSEWHERE: Duration = Duration::from_secs(5);
 /// How long whoever asks about the home directory (stat(2)), or has just let go of it, may keep it busy.
 const A_LOOK: Duration = Duration::from_millis(200);
+/// How long processes may take to tell whether they use a busy home.
+const TOLD: Duration = Duration::from_secs(2);
 /// So many mounts of one home are taken away.
 const MOST: usize = 256;
 
@@ -95,9 +97,7 @@ fn unmount(mount: &Entry, force: Force) -> Result<(), Failure> {
     })?;
     match done {
         Err(_) if is_busy(&done) => {
-            let holding = holders::of_directory(target);
-            let by =
-                if holding.is_empty() { String::new() } else { format!(" by {}", holders::names(&holding)) };
+            let by = holders::told_of_directory(target, Deadline::after(TOLD));
             refuse(Refusal::HomeBusy, format!("The home is still in use{by}. End that and try again."))
         }
         other => other.during(format!("unmounting {}", target.display())),
