@@ -9,8 +9,8 @@ use super::events::Events;
 use super::references::{is_held, until_end};
 use crate::home::effect::Event;
 use crate::home::inhibitor::Inhibitor;
+use crate::sys::clock::since_boot;
 use crate::words::request::InhibitorId;
-use nix::time::ClockId;
 use records::UserName;
 use serde_json::Value;
 use std::io;
@@ -47,7 +47,7 @@ impl Inhibitors {
             .open(&path)?;
         let left = Duration::from_micros(inhibitor.until_usec.saturating_sub(now_usec));
         let mut note = inhibitor.to_json();
-        note[UNTIL_UP] = up().saturating_add(left).as_micros().to_string().into();
+        note[UNTIL_UP] = since_boot().saturating_add(left).as_micros().to_string().into();
         std::fs::write(self.note(inhibitor.id), note.to_string())?;
         self.watch(inhibitor, read_end, left);
         Ok(write_end.into())
@@ -106,12 +106,7 @@ fn left(inhibitor: &Inhibitor, note: &str, now_usec: u64) -> Duration {
     let by_wall = Duration::from_micros(inhibitor.until_usec.saturating_sub(now_usec));
     let note: Value = serde_json::from_str(note).unwrap_or_default();
     let until_up = note[UNTIL_UP].as_str().and_then(|usec| usec.parse().ok());
-    until_up.map_or(by_wall, |usec| Duration::from_micros(usec).saturating_sub(up()).min(by_wall))
-}
-
-/// Since the machine was started, its sleeps among it: nobody sets that clock.
-fn up() -> Duration {
-    ClockId::CLOCK_BOOTTIME.now().map_or(Duration::ZERO, Duration::from)
+    until_up.map_or(by_wall, |usec| Duration::from_micros(usec).saturating_sub(since_boot()).min(by_wall))
 }
 
 fn note(folder: &Path, id: InhibitorId) -> PathBuf {

@@ -4,6 +4,7 @@
 
 use super::events::Events;
 use crate::home::effect::Event;
+use crate::sys::clock::since_boot;
 use crate::sys::reactor::WallClock;
 use nix::time::ClockId;
 use std::io;
@@ -34,5 +35,5 @@ fn asleep_usec() -> u64 {
     // Kernels without these clocks are older than any that is supported; they tell of no sleep.
     let usec = |clock: ClockId| clock.now().map_or(0, |time| Duration::from(time).as_micros());
     let awake = usec(ClockId::CLOCK_MONOTONIC);
-    u64::try_from(usec(ClockId::CLOCK_BOOTTIME).saturating_sub(awake)).unwrap_or(0)
+    u64::try_from(since_boot().as_micros().saturating_sub(awake)).unwrap_or(0)
 }

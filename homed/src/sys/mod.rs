@@ -12,6 +12,7 @@ pub mod blockdev;
 pub mod bounded;
 pub mod btrfs;
 pub mod buddy;
+pub mod clock;
 pub mod crypt3;
 pub mod cryptsetup;
 pub mod devices;

@@ -6,6 +6,7 @@
 //! is at the mark like the process itself.
 
 use super::bounded::copies;
+use super::clock::since_boot;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
@@ -35,7 +36,7 @@ impl Mark {
             _ => {}
         }
         // No other process of this boot has both the same number and the same moment.
-        let name = format!("{kind}.{}.{}", std::process::id(), since_boot());
+        let name = format!("{kind}.{}.{}", std::process::id(), since_boot().as_nanos());
         let (new, path) = (folder.join(format!("{NEW}{name}")), folder.join(name));
         let at_it = File::create_new(&new)?;
         flock(&at_it, FlockOperation::NonBlockingLockExclusive)?;
@@ -113,12 +114,6 @@ impl Marks {
 fn parsed(name: &str) -> Option<(String, u32)> {
     let mut words = name.split('.');
     Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
-}
-
-fn since_boot() -> u128 {
-    // Not by rustix, which ends the program where the kernel has no such clock in its vDSO (User-Mode Linux).
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-    now.map_or(0, |now| std::time::Duration::from(now).as_nanos())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::notes;
 use super::settings::{self, Changed};
 use crate::job::{Context, Failure};
 use crate::sys::bounded::{Deadline, Late, Unfinished, ask, within};
+use crate::sys::clock::since_boot;
 use crate::sys::holders;
 use crate::sys::mapped_files::{self, Lookout};
 use crate::sys::pageout;
@@ -139,14 +140,14 @@ impl Swept {
 /// Drops all caches and writes over free memory, unless that was begun by another after this home's key was gone. Has
 /// bounds of its own throughout, and the deadline for all of it: what is late is told, and not done again by the next.
 pub fn sweep(turn: Turn, deadline: Deadline) -> Result<Swept, Failure> {
-    let asked = now();
+    let asked = since_boot().as_nanos();
     let bound = bound(rustix::system::sysinfo());
     turn.pass(deadline.at_most(WAITING));
     let mut alone = alone(deadline)?;
     if alone.last_sweep().is_some_and(|begun| begun > asked) {
         return Ok(Swept::default());
     }
-    let begun = now();
+    let begun = since_boot().as_nanos();
     // Who is killed from now on has its memory freed too late.
     let marks = Marks::look(Path::new(unwiped::FOLDER)).during("looking for processes that were killed")?;
     // A name that was looked up since the last time only loses its mark of being in use; the second time it goes.
@@ -239,11 +240,4 @@ fn flock(file: &File, operation: FlockOperation, deadline: Deadline) -> Result<(
         // A copy of this process waits: the lock is the open file's, which both have.
         Err(_) => within(deadline, Late::Kill, || rustix::fs::flock(file, operation)),
     }
-}
-
-/// Since the boot, in nanoseconds: nobody sets that clock.
-fn now() -> u128 {
-    // Not by rustix, which ends the program where the kernel has no such clock in its vDSO (User-Mode Linux).
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-    now.map_or(0, |now| Duration::from(now).as_nanos())
 }

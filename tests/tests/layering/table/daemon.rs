@@ -171,6 +171,7 @@ pub const ROOMS: &[Room] = &[
             "homed::sys::apart",
             "homed::sys::unwiped",
             "homed::sys::blockdev",
+            "homed::sys::clock",
             "homed::sys::environment",
             "homed::sys::handed",
             "homed::sys::ipc",
