@@ -7,7 +7,7 @@ use homed_tests::Ours;
 const FILE_SYSTEM: &str = r#"
 use strict;
 open(my $server, "+<", "/dev/fuse") or die "open: $!";
-my $options = "fd=" . fileno($server) . ",rootmode=40755,user_id=0,group_id=0,allow_other";
+my $options = "fd=" . fileno($server) . ",rootmode=40755,user_id=65534,group_id=65534,allow_other";
 my ($source, $target, $kind) = ("slow", "/run/slow", "fuse");
 syscall(165, $source, $target, $kind, 6, $options) == 0 or die "mount: $!";
 sub attributes {

@@ -188,6 +188,11 @@ impl Link {
         place.ok_or_else(|| Refusal::TooManyOperations.into())
     }
 
+    /// Whether that UID has as much of it as one may have, so that others' would not help it.
+    pub fn has_all(&self, good: Good, uid: u32) -> bool {
+        self.account.has_all(good, uid, self.standing(uid))
+    }
+
     /// Who that is to this machine.
     pub fn standing(&self, uid: u32) -> Standing {
         match uid {

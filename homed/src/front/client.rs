@@ -22,7 +22,7 @@ pub enum Came {
     /// So many bytes; 0: the client has closed.
     Bytes(usize),
     /// Bytes with files.
-    Files(Taken<Arc<Place>>),
+    Files(Taken),
 }
 
 impl Client {
@@ -47,29 +47,21 @@ impl Client {
             match self.take(buffer).await? {
                 Came::Nothing => {}
                 Came::Bytes(length) => return Ok(length),
-                Came::Files(taken) => {
-                    taken.may_be_read(self.place());
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
+                Came::Files(_) => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
     }
 
-    /// Its place, for what is to keep it longer.
-    pub fn place(&self) -> Arc<Place> {
-        self.place.clone()
-    }
-
-    /// Takes what is there: bytes, or files of which memory and pipes are handed on.
+    /// Takes what is there: bytes, or files of which memory is handed on.
     pub async fn take(&mut self, buffer: &mut [u8]) -> io::Result<Came> {
-        let most = buffer.len();
+        let (most, sender) = (buffer.len(), (Some(self.place.uid()), self.place.clone()));
         let stream = self.stream()?;
         let waiting = match stream.try_io(Interest::READABLE, || passed::look(&*stream, buffer)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Came::Nothing),
             waiting => waiting?,
         };
         if waiting.files {
-            return Ok(Came::Files(passed::take(stream.as_fd(), most, Wanted::Harmless).await?));
+            return Ok(Came::Files(passed::take(stream.as_fd(), most, Wanted::Memory, sender).await?));
         }
         // Those that were looked at, and no others: files may have come after them.
         Ok(Came::Bytes(stream.try_read(&mut buffer[..waiting.length])?))
@@ -79,17 +71,17 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
-            close(stream, self.place.clone());
+            close(stream, Some(self.place.clone()));
         }
     }
 }
 
 /// Closes the connection of somebody who has no place.
 pub fn turn_away(stream: UnixStream) {
-    close(stream, ());
+    close::<()>(stream, None);
 }
 
-fn close<Held: Send + 'static>(stream: UnixStream, held: Held) {
+fn close<Held: Send + 'static>(stream: UnixStream, held: Option<Held>) {
     // One that the runtime does not let go of is closed with it.
     if let Ok(stream) = stream.into_std() {
         passed::let_go(OwnedFd::from(stream), held);

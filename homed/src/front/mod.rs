@@ -120,8 +120,12 @@ async fn accept(listener: &UnixListener) -> (tokio::net::UnixStream, u32) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                if let Ok(peer) = stream.peer_cred() {
-                    return (stream, peer.uid());
+                // A byte out of band, and the file with it, is like any other: else it is seen by nobody who looks, and
+                // dropped by whoever reads.
+                let _ = rustix::net::sockopt::set_socket_oobinline(&stream, true);
+                match stream.peer_cred() {
+                    Ok(peer) => return (stream, peer.uid()),
+                    Err(_) => client::turn_away(stream),
                 }
             }
             Err(error) => {

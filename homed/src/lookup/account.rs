@@ -82,6 +82,13 @@ pub struct Place {
     account: Account,
 }
 
+impl Place {
+    /// Whose it is.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+}
+
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Account")
@@ -104,6 +111,14 @@ impl Account {
             books.strangers.insert(good, all + count);
         }
         Some(Place { good, uid, count, standing, account: self.clone() })
+    }
+
+    /// Whether that UID has all of it that one may have.
+    pub fn has_all(&self, good: Good, uid: u32, standing: Standing) -> bool {
+        let room = good.room();
+        let most = if standing == Standing::Root { room.root } else { room.each };
+        let books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        books.of.get(&(good, uid)).is_some_and(|own| *own >= most)
     }
 
     /// Whether anybody has any of it.

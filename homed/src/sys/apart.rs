@@ -73,8 +73,8 @@ const STACK: usize = 64 << 10;
 ///
 /// # Errors
 ///
-/// There is no thread to be had, or it cannot have files of its own: `act` is not done.
-pub fn with(files: Vec<OwnedFd>, act: impl FnOnce(Vec<OwnedFd>) + Send + 'static) -> io::Result<()> {
+/// There is no thread to be had, or it cannot have files of its own: `act` is not done, and the files are given back.
+pub fn with(files: Vec<OwnedFd>, act: impl FnOnce(Vec<OwnedFd>) + Send + 'static) -> Result<(), NotBegun> {
     let numbers: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
     let (tell, ready) = mpsc::sync_channel(1);
     let (go, gone) = mpsc::sync_channel::<Infallible>(1);
@@ -88,12 +88,30 @@ pub fn with(files: Vec<OwnedFd>, act: impl FnOnce(Vec<OwnedFd>) + Send + 'static
             act(theirs);
         }
     };
-    std::thread::Builder::new().name("apart".into()).stack_size(STACK).spawn(work)?;
+    let begun = std::thread::Builder::new().name("apart".into()).stack_size(STACK).spawn(work);
     // The files of the process have to stay until the thread has copies of them.
-    let begun = ready.recv().unwrap_or(Err(io::ErrorKind::BrokenPipe));
-    drop(files);
-    drop(go);
-    Ok(begun?)
+    let begun = begun.and_then(|_| Ok(ready.recv().unwrap_or(Err(io::ErrorKind::BrokenPipe))?));
+    match begun {
+        Ok(()) => {
+            drop((files, go));
+            Ok(())
+        }
+        Err(error) => Err(NotBegun { error, files }),
+    }
+}
+
+/// A thread that was not begun.
+#[derive(Debug)]
+pub struct NotBegun {
+    error: io::Error,
+    /// What it would have had.
+    pub files: Vec<OwnedFd>,
+}
+
+impl From<NotBegun> for io::Error {
+    fn from(not: NotBegun) -> Self {
+        not.error
+    }
 }
 
 /// The thread has a table of files of its own from now on, with these in it, and the standard three.

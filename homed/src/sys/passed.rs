@@ -11,16 +11,18 @@
 //! them. So the bytes are looked at with `MSG_PEEK`, which tells whether files are among them ([`look`]), and read by a thread
 //! that has no other files ([`take`]).
 
+mod cellar;
 mod content;
 mod living;
 
+pub use cellar::Cellar;
 #[cfg(test)]
 pub use content::standing_for;
 pub use content::{Content, Unread};
 pub use living::give_up;
 
 use super::apart;
-use living::Living;
+use living::Closing;
 use rustix::fs::{AtFlags, FileType, StatxFlags};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -30,6 +32,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -38,8 +41,8 @@ const STACK: usize = 64 << 10;
 /// Files in one message at most (the kernel's `SCM_MAX_FD`).
 const MOST_FILES: usize = 253;
 
-/// Threads that may wait for files of others' at a time: more is an attack on all there are of them.
-const MOST_LIVING: usize = 1024;
+/// How long a thread apart may take to tell what it has received. One that hangs before is a fault: better a connection that ends.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What waits in a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,34 +68,27 @@ pub fn look(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Waiting> {
 /// What becomes of the files in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Memory and pipes are handed on as they are, others are not read.
-    Harmless,
-    /// Of each its content is read, whatever it is, where that is allowed.
+    /// Memory is handed on as it is; others are not read.
+    Memory,
+    /// Of an answer to a question of ours: memory and pipes are handed on as they are, others are not read.
+    Answers,
+    /// Of each its content is read, whatever it is.
     Contents,
 }
 
 /// What was taken.
 #[derive(Debug)]
-pub struct Taken<Held> {
+pub struct Taken {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// Whether there were others than harmless ones.
     pub foreign: bool,
     /// As many files as came along. None of them can hang who closes it.
     pub files: Vec<OwnedFd>,
-    verdict: mpsc::Sender<Held>,
 }
 
-impl<Held> Taken<Held> {
-    /// The contents may be read. This is kept until all files are closed. Where nobody says so, none are.
-    pub fn may_be_read(self, held: Held) {
-        // Where nothing is to be read nobody listens.
-        let _ = self.verdict.send(held);
-    }
-}
-
-/// Takes at most that many bytes off a socket, with the files beside them. What is to be held meanwhile, is, until all that are
-/// only closed are closed.
+/// Takes at most that many bytes off a socket, with the files beside them, which this user has sent. `held` is kept until all
+/// of them are closed.
 ///
 /// # Errors
 ///
@@ -101,13 +97,13 @@ pub async fn take<Held: Send + Sync + 'static>(
     socket: BorrowedFd<'_>,
     most: usize,
     wanted: Wanted,
-) -> io::Result<Taken<Held>> {
-    if Living::count() >= MOST_LIVING {
-        return Err(io::Error::other("too many files of others' wait to be closed"));
+    (sender, held): (Option<u32>, Held),
+) -> io::Result<Taken> {
+    if living::is_ending() {
+        std::future::pending::<()>().await;
     }
     let (near, far) = UnixStream::pair()?;
     let (tell, heard) = mpsc::channel();
-    let (verdict, allowed) = mpsc::channel();
     let files = vec![socket.try_clone_to_owned()?, OwnedFd::from(far.into_std()?)];
     apart::with(files, move |files| {
         let Ok([socket, back]) = <[OwnedFd; 2]>::try_from(files) else { return };
@@ -120,15 +116,19 @@ pub async fn take<Held: Send + Sync + 'static>(
         let _ = hand_on(&back, &on);
         // From here on it may last for ever, and nothing of anybody else's is open here.
         drop((socket, back, on));
-        let held = allowed.recv().ok();
-        content::copy_all(left, held.is_some() && wanted == Wanted::Contents, held);
+        content::copy_all(left, wanted == Wanted::Contents, (sender, held));
     })?;
-    let files = near.async_io(Interest::READABLE, || Ok(gather(near.as_fd(), &mut [0; 1])?.1)).await?;
+    let collect = || Ok(gather(near.as_fd(), &mut [0; 1])?.1);
+    let files = in_time(near.async_io(Interest::READABLE, collect)).await?;
     let received = heard.try_recv().map_err(|_| io::ErrorKind::BrokenPipe)??;
     if files.len() != received.count {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(Taken { bytes: received.bytes, foreign: received.foreign, files, verdict })
+    Ok(Taken { bytes: received.bytes, foreign: received.foreign, files })
+}
+
+async fn in_time<T>(answer: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(SOON, answer).await?
 }
 
 struct Received {
@@ -137,7 +137,8 @@ struct Received {
     foreign: bool,
 }
 
-/// Takes it off the socket: what can be handed on, and what is to be copied, or only to be closed.
+/// Takes it off the socket: what can be handed on, and what is to be copied, or only to be closed. A file that has come is never
+/// dropped here.
 fn receive(
     socket: &OwnedFd,
     most: usize,
@@ -148,21 +149,33 @@ fn receive(
     bytes.truncate(length);
     let (mut on, mut left, mut foreign) = (Vec::new(), Vec::new(), false);
     for file in came {
-        let harmless = is_harmless(&file);
-        foreign |= !harmless;
-        if wanted == Wanted::Harmless && harmless {
+        let passes = match wanted {
+            Wanted::Memory => handoff::is_memory(&file),
+            Wanted::Answers => is_harmless(&file),
+            Wanted::Contents => false,
+        };
+        foreign |= !passes;
+        if passes {
             on.push(file);
             continue;
         }
-        let (reader, writer) = std::io::pipe()?;
-        on.push(reader.into());
-        left.push(content::Left { file, pipe: writer.into() });
+        // Whoever misses one is told so by their number.
+        let (reader, pipe) = std::io::pipe().map_or((None, None), |(r, w)| (Some(r), Some(OwnedFd::from(w))));
+        on.extend(reader.map(OwnedFd::from));
+        left.push(content::Left { file, pipe });
     }
     Ok((Received { bytes, count: on.len(), foreign }, on, left))
 }
 
+/// One that says why a file is not read.
+fn refused(why: Unread) -> io::Result<OwnedFd> {
+    let (reader, writer) = std::io::pipe()?;
+    content::say(&mut OwnedFd::from(writer).into(), Err(why));
+    Ok(reader.into())
+}
+
 /// One byte, and the files.
-fn hand_on(back: &OwnedFd, files: &[OwnedFd]) -> io::Result<()> {
+fn hand_on(back: impl AsFd, files: &[OwnedFd]) -> io::Result<()> {
     let borrowed: Vec<_> = files.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -174,9 +187,22 @@ fn hand_on(back: &OwnedFd, files: &[OwnedFd]) -> io::Result<()> {
 }
 
 fn gather(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    gather_with(socket, bytes, RecvFlags::DONTWAIT)
+}
+
+/// The same, and waits until something comes.
+fn gather_waiting(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    gather_with(socket, bytes, RecvFlags::empty())
+}
+
+fn gather_with(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    waits: RecvFlags,
+) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let flags = RecvFlags::CMSG_CLOEXEC | waits;
     let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
     let files = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(files) => Some(files),
@@ -192,26 +218,35 @@ fn is_harmless(file: &OwnedFd) -> bool {
         || handoff::is_memory(file)
 }
 
-/// Whether it is an ordinary file, as far as that is known without its file system.
+/// Whether it may be an ordinary file, as far as that is known without its file system. (FUSE lets nobody but its user see more;
+/// read it can be.)
 fn is_ordinary(file: impl AsFd) -> bool {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let seen = rustix::fs::statx(file, "", flags, StatxFlags::TYPE);
-    seen.is_ok_and(|seen| FileType::from_raw_mode(seen.stx_mode.into()) == FileType::RegularFile)
+    match rustix::fs::statx(file, "", flags, StatxFlags::TYPE) {
+        Ok(seen) => FileType::from_raw_mode(seen.stx_mode.into()) == FileType::RegularFile,
+        Err(error) => error == rustix::io::Errno::ACCESS,
+    }
 }
 
-/// Lets go of a socket in which files may lie that nobody has taken out. `held` is kept until they are closed.
-pub fn let_go<Held: Send + 'static>(socket: OwnedFd, held: Held) {
+/// Lets go of a socket in which files may lie that nobody has taken out. `held` is kept until they are closed; without, they lie
+/// in a cellar.
+pub fn let_go<Held: Send + 'static>(socket: OwnedFd, held: Option<Held>) {
     // What is to come is refused from now on, so nothing lies there that is not seen.
     let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Both);
-    match rustix::io::ioctl_fionread(&socket) {
-        Ok(0) => drop((socket, held)),
-        _ => {
-            // Where there is no thread, it is closed here: that may wait, and is the best there is.
-            let _ = apart::with(vec![socket], move |files| {
-                drop(files);
-                drop(held);
-            });
-        }
+    if rustix::io::ioctl_fionread(&socket).is_ok_and(|length| length == 0) {
+        return drop((socket, held));
+    }
+    if living::is_ending() {
+        // Closed when the process ends, without waiting.
+        return std::mem::forget(socket);
+    }
+    let Some(held) = held else { return cellar::throw_in(socket) };
+    let close = move |files| {
+        drop(files);
+        drop(held);
+    };
+    if let Err(not) = apart::with(vec![socket], close) {
+        not.files.into_iter().for_each(cellar::throw_in);
     }
 }
 

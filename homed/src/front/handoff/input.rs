@@ -27,12 +27,10 @@ impl Input {
             Came::Bytes(length) => self.bytes.extend_from_slice(&chunk[..length]),
             Came::Files(mut taken) => {
                 self.bytes.append(&mut taken.bytes);
-                let (foreign, files) = (taken.foreign, std::mem::take(&mut taken.files));
-                taken.may_be_read(client.place());
-                let memory: Option<Vec<_>> =
-                    files.into_iter().map(|file| Memory::recognise(file).ok()).collect();
+                let files = taken.files.into_iter();
+                let memory: Option<Vec<_>> = files.map(|file| Memory::recognise(file).ok()).collect();
                 match memory {
-                    Some(memory) if !foreign => self.memory.extend(memory),
+                    Some(memory) if !taken.foreign => self.memory.extend(memory),
                     _ => return Err(io::ErrorKind::InvalidData.into()),
                 }
             }

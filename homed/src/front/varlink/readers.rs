@@ -36,7 +36,9 @@ impl Readers {
                 Ok(place) => break Arc::new(place),
                 // Room is made one by one; where nobody can make any, the client finds the connection closed.
                 // Who makes room closes its descriptor in a task of its own: that comes first.
-                Err(_) if self.make_room(uid) => tokio::task::yield_now().await,
+                Err(_) if self.make_room(uid, service.link.has_all(Good::Reader, uid)) => {
+                    tokio::task::yield_now().await
+                }
                 Err(_) => return client::turn_away(stream),
             }
         };
@@ -54,13 +56,14 @@ impl Readers {
         self.table().readers.insert(id, Reader { uid, standing, heard: id, place, task });
     }
 
-    /// Ends one connection: of that UID, or of the stranger with most.
-    fn make_room(&self, uid: u32) -> bool {
+    /// Ends one connection: of that UID, or of the stranger with most, unless that would not help: who has all that one may have
+    /// makes room for itself. (Places of connections that wait to be closed are taken by nobody here.)
+    fn make_room(&self, uid: u32, has_all: bool) -> bool {
         let mut table = self.table();
         let own = table.readers.values().filter(|reader| reader.uid == uid).count();
         let greediest = table.greediest();
         let victim = match greediest {
-            Some((other, count)) if count > own => other,
+            Some((other, count)) if count > own && !has_all => other,
             _ if own > 0 => uid,
             _ => return false,
         };
@@ -171,5 +174,17 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(service.link.take(Good::Reader, 2000, 1).is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_has_all_there_is_for_one_ends_nobody_elses() {
+        let (readers, service) = (Readers::default(), service());
+        let (_near, far) = UnixStream::pair().expect("made");
+        readers.let_in(far, 3000, &service).await;
+        // Connections that wait to be closed.
+        let _stuck: Vec<_> = std::iter::from_fn(|| service.link.take(Good::Reader, 2000, 1).ok()).collect();
+        let (_other, far) = UnixStream::pair().expect("made");
+        readers.let_in(far, 2000, &service).await;
+        assert_eq!((count(&readers, 3000), count(&readers, 2000)), (1, 0));
     }
 }

@@ -5,7 +5,7 @@
 //! … bytes …  how it ended        one byte, the last: `.` whole, or an [`Unread`]
 //! ```
 
-use super::living::Living;
+use super::living::Closing;
 use records::blobs::MAX_TOTAL;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::fs::File;
@@ -60,37 +60,58 @@ impl Unread {
 /// A file that was taken out of a message and is not handed on.
 pub(super) struct Left {
     pub(super) file: OwnedFd,
-    /// Where its content goes.
-    pub(super) pipe: OwnedFd,
+    /// Where its content goes, or why it does not come.
+    pub(super) pipe: Option<OwnedFd>,
 }
 
 /// Copies them where that is allowed, each on a thread of its own, for one that waits must not hold up the others; they are
 /// closed there. `held` is kept until that is done.
-pub(super) fn copy_all<Held: Send + Sync + 'static>(files: Vec<Left>, allowed: bool, held: Held) {
+pub(super) fn copy_all<Held: Send + Sync + 'static>(
+    files: Vec<Left>,
+    allowed: bool,
+    (sender, held): (Option<u32>, Held),
+) {
     let held = Arc::new(held);
     for Left { file, pipe } in files {
-        let (held, living) = (held.clone(), Living::begin(&file));
+        let held = held.clone();
         let work = move || {
-            let (file, mut pipe) = (File::from(file), File::from(pipe));
-            let ended = if allowed { copy(&file, &mut pipe) } else { Err(Unread::Refused) };
-            let _ = pipe.write_all(&[ended.map_or_else(Unread::mark, |()| WHOLE)]);
-            drop(pipe);
-            drop((file, held, living));
+            let file = File::from(file);
+            if let Some(mut pipe) = pipe.map(File::from) {
+                let ended = if allowed { copy(&file, &mut pipe, sender) } else { Err(Unread::Refused) };
+                say(&mut pipe, ended);
+            }
+            let waits = Closing::begin(sender);
+            drop(file);
+            drop((waits, held));
         };
         // Where there are no threads, what it was given goes with it: it is closed by this one.
         let _ = std::thread::Builder::new().name("apart".into()).stack_size(super::STACK).spawn(work);
     }
 }
 
+/// Says how it ended.
+pub(super) fn say(pipe: &mut File, ended: Result<(), Unread>) {
+    // Nobody listens any more is just as good.
+    let _ = pipe.write_all(&[ended.map_or_else(Unread::mark, |()| WHOLE)]);
+}
+
 /// From the beginning, wherever the descriptor stands: a client that was refused comes again with the same, as AccountsService
 /// does, and what was read once would be empty then. Ends where nobody reads any more.
-fn copy(file: &File, pipe: &mut File) -> Result<(), Unread> {
-    if !super::is_ordinary(file) {
+fn copy(file: &File, pipe: &mut File, sender: Option<u32>) -> Result<(), Unread> {
+    let (mut chunk, mut done) = (vec![0; CHUNK], 0);
+    let ordinary = {
+        let _waits = Closing::begin(sender);
+        super::is_ordinary(file)
+    };
+    if !ordinary {
         return Err(Unread::NotAFile);
     }
-    let (mut chunk, mut done) = (vec![0; CHUNK], 0);
     loop {
-        let count = match file.read_at(&mut chunk, done) {
+        let read = {
+            let _waits = Closing::begin(sender);
+            file.read_at(&mut chunk, done)
+        };
+        let count = match read {
             Ok(0) => return Ok(()),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -167,6 +188,6 @@ impl Content {
 #[cfg(test)]
 pub fn standing_for(file: impl Into<OwnedFd>) -> OwnedFd {
     let (reader, writer) = io::pipe().expect("a pipe");
-    copy_all(vec![Left { file: file.into(), pipe: writer.into() }], true, ());
+    copy_all(vec![Left { file: file.into(), pipe: Some(writer.into()) }], true, (None, ()));
     reader.into()
 }

@@ -71,12 +71,10 @@ async fn contents_come_from_the_beginning_and_say_how_they_ended() {
     let pipe = io::pipe().expect("made");
     let files = [read.as_fd(), empty.as_fd(), pipe.0.as_fd(), near.as_fd(), long.as_fd()];
     send(&near, b"call", &files);
-    let mut taken = take(far.as_fd(), 4, Wanted::Contents).await.expect("taken");
+    let taken = take(far.as_fd(), 4, Wanted::Contents, (None, ())).await.expect("taken");
     assert_eq!((taken.bytes.as_slice(), taken.files.len()), (&b"call"[..], 5));
-    let files = std::mem::take(&mut taken.files);
-    taken.may_be_read(());
     // Whoever reads them in another order waits for nobody.
-    let mut ended: Vec<_> = files.into_iter().rev().map(whole).collect();
+    let mut ended: Vec<_> = taken.files.into_iter().rev().map(whole).collect();
     ended.reverse();
     assert_eq!(ended[0].as_ref().expect("whole"), &picture);
     assert_eq!(ended[1], Ok(Vec::new()));
@@ -92,11 +90,9 @@ async fn memory_and_pipes_are_handed_on_and_nothing_else() {
     let picture = file(b"x");
     let files = [memory.as_fd(), secret.as_fd(), reader.as_fd(), picture.as_fd()];
     send(&near, b"answer", &files);
-    let mut taken = take::<()>(far.as_fd(), 6, Wanted::Harmless).await.expect("taken");
+    let taken = take(far.as_fd(), 6, Wanted::Answers, (None, ())).await.expect("taken");
     assert!(taken.foreign);
-    let files = std::mem::take(&mut taken.files);
-    drop(taken);
-    let [plain, secret, pipe, other] = <[OwnedFd; 4]>::try_from(files).expect("all");
+    let [plain, secret, pipe, other] = <[OwnedFd; 4]>::try_from(taken.files).expect("all");
     for memory in [plain, secret] {
         let memory = handoff::Memory::recognise(memory).expect("memory");
         assert_eq!(memory.take(6).expect("read").open(), b"geheim");
@@ -111,29 +107,57 @@ async fn memory_and_pipes_are_handed_on_and_nothing_else() {
 async fn a_file_whose_close_waits_hangs_nobody_but_its_place() {
     let (near, far) = UnixStream::pair().expect("made");
     let place = Arc::new(());
-    for (wanted, said) in [(Wanted::Harmless, Unread::Refused), (Wanted::Contents, Unread::NotAFile)] {
+    for (wanted, said) in [(Wanted::Memory, Unread::Refused), (Wanted::Contents, Unread::NotAFile)] {
         let hangs = lingers(3600);
         send(&near, b"call", &[hangs.as_fd()]);
         drop(hangs);
-        let mut taken = take(far.as_fd(), 4, wanted).await.expect("taken");
-        let files = std::mem::take(&mut taken.files);
-        taken.may_be_read(place.clone());
-        let [file] = <[OwnedFd; 1]>::try_from(files).expect("one");
+        let taken = take(far.as_fd(), 4, wanted, (None, place.clone())).await.expect("taken");
+        let [file] = <[OwnedFd; 1]>::try_from(taken.files).expect("one");
         assert_eq!(whole(file), Err(said));
     }
     assert_eq!(Arc::strong_count(&place), 3, "each waits, apart");
 }
 
 #[tokio::test]
-async fn what_nobody_allows_is_not_read() {
+async fn a_cellar_takes_what_has_no_place_and_is_full_at_some_time() {
     let (near, far) = UnixStream::pair().expect("made");
+    let cellar = Cellar::under(far.as_fd()).expect("begun");
+    let (picture, hangs) = (file(b"x"), lingers(3600));
+    let mut taken = 0;
+    while !cellar.is_full() {
+        send(&near, b"signal", &[picture.as_fd(), hangs.as_fd()]);
+        let (bytes, files) = cellar.take(6).await.expect("taken");
+        assert_eq!((bytes.as_slice(), files.len()), (&b"signal"[..], 2));
+        for file in files {
+            assert_eq!(whole(file), Err(Unread::Refused));
+        }
+        taken += 2;
+        // A file whose close waits is the last from here on: nothing after it is closed.
+        if taken == 2 {
+            let last = lingers(3600);
+            send(&near, b"signal", &[last.as_fd()]);
+            drop(last);
+            cellar.take(6).await.expect("taken");
+        }
+    }
+    assert!((1990..2200).contains(&taken), "{taken}");
+}
+
+#[tokio::test]
+async fn a_byte_out_of_band_is_seen_with_its_file() {
+    let (near, far) = UnixStream::pair().expect("made");
+    rustix::net::sockopt::set_socket_oobinline(&far, true).expect("set");
     let picture = file(b"x");
-    send(&near, b"call", &[picture.as_fd()]);
-    let mut taken = take::<()>(far.as_fd(), 4, Wanted::Contents).await.expect("taken");
-    let files = std::mem::take(&mut taken.files);
-    drop(taken);
-    let [file] = <[OwnedFd; 1]>::try_from(files).expect("one");
-    assert_eq!(whole(file), Err(Unread::Refused));
+    let files = [picture.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
+    let sent = rustix::net::sendmsg(&near, &[IoSlice::new(b"o")], &mut control, SendFlags::OOB);
+    // A kernel without it has nothing to see.
+    if sent.is_ok() {
+        (&near).write_all(b"x").expect("sent");
+        assert!(look(&far, &mut [0; 8]).expect("seen").files);
+    }
 }
 
 #[tokio::test]
@@ -143,9 +167,17 @@ async fn a_socket_with_files_in_it_is_closed_apart_and_one_without_at_once() {
     let hangs = lingers(3600);
     send(&near, b"call", &[hangs.as_fd()]);
     drop(hangs);
-    let_go(far.into(), place.clone());
+    let_go(far.into(), Some(place.clone()));
     assert_eq!(Arc::strong_count(&place), 2);
     let (_near, far) = UnixStream::pair().expect("made");
-    let_go(far.into(), place.clone());
+    let_go(far.into(), Some(place.clone()));
     assert_eq!(Arc::strong_count(&place), 2);
+    // Without a place it lies in a cellar.
+    for _ in 0..3 {
+        let (near, far) = UnixStream::pair().expect("made");
+        let hangs = lingers(3600);
+        send(&near, b"call", &[hangs.as_fd()]);
+        drop(hangs);
+        let_go::<()>(far.into(), None);
+    }
 }
