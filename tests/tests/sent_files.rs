@@ -35,51 +35,69 @@ while (sysread($server, my $request, 200000)) {
 }
 "#;
 
-/// `sender bus|SOCKET file|linger`: sends one along, and waits until it is told to end.
+/// `sender bus|SOCKET file|linger|oob|many`: sends one along, or hundreds, and waits until it is told to end.
 const SENDER: &str = r#"
-use strict; use Socket;
+use strict; use Socket; use Fcntl;
 my ($where, $what) = @ARGV;
-my ($file, $far);
-if ($what eq "file") { open($file, "<", "/run/slow/picture") or die "open: $!"; }
-else {
-    socket(my $listener, PF_INET, SOCK_STREAM, 0); listen($listener, 1) or die; my $at = getsockname($listener);
-    socket($file, PF_INET, SOCK_STREAM, 0); connect($file, $at) or die "connect: $!"; accept($far, $listener) or die;
+my @far;
+sub lingering {
+    socket(my $listener, PF_INET, SOCK_STREAM, 0); setsockopt($listener, SOL_SOCKET, SO_RCVBUF, 4096);
+    listen($listener, 1) or die; my $at = getsockname($listener);
+    socket(my $file, PF_INET, SOCK_STREAM, 0); setsockopt($file, SOL_SOCKET, SO_SNDBUF, 4096);
+    connect($file, $at) or die "connect: $!"; accept(my $far, $listener) or die; push @far, $far;
     setsockopt($file, SOL_SOCKET, SO_LINGER, pack("ll", 1, 30000)) or die;
-    use Fcntl; fcntl($file, F_SETFL, O_NONBLOCK);
+    fcntl($file, F_SETFL, O_NONBLOCK);
     1 while syswrite($file, "x" x 65536);
+    return $file;
 }
 socket(my $socket, PF_UNIX, SOCK_STREAM, 0);
 connect($socket, sockaddr_un($where eq "bus" ? "/run/dbus/system_bus_socket" : $where)) or die "connect: $!";
 sub said { sysread($socket, my $said, 65536) or die "closed"; return $said; }
 sub message {
-    my ($serial, %fields) = @_;
+    my ($kind, $serial, %fields) = @_;
     my $all = "";
     for my $code (sort keys %fields) {
-        my ($kind, $value) = @{$fields{$code}};
+        my ($type, $value) = @{$fields{$code}};
         $all .= "\0" while length($all) % 8;
-        $all .= pack("CCa1C", $code, 1, $kind, 0);
-        $all .= $kind eq "u" ? pack("L", $value) : pack("La*x", length $value, $value);
+        $all .= pack("CCa1C", $code, 1, $type, 0);
+        $all .= $type eq "u" ? pack("L", $value) : pack("La*x", length $value, $value);
     }
-    my $whole = pack("a1CCCLLL", "l", 1, 0, 1, 0, $serial, length $all) . $all;
+    my $whole = pack("a1CCCLLL", "l", $kind, 0, 1, 0, $serial, length $all) . $all;
     $whole .= "\0" while length($whole) % 8;
     return $whole;
 }
-my $bytes = "{}\0\n";
+sub put {
+    my ($bytes, $flags, @files) = @_;
+    my $numbers = pack("l*", map { fileno $_ } @files);
+    my $vector = pack("PQ", $bytes, length $bytes);
+    my $control = pack("Qll", 16 + length $numbers, 1, 1) . $numbers . ("\0" x (length($numbers) % 8));
+    my $header = pack("QQPQPQQ", 0, 0, $vector, 1, $control, length $control, 0);
+    syscall(46, fileno $socket, $header, $flags) == length $bytes or die "sendmsg: $!";
+}
 if ($where eq "bus") {
     syswrite($socket, "\0AUTH EXTERNAL " . unpack("H*", $<) . "\r\n"); said();
     syswrite($socket, "NEGOTIATE_UNIX_FD\r\n"); said();
     my $bus = "org.freedesktop.DBus";
-    syswrite($socket, "BEGIN\r\n" . message(1, 1 => ["o", "/org/freedesktop/DBus"], 2 => ["s", $bus],
+    syswrite($socket, "BEGIN\r\n" . message(1, 1, 1 => ["o", "/org/freedesktop/DBus"], 2 => ["s", $bus],
         3 => ["s", "Hello"], 6 => ["s", $bus])); said();
-    $bytes = message(2, 1 => ["o", "/org/freedesktop/home1"], 2 => ["s", "org.freedesktop.DBus.Peer"],
-        3 => ["s", "Ping"], 6 => ["s", "org.freedesktop.home1"], 9 => ["u", 1]);
 }
-my $vector = pack("PQ", $bytes, length $bytes);
-my $control = pack("Qlllx4", 20, 1, 1, fileno $file);
-my $header = pack("QQPQPQQ", 0, 0, $vector, 1, $control, 24, 0);
-syscall(46, fileno $socket, $header, 0) == length $bytes or die "sendmsg: $!";
-# Whoever has received it is the last who closes it.
-close($file) if $what eq "linger" && $where ne "bus";
+my ($path, $home) = ("/org/freedesktop/home1", "org.freedesktop.home1");
+if ($what eq "file") {
+    open(my $file, "<", "/run/slow/picture") or die "open: $!";
+    put(message(1, 2, 1 => ["o", $path], 2 => ["s", "org.freedesktop.DBus.Peer"], 3 => ["s", "Ping"], 6 => ["s", $home],
+        9 => ["u", 1]), 0, $file);
+} elsif ($what eq "many") {
+    for my $number (1 .. 28) {
+        my @files = map { lingering() } 1 .. 16;
+        put(message(1, 1 + $number, 1 => ["o", $path], 2 => ["s", "org.freedesktop.DBus.Peer"], 3 => ["s", "Ping"],
+            6 => ["s", $home], 9 => ["u", 16]), 0, @files);
+    }
+} elsif ($what eq "oob") {
+    put("o", 1, lingering());
+    syswrite($socket, "x");
+} else {
+    put("{}\0\n", 0, lingering());
+}
 print "sent\n"; close STDOUT;
 sleep 100000;
 "#;
@@ -110,21 +128,28 @@ fn a_file_whose_close_waits_for_ever_stops_nobody() -> Result<()> {
         setsid perl /run/server </dev/null >/run/server.log 2>&1 &
         until grep -q /run/slow /proc/self/mounts; do kill -0 $! || { cat /run/server.log; exit 1; }; sleep 0.05; done",
     )?;
-    // More than a stranger has places for.
+    // More than the four that a stranger has places for: of the others one is waited for.
     for _ in 0..6 {
         send(&machine, "bus", "file")?;
         machine.check(SERVED)?;
     }
-    machine.check("until [ $(grep -v -c -E '^(dbus|perl)' /run/closed) -ge 6 ]; do sleep 0.05; done")?;
+    machine.check("until [ $(grep -v -c -E '^(dbus|perl)' /run/closed) -ge 5 ]; do sleep 0.05; done")?;
     for socket in ["/run/systemd/userdb/io.systemd.Home", "/run/homed/handoff"] {
-        // It is still unread when its sender has closed it: whoever closes it last waits for it.
+        // They are still unread when their sender has closed them: whoever closes one last waits for it.
         machine.check("systemctl kill --kill-whom=main -s STOP homed")?;
-        for _ in 0..3 {
-            send(&machine, socket, "linger")?;
+        for what in ["linger", "oob", "linger"] {
+            send(&machine, socket, what)?;
         }
         machine.check("systemctl kill --kill-whom=main -s CONT homed")?;
         machine.check(SERVED)?;
     }
+    // Hundreds, of somebody who has no place any more, take two threads.
+    machine.check("systemctl kill --kill-whom=main -s STOP homed")?;
+    send(&machine, "bus", "many")?;
+    machine.check("systemctl kill --kill-whom=main -s CONT homed")?;
+    machine.check(SERVED)?;
+    let threads = machine.check("ls /proc/$(systemctl show -P MainPID homed)/task | wc -l")?;
+    ensure!(threads.trim().parse::<u32>()? < 60, "{threads}");
     // Somebody who behaves has a picture, by whatever file.
     machine.check(
         "echo picture >/run/picture; PASSWORD=correcthorse homectl update alice --avatar=/run/picture",
