@@ -130,37 +130,73 @@ fn comes_late_and_goes(machine: &Ours, screen: &Screen<'_>, key: &SecurityKey<'_
     machine.becomes("alice", "locked")
 }
 
-/// The original's programs, which are not installed.
-const PEER: &str = "/opt/peer/files/usr";
-
-/// The original's daemon in the place of ours, for the length of what is done.
-fn beside_the_original(machine: &Ours, act: impl FnOnce() -> Result<()>) -> Result<()> {
-    machine.check(&format!(
-        "systemctl stop homed.service
-         export SYSTEMD_HOMEWORK_PATH={PEER}/lib/systemd/systemd-homework
-         setsid {PEER}/lib/systemd/systemd-homed </dev/null >/run/theirs.log 2>&1 & pid=$!; echo $pid >/run/theirs.pid
-         until busctl --quiet status org.freedesktop.home1 2>/dev/null; do kill -0 $pid; sleep 0.1; done"
-    ))?;
-    let done = act().with_context(|| machine.check("cat /run/theirs.log").unwrap_or_default());
-    machine.check(
-        "pid=$(cat /run/theirs.pid); kill $pid; tail --pid=$pid -f /dev/null; systemctl start homed.service",
-    )?;
-    done
+/// An original, whose programs are not installed.
+struct Original<'a> {
+    machine: &'a Ours,
+    /// Where its package's files are.
+    files: &'static str,
 }
 
-/// The original makes a home that the key opens, too. It asks for the key's PIN by an agent.
-fn made_by_the_original(machine: &Ours, user: &str) -> Result<()> {
-    let questions = "/run/systemd/ask-password/ask.*";
-    machine
-        .check(&format!(
-            "mkdir -p /run/systemd/ask-password; export NEWPASSWORD={PASSWORD}
-             setsid {PEER}/bin/homectl create {user} {CHEAP} --fido2-device=auto </dev/null >/run/said 2>&1 & pid=$!
-             until ls {questions} 2>/dev/null; do kill -0 $pid || {{ cat /run/said >&2; exit 1; }}; sleep 0.1; done
-             socket=$(sed -n s/^Socket=//p {questions})
-             printf '{PIN}\\0' | /usr/lib/systemd/systemd-reply-password 1 $socket
-             wait $pid || {{ cat /run/said >&2; exit 1; }}"
-        ))
-        .map(drop)
+impl<'a> Original<'a> {
+    /// Of the machine's own Debian, stable: 257.
+    fn of_stable(machine: &'a Ours) -> Self {
+        Self { machine, files: "/opt/peer/files" }
+    }
+
+    /// Of Debian testing, 262, with the libraries that it is made for.
+    fn of_testing(machine: &'a Ours) -> Result<Self> {
+        let files = "/opt/testing";
+        let libraries = ["libsystemd-shared", "libsystemd0", "libudev1", "libcryptsetup12", "libfido2-1"];
+        machine.unpack("forky", &[&["systemd-homed"][..], &libraries].concat(), files)?;
+        let new = Self { machine, files };
+        let version = machine.check(&format!("{} --version", new.homectl()))?;
+        ensure!(version.starts_with("systemd 262 "), "it is another one now: {version}");
+        Ok(new)
+    }
+
+    /// A program of its files, with its own libraries first.
+    fn program(&self, path: &str) -> String {
+        let files = self.files;
+        let libraries = format!("{files}/usr/lib/x86_64-linux-gnu");
+        format!("env LD_LIBRARY_PATH={libraries}:{libraries}/systemd {files}/usr/{path}")
+    }
+
+    fn homectl(&self) -> String {
+        self.program("bin/homectl")
+    }
+
+    /// Its daemon in the place of ours, for the length of what is done.
+    fn instead_of_ours(&self, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        let machine = self.machine;
+        let (files, daemon) = (self.files, self.program("lib/systemd/systemd-homed"));
+        machine.check(&format!(
+            "systemctl stop homed.service
+             export SYSTEMD_HOMEWORK_PATH={files}/usr/lib/systemd/systemd-homework
+             setsid {daemon} </dev/null >/run/theirs.log 2>&1 & pid=$!; echo $pid >/run/theirs.pid
+             until busctl --quiet status org.freedesktop.home1 2>/dev/null; do
+                kill -0 $pid || {{ cat /run/theirs.log >&2; exit 1; }}; sleep 0.1; done"
+        ))?;
+        let done = act().with_context(|| machine.check("cat /run/theirs.log").unwrap_or_default());
+        machine.check(
+            "pid=$(cat /run/theirs.pid); kill $pid; tail --pid=$pid -f /dev/null; systemctl start homed.service",
+        )?;
+        done
+    }
+
+    /// It makes a home that the key opens, too. It asks for the key's PIN by an agent.
+    fn makes(&self, user: &str) -> Result<()> {
+        let (homectl, questions) = (self.homectl(), "/run/systemd/ask-password/ask.*");
+        self.machine
+            .check(&format!(
+                "mkdir -p /run/systemd/ask-password; export NEWPASSWORD={PASSWORD}
+                 setsid {homectl} create {user} {CHEAP} --fido2-device=auto </dev/null >/run/said 2>&1 & pid=$!
+                 until ls {questions} 2>/dev/null; do kill -0 $pid || {{ cat /run/said >&2; exit 1; }}; sleep 0.1; done
+                 socket=$(sed -n s/^Socket=//p {questions})
+                 printf '{PIN}\\0' | /usr/lib/systemd/systemd-reply-password 1 $socket
+                 wait $pid || {{ cat /run/said >&2; exit 1; }}"
+            ))
+            .map(drop)
+    }
 }
 
 /// The key alone opens the home, by that homectl and the daemon that is there; one touch.
@@ -173,6 +209,23 @@ fn opens_by_key(machine: &Ours, key: &SecurityKey<'_>, (homectl, user): (&str, &
     Ok(())
 }
 
+/// The home of ours (alice) opens with that original, one that it makes (bob) with ours, and both with it again.
+fn go_there_and_come(original: &Original<'_>, key: &SecurityKey<'_>) -> Result<()> {
+    let (machine, theirs) = (original.machine, original.homectl());
+    original.instead_of_ours(|| {
+        opens_by_key(machine, key, (&theirs, "alice"))?;
+        original.makes("bob")?;
+        opens_by_key(machine, key, (&theirs, "bob"))
+    })?;
+    for user in ["alice", "bob"] {
+        opens_by_key(machine, key, ("homectl", user))?;
+    }
+    // What ours has written of both, on the way.
+    original.instead_of_ours(|| {
+        ["alice", "bob"].iter().try_for_each(|user| opens_by_key(machine, key, (&theirs, user)))
+    })
+}
+
 #[test]
 fn a_home_with_a_security_key_goes_to_the_original_and_one_of_the_originals_comes() -> Result<()> {
     let machine = past_processor_faults(booted)?;
@@ -183,17 +236,14 @@ fn a_home_with_a_security_key_goes_to_the_original_and_one_of_the_originals_come
         seen.status != 0 && seen.stderr.contains("/dev/hidraw0 is a security key, and you may not"),
         "{seen:?}"
     );
-    let theirs = format!("{PEER}/bin/homectl");
-    beside_the_original(&machine, || {
-        opens_by_key(&machine, &key, (&theirs, "alice"))?;
-        made_by_the_original(&machine, "bob")?;
-        opens_by_key(&machine, &key, (&theirs, "bob"))
-    })?;
-    for user in ["alice", "bob"] {
-        opens_by_key(&machine, &key, ("homectl", user))?;
-    }
-    // What ours has written of both, on the way.
-    beside_the_original(&machine, || {
-        ["alice", "bob"].iter().try_for_each(|user| opens_by_key(&machine, &key, (&theirs, user)))
-    })
+    go_there_and_come(&Original::of_stable(&machine), &key)
+}
+
+#[test]
+fn so_it_does_with_the_original_of_debian_testing() -> Result<()> {
+    let machine = past_processor_faults(booted)?;
+    let original = Original::of_testing(&machine)?;
+    let key = SecurityKey::on_usb(&machine, SOFTKEY, "a", Some(PIN))?;
+    done(&machine, "update alice --fido2-device=auto", PIN, PASSWORD)?;
+    go_there_and_come(&original, &key)
 }

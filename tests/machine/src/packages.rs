@@ -1,7 +1,7 @@
 //! Packages of Debian that few scenarios look at: downloaded once, and installed by who wants them. No image gets larger.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -18,20 +18,42 @@ impl Machine {
     /// # Errors
     /// They cannot be downloaded, or not be installed.
     pub fn install(&self, suite: &str, names: &[&str]) -> Result<()> {
-        let folder = fetched(FETCH, suite, names)?;
-        self.check("mkdir -p /root/packages")?;
-        let mut count = 0;
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            let name = entry.file_name().into_string().ok().context("a package's name is text")?;
-            self.copy_in(&entry.path(), &format!("/root/packages/{name}"))?;
-            count += 1;
-        }
+        let count = self.bring(&fetched(FETCH, suite, names)?, |_| true)?;
         ensure!(count > 0, "{names:?} of {suite}: nothing was downloaded");
         self.check(
             "export DEBIAN_FRONTEND=noninteractive; dpkg --install /root/packages/*.deb >&2 && rm -r /root/packages",
         )
         .map(drop)
+    }
+
+    /// Puts the files of these packages of that Debian below a folder, and installs nothing: what else they need is the machine's,
+    /// whatever its version.
+    ///
+    /// # Errors
+    /// They cannot be downloaded, or not be unpacked.
+    pub fn unpack(&self, suite: &str, names: &[&str], folder: &str) -> Result<()> {
+        let is_named = |file: &str| names.iter().any(|name| file.starts_with(&format!("{name}_")));
+        let count = self.bring(&fetched(FETCH, suite, names)?, is_named)?;
+        ensure!(count == names.len(), "{names:?} of {suite}: {count} were downloaded");
+        self.check(&format!(
+            "for package in /root/packages/*.deb; do dpkg-deb -x $package {folder} || exit; done; rm -r /root/packages"
+        ))
+        .map(drop)
+    }
+
+    /// Copies packages out of a folder to /root/packages; how many.
+    fn bring(&self, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<usize> {
+        self.check("mkdir -p /root/packages")?;
+        let mut count = 0;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name().into_string().ok().context("a package's name is text")?;
+            if wanted(&name) {
+                self.copy_in(&entry.path(), &format!("/root/packages/{name}"))?;
+                count += 1;
+            }
+        }
+        Ok(count)
     }
 
     /// Puts the PAM stacks of packages of that Debian into /etc/pam.d, and nothing else of them.
