@@ -42,6 +42,8 @@ pub struct Scene {
     /// Events so far.
     pub events: u64,
     pub timers: Vec<Timer>,
+    /// Who asks whether a sleep is on its way.
+    pub sleeps_asked: Vec<u64>,
     pub tendings: Vec<Timer>,
     pub open_calls: BTreeSet<RequestId>,
     pub left: BTreeSet<RequestId>,
@@ -129,11 +131,11 @@ impl Scene {
             Effect::Start(start) => self.started(*start),
             Effect::Stop(id) => drop(self.stopped.insert(id)),
             Effect::Prove(id, place) => self.proofs.push((place.user.clone(), id)),
+            Effect::AskForSleep(timer) => self.sleeps_asked.push(timer),
             Effect::Hold(sleep) => self.holding = sleep == crate::home::Sleep::Holding,
             Effect::Announce(_)
             | Effect::Log(..)
             | Effect::Warn(_)
-            | Effect::AskForSleep(_)
             | Effect::LookForStorage
             | Effect::PowerOff => {}
             Effect::Inhibit(id, _) => self.answered(id),
@@ -376,6 +378,8 @@ impl Scene {
                 self.apply(manager, Op::Measured(None));
             } else if !self.references.is_empty() {
                 self.apply(manager, Op::LetGo);
+            } else if let Some(timer) = self.sleeps_asked.pop() {
+                self.take(manager, Event::SleepSeen(timer, false));
             } else if !self.timers.is_empty() {
                 self.apply(manager, Op::Ring);
             } else {
