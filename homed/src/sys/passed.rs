@@ -233,7 +233,7 @@ fn is_ordinary(file: impl AsFd) -> bool {
 pub fn let_go<Held: Send + 'static>(socket: OwnedFd, held: Option<Held>) {
     // What is to come is refused from now on, so nothing lies there that is not seen.
     let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Both);
-    if rustix::io::ioctl_fionread(&socket).is_ok_and(|length| length == 0) {
+    if has_no_files(&socket) {
         return drop((socket, held));
     }
     if living::is_ending() {
@@ -248,6 +248,13 @@ pub fn let_go<Held: Send + 'static>(socket: OwnedFd, held: Option<Held>) {
     if let Err(not) = apart::with(vec![socket], close) {
         not.files.into_iter().for_each(cellar::throw_in);
     }
+}
+
+/// Whether nothing lies in a socket, or bytes alone.
+fn has_no_files(socket: &OwnedFd) -> bool {
+    let Ok(length) = rustix::io::ioctl_fionread(socket) else { return false };
+    let Ok(length @ 1..) = usize::try_from(length) else { return length == 0 };
+    look(socket, &mut vec![0; length]).is_ok_and(|seen| !seen.files && seen.length == length)
 }
 
 #[cfg(test)]
