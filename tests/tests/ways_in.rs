@@ -1,9 +1,13 @@
 //! A locked home, and all the ways to it besides the prompt.
 
 use anyhow::{Result, ensure};
+use homed_tests::security_key::{SecurityKey, done};
 use homed_tests::{CHEAP, Ours};
 use machine::Output;
 use std::time::{Duration, Instant};
+
+const SOFTKEY: &str = env!("CARGO_BIN_EXE_softkey");
+const PIN: &str = "7391";
 
 /// Nothing may hang: ended after so many seconds, with status 124.
 const BOUND: &str = "timeout 30 setsid --wait";
@@ -157,11 +161,36 @@ const ANSWER: &str = r#"
 set timeout 20
 spawn systemd-tty-ask-password-agent --query
 expect {
-    "is locked" { send "[lindex $argv 0]\r" }
+    -re {is locked|PIN} { send "[lindex $argv 0]\r" }
     timeout { exit 1 }
 }
 expect eof
 "#;
+
+#[test]
+fn agents_are_asked_for_the_pin_of_a_security_key() -> Result<()> {
+    let machine = counting()?;
+    machine.check("mkdir -p /etc/systemd/homed.conf.d")?;
+    machine.write_file("/etc/systemd/homed.conf.d/agents.conf", "[Prompt]\nAgents=yes\n")?;
+    machine.write_file("/root/answer", ANSWER)?;
+    let key = SecurityKey::new(&machine, SOFTKEY, "a", Some(PIN))?;
+    done(&machine, "update alice --fido2-device=auto", PIN, "correcthorse")?;
+    // The prompt's.
+    lock(&machine)?;
+    key.touches()?;
+    let asked = "until grep -q PIN /run/systemd/ask-password/ask.* 2>/dev/null; do sleep 0.1; done";
+    machine.check(&format!("{asked}; {BOUND} expect /root/answer {PIN}"))?;
+    machine.check("until homectl list -j | grep -q '\"active\"'; do sleep 0.1; done")?;
+    ensure!(key.touches()? == 1, "it was the key");
+    goes_on(&machine)?;
+    // homectl's, where it has no terminal.
+    machine.check(&format!(
+        "setsid --wait homectl authenticate alice >/run/asked.log 2>&1 </dev/null & authenticated=$!
+        {asked}; {BOUND} expect /root/answer {PIN}; wait $authenticated || {{ cat /run/asked.log >&2; exit 1; }}"
+    ))?;
+    ensure!(key.touches()? == 1, "it was the key");
+    Ok(())
+}
 
 #[test]
 fn wrong_passwords_cost_their_owner_time_and_nobody_else() -> Result<()> {
