@@ -56,7 +56,6 @@ const ACCOUNT: &[(&str, &str)] = &[
 const WITHOUT: &[(&str, &str)] = &[
     ("cifs-domain", "what the kernel is told: `storage/cifs/share.rs`"),
     ("cifs-extra-mount-options", "the same"),
-    ("fido2-with-user-presence", "what the key is asked for: homed/fido2, `token/fido2/tests.rs`"),
     ("default-area", "pam_systemd from 258 on follows it: TEST-46 subarea"),
     ("tmp-limit", "systemd sets it from 258 on, where tmpfs has quotas: TEST-46 quota"),
     ("dev-shm-limit", "the same"),
