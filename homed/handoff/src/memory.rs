@@ -73,7 +73,7 @@ impl Memory {
     ///
     /// Never blocks: nothing is asked of the file itself, whose file system may be a FUSE program of the
     /// stranger's that never answers `fstat(2)`. All memfds are on one mount of the kernel's own, and so
-    /// are those of `memfd_secret`; a descriptor's mount is in `/proc/self/fdinfo` (proc(5)). Closing such
+    /// are those of `memfd_secret`; a descriptor's mount is in its thread's `fdinfo` (proc(5)). Closing such
     /// a foreign descriptor can block as well (FUSE is told by `close(2)`): that is left to the caller.
     pub fn recognise(fd: OwnedFd) -> Result<Self, OwnedFd> {
         match kind_of(&fd) {

@@ -25,11 +25,11 @@ impl Lying {
 }
 
 /// Closes what it is sent; its files are those of the thread that begins it.
-fn closer(sender: Option<u32>, lying: Lying) -> mpsc::Sender<OwnedFd> {
+fn closer(lying: Lying) -> mpsc::Sender<OwnedFd> {
     let (send, sent) = mpsc::channel::<OwnedFd>();
     let work = move || {
         for file in sent {
-            let waits = Closing::begin(sender);
+            let waits = Closing::begin(None, &file);
             drop(file);
             drop(waits);
             lying.0.fetch_sub(1, Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Cellar {
         let theirs = lying.clone();
         apart::with(vec![socket.try_clone_to_owned()?, far.into_std()?.into()], move |files| {
             let Ok([socket, back]) = <[OwnedFd; 2]>::try_from(files) else { return };
-            let close = closer(None, theirs.clone());
+            let close = closer(theirs.clone());
             for most in orders {
                 let taken = put(socket.as_fd(), most, &close, &theirs);
                 let (told, on) = match taken {
@@ -108,13 +108,15 @@ fn put(
     bytes.truncate(length);
     lying.0.fetch_add(came.len(), Ordering::Relaxed);
     let on = came.iter().map(|_| refused(Unread::Refused)).collect::<io::Result<Vec<_>>>();
-    for file in came {
-        // Nobody to close it: it lies there.
-        if let Err(unsent) = close.send(file) {
-            std::mem::forget(unsent.0);
-        }
-    }
+    came.into_iter().for_each(|file| lay(file, close));
     Ok((bytes, on?))
+}
+
+/// To be closed when its turn comes; where nobody closes anything it lies there.
+fn lay(file: OwnedFd, close: &mpsc::Sender<OwnedFd>) {
+    if let Err(unsent) = close.send(file) {
+        std::mem::forget(unsent.0);
+    }
 }
 
 /// One for whole connections.
@@ -133,9 +135,9 @@ impl Bin {
         let theirs = lying.clone();
         apart::with(vec![far.into()], move |files| {
             let Ok([far]) = <[OwnedFd; 1]>::try_from(files) else { return };
-            let close = closer(None, theirs);
+            let close = closer(theirs);
             while let Ok((1.., came)) = super::gather_waiting(far.as_fd(), &mut [0; 1]) {
-                came.into_iter().for_each(|file| drop(close.send(file)));
+                came.into_iter().for_each(|file| lay(file, &close));
             }
         })?;
         Ok(Self { way, lying })

@@ -80,7 +80,7 @@ pub(super) fn copy_all<Held: Send + Sync + 'static>(
                 let ended = if allowed { copy(&file, &mut pipe, sender) } else { Err(Unread::Refused) };
                 say(&mut pipe, ended);
             }
-            let waits = Closing::begin(sender);
+            let waits = Closing::begin(sender, &file);
             drop(file);
             drop((waits, held));
         };
@@ -100,7 +100,7 @@ pub(super) fn say(pipe: &mut File, ended: Result<(), Unread>) {
 fn copy(file: &File, pipe: &mut File, sender: Option<u32>) -> Result<(), Unread> {
     let (mut chunk, mut done) = (vec![0; CHUNK], 0);
     let ordinary = {
-        let _waits = Closing::begin(sender);
+        let _waits = Closing::begin(sender, file);
         super::is_ordinary(file)
     };
     if !ordinary {
@@ -108,7 +108,7 @@ fn copy(file: &File, pipe: &mut File, sender: Option<u32>) -> Result<(), Unread>
     }
     loop {
         let read = {
-            let _waits = Closing::begin(sender);
+            let _waits = Closing::begin(sender, file);
             file.read_at(&mut chunk, done)
         };
         let count = match read {
